@@ -1,0 +1,57 @@
+"""The true least-squares line, and how far a backward stable fit may miss it."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from calibrant.exact.formats import UNROUNDED
+from calibrant.exact.numbers import Exact, concatenate, constant, gamma, to_float
+
+
+def moments(t_u: Exact) -> tuple[Fraction, Fraction]:
+    """The means of t_u and of its square."""
+    true = t_u.true()
+    return true.mean().fraction(), (true * true).mean().fraction()
+
+
+def optimum(t_u: Exact, t_c: Exact) -> tuple[Fraction, Fraction]:
+    """The least-squares parameters w, b; where the readings are all the same, those of slope 0."""
+    mean_u, mean_uu = moments(t_u)
+    mean_c, mean_uc = t_c.true().mean().fraction(), (t_u.true() * t_c.true()).mean().fraction()
+    spread = mean_uu - mean_u**2
+    w = (mean_uc - mean_u * mean_c) / spread if spread else Fraction(0)
+    return w, mean_c - w * mean_u
+
+
+def least_squares(t_u: Exact, t_c: Exact) -> Exact:
+    """The least-squares parameters, each within what a backward stable method may err.
+
+    Such a method returns the exact line of columns that are off by a few n u of their length (Higham, section 20.1), here
+    8 n u for the two columns of the problem; the bound is the first-order effect of that, and nothing is claimed where the
+    readings are so nearly the same that the second order counts.
+    """
+    form, n = t_u.form, t_u.size
+    w, b = optimum(t_u, t_c)
+    mean_u, mean_uu = moments(t_u)
+    determinant = mean_uu - mean_u**2
+    true = concatenate(constant(w, UNROUNDED), constant(b, UNROUNDED))
+    if determinant == 0:
+        return true.within(np.inf, form)
+    # The inverse of A'A, and the lengths of the columns of A = [t_u, 1], of t_c and of the residuals.
+    inverse = [[1 / (n * determinant), -mean_u / (n * determinant)], [-mean_u / (n * determinant), mean_uu / (n * determinant)]]
+    residual = t_c.true() - constant(w, UNROUNDED) * t_u.true() - constant(b, UNROUNDED)
+    columns = [_length(t_u), math.sqrt(n)]
+    error = gamma(8 * n, form)
+    rows = [math.sqrt(to_float(inverse[i][i])) for i in (0, 1)]
+    distortion = error * sum(row * column for row, column in zip(rows, columns, strict=True))
+    if not distortion < 0.1:
+        return true.within(np.inf, form)
+    reach = sum(column * abs(to_float(x)) for column, x in zip(columns, (w, b), strict=True)) + _length(t_c)
+    pull = [sum(abs(to_float(x)) * column for x, column in zip(inverse[i], columns, strict=True)) for i in (0, 1)]
+    bound = [(rows[i] * reach + pull[i] * _length(residual)) * error / (1 - 2 * distortion) * (1 + 1e-9) for i in (0, 1)]
+    return true.within(np.array(bound) + n * form.tiny, form)
+
+
+def _length(x: Exact) -> float:
+    return float(np.linalg.norm(x.magnitude()))

@@ -1,0 +1,129 @@
+"""The true path of gradient descent, and how far rounding may lead an evaluation off it.
+
+The loss is a quadratic with the Hessian H, the same everywhere, so a step of descent is an affine map with the matrix
+M = I - lr H: an evaluation that stands off the path by `e` stands off it by at most |M| e + d after the next step, where d is
+what the roundings of that one step cost.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrant.exact.data import moments, optimum
+from calibrant.exact.formats import UNROUNDED, Format
+from calibrant.exact.gradients import gradient
+from calibrant.exact.loss import loss_fn
+from calibrant.exact.model import model
+from calibrant.exact.numbers import Exact, concatenate, constant, hyperparameter, to_float
+
+_UP = 1 + 2.0**-40
+_POWER_BITS = 2048
+"""Fraction bits of a matrix power: its error is then some 600 digits below anything that is compared."""
+
+Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
+
+
+def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact) -> Exact:
+    """theta - lr grad(theta)."""
+    w, b = params
+    return params - lr * gradient(t_u, t_c, w, b)
+
+
+def hessian(t_u: Exact) -> Matrix:
+    """The second derivatives of the loss by w and b."""
+    mean, mean_square = moments(t_u)
+    return (2 * mean_square, 2 * mean), (2 * mean, Fraction(2))
+
+
+def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
+    """The eigenvalues of the Hessian, the smaller rounded down and the larger up, by less than 1e-30 of the larger."""
+    (a, b), (_, d) = hessian(t_u)
+    largest = (a + d + _root_up((a - d) ** 2 + 4 * b * b)) / 2
+    return (a * d - b * b) / largest, largest
+
+
+def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, list[Exact]]:
+    """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
+    form = params.form
+    rate = hyperparameter(lr, form)
+    matrix = np.array([[to_float(abs(x)) * _UP for x in row] for row in _transition(lr, t_u)])
+    losses = []
+    for _ in range(n_epochs):
+        w, b = params
+        losses.append(loss_fn(model(t_u, w, b), t_c))
+        after = step(params, rate, t_u, t_c)
+        # The rules do not see that theta and its gradient err together, so what they carry over from the last step grows too
+        # fast: it is taken out, and what M makes of that error is put in its place.
+        carried = step(params.within(params.err, UNROUNDED), rate.true(), t_u.true(), t_c.true())
+        with np.errstate(all="ignore"):
+            local = np.maximum(after.err - carried.err, 0.0) + 2.0**-40 * after.err
+            err = (matrix @ params.err + local) * _UP
+        params = after.within(np.where(np.isfinite(after.err), err, np.inf), form)
+    return params, losses
+
+
+def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:
+    """The parameters after n_epochs, theta* + M^k (theta_0 - theta*), within the error of walking there step by step."""
+    star = optimum(t_u, t_c)
+    off = [x - y for x, y in zip(params.fractions(), star, strict=True)]
+    power = _power(_transition(lr, t_u), n_epochs)
+    end = [y + row[0] * off[0] + row[1] * off[1] for y, row in zip(star, power, strict=True)]
+    bound = _walking_error(n_epochs, lr, star, off, t_u, t_c, params.form)
+    return concatenate(*(constant(x, UNROUNDED) for x in end)).within(bound, params.form)
+
+
+def _transition(lr: float, t_u: Exact) -> Matrix:
+    (a, b), (_, d) = hessian(t_u)
+    rate = Fraction(lr)
+    return (1 - rate * a, -rate * b), (-rate * b, 1 - rate * d)
+
+
+def _walking_error(
+    n_epochs: int, lr: float, star: tuple[Fraction, Fraction], off: list[Fraction], t_u: Exact, t_c: Exact, form: Format
+) -> float:
+    """What the roundings of n_epochs steps add up to at most, in Euclidean length; infinite where nothing can be said.
+
+    M is symmetric: no step stretches an error by more than rho = max |1 - lr lambda|, so k steps that each add at most d
+    add up to d (1 + rho + ... + rho^(k-1)).
+    """
+    rho = to_float(max(abs(1 - Fraction(lr) * curvature) for curvature in curvatures(t_u))) * _UP
+    if n_epochs * math.log(max(rho, 1.0)) > 600:
+        return math.inf
+    growth = min(n_epochs, 1 / (1 - rho) * _UP) if rho < 1 else n_epochs * rho**n_epochs
+    reach = math.hypot(*map(to_float, off)) * max(rho, 1.0) ** n_epochs * _UP
+
+    def total(error: float) -> float:
+        # The roundings of one step from anywhere within reach: with these signs every term adds up, nothing cancels.
+        box = concatenate(*(constant(abs(x) + Fraction(reach + error), form) for x in star))
+        with np.errstate(all="ignore"):
+            local = float(np.linalg.norm(step(box, hyperparameter(-lr, form), abs(t_u), -abs(t_c)).err))
+        return local * growth * _UP
+
+    first = total(0.0)
+    if not math.isfinite(first):
+        return math.inf
+    # The error itself widens the reach: twice the first estimate is enough if it confirms itself.
+    second = total(2 * first)
+    return second if second <= 2 * first else math.inf
+
+
+def _power(matrix: Matrix, k: int) -> Matrix:
+    """The matrix to the power k by repeated squaring, in fixed point."""
+    (a, b), (c, d) = (tuple(round(x * 2**_POWER_BITS) for x in row) for row in matrix)
+    square: NDArray[np.object_] = np.array([[a, b], [c, d]], dtype=object)
+    power: NDArray[np.object_] = np.array([[1 << _POWER_BITS, 0], [0, 1 << _POWER_BITS]], dtype=object)
+    while k:
+        if k & 1:
+            power = (power @ square) >> _POWER_BITS
+        square = (square @ square) >> _POWER_BITS
+        k >>= 1
+    (a, b), (c, d) = ((Fraction(int(x), 1 << _POWER_BITS) for x in row) for row in power)
+    return (a, b), (c, d)
+
+
+def _root_up(x: Fraction) -> Fraction:
+    """The square root, rounded up by less than 1e-30 of it."""
+    shift = max(0, 240 - (x.numerator * x.denominator).bit_length()) // 2 + 1
+    return Fraction(math.isqrt((x.numerator * x.denominator) << 2 * shift) + 1, x.denominator << shift) if x else Fraction(0)

@@ -1,0 +1,79 @@
+"""The true gradients, by the three ways of the book and by computer algebra."""
+
+import functools
+from collections.abc import Callable
+from fractions import Fraction
+
+from calibrant.exact.loss import loss_fn
+from calibrant.exact.model import model
+from calibrant.exact.numbers import Exact, concatenate
+
+
+def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
+    """2 (t_p - t_c) / n."""
+    return 2 * (t_p - t_c) / t_p.size
+
+
+def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
+    """[sum of dloss t_u, sum of dloss], of predictions that are given."""
+    dloss = dloss_fn(t_p, t_c)
+    return concatenate((dloss * t_u).sum(), dloss.sum())
+
+
+def gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
+    """The gradient of the loss of the model at w, b."""
+    return grad_fn(t_u, t_c, model(t_u, w, b))
+
+
+def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) -> Exact:
+    """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter."""
+
+    def loss(w: Exact, b: Exact) -> Exact:
+        return loss_fn(model(t_u, w, b), t_c)
+
+    return concatenate(
+        (loss(w + delta, b) - loss(w - delta, b)) / (2 * delta),
+        (loss(w, b + delta) - loss(w, b - delta)) / (2 * delta),
+    )
+
+
+def symbolic_identity(n: int) -> bool:
+    """Whether SymPy's derivative of the loss of n samples is the formula derived by hand, as an identity."""
+    import sympy
+
+    w, b, t_u, t_c, derivatives = _derived(n)
+    residuals = [w * x + b - y for x, y in zip(t_u, t_c, strict=True)]
+    by_hand = (
+        sympy.Rational(2, n) * sum(r * x for r, x in zip(residuals, t_u, strict=True)),
+        sympy.Rational(2, n) * sum(residuals),
+    )
+    return all(sympy.expand(mine - theirs) == 0 for mine, theirs in zip(by_hand, derivatives, strict=True))
+
+
+def symbolic_gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> list[Fraction]:
+    """The gradient at w, b, from SymPy's derivative of the loss: a second derivation, which shares no formula with the first."""
+    numbers = [w.fraction(), b.fraction(), *t_u.fractions(), *t_c.fractions()]
+    return [value / t_u.size for value in _compiled(t_u.size)(*numbers)]
+
+
+@functools.cache
+def _derived(n: int):  # type: ignore[no-untyped-def]  # SymPy has no types
+    """The symbols w, b, t_u, t_c, and the derivatives of the mean squared error of n samples by w and by b."""
+    import sympy
+
+    w, b = sympy.symbols("w b")
+    t_u, t_c = sympy.symbols(f"u:{n}"), sympy.symbols(f"c:{n}")
+    loss = sum((w * x + b - y) ** 2 for x, y in zip(t_u, t_c, strict=True)) / sympy.Integer(n)
+    return w, b, t_u, t_c, (sympy.diff(loss, w), sympy.diff(loss, b))
+
+
+@functools.cache
+def _compiled(n: int) -> Callable[..., list[Fraction]]:
+    """The two derivatives times n, as a function of numbers: their coefficients are then integers, and nothing rounds."""
+    import sympy
+
+    w, b, t_u, t_c, derivatives = _derived(n)
+    compiled: Callable[..., list[Fraction]] = sympy.lambdify(
+        [w, b, *t_u, *t_c], [sympy.expand(n * derivative) for derivative in derivatives], modules=[{}]
+    )
+    return compiled

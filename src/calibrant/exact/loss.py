@@ -1,0 +1,13 @@
+"""The true losses."""
+
+from calibrant.exact.numbers import Exact
+
+
+def loss_fn(t_p: Exact, t_c: Exact) -> Exact:
+    """The mean of (t_p - t_c) ** 2."""
+    return ((t_p - t_c) ** 2).mean()
+
+
+def absolute_loss(t_p: Exact, t_c: Exact) -> Exact:
+    """The mean of |t_p - t_c|."""
+    return abs(t_p - t_c).mean()

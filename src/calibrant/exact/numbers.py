@@ -1,0 +1,327 @@
+"""Arrays of exact numbers, each with the rounding error that a floating-point evaluation of it may show.
+
+A formula over `Exact` arrays (`w * t_u + b`, `mean((t_p - t_c) ** 2)`) gives two things at once: its true value, by integer
+arithmetic, and a running bound on the error of any sensible evaluation in the numbers' format (Wilkinson's running error
+analysis; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 2.2 and 3.3).
+
+Floats are dyadic rationals, so a whole array shares one exponent and one denominator, `m * 2**e / d`: there is no gcd in
+every step. The bound is float64, always rounded up; infinity means that nothing is claimed, because the value or something on
+the way to it may overflow the format.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrant.exact.formats import FORMATS, UNROUNDED, Format
+
+Ints = NDArray[np.object_]
+Floats = NDArray[np.float64]
+
+_UP = 1 + 2.0**-44
+"""More than all that the float64 arithmetic of one step of a bound may lose to rounding."""
+_LEAST = 5e-324
+_KEPT_BITS = 4096
+"""Numbers longer than twice this are cut to it; what is cut is added to the bound."""
+
+
+def _objects(x: Any) -> Ints:
+    return np.asarray(x, dtype=object)
+
+
+def _bits(m: Ints) -> int:
+    return max(map(int.bit_length, m.flat), default=0)
+
+
+def _magnitude(m: Ints, e: int, d: int) -> Floats:
+    """|m * 2**e / d| as float64, rounded up; to be called with floating-point warnings off."""
+    try:
+        f = np.abs(m.astype(np.float64))
+    except OverflowError:
+        long = _bits(m) - 1000
+        f = _objects(np.where(m == 0, 0, _objects((abs(m) >> long) + 1))).astype(np.float64)
+        e += long
+    if d != 1:
+        shift = max(0, d.bit_length() - 64)
+        f = f / float(d >> shift)
+        e -= shift
+    return np.ldexp(f * _UP, e) + _LEAST * (f > 0)
+
+
+class Exact:
+    """An array of exact numbers `m * 2**e / d`, each within `err` of what a sensible evaluation in `form` returns."""
+
+    __slots__ = ("_magnitude", "d", "e", "err", "form", "m")
+    __array_ufunc__ = None  # NumPy arrays leave mixed arithmetic to us, and so to an error
+
+    def __init__(self, m: Any, e: int, d: int, err: Any, form: Format, magnitude: Floats | None = None) -> None:
+        self.m = _objects(m)
+        self.e = e
+        self.d = d
+        self.err: Floats = np.asarray(err, dtype=np.float64)
+        self.form = form
+        self._magnitude = magnitude
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.m.shape
+
+    @property
+    def size(self) -> int:
+        return self.m.size
+
+    def __len__(self) -> int:
+        return len(self.m)
+
+    def __getitem__(self, key: Any) -> Exact:
+        return Exact(self.m[key], self.e, self.d, np.broadcast_to(self.err, self.m.shape)[key], self.form)
+
+    def __iter__(self) -> Iterator[Exact]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Exact({self.nearest().tolist()}, err={self.err.tolist()}, {self.form.name})"
+
+    # What it is
+
+    def fractions(self) -> list[Fraction]:
+        """The true values, in row-major order."""
+        scale = Fraction(2) ** self.e / self.d
+        return [int(k) * scale for k in self.m.flat]
+
+    def fraction(self) -> Fraction:
+        """The true value of an array of one element."""
+        (value,) = self.fractions()
+        return value
+
+    def nearest(self) -> Floats:
+        """The float64 numbers nearest to the true values; infinite where float64 cannot hold them."""
+        return np.array([to_float(value) for value in self.fractions()], dtype=np.float64).reshape(self.shape)
+
+    def magnitude(self) -> Floats:
+        """|value| as float64, rounded up."""
+        if self._magnitude is None:
+            with np.errstate(all="ignore"):
+                self._magnitude = _magnitude(self.m, self.e, self.d)
+        return self._magnitude
+
+    def true(self) -> Exact:
+        """The same values without error, to compute further with what is true and not with what was evaluated."""
+        return Exact(self.m, self.e, self.d, np.zeros(self.shape), UNROUNDED, self._magnitude)
+
+    def within(self, err: Any, form: Format) -> Exact:
+        """The same values, each to be found within `err` by an evaluation in `form`."""
+        return Exact(self.m, self.e, self.d, np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape), form, self._magnitude)
+
+    # Arithmetic
+
+    def _other(self, other: Any) -> Exact | None:
+        if isinstance(other, Exact):
+            if other.form is not self.form:
+                raise ValueError(f"{self.form.name} numbers do not mix with {other.form.name} ones")
+            return other
+        if isinstance(other, (int, float, Fraction)) and not isinstance(other, bool):
+            return constant(other, self.form)
+        return None
+
+    def _aligned(self, other: Exact) -> tuple[Ints, Ints, int, int]:
+        e = min(self.e, other.e)
+        m1 = self.m if self.e == e else _objects(self.m << (self.e - e))
+        m2 = other.m if other.e == e else _objects(other.m << (other.e - e))
+        if self.d == other.d:
+            return m1, m2, e, self.d
+        g = math.gcd(self.d, other.d)
+        return _objects(m1 * (other.d // g)), _objects(m2 * (self.d // g)), e, self.d // g * other.d
+
+    def __add__(self, other: Any) -> Exact:
+        y = self._other(other)
+        if y is None:
+            return NotImplemented
+        m1, m2, e, d = self._aligned(y)
+        with np.errstate(all="ignore"):
+            return _rounded(_objects(m1 + m2), e, d, self.err + y.err, self.form)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Exact:
+        return Exact(-self.m, self.e, self.d, self.err, self.form, self._magnitude)
+
+    def __sub__(self, other: Any) -> Exact:
+        y = self._other(other)
+        return NotImplemented if y is None else self + -y
+
+    def __rsub__(self, other: Any) -> Exact:
+        return -self + other
+
+    def __abs__(self) -> Exact:
+        return Exact(abs(self.m), self.e, self.d, self.err, self.form, self._magnitude)
+
+    def __mul__(self, other: Any) -> Exact:
+        y = self._other(other)
+        if y is None:
+            return NotImplemented
+        with np.errstate(all="ignore"):
+            err = self.magnitude() * y.err + (y.magnitude() + y.err) * self.err
+            roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
+            return _rounded(_objects(self.m * y.m), self.e + y.e, self.d * y.d, err, self.form, roundings, 1.0)
+
+    __rmul__ = __mul__
+
+    def __pow__(self, power: int) -> Exact:
+        if power != 2:
+            raise ValueError(f"power is {power}: only squares are known here")
+        return self * self
+
+    def __truediv__(self, other: Any) -> Exact:
+        """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal."""
+        y = self._other(other)
+        if y is None:
+            return NotImplemented
+        if y.size != 1:
+            raise ValueError(f"the divisor has shape {y.shape}: only division by one number is known here")
+        divisor = y.m.item()
+        if divisor == 0:
+            raise ZeroDivisionError("division by an exact zero")
+        with np.errstate(all="ignore"):
+            m = self.m * y.d if divisor > 0 else -self.m * y.d
+            quotient = _trimmed(_objects(m), self.e - y.e, self.d * abs(divisor))
+            y_err = y.err.item()
+            floor = _down(y)
+            err = self.err / floor
+            if y_err:
+                reach = floor - y_err
+                err = (self.err + _magnitude(*quotient[:3]) * y_err) / reach if reach > 0 else np.inf * (self.err + 1)
+            roundings = 0 if _is_power_of_two(y) else 2
+            return _rounded(*quotient[:3], err * _UP + quotient[3], self.form, roundings, 1.0)
+
+    def sum(self) -> Exact:
+        """The sum of all elements, evaluated in any order."""
+        with np.errstate(all="ignore"):
+            return _rounded(_objects(self.m.sum()), self.e, self.d, self._sum_error(self.size - 1), self.form, 0)
+
+    def mean(self) -> Exact:
+        """The mean of all elements: divided before the sum or after it, in any order."""
+        n = self.size
+        with np.errstate(all="ignore"):
+            division = 2 if n & (n - 1) else 0
+            err = self._sum_error(n - 1 + division) / n + n * self.form.tiny
+            return _rounded(_objects(self.m.sum()), self.e, self.d * n, err, self.form, 0)
+
+    def _sum_error(self, roundings: int) -> float:
+        """The error of a sum in which every term takes part in so many roundings; infinite where it may overflow."""
+        span = float((self.magnitude() + self.err).sum()) * _UP
+        if not span <= self.form.largest:
+            return math.inf
+        return float(np.broadcast_to(self.err, self.shape).sum()) * _UP + gamma(roundings, self.form) * span
+
+
+def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1, tinies: float = 0.0) -> Exact:
+    """The number with the error of rounding it to its format added; to be called with floating-point warnings off."""
+    m, e, d, cut = _trimmed(m, e, d)
+    z = _magnitude(m, e, d)
+    rounded = (err + roundings * form.u * (1 + form.u) * (z + err) + tinies * form.tiny) * _UP + cut
+    if not z.all():  # a zero that is known exactly is never rounded
+        rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
+    if not (z + rounded <= form.largest).all():  # what may overflow, or has no bound on the way to it, has no bound
+        rounded = np.where(z + rounded <= form.largest, rounded, np.inf)
+    return Exact(m, e, d, rounded, form, z)
+
+
+def _trimmed(m: Ints, e: int, d: int) -> tuple[Ints, int, int, float]:
+    """The same numbers, cut to a length that stays affordable; what the cut may cost is the last value."""
+    longest = max(int(m.flat[0]).bit_length() if m.size else 0, d.bit_length())
+    if longest <= _KEPT_BITS or max(_bits(m), d.bit_length()) <= 2 * _KEPT_BITS:
+        return m, e, d, 0.0
+    keep = _KEPT_BITS + d.bit_length() - _bits(m)
+    m = _objects((m << keep) // d if keep >= 0 else m // (d << -keep))
+    return m, e - keep, 1, float(_magnitude(_objects(1), e - keep, 1))
+
+
+def _is_power_of_two(x: Exact) -> bool:
+    """Whether x is one number, free of error, whose multiples lose nothing to rounding."""
+    if x.m.size != 1 or x.d & (x.d - 1) or x.err.any():
+        return False
+    m = abs(x.m.item())
+    return bool(m & (m - 1) == 0)
+
+
+def _down(x: Exact) -> float:
+    """|x| as float64, rounded down, of one number."""
+    return x.magnitude().item() / (_UP * _UP)
+
+
+def gamma(k: int, form: Format) -> float:
+    """k u / (1 - k u): what k roundings in a row may do; infinite where that is everything."""
+    ku = k * form.u
+    return ku / (1 - ku) * _UP if ku < 1 else math.inf
+
+
+def of(x: Any, form: Format | None = None) -> Exact:
+    """The numbers of a NumPy array of a judged dtype, as they are; its format is the dtype's unless another is given."""
+    x = np.asarray(x)
+    form = form or FORMATS[x.dtype.name]
+    mantissa, exponent = np.frexp(x.astype(np.float64))
+    if not np.isfinite(mantissa).all():
+        raise ValueError(f"{x} is not finite: only finite numbers are exact")
+    m = np.ldexp(mantissa, 53).astype(np.int64)
+    exponent = exponent.astype(np.int64) - 53
+    e = int(np.min(exponent, where=m != 0, initial=1100))
+    return Exact(m.astype(object) << np.where(m != 0, exponent - e, 0).astype(object), e, 1, np.zeros(x.shape), form)
+
+
+def constant(x: int | float | Fraction, form: Format) -> Exact:
+    """A number that stands in a formula: exact in every evaluation."""
+    fraction = Fraction(x)
+    e = 0
+    if fraction.denominator & (fraction.denominator - 1) == 0:
+        e = -(fraction.denominator.bit_length() - 1)
+        fraction *= 2**-e
+    return Exact(fraction.numerator, e, fraction.denominator, 0.0, form)
+
+
+def hyperparameter(x: float, form: Format) -> Exact:
+    """A Python number that an implementation may first round to its format: it enters with the error of that."""
+    value = constant(x, form)
+    return value.within(to_float(abs(Fraction(x) - round_to(Fraction(x), form))) * _UP, form)
+
+
+def concatenate(*parts: Exact) -> Exact:
+    """Scalars and columns end to end, as one column."""
+    e, d = min(part.e for part in parts), math.lcm(*(part.d for part in parts))
+    m = np.concatenate([_objects((part.m << (part.e - e)) * (d // part.d)).reshape(-1) for part in parts])
+    err = np.concatenate([np.broadcast_to(part.err, part.shape).reshape(-1) for part in parts])
+    return Exact(m, e, d, err, parts[0].form)
+
+
+def to_float(x: Fraction) -> float:
+    """The nearest float64, infinite beyond its range."""
+    try:
+        return float(x)
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
+
+
+def round_to(x: Fraction, form: Format) -> Fraction:
+    """x rounded to the nearest number of the format, ties to even, gradual underflow included; no overflow."""
+    if x == 0 or form is UNROUNDED:
+        return x
+    exponent = _floor_log2(abs(x))
+    spacing = Fraction(2) ** (max(exponent, 1 - form.max_exponent) - form.precision + 1)
+    return round(x / spacing) * spacing
+
+
+def ulp(x: Fraction, form: Format) -> Fraction:
+    """The spacing of the format's numbers at x: one unit in the last place."""
+    exponent = _floor_log2(abs(x)) if x else 1 - form.max_exponent
+    return Fraction(2) ** (max(exponent, 1 - form.max_exponent) - form.precision + 1)
+
+
+def _floor_log2(x: Fraction) -> int:
+    exponent = x.numerator.bit_length() - x.denominator.bit_length()
+    return exponent if Fraction(2) ** exponent <= x else exponent - 1
