@@ -5,7 +5,7 @@ judge that called the accused would prove nothing.
 """
 
 from calibrant.exact.data import least_squares, moments, optimum
-from calibrant.exact.descent import closed_form, curvatures, hessian, step, trajectory
+from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
 from calibrant.exact.gradients import (
     dloss_fn,
@@ -34,6 +34,7 @@ __all__ = [
     "Exact",
     "Format",
     "absolute_loss",
+    "by_squaring",
     "closed_form",
     "concatenate",
     "constant",

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.exact.data import moments, optimum
+from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.formats import UNROUNDED, Format
 from calibrant.exact.gradients import gradient
 from calibrant.exact.loss import loss_fn
@@ -48,18 +48,17 @@ def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) 
     """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
     form = params.form
     rate = hyperparameter(lr, form)
-    matrix = np.array([[to_float(abs(x)) * _UP for x in row] for row in _transition(lr, t_u)])
+    moved = _floats(_transition(lr, t_u))
+    # What the rules make of the parameters' error in a step: they do not see that theta and its gradient err together.
+    spread = np.eye(2) + abs(lr) * _floats(hessian(abs(t_u)))
     losses = []
     for _ in range(n_epochs):
         w, b = params
         losses.append(loss_fn(model(t_u, w, b), t_c))
         after = step(params, rate, t_u, t_c)
-        # The rules do not see that theta and its gradient err together, so what they carry over from the last step grows too
-        # fast: it is taken out, and what M makes of that error is put in its place.
-        carried = step(params.within(params.err, UNROUNDED), rate.true(), t_u.true(), t_c.true())
         with np.errstate(all="ignore"):
-            local = np.maximum(after.err - carried.err, 0.0) + 2.0**-40 * after.err
-            err = (matrix @ params.err + local) * _UP
+            local = np.maximum(after.err - spread @ params.err, 0.0) + 2.0**-40 * after.err
+            err = (moved @ params.err + local) * _UP
         params = after.within(np.where(np.isfinite(after.err), err, np.inf), form)
     return params, losses
 
@@ -72,6 +71,34 @@ def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     end = [y + row[0] * off[0] + row[1] * off[1] for y, row in zip(star, power, strict=True)]
     bound = _walking_error(n_epochs, lr, star, off, t_u, t_c, params.form)
     return concatenate(*(constant(x, UNROUNDED) for x in end)).within(bound, params.form)
+
+
+def by_squaring(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:
+    """The same parameters, within the error of evaluating the closed form: M to the power k by repeated squaring."""
+    form = params.form
+    rate, uu, u = hyperparameter(lr, form), (t_u * t_u).mean(), t_u.mean()
+    one, zero = constant(1, form), constant(0, form)
+    square = [[one - rate * (2 * uu), zero - rate * (2 * u)], [zero - rate * (2 * u), one - 2 * rate]]
+    power = [[one, zero], [zero, one]]
+    k = n_epochs
+    while k:
+        if k & 1:
+            power = _product(power, square)
+        k >>= 1
+        if k:
+            square = _product(square, square)
+    star = least_squares(t_u, t_c)
+    off = [x - y for x, y in zip(params, star, strict=True)]
+    end = [y + (row[0] * off[0] + row[1] * off[1]) for y, row in zip(star, power, strict=True)]
+    return concatenate(*end)
+
+
+def _product(x: list[list[Exact]], y: list[list[Exact]]) -> list[list[Exact]]:
+    return [[x[i][0] * y[0][j] + x[i][1] * y[1][j] for j in (0, 1)] for i in (0, 1)]
+
+
+def _floats(matrix: Matrix) -> NDArray[np.float64]:
+    return np.array([[to_float(abs(x)) for x in row] for row in matrix])
 
 
 def _transition(lr: float, t_u: Exact) -> Matrix:

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 _UP = 1 + 2.0**-44
 """More than all that the float64 arithmetic of one step of a bound may lose to rounding."""
 _LEAST = 5e-324
-_KEPT_BITS = 4096
+_KEPT_BITS = 2048
 """Numbers longer than twice this are cut to it; what is cut is added to the bound."""
 
 

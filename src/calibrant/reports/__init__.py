@@ -1,0 +1,1 @@
+"""The verdicts as a person or a machine reads them."""

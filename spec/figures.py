@@ -1,0 +1,216 @@
+"""The figures of the book: what each of them shows, as numbers, and how it is drawn.
+
+The numbers come from `calibrant.mechanics` alone and need no matplotlib. To draw them again:
+
+    python -m calibrant.spec.figures DIRECTORY
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from calibrant.mechanics.data import least_squares, scaled, thermometer
+from calibrant.mechanics.descent import closed_form, hessian, learning_rate_limit, training_loop
+from calibrant.mechanics.gradients import finite_difference
+from calibrant.mechanics.loss import absolute_loss, loss_fn
+from calibrant.mechanics.model import model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Series = dict[str, tuple[list[float], list[float]]]
+"""Named curves or clouds of points: each its x and its y, of one length."""
+
+_START = torch.tensor([1.0, 0.0], dtype=torch.float64)
+_EPOCHS = 500
+_GRADIENT_BY_W = 2484513 / 550  # the thermometer's at w = 1, b = 0, exactly [gradient.thermometer]
+
+
+def series() -> dict[str, Series]:
+    """What every figure shows, by its name."""
+    return {
+        "thermometer": _thermometer(),
+        "fit": _thermometer() | _fit(),
+        "losses-of-a-residual": _losses_of_a_residual(),
+        "rounding": _rounding(),
+        "limit": _limit(),
+        "losses": _losses(),
+    }
+
+
+def _thermometer() -> Series:
+    """Temperatures (°C) against readings (units)."""
+    t_u, t_c = thermometer(torch.float64)
+    return {"measurements": (t_u.tolist(), t_c.tolist())}
+
+
+def _fit() -> Series:
+    """Predictions (°C) of the least-squares line against the readings (units) in ascending order."""
+    t_u, t_c = thermometer(torch.float64)
+    ascending = t_u.sort().values
+    return {"fit": (ascending.tolist(), model(ascending, *least_squares(t_u, t_c)).tolist())}
+
+
+def _losses_of_a_residual() -> Series:
+    """Both losses (°C², °C) of a single sample against its residual (°C)."""
+    residuals = torch.arange(-32, 33, dtype=torch.float64) / 8
+    measured = torch.zeros(1, dtype=torch.float64)
+    return {
+        name: (residuals.tolist(), [loss(residual.reshape(1), measured).item() for residual in residuals])
+        for name, loss in (("squared", loss_fn), ("absolute", absolute_loss))
+    }
+
+
+def _rounding() -> Series:
+    """Relative error of the central difference by the weight, against its step (°C per unit), a power of ten.
+
+    An error of zero has no place on a logarithmic axis and is left out.
+    """
+    curves = {}
+    for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
+        t_u, t_c = thermometer(dtype)
+        w, b = torch.ones((), dtype=dtype), torch.zeros((), dtype=dtype)
+        points = []
+        for tenths in range(-170, 1, 5):
+            delta = 10 ** (tenths / 10)
+            rate = finite_difference(t_u, t_c, w, b, delta)[0].item()
+            if rate != _GRADIENT_BY_W:
+                points.append((delta, abs(rate / _GRADIENT_BY_W - 1)))
+        curves[name] = ([delta for delta, _ in points], [error for _, error in points])
+    return curves
+
+
+def _limit() -> Series:
+    """Loss above its minimum (°C²) against the epoch, for learning rates around the limit of the raw readings."""
+    t_u, t_c = thermometer(torch.float64)
+    limit, curvature, optimum = learning_rate_limit(t_u).item(), hessian(t_u), least_squares(t_u, t_c)
+    epochs = list(range(101))
+
+    def excess(params: Tensor) -> float:
+        distance = params - optimum
+        return float(distance @ curvature @ distance / 2)
+
+    return {
+        f"{share} of the limit": (
+            [float(epoch) for epoch in epochs],
+            [excess(closed_form(epoch, share * limit, _START, t_u, t_c)) for epoch in epochs],
+        )
+        for share in (1.05, 1.01, 1.0, 0.99, 0.9, 0.5)
+    }
+
+
+def _losses() -> Series:
+    """Losses (°C²) of two runs from w = 1, b = 0, each before its epoch's step, against the epoch, counted from 1."""
+    t_u, t_c = thermometer(torch.float64)
+    epochs = [float(epoch) for epoch in range(1, _EPOCHS + 1)]
+    curves = {}
+    for name, readings, rate in (("raw, 1e-4", t_u, 1e-4), ("scaled, 1e-2", scaled(t_u), 1e-2)):
+        _, losses = training_loop(_EPOCHS, rate, _START, readings, t_c)
+        curves[name] = (epochs, [loss.item() for loss in losses])
+    return curves
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How a figure is drawn: its axes, and which of its series are points and not lines."""
+
+    x: str
+    y: str
+    log_x: bool = False
+    log_y: bool = False
+    points: tuple[str, ...] = ()
+    legend: Literal["best", "upper center", ""] = "best"
+
+
+_LOOKS = {
+    "thermometer": _Look("reading (units)", "temperature (°C)", points=("measurements",), legend=""),
+    "fit": _Look("reading (units)", "temperature (°C)", points=("measurements",)),
+    "losses-of-a-residual": _Look("residual (°C)", "loss (°C² squared, °C absolute)", legend="upper center"),
+    "rounding": _Look("step (°C per unit)", "relative error", log_x=True, log_y=True),
+    "limit": _Look("epoch", "loss above its minimum (°C²)", log_y=True),
+    "losses": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
+}
+_COLOURS = ("#1b4965", "#c8553d", "#5b8e7d", "#8a6fa8", "#b08900", "#555555")
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "calibrant",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "path.simplify": False,
+    "figure.figsize": (6.0, 3.7),
+    "figure.facecolor": "white",
+    "lines.linewidth": 1.6,
+}
+
+
+def mark(label: str) -> str:
+    """The id, within a drawing, of the series called `label`."""
+    return "series-" + re.sub(r"[^a-z0-9]+", "-", label.lower())
+
+
+@contextmanager
+def drawing(name: str, shown: Series) -> Iterator[Figure]:
+    """The figure `name`, with every series of `shown` plotted under its own label, in the style that it is saved in."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    look = _LOOKS[name]
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+        figure = Figure(layout="constrained")
+        FigureCanvasSVG(figure)
+        ax = figure.add_subplot()
+        for colour, (label, (x, y)) in zip(_COLOURS, shown.items(), strict=False):
+            style: dict[str, Any] = {"linestyle": "none", "marker": "o"} if label in look.points else {}
+            ax.plot(x, y, label=label, color=colour, gid=mark(label), **style)
+        ax.set(xlabel=look.x, ylabel=look.y)
+        if look.log_x:
+            ax.set_xscale("log")
+        if look.log_y:
+            ax.set_yscale("log")
+        if look.legend:
+            ax.legend(loc=look.legend)
+        yield figure
+
+
+def drawn_with() -> str:
+    """What the bytes of a drawing depend on: who lays it out, and whose sums round in which order."""
+    import matplotlib
+
+    torch_version = torch.__version__.split("+")[0]
+    return f"matplotlib {matplotlib.__version__}, torch {torch_version}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def draw(directory: Path) -> list[Path]:
+    """Draw every figure as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
+    paths = []
+    for name, shown in series().items():
+        path = directory / f"{name}.svg"
+        with drawing(name, shown) as figure:
+            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    for written in draw(target):
+        print(written)

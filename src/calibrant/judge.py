@@ -1,0 +1,159 @@
+"""The one comparison of the suite: an answer against the truth and the rounding error that it may show."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrant import exact
+from calibrant.exact import Exact
+
+
+@dataclass
+class Tally:
+    """What was judged while one property ran."""
+
+    slack: float = 1.0
+    """The target's factor on every bound."""
+    examples: int = 0
+    judged: int = 0
+    """Numbers that were held against a bound, or against an exact value."""
+    unjudged: int = 0
+    """Numbers for which nothing can be claimed: the truth, or something on the way to it, may leave the dtype's range."""
+    refused: int = 0
+    """Requests that the target does not serve."""
+    worst: float = 0.0
+    """The largest error that was seen, in units of its bound."""
+
+
+_tally = Tally()
+
+
+@contextlib.contextmanager
+def tallying(tally: Tally) -> Iterator[Tally]:
+    """Count what is judged inside the block in `tally`."""
+    global _tally
+    before, _tally = _tally, tally
+    try:
+        yield tally
+    finally:
+        _tally = before
+
+
+class Disagreement(AssertionError):
+    """An answer that a clause does not allow."""
+
+    def __init__(
+        self, sentence: str, *, actual: Any = None, expected: Any = None, measured: dict[str, float] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.actual = actual
+        self.expected = expected
+        self.measured = measured or {}
+
+
+def agree(answer: Any, expected: Any) -> None:
+    """Raise Disagreement unless the answer is `expected`: within its bound if that is Exact, else value for value.
+
+    Answers of one element may have any shape of one element: the clauses on shape judge that. Zeros have no sign, and a NaN
+    equals a NaN, where `expected` is an array.
+    """
+    answer = np.asarray(answer)
+    shape = expected.shape if isinstance(expected, Exact) else np.shape(expected)
+    if answer.shape != shape and not (answer.size == 1 == int(np.prod(shape))):
+        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
+    answer = answer.reshape(shape)
+    if isinstance(expected, Exact):
+        _agree_within(answer, expected)
+    else:
+        expected = np.asarray(expected)
+        _tally.judged += answer.size
+        same = (answer == expected) | (np.isnan(answer) & np.isnan(expected))
+        if not same.all():
+            raise Disagreement(
+                f"returned {show(answer)} where {show(expected)} is due, exactly", actual=answer, expected=expected
+            )
+
+
+def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
+    bound = np.broadcast_to(expected.err, expected.shape) * _tally.slack
+    claimed = np.isfinite(bound)
+    _tally.judged += int(claimed.sum())
+    _tally.unjudged += int((~claimed).sum())
+    finite = np.isfinite(answer)
+    error = abs(exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED) - expected.true()).magnitude()
+    error = np.where(finite, error, np.inf)
+    wrong = claimed & (error > bound * (1 + 2.0**-40))
+    if not wrong.any():
+        fair = claimed & (bound > 0)
+        if fair.any():
+            _tally.worst = max(_tally.worst, float((error[fair] / bound[fair]).max()) * _tally.slack)
+        return
+    with np.errstate(all="ignore"):
+        ratio = np.where(wrong, error / np.where(bound > 0, bound, 5e-324), -1.0)
+    worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    truth = expected.true().fractions()[int(np.ravel_multi_index(worst, ratio.shape)) if ratio.shape else 0]
+    off, allowed = float(error[worst]), float(bound[worst])
+    ulps = off / exact.to_float(exact.ulp(truth, expected.form)) if np.isfinite(off) else float("inf")
+    place = f" (element {', '.join(map(str, worst))})" if expected.size > 1 else ""
+    raise Disagreement(
+        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}",
+        actual=answer,
+        expected=expected,
+        measured={"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps},
+    )
+
+
+def at_most(smaller: Exact, larger: Exact, claim: str) -> None:
+    """Raise Disagreement if one number exceeds another by more than their errors allow; `claim` says what should hold."""
+    bound = float(smaller.err + larger.err) * _tally.slack
+    if not np.isfinite(bound):
+        _tally.unjudged += 1
+        return
+    _tally.judged += 1
+    excess = exact.to_float(smaller.fraction() - larger.fraction())
+    if excess > bound:
+        raise Disagreement(
+            f"{claim}: {show_exact(smaller)} is more than {show_exact(larger)}, by {excess:.3g}, allowed {bound:.2g}",
+            actual=smaller,
+            expected=larger,
+            measured={"error": excess, "bound": bound, "bounds": excess / bound if bound else float("inf")},
+        )
+
+
+def holds(condition: bool, sentence: str) -> None:
+    """Raise Disagreement with the sentence unless the condition is true."""
+    _tally.judged += 1
+    if not condition:
+        raise Disagreement(sentence)
+
+
+def show(x: Any) -> str:
+    """An array as a person would write it: shortest digits of its own dtype."""
+    x = np.asarray(x)
+    if x.ndim == 0:
+        return str(x.item()) if x.dtype.kind in "biuUS" else str(x[()])
+    if x.size > 60:
+        return f"an array of shape {x.shape}"
+    return "[" + ", ".join(show(row) for row in x) + "]"
+
+
+def show_exact(x: Exact) -> str:
+    """True values as decimals, and as fractions where those are short."""
+    texts = [show_fraction(value) for value in x.fractions()]
+    return texts[0] if x.shape == () else "[" + ", ".join(texts) + "]"
+
+
+def show_fraction(x: Fraction) -> str:
+    """0.5, 0.3333333333333333 (1/3), 4517.296363636364."""
+    nearest = repr(exact.to_float(x))
+    if "inf" not in nearest and Fraction(nearest) == x:
+        return nearest
+    return f"{nearest} ({x})" if len(str(x)) <= 16 else nearest

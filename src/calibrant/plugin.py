@@ -1,0 +1,260 @@
+"""The pytest plugin: `--target`, one run of each property for each dtype, and what became of it.
+
+It is loaded into every pytest run where calibrant is installed, so it imports nothing heavy until a property is collected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from calibrant.target import Subject, Target
+    from calibrant.verdicts import Gatherer
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {"max_examples": 100},
+    "ci": {"max_examples": 100, "derandomize": True},
+    "thorough": {"max_examples": 2000},
+}
+"""The Hypothesis settings of each profile; what they share is in `prepared`."""
+
+PROPERTY = "calibrant"
+"""Under this name a test's report carries what became of its property."""
+
+
+@dataclass
+class Session:
+    """What was asked of this pytest run."""
+
+    target: str = "reference"
+    dtypes: tuple[str, ...] = ()
+    timeout: float = 10.0
+    profile: str = "dev"
+    examples: int | None = None
+    seed: int | None = None
+    run_folder: Path | None = None
+    loaded: Target | None = None
+
+    def load(self) -> Target:
+        """The target, loaded once."""
+        from calibrant.target import load
+
+        if self.loaded is None:
+            self.loaded = load(self.target, self.timeout)
+        return self.loaded
+
+
+session = Session()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("calibrant", "calibrant: hold an implementation against the book")
+    group.addoption("--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name")
+    group.addoption("--target-dtype", action="append", default=[], metavar="DTYPE", help="check in this dtype (may be repeated)")
+    group.addoption("--target-timeout", type=float, default=10.0, metavar="SECONDS", help="the most that one call may take (10)")
+    group.addoption("--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)")
+    group.addoption("--target-examples", type=int, metavar="N", help="examples for each property")
+    group.addoption("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
+    group.addoption("--target-run-folder", help=argparse.SUPPRESS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global session
+    config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
+    option = config.option
+    session = Session(
+        target=option.target or "reference",
+        dtypes=tuple(option.target_dtype),
+        timeout=option.target_timeout,
+        profile=option.target_profile,
+        examples=option.target_examples,
+        seed=option.target_seed,
+        run_folder=Path(option.target_run_folder) if option.target_run_folder else None,
+    )
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and session.run_folder is not None:
+        from calibrant.containment import contain
+
+        contain(session.run_folder, worker["workerid"])
+    elif worker is None and session.run_folder is None:
+        if option.target is not None:
+            _load_or_stop()
+        from calibrant.verdicts import Gatherer
+
+        config.pluginmanager.register(Gatherer(), "calibrant-gatherer")
+
+
+def _load_or_stop() -> Target:
+    from calibrant.target import TargetError, nearest, numpy_dtype
+
+    try:
+        target = session.load()
+        for dtype in session.dtypes:
+            if dtype not in FORMAT_NAMES:
+                raise TargetError(f"--target-dtype: {dtype!r} is not judged{nearest(dtype, FORMAT_NAMES)}")
+        for dtype in session.dtypes or target.dtypes:
+            numpy_dtype(dtype)
+    except TargetError as error:
+        raise pytest.UsageError(str(error)) from None
+    return target
+
+
+FORMAT_NAMES = ("float16", "bfloat16", "float32", "float64")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each property once for each dtype."""
+    if metafunc.definition.get_closest_marker("clause") and "target" in metafunc.fixturenames:
+        try:
+            target = _load_or_stop()
+        except pytest.UsageError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+        metafunc.parametrize("target", session.dtypes or target.dtypes, indirect=True)
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Subject:
+    """The implementation under test, in one dtype."""
+    return session.load().at(request.param)
+
+
+def prepared(function: Any) -> Any:
+    """A property under the chosen profile, with its examples counted and in the dtype under test.
+
+    The settings are the property's own: those of other Hypothesis tests in the same run stay as they are.
+    """
+    given = getattr(function, "hypothesis", None)
+    if given is None:
+        return _one_example(function)
+    import zlib
+
+    from hypothesis import HealthCheck, Phase, seed, settings
+
+    given.inner_test = _one_example(given.inner_test)
+    profile = dict(PROFILES[session.profile])
+    if session.examples is not None:
+        profile["max_examples"] = session.examples
+    if session.seed is not None and not profile.get("derandomize"):
+        function = seed(session.seed ^ zlib.crc32(function.__name__.encode()))(function)
+    return settings(
+        **profile,
+        database=None,
+        deadline=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )(function)
+
+
+def _one_example(property_: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(property_)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from calibrant.judge import tallying
+        from calibrant.target import Absent
+
+        subject = kwargs["target"]
+        subject.calls.clear()
+        with tallying(subject.tally) as tally:
+            tally.examples += 1
+            drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items() if name != "target"}
+            try:
+                property_(*args, target=subject, **drawn)
+            except Absent as absent:
+                if not tally.judged:
+                    pytest.skip(str(absent))
+                tally.refused += 1
+                tally.examples -= 1
+                import hypothesis
+
+                hypothesis.reject()
+
+    return run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    marker = item.get_closest_marker("clause")
+    if marker is None or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
+        return report
+    from calibrant.clauses import require
+
+    clause = require(marker.args[0])
+    subject = getattr(item, "funcargs", {}).get("target")
+    said = _outcome(subject, call.excinfo)
+    declared = subject.target.deviations.get(clause.name) if subject is not None else None
+    said |= {
+        "clause": clause.name,
+        "property": getattr(item, "originalname", item.name),
+        "dtype": item.callspec.params["target"],  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
+        "deviation": declared,
+    }
+    report.user_properties.append((PROPERTY, said))
+    if said["status"] in ("breaks", "broken"):
+        report.longrepr = f"{clause.name}  {said['status']}  {clause.sentence}\n{said['failure']['text']}"
+        excuse = f"deviates as declared: {declared}" if declared else "SHOULD" if clause.level == "SHOULD" else None
+        if excuse:
+            report.outcome = "skipped"
+            report.wasxfail = excuse
+    return report
+
+
+def _outcome(subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseException] | None) -> dict[str, Any]:
+    """What became of a property, as plain data that crosses processes."""
+    from calibrant.verdicts import failure_of
+
+    tally = subject.tally if subject is not None else None
+    said: dict[str, Any] = {
+        "examples": tally.examples if tally else 0,
+        "judged": tally.judged if tally else 0,
+        "unjudged": tally.unjudged if tally else 0,
+        "refused": tally.refused if tally else 0,
+        "worst": tally.worst if tally and math.isfinite(tally.worst) else 0.0,
+        "reason": None,
+        "failure": None,
+    }
+    if excinfo is None:
+        return said | {"status": "holds" if said["judged"] else "undecided"}
+    error = excinfo.value
+    if isinstance(error, pytest.skip.Exception):
+        return said | {"status": "absent", "reason": str(error)}
+    status, failure = failure_of(error, subject)
+    if status == "error":
+        failure["text"] = f"the check itself failed: {excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+    return said | {"status": status, "failure": failure}
+
+
+def pytest_runtest_teardown() -> None:
+    if session.run_folder is not None:
+        from calibrant.containment import at_ease
+
+        at_ease()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    gatherer: Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
+    if gatherer is not None and gatherer.outcomes:
+        from calibrant.reports.terminal import summary_lines
+
+        terminalreporter.section("calibrant")
+        for line in summary_lines(gatherer.verdicts()):
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A declared deviation that no longer deviates is a failure, though every property passed."""
+    gatherer: Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
+    if gatherer is not None and exitstatus == 0 and any(verdict.status == "stale" for verdict in gatherer.verdicts()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,112 @@
+"""The mechanics in plain NumPy, with gradients derived by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+name = "numpy"
+version = np.__version__
+
+
+def _same_shape(t_p: Array, t_c: Array) -> None:
+    if t_p.shape != t_c.shape or t_p.size == 0:
+        raise ValueError(f"t_p is {t_p.shape} and t_c is {t_c.shape}: a loss needs samples of one shape")
+
+
+def model(t_u: Array, w: Array, b: Array) -> Array:
+    """w t_u + b, (n,)."""
+    return w * t_u + b
+
+
+def loss_fn(t_p: Array, t_c: Array) -> Array:
+    """Mean squared error, a scalar; divided before the sum, so that only the mean needs to fit the dtype."""
+    _same_shape(t_p, t_c)
+    return np.sum(np.square(t_p - t_c) / t_p.dtype.type(t_p.size))
+
+
+def absolute_loss(t_p: Array, t_c: Array) -> Array:
+    """Mean absolute error, a scalar."""
+    _same_shape(t_p, t_c)
+    return np.sum(np.abs(t_p - t_c) / t_p.dtype.type(t_p.size))
+
+
+def dabsolute_loss(t_p: Array, t_c: Array) -> Array:
+    """Derivative of the mean absolute error by each prediction, (n,); 0 at a zero residual."""
+    _same_shape(t_p, t_c)
+    return np.sign(t_p - t_c) / t_p.dtype.type(t_p.size)
+
+
+def dloss_fn(t_p: Array, t_c: Array) -> Array:
+    """Derivative of the mean squared error by each prediction, (n,)."""
+    _same_shape(t_p, t_c)
+    return 2 * (t_p - t_c) / t_p.dtype.type(t_p.size)
+
+
+def dmodel_dw(t_u: Array, w: Array, b: Array) -> Array:
+    """Derivative of each prediction by the weight, (n,)."""
+    return t_u.copy()
+
+
+def dmodel_db(t_u: Array, w: Array, b: Array) -> Array:
+    """Derivative of each prediction by the bias, (n,)."""
+    return np.ones_like(t_u)
+
+
+def grad_fn(t_u: Array, t_c: Array, t_p: Array, w: Array, b: Array) -> Array:
+    """Gradient of the mean squared error by the chain rule, (2,)."""
+    dloss = dloss_fn(t_p, t_c)
+    return np.stack([np.sum(dloss * dmodel_dw(t_u, w, b)), np.sum(dloss * dmodel_db(t_u, w, b))])
+
+
+def finite_difference(t_u: Array, t_c: Array, w: Array, b: Array, delta: Array) -> Array:
+    """Central differences of the mean squared error, (2,)."""
+
+    def loss(w: Array, b: Array) -> Array:
+        return loss_fn(model(t_u, w, b), t_c)
+
+    rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
+    return np.stack(rates) / (2 * delta)
+
+
+def least_squares(t_u: Array, t_c: Array) -> Array:
+    """The least-squares parameters [w, b], by NumPy's own solver."""
+    _columns(t_u, t_c)
+    design = np.stack([t_u, np.ones_like(t_u)], axis=1)
+    return np.linalg.lstsq(design, t_c, rcond=None)[0]
+
+
+def training_loop(
+    n_epochs: int,
+    optimizer: dict[str, Any],
+    params: Array,
+    t_u: Array,
+    t_c: Array,
+    val_t_u: Array | None = None,
+    val_t_c: Array | None = None,
+) -> tuple[Array, list[Array], list[Array]]:
+    """Gradient descent on the whole data: (params, losses before each step, no validation losses)."""
+    options = dict(optimizer)
+    if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
+        raise NotImplementedError("only plain SGD without validation data")
+    lr = options["lr"]
+    if n_epochs < 0 or not (math.isfinite(lr) and lr >= 0):
+        raise ValueError(f"n_epochs is {n_epochs} and lr is {lr}: both must be finite and not negative")
+    _columns(t_u, t_c)
+    losses = []
+    for _ in range(n_epochs):
+        w, b = params
+        t_p = model(t_u, w, b)
+        losses.append(loss_fn(t_p, t_c))
+        params = params - params.dtype.type(lr) * grad_fn(t_u, t_c, t_p, w, b)
+    return params.copy(), losses, []
+
+
+def _columns(t_u: Array, t_c: Array) -> None:
+    if t_u.ndim != 1 or t_u.size == 0 or t_u.shape != t_c.shape:
+        raise ValueError(f"t_u is {t_u.shape} and t_c is {t_c.shape}: data are two columns of one length")

@@ -1,0 +1,104 @@
+"""The chapter on data."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.judge import agree, holds
+from calibrant.target import Subject
+
+T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
+T_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
+SLOPE, INTERCEPT = "1.00211681802045", "-0.262323073774029"
+
+
+@clause("data.thermometer")
+def test_thermometer_is_the_eleven_pairs_in_order(target: Subject) -> None:
+    t_u, t_c = target.thermometer()
+
+    agree(t_u, np.array(T_U).astype(t_u.dtype))
+    agree(t_c, np.array(T_C).astype(t_c.dtype))
+
+
+@clause("data.norris")
+def test_norris_has_the_certified_line(target: Subject) -> None:
+    """The line through the pairs, in exact arithmetic on their decimals, agrees with NIST's digits to the last one."""
+    x, y = target.norris()
+
+    holds(x.shape == y.shape == (36,), f"returned columns of shape {x.shape} and {y.shape}, where (36,) is due")
+    tenths = [exact.of(np.round(column.astype(np.float64) * 10), exact.UNROUNDED) / 10 for column in (x, y)]
+    w, b = exact.optimum(*tenths)
+    holds(f"{float(w):.15g}" == SLOPE, f"the slope of the pairs is {float(w):.15g}, certified {SLOPE}")
+    holds(f"{float(b):.15g}" == INTERCEPT, f"the intercept of the pairs is {float(b):.15g}, certified {INTERCEPT}")
+    agree(x, (np.round(x.astype(np.float64) * 10) / 10).astype(x.dtype))
+    agree(y, (np.round(y.astype(np.float64) * 10) / 10).astype(y.dtype))
+
+
+NOT_COLUMNS = [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))]
+
+
+@clause("data.shapes")
+@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
+def test_training_refuses_what_are_not_two_columns_of_one_length(
+    target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
+) -> None:
+    """(n,) against (n, 1) broadcasts, and trains towards the mean of all temperatures."""
+    params, t_u, t_c = target.array([1.0, 0.0]), target.array(np.ones(of_u)), target.array(np.ones(of_c))
+
+    refused = target.refuses("training_loop", 1, {"name": "sgd", "lr": 0.125}, params, t_u, t_c)
+
+    holds(refused, "did not refuse these shapes")
+
+
+@clause("data.shapes")
+@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
+def test_a_fit_refuses_what_are_not_two_columns_of_one_length(
+    target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
+) -> None:
+    refused = target.refuses("least_squares", target.array(np.ones(of_u)), target.array(np.ones(of_c)))
+
+    holds(refused, "did not refuse these shapes")
+
+
+@clause("data.scaling")
+@given(strategies.lines())
+def test_a_fit_finds_the_least_squares_line(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.least_squares(sample.t_u, sample.t_c)
+
+    agree(answer, exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c)))
+
+
+@clause("data.scaling")
+@given(strategies.lines())
+def test_a_tenth_of_the_readings_has_ten_times_the_slope(target: Subject, sample: strategies.Fit) -> None:
+    """An identity of rational numbers; and the fit of the scaled readings, as rounded, is found as well."""
+    t_u, t_c = exact.of(sample.t_u).true(), exact.of(sample.t_c).true()
+    w, b = exact.optimum(t_u, t_c)
+    holds(exact.optimum(t_u / 10, t_c) == (10 * w, b), "the optimum of t_u / 10 is not ten times the slope")
+    scaled = target.array(sample.t_u.astype(np.float64) / 10)
+
+    answer = target.least_squares(scaled, sample.t_c)
+
+    agree(answer, exact.least_squares(exact.of(scaled), exact.of(sample.t_c)))
+
+
+@clause("data.plot")
+def test_figures_show_the_data_the_fit_and_the_losses(target: Subject) -> None:
+    figures = target.figures()
+
+    u, c = exact.of(np.array(T_U)), exact.of(np.array(T_C))
+    agree(figures["thermometer"]["measurements"], np.array([T_U, T_C]))
+    ascending = np.sort(T_U)
+    readings, predictions = figures["fit"]["fit"]
+    agree(readings, ascending)
+    w, b = exact.least_squares(u, c)
+    agree(predictions, exact.model(exact.of(ascending), w, b))
+    start = exact.of(np.array([1.0, 0.0]))
+    for name, t_u, rate in (("raw, 1e-4", np.array(T_U), 1e-4), ("scaled, 1e-2", 0.1 * np.array(T_U), 1e-2)):
+        epochs, losses = figures["losses"][name]
+        agree(epochs, np.arange(1.0, len(losses) + 1))
+        for epoch in (1, 2, 3, 10, 100, len(losses)):
+            w, b = exact.closed_form(epoch - 1, rate, start, exact.of(t_u), c)
+            agree(losses[epoch - 1], exact.loss_fn(exact.model(exact.of(t_u), w, b), c))

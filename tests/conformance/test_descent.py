@@ -1,0 +1,244 @@
+"""The chapter on descent."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.exact import Exact
+from calibrant.judge import agree, at_most, holds
+from calibrant.target import Subject
+
+T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
+T_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
+SLOPE, INTERCEPT = 1.00211681802045, -0.262323073774029
+
+
+def descend(target: Subject, sample: strategies.Descent) -> tuple[Any, Any]:
+    """The parameters after the sample's epochs, and the losses on the way."""
+    params, losses, _ = target.training_loop(
+        sample.n_epochs, {"name": "sgd", "lr": sample.learning_rate}, sample.params, sample.t_u, sample.t_c
+    )
+    return params, losses
+
+
+def numbers(sample: strategies.Fit) -> tuple[Exact, Exact, Exact]:
+    """The sample's parameters and data."""
+    return exact.of(sample.params), exact.of(sample.t_u), exact.of(sample.t_c)
+
+
+@clause("descent.step")
+@given(strategies.descents())
+def test_a_step_goes_against_the_gradient(target: Subject, sample: strategies.Descent) -> None:
+    """Both parameters from the same old ones: a bias that is updated with the new weight fails here."""
+    sample.n_epochs = 1
+
+    params, _ = descend(target, sample)
+
+    agree(params, exact.trajectory(1, sample.learning_rate, *numbers(sample))[0])
+
+
+@clause("descent.trajectory")
+@given(strategies.descents())
+def test_steps_follow_the_recurrence(target: Subject, sample: strategies.Descent) -> None:
+    params, _ = descend(target, sample)
+
+    agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))[0])
+
+
+@clause("descent.log")
+@given(strategies.descents())
+def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: strategies.Descent) -> None:
+    """The first loss belongs to the start; a loop that logs after the update loses it."""
+    _, losses = descend(target, sample)
+
+    _, truths = exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))
+    agree(losses, exact.concatenate(*truths))
+
+
+@clause("descent.closed-form")
+@given(strategies.long_descents())
+def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: strategies.Descent) -> None:
+    params, _ = descend(target, sample)
+
+    agree(params, exact.closed_form(sample.n_epochs, sample.learning_rate, *numbers(sample)))
+
+
+@clause("descent.closed-form")
+@given(strategies.long_descents())
+def test_closed_form_is_evaluated_without_walking(target: Subject, sample: strategies.Descent) -> None:
+    answer = target.closed_form(sample.n_epochs, sample.learning_rate, sample.params, sample.t_u, sample.t_c)
+
+    agree(answer, exact.by_squaring(sample.n_epochs, sample.learning_rate, *numbers(sample)))
+
+
+@clause("descent.converges")
+@given(strategies.descents())
+def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.Descent) -> None:
+    """The distance to the optimum in the norm of the Hessian is the loss above its minimum."""
+    start, t_u, t_c = numbers(sample)
+    curvature = exact.curvatures(t_u)[1]
+    if sample.learning_rate * curvature >= 2:
+        sample.learning_rate = strategies.rate_below(0.96875, sample.t_u)
+
+    params, _ = descend(target, sample)
+
+    path, _ = exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c)
+    slope = exact.gradient(t_u.true(), t_c.true(), *start.true())
+    if not (np.isfinite(path.err).all() and np.isfinite(params).all()):
+        return
+    off = float(np.linalg.norm(path.err))
+    slip = float(np.linalg.norm(slope.magnitude())) * off + float(curvature) * off * off / 2
+    before = exact.loss_fn(exact.model(t_u.true(), *start.true()), t_c.true())
+    end = exact.of(params.astype(np.float64), exact.UNROUNDED)
+    after = exact.loss_fn(exact.model(t_u.true(), *end), t_c.true())
+    at_most(after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), "the loss after the steps is at most the loss before")
+
+
+@clause("descent.diverges")
+@given(strategies.steep_descents())
+def test_above_the_limit_the_parameters_overflow(target: Subject, sample: strategies.Descent) -> None:
+    """A loop that clips, or replaces NaN, hides that nothing was learned."""
+    params, _ = descend(target, sample)
+
+    holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {sample.n_epochs} epochs")
+
+
+@clause("descent.fixed-point")
+@given(strategies.optima())
+def test_descent_stays_at_the_optimum(target: Subject, sample: strategies.Fit) -> None:
+    rate = strategies.rate_below(0.5, sample.t_u)
+    resting = strategies.Descent(sample.t_u, sample.t_c, sample.w, sample.b, rate, 30)
+
+    params, _ = descend(target, resting)
+
+    agree(params, exact.closed_form(30, rate, *numbers(sample)))
+
+
+@clause("descent.zero-epochs")
+@given(strategies.descents())
+def test_no_epochs_change_nothing_and_log_nothing(target: Subject, sample: strategies.Descent) -> None:
+    sample.n_epochs = 0
+
+    params, losses = descend(target, sample)
+
+    agree(params, sample.params)
+    holds(losses.size == 0, f"logged {losses.size} losses in no epochs")
+
+
+@clause("descent.zero-rate")
+@given(strategies.descents())
+def test_a_rate_of_zero_leaves_the_parameters(target: Subject, sample: strategies.Descent) -> None:
+    sample.learning_rate = 0.0
+
+    params, _ = descend(target, sample)
+
+    agree(params, sample.params)
+
+
+def thermometer(target: Subject, scale: float, rate: float, n_epochs: int) -> strategies.Descent:
+    """The run of the book, from w = 1, b = 0."""
+    t_u, t_c = target.array(np.array(T_U) * scale), target.array(T_C)
+    return strategies.Descent(t_u, t_c, target.array(1.0), target.array(0.0), rate, n_epochs)
+
+
+@clause("descent.raw-diverges")
+@pytest.mark.parametrize("rate", [1e-2, 1e-3])
+def test_raw_readings_diverge(target: Subject, rate: float) -> None:
+    params, losses = descend(target, thermometer(target, 1.0, rate, 1000))
+
+    holds(not np.isfinite(params).all(), f"returned {params} after 1000 epochs at {rate}")
+    holds(not np.isfinite(losses[-1]), f"logged the loss {losses[-1]} in the last of 1000 epochs at {rate}")
+
+
+@clause("descent.raw-diverges")
+def test_raw_readings_converge_at_a_rate_below_the_limit(target: Subject) -> None:
+    sample = thermometer(target, 1.0, 1e-4, 1000)
+
+    params, losses = descend(target, sample)
+
+    agree(params, exact.closed_form(1000, 1e-4, *numbers(sample)))
+    holds(losses[-1] < losses[0], f"the loss went from {losses[0]} to {losses[-1]} at 1e-4")
+
+
+@clause("descent.scaled-converges")
+def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
+    """To the digits shown in exact arithmetic; in the dtype, within what 5000 epochs of rounding may do."""
+    sample = thermometer(target, 0.1, 1e-2, 5000)
+    start, t_u, t_c = numbers(thermometer(target, 0.1, 1e-2, 5000))
+    doubles = [exact.of(np.array(x)) for x in ([1.0, 0.0], 0.1 * np.array(T_U), T_C)]
+    w, b = exact.closed_form(5000, 1e-2, *doubles).nearest()
+    holds(f"{w:.4f} {b:.4f}" == "5.3671 -17.3012", f"the exact parameters are {w:.4f} and {b:.4f}")
+    loss = exact.loss_fn(exact.model(doubles[1], *exact.closed_form(4999, 1e-2, *doubles)), doubles[2])
+    holds(f"{float(loss.nearest()):.4f}" == "2.9276", f"the exact loss is {float(loss.nearest()):.4f}")
+
+    params, losses = descend(target, sample)
+
+    agree(params, exact.closed_form(5000, 1e-2, start, t_u, t_c))
+    agree(losses[-1:], exact.loss_fn(exact.model(t_u, *exact.closed_form(4999, 1e-2, start, t_u, t_c)), t_c))
+
+
+@clause("descent.norris")
+def test_norris_reaches_the_certified_line(target: Subject) -> None:
+    """Centred on 448 and divided by 512, both powers of two or sums of them, so that scaling loses almost nothing."""
+    x, y = (column.astype(np.float64) for column in norris())
+    sample = strategies.Descent(
+        target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), 0.5, 120
+    )
+
+    params, _ = descend(target, sample)
+
+    agree(params, exact.closed_form(120, 0.5, *numbers(sample)))
+    if target.form.precision >= 53:
+        w, b = (float(p) for p in params)
+        slope, intercept = w / 512, b - w * (448 / 512)
+        holds(abs(slope / SLOPE - 1) < 1e-9, f"reached the slope {slope!r}, certified {SLOPE}")
+        holds(abs(intercept / INTERCEPT - 1) < 1e-9, f"reached the intercept {intercept!r}, certified {INTERCEPT}")
+
+
+def norris() -> tuple[Any, Any]:
+    """NIST's x and y."""
+    pairs = np.array(NORRIS)
+    return pairs[:, 0], pairs[:, 1]
+
+
+# fmt: off
+NORRIS = (
+    (0.2, 0.1), (337.4, 338.8), (118.2, 118.1), (884.6, 888.0), (10.1, 9.2), (226.5, 228.1), (666.3, 668.5), (996.3, 998.5),
+    (448.6, 449.1), (777.0, 778.9), (558.2, 559.2), (0.4, 0.3), (0.6, 0.1), (775.5, 778.1), (666.9, 668.8), (338.0, 339.3),
+    (447.5, 448.9), (11.6, 10.8), (556.0, 557.7), (228.1, 228.3), (995.8, 998.0), (887.6, 888.8), (120.2, 119.6), (0.3, 0.3),
+    (0.3, 0.6), (556.8, 557.6), (339.1, 339.3), (887.2, 888.0), (999.0, 998.5), (779.0, 778.9), (11.1, 10.2), (118.3, 117.6),
+    (229.2, 228.9), (669.1, 668.4), (448.9, 449.2), (0.5, 0.2),
+)
+# fmt: on
+
+
+@clause("descent.negative-rate")
+@pytest.mark.parametrize(("rate", "n_epochs"), [(-0.125, 1), (-math.inf, 1), (math.inf, 1), (math.nan, 1), (0.125, -1)])
+def test_schedules_that_mean_nothing_are_refused(target: Subject, rate: float, n_epochs: int) -> None:
+    columns = target.array([1.0, 0.0]), target.array([1.0, 2.0]), target.array([1.0, 3.0])
+
+    refused = target.refuses("training_loop", n_epochs, {"name": "sgd", "lr": rate}, *columns)
+
+    holds(refused, f"did not refuse a learning rate of {rate} for {n_epochs} epochs")
+
+
+@clause("descent.input-kept")
+@given(strategies.descents())
+def test_descent_leaves_its_arguments_alone(target: Subject, sample: strategies.Descent) -> None:
+    """`params -= lr * grad` on the caller's array is descent by side effect."""
+    descend(target, sample)
+
+    holds(not target.changed(), f"changed its {target.changed()}")
+
+
+@clause("descent.dtype")
+@given(strategies.descents())
+def test_parameters_keep_their_dtype(target: Subject, sample: strategies.Descent) -> None:
+    params, _ = descend(target, sample)
+
+    holds(target.keeps_dtype(params), f"returned {params.dtype} where {target.dtype} is due")

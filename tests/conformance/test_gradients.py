@@ -1,0 +1,332 @@
+"""The chapter on gradients."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.exact import Exact
+from calibrant.judge import agree, at_most, holds
+from calibrant.target import Subject
+
+TENTHS_C = (5, 140, 150, 280, 110, 80, 30, -40, 60, 130, 210)
+TENTHS_U = (357, 559, 582, 819, 563, 489, 339, 218, 484, 604, 684)
+WAYS = ("finite_difference", "grad_fn", "value_and_grad")
+
+
+def truth(sample: strategies.Fit) -> Exact:
+    """The gradient of the loss of the model, with the error of evaluating it."""
+    return exact.gradient(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b)))
+
+
+def answered(x: Any) -> Exact:
+    """An answer as numbers to compute with."""
+    return exact.of(np.asarray(x, dtype=np.float64), exact.UNROUNDED)
+
+
+class Counted:
+    """The sum of the squares of the parameters, which counts how often it is asked."""
+
+    source = "lambda params: (params * params).sum()"
+
+    def __init__(self) -> None:
+        self.evaluations = 0
+
+    def __call__(self, params: Any) -> Any:
+        self.evaluations += 1
+        return (params * params).sum()
+
+
+@clause("gradient.central")
+@given(strategies.probes())
+def test_difference_quotient_is_the_derivative(target: Subject, sample: strategies.Probe) -> None:
+    """A forward difference is off by half the second derivative times the step; so is a quotient by delta, by far more."""
+    answer = target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
+
+    agree(answer, exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta))))
+
+
+@clause("gradient.central")
+@given(strategies.probes())
+def test_difference_quotient_has_no_truncation_error(target: Subject, sample: strategies.Probe) -> None:
+    """Of a quadratic it is the derivative, at any step: the two truths are one."""
+    by_differences = exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)))
+
+    answer = target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
+
+    agree(answer, truth(sample).within(by_differences.err, target.form))
+
+
+@clause("gradient.cost")
+@pytest.mark.parametrize("p", [1, 2, 3, 10, 50])
+def test_differences_cost_two_evaluations_for_each_parameter(target: Subject, p: int) -> None:
+    loss = Counted()
+
+    target.difference_gradient(loss, target.array(np.ones(p)), target.array(0.5))
+
+    holds(loss.evaluations == 2 * p, f"evaluated the loss {loss.evaluations} times for {p} parameters, not {2 * p}")
+
+
+@clause("gradient.cost")
+def test_automatic_differentiation_costs_the_same_for_any_number_of_parameters(target: Subject) -> None:
+    counts = []
+    for p in (1, 2, 10, 50):
+        loss = Counted()
+        value, gradient = target.automatic_gradient(loss, target.array(np.ones(p)))
+        agree(value, np.array(float(p)))
+        agree(gradient, np.full(p, 2.0))
+        counts.append(loss.evaluations)
+
+    holds(len(set(counts)) == 1, f"evaluated the loss {counts} times for 1, 2, 10 and 50 parameters")
+
+
+@clause("gradient.by-hand-loss")
+@given(strategies.residuals())
+def test_derivative_by_a_prediction(target: Subject, sample: strategies.Residuals) -> None:
+    """With the factor 2, over n, and with the sign of t_p - t_c."""
+    answer = target.dloss_fn(sample.t_p, sample.t_c)
+
+    agree(answer, exact.dloss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
+
+
+@clause("gradient.by-hand-w")
+@given(strategies.fits())
+def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.dmodel_dw(sample.t_u, sample.w, sample.b)
+
+    agree(broadcast(answer, sample.t_u.shape), sample.t_u)
+
+
+@clause("gradient.by-hand-b")
+@given(strategies.fits())
+def test_derivative_of_the_model_by_the_bias_is_one(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.dmodel_db(sample.t_u, sample.w, sample.b)
+
+    agree(broadcast(answer, sample.t_u.shape), np.ones(sample.t_u.shape))
+
+
+def broadcast(answer: Any, shape: tuple[int, ...]) -> Any:
+    """The answer at its full size, if it broadcasts to that; otherwise as it is, to be found wrong."""
+    try:
+        return np.broadcast_to(answer, shape)
+    except ValueError:
+        return answer
+
+
+@clause("gradient.chain-rule")
+@given(strategies.fits())
+def test_gradient_by_hand(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
+
+    agree(answer, truth(sample))
+
+
+@clause("gradient.symbolic")
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_algebra_derives_the_same_formula(target: Subject, n: int) -> None:
+    """An identity in all readings, temperatures and parameters, and then a number at one point."""
+    holds(exact.symbolic_identity(n), f"the derivative of the loss of {n} samples is not the formula derived by hand")
+    t_u, t_c = target.array(np.arange(1.0, n + 1)), target.array(np.arange(n) % 3 - 1.0)
+    w, b = target.array(2.0), target.array(-0.5)
+
+    answer = target.grad_fn(t_u, t_c, target.array(2.0 * t_u.astype(np.float64) - 0.5), w, b)
+
+    numbers = [exact.of(x) for x in (t_u, t_c, w, b)]
+    agree(answer, exact.gradient(*numbers).within(exact.gradient(*numbers).err, target.form))
+    holds(exact.symbolic_gradient(*numbers) == exact.gradient(*numbers).fractions(), "two derivations differ in a number")
+
+
+@clause("gradient.symbolic")
+@given(strategies.simple_fits())
+def test_gradient_by_hand_is_the_one_that_algebra_derives(target: Subject, sample: strategies.Fit) -> None:
+    numbers = [exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b)]
+    by_algebra = exact.symbolic_gradient(*numbers)
+
+    answer = target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
+
+    values = exact.concatenate(*(exact.constant(x, exact.UNROUNDED) for x in by_algebra))
+    agree(answer, values.within(truth(sample).err, target.form))
+
+
+@clause("gradient.automatic")
+@given(strategies.fits())
+def test_gradient_by_automatic_differentiation(target: Subject, sample: strategies.Fit) -> None:
+    _, gradient = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
+
+    agree(gradient, truth(sample))
+
+
+@clause("gradient.of-the-reported-loss")
+@given(strategies.fits())
+def test_the_loss_that_is_reported_is_the_loss(target: Subject, sample: strategies.Fit) -> None:
+    """A loss without the 1/2 whose gradient has it trains at half the learning rate."""
+    loss, _ = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
+
+    t_u, t_c, w, b = map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b))
+    agree(loss, exact.loss_fn(exact.model(t_u, w, b), t_c))
+
+
+@clause("gradient.of-the-reported-loss")
+@given(strategies.simple_fits())
+def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample: strategies.Fit) -> None:
+    """Whatever the loss may be: its own central differences, which are exact here, are the gradient that came with it."""
+    t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), sample.params
+    _, gradient = target.value_and_grad(params, sample.t_u, sample.t_c)
+    slopes, errors = [], []
+    for i in (0, 1):
+        losses = []
+        for step in (1, -1):
+            moved = params.copy()
+            moved[i] += step
+            loss, _ = target.value_and_grad(moved, sample.t_u, sample.t_c)
+            losses.append(answered(loss.reshape(())))
+            errors.append(exact.loss_fn(exact.model(t_u, *exact.of(moved)), t_c).err)
+        slopes.append((losses[0] - losses[1]) / 2)
+
+    agree(gradient, exact.concatenate(*slopes).within(truth(sample).err + sum(errors), target.form))
+
+
+def by_way(target: Subject, way: str, sample: strategies.Probe) -> Any:
+    """The gradient, computed in one of the three ways."""
+    if way == "finite_difference":
+        return target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
+    if way == "grad_fn":
+        return target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
+    return target.value_and_grad(sample.params, sample.t_u, sample.t_c)[1]
+
+
+@clause("gradient.agree")
+@pytest.mark.parametrize(("one", "other"), [WAYS[:2], WAYS[1:], WAYS[::2]], ids=" ".join)
+@given(sample=strategies.probes())
+def test_two_ways_agree(target: Subject, one: str, other: str, sample: strategies.Probe) -> None:
+    by_differences = exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)))
+    err = truth(sample).err + (by_differences.err if "finite_difference" in (one, other) else truth(sample).err)
+
+    first, second = by_way(target, one, sample), by_way(target, other, sample)
+
+    finite = np.isfinite(first).all()
+    agree(second, answered(np.where(np.isfinite(first), first, 0)).within(err if finite else np.inf, target.form))
+
+
+@clause("gradient.additive")
+@pytest.mark.parametrize("way", WAYS[1:])
+@given(parts=strategies.parts())
+def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: strategies.Parts) -> None:
+    """The mean of two means is not the mean: it is weighted by how many samples stand behind each."""
+    whole, cut = parts.whole, parts.cut
+    n = len(whole.t_u)
+    pieces = [whole, *(strategies.Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n)))]
+    answers = [by_way(target, way, piece) for piece in pieces]  # type: ignore[arg-type]  # no step is needed in these ways
+    errors = [truth(piece).err for piece in pieces]
+    if not np.isfinite(np.array(errors)).all():
+        return
+
+    together, first, second = map(answered, answers)
+    weighted = (first * cut + second * (n - cut)) / n
+    agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
+
+
+@clause("gradient.optimum")
+@pytest.mark.parametrize("way", WAYS)
+@given(sample=strategies.optima())
+def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: strategies.Fit) -> None:
+    delta = target.array(0.5)
+    probe = strategies.Probe(sample.t_u, sample.t_c, sample.w, sample.b, delta)
+    zero = exact.of(np.zeros(2), exact.UNROUNDED)
+    holds(truth(sample).fractions() == zero.fractions(), "the example is not at its optimum")
+
+    answer = by_way(target, way, probe)
+
+    by_differences = exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, delta)))
+    agree(answer, zero.within(by_differences.err if way == "finite_difference" else truth(sample).err, target.form))
+
+
+@clause("gradient.descent-lemma")
+@given(strategies.descents())
+def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: strategies.Descent) -> None:
+    """By lr (1 - lr lambda_max / 2) |g|² at least; a gradient of the wrong sign or twice its size does not."""
+    t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), exact.of(sample.params)
+    curvature, rate = exact.curvatures(t_u)[1], Fraction(sample.learning_rate)
+    if rate * curvature >= 2:
+        return
+    before, gradient = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
+    with np.errstate(all="ignore"):
+        after_params = sample.params - target.array(sample.learning_rate) * gradient.astype(target.dtype)
+    true_gradient = truth(sample)
+    true_before = exact.loss_fn(exact.model(t_u, *params), t_c)
+    if not (np.isfinite(after_params).all() and np.isfinite(true_gradient.err).all()):
+        return
+    after, _ = target.value_and_grad(after_params, sample.t_u, sample.t_c)
+    true_after = exact.loss_fn(exact.model(t_u, *exact.of(after_params)), t_c)
+    if not (np.isfinite(true_before.err) and np.isfinite(true_after.err) and np.isfinite(after).all()):
+        return
+
+    # What rounding may take from the step: each parameter is off by `off` from where the exact step ends.
+    off = exact.step(params, exact.hyperparameter(sample.learning_rate, target.form), t_u, t_c).err
+    g = true_gradient.fractions()
+    size = sum(x * x for x in g)
+    end_slope = (1 + float(rate * curvature)) * float(size) ** 0.5
+    slip = end_slope * float(np.linalg.norm(off)) + float(curvature) * float(np.linalg.norm(off)) ** 2 / 2
+    due = exact.constant(rate * (1 - rate * curvature / 2) * size, exact.UNROUNDED)
+    fall = answered(before.reshape(())) - answered(after.reshape(()))
+    allowance = float(true_before.err + true_after.err) + slip * (1 + 1e-9)
+    at_most(due.within(0.0, target.form), fall.within(allowance, target.form), "the loss falls by at least lr (1 - lr lambda_max / 2) |g|²")
+
+
+@clause("gradient.thermometer")
+@pytest.mark.parametrize("way", WAYS)
+def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
+    """4517.296363... and 82.6, as rational numbers; then of the readings as the dtype holds them."""
+    t_u, t_c = (exact.of(np.array(tenths, dtype=np.float64), exact.UNROUNDED) / 10 for tenths in (TENTHS_U, TENTHS_C))
+    one, zero = exact.constant(1, exact.UNROUNDED), exact.constant(0, exact.UNROUNDED)
+    by_hand = exact.gradient(t_u, t_c, one, zero).fractions()
+    holds(by_hand == [Fraction(2484513, 550), Fraction(413, 5)], "the gradient of the thermometer is another")
+    u, c = (target.array(np.array(tenths) / 10) for tenths in (TENTHS_U, TENTHS_C))
+    sample = strategies.Probe(u, c, target.array(1.0), target.array(0.0), target.array(0.125))
+
+    answer = by_way(target, way, sample)
+
+    by_differences = exact.finite_difference(*map(exact.of, (u, c, sample.w, sample.b, sample.delta)))
+    err = by_differences.err if way == "finite_difference" else truth(sample).err
+    agree(answer, truth(sample).within(err, target.form))
+
+
+@clause("gradient.dtype")
+@pytest.mark.parametrize("way", WAYS)
+@given(sample=strategies.probes())
+def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: strategies.Probe) -> None:
+    answer = by_way(target, way, sample)
+
+    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+
+
+@clause("gradient.pure")
+@pytest.mark.parametrize("way", WAYS)
+@given(sample=strategies.probes())
+def test_gradients_leave_their_arguments_alone(target: Subject, way: str, sample: strategies.Probe) -> None:
+    by_way(target, way, sample)
+
+    holds(not target.changed(), f"changed its {target.changed()}")
+
+
+PARTIAL: tuple[tuple[str, Callable[[strategies.Fit], tuple[Any, ...]]], ...] = (
+    ("dloss_fn", lambda sample: (sample.t_p, sample.t_c)),
+    ("dmodel_dw", lambda sample: (sample.t_u, sample.w, sample.b)),
+    ("dmodel_db", lambda sample: (sample.t_u, sample.w, sample.b)),
+)
+
+
+@clause("gradient.pure")
+@pytest.mark.parametrize(("operation", "arguments"), PARTIAL, ids=[name for name, _ in PARTIAL])
+@given(sample=strategies.fits())
+def test_partial_derivatives_leave_their_arguments_alone(
+    target: Subject, operation: str, arguments: Callable[[strategies.Fit], tuple[Any, ...]], sample: strategies.Fit
+) -> None:
+    target.call(operation, arguments(sample))
+
+    holds(not target.changed(), f"changed its {target.changed()}")

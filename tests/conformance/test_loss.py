@@ -1,0 +1,213 @@
+"""The chapter on the loss."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.judge import agree, at_most, holds
+from calibrant.target import Subject
+
+LOSSES = pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss"])
+
+
+@clause("loss.mean-square")
+@given(strategies.residuals())
+def test_loss_is_the_mean_of_the_squared_residuals(target: Subject, sample: strategies.Residuals) -> None:
+    """Not their sum, not half of it, and divided by n, not n - 1."""
+    answer = target.loss_fn(sample.t_p, sample.t_c)
+
+    agree(answer, exact.loss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
+
+
+@clause("loss.scalar")
+@LOSSES
+@given(sample=strategies.residuals())
+def test_loss_is_a_scalar(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+    answer = target.call(loss, (sample.t_p, sample.t_c))
+
+    holds(answer.shape == (), f"returned shape {answer.shape} where () is due")
+
+
+@clause("loss.dtype")
+@LOSSES
+@given(sample=strategies.residuals())
+def test_loss_has_the_dtype_of_the_predictions(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+    answer = target.call(loss, (sample.t_p, sample.t_c))
+
+    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+
+
+@clause("loss.zero")
+@LOSSES
+@given(sample=strategies.residuals())
+def test_a_perfect_fit_has_no_loss(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+    answer = target.call(loss, (sample.t_c, sample.t_c.copy()))
+
+    agree(answer, np.array(0.0))
+
+
+@clause("loss.zero")
+@LOSSES
+@given(sample=strategies.residuals())
+def test_a_loss_is_positive_where_predictions_miss(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+    """Positive as soon as one term of the mean is a normal number, and never below zero."""
+    answer = float(target.call(loss, (sample.t_p, sample.t_c)).reshape(-1)[0])
+
+    residuals = abs(exact.of(sample.t_p).true() - exact.of(sample.t_c).true())
+    terms = (residuals * residuals if loss == "loss_fn" else residuals) / residuals.size
+    misses = bool((terms.nearest() >= 2 * target.form.normal).any())
+    holds(answer > 0 if misses else not answer < 0, f"returned {answer} where more than 0 is due")
+
+
+@clause("loss.symmetric")
+@LOSSES
+@given(sample=strategies.residuals())
+def test_predictions_and_measurements_may_change_places(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+    answer = target.call(loss, (sample.t_p, sample.t_c))
+    exchanged = target.call(loss, (sample.t_c, sample.t_p))
+
+    agree(exchanged, answer)
+
+
+@clause("loss.permutation")
+@given(strategies.shuffled_fits())
+def test_the_order_of_the_samples_does_not_matter(target: Subject, sample: strategies.Shuffled) -> None:
+    """A loss that drops the last row of an incomplete batch, or weighs samples by their place, fails here."""
+    t_p, order = sample.t_p, sample.order
+    truth = exact.loss_fn(exact.of(t_p), exact.of(sample.t_c))
+
+    answer = target.loss_fn(t_p, sample.t_c)
+    permuted = target.loss_fn(t_p[order], sample.t_c[order])
+
+    agree(permuted, exact.of(answer.astype(np.float64), exact.UNROUNDED).within(2 * truth.err, target.form))
+
+
+@clause("loss.same-shape")
+@LOSSES
+@given(shapes=strategies.misfits())
+def test_different_shapes_are_refused(
+    target: Subject, loss: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    """(n,) against (n, 1) averages n² pairs; a perfect fit then has the loss of twice the variance."""
+    t_p, t_c = (target.array(np.arange(math.prod(shape), dtype=np.float64).reshape(shape)) for shape in shapes)
+
+    refused = target.refuses(loss, t_p, t_c)
+
+    holds(refused, f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
+
+
+@clause("loss.empty")
+@LOSSES
+def test_no_samples_are_refused(target: Subject, loss: str) -> None:
+    """The mean of nothing is NaN, or a silent 0, and reaches every weight."""
+    refused = target.refuses(loss, target.array([]), target.array([]))
+
+    holds(refused, "did not refuse a loss of no samples")
+
+
+@clause("loss.nan")
+@LOSSES
+@given(sample=strategies.spoiled_residuals())
+def test_what_is_not_finite_does_not_vanish(target: Subject, loss: str, sample: strategies.Spoiled) -> None:
+    """A loss that skips NaN, or clips, reports a fit that nobody has."""
+    answer = float(target.call(loss, (sample.t_p, sample.t_c)).reshape(-1)[0])
+
+    due = "NaN" if math.isnan(sample.value) else "infinity or NaN"
+    holds(math.isnan(answer) if math.isnan(sample.value) else not math.isfinite(answer), f"returned {answer} where {due} is due")
+
+
+@clause("loss.absolute")
+@given(strategies.residuals())
+def test_absolute_loss_is_the_mean_of_the_absolute_residuals(target: Subject, sample: strategies.Residuals) -> None:
+    answer = target.absolute_loss(sample.t_p, sample.t_c)
+
+    agree(answer, exact.absolute_loss(exact.of(sample.t_p), exact.of(sample.t_c)))
+
+
+@clause("loss.outliers")
+@pytest.mark.parametrize(("loss", "factor"), [("loss_fn", 4), ("absolute_loss", 2)])
+@given(sample=strategies.residuals())
+def test_doubling_the_only_residual(target: Subject, loss: str, factor: int, sample: strategies.Residuals) -> None:
+    """Exactly, because multiplying by a power of two does not round; a Huber loss, or a clipped one, fails here."""
+    residual = target.array(np.clip(sample.t_p.astype(np.float64), -8, 8))
+    residual[:-1] = 0
+    zeros = np.zeros_like(residual)
+    if abs(float(residual[-1])) < math.sqrt(target.form.normal) * len(residual):
+        residual[-1] = 1
+
+    once = target.call(loss, (residual, zeros))
+    twice = target.call(loss, (residual + residual, zeros))
+
+    agree(twice, once * once.dtype.type(factor))
+
+
+@clause("loss.convex")
+@given(strategies.segments())
+def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segment: strategies.Segment) -> None:
+    t_u, t_c = exact.of(segment.t_u), exact.of(segment.t_c)
+    losses = []
+    for params in (segment.start, segment.middle, segment.end):
+        t_p = target.model(segment.t_u, params[0].copy(), params[1].copy())
+        answer = target.loss_fn(t_p, segment.t_c)
+        truth = exact.loss_fn(exact.model(t_u, *exact.of(params)), t_c)
+        if not np.isfinite(truth.err):
+            return
+        losses.append(exact.of(answer.reshape(()).astype(np.float64), exact.UNROUNDED).within(truth.err, exact.UNROUNDED))
+
+    start, middle, end = losses
+    at_most(middle, (start + end) / 2, "the loss halfway is at most the mean of the losses at the ends")
+
+
+@clause("loss.wide-accumulation")
+def test_the_mean_is_found_where_the_sum_overflows(target: Subject) -> None:
+    """Eight squares of a quarter of the largest number, or more: their mean is representable, their sum is not."""
+    root = 2.0 ** ((target.form.max_exponent + 1) // 2 - 1)
+
+    answer = target.loss_fn(target.array([root] * 8), target.array([0.0] * 8))
+
+    agree(answer, np.array(root * root))
+
+
+@clause("loss.wide-accumulation")
+def test_the_absolute_mean_is_found_where_the_sum_overflows(target: Subject) -> None:
+    large = 2.0 ** (target.form.max_exponent - 1)
+
+    answer = target.absolute_loss(target.array([large] * 8), target.array([0.0] * 8))
+
+    agree(answer, np.array(large))
+
+
+@clause("loss.smooth-at-zero")
+@given(strategies.residuals())
+def test_squared_loss_is_flat_at_a_zero_residual(target: Subject, sample: strategies.Residuals) -> None:
+    t_p = sample.t_p.copy()
+    t_p[-1] = sample.t_c[-1]
+
+    answer = target.dloss_fn(t_p, sample.t_c)
+
+    agree(answer[-1:] if answer.ndim else answer, np.zeros(1))
+
+
+@clause("loss.smooth-at-zero")
+@given(strategies.residuals())
+def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: strategies.Residuals) -> None:
+    """r / |r| is NaN there; any slope of a line that supports the loss will do."""
+    t_p = sample.t_p.copy()
+    t_p[-1] = sample.t_c[-1]
+
+    slope = float(target.dabsolute_loss(t_p, sample.t_c).reshape(-1)[-1])
+
+    holds(abs(slope) * len(t_p) <= 1 + 2 * target.form.u, f"returned the slope {slope}, not one in [-1, 1] / {len(t_p)}")
+
+
+@clause("loss.pure")
+@LOSSES
+@given(sample=strategies.residuals())
+def test_loss_leaves_its_arguments_alone(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+    target.call(loss, (sample.t_p, sample.t_c))
+
+    holds(not target.changed(), f"changed its {target.changed()}")

@@ -1,0 +1,69 @@
+"""The chapter on the model."""
+
+import numpy as np
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.judge import agree, holds
+from calibrant.target import Subject
+
+
+@clause("model.linear")
+@given(strategies.fits())
+def test_prediction_is_the_weight_times_the_reading_plus_the_bias(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.model(sample.t_u, sample.w, sample.b)
+
+    agree(answer, exact.model(*map(exact.of, (sample.t_u, sample.w, sample.b))))
+
+
+@clause("model.shape")
+@given(strategies.fits())
+def test_predictions_have_the_shape_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.model(sample.t_u, sample.w, sample.b)
+
+    holds(answer.shape == sample.t_u.shape, f"returned shape {answer.shape} where {sample.t_u.shape} is due")
+
+
+@clause("model.dtype")
+@given(strategies.fits())
+def test_predictions_have_the_dtype_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
+    """A promotion to float64 costs memory and hides a loss of digits until the result is stored."""
+    answer = target.model(sample.t_u, sample.w, sample.b)
+
+    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+
+
+@clause("model.identity")
+@given(strategies.fits())
+def test_weight_one_and_bias_zero_return_the_readings(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.model(sample.t_u, target.array(1.0), target.array(0.0))
+
+    agree(answer, sample.t_u)
+
+
+@clause("model.per-sample")
+@given(strategies.shuffled_fits())
+def test_permuted_readings_give_permuted_predictions(target: Subject, sample: strategies.Shuffled) -> None:
+    """A model that normalizes over the batch, or sorts, or carries state from row to row, fails here."""
+    answer = target.model(sample.t_u, sample.w, sample.b)
+    permuted = target.model(sample.t_u[sample.order], sample.w, sample.b)
+
+    agree(permuted, answer[sample.order] if answer.shape == sample.t_u.shape else answer)
+
+
+@clause("model.per-sample")
+@given(strategies.fits())
+def test_a_reading_alone_is_predicted_as_among_others(target: Subject, sample: strategies.Fit) -> None:
+    answer = target.model(sample.t_u, sample.w, sample.b)
+    alone = target.model(sample.t_u[-1:], sample.w, sample.b)
+
+    agree(alone, answer[-1:] if answer.ndim else answer)
+
+
+@clause("model.pure")
+@given(strategies.fits())
+def test_model_leaves_its_arguments_alone(target: Subject, sample: strategies.Fit) -> None:
+    target.model(sample.t_u, sample.w, sample.b)
+
+    holds(not target.changed(), f"changed its {target.changed()}")

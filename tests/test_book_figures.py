@@ -1,0 +1,87 @@
+"""The figures of the book show what the code computes, and the committed drawings are what drawing them gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+from calibrant.spec import figures
+
+if TYPE_CHECKING:
+    from calibrant.spec.figures import Series
+
+SPEC = Path(figures.__file__).parent
+SERIES = figures.series()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A fresh drawing of every figure, by name."""
+    return {path.stem: path for path in figures.draw(tmp_path_factory.mktemp("figures"))}
+
+
+def committed(name: str) -> str:
+    """The drawing of the book."""
+    return (SPEC / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def curves(svg: str, shown: Series) -> dict[str, list[tuple[float, float]]]:
+    """Where the drawing puts the points of each series, in the drawing's own units."""
+    found = {}
+    for label in shown:
+        group = svg.split(f'<g id="{figures.mark(label)}">')[1].split("</g>\n   <g id=")[0]
+        points = re.findall(r'<use [^>]*x="(\S+)" y="(\S+)"', group) or re.findall(r"[ML] (\S+) (\S+)", group)
+        found[label] = [(float(x), float(y)) for x, y in points]
+    return found
+
+
+def test_the_book_shows_every_figure_and_no_other() -> None:
+    shown = {
+        name
+        for chapter in SPEC.glob("*.md")
+        for name in re.findall(r"!\[[^\]]+\]\(figures/([a-z-]+)\.svg\)", chapter.read_text(encoding="utf-8"))
+    }
+
+    assert shown == set(SERIES) == {path.stem for path in (SPEC / "figures").iterdir()}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_what_is_plotted_is_the_series(name: str) -> None:
+    """Nothing is smoothed, thinned or left out on the way to the axes."""
+    with figures.drawing(name, SERIES[name]) as figure:
+        plotted = {
+            str(line.get_label()): (list(line.get_xdata(orig=True)), list(line.get_ydata(orig=True)))
+            for line in figure.axes[0].lines
+        }
+
+    assert plotted == SERIES[name]
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_every_point_of_a_series_is_drawn(name: str) -> None:
+    """An SVG of a curve that was simplified while it was written would have fewer."""
+    drawing = curves(committed(name), SERIES[name])
+
+    assert {label: len(points) for label, points in drawing.items()} == {
+        label: len(x) for label, (x, _) in SERIES[name].items()
+    }
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Path]) -> None:
+    """So a change of the code that changes a figure is seen in review."""
+    if figures.drawn_with() not in committed(name):
+        pytest.skip(f"the book's figures were not drawn with {figures.drawn_with()}")
+
+    assert drawn[name].read_text(encoding="utf-8") == committed(name)
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_drawing_is_small_enough_for_a_page(name: str) -> None:
+    assert len(committed(name).encode()) < 60_000
