@@ -147,8 +147,11 @@ def require(name: str) -> Clause:
     return book()[name]
 
 
-def clause(name: str) -> Callable[[Function], Function]:
+def clause(name: str, *, share: float = 1.0) -> Callable[[Function], Function]:
     """Tie a property to the clause that it checks; an unknown name is an error at once, so that collection stops.
+
+    `share` is the part of a profile's examples that it gets: less than all where an example costs much (a run of a thousand
+    epochs), or where what is claimed hardly depends on the numbers (a shape).
 
     The property runs under the settings of the chosen Hypothesis profile, and whatever it draws that depends on the dtype
     under test (whatever has a method `at`) arrives in that dtype.
@@ -160,7 +163,7 @@ def clause(name: str) -> Callable[[Function], Function]:
 
         from calibrant.plugin import prepared
 
-        return pytest.mark.clause(name)(prepared(function))  # type: ignore[no-any-return]  # marks keep what they mark
+        return pytest.mark.clause(name)(prepared(function, share))  # type: ignore[no-any-return]  # marks keep what they mark
 
     return decorate
 

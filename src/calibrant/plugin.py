@@ -63,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)")
     group.addoption("--target-examples", type=int, metavar="N", help="examples for each property")
     group.addoption("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
+    group.addoption("--target-clause", action="append", default=[], metavar="CLAUSE", help="only this clause (may be repeated)")
     group.addoption("--target-run-folder", help=argparse.SUPPRESS)
 
 
@@ -110,6 +111,20 @@ def _load_or_stop() -> Target:
 FORMAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the clauses that were asked for; of tests that check no clause, all."""
+    chosen = config.option.target_clause
+    if not chosen:
+        return
+
+    def asked(item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("clause")
+        return marker is None or marker.args[0] in chosen
+
+    config.hook.pytest_deselected(items=[item for item in items if not asked(item)])
+    items[:] = [item for item in items if asked(item)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each property once for each dtype."""
     if metafunc.definition.get_closest_marker("clause") and "target" in metafunc.fixturenames:
@@ -126,22 +141,23 @@ def target(request: pytest.FixtureRequest) -> Subject:
     return session.load().at(request.param)
 
 
-def prepared(function: Any) -> Any:
+def prepared(function: Any, share: float = 1.0) -> Any:
     """A property under the chosen profile, with its examples counted and in the dtype under test.
 
     The settings are the property's own: those of other Hypothesis tests in the same run stay as they are.
     """
     given = getattr(function, "hypothesis", None)
     if given is None:
-        return _one_example(function)
+        return _one_example(function, given=False)
     import zlib
 
     from hypothesis import HealthCheck, Phase, seed, settings
 
-    given.inner_test = _one_example(given.inner_test)
+    given.inner_test = _one_example(given.inner_test, given=True)
     profile = dict(PROFILES[session.profile])
     if session.examples is not None:
         profile["max_examples"] = session.examples
+    profile["max_examples"] = max(1, round(profile["max_examples"] * share))
     if session.seed is not None and not profile.get("derandomize"):
         function = seed(session.seed ^ zlib.crc32(function.__name__.encode()))(function)
     return settings(
@@ -155,11 +171,11 @@ def prepared(function: Any) -> Any:
     )(function)
 
 
-def _one_example(property_: Callable[..., None]) -> Callable[..., None]:
+def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
     @functools.wraps(property_)
     def run(*args: Any, **kwargs: Any) -> None:
         from calibrant.judge import tallying
-        from calibrant.target import Absent
+        from calibrant.target import Absent, Refused
 
         subject = kwargs["target"]
         subject.calls.clear()
@@ -168,14 +184,16 @@ def _one_example(property_: Callable[..., None]) -> Callable[..., None]:
             drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items() if name != "target"}
             try:
                 property_(*args, target=subject, **drawn)
-            except Absent as absent:
-                if not tally.judged:
-                    pytest.skip(str(absent))
+            except Refused as refused:
+                if not (given and tally.answered):
+                    pytest.skip(str(refused))
                 tally.refused += 1
                 tally.examples -= 1
                 import hypothesis
 
                 hypothesis.reject()
+            except Absent as absent:
+                pytest.skip(str(absent))
 
     return run
 
@@ -231,7 +249,7 @@ def _outcome(subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseExceptio
         return said | {"status": "absent", "reason": str(error)}
     status, failure = failure_of(error, subject)
     if status == "error":
-        failure["text"] = f"the check itself failed: {excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+        failure["text"] = f"  the check itself failed: {excinfo.exconly()}\n  at {str(excinfo.traceback[-1]).strip()}"
     return said | {"status": status, "failure": failure}
 
 

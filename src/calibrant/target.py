@@ -61,7 +61,11 @@ class TargetError(Exception):
 
 
 class Absent(Exception):
-    """An operation, or a request to one, that the target does not provide."""
+    """An operation that the target does not provide."""
+
+
+class Refused(Absent):
+    """A request that an operation does not serve: it raised NotImplementedError."""
 
 
 class Failure(AssertionError):
@@ -162,7 +166,7 @@ class Subject:
     def call(self, operation: str, arguments: tuple[Any, ...]) -> Any:
         """Call an operation with copies of the arguments.
 
-        Raises Absent if it is not provided, Failure if it raises, hangs, or returns no numbers.
+        Raises Absent if it is not provided, Refused if it does not serve the request, Failure if it raises, hangs, or returns no numbers.
         """
         target = self.target
         if operation not in target.operations:
@@ -182,7 +186,7 @@ class Subject:
                 answer = getattr(target.implementation, operation)(*call.converted)
                 call.answer = self._normalized(operation, answer)
         except NotImplementedError as error:
-            raise Absent(f"{operation} does not serve this request: {error}") from None
+            raise Refused(f"{operation} does not serve this request: {_first_line(error)}") from None
         except Hang:
             problem = f"did not return within {target.timeout:g} s; it is not called again"
             target.hung[operation] = problem
@@ -198,6 +202,7 @@ class Subject:
         if problem:
             printed = f"; it had printed {call.output!r}" if call.output else ""
             raise Failure(problem + printed, raised=raised, answered=answered) from None
+        self.tally.answered += 1
         return call.answer
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
@@ -372,6 +377,14 @@ def registered() -> dict[str, str]:
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
+def install_hint(name: str) -> str:
+    """The command that installs what a registered target needs: its distribution's extra of the same name, if it has one."""
+    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
+        if entry.dist is not None and name in (entry.dist.metadata.get_all("Provides-Extra") or []):
+            return f"pip install '{entry.dist.name}[{name}]'"
+    return ""
+
+
 def resolve(spec: str) -> str:
     """A registered name as the module that it stands for; anything else as it is."""
     return registered().get(spec, spec)
@@ -417,7 +430,10 @@ def _import_module(name: str, spec: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if spec in registered():
-            raise TargetError(f"target {spec!r} needs {error.name}, which is not installed") from None
+            hint = install_hint(spec)
+            raise TargetError(
+                f"target {spec!r} needs {error.name}, which is not installed{f': {hint}' if hint else ''}"
+            ) from None
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise TargetError(
                 f"target {spec!r}: no file, module or registered target has that name{nearest(spec, list(registered()))}"

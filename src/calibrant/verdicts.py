@@ -25,7 +25,8 @@ MEANING: dict[str, str] = {
 }
 """The statuses of a verdict."""
 
-_GRAVEST = ("error", "broken", "breaks", "undecided", "holds", "absent")
+GRAVEST = ("error", "broken", "breaks", "stale", "deviates", "undecided", "holds", "absent")
+"""The statuses, the gravest first: what several properties, or dtypes, say together."""
 
 
 @dataclass
@@ -129,7 +130,7 @@ def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
     for name, dtype in sorted(by_clause, key=lambda key: order.index(key[0])):
         parts = sorted(by_clause[name, dtype], key=lambda outcome: str(outcome["property"]))
         clause = book()[name]
-        status = min((part["status"] for part in parts), key=_GRAVEST.index)
+        status = min((part["status"] for part in parts), key=GRAVEST.index)
         declared = next((part["deviation"] for part in parts if part["deviation"]), None)
         if declared and status in ("breaks", "broken"):
             status = "deviates"

@@ -94,7 +94,7 @@ def test_derivative_by_a_prediction(target: Subject, sample: strategies.Residual
     agree(answer, exact.dloss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
 
 
-@clause("gradient.by-hand-w")
+@clause("gradient.by-hand-w", share=0.3)
 @given(strategies.fits())
 def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, sample: strategies.Fit) -> None:
     answer = target.dmodel_dw(sample.t_u, sample.w, sample.b)
@@ -102,7 +102,7 @@ def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, s
     agree(broadcast(answer, sample.t_u.shape), sample.t_u)
 
 
-@clause("gradient.by-hand-b")
+@clause("gradient.by-hand-b", share=0.3)
 @given(strategies.fits())
 def test_derivative_of_the_model_by_the_bias_is_one(target: Subject, sample: strategies.Fit) -> None:
     answer = target.dmodel_db(sample.t_u, sample.w, sample.b)
@@ -201,7 +201,7 @@ def by_way(target: Subject, way: str, sample: strategies.Probe) -> Any:
 
 
 @clause("gradient.agree")
-@pytest.mark.parametrize(("one", "other"), [WAYS[:2], WAYS[1:], WAYS[::2]], ids=" ".join)
+@pytest.mark.parametrize(("one", "other"), [WAYS[:2], WAYS[1:], WAYS[::2]])
 @given(sample=strategies.probes())
 def test_two_ways_agree(target: Subject, one: str, other: str, sample: strategies.Probe) -> None:
     by_differences = exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)))
@@ -296,7 +296,7 @@ def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
     agree(answer, truth(sample).within(err, target.form))
 
 
-@clause("gradient.dtype")
+@clause("gradient.dtype", share=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())
 def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: strategies.Probe) -> None:
@@ -305,7 +305,7 @@ def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: s
     holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
 
 
-@clause("gradient.pure")
+@clause("gradient.pure", share=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())
 def test_gradients_leave_their_arguments_alone(target: Subject, way: str, sample: strategies.Probe) -> None:
@@ -321,7 +321,7 @@ PARTIAL: tuple[tuple[str, Callable[[strategies.Fit], tuple[Any, ...]]], ...] = (
 )
 
 
-@clause("gradient.pure")
+@clause("gradient.pure", share=0.3)
 @pytest.mark.parametrize(("operation", "arguments"), PARTIAL, ids=[name for name, _ in PARTIAL])
 @given(sample=strategies.fits())
 def test_partial_derivatives_leave_their_arguments_alone(

@@ -28,15 +28,15 @@ def least_squares(t_u: Exact, t_c: Exact) -> Exact:
     """The least-squares parameters, each within what a backward stable method may err.
 
     Such a method returns the exact line of columns that are off by a few n u of their length (Higham, section 20.1), here
-    8 n u for the two columns of the problem; the bound is the first-order effect of that, and nothing is claimed where the
-    readings are so nearly the same that the second order counts.
+    8 n u for the two columns of the problem; the bound is the first-order effect of that. Nothing is claimed where the
+    readings are so nearly the same that the second order counts, or where the squares of what distinguishes them underflow.
     """
     form, n = t_u.form, t_u.size
     w, b = optimum(t_u, t_c)
     mean_u, mean_uu = moments(t_u)
     determinant = mean_uu - mean_u**2
     true = concatenate(constant(w, UNROUNDED), constant(b, UNROUNDED))
-    if determinant == 0:
+    if to_float(determinant) * form.u <= form.normal or to_float(n * mean_uu) > form.largest:
         return true.within(np.inf, form)
     # The inverse of A'A, and the lengths of the columns of A = [t_u, 1], of t_c and of the residuals.
     inverse = [[1 / (n * determinant), -mean_u / (n * determinant)], [-mean_u / (n * determinant), mean_uu / (n * determinant)]]
@@ -50,7 +50,11 @@ def least_squares(t_u: Exact, t_c: Exact) -> Exact:
     reach = sum(column * abs(to_float(x)) for column, x in zip(columns, (w, b), strict=True)) + _length(t_c)
     pull = [sum(abs(to_float(x)) * column for x, column in zip(inverse[i], columns, strict=True)) for i in (0, 1)]
     bound = [(rows[i] * reach + pull[i] * _length(residual)) * error / (1 - 2 * distortion) * (1 + 1e-9) for i in (0, 1)]
-    return true.within(np.array(bound) + n * form.tiny, form)
+    # Every product may lose the least subnormal number: in the sums, in the slope, and so in the intercept.
+    underflow = [
+        n * form.tiny * (1 + columns[0]) * (1 + sum(abs(to_float(x)) for x in inverse[i])) for i in (0, 1)
+    ]
+    return true.within(np.array(bound) + np.array(underflow), form)
 
 
 def _length(x: Exact) -> float:

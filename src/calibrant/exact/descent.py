@@ -120,6 +120,8 @@ def _walking_error(
         return math.inf
     growth = min(n_epochs, 1 / (1 - rho) * _UP) if rho < 1 else n_epochs * rho**n_epochs
     reach = math.hypot(*map(to_float, off)) * max(rho, 1.0) ** n_epochs * _UP
+    if not math.isfinite(reach):
+        return math.inf
 
     def total(error: float) -> float:
         # The roundings of one step from anywhere within reach: with these signs every term adds up, nothing cancels.

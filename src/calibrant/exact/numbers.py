@@ -41,17 +41,19 @@ def _bits(m: Ints) -> int:
 
 def _magnitude(m: Ints, e: int, d: int) -> Floats:
     """|m * 2**e / d| as float64, rounded up; to be called with floating-point warnings off."""
+    scale: Any = e
     try:
         f = np.abs(m.astype(np.float64))
-    except OverflowError:
-        long = _bits(m) - 1000
-        f = _objects(np.where(m == 0, 0, _objects((abs(m) >> long) + 1))).astype(np.float64)
-        e += long
+    except OverflowError:  # longer than float64 reaches: each number's leading bits, rounded up, and its own exponent
+        ints = [abs(int(k)) for k in m.flat]
+        cut = [max(0, k.bit_length() - 64) for k in ints]
+        f = np.array([float((k >> c) + (c > 0)) for k, c in zip(ints, cut, strict=True)]).reshape(m.shape)
+        scale = e + np.array(cut).reshape(m.shape)
     if d != 1:
         shift = max(0, d.bit_length() - 64)
         f = f / float(d >> shift)
-        e -= shift
-    return np.ldexp(f * _UP, e) + _LEAST * (f > 0)
+        scale = scale - shift
+    return np.ldexp(f * _UP, scale) + _LEAST * (f > 0)
 
 
 class Exact:

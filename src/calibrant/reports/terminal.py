@@ -1,1 +1,163 @@
-def summary_lines(v): return [f"{x.clause} {x.dtype} {x.status}" for x in v]
+"""The verdicts for a person at a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from calibrant.verdicts import GRAVEST, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from calibrant.check import Result
+
+COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecided", "error")
+_STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
+
+
+def by_clause(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    """The verdicts of each clause, over all dtypes."""
+    clauses: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        clauses.setdefault(verdict.clause, []).append(verdict)
+    return clauses
+
+
+def overall(verdicts: list[Verdict]) -> str:
+    """The gravest status of one clause."""
+    return min((verdict.status for verdict in verdicts), key=GRAVEST.index)
+
+
+def counts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, int]]:
+    """For each chapter, in the book's order, how many clauses have each status."""
+    table: dict[str, dict[str, int]] = {}
+    for of_clause in by_clause(verdicts).values():
+        row = table.setdefault(of_clause[0].chapter, dict.fromkeys(COLUMNS, 0))
+        row[overall(of_clause)] += 1
+    return table
+
+
+def show(result: Result, console: Console) -> None:
+    """Print the table of the chapters, what fails and why, and one line that says it all."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for line in failure_lines(result.verdicts):
+        console.print(Text(line), soft_wrap=True)
+    table = counts(result.verdicts)
+    shown = [column for column in COLUMNS if column == "holds" or any(row[column] for row in table.values())]
+    drawn = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column("chapter")
+    for column in shown:
+        drawn.add_column(column, justify="right", style=_STYLES.get(column, ""))
+    for chapter, row in table.items():
+        drawn.add_row(chapter, *(str(row[column]) if row[column] else "·" for column in shown))
+    drawn.add_section()
+    totals = {column: sum(row[column] for row in table.values()) for column in shown}
+    drawn.add_row("all", *(str(totals[column]) if totals[column] else "·" for column in shown))
+    console.print(drawn)
+    console.print()
+    for line in closing_lines(result):
+        console.print(Text(line), soft_wrap=True)
+
+
+def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """What is to be said of every clause that does not hold."""
+    lines: list[str] = []
+    for name, of_clause in by_clause(verdicts).items():
+        failing = [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
+        stale = [verdict for verdict in of_clause if verdict.status == "stale"]
+        if stale:
+            reason = stale[0].reason
+            lines += [f"{name}  stale   {stale[0].sentence}", f"  It is declared as a deviation ({reason}), but it holds.", ""]
+        if not failing:
+            continue
+        first = failing[0]
+        dtypes = ", ".join(verdict.dtype for verdict in failing)
+        lines.append(f"{name}  {overall(failing)} in {dtypes}   {first.sentence}")
+        told: set[str] = set()
+        for verdict in failing:
+            for failure in verdict.failures:
+                told_as = str(failure["calls"][-1:]) if verdict is not first else ""
+                if verdict is not first and any(f["calls"] for f in first.failures):
+                    continue
+                told.add(told_as)
+                lines += _failure_lines(failure, verdict)
+        if first.level == "SHOULD":
+            lines.append("  It is a SHOULD: this is a warning.")
+        lines.append("")
+    return lines
+
+
+def _failure_lines(failure: dict[str, Any], verdict: Verdict) -> list[str]:
+    lines = [f"{failure['text'].rstrip()}"]
+    if isinstance(failure["bounds"], (int, float)) and failure["bounds"] > 0:
+        ulps = failure["ulps"]
+        in_ulps = f", {ulps:.3g} units in the last place" if isinstance(ulps, (int, float)) else ""
+        lines.append(f"  The error is {failure['bounds']:.3g} times its bound{in_ulps} of {verdict.dtype}.")
+    if failure["snippet"]:
+        lines += ["  To see it:", textwrap.indent(failure["snippet"], "    ")]
+    return lines
+
+
+def closing_lines(result: Result) -> list[str]:
+    """The target, what was done, and the verdict over all."""
+    target, verdicts = result.target, result.verdicts
+    name = " ".join(filter(None, (target["name"], target["version"] and f"({target['version']})")))
+    clauses = by_clause(verdicts)
+    totals = {column: sum(overall(v) == column for v in clauses.values()) for column in COLUMNS}
+    lines = []
+    for clause, of_clause in clauses.items():
+        if overall(of_clause) == "deviates":
+            lines.append(f"{clause} deviates as declared: {next(v.reason for v in of_clause if v.reason)}")
+    if target["slack"] != 1:
+        lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
+    refused = sum(verdict.refused for verdict in verdicts)
+    if refused:
+        lines.append(f"{refused:,} requests were not served (NotImplementedError) and count for nothing.")
+    for reason in result.partial:
+        lines.append(f"PARTIAL: {reason}.")
+    dtypes = ", ".join(dict.fromkeys(verdict.dtype for verdict in verdicts))
+    work = (
+        f"{sum(v.examples for v in verdicts):,} examples and {sum(v.judged for v in verdicts):,} judged numbers in {dtypes}, "
+        f"seed {result.options.seed}"
+    )
+    said = ", ".join(f"{count} {_words(column, count)}" for column, count in totals.items() if count)
+    lines.append(f"{name} {outcome(result)}: {said or 'nothing ran'} ({work}).")
+    return lines
+
+
+def outcome(result: Result) -> str:
+    """The verdict over all, in words."""
+    status = result.exit_status
+    if status == 1:
+        return "does not conform"
+    if status == 2:
+        nothing = all(verdict.status in ("absent", "undecided") for verdict in result.verdicts)
+        return "was not checked: nothing could be judged" if nothing else "could not be checked to the end"
+    return "conforms, as far as it was checked" if result.partial else "conforms"
+
+
+def _words(column: str, count: int) -> str:
+    one = count == 1
+    return {
+        "holds": "clause holds" if one else "clauses hold",
+        "breaks": "breaks" if one else "break",
+        "broken": "broken",
+        "stale": "declared but not deviating",
+        "deviates": "deviates as declared" if one else "deviate as declared",
+        "absent": "absent",
+        "undecided": "undecided",
+        "error": "could not be checked",
+    }[column]
+
+
+def summary_lines(verdicts: list[Verdict]) -> list[str]:
+    """A line for each chapter, for the end of somebody's own pytest run."""
+    lines = [
+        f"{chapter}: " + ", ".join(f"{count} {_words(column, count)}" for column, count in row.items() if count)
+        for chapter, row in counts(verdicts).items()
+    ]
+    return lines + [line for line in failure_lines(v for v in verdicts if v.status == "stale") if line]

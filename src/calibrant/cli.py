@@ -1,0 +1,155 @@
+"""The commands. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from calibrant.check import Observer
+
+app = typer.Typer(
+    name="calibrant",
+    help="Hold an implementation of the mechanics of learning against the book.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def check(
+    target: Annotated[
+        str, typer.Argument(help="file.py, file.py:object, package.module, module:object, or a registered name")
+    ] = "reference",
+    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
+    clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")] = "dev",
+    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="100")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives.", show_default="random")] = None,
+    timeout: Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")] = 10,
+    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
+    from rich.console import Console
+
+    from calibrant.check import CheckError, Options
+    from calibrant.check import check as run
+    from calibrant.reports import machine, terminal
+
+    console = Console(highlight=False)
+    options = Options(
+        tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), profile, examples, seed, timeout, workers
+    )
+    if json is not None and not json.parent.is_dir():
+        _fail(f"--json {json}: there is no folder {json.parent}")
+    try:
+        with _progress(console) as observer:
+            result = run(target, options, observer)
+        if json is not None:
+            machine.write(result, json)
+    except (CheckError, OSError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing is said of the target")
+    terminal.show(result, console)
+    raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
+    """Print a clause from the book, with its reason and the source of its properties."""
+    from calibrant.clauses import CHAPTERS, book, properties, require
+
+    if name in CHAPTERS:
+        for clause in book().values():
+            if clause.chapter == name:
+                typer.echo(f"{clause.number}  {clause.name}  {clause.level}\n    {clause.sentence}")
+        return
+    try:
+        clause = require(name)
+    except LookupError as error:
+        _fail(str(error.args[0]))
+    typer.echo(f"{clause.number} {clause.title} · {clause.name} · {clause.level}\n\n{clause.text}\n")
+    for prop in properties():
+        if prop.clause == name:
+            typer.echo(f"Checked by {prop.function} in {prop.file.name}:\n\n{prop.source}\n")
+
+
+@app.command()
+def targets() -> None:
+    """List the registered targets: which can be checked here, and what is missing for the others."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from calibrant.check import CheckError, probe
+    from calibrant.target import registered
+
+    def described(name: str) -> str:
+        try:
+            said = probe(name, timeout=20)
+        except CheckError as error:
+            return f"{name:12} cannot be checked here: {error}"
+        version = f" ({said['version']})" if said["version"] else ""
+        return f"{name:12} can be checked{version}: {len(said['operations'])} operations in {', '.join(said['dtypes'])}"
+
+    with ThreadPoolExecutor() as pool:
+        for line in pool.map(described, sorted(registered())):
+            typer.echo(line)
+
+
+def _progress(console: Any) -> Any:
+    """A progress bar that is an observer of the check; where no person looks on, only the observer."""
+    import contextlib
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from calibrant.check import Observer
+
+    class Bar(Observer):
+        def __init__(self, progress: Progress) -> None:
+            self.progress = progress
+            self.task = progress.add_task("loading the target", total=None)
+            self.failed = 0
+
+        def total(self, count: int) -> None:
+            self.progress.update(self.task, total=count, description="checking")
+
+        def done(self, outcome: dict[str, Any]) -> None:
+            self.failed += outcome["status"] in ("breaks", "broken", "error") and not outcome["deviation"]
+            self.progress.update(self.task, advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking")
+
+    @contextlib.contextmanager
+    def shown() -> Any:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            yield Bar(progress)
+
+    return shown()
+
+
+def _fail(sentence: str) -> Any:
+    typer.echo(f"calibrant: {sentence}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """The command `calibrant`."""
+    try:
+        status = app(standalone_mode=False)
+    except Exception as error:
+        # What the command line itself got wrong: typer's own errors know how to say so, in a sentence.
+        sentence = getattr(error, "format_message", None)
+        if sentence is None:
+            raise
+        typer.echo(f"calibrant: {' '.join(sentence().split())}", err=True)
+        sys.exit(2)
+    sys.exit(status)

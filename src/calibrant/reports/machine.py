@@ -1,0 +1,46 @@
+"""The verdicts for a machine: JSON, as `verdicts.schema.json` beside this file describes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibrant import __version__
+from calibrant.reports.terminal import counts, outcome
+
+if TYPE_CHECKING:
+    from calibrant.check import Result
+
+FORMAT = 1
+"""The version of the format: raised when something in it changes its meaning."""
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The whole result as plain data."""
+    return {
+        "format": FORMAT,
+        "calibrant": __version__,
+        "target": result.target,
+        "options": asdict(result.options),
+        "outcome": outcome(result),
+        "exit_status": result.exit_status,
+        "partial": result.partial,
+        "unfinished": result.unfinished,
+        "chapters": counts(result.verdicts),
+        "verdicts": [verdict.plain() for verdict in result.verdicts],
+    }
+
+
+def write(result: Result, file: Path) -> None:
+    """Write the document. Raises OSError if the file cannot be written."""
+    file.write_text(json.dumps(document(result), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the document."""
+    text = resources.files("calibrant.reports").joinpath("verdicts.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
