@@ -7,6 +7,7 @@ does can end the check.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 from calibrant.clauses import CHAPTERS, book, conformance_folder, properties
-from calibrant.containment import Drain, last_words
+from calibrant.containment import last_words
 from calibrant.plugin import PROFILES
 from calibrant.target import DTYPES, TargetError, nearest
 from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
@@ -131,15 +132,13 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
         _require_bfloat16()
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
-        drain = Drain(folder)
-        try:
-            engine = _Engine(folder, options, dtypes, drain, observer or Observer())
+        engine = _Engine(folder, options, dtypes, observer or Observer())
+        complaints = io.StringIO()
+        with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
             code = _run_pytest(_arguments(spec, options, dtypes, folder), engine)
-        finally:
-            drain.close()
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
-            said = engine.errors or [drain.kept().strip() or f"pytest ended with status {int(code)}"]
-            raise CheckError(f"the check could not be run: {said[0]}")
+            said = [*engine.errors, *reversed(complaints.getvalue().split("\n")), f"pytest ended with status {code}"]
+            raise CheckError(f"the check could not be run: {next(line for line in said if line.strip())}")
     verdicts = gathered(engine.outcomes)
     unfinished = sorted(engine.expected - engine.finished)
     if not engine.expected:
@@ -197,6 +196,7 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
         "--capture=no",
         "-pno:cacheprovider",
         "-pno:terminal",
+        "-pno:faulthandler",
         "-pxdist.plugin",
         "-pcalibrant.plugin",
         f"--numprocesses={options.workers}",
@@ -218,7 +218,8 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
 
 def _run_pytest(arguments: list[str], engine: _Engine) -> int:
     """pytest in this process, with nothing of the user's own configuration."""
-    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS="", PYTEST_PLUGINS=""):
+    threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
+    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS="", PYTEST_PLUGINS="", OMP_NUM_THREADS=threads):
         return int(pytest.main(arguments, plugins=[engine]))
 
 
@@ -239,9 +240,7 @@ def _environment(**values: str) -> Iterator[None]:
 class _Engine(Gatherer):
     """A pytest plugin in the process that starts the workers: counts properties, and explains the workers' deaths."""
 
-    def __init__(
-        self, folder: Path, options: Options, dtypes: tuple[str, ...], drain: Drain, observer: Observer
-    ) -> None:
+    def __init__(self, folder: Path, options: Options, dtypes: tuple[str, ...], observer: Observer) -> None:
         super().__init__()
         self.expected: set[str] = set()
         self.finished: set[str] = set()
@@ -249,7 +248,6 @@ class _Engine(Gatherer):
         self._folder = folder
         self._options = options
         self._dtypes = dtypes
-        self._drain = drain
         self._observer = observer
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -277,8 +275,7 @@ class _Engine(Gatherer):
         dtype = next((part for part in bracket.rstrip("]").split("-") if part in self._dtypes), self._dtypes[0])
         worker = report.node.gateway.id  # type: ignore[attr-defined]  # xdist sets it on the report of a crash
         operation, sentence = last_words(self._folder, worker, self._options.timeout)
-        words = self._drain.kept().strip().splitlines()
-        text = f"  {operation} {sentence}" + (f"; it last wrote: {words[-1][:200]}" if words else "")
+        text = f"  {operation} {sentence}"
         counts = {"examples": 0, "judged": 0, "unjudged": 0, "refused": 0, "worst": 0.0}
         failure = dict.fromkeys(("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet"))
         return counts | {

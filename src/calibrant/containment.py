@@ -1,7 +1,8 @@
 """What keeps a check alive when a target does what nothing inside its process can stop.
 
-The properties run in worker processes. A call that hangs where no signal reaches it ends its worker; the worker's output,
-however much, goes into a pipe that somebody drains; and a worker leaves word of the call it is in, so that its end can be told.
+The properties run in worker processes. A call that hangs where no signal reaches it ends its worker; what a worker writes
+past Python's own streams, however much, goes nowhere; and a worker leaves word of the call that it is in, so that its end can
+be told.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import faulthandler
 import json
 import mmap
 import os
-import threading
 import time
-from collections import deque
 from pathlib import Path
 from typing import IO
 
@@ -29,15 +28,14 @@ _trace: IO[str] | None = None
 
 
 def contain(folder: Path, worker: str) -> None:
-    """Prepare this worker process: its output goes to the pipe, its calls are watched, its last call is on record."""
+    """Prepare this worker process: its output goes nowhere, its calls are watched, its last call is on record."""
     global _word, _trace
-    pipe = folder / "output"
-    if pipe.exists():
-        write_end = os.open(pipe, os.O_WRONLY)
-        os.dup2(write_end, 1)
-        os.dup2(write_end, 2)
-        os.close(write_end)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     _trace = (folder / f"{worker}.trace").open("w")
+    faulthandler.enable(file=_trace)
     record = folder / f"{worker}.call"
     record.write_bytes(b" " * 64)
     with record.open("r+b") as file:
@@ -72,40 +70,12 @@ def last_words(folder: Path, worker: str, timeout: float) -> tuple[str, str]:
     """The operation that a worker died in, and how; a hang is put on record for the workers after it."""
     record, trace = folder / f"{worker}.call", folder / f"{worker}.trace"
     operation = record.read_text().strip() if record.exists() else ""
-    if trace.exists() and "Timeout" in trace.read_text():
+    left = trace.read_text() if trace.exists() else ""
+    if "Timeout" in left:
         sentence = f"did not return within {timeout:g} s and its process had to be ended; it is not called again"
         hung = folder / "hung.json"
         known = json.loads(hung.read_text()) if hung.exists() else {}
         hung.write_text(json.dumps(known | {operation: sentence}))
         return operation, sentence
-    return operation, "ended its process"
-
-
-class Drain:
-    """Reads what the workers write to their outputs, and keeps the end of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "output"
-        self._kept: deque[bytes] = deque(maxlen=4)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        if hasattr(os, "mkfifo"):
-            os.mkfifo(self._path)
-            self._end = os.open(self._path, os.O_RDWR)  # both ends, so that it neither blocks nor closes between workers
-            self._thread.start()
-
-    def _read(self) -> None:
-        while not self._done.is_set():
-            self._kept.append(os.read(self._end, 1 << 16))
-
-    def kept(self) -> str:
-        """The last that was written."""
-        return b"".join(self._kept).decode(errors="replace")[-2000:]
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._done.set()
-        if self._thread.is_alive():
-            os.write(self._end, b"\n")
-            self._thread.join()
-            os.close(self._end)
+    fatal = [line for line in left.splitlines() if line.startswith("Fatal Python error")]
+    return operation, "ended its process" + (f" ({fatal[0]})" if fatal else "")

@@ -207,6 +207,7 @@ def pytest_runtest_makereport(
     if marker is None or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
         return report
     from calibrant.clauses import require
+    from calibrant.target import plain
 
     clause = require(marker.args[0])
     subject = getattr(item, "funcargs", {}).get("target")
@@ -218,7 +219,7 @@ def pytest_runtest_makereport(
         "dtype": item.callspec.params["target"],  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
         "deviation": declared,
     }
-    report.user_properties.append((PROPERTY, said))
+    report.user_properties.append((PROPERTY, plain(said)))  # crosses processes
     if said["status"] in ("breaks", "broken"):
         report.longrepr = f"{clause.name}  {said['status']}  {clause.sentence}\n{said['failure']['text']}"
         excuse = f"deviates as declared: {declared}" if declared else "SHOULD" if clause.level == "SHOULD" else None

@@ -175,11 +175,11 @@ class Subject:
         self.calls.append(call)
         if watch is not None:
             watch(operation, target.timeout)
-        if operation in target.hung:
-            raise Failure(target.hung[operation])
         sink = _Sink()
-        problem, raised, answered = "", False, False
+        problem, raised, answered = target.hung.get(operation, ""), False, False
         try:
+            if problem:
+                raise Hang
             with _deadline(target.timeout), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
                 call.passed = tuple(_copied(argument) for argument in arguments)
                 call.converted = tuple(self._converted(argument) for argument in call.passed)
@@ -188,7 +188,7 @@ class Subject:
         except NotImplementedError as error:
             raise Refused(f"{operation} does not serve this request: {_first_line(error)}") from None
         except Hang:
-            problem = f"did not return within {target.timeout:g} s; it is not called again"
+            problem = problem or f"did not return within {target.timeout:g} s; it is not called again"
             target.hung[operation] = problem
         except KeyboardInterrupt:
             raise
@@ -530,6 +530,8 @@ def plain(value: Any) -> Any:
     """A value as JSON can hold it: arrays as the protocol writes them, the rest as it is or as text."""
     import numpy as np
 
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
     if _is_array(value):
         data = [_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
         return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}

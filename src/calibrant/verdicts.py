@@ -121,13 +121,14 @@ class Gatherer:
 def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
     """What the outcomes say together."""
     from calibrant.clauses import book
+    from calibrant.target import DTYPES
 
     by_clause: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for outcome in outcomes:
         by_clause.setdefault((outcome["clause"], outcome["dtype"]), []).append(outcome)
     order = list(book())
     verdicts = []
-    for name, dtype in sorted(by_clause, key=lambda key: order.index(key[0])):
+    for name, dtype in sorted(by_clause, key=lambda key: (order.index(key[0]), DTYPES.index(key[1]))):
         parts = sorted(by_clause[name, dtype], key=lambda outcome: str(outcome["property"]))
         clause = book()[name]
         status = min((part["status"] for part in parts), key=GRAVEST.index)

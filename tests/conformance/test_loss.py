@@ -83,7 +83,9 @@ def test_the_order_of_the_samples_does_not_matter(target: Subject, sample: strat
     answer = target.loss_fn(t_p, sample.t_c)
     permuted = target.loss_fn(t_p[order], sample.t_c[order])
 
-    agree(permuted, exact.of(answer.astype(np.float64), exact.UNROUNDED).within(2 * truth.err, target.form))
+    # Whatever its scale, a loss rounds in proportion to itself.
+    scale = max(1.0, float(np.abs(answer).reshape(-1)[0]) / max(float(truth.nearest()), target.form.normal))
+    agree(permuted, exact.of(answer.astype(np.float64), exact.UNROUNDED).within(2 * scale * truth.err, target.form))
 
 
 @clause("loss.same-shape", share=0.3)
@@ -164,10 +166,10 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segme
 
 @clause("loss.wide-accumulation")
 def test_the_mean_is_found_where_the_sum_overflows(target: Subject) -> None:
-    """Eight squares of a quarter of the largest number, or more: their mean is representable, their sum is not."""
+    """Four squares of a quarter of the largest number: their mean is representable, their sum is not."""
     root = 2.0 ** ((target.form.max_exponent + 1) // 2 - 1)
 
-    answer = target.loss_fn(target.array([root] * 8), target.array([0.0] * 8))
+    answer = target.loss_fn(target.array([root] * 4), target.array([0.0] * 4))
 
     agree(answer, np.array(root * root))
 
@@ -176,7 +178,7 @@ def test_the_mean_is_found_where_the_sum_overflows(target: Subject) -> None:
 def test_the_absolute_mean_is_found_where_the_sum_overflows(target: Subject) -> None:
     large = 2.0 ** (target.form.max_exponent - 1)
 
-    answer = target.absolute_loss(target.array([large] * 8), target.array([0.0] * 8))
+    answer = target.absolute_loss(target.array([large] * 4), target.array([0.0] * 4))
 
     agree(answer, np.array(large))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,34 @@ if TYPE_CHECKING:
 
 COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecided", "error")
 _STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
+
+
+_MATHEMATICS = (
+    (r"\\frac1n", "1/n"),
+    (r"\\frac2n", "2/n"),
+    (r"\\frac\{([^}]*)\}\{([^}]*)\}", r"(\1) / (\2)"),
+    (r"\\overline\{(\d+)\}", r"\1..."),
+    (r"_\{(\w),i\}", r"_\1[i]"),
+    (r"_\{\\max\}", "_max"),
+    (r"\^\\ast", "*"),
+    (r"\\sum_i", "Σ"),
+    (r"\\(?:left|right)", ""),
+    (r"\^2", "²"),
+    (r"\\(?:quad|[ ,;])", " "),
+)
+_LETTERS = {"theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "partial": "∂", "nabla": "∇", "dots": "..."}
+
+
+def readable(sentence: str) -> str:
+    """A sentence of the book without its TeX."""
+
+    def formula(match: re.Match[str]) -> str:
+        text = match[1]
+        for pattern, replacement in _MATHEMATICS:
+            text = re.sub(pattern, replacement, text)
+        return re.sub(r"\\([a-z]+)", lambda m: _LETTERS.get(m[1], m[1]), text)
+
+    return " ".join(re.sub(r"\$([^$]+)\$", formula, sentence).split())
 
 
 def by_clause(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
@@ -71,20 +100,17 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
         stale = [verdict for verdict in of_clause if verdict.status == "stale"]
         if stale:
             reason = stale[0].reason
-            lines += [f"{name}  stale   {stale[0].sentence}", f"  It is declared as a deviation ({reason}), but it holds.", ""]
+            lines += [f"{name}  stale   {readable(stale[0].sentence)}", f"  It is declared as a deviation ({reason}), but it holds.", ""]
         if not failing:
             continue
         first = failing[0]
         dtypes = ", ".join(verdict.dtype for verdict in failing)
-        lines.append(f"{name}  {overall(failing)} in {dtypes}   {first.sentence}")
+        lines.append(f"{name}  {overall(failing)} in {dtypes}   {readable(first.sentence)}")
         told: set[str] = set()
-        for verdict in failing:
-            for failure in verdict.failures:
-                told_as = str(failure["calls"][-1:]) if verdict is not first else ""
-                if verdict is not first and any(f["calls"] for f in first.failures):
-                    continue
-                told.add(told_as)
-                lines += _failure_lines(failure, verdict)
+        for failure in first.failures:
+            if failure["text"] not in told:
+                told.add(failure["text"])
+                lines += _failure_lines(failure, first)
         if first.level == "SHOULD":
             lines.append("  It is a SHOULD: this is a warning.")
         lines.append("")
