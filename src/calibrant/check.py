@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from calibrant.clauses import CHAPTERS, book, conformance_folder, properties
+from calibrant.clauses import CHAPTERS, book, properties
 from calibrant.containment import last_words
 from calibrant.plugin import PROFILES
 from calibrant.target import DTYPES, TargetError, nearest
@@ -59,7 +59,11 @@ class Options:
             for name in chosen:
                 if name not in known:
                     raise CheckError(f"there is no {kind} {name!r}{nearest(name, known)}")
-        for name, value, least in (("examples", self.examples, 1), ("workers", self.workers, 1), ("seed", self.seed, 0)):
+        for name, value, least in (
+            ("examples", self.examples, 1),
+            ("workers", self.workers, 1),
+            ("seed", self.seed, 0),
+        ):
             if value is not None and value < least:
                 raise CheckError(f"{name} is {value}: it must be at least {least}")
         if not 0.05 <= self.timeout <= 86400:
@@ -99,7 +103,9 @@ class Result:
         if self.options.chapters or self.options.clauses:
             asked = [name for name in book() if self.options.selects(name)]
             reasons.append(f"only {len(asked)} of {len(book())} clauses were asked for")
-        left_out = [dtype for dtype in self.target["dtypes"] if self.options.dtypes and dtype not in self.options.dtypes]
+        left_out = [
+            dtype for dtype in self.target["dtypes"] if self.options.dtypes and dtype not in self.options.dtypes
+        ]
         if left_out:
             reasons.append(f"{', '.join(left_out)} left out")
         if self.unfinished:
@@ -219,7 +225,9 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
 def _run_pytest(arguments: list[str], engine: _Engine) -> int:
     """pytest in this process, with nothing of the user's own configuration."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
-    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS="", PYTEST_PLUGINS="", OMP_NUM_THREADS=threads):
+    with _environment(
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS="", PYTEST_PLUGINS="", OMP_NUM_THREADS=threads
+    ):
         return int(pytest.main(arguments, plugins=[engine]))
 
 
@@ -262,7 +270,7 @@ class _Engine(Gatherer):
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         before = len(self.outcomes)
         super().pytest_runtest_logreport(report)
-        if len(self.outcomes) == before and report.when == "???":
+        if len(self.outcomes) == before and report.failed:
             self.outcomes.append(self._death(report))
         for outcome in self.outcomes[before:]:
             self.finished.add(report.nodeid)
@@ -273,7 +281,7 @@ class _Engine(Gatherer):
         function, _, bracket = report.nodeid.rpartition("::")[2].partition("[")
         prop = next(prop for prop in properties() if prop.function == function)
         dtype = next((part for part in bracket.rstrip("]").split("-") if part in self._dtypes), self._dtypes[0])
-        worker = report.node.gateway.id  # type: ignore[attr-defined]  # xdist sets it on the report of a crash
+        worker = report.node.gateway.id
         operation, sentence = last_words(self._folder, worker, self._options.timeout)
         text = f"  {operation} {sentence}"
         counts = {"examples": 0, "judged": 0, "unjudged": 0, "refused": 0, "worst": 0.0}
@@ -287,4 +295,3 @@ class _Engine(Gatherer):
             "deviation": None,
             "failure": failure | {"text": text, "calls": [{"operation": operation, "arguments": {}}]},
         }
-

@@ -84,7 +84,9 @@ def book() -> dict[str, Clause]:
         text = (book_folder() / f"{chapter}.md").read_text(encoding="utf-8")
         for clause in parse(text, chapter, number):
             if clause.name in clauses:
-                raise BookError(f"{chapter}.md: the name {clause.name} is taken by clause {clauses[clause.name].number}")
+                raise BookError(
+                    f"{chapter}.md: the name {clause.name} is taken by clause {clauses[clause.name].number}"
+                )
             clauses[clause.name] = clause
     return clauses
 
@@ -195,7 +197,9 @@ def loose_ends() -> list[str]:
     """What is wrong between the book and its properties: clauses without one, properties without a clause. Empty is good."""
     tied = {prop.clause for prop in properties()}
     problems = [f"{name}: no property checks it" for name in book() if name not in tied]
-    problems += [f"{prop.function}: there is no clause {prop.clause}" for prop in properties() if prop.clause not in book()]
+    problems += [
+        f"{prop.function}: there is no clause {prop.clause}" for prop in properties() if prop.clause not in book()
+    ]
     for file in sorted(conformance_folder().glob("test_*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(_clauses_of(node)) != 1:

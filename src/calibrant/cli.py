@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from calibrant.check import Observer
+    pass
 
 app = typer.Typer(
     name="calibrant",
@@ -32,10 +32,16 @@ def check(
     dtype: Annotated[
         list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
     ] = None,
-    profile: Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")] = "dev",
+    profile: Annotated[
+        str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")
+    ] = "dev",
     examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="100")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives.", show_default="random")] = None,
-    timeout: Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")] = 10,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw the examples that this seed gives.", show_default="random")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="The most seconds that one call may take; an import, six times that.")
+    ] = 10,
     workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JSON.", metavar="FILE")] = None,
 ) -> None:
@@ -125,7 +131,9 @@ def _progress(console: Any) -> Any:
 
         def done(self, outcome: dict[str, Any]) -> None:
             self.failed += outcome["status"] in ("breaks", "broken", "error") and not outcome["deviation"]
-            self.progress.update(self.task, advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking")
+            self.progress.update(
+                self.task, advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking"
+            )
 
     @contextlib.contextmanager
     def shown() -> Any:

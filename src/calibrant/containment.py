@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from calibrant import target
+from calibrant import subject
 
 _GRACE = 3.0
 """Seconds after its time limit in which a call may still be stopped from inside."""
@@ -40,7 +40,7 @@ def contain(folder: Path, worker: str) -> None:
     record.write_bytes(b" " * 64)
     with record.open("r+b") as file:
         _word = mmap.mmap(file.fileno(), 64)
-    target.watch = _watch
+    subject.watch = _watch
     from calibrant.plugin import session
 
     hung = folder / "hung.json"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from calibrant import exact
 from calibrant.exact import Exact
+from calibrant.wording import show, show_exact
 
 
 @dataclass
@@ -90,7 +90,9 @@ def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
     _tally.judged += int(claimed.sum())
     _tally.unjudged += int((~claimed).sum())
     finite = np.isfinite(answer)
-    error = abs(exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED) - expected.true()).magnitude()
+    error = abs(
+        exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED) - expected.true()
+    ).magnitude()
     error = np.where(finite, error, np.inf)
     # The error was rounded up, the bound too: what float64 itself may have added to either is no disagreement.
     wrong = claimed & (error * (1 - 2.0**-40) - 1e-323 > bound)
@@ -136,27 +138,3 @@ def holds(condition: bool, sentence: str) -> None:
     _tally.judged += 1
     if not condition:
         raise Disagreement(sentence)
-
-
-def show(x: Any) -> str:
-    """An array as a person would write it: shortest digits of its own dtype."""
-    x = np.asarray(x)
-    if x.ndim == 0:
-        return str(x.item()) if x.dtype.kind in "biuUS" else str(x[()])
-    if x.size > 60:
-        return f"an array of shape {x.shape}"
-    return "[" + ", ".join(show(row) for row in x) + "]"
-
-
-def show_exact(x: Exact) -> str:
-    """True values as decimals, and as fractions where those are short."""
-    texts = [show_fraction(value) for value in x.fractions()]
-    return texts[0] if x.shape == () else "[" + ", ".join(texts) + "]"
-
-
-def show_fraction(x: Fraction) -> str:
-    """0.5, 0.3333333333333333 (1/3), 4517.296363636364."""
-    nearest = repr(exact.to_float(x))
-    if "inf" not in nearest and Fraction(nearest) == x:
-        return nearest
-    return f"{nearest} ({x})" if len(str(x)) <= 16 else nearest

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from calibrant.target import Subject, Target
+    from calibrant.subject import Subject
+    from calibrant.target import Target
     from calibrant.verdicts import Gatherer
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -56,18 +57,30 @@ session = Session()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, all of which begin with --target."""
     group = parser.getgroup("calibrant", "calibrant: hold an implementation against the book")
-    group.addoption("--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name")
-    group.addoption("--target-dtype", action="append", default=[], metavar="DTYPE", help="check in this dtype (may be repeated)")
-    group.addoption("--target-timeout", type=float, default=10.0, metavar="SECONDS", help="the most that one call may take (10)")
-    group.addoption("--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)")
+    group.addoption(
+        "--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name"
+    )
+    group.addoption(
+        "--target-dtype", action="append", default=[], metavar="DTYPE", help="check in this dtype (may be repeated)"
+    )
+    group.addoption(
+        "--target-timeout", type=float, default=10.0, metavar="SECONDS", help="the most that one call may take (10)"
+    )
+    group.addoption(
+        "--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)"
+    )
     group.addoption("--target-examples", type=int, metavar="N", help="examples for each property")
     group.addoption("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
-    group.addoption("--target-clause", action="append", default=[], metavar="CLAUSE", help="only this clause (may be repeated)")
+    group.addoption(
+        "--target-clause", action="append", default=[], metavar="CLAUSE", help="only this clause (may be repeated)"
+    )
     group.addoption("--target-run-folder", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Note what was asked; load a target that was named, so that a wrong name ends the run at once."""
     global session
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
     option = config.option
@@ -94,21 +107,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _load_or_stop() -> Target:
-    from calibrant.target import TargetError, nearest, numpy_dtype
+    from calibrant.target import DTYPES, TargetError, nearest, numpy_dtype
 
     try:
         target = session.load()
         for dtype in session.dtypes:
-            if dtype not in FORMAT_NAMES:
-                raise TargetError(f"--target-dtype: {dtype!r} is not judged{nearest(dtype, FORMAT_NAMES)}")
+            if dtype not in DTYPES:
+                raise TargetError(f"--target-dtype: {dtype!r} is not judged{nearest(dtype, DTYPES)}")
         for dtype in session.dtypes or target.dtypes:
             numpy_dtype(dtype)
     except TargetError as error:
         raise pytest.UsageError(str(error)) from None
     return target
-
-
-FORMAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -138,7 +148,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def target(request: pytest.FixtureRequest) -> Subject:
     """The implementation under test, in one dtype."""
-    return session.load().at(request.param)
+    dtype: str = request.param
+    return session.load().at(dtype)
 
 
 def prepared(function: Any, share: float = 1.0) -> Any:
@@ -175,13 +186,15 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
     @functools.wraps(property_)
     def run(*args: Any, **kwargs: Any) -> None:
         from calibrant.judge import tallying
-        from calibrant.target import Absent, Refused
+        from calibrant.subject import Absent, Refused
 
         subject = kwargs["target"]
         subject.calls.clear()
         with tallying(subject.tally) as tally:
             tally.examples += 1
-            drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items() if name != "target"}
+            drawn = {
+                name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items() if name != "target"
+            }
             try:
                 property_(*args, target=subject, **drawn)
             except Refused as refused:
@@ -202,12 +215,13 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what became of a property into its report, and excuse what is declared, or only a SHOULD."""
     report = yield
     marker = item.get_closest_marker("clause")
     if marker is None or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
         return report
     from calibrant.clauses import require
-    from calibrant.target import plain
+    from calibrant.wording import plain
 
     clause = require(marker.args[0])
     subject = getattr(item, "funcargs", {}).get("target")
@@ -255,6 +269,7 @@ def _outcome(subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseExceptio
 
 
 def pytest_runtest_teardown() -> None:
+    """Between properties, no call is watched."""
     if session.run_folder is not None:
         from calibrant.containment import at_ease
 
@@ -262,6 +277,7 @@ def pytest_runtest_teardown() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """End somebody's own pytest run with a line for each chapter."""
     gatherer: Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is not None and gatherer.outcomes:
         from calibrant.reports.terminal import summary_lines

@@ -260,11 +260,11 @@ def simple_fits() -> st.SearchStrategy[Any]:
 
 def _simple_fit(data: Bytes, form: Format) -> Fit:
     data.take(1)
-    n = 1 + data.pick(0, 1, 2, 3)
+    n = data.pick(1, 2, 3, 4)
     data.take(1)
-    columns = [_to(_numbers(data.take(LONGEST)[:n], kind, form), form) for kind in ("whole", "whole")]
+    t_u, t_c = (_to(_numbers(data.take(LONGEST)[:n], "whole", form), form) for _ in range(2))
     w, b = _to(_numbers(data.take(2), "quarters", form), form)
-    return Fit(*columns, np.asarray(w), np.asarray(b))
+    return Fit(t_u, t_c, np.asarray(w), np.asarray(b))
 
 
 @dataclass

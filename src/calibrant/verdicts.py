@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pytest
 
-    from calibrant.target import Subject
+    from calibrant.subject import Subject
 
 Status = Literal["holds", "breaks", "broken", "deviates", "stale", "absent", "undecided", "error"]
 
@@ -63,12 +63,14 @@ def failure_of(error: BaseException, subject: Subject | None) -> tuple[str, dict
     from hypothesis.errors import Flaky
 
     from calibrant.judge import Disagreement
-    from calibrant.target import Failure
+    from calibrant.subject import Failure
 
     if isinstance(error, Flaky):
         inner = [e for e in getattr(error, "exceptions", ()) if isinstance(e, (Disagreement, Failure))]
         first = f"; once it {_told(inner[0], subject)}" if inner else ""
-        return "broken", _failure(f"  does not answer the same question the same way twice{first}", subject, inner[0] if inner else None)
+        return "broken", _failure(
+            f"  does not answer the same question the same way twice{first}", subject, inner[0] if inner else None
+        )
     if isinstance(error, (Disagreement, Failure)):
         status = "breaks" if isinstance(error, Disagreement) else "broken"
         return status, _failure(f"  {_told(error, subject)}", subject, error)
@@ -77,7 +79,7 @@ def failure_of(error: BaseException, subject: Subject | None) -> tuple[str, dict
 
 def _told(error: BaseException, subject: Subject | None) -> str:
     """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...'"""
-    from calibrant.target import written
+    from calibrant.wording import written
 
     calls = subject.calls if subject is not None else []
     sentence = getattr(error, "sentence", str(error))
@@ -86,8 +88,7 @@ def _told(error: BaseException, subject: Subject | None) -> str:
 
 def _failure(text: str, subject: Subject | None, error: BaseException | None) -> dict[str, Any]:
     from calibrant.exact import Exact
-    from calibrant.judge import show_exact
-    from calibrant.target import plain, snippet
+    from calibrant.wording import plain, show_exact, snippet
 
     calls = subject.calls[-4:] if subject is not None else []
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
@@ -109,6 +110,7 @@ class Gatherer:
         self.outcomes: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what the report of a property carries."""
         from calibrant.plugin import PROPERTY
 
         self.outcomes += [value for name, value in report.user_properties if name == PROPERTY]  # type: ignore[misc]
@@ -135,7 +137,9 @@ def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
         declared = next((part["deviation"] for part in parts if part["deviation"]), None)
         if declared and status in ("breaks", "broken"):
             status = "deviates"
-        reasons = [declared] if declared else [part["reason"] for part in parts if part["reason"] and status == "absent"]
+        reasons = (
+            [declared] if declared else [part["reason"] for part in parts if part["reason"] and status == "absent"]
+        )
         verdicts.append(
             Verdict(
                 clause=name,

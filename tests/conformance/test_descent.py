@@ -11,7 +11,7 @@ from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.exact import Exact
 from calibrant.judge import agree, at_most, holds
-from calibrant.target import Subject
+from calibrant.subject import Subject
 
 T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
 T_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
@@ -96,7 +96,9 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.
     before = exact.loss_fn(exact.model(t_u.true(), *start.true()), t_c.true())
     end = exact.of(params.astype(np.float64), exact.UNROUNDED)
     after = exact.loss_fn(exact.model(t_u.true(), *end), t_c.true())
-    at_most(after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), "the loss after the steps is at most the loss before")
+    at_most(
+        after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), "the loss after the steps is at most the loss before"
+    )
 
 
 @clause("descent.diverges", share=0.3)

@@ -12,7 +12,7 @@ from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.exact import Exact
 from calibrant.judge import agree, at_most, holds
-from calibrant.target import Subject
+from calibrant.subject import Subject
 
 TENTHS_C = (5, 140, 150, 280, 110, 80, 30, -40, 60, 130, 210)
 TENTHS_U = (357, 559, 582, 819, 563, 489, 339, 218, 484, 604, 684)
@@ -138,7 +138,9 @@ def test_algebra_derives_the_same_formula(target: Subject, n: int) -> None:
 
     numbers = [exact.of(x) for x in (t_u, t_c, w, b)]
     agree(answer, exact.gradient(*numbers).within(exact.gradient(*numbers).err, target.form))
-    holds(exact.symbolic_gradient(*numbers) == exact.gradient(*numbers).fractions(), "two derivations differ in a number")
+    holds(
+        exact.symbolic_gradient(*numbers) == exact.gradient(*numbers).fractions(), "two derivations differ in a number"
+    )
 
 
 @clause("gradient.symbolic")
@@ -220,13 +222,16 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, pa
     """The mean of two means is not the mean: it is weighted by how many samples stand behind each."""
     whole, cut = parts.whole, parts.cut
     n = len(whole.t_u)
-    pieces = [whole, *(strategies.Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n)))]
+    pieces = [
+        whole,
+        *(strategies.Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n))),
+    ]
     answers = [by_way(target, way, piece) for piece in pieces]  # type: ignore[arg-type]  # no step is needed in these ways
     errors = [truth(piece).err for piece in pieces]
     if not np.isfinite(np.array(errors)).all():
         return
 
-    together, first, second = map(answered, answers)
+    first, second = map(answered, answers[1:])
     weighted = (first * cut + second * (n - cut)) / n
     agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
 
@@ -275,7 +280,11 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: st
     due = exact.constant(rate * (1 - rate * curvature / 2) * size, exact.UNROUNDED)
     fall = answered(before.reshape(())) - answered(after.reshape(()))
     allowance = float(true_before.err + true_after.err) + slip * (1 + 1e-9)
-    at_most(due.within(0.0, target.form), fall.within(allowance, target.form), "the loss falls by at least lr (1 - lr lambda_max / 2) |g|²")
+    at_most(
+        due.within(0.0, target.form),
+        fall.within(allowance, target.form),
+        "the loss falls by at least lr (1 - lr lambda_max / 2) |g|²",
+    )
 
 
 @clause("gradient.thermometer")

@@ -9,7 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.judge import agree, at_most, holds
-from calibrant.target import Subject
+from calibrant.subject import Subject
 
 LOSSES = pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss"])
 
@@ -66,7 +66,9 @@ def test_a_loss_is_positive_where_predictions_miss(target: Subject, loss: str, s
 @clause("loss.symmetric", share=0.3)
 @LOSSES
 @given(sample=strategies.residuals())
-def test_predictions_and_measurements_may_change_places(target: Subject, loss: str, sample: strategies.Residuals) -> None:
+def test_predictions_and_measurements_may_change_places(
+    target: Subject, loss: str, sample: strategies.Residuals
+) -> None:
     answer = target.call(loss, (sample.t_p, sample.t_c))
     exchanged = target.call(loss, (sample.t_c, sample.t_p))
 
@@ -119,7 +121,10 @@ def test_what_is_not_finite_does_not_vanish(target: Subject, loss: str, sample: 
     answer = float(target.call(loss, (sample.t_p, sample.t_c)).reshape(-1)[0])
 
     due = "NaN" if math.isnan(sample.value) else "infinity or NaN"
-    holds(math.isnan(answer) if math.isnan(sample.value) else not math.isfinite(answer), f"returned {answer} where {due} is due")
+    holds(
+        math.isnan(answer) if math.isnan(sample.value) else not math.isfinite(answer),
+        f"returned {answer} where {due} is due",
+    )
 
 
 @clause("loss.absolute")
@@ -158,7 +163,9 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segme
         truth = exact.loss_fn(exact.model(t_u, *exact.of(params)), t_c)
         if not np.isfinite(truth.err):
             return
-        losses.append(exact.of(answer.reshape(()).astype(np.float64), exact.UNROUNDED).within(truth.err, exact.UNROUNDED))
+        losses.append(
+            exact.of(answer.reshape(()).astype(np.float64), exact.UNROUNDED).within(truth.err, exact.UNROUNDED)
+        )
 
     start, middle, end = losses
     at_most(middle, (start + end) / 2, "the loss halfway is at most the mean of the losses at the ends")
@@ -203,7 +210,9 @@ def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: s
 
     slope = float(target.dabsolute_loss(t_p, sample.t_c).reshape(-1)[-1])
 
-    holds(abs(slope) * len(t_p) <= 1 + 2 * target.form.u, f"returned the slope {slope}, not one in [-1, 1] / {len(t_p)}")
+    holds(
+        abs(slope) * len(t_p) <= 1 + 2 * target.form.u, f"returned the slope {slope}, not one in [-1, 1] / {len(t_p)}"
+    )
 
 
 @clause("loss.pure", share=0.3)

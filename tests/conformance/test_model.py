@@ -1,12 +1,11 @@
 """The chapter on the model."""
 
-import numpy as np
 from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.judge import agree, holds
-from calibrant.target import Subject
+from calibrant.subject import Subject
 
 
 @clause("model.linear")

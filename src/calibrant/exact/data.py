@@ -39,7 +39,10 @@ def least_squares(t_u: Exact, t_c: Exact) -> Exact:
     if to_float(determinant) * form.u <= form.normal or to_float(n * mean_uu) > form.largest:
         return true.within(np.inf, form)
     # The inverse of A'A, and the lengths of the columns of A = [t_u, 1], of t_c and of the residuals.
-    inverse = [[1 / (n * determinant), -mean_u / (n * determinant)], [-mean_u / (n * determinant), mean_uu / (n * determinant)]]
+    inverse = [
+        [1 / (n * determinant), -mean_u / (n * determinant)],
+        [-mean_u / (n * determinant), mean_uu / (n * determinant)],
+    ]
     residual = t_c.true() - constant(w, UNROUNDED) * t_u.true() - constant(b, UNROUNDED)
     columns = [_length(t_u), math.sqrt(n)]
     error = gamma(8 * n, form)
@@ -49,11 +52,11 @@ def least_squares(t_u: Exact, t_c: Exact) -> Exact:
         return true.within(np.inf, form)
     reach = sum(column * abs(to_float(x)) for column, x in zip(columns, (w, b), strict=True)) + _length(t_c)
     pull = [sum(abs(to_float(x)) * column for x, column in zip(inverse[i], columns, strict=True)) for i in (0, 1)]
-    bound = [(rows[i] * reach + pull[i] * _length(residual)) * error / (1 - 2 * distortion) * (1 + 1e-9) for i in (0, 1)]
-    # Every product may lose the least subnormal number: in the sums, in the slope, and so in the intercept.
-    underflow = [
-        n * form.tiny * (1 + columns[0]) * (1 + sum(abs(to_float(x)) for x in inverse[i])) for i in (0, 1)
+    bound = [
+        (rows[i] * reach + pull[i] * _length(residual)) * error / (1 - 2 * distortion) * (1 + 1e-9) for i in (0, 1)
     ]
+    # Every product may lose the least subnormal number: in the sums, in the slope, and so in the intercept.
+    underflow = [n * form.tiny * (1 + columns[0]) * (1 + sum(abs(to_float(x)) for x in inverse[i])) for i in (0, 1)]
     return true.within(np.array(bound) + np.array(underflow), form)
 
 

@@ -155,4 +155,8 @@ def _power(matrix: Matrix, k: int) -> Matrix:
 def _root_up(x: Fraction) -> Fraction:
     """The square root, rounded up by less than 1e-30 of it."""
     shift = max(0, 240 - (x.numerator * x.denominator).bit_length()) // 2 + 1
-    return Fraction(math.isqrt((x.numerator * x.denominator) << 2 * shift) + 1, x.denominator << shift) if x else Fraction(0)
+    return (
+        Fraction(math.isqrt((x.numerator * x.denominator) << 2 * shift) + 1, x.denominator << shift)
+        if x
+        else Fraction(0)
+    )

@@ -37,10 +37,10 @@ class Format:
 class _Unrounded(Format):
     """No format at all: arithmetic that never rounds, overflows or underflows."""
 
-    u = 0.0  # type: ignore[assignment]  # plain numbers in place of the properties
-    normal = 0.0  # type: ignore[assignment]
-    tiny = 0.0  # type: ignore[assignment]
-    largest = float("inf")  # type: ignore[assignment]
+    u = 0.0
+    normal = 0.0
+    tiny = 0.0
+    largest = float("inf")
 
 
 FORMATS = {

@@ -36,7 +36,7 @@ def _objects(x: Any) -> Ints:
 
 
 def _bits(m: Ints) -> int:
-    return max(map(int.bit_length, m.flat), default=0)
+    return max((int(k).bit_length() for k in m.flat), default=0)
 
 
 def _magnitude(m: Ints, e: int, d: int) -> Floats:
@@ -72,10 +72,12 @@ class Exact:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """As NumPy's."""
         return self.m.shape
 
     @property
     def size(self) -> int:
+        """How many numbers there are."""
         return self.m.size
 
     def __len__(self) -> int:
@@ -119,7 +121,14 @@ class Exact:
 
     def within(self, err: Any, form: Format) -> Exact:
         """The same values, each to be found within `err` by an evaluation in `form`."""
-        return Exact(self.m, self.e, self.d, np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape), form, self._magnitude)
+        return Exact(
+            self.m,
+            self.e,
+            self.d,
+            np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape),
+            form,
+            self._magnitude,
+        )
 
     # Arithmetic
 

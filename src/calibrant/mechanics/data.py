@@ -46,7 +46,9 @@ def require_data(t_u: Tensor, t_c: Tensor) -> None:
         if column.ndim != 1 or column.numel() == 0:
             raise ValueError(f"{name} is {tuple(column.shape)}: data are columns of shape (n,) with n >= 1")
     if t_u.shape != t_c.shape:
-        raise ValueError(f"t_u is {tuple(t_u.shape)} but t_c is {tuple(t_c.shape)}: every reading needs its temperature")
+        raise ValueError(
+            f"t_u is {tuple(t_u.shape)} but t_c is {tuple(t_c.shape)}: every reading needs its temperature"
+        )
 
 
 def scaled(t_u: Tensor, factor: float = 0.1) -> Tensor:

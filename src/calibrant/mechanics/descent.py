@@ -53,7 +53,8 @@ def hessian(t_u: Tensor) -> Tensor:
 
 def learning_rate_limit(t_u: Tensor) -> Tensor:
     """2 / lambda_max of the Hessian, a scalar: descent converges below it, diverges above.  [descent.converges]"""
-    return 2 / torch.linalg.eigvalsh(hessian(t_u))[-1]
+    curvatures: Tensor = torch.linalg.eigvalsh(hessian(t_u))
+    return 2 / curvatures[-1]
 
 
 def closed_form(n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
@@ -64,4 +65,5 @@ def closed_form(n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor
     require_schedule(n_epochs, learning_rate)
     optimum = least_squares(t_u, t_c)
     step = torch.eye(2, dtype=t_u.dtype) - learning_rate * hessian(t_u)
-    return optimum + torch.linalg.matrix_power(step, n_epochs) @ (params - optimum)
+    power: Tensor = torch.linalg.matrix_power(step, n_epochs)
+    return optimum + power @ (params - optimum)

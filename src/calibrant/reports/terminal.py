@@ -100,7 +100,11 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
         stale = [verdict for verdict in of_clause if verdict.status == "stale"]
         if stale:
             reason = stale[0].reason
-            lines += [f"{name}  stale   {readable(stale[0].sentence)}", f"  It is declared as a deviation ({reason}), but it holds.", ""]
+            lines += [
+                f"{name}  stale   {readable(stale[0].sentence)}",
+                f"  It is declared as a deviation ({reason}), but it holds.",
+                "",
+            ]
         if not failing:
             continue
         first = failing[0]

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = Any
+"""NumPy arrays and, where an array has no axes, NumPy scalars."""
 
 name = "numpy"
 version = np.__version__

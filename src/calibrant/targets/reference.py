@@ -86,4 +86,5 @@ def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
     """What the book's figures show."""
     from calibrant.spec.figures import series
 
-    return series()
+    shown: dict[str, dict[str, tuple[list[float], list[float]]]] = series()
+    return shown

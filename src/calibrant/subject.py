@@ -1,0 +1,258 @@
+"""One operation of a target, called without trusting it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from calibrant.exact import FORMATS
+from calibrant.judge import Tally
+from calibrant.target import PARAMETERS, RETURNS, brief, first_line, numpy_dtype
+from calibrant.wording import is_array
+
+if TYPE_CHECKING:
+    from calibrant.target import Target
+
+_OUTPUT_KEPT = 2000
+
+
+class Absent(Exception):
+    """An operation that the target does not provide."""
+
+
+class Refused(Absent):
+    """A request that an operation does not serve: it raised NotImplementedError."""
+
+
+class Failure(AssertionError):
+    """An operation that gave no answer that could be judged: it raised, hung, or returned what is not a number."""
+
+    def __init__(self, sentence: str, *, raised: bool = False, answered: bool = False) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.raised = raised
+        """Whether it raised an exception, as it must where it is to refuse."""
+        self.answered = answered
+        """Whether it returned something, though no numbers."""
+
+
+class Hang(BaseException):
+    """Raised inside a call that has run too long; not an Exception, so that `except Exception` does not stop it."""
+
+
+@dataclass
+class Call:
+    """One call of an operation: what was asked, and what came back."""
+
+    operation: str
+    arguments: dict[str, Any]
+    passed: tuple[Any, ...] = ()
+    converted: tuple[Any, ...] = ()
+    answer: Any = None
+    output: str = ""
+
+
+class Subject:
+    """A target in one dtype: `subject.loss_fn(t_p, t_c)` calls that operation, guarded, and returns NumPy arrays."""
+
+    def __init__(self, target: Target, dtype: str) -> None:
+        self.target = target
+        self.dtype = numpy_dtype(dtype)
+        self.form = FORMATS[dtype]
+        self.calls: list[Call] = []
+        self.tally = Tally(slack=target.slack)
+
+    def __repr__(self) -> str:
+        return f"{self.target.name} in {self.form.name}"
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        if operation not in PARAMETERS:
+            raise AttributeError(operation)
+
+        def call(*arguments: Any) -> Any:
+            return self.call(operation, arguments)
+
+        return call
+
+    def array(self, x: Any) -> Any:
+        """x rounded to an array of the dtype under test."""
+        with np.errstate(all="ignore"):
+            return np.asarray(x, dtype=np.float64).astype(self.dtype)
+
+    def call(self, operation: str, arguments: tuple[Any, ...]) -> Any:
+        """Call an operation with copies of the arguments.
+
+        Raises Absent if it is not provided, Refused if it does not serve the request, Failure if it raises, hangs, or returns no numbers.
+        """
+        target = self.target
+        if operation not in target.operations:
+            raise Absent(f"{target.name} has no {operation}")
+        call = Call(operation, dict(zip(PARAMETERS[operation], arguments, strict=True)))
+        self.calls.append(call)
+        if watch is not None:
+            watch(operation, target.timeout)
+        sink = _Sink()
+        problem, raised, answered = target.hung.get(operation, ""), False, False
+        try:
+            if problem:
+                raise Hang
+            with _deadline(target.timeout), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+                call.passed = tuple(_copied(argument) for argument in arguments)
+                call.converted = tuple(self._converted(argument) for argument in call.passed)
+                answer = getattr(target.implementation, operation)(*call.converted)
+                call.answer = self._normalized(operation, answer)
+        except NotImplementedError as error:
+            raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
+        except Hang:
+            problem = problem or f"did not return within {target.timeout:g} s; it is not called again"
+            target.hung[operation] = problem
+        except KeyboardInterrupt:
+            raise
+        except _NotNumbers as error:
+            problem, answered = str(error), True
+        except SystemExit as error:
+            problem = f"called sys.exit({error.code!r})"
+        except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
+            problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
+        call.output = sink.kept()
+        if problem:
+            printed = f"; it had printed {call.output!r}" if call.output else ""
+            raise Failure(problem + printed, raised=raised, answered=answered) from None
+        self.tally.answered += 1
+        return call.answer
+
+    def refuses(self, operation: str, *arguments: Any) -> bool:
+        """Whether the operation answers these arguments with an error, of any type but NotImplementedError."""
+        try:
+            self.call(operation, arguments)
+        except Failure as failure:
+            if failure.raised:
+                return True
+            if not failure.answered:
+                raise
+        return False
+
+    def keeps_dtype(self, answer: Any) -> bool:
+        """Whether the answer has the dtype under test."""
+        return bool(answer.dtype == self.dtype)
+
+    def changed(self) -> str:
+        """The names of the arguments that the last call changed; none is an empty string."""
+        call = self.calls[-1]
+        convert = getattr(self.target.implementation, "to_numpy", np.asarray)
+
+        def same(before: Any, passed: Any, converted: Any) -> bool:
+            if not is_array(before):
+                return bool(before == passed)
+            return all(
+                before.shape == after.shape and before.tobytes() == after.tobytes()
+                for after in (passed, convert(converted))
+            )
+
+        arguments = zip(call.arguments.items(), call.passed, call.converted, strict=True)
+        return ", ".join(name for (name, before), passed, converted in arguments if not same(before, passed, converted))
+
+    def _converted(self, argument: Any) -> Any:
+        asarray = getattr(self.target.implementation, "asarray", None)
+        return asarray(argument) if asarray is not None and is_array(argument) else argument
+
+    def _normalized(self, operation: str, answer: Any) -> Any:
+        if operation == "figures":
+            return answer
+        names = RETURNS.get(operation)
+        if names is None:
+            return self._numbers(operation, answer)
+        if operation == "automatic_gradient" or not isinstance(answer, (str, bytes)):
+            try:
+                parts = tuple(answer)
+            except TypeError:
+                parts = None
+            if parts is not None and len(parts) == len(names):
+                return tuple(
+                    self._numbers(f"{operation}'s {name}", part) for name, part in zip(names, parts, strict=True)
+                )
+        raise _NotNumbers(f"returned {brief(answer)} where ({', '.join(names)}) is due")
+
+    def _numbers(self, what: str, answer: Any) -> Any:
+        """The answer as a NumPy array of floats; plain Python numbers take the dtype under test if it holds them."""
+        convert = getattr(self.target.implementation, "to_numpy", None)
+        plain = isinstance(answer, (int, float)) and not isinstance(answer, (bool, np.generic))
+        if isinstance(answer, (list, tuple)):
+            parts = [self._numbers(what, part) for part in answer]
+            plain = all(part.dtype == self.dtype for part in parts)
+            try:
+                array = np.array([part.astype(np.float64) for part in parts])
+            except ValueError:
+                raise _NotNumbers(f"returned a ragged {type(answer).__name__} for {what}") from None
+        else:
+            array = np.asarray(answer if convert is None or plain else convert(answer))
+        if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+            raise _NotNumbers(f"returned {brief(answer)} where numbers are due")
+        if plain:
+            with np.errstate(all="ignore"):
+                narrow = array.astype(self.dtype)
+            if ((narrow.astype(np.float64) == array) | np.isnan(array.astype(np.float64))).all():
+                return narrow
+        return array
+
+
+class _NotNumbers(Exception):
+    """What a target returned is not what its operation returns."""
+
+
+class _Sink(io.TextIOBase):
+    """Takes what a target prints, and keeps a little of it."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._room = _OUTPUT_KEPT
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._room > 0:
+            self._parts.append(text[: self._room])
+            self._room -= len(text)
+        return len(text)
+
+    def kept(self) -> str:
+        return "".join(self._parts)[:200]
+
+
+watch: Callable[[str, float], None] | None = None
+"""Set by whoever can end this process when a call can be stopped by nothing else; told of each call before it is made."""
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Raise Hang in the block once it has run for so long, and again until it ends; only the main thread can be stopped so."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, stop)
+    started = time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    try:
+        yield
+    finally:
+        # Somebody else's timer goes on where ours interrupted it.
+        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3) if left else 0.0, interval)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _copied(argument: Any) -> Any:
+    return argument.copy() if is_array(argument) else dict(argument) if isinstance(argument, dict) else argument

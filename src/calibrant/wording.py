@@ -1,0 +1,116 @@
+"""How values, calls and answers are written: for a person, for Python, for JSON."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from calibrant import exact
+from calibrant.exact import Exact
+
+if TYPE_CHECKING:
+    from calibrant.subject import Call
+    from calibrant.target import Target
+
+
+def show(x: Any) -> str:
+    """An array as a person would write it: shortest digits of its own dtype."""
+    x = np.asarray(x)
+    if x.ndim == 0:
+        return str(x.item()) if x.dtype.kind in "biuUS" else str(x[()])
+    if x.size > 60:
+        return f"an array of shape {x.shape}"
+    return "[" + ", ".join(show(row) for row in x) + "]"
+
+
+def show_exact(x: Exact) -> str:
+    """True values as decimals, and as fractions where those are short."""
+    texts = [show_fraction(value) for value in x.fractions()]
+    return texts[0] if x.shape == () else "[" + ", ".join(texts) + "]"
+
+
+def show_fraction(x: Fraction) -> str:
+    """0.5, 0.3333333333333333 (1/3), 4517.296363636364."""
+    nearest = repr(exact.to_float(x))
+    if "inf" not in nearest and Fraction(nearest) == x:
+        return nearest
+    return f"{nearest} ({x})" if len(str(x)) <= 16 else nearest
+
+
+def written(call: Call) -> str:
+    """A call as a person would write it: loss_fn([0.0, 0.0], [0.0, 1.0])."""
+    arguments = (
+        show(value) if is_array(value) else getattr(value, "source", repr(value)) for value in call.arguments.values()
+    )
+    return f"{call.operation}({', '.join(arguments)})"
+
+
+def snippet(target: Target, calls: list[Call]) -> str:
+    """Python that repeats the calls with nothing but NumPy and the target."""
+    lines = ["import numpy as np"]
+    from calibrant.target import RETURNS, is_file, resolve, split_file
+
+    resolved = resolve(target.spec)
+    if is_file(target.spec):
+        place, _, attribute = split_file(target.spec)
+        lines += ["import runpy, types", f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
+        lines += [f"target = target.{attribute}"] * bool(attribute)
+    else:
+        module, _, attribute = resolved.partition(":")
+        lines += [f"from {module} import {attribute} as target" if attribute else f"import {module} as target"]
+    if any(
+        getattr(value, "dtype", None) is not None and value.dtype.name == "bfloat16"
+        for c in calls
+        for value in c.arguments.values()
+    ):
+        lines.insert(1, "import ml_dtypes")
+    convert = hasattr(target.implementation, "asarray")
+    back = hasattr(target.implementation, "to_numpy") and calls and calls[-1].operation not in RETURNS
+    for call in calls:
+        arguments = ", ".join(
+            f"target.asarray({_literal(value)})" if convert and is_array(value) else _literal(value)
+            for value in call.arguments.values()
+        )
+        text = f"target.{call.operation}({arguments})"
+        lines.append(f"print({f'target.to_numpy({text})' if back else text})")
+    return "\n".join(lines)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: arrays as the protocol writes them, the rest as it is or as text."""
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    if is_array(value):
+        data = [_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
+        return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
+    if isinstance(value, dict):
+        return {str(key): plain(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(x) for x in value]
+    if isinstance(value, float):
+        return _number(value)
+    return value if isinstance(value, (int, str, bool)) or value is None else getattr(value, "source", repr(value))
+
+
+def _number(x: float) -> float | str:
+    return x if math.isfinite(x) else "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+def _literal(value: Any) -> str:
+    if not is_array(value):
+        return getattr(value, "source", repr(value))
+    text = "[]" if value.size == 0 else show(np.asarray(value)).replace("nan", "np.nan").replace("inf", "np.inf")
+    if value.size > 60:
+        text = repr(value.astype(np.float64).tolist())
+    name = value.dtype.name
+    dtype = "ml_dtypes.bfloat16" if name == "bfloat16" else f"np.{name}"
+    shaped = f".reshape({value.shape})" if value.size == 0 and value.ndim > 1 else ""
+    return f"np.array({text}, dtype={dtype}){shaped}"
+
+
+def is_array(value: Any) -> bool:
+    """Whether this is an argument that a target may want in its own kind of array."""
+    return isinstance(value, np.ndarray)
