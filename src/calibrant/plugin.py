@@ -76,6 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target-clause", action="append", default=[], metavar="CLAUSE", help="only this clause (may be repeated)"
     )
+    group.addoption("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
     group.addoption("--target-run-folder", help=argparse.SUPPRESS)
 
 
@@ -122,7 +123,10 @@ def _load_or_stop() -> Target:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the clauses that were asked for; of tests that check no clause, all."""
+    """Keep the clauses that were asked for; of tests that check no clause, all. A target's warnings are its own affair."""
+    for item in items:
+        if item.get_closest_marker("clause"):
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
     chosen = config.option.target_clause
     if not chosen:
         return
@@ -280,16 +284,24 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """End somebody's own pytest run with a line for each chapter."""
     gatherer: Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is not None and gatherer.outcomes:
-        from calibrant.reports.terminal import summary_lines
+        from calibrant.reports.terminal import coverage_lines, summary_lines
 
         terminalreporter.section("calibrant")
         for line in summary_lines(gatherer.verdicts()):
+            terminalreporter.write_line(line)
+        for line in coverage_lines(gatherer.verdicts()) if config.option.target_coverage else ():
             terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A declared deviation that no longer deviates is a failure, though every property passed."""
+    """A declared deviation that no longer deviates is a failure, though every property passed; so is a clause not covered."""
     gatherer: Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
-    if gatherer is not None and exitstatus == 0 and any(verdict.status == "stale" for verdict in gatherer.verdicts()):
+    if gatherer is None or exitstatus != 0 or not gatherer.outcomes:
+        return
+    from calibrant.verdicts import uncovered
+
+    verdicts = gatherer.verdicts()
+    stale = any(verdict.status == "stale" for verdict in verdicts)
+    if stale or (session.config.option.target_coverage and uncovered(verdicts)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

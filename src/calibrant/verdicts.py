@@ -174,3 +174,11 @@ def exit_status(verdicts: list[Verdict]) -> int:
     if any(verdict.failed for verdict in verdicts):
         return 1
     return 0 if any(verdict.status in ("holds", "deviates", "breaks", "broken") for verdict in verdicts) else 2
+
+
+def uncovered(verdicts: list[Verdict]) -> list[str]:
+    """The clauses of the book for which nothing was judged, in any dtype."""
+    from calibrant.clauses import book
+
+    covered = {verdict.clause for verdict in verdicts if verdict.judged}
+    return [name for name in book() if name not in covered]

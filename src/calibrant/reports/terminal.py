@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from calibrant.verdicts import GRAVEST, Verdict
+from calibrant.verdicts import GRAVEST, Verdict, uncovered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,3 +191,15 @@ def summary_lines(verdicts: list[Verdict]) -> list[str]:
         for chapter, row in counts(verdicts).items()
     ]
     return lines + [line for line in failure_lines(v for v in verdicts if v.status == "stale") if line]
+
+
+def coverage_lines(verdicts: list[Verdict]) -> list[str]:
+    """For each clause, how many examples ran and how many numbers were judged, over all dtypes."""
+    lines = ["", f"{'clause':32} {'examples':>9} {'judged':>9} {'unjudged':>9}"]
+    for name, of_clause in by_clause(verdicts).items():
+        numbers = (sum(getattr(verdict, what) for verdict in of_clause) for what in ("examples", "judged", "unjudged"))
+        lines.append(f"{name:32} " + " ".join(f"{number:9,}" for number in numbers))
+    missing = uncovered(verdicts)
+    lines += [f"{name:32} not covered" for name in missing]
+    total = len(by_clause(verdicts)) + len([name for name in missing if name not in by_clause(verdicts)])
+    return [*lines, f"{total - len(missing)} of {total} clauses are covered."]
