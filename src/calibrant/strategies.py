@@ -46,6 +46,10 @@ class Bytes:
         self._taken += n
         return self._data[self._taken - n : self._taken]
 
+    def column(self, n: int) -> NDArray[np.uint8]:
+        """The last n of the next LONGEST bytes: the last ones shrink last, so that n can shrink with what it shows."""
+        return self.take(LONGEST)[LONGEST - n :]
+
     def one(self) -> int:
         """The next byte."""
         return int(self.take(1)[0])
@@ -196,8 +200,8 @@ _PAIR = 3 + 2 * LONGEST
 def _residuals(data: Bytes, form: Format) -> Residuals:
     kind_p, kind_c = _kinds(data)
     n, relation = _length(data), data.pick("none", "none", "none", "close", "some")
-    t_p = _to(_numbers(data.take(LONGEST)[:n], kind_p, form), form)
-    choice = data.take(LONGEST)[:n]
+    t_p = _to(_numbers(data.column(n), kind_p, form), form)
+    choice = data.column(n)
     t_c = _to(_numbers(choice, kind_c, form, LONGEST), form)
     if relation == "close":  # a few units in the last place apart: all cancels
         t_c = _to(_wide(t_p) * (1 + _ZIGZAG[choice % 8] * 2 * form.u), form)
@@ -209,8 +213,8 @@ def _residuals(data: Bytes, form: Format) -> Residuals:
 def _fit(data: Bytes, form: Format) -> Fit:
     kind_u, kind_c = _kinds(data)
     n, relation = _length(data), data.pick("none", "none", "none", "close", "exact")
-    t_u = _to(_numbers(data.take(LONGEST)[:n], kind_u, form), form)
-    choice = data.take(LONGEST)[:n]
+    t_u = _to(_numbers(data.column(n), kind_u, form), form)
+    choice = data.column(n)
     t_c = _to(_numbers(choice, kind_c, form, LONGEST), form)
     kind = kind_u if kind_u in _PLAIN else "real"
     w, b = _to(_numbers(data.take(2), kind, form), form)
@@ -262,7 +266,7 @@ def _simple_fit(data: Bytes, form: Format) -> Fit:
     data.take(1)
     n = data.pick(1, 2, 3, 4)
     data.take(1)
-    t_u, t_c = (_to(_numbers(data.take(LONGEST)[:n], "whole", form), form) for _ in range(2))
+    t_u, t_c = (_to(_numbers(data.column(n), "whole", form), form) for _ in range(2))
     w, b = _to(_numbers(data.take(2), "quarters", form), form)
     return Fit(t_u, t_c, np.asarray(w), np.asarray(b))
 
@@ -338,7 +342,7 @@ def shuffled_fits() -> st.SearchStrategy[Any]:
 def _shuffled(data: Bytes, form: Format) -> Shuffled:
     fit = _fit(data, form)
     n = len(fit.t_u)
-    order = np.argsort(data.take(LONGEST)[:n].astype(np.int64), kind="stable")[::-1]
+    order = np.argsort(data.column(n).astype(np.int64), kind="stable")[::-1]
     return Shuffled(fit.t_u, fit.t_c, fit.w, fit.b, order.copy())
 
 

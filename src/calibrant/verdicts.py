@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pytest
 
@@ -78,12 +80,15 @@ def failure_of(error: BaseException, subject: Subject | None) -> tuple[str, dict
 
 
 def _told(error: BaseException, subject: Subject | None) -> str:
-    """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...'"""
-    from calibrant.wording import written
+    """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls that it is compared with."""
+    from calibrant.wording import show, written
 
-    calls = subject.calls if subject is not None else []
+    *before, last = subject.calls[-3:] if subject is not None and subject.calls else [None]
     sentence = getattr(error, "sentence", str(error))
-    return f"{written(calls[-1])} {sentence}" if calls else sentence
+    if last is None:
+        return sentence
+    earlier = [f"{written(call)} returned {show(call.answer)}" for call in before if isinstance(call.answer, np.ndarray)]
+    return "; ".join([*earlier, f"{written(last)} {sentence}"])
 
 
 def _failure(text: str, subject: Subject | None, error: BaseException | None) -> dict[str, Any]:
