@@ -76,7 +76,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target-clause", action="append", default=[], metavar="CLAUSE", help="only this clause (may be repeated)"
     )
-    group.addoption("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
+    group.addoption(
+        "--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none"
+    )
     group.addoption("--target-run-folder", help=argparse.SUPPRESS)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibrant.exact import Format, curvatures, hessian, optimum, to_float
+from calibrant.exact import Format, optimum, to_float
 from calibrant.exact import of as exact_of
 from calibrant.target import numpy_dtype
 
@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 LONGEST = 40
 """The most samples of one example."""
+
+WIDTH = 16
+"""The drawn bytes of one column."""
 
 _ZIGZAG = np.array([(k + 1) // 2 * (1 if k % 2 else -1) for k in range(256)], dtype=np.float64)
 """0, 1, -1, 2, -2, ...: a whole number for each byte."""
@@ -47,8 +50,12 @@ class Bytes:
         return self._data[self._taken - n : self._taken]
 
     def column(self, n: int) -> NDArray[np.uint8]:
-        """The last n of the next LONGEST bytes: the last ones shrink last, so that n can shrink with what it shows."""
-        return self.take(LONGEST)[LONGEST - n :]
+        """A byte for each of n samples: the last n of the next WIDTH, so that n can shrink with what the last ones show.
+
+        Columns longer than that repeat them: a drawn byte costs time, and what a byte stands for depends on its place too.
+        """
+        drawn_bytes = self.take(WIDTH)
+        return drawn_bytes[WIDTH - n :] if n <= WIDTH else np.resize(drawn_bytes, n)
 
     def one(self) -> int:
         """The next byte."""
@@ -194,7 +201,7 @@ class Descent(Fit):
     n_epochs: int
 
 
-_PAIR = 3 + 2 * LONGEST
+_PAIR = 3 + 2 * WIDTH
 
 
 def _residuals(data: Bytes, form: Format) -> Residuals:
@@ -227,10 +234,20 @@ def _fit(data: Bytes, form: Format) -> Fit:
 _FIT = _PAIR + 2
 
 
+def _curvature(t_u: Array) -> tuple[float, Array]:
+    """The largest eigenvalue of the loss's Hessian, and a vector in its direction, as close as float64 gets."""
+    wide = _wide(t_u)
+    a, b = 2 * float(np.mean(wide * wide)), 2 * float(np.mean(wide))
+    gap = math.hypot(a - 2, 2 * b)
+    largest = (a + 2 + gap) / 2
+    # Both rows of the Hessian less the other eigenvalue point that way; the longer one is never zero.
+    rows = (a - 2 + gap, 2 * b), (2 * b, 2 - a + gap)
+    return largest, np.array(max(rows, key=lambda row: math.hypot(*row)))
+
+
 def rate_below(fraction: float, t_u: Array, *, plain: bool = False) -> float:
     """A learning rate that is this fraction of the limit 2 / lambda_max; a power of two at most that if it is to be plain."""
-    largest = float(curvatures(exact_of(t_u))[1])
-    rate = fraction * 2 / largest
+    rate = fraction * 2 / _curvature(t_u)[0]
     return 2.0 ** math.floor(math.log2(rate)) if plain else rate
 
 
@@ -336,7 +353,7 @@ class Shuffled(Fit):
 
 def shuffled_fits() -> st.SearchStrategy[Any]:
     """Fits with a permutation of their samples; the simplest is the reversal."""
-    return drawn(_shuffled, _FIT + LONGEST)
+    return drawn(_shuffled, _FIT + WIDTH)
 
 
 def _shuffled(data: Bytes, form: Format) -> Shuffled:
@@ -434,12 +451,8 @@ def steep_descents() -> st.SearchStrategy[Any]:
 def _steep_descent(data: Bytes, form: Format) -> Descent:
     fit = _fit(data, form)
     excess = data.pick(512.0, 64.0, 512.0, 4.0)
-    t_u, t_c = exact_of(fit.t_u), exact_of(fit.t_c)
-    smallest, largest = map(float, curvatures(t_u))
-    (a, b), _ = hessian(t_u)
-    # (a - smallest, b) and (b, d - smallest) both point up the steepest direction; the longer one is never zero.
-    direction = np.array(max([(float(a) - smallest, float(b)), (float(b), 2 - smallest)], key=lambda v: math.hypot(*v)))
-    optimum_ = np.array([to_float(x) for x in optimum(t_u, t_c)])
+    largest, direction = _curvature(fit.t_u)
+    optimum_ = np.array([to_float(x) for x in optimum(exact_of(fit.t_u), exact_of(fit.t_c))])
     start = optimum_ + direction / np.linalg.norm(direction) * max(1.0, float(np.abs(optimum_).max()))
     w, b_ = _to(start, form)
     n_epochs = 10 + math.ceil((math.log(form.largest) + 10) / math.log(2 * excess - 1))

@@ -96,6 +96,7 @@ class Subject:
         target = self.target
         if operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
+        arguments = tuple(np.asarray(x) if isinstance(x, np.generic) else x for x in arguments)
         call = Call(operation, dict(zip(PARAMETERS[operation], arguments, strict=True)))
         self.calls.append(call)
         if watch is not None:

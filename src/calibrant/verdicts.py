@@ -87,7 +87,9 @@ def _told(error: BaseException, subject: Subject | None) -> str:
     sentence = getattr(error, "sentence", str(error))
     if last is None:
         return sentence
-    earlier = [f"{written(call)} returned {show(call.answer)}" for call in before if isinstance(call.answer, np.ndarray)]
+    earlier = [
+        f"{written(call)} returned {show(call.answer)}" for call in before if isinstance(call.answer, np.ndarray)
+    ]
     return "; ".join([*earlier, f"{written(last)} {sentence}"])
 
 
@@ -160,7 +162,7 @@ def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
                 refused=sum(part["refused"] for part in parts),
                 worst=max(part["worst"] for part in parts),
                 reason=reasons[0] if reasons else None,
-                failures=[part["failure"] for part in parts if part["failure"]],
+                failures=sorted((part["failure"] for part in parts if part["failure"]), key=lambda f: len(f["text"])),
             )
         )
     # A declared deviation that shows in no dtype is stale in all of them.

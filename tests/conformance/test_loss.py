@@ -158,7 +158,7 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segme
     t_u, t_c = exact.of(segment.t_u), exact.of(segment.t_c)
     losses = []
     for params in (segment.start, segment.middle, segment.end):
-        t_p = target.model(segment.t_u, params[0].copy(), params[1].copy())
+        t_p = target.model(segment.t_u, np.asarray(params[0]), np.asarray(params[1]))
         answer = target.loss_fn(t_p, segment.t_c)
         truth = exact.loss_fn(exact.model(t_u, *exact.of(params)), t_c)
         if not np.isfinite(truth.err):

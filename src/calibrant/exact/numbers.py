@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 _UP = 1 + 2.0**-44
 """More than all that the float64 arithmetic of one step of a bound may lose to rounding."""
 _LEAST = 5e-324
+_LOST = 2 * _LEAST
+"""More than what underflow in float64 may take from the errors that a product or a quotient passes on: half of _LEAST each."""
 _KEPT_BITS = 2048
 """Numbers longer than twice this are cut to it; what is cut is added to the bound."""
 
@@ -178,9 +180,13 @@ class Exact:
         if y is None:
             return NotImplemented
         with np.errstate(all="ignore"):
-            err = self.magnitude() * y.err + (y.magnitude() + y.err) * self.err
+            err: Any = 0.0
+            least = self.form.tiny
+            if self.err.any() or y.err.any():
+                err = self.magnitude() * y.err + (y.magnitude() + y.err) * self.err
+                least += _LOST
             roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
-            return _rounded(_objects(self.m * y.m), self.e + y.e, self.d * y.d, err, self.form, roundings, 1.0)
+            return _rounded(_objects(self.m * y.m), self.e + y.e, self.d * y.d, err, self.form, roundings, least)
 
     __rmul__ = __mul__
 
@@ -203,13 +209,15 @@ class Exact:
             m = self.m * y.d if divisor > 0 else -self.m * y.d
             quotient = _trimmed(_objects(m), self.e - y.e, self.d * abs(divisor))
             y_err = y.err.item()
-            floor = _down(y)
-            err = self.err / floor
-            if y_err:
-                reach = floor - y_err
-                err = (self.err + _magnitude(*quotient[:3]) * y_err) / reach if reach > 0 else np.inf * (self.err + 1)
+            err: Any = 0.0
+            least = self.form.tiny
+            if y_err or self.err.any():
+                reach = _down(y) - y_err
+                passed = self.err + _magnitude(*quotient[:3]) * y_err if y_err else self.err
+                err = passed / reach * _UP if reach > 0 else np.inf
+                least += _LOST
             roundings = 0 if _is_power_of_two(y) else 2
-            return _rounded(*quotient[:3], err * _UP + quotient[3], self.form, roundings, 1.0)
+            return _rounded(*quotient[:3], err + quotient[3], self.form, roundings, least)
 
     def sum(self) -> Exact:
         """The sum of all elements, evaluated in any order."""
@@ -225,18 +233,25 @@ class Exact:
             return _rounded(_objects(self.m.sum()), self.e, self.d * n, err, self.form, 0)
 
     def _sum_error(self, roundings: int) -> float:
-        """The error of a sum in which every term takes part in so many roundings; infinite where it may overflow."""
-        span = float((self.magnitude() + self.err).sum()) * _UP
-        if not span <= self.form.largest:
-            return math.inf
-        return float(np.broadcast_to(self.err, self.shape).sum()) * _UP + gamma(roundings, self.form) * span
+        """The error of a sum in which every term takes part in so many roundings; infinite where it may overflow.
+
+        A partial sum is at most the sum of all magnitudes, and as far beyond that as its roundings took it.
+        """
+        passed = float(np.broadcast_to(self.err, self.shape).sum()) * _UP if self.err.any() else 0.0
+        if self.form is UNROUNDED:
+            return passed
+        span = float(self.magnitude().sum()) * _UP + passed
+        rounded = gamma(roundings, self.form) * span
+        return passed + rounded if span + rounded <= self.form.largest else math.inf
 
 
-def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1, tinies: float = 0.0) -> Exact:
+def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1, least: float = 0.0) -> Exact:
     """The number with the error of rounding it to its format added; to be called with floating-point warnings off."""
     m, e, d, cut = _trimmed(m, e, d)
+    if form is UNROUNDED:
+        return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
     z = _magnitude(m, e, d)
-    rounded = (err + roundings * form.u * (1 + form.u) * (z + err) + tinies * form.tiny) * _UP + cut
+    rounded = (err + roundings * form.u * (1 + form.u) * (z + err) + least) * _UP + cut
     if not z.all():  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
     if not (z + rounded <= form.largest).all():  # what may overflow, or has no bound on the way to it, has no bound
@@ -264,7 +279,8 @@ def _is_power_of_two(x: Exact) -> bool:
 
 def _down(x: Exact) -> float:
     """|x| as float64, rounded down, of one number."""
-    return x.magnitude().item() / (_UP * _UP)
+    down: float = x.magnitude().item() / (_UP * _UP) - 2 * _LEAST
+    return down
 
 
 def gamma(k: int, form: Format) -> float:

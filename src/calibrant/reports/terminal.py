@@ -152,7 +152,7 @@ def closing_lines(result: Result) -> list[str]:
     dtypes = ", ".join(dict.fromkeys(verdict.dtype for verdict in verdicts))
     work = (
         f"{sum(v.examples for v in verdicts):,} examples and {sum(v.judged for v in verdicts):,} judged numbers in {dtypes}, "
-        f"seed {result.options.seed}"
+        + ("the same in every run" if result.options.profile == "ci" else f"seed {result.options.seed}")
     )
     said = ", ".join(f"{count} {_words(column, count)}" for column, count in totals.items() if count)
     lines.append(f"{name} {outcome(result)}: {said or 'nothing ran'} ({work}).")
