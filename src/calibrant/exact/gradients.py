@@ -4,9 +4,11 @@ import functools
 from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
+
 from calibrant.exact.loss import loss_fn
 from calibrant.exact.model import model
-from calibrant.exact.numbers import Exact, concatenate
+from calibrant.exact.numbers import Exact, concatenate, gamma
 
 
 def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
@@ -15,9 +17,23 @@ def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
 
 
 def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
-    """[sum of dloss t_u, sum of dloss], of predictions that are given."""
-    dloss = dloss_fn(t_p, t_c)
-    return concatenate((dloss * t_u).sum(), dloss.sum())
+    """[sum of dloss t_u, sum of dloss], of predictions that are given.
+
+    A sensible evaluation may divide by n after the sums, as it may in a mean. That costs the same roundings, but its sums
+    are n times as large: where they may overflow, nothing is claimed.
+    """
+    n = t_p.size
+    twice = 2 * (t_p - t_c)
+    dloss = twice / n
+    gradient = concatenate((dloss * t_u).sum(), dloss.sum())
+    with np.errstate(all="ignore"):
+        terms = twice.magnitude() + twice.errors()
+        sums = np.array([(terms * t_u.magnitude()).sum(), terms.sum()])
+        # Each rounding on the way, of a product, and of as many sums, makes a term larger by 1 + u at most.
+        fits = sums * (1 + gamma(n, t_p.form)) * (1 + 2.0**-40) + n * t_p.form.tiny <= t_p.form.largest
+    if fits.all():
+        return gradient
+    return gradient.within(np.where(fits, gradient.err, np.inf), t_p.form)
 
 
 def gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:

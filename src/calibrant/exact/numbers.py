@@ -11,6 +11,7 @@ the way to it may overflow the format.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -86,7 +87,7 @@ class Exact:
         return len(self.m)
 
     def __getitem__(self, key: Any) -> Exact:
-        return Exact(self.m[key], self.e, self.d, np.broadcast_to(self.err, self.m.shape)[key], self.form)
+        return Exact(self.m[key], self.e, self.d, self.errors()[key], self.form)
 
     def __iter__(self) -> Iterator[Exact]:
         return (self[i] for i in range(len(self)))
@@ -110,6 +111,14 @@ class Exact:
         """The float64 numbers nearest to the true values; infinite where float64 cannot hold them."""
         return np.array([to_float(value) for value in self.fractions()], dtype=np.float64).reshape(self.shape)
 
+    def errors(self) -> Floats:
+        """The bound of each element."""
+        return self.err if self.err.shape == self.m.shape else np.broadcast_to(self.err, self.m.shape)
+
+    def rounds(self) -> bool:
+        """Whether there is any error."""
+        return bool(np.count_nonzero(self.err))
+
     def magnitude(self) -> Floats:
         """|value| as float64, rounded up."""
         if self._magnitude is None:
@@ -123,14 +132,8 @@ class Exact:
 
     def within(self, err: Any, form: Format) -> Exact:
         """The same values, each to be found within `err` by an evaluation in `form`."""
-        return Exact(
-            self.m,
-            self.e,
-            self.d,
-            np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape),
-            form,
-            self._magnitude,
-        )
+        err = np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape)
+        return Exact(self.m, self.e, self.d, err, form, self._magnitude)
 
     # Arithmetic
 
@@ -182,7 +185,7 @@ class Exact:
         with np.errstate(all="ignore"):
             err: Any = 0.0
             least = self.form.tiny
-            if self.err.any() or y.err.any():
+            if self.rounds() or y.rounds():
                 err = self.magnitude() * y.err + (y.magnitude() + y.err) * self.err
                 least += _LOST
             roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
@@ -211,7 +214,7 @@ class Exact:
             y_err = y.err.item()
             err: Any = 0.0
             least = self.form.tiny
-            if y_err or self.err.any():
+            if y_err or self.rounds():
                 reach = _down(y) - y_err
                 passed = self.err + _magnitude(*quotient[:3]) * y_err if y_err else self.err
                 err = passed / reach * _UP if reach > 0 else np.inf
@@ -237,7 +240,7 @@ class Exact:
 
         A partial sum is at most the sum of all magnitudes, and as far beyond that as its roundings took it.
         """
-        passed = float(np.broadcast_to(self.err, self.shape).sum()) * _UP if self.err.any() else 0.0
+        passed = float(self.errors().sum()) * _UP if self.rounds() else 0.0
         if self.form is UNROUNDED:
             return passed
         span = float(self.magnitude().sum()) * _UP + passed
@@ -252,10 +255,11 @@ def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1
         return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
     z = _magnitude(m, e, d)
     rounded = (err + roundings * form.u * (1 + form.u) * (z + err) + least) * _UP + cut
-    if not z.all():  # a zero that is known exactly is never rounded
+    if np.count_nonzero(z) < z.size:  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
-    if not (z + rounded <= form.largest).all():  # what may overflow, or has no bound on the way to it, has no bound
-        rounded = np.where(z + rounded <= form.largest, rounded, np.inf)
+    fits = z + rounded <= form.largest
+    if np.count_nonzero(fits) < z.size:  # what may overflow, or has no bound on the way to it, has no bound
+        rounded = np.where(fits, rounded, np.inf)
     return Exact(m, e, d, rounded, form, z)
 
 
@@ -271,7 +275,7 @@ def _trimmed(m: Ints, e: int, d: int) -> tuple[Ints, int, int, float]:
 
 def _is_power_of_two(x: Exact) -> bool:
     """Whether x is one number, free of error, whose multiples lose nothing to rounding."""
-    if x.m.size != 1 or x.d & (x.d - 1) or x.err.any():
+    if x.m.size != 1 or x.d & (x.d - 1) or x.rounds():
         return False
     m = abs(x.m.item())
     return bool(m & (m - 1) == 0)
@@ -292,14 +296,20 @@ def gamma(k: int, form: Format) -> float:
 def of(x: Any, form: Format | None = None) -> Exact:
     """The numbers of a NumPy array of a judged dtype, as they are; its format is the dtype's unless another is given."""
     x = np.asarray(x)
-    form = form or FORMATS[x.dtype.name]
-    mantissa, exponent = np.frexp(x.astype(np.float64))
-    if not np.isfinite(mantissa).all():
+    form = form or _format_of(x.dtype)
+    wide = x.astype(np.float64)
+    mantissa, exponent = np.frexp(wide)
+    if np.count_nonzero(np.isfinite(mantissa)) < x.size:
         raise ValueError(f"{x} is not finite: only finite numbers are exact")
     m = np.ldexp(mantissa, 53).astype(np.int64)
-    exponent = exponent.astype(np.int64) - 53
-    e = int(np.min(exponent, where=m != 0, initial=1100))
-    return Exact(m.astype(object) << np.where(m != 0, exponent - e, 0).astype(object), e, 1, np.zeros(x.shape), form)
+    exponents = np.where(m != 0, exponent - 53, 1100)
+    e = int(exponents.min(initial=1100))
+    return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, np.zeros(x.shape), form, np.abs(wide))
+
+
+@functools.cache
+def _format_of(dtype: np.dtype[Any]) -> Format:
+    return FORMATS[dtype.name]
 
 
 def constant(x: int | float | Fraction, form: Format) -> Exact:
@@ -322,7 +332,7 @@ def concatenate(*parts: Exact) -> Exact:
     """Scalars and columns end to end, as one column."""
     e, d = min(part.e for part in parts), math.lcm(*(part.d for part in parts))
     m = np.concatenate([_objects((part.m << (part.e - e)) * (d // part.d)).reshape(-1) for part in parts])
-    err = np.concatenate([np.broadcast_to(part.err, part.shape).reshape(-1) for part in parts])
+    err = np.concatenate([part.errors().reshape(-1) for part in parts])
     return Exact(m, e, d, err, parts[0].form)
 
 
