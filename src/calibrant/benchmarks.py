@@ -1,573 +1,778 @@
-"""Measurements: `python -m calibrant.benchmarks NAME`.
+"""What calibrant claims of its judge, measured: how fast it is, that it raises no false alarm, and what it sees that others miss.
 
-- `judge`: the time that the judge takes for one formula on 20 samples, the drawing and the target's own work left out;
-- `soundness`: very many correct evaluations, of every formula in every dtype, in many orders of operations, each held
-  against its bound: none may be rejected;
-- `peers`: the smallest error and the planted faults that the judge finds, beside other checkers.
+    python -m calibrant.benchmarks judge
+    python -m calibrant.benchmarks soundness --cases 1000000
+    python -m calibrant.benchmarks peers
 
-What needs torch is left out where there is none, and said to be.
+torch takes part where it is installed. The same seed gives the same cases.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
-import statistics
+import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from calibrant import exact, judge, strategies
-from calibrant.exact import FORMATS, Exact, Format
+from calibrant import exact, strategies
+from calibrant.exact import FORMATS, Exact
+from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.target import TargetError, numpy_dtype
 
-Sample = strategies.Descent
-Evaluation = Callable[[Sample], Any]
-Row = dict[str, Any]
+Array = NDArray[Any]
+T = TypeVar("T")
 
-try:
-    import torch
-except ImportError:
-    torch = None  # type: ignore[assignment]  # without torch its evaluations are left out
+THERMOMETER_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
+THERMOMETER_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
 
 
-# The truths
+def progress(text: str, last: bool = False) -> None:
+    """Say on stderr how far it is; in one line, where that is a terminal."""
+    end = "\n" if last or not sys.stderr.isatty() else ""
+    print(f"\r{text}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
 
 
-def _numbers(sample: Sample) -> tuple[Exact, Exact, Exact, Exact]:
-    return exact.of(sample.t_u), exact.of(sample.t_c), exact.of(sample.w), exact.of(sample.b)
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns as wide as their widest cell, numbers to the right."""
+    cells = [list(map(str, row)) for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    )
 
 
-def _truths(sample: Sample, formula: str) -> Exact:
-    t_u, t_c, w, b = _numbers(sample)
-    match formula:
-        case "model":
-            return exact.model(t_u, w, b)
-        case "loss_fn":
-            return exact.loss_fn(exact.model(t_u, w, b), t_c)
-        case "absolute_loss":
-            return exact.absolute_loss(exact.model(t_u, w, b), t_c)
-        case "dloss_fn":
-            return exact.dloss_fn(exact.model(t_u, w, b), t_c)
-        case "gradient":
-            return exact.gradient(t_u, t_c, w, b)
-        case "finite_difference":
-            return exact.finite_difference(t_u, t_c, w, b, exact.of(_delta(sample)))
-        case "trajectory":
-            return exact.trajectory(sample.n_epochs, sample.learning_rate, exact.of(sample.params), t_u, t_c)[0]
-        case "closed_form":
-            return exact.closed_form(50 * sample.n_epochs, sample.learning_rate, exact.of(sample.params), t_u, t_c)
-        case _:
-            raise ValueError(f"formula is {formula!r}")
+# judge: the time of one judgement
 
 
-def _delta(sample: Sample) -> Any:
-    """A step of a power of ten that comes with the sample."""
-    return np.asarray(10.0 ** -(len(sample.t_u) % 4), dtype=sample.t_u.dtype)
+@dataclass
+class Question:
+    """A correct answer, and how it is judged."""
+
+    answer: Array
+    judge: Callable[[], Exact]
 
 
-# The evaluations, in NumPy
+def questions(dtype: str, rng: np.random.Generator) -> dict[str, Question]:
+    """One of each formula, on 20 samples."""
+    t_u, t_c = (rng.uniform(-8, 8, 20).astype(dtype) for _ in range(2))
+    w, b, delta = (np.asarray(x, dtype=dtype) for x in (*rng.uniform(-2, 2, 2), 0.1))
+    params, rate = np.stack([w, b]), 1e-2
+    of, style = exact.of, Style(np.sum, "sum-first", "plain")
+    t_p = style.model(t_u, w, b)
+    walked, many = style.trajectory(10, rate, params, t_u, t_c), style.trajectory(5000, rate, params, t_u, t_c)
+    return {
+        "model": Question(t_p, lambda: exact.model(of(t_u), of(w), of(b))),
+        "loss": Question(style.loss(t_p, t_c), lambda: exact.loss_fn(of(t_p), of(t_c))),
+        "absolute": Question(style.absolute(t_p, t_c), lambda: exact.absolute_loss(of(t_p), of(t_c))),
+        "dloss": Question(style.dloss(t_p, t_c), lambda: exact.dloss_fn(of(t_p), of(t_c))),
+        "grad": Question(style.grad(t_u, t_c, w, b), lambda: exact.gradient(of(t_u), of(t_c), of(w), of(b))),
+        "finite_difference": Question(
+            style.finite_difference(t_u, t_c, w, b, delta),
+            lambda: exact.finite_difference(of(t_u), of(t_c), of(w), of(b), of(delta)),
+        ),
+        "step": Question(
+            style.trajectory(1, rate, params, t_u, t_c),
+            lambda: exact.trajectory(1, rate, of(params), of(t_u), of(t_c))[0],
+        ),
+        "trajectory, 10 steps": Question(walked, lambda: exact.trajectory(10, rate, of(params), of(t_u), of(t_c))[0]),
+        "closed form, 5000 epochs": Question(many, lambda: exact.closed_form(5000, rate, of(params), of(t_u), of(t_c))),
+    }
 
 
-def _in_order(x: Any) -> Any:
+def judge(cases: int, seed: int) -> dict[str, Any]:
+    """Median and quartiles of the time to find the truth, its bound, and to compare, in milliseconds."""
+    rows = []
+    for dtype in ("float32", "float64"):
+        asked = questions(dtype, np.random.default_rng(seed))
+        times: dict[str, list[float]] = {name: [] for name in asked}
+        for i in range(cases):  # all formulas in turn, so that a disturbance of the machine falls on each
+            for name, question in asked.items():
+                if i % 10 and name == "closed form, 5000 epochs":
+                    continue
+                start = time.perf_counter()
+                agree(question.answer, question.judge())
+                times[name].append((time.perf_counter() - start) * 1e3)
+        for name, taken in times.items():
+            low, median, high = np.quantile(taken, [0.25, 0.5, 0.75]).tolist()
+            rows.append({"formula": name, "dtype": dtype, "low": low, "median": median, "high": high})
+    print(
+        table(
+            ("formula", "dtype", "lower quartile, ms", "median, ms", "upper quartile, ms"),
+            [(r["formula"], r["dtype"], *(f"{r[q]:.3f}" for q in ("low", "median", "high"))) for r in rows],
+        )
+    )
+    return {"judge": rows}
+
+
+# soundness: correct evaluations, of many kinds, none of which may be rejected
+
+
+@dataclass
+class Style:
+    """A way to evaluate the formulas in NumPy: how sums are taken, when a mean is divided, how products are formed."""
+
+    total: Callable[[Array], Any]
+    division: str
+    products: str
+
+    def mean(self, x: Array) -> Any:
+        """The mean, divided before the sum, after it, or multiplied by a reciprocal."""
+        n = x.dtype.type(x.size)
+        if self.division == "divide-first":
+            return self.total(x / n)
+        if self.division == "reciprocal":
+            return self.total(x) * (x.dtype.type(1) / n)
+        return self.total(x) / n
+
+    def inner(self, x: Array, y: Array) -> Any:
+        """The sum of the products."""
+        if self.products == "dot":
+            return np.dot(x, y)
+        if self.products == "einsum":
+            return np.einsum("i,i->", x, y)
+        return self.total(x * y)
+
+    def model(self, t_u: Array, w: Array, b: Array) -> Array:
+        """w t_u + b."""
+        if self.products == "dot":
+            return np.asarray(np.stack([t_u, np.ones_like(t_u)], axis=1) @ np.stack([w, b]))
+        if self.products == "einsum":
+            return np.asarray(np.einsum("ij,j->i", np.stack([np.ones_like(t_u), t_u], axis=1), np.stack([b, w])))
+        return np.asarray(b + t_u * w)
+
+    def loss(self, t_p: Array, t_c: Array) -> Any:
+        """The mean square."""
+        r = t_c - t_p
+        if self.products == "plain" or self.division == "divide-first":
+            return self.mean(r**2)
+        return self.inner(r, r) / r.dtype.type(r.size)
+
+    def absolute(self, t_p: Array, t_c: Array) -> Any:
+        """The mean absolute error."""
+        return self.mean(np.abs(t_p - t_c))
+
+    def dloss(self, t_p: Array, t_c: Array) -> Array:
+        """The derivative by each prediction."""
+        n, two = t_p.dtype.type(t_p.size), t_p.dtype.type(2)
+        if self.division == "divide-first":
+            return np.asarray((t_p - t_c) / n * two)
+        if self.division == "reciprocal":
+            return np.asarray((two / n) * (t_p - t_c))
+        return np.asarray(two * (t_p - t_c) / n)
+
+    def grad(self, t_u: Array, t_c: Array, w: Array, b: Array) -> Array:
+        """The gradient by hand; of the divided derivatives, or divided at the end."""
+        t_p = self.model(t_u, w, b)
+        if self.division == "sum-first":
+            r, n, two = t_p - t_c, t_p.dtype.type(t_p.size), t_p.dtype.type(2)
+            return np.stack([two * self.inner(r, t_u) / n, two * self.total(r) / n])
+        dloss = self.dloss(t_p, t_c)
+        return np.stack([self.inner(dloss, t_u), np.asarray(self.total(dloss))])
+
+    def finite_difference(self, t_u: Array, t_c: Array, w: Array, b: Array, delta: Array) -> Array:
+        """Central differences."""
+
+        def loss(w: Any, b: Any) -> Any:
+            return self.loss(self.model(t_u, w, b), t_c)
+
+        rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
+        return np.asarray(np.stack(rates) / (delta + delta))
+
+    def trajectory(self, n_epochs: int, rate: float, params: Array, t_u: Array, t_c: Array) -> Array:
+        """Descent."""
+        lr = params.dtype.type(rate)
+        for _ in range(n_epochs):
+            params = params - lr * self.grad(t_u, t_c, *params)
+        return params
+
+
+def loop(x: Array) -> Any:
+    """The sum, one number after another."""
     total = x.dtype.type(0)
     for value in x:
         total = total + value
     return total
 
 
-def _pairwise(x: Any) -> Any:
-    return x[0] if len(x) == 1 else _pairwise(x[: len(x) // 2]) + _pairwise(x[len(x) // 2 :])
+def fsum(x: Array) -> Any:
+    """The sum, rounded once."""
+    return x.dtype.type(math.fsum(x.tolist()))
 
 
-_SUMS: dict[str, Callable[[Any], Any]] = {
+TOTALS: dict[str, Callable[[Array], Any]] = {
     "np.sum": np.sum,
-    "in order": _in_order,
-    "backwards": lambda x: _in_order(x[::-1]),
-    "pairwise": _pairwise,
-    "np.add.reduce of columns": lambda x: np.add.reduce(np.asarray([x, x * 0]).T)[0],
-    "np.dot with ones": lambda x: np.dot(x, np.ones_like(x)),
-    "in float64": lambda x: np.sum(x.astype(np.float64)).astype(x.dtype),
+    "loop": loop,
+    "reversed": lambda x: loop(x[::-1]),
+    "fsum": fsum,
+    "np.dot": lambda x: np.dot(x, np.ones_like(x)),
+    "np.matmul": lambda x: np.ones_like(x) @ x,
+    "np.einsum": lambda x: np.einsum("i->", x),
 }
-"""Ways to sum a column."""
-
-
-def _n(x: Any) -> Any:
-    return x.dtype.type(len(x))
-
-
-_MEANS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
-    "divided after": lambda x, add: add(x) / _n(x),
-    "divided before": lambda x, add: add(x / _n(x)),
-    "times the reciprocal": lambda x, add: add(x) * (x.dtype.type(1) / _n(x)),
+DIVISIONS = ("sum-first", "divide-first", "reciprocal")
+PRODUCTS = ("plain", "dot", "einsum")
+STYLES = {
+    f"{total}, {division}, {products}": Style(TOTALS[total], division, products)
+    for total in TOTALS
+    for division in DIVISIONS
+    for products in PRODUCTS
 }
-"""Ways to make a mean of a sum."""
 
 
-def _numpy_evaluations(formula: str) -> Iterator[tuple[str, Evaluation]]:
-    def predicted(s: Sample) -> Any:
-        return s.w * s.t_u + s.b
+class Torch:
+    """A way to evaluate the formulas in PyTorch, with gradients by hand or by autograd."""
 
-    def residuals(s: Sample) -> Any:
-        return predicted(s) - s.t_c
+    def __init__(self, fused: bool, own_loss: bool, autograd: bool) -> None:
+        self.fused, self.own_loss, self.autograd = fused, own_loss, autograd
 
-    match formula:
-        case "model":
-            yield "w * t_u + b", predicted
-            yield "b + t_u * w", lambda s: s.b + s.t_u * s.w
-            yield "matrix", lambda s: np.stack([s.t_u, np.ones_like(s.t_u)], axis=1) @ s.params
-        case "loss_fn" | "absolute_loss":
-            part: Callable[[Any], Any] = np.square if formula == "loss_fn" else np.abs
-            for mean_name, mean in _MEANS.items():
-                for sum_name, add in _SUMS.items():
-                    yield f"{mean_name}, {sum_name}", lambda s, m=mean, a=add: m(part(residuals(s)), a)  # type: ignore[misc]
-            yield "np.mean", lambda s: np.mean(part(residuals(s)))
-            if formula == "loss_fn":
-                yield "np.dot", lambda s: np.dot(residuals(s), residuals(s)) / _n(s.t_u)
-        case "dloss_fn":
-            yield "2 r / n", lambda s: 2 * residuals(s) / _n(s.t_u)
-            yield "(2 / n) r", lambda s: (s.t_u.dtype.type(2) / _n(s.t_u)) * residuals(s)
-            yield "r (1 / n) 2", lambda s: residuals(s) * (s.t_u.dtype.type(1) / _n(s.t_u)) * 2
-        case "gradient":
-            for name, gradient in _gradients():
-                yield name, lambda s, g=gradient: g(s.params, s)  # type: ignore[misc]
-        case "finite_difference":
-            for name, add in _SUMS.items():
-                yield name, lambda s, a=add: _differences(s, a)  # type: ignore[misc]
-        case "trajectory" | "closed_form":
-            for name, gradient in _gradients():
-                yield name, lambda s, g=gradient: _walk(s, formula, g)  # type: ignore[misc]
+    def model(self, t_u: Any, w: Any, b: Any) -> Any:
+        """w t_u + b, with one rounding or two."""
+        import torch
+
+        return torch.addcmul(b, w, t_u) if self.fused else w * t_u + b
+
+    def loss(self, t_p: Any, t_c: Any) -> Any:
+        """The mean square: as in the book, or torch's own."""
+        import torch
+
+        return torch.nn.functional.mse_loss(t_p, t_c) if self.own_loss else ((t_p - t_c) ** 2).mean()
+
+    def absolute(self, t_p: Any, t_c: Any) -> Any:
+        """The mean absolute error: as in the book, or torch's own."""
+        import torch
+
+        return torch.nn.functional.l1_loss(t_p, t_c) if self.own_loss else (t_p - t_c).abs().mean()
+
+    def dloss(self, t_p: Any, t_c: Any) -> Any:
+        """The derivative by each prediction."""
+        import torch
+
+        if not self.autograd:
+            return 2 * (t_p - t_c) / t_p.numel()
+        leaf = t_p.detach().clone().requires_grad_()
+        return torch.autograd.grad(self.loss(leaf, t_c), leaf)[0]
+
+    def grad(self, t_u: Any, t_c: Any, w: Any, b: Any) -> Any:
+        """The gradient."""
+        import torch
+
+        if self.autograd:
+            params = torch.stack([w, b]).detach().requires_grad_()
+            return torch.autograd.grad(self.loss(self.model(t_u, *params), t_c), params)[0]
+        dloss = self.dloss(self.model(t_u, w, b), t_c)
+        return torch.stack([(dloss * t_u).sum(), dloss.sum()])
+
+    def finite_difference(self, t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
+        """Central differences."""
+        import torch
+
+        def loss(w: Any, b: Any) -> Any:
+            return self.loss(self.model(t_u, w, b), t_c)
+
+        rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
+        return torch.stack(rates) / (2 * delta)
+
+    def trajectory(self, n_epochs: int, rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
+        """Descent, by torch.optim.SGD where gradients are automatic."""
+        import torch
+
+        if self.autograd:
+            leaf = params.clone().requires_grad_()
+            optimizer = torch.optim.SGD([leaf], lr=rate)
+            for _ in range(n_epochs):
+                optimizer.zero_grad()
+                self.loss(self.model(t_u, *leaf), t_c).backward()
+                optimizer.step()
+            return leaf
+        for _ in range(n_epochs):
+            grad = self.grad(t_u, t_c, *params)
+            params = torch.sub(params, grad, alpha=rate) if self.fused else params - rate * grad
+        return params
 
 
-def _gradients() -> Iterator[tuple[str, Callable[[Any, Sample], Any]]]:
-    def residuals(params: Any, s: Sample) -> Any:
-        return params[0] * s.t_u + params[1] - s.t_c
-
-    def divided_first(params: Any, s: Sample, add: Callable[[Any], Any]) -> Any:
-        dloss = 2 * residuals(params, s) / _n(s.t_u)
-        return np.stack([add(dloss * s.t_u), add(dloss)])
-
-    def summed_first(params: Any, s: Sample, add: Callable[[Any], Any]) -> Any:
-        r = residuals(params, s)
-        return np.stack([add(r * s.t_u), add(r)]) * (s.t_u.dtype.type(2) / _n(s.t_u))
-
-    for name, add in _SUMS.items():
-        yield f"divided first, {name}", lambda p, s, a=add: divided_first(p, s, a)
-        yield f"summed first, {name}", lambda p, s, a=add: summed_first(p, s, a)
-    yield (
-        "matrix",
-        lambda p, s: np.stack([s.t_u, np.ones_like(s.t_u)]) @ residuals(p, s) * (s.t_u.dtype.type(2) / _n(s.t_u)),
+TORCHES = {
+    f"torch, {'fused' if fused else 'plain'}, {'own loss' if own else 'the book'}, {'autograd' if auto else 'by hand'}": Torch(
+        fused, own, auto
     )
+    for fused in (False, True)
+    for own in (False, True)
+    for auto in (False, True)
+}
 
 
-def _differences(s: Sample, add: Callable[[Any], Any]) -> Any:
-    delta = _delta(s)
+def tensors(*arrays: Array) -> Iterator[Any]:
+    """Tensors of the same numbers."""
+    import torch
 
-    def loss(w: Any, b: Any) -> Any:
-        return add(np.square(w * s.t_u + b - s.t_c)) / _n(s.t_u)
-
-    rates = [loss(s.w + delta, s.b) - loss(s.w - delta, s.b), loss(s.w, s.b + delta) - loss(s.w, s.b - delta)]
-    return np.stack(rates) / (2 * delta)
-
-
-def _walk(s: Sample, formula: str, gradient: Callable[[Any, Sample], Any]) -> Any:
-    params, rate = s.params, s.t_u.dtype.type(s.learning_rate)
-    for _ in range(s.n_epochs if formula == "trajectory" else 50 * s.n_epochs):
-        params = params - rate * gradient(params, s)
-    return params
+    for x in arrays:
+        if x.dtype.name == "bfloat16":
+            yield torch.from_numpy(x.view(np.uint16).copy()).view(torch.bfloat16)
+        else:
+            yield torch.from_numpy(np.array(x))
 
 
-# The evaluations, in torch
+def in_torch(formula: Callable[..., Any], *arguments: Any) -> Array:
+    """What a formula makes of the arguments, arrays as tensors; as float64, which holds every number of each dtype."""
+    import torch
+
+    converted = [next(tensors(x)) if isinstance(x, np.ndarray) else x for x in arguments]
+    answer: torch.Tensor = formula(*converted)
+    return np.asarray(answer.detach().to(torch.float64).numpy())
 
 
-def _torch_evaluations(formula: str) -> Iterator[tuple[str, Evaluation]]:
-    from calibrant.targets import reference
-
-    def tensors(s: Sample) -> tuple[Any, ...]:
-        return tuple(reference.asarray(np.array(x)) for x in (s.t_u, s.t_c, s.w, s.b))
-
-    def back(value: Callable[..., Any]) -> Evaluation:
-        return lambda s: reference.to_numpy(value(*tensors(s)))
-
-    functional = torch.nn.functional
-    match formula:
-        case "model":
-            yield "torch", back(lambda u, c, w, b: w * u + b)
-            yield "torch.addcmul", back(lambda u, c, w, b: torch.addcmul(b, w, u))
-        case "loss_fn":
-            yield "torch mean", back(lambda u, c, w, b: ((w * u + b - c) ** 2).mean())
-            yield "torch mse_loss", back(lambda u, c, w, b: functional.mse_loss(w * u + b, c))
-        case "absolute_loss":
-            yield "torch l1_loss", back(lambda u, c, w, b: functional.l1_loss(w * u + b, c))
-        case "dloss_fn":
-            yield "torch", back(lambda u, c, w, b: 2 * (w * u + b - c) / u.numel())
-        case "gradient":
-            for name, loss in (
-                ("mean", lambda t_p, c: ((t_p - c) ** 2).mean()),
-                ("mse_loss", functional.mse_loss),
-                ("divided first", lambda t_p, c: ((t_p - c) ** 2 / c.numel()).sum()),
-            ):
-                yield (
-                    f"torch autograd, {name}",
-                    back(lambda u, c, w, b, f=loss: _autograd(torch.stack([w, b]), u, c, f)),
-                )
-        case "finite_difference":
-            yield (
-                "torch",
-                lambda s: reference.to_numpy(reference.finite_difference(*tensors(s), reference.asarray(_delta(s)))),
-            )
-        case "trajectory" | "closed_form":
-            yield "torch.optim.SGD", lambda s: _torch_walk(s, formula, *tensors(s))
+def _near(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
+    return example.t_u, example.t_c, example.w, example.b
 
 
-def _autograd(params: Any, u: Any, c: Any, loss: Callable[[Any, Any], Any]) -> Any:
-    leaf = params.detach().clone().requires_grad_()
-    loss(leaf[0] * u + leaf[1], c).backward()
-    return leaf.grad
+@dataclass(frozen=True)
+class Formula:
+    """A formula under test: its inputs, its evaluation in some style, and its truth."""
+
+    name: str
+    weight: int
+    strategy: Callable[[], Any]
+    arguments: Callable[[Any], tuple[Any, ...]]
+    truth: Callable[..., Exact]
+    method: str
 
 
-def _torch_walk(s: Sample, formula: str, u: Any, c: Any, w: Any, b: Any) -> Any:
-    from calibrant.targets import reference
+def _walk(example: strategies.Descent) -> tuple[Any, ...]:
+    return example.n_epochs, example.learning_rate, example.params, example.t_u, example.t_c
 
-    params = torch.stack([w, b]).requires_grad_()
-    optimizer = torch.optim.SGD([params], lr=s.learning_rate)
-    for _ in range(s.n_epochs if formula == "trajectory" else 50 * s.n_epochs):
-        optimizer.zero_grad()
-        ((params[0] * u + params[1] - c) ** 2).mean().backward()
-        optimizer.step()
-    return reference.to_numpy(params)
+
+def _one_step(example: strategies.Descent) -> tuple[Any, ...]:
+    return 1, *_walk(example)[1:]
+
+
+def _path(k: int, rate: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:
+    return exact.trajectory(k, rate, params, t_u, t_c)[0]
 
 
 FORMULAS = (
-    "model", "loss_fn", "absolute_loss", "dloss_fn", "gradient", "finite_difference", "trajectory", "closed_form",
-)  # fmt: skip
-
-
-# soundness
+    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model, "model"),
+    Formula("loss", 22, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.loss_fn, "loss"),
+    Formula("absolute", 8, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.absolute_loss, "absolute"),
+    Formula("dloss", 13, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.dloss_fn, "dloss"),
+    Formula("grad", 24, strategies.fits, _near, exact.gradient, "grad"),
+    Formula(
+        "finite_difference",
+        5,
+        strategies.probes,
+        lambda x: (*_near(x), x.delta),
+        exact.finite_difference,
+        "finite_difference",
+    ),
+    Formula("step", 4, strategies.descents, _one_step, _path, "trajectory"),
+    Formula("trajectory", 2, strategies.descents, _walk, _path, "trajectory"),
+    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form, "trajectory"),
+)
+_CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
 
 @dataclass
-class Found:
-    """What a part of a soundness run found."""
+class Count:
+    """What came of the cases of one formula in one dtype."""
 
-    cases: Counter[tuple[str, str]] = field(default_factory=Counter)
-    judged: Counter[tuple[str, str]] = field(default_factory=Counter)
-    unjudged: Counter[tuple[str, str]] = field(default_factory=Counter)
-    worst: dict[tuple[str, str], float] = field(default_factory=dict)
-    rejected: list[str] = field(default_factory=list)
+    cases: int = 0
+    judged: int = 0
+    unjudged: int = 0
+    worst: float = 0.0
+    """The largest error, in units of its bound."""
+    rejections: list[str] = field(default_factory=list)
 
-    def add(self, other: Found) -> None:
-        """Take in what another part found."""
-        for mine, theirs in ((self.cases, other.cases), (self.judged, other.judged), (self.unjudged, other.unjudged)):
-            mine.update(theirs)
-        for key, value in other.worst.items():
-            self.worst[key] = max(value, self.worst.get(key, 0.0))
-        self.rejected += other.rejected
-
-
-def soundness(cases: int, seed: int, processes: int | None = None) -> Found:
-    """Judge at least so many correct evaluations, drawn as the properties draw; the same ones for the same seed."""
-    found = Found()
-    part = min(2000, cases)
-    seeds = (np.random.SeedSequence([seed, i]) for i in range(10**9))
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for other in pool.imap(
-            _sound_part, ((s, part) for s in _until(seeds, lambda: sum(found.cases.values()) < cases))
-        ):
-            found.add(other)
-            if sys.stderr.isatty():
-                print(f"\r{sum(found.cases.values()):,} cases, {len(found.rejected)} rejected", end="", file=sys.stderr)
-            if sum(found.cases.values()) >= cases:
-                break
-    return found
+    def add(self, other: Count) -> None:
+        """Count the other's cases too."""
+        self.cases += other.cases
+        self.judged += other.judged
+        self.unjudged += other.unjudged
+        self.worst = max(self.worst, other.worst)
+        self.rejections += other.rejections
 
 
-def _until(items: Iterator[Any], wanted: Callable[[], bool]) -> Iterator[Any]:
-    for item in items:
-        if not wanted():
-            return
-        yield item
-        time.sleep(0.01)  # the pool takes its tasks from here as fast as it can: not so far ahead of the results
+Counts = dict[tuple[str, str], Count]
+CHUNK = 2000
 
 
-def _sound_part(task: tuple[np.random.SeedSequence, int]) -> Found:
-    seeds, cases = task
-    rng = np.random.default_rng(seeds)
-    if torch is not None:
-        torch.set_num_threads(1)
-    found = Found()
-    formats = [form for form in FORMATS.values() if _available(form)]
-    evaluations = {(formula, form.name): [*_evaluations(formula, form)] for formula in FORMULAS for form in formats}
-    while sum(found.cases.values()) < cases:
-        form = formats[rng.integers(len(formats))]
-        data = rng.integers(0, 256, strategies.DESCENT_BYTES, dtype=np.uint8).tobytes()
-        sample = strategies.descent_of(data, form)
-        for formula in FORMULAS:
-            if formula == "closed_form" and rng.random() > 0.02:
-                continue  # a walk of hundreds of steps costs as much as hundreds of other cases
-            _sound_case(found, formula, form, sample, data, evaluations[formula, form.name])
-    return found
-
-
-def _available(form: Format) -> bool:
+def dtypes() -> list[str]:
+    """The dtypes that can be drawn and computed here; bfloat16 is left to torch."""
+    found = ["float16", "float32", "float64"]
     try:
-        numpy_dtype(form.name)
+        numpy_dtype("bfloat16")
     except TargetError:
-        return False
-    return True
+        return found
+    return ["bfloat16", *found] if find_spec("torch") else found
 
 
-def _evaluations(formula: str, form: Format) -> Iterator[tuple[str, Evaluation]]:
-    if form.name != "bfloat16":  # NumPy's own functions do not know it
-        yield from _numpy_evaluations(formula)
-    if torch is not None:
-        yield from _torch_evaluations(formula)
+def _strategy_parts(strategy: Callable[[], Any]) -> tuple[Any, int]:
+    """What a strategy decodes its bytes with, and how many they are."""
+    return _DECODERS[strategy.__name__]
 
 
-def _sound_case(
-    found: Found, formula: str, form: Format, sample: Sample, data: bytes, evaluations: list[tuple[str, Evaluation]]
-) -> None:
-    key = formula, form.name
+_DECODERS: dict[str, tuple[Any, int]] = {
+    "residuals": (strategies._residuals, strategies._PAIR),
+    "fits": (strategies._fit, strategies._FIT),
+    "probes": (strategies._probe, strategies._FIT + 1),
+    "descents": (strategies._descent, strategies._FIT + 2),
+    "long_descents": (strategies._long_descent, strategies._FIT + 2),
+}
+
+
+def evaluators(dtype: str) -> list[str]:
+    """The names of the ways to evaluate in a dtype: half of the chances for torch, where it is."""
+    ways = [] if dtype == "bfloat16" else list(STYLES)
+    if find_spec("torch"):
+        ways += list(TORCHES) * max(1, len(ways) // len(TORCHES))
+    return ways
+
+
+def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
+    """A correct answer."""
     with np.errstate(all="ignore"):
-        truth = _truths(sample, formula)
-        with judge.tallying(judge.Tally()) as tally:
-            for name, evaluate in evaluations:
-                found.cases[key] += 1
-                try:
-                    judge.agree(evaluate(sample), truth)
-                except judge.Disagreement as wrong:
-                    found.rejected.append(f"{formula}, {form.name}, {name}, {data.hex()}: {wrong.sentence[:300]}")
-    found.judged[key] += tally.judged
-    found.unjudged[key] += tally.unjudged
-    found.worst[key] = max(tally.worst, found.worst.get(key, 0.0))
+        if way in STYLES:
+            return np.asarray(getattr(STYLES[way], formula.method)(*arguments))
+        return in_torch(getattr(TORCHES[way], formula.method), *arguments)
 
 
-def _soundness_rows(found: Found) -> list[Row]:
-    return [
+def _as_exact(x: Any) -> Any:
+    return exact.of(x) if isinstance(x, np.ndarray) else x
+
+
+def judged_chunk(task: tuple[int, int, int]) -> Counts:
+    """The cases of one chunk, from the generator that seed and chunk give."""
+    seed, chunk, cases = task
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+    rng = np.random.default_rng([seed, chunk])
+    names, counts = dtypes(), Counts()
+    ways = {name: evaluators(name) for name in names}
+    for i in range(cases):
+        dtype = names[rng.integers(len(names))]
+        formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
+        way = ways[dtype][rng.integers(len(ways[dtype]))]
+        decode, length = _strategy_parts(formula.strategy)
+        data = rng.integers(0, 256, length, dtype=np.uint8)
+        if rng.integers(4) == 0:  # byte 0 is the simplest of everything: as in shrinking, and as Hypothesis draws it
+            data[rng.random(length) < 0.5] = 0
+        example = strategies.Drawn(data.tobytes(), decode).at(FORMATS[dtype])
+        arguments = formula.arguments(example)
+        answer = evaluate(way, formula, arguments)
+        count = counts.setdefault((formula.name, dtype), Count())
+        tally = Tally()
+        with tallying(tally):
+            try:
+                agree(answer, formula.truth(*map(_as_exact, arguments)))
+            except Disagreement as rejection:
+                count.rejections.append(
+                    f"{formula.name} in {dtype} by {way}: {rejection}; seed {seed}, chunk {chunk}, case {i}, "
+                    f"drawn from {data.tobytes().hex()}; {rejection.measured}"
+                )
+        count.add(Count(1, tally.judged, tally.unjudged, tally.worst))
+    return counts
+
+
+def soundness(cases: int, seed: int, processes: int | None = None) -> dict[str, Any]:
+    """Correct evaluations against the judge; what it rejects is a bug of the judge, or of the evaluation."""
+    tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
+    processes = min(processes or os.cpu_count() or 1, len(tasks))
+    counts: Counts = {}
+    start = time.monotonic()
+
+    def collect(results: Iterator[Counts]) -> None:
+        done = 0
+        for result in results:
+            for key, count in result.items():
+                counts.setdefault(key, Count()).add(count)
+                for rejection in count.rejections:
+                    print(f"rejected: {rejection}", flush=True)
+            done += sum(count.cases for count in result.values())
+            progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
+
+    if processes == 1:
+        collect(map(judged_chunk, tasks))
+    else:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            collect(pool.imap_unordered(judged_chunk, tasks))
+    rows = [
         {
-            "formula": formula,
+            "formula": formula.name,
             "dtype": dtype,
-            "cases": found.cases[formula, dtype],
-            "judged": found.judged[formula, dtype],
-            "unjudged": found.unjudged[formula, dtype],
-            "largest error / bound": round(found.worst.get((formula, dtype), 0.0), 4),
+            "cases": count.cases,
+            "judged": count.judged,
+            "unjudged": count.unjudged,
+            "rejected": len(count.rejections),
+            "worst": count.worst,
         }
         for formula in FORMULAS
         for dtype in FORMATS
-        if found.cases[formula, dtype]
+        if (count := counts.get((formula.name, dtype)))
     ]
+    header = ("formula", "dtype", "cases", "judged", "unjudged", "rejected", "worst")
+    print(table(header, [[f"{r[h]:.3f}" if h == "worst" else r[h] for h in header] for r in rows]))
+    rejections = sorted(rejection for count in counts.values() for rejection in count.rejections)
+    total = {key: sum(int(str(row[key])) for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
+    print(", ".join(f"{value} {key}" for key, value in total.items()))
+    return {"soundness": rows, "total": total, "rejections": rejections}
 
 
-# judge
+# peers: what each checker sees of a wrong gradient, and how often it rejects a right one
+
+PEERS = ("calibrant", "gradcheck", "assert_allclose")
+Gradient = Callable[[Array, Array, Array, Array], Array]
 
 
-def judging_times(repeats: int) -> list[Row]:
-    """Quartiles, in milliseconds, of computing a true value with its bound and comparing an answer with it."""
-    rows = []
-    for name in ("float32", "float64"):
-        form = FORMATS[name]
-        rng = np.random.default_rng(1)
-        t_u, t_c = (rng.normal(size=20).astype(name) for _ in range(2))
-        w, b = (np.asarray(x, dtype=name) for x in (0.5, -0.25))
-        sample = strategies.Descent(t_u, t_c, w, b, strategies.rate_below(0.5, t_u), 10)
-        for formula in FORMULAS:
-            answer = _truths(sample, formula).nearest().astype(name)
-            times = []
-            for _ in range(repeats):
-                start = time.perf_counter()
-                judge.agree(answer, _truths(sample, formula))
-                times.append((time.perf_counter() - start) * 1e3)
-            low, median, high = statistics.quantiles(times, n=4)
-            rows.append(
-                {"formula": formula, "dtype": form.name, "quarter": round(low, 3), "median": round(median, 3),
-                 "three quarters": round(high, 3)}
-            )  # fmt: skip
-    return rows
+def right(t_u: Array, t_c: Array, w: Array, b: Array) -> Array:
+    """The gradient by hand, in the dtype of the data."""
+    r, n = w * t_u + b - t_c, t_u.dtype.type(len(t_u))
+    dloss = r + r
+    return np.stack([np.sum(dloss * t_u) / n, np.sum(dloss) / n])
 
 
-# peers
+@dataclass
+class Point:
+    """Data and the parameters at which a gradient is checked."""
+
+    name: str
+    t_u: Array
+    t_c: Array
+    w: Array
+    b: Array
+
+    @property
+    def all(self) -> tuple[Array, Array, Array, Array]:
+        """t_u, t_c, w and b."""
+        return self.t_u, self.t_c, self.w, self.b
 
 
-def _points() -> dict[str, Sample]:
-    t_c = np.array([0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0])
-    t_u = np.array([35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4])
-    w, b = (np.asarray(exact.to_float(x)) for x in exact.optimum(exact.of(t_u), exact.of(t_c)))
-    one, zero = np.asarray(1.0), np.asarray(0.0)
-    return {
-        "thermometer": Sample(t_u, t_c, one, zero, 0.0, 0),
-        "readings times 1000": Sample(t_u * 1000, t_c, one, zero, 0.0, 0),
-        "at the optimum": Sample(t_u, t_c, w, b, 0.0, 0),
-    }
+def point(name: str, t_u: Any, t_c: Any, params: Any, dtype: str) -> Point:
+    """A point in numbers of a dtype."""
+    t_u, t_c, params = (np.array(x, dtype=np.float64).astype(dtype) for x in (t_u, t_c, params))
+    return Point(name, t_u, t_c, np.asarray(params[0]), np.asarray(params[1]))
 
 
-def _by_calibrant(sample: Sample, gradient: Any) -> bool:
-    try:
-        judge.agree(gradient, _truths(sample, "gradient"))
-    except judge.Disagreement:
-        return False
-    return True
+def optimal(t_u: Any, t_c: Any) -> list[float]:
+    """The least-squares parameters."""
+    t_u, t_c = (exact.of(np.array(x, dtype=np.float64)) for x in (t_u, t_c))
+    return [exact.to_float(x) for x in exact.optimum(t_u, t_c)]
 
 
-def _by_allclose(sample: Sample, gradient: Any) -> bool:
-    return bool(np.allclose(gradient, _truths(sample, "gradient").nearest(), rtol=1e-7, atol=0))
+def accepted_by(peer: str, gradient: Array, here: Point) -> bool:
+    """Whether a checker, at its defaults, takes this for the gradient there."""
+    if peer == "calibrant":
+        try:
+            agree(gradient, exact.gradient(*map(exact.of, here.all)))
+        except Disagreement:
+            return False
+        return True
+    if peer == "assert_allclose":
+        truth = exact.gradient(*(exact.of(x).true() for x in here.all)).nearest().astype(here.t_u.dtype)
+        try:
+            np.testing.assert_allclose(gradient, truth)
+        except AssertionError:
+            return False
+        return True
+    return _gradcheck(gradient, here)
 
 
-def _by_gradcheck(sample: Sample, gradient: Any) -> bool:
-    """torch.autograd.gradcheck, with its defaults, of a function whose backward pass returns the gradient."""
+def _gradcheck(gradient: Array, here: Point) -> bool:
+    """Whether torch.autograd.gradcheck takes it for the gradient of the seed's loss by w and b."""
+    import torch
 
-    class Planted(torch.autograd.Function):
+    t_u, t_c, w, b, given = tensors(*here.all, np.asarray(gradient, dtype=here.t_u.dtype))
+
+    class Loss(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, w: Any, b: Any) -> Any:
-            return ((w * u + b - c) ** 2).mean()
+            return ((w * t_u + b - t_c) ** 2).mean()
 
         @staticmethod
-        def backward(ctx: Any, upstream: Any) -> Any:
-            return upstream * planted[0], upstream * planted[1]
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return grads[0] * given[0], grads[0] * given[1]
 
-    planted = torch.tensor(np.asarray(gradient))
-    u, c = torch.tensor(sample.t_u), torch.tensor(sample.t_c)
-    leaves = [torch.tensor(np.asarray(x), requires_grad=True) for x in (sample.w, sample.b)]
-    return bool(torch.autograd.gradcheck(Planted.apply, leaves, raise_exception=False))
-
-
-def _checkers() -> dict[str, Callable[[Sample, Any], bool]]:
-    checkers: dict[str, Callable[[Sample, Any], bool]] = {
-        "calibrant": _by_calibrant,
-        "allclose to the truth, 1e-7": _by_allclose,
-    }
-    if torch is not None:
-        checkers["torch gradcheck"] = _by_gradcheck
-    return checkers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that float32 is not precise enough for it
+        inputs = (w.requires_grad_(), b.requires_grad_())
+        return bool(torch.autograd.gradcheck(Loss.apply, inputs, raise_exception=False))
 
 
-def _gradient(sample: Sample) -> Any:
-    """The gradient by hand, as the book has it, in the sample's dtype."""
-    dloss = 2 * (sample.w * sample.t_u + sample.b - sample.t_c) / _n(sample.t_u)
-    return np.stack([np.sum(dloss * sample.t_u), np.sum(dloss)])
+def smallest_rejected(peer: str, here: Point, which: tuple[bool, bool]) -> float:
+    """The smallest relative error e for which the gradient times (1 + e) is rejected, to 1 %; infinite if none up to 1e12."""
+    gradient = right(*here.all).astype(np.float64)
+
+    def rejected(e: float) -> bool:
+        return not accepted_by(peer, gradient * np.where(which, 1 + e, 1.0), here)
+
+    low, high = 1e-18, 1e12
+    if not rejected(high):
+        return math.inf
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if rejected(middle) else (middle, high)
+    return high
 
 
-def smallest_errors() -> list[Row]:
-    """The smallest relative error e, a power of ten, for which a gradient times 1 + e is rejected, for each checker."""
-    rows = []
-    for name, sample in _points().items():
-        row: Row = {"point": name}
-        for checker, accepts in _checkers().items():
-            errors = [10.0**k for k in range(-16, 9)]
-            rejected = [e for e in errors if not accepts(sample, _gradient(sample) * (1 + e))]
-            row[checker] = f"{rejected[0]:.0e}" if rejected else "never"
-        rows.append(row)
-    return rows
+def _faults() -> dict[str, Gradient]:
+    """Ways to get the gradient wrong."""
 
+    def of_bias(change: Callable[[Any, int], Any]) -> Gradient:
+        def gradient(t_u: Array, t_c: Array, w: Array, b: Array) -> Array:
+            dw, db = right(t_u, t_c, w, b)
+            return np.stack([dw, change(db, len(t_u))])
 
-def _faults(sample: Sample) -> dict[str, Any]:
-    """Ten wrong gradients of a sample."""
-    g, n = _gradient(sample), len(sample.t_u)
-    r = sample.w * sample.t_u + sample.b - sample.t_c
+        return gradient
+
+    def of_both(change: Callable[[Array, int], Array]) -> Gradient:
+        return lambda t_u, t_c, w, b: change(right(t_u, t_c, w, b), len(t_u))
+
     return {
-        "no factor 2": g / 2,
-        "n - 1": g * n / (n - 1),
-        "twice": g * 2,
-        "sign": -g,
-        "bias gradient 0": g * np.array([1, 0]),
-        "bias gradient's sign": g * np.array([1, -1]),
-        "bias gradient halved": g * np.array([1, 0.5]),
-        "bias gradient over n - 1": g * np.array([1, n / (n - 1)]),
-        "weight gradient from the mean reading": np.stack([np.mean(sample.t_u) * g[1], g[1]]),
-        "last sample only": 2 * r[-1] * np.stack([sample.t_u[-1], np.ones_like(g[1])]),
+        "no factor 2": of_both(lambda g, n: g / 2),
+        "divided by n - 1": of_both(lambda g, n: g * n / (n - 1)),
+        "the sum, not the mean": of_both(lambda g, n: g * n),
+        "twice": of_both(lambda g, n: g * 2),
+        "the bias left out": of_bias(lambda db, n: db * 0),
+        "the sign of the bias": of_bias(lambda db, n: -db),
+        "half for the bias": of_bias(lambda db, n: db / 2),
+        "n - 1 for the bias": of_bias(lambda db, n: db * n / (n - 1)),
+        "the mean reading times db": lambda t_u, t_c, w, b: right(t_u, t_c, w, b)[1] * np.stack([np.mean(t_u), 1.0]),
+        "the last sample only": lambda t_u, t_c, w, b: right(t_u[-1:], t_c[-1:], w, b),
     }
 
 
-def planted_faults(seed: int) -> list[Row]:
-    """How many of ten faults at twelve places each checker finds, in two dtypes."""
-    rows = []
-    for dtype in ("float64", "float32"):
-        caught: Counter[str] = Counter()
-        total = 0
-        rng = np.random.default_rng(seed)
-        for n in (2, 11, 100):
-            for scale in (1.0, 1000.0):
-                for near in (False, True):
-                    t_u = rng.uniform(0.5, 1.5, n) * scale
-                    t_c = 0.5 * t_u - 17 + rng.normal(size=n)
-                    w, b = (0.5, -17.0) if near else (1.0, 0.0)
-                    sample = Sample(*(np.asarray(x, dtype=dtype) for x in (t_u, t_c, w, b)), 0.0, 0)
-                    for fault in _faults(sample).values():
-                        total += 1
-                        for checker, accepts in _checkers().items():
-                            caught[checker] += not accepts(sample, fault.astype(dtype))
-        rows.append({"dtype": dtype, "faults": total} | {checker: caught[checker] for checker in _checkers()})
-    return rows
+FAULTS = _faults()
 
 
-def false_alarms(count: int, seed: int) -> list[Row]:
-    """How often each checker rejects a correct gradient."""
-    rows = []
+def settings_of_faults(dtype: str, rng: np.random.Generator) -> list[Point]:
+    """Twelve: few samples and many, readings near 0.001, 1 and 1000, far from the optimum and a thousandth from it."""
+    points = []
+    for n in (5, 50):
+        for scale in (1e-3, 1.0, 1e3):
+            t_u = rng.uniform(0.5, 1.5, n) * scale
+            t_c = 3 * t_u / scale - 1 + rng.normal(0, 0.5, n)
+            best = np.array(optimal(t_u.astype(dtype), t_c.astype(dtype)))
+            points += [
+                point(f"n {n}, scale {scale:g}, far", t_u, t_c, [1.0, 0.0], dtype),
+                point(f"n {n}, scale {scale:g}, near", t_u, t_c, best * 1.001, dtype),
+            ]
+    return points
+
+
+def data_sets(cases: int, dtype: str, spread: str, rng: np.random.Generator) -> Iterator[Point]:
+    """Random data sets of 1 to 50 samples and parameters: uniform in (-10, 10), or of magnitudes from 1e-6 to 1e6."""
+
+    def numbers(n: int) -> Array:
+        if spread == "uniform":
+            return rng.uniform(-10, 10, n)
+        return np.asarray(rng.choice([-1.0, 1.0], n) * 10.0 ** rng.uniform(-6, 6, n))
+
+    for _ in range(cases):
+        n = int(rng.integers(1, 51))
+        yield point(spread, numbers(n), numbers(n), numbers(2), dtype)
+
+
+def available_peers() -> list[str]:
+    """The checkers that are installed."""
+    return [peer for peer in PEERS if peer != "gradcheck" or find_spec("torch")]
+
+
+def peers(cases: int, seed: int) -> dict[str, Any]:
+    """Calibrant beside gradcheck and assert_allclose, at their defaults."""
+    found = available_peers()
+    u, c = np.array(THERMOMETER_U), np.array(THERMOMETER_C)
+    points = [
+        ("thermometer, w = 1, b = 0", u, [1.0, 0.0]),
+        ("x times 1000", u * 1000, [1.0, 0.0]),
+        ("at the optimum", u, optimal(u, c)),
+    ]
+    sizes = []
     for dtype in ("float64", "float32"):
-        rng = np.random.default_rng(seed)
-        rejected: Counter[str] = Counter()
-        for _ in range(count):
-            n = int(rng.integers(1, 51))
-            columns = (rng.choice([-1, 1], n) * 10.0 ** rng.uniform(-6, 6, n) for _ in range(2))
-            sample = Sample(*(np.asarray(x, dtype=dtype) for x in (*columns, *rng.normal(size=2))), 0.0, 0)
-            for checker, accepts in _checkers().items():
-                rejected[checker] += not accepts(sample, _gradient(sample))
-        rows.append({"dtype": dtype, "correct": count} | {f"{name} rejects": rejected[name] for name in _checkers()})
-    return rows
+        for name, t_u, params in points:
+            here = point(name, t_u, c, params, dtype)
+            for peer in found:
+                e = [smallest_rejected(peer, here, which) for which in ((True, True), (True, False), (False, True))]
+                sizes.append({"point": name, "dtype": dtype, "peer": peer, "both": e[0], "dw": e[1], "db": e[2]})
+        progress(f"smallest rejected errors: {dtype}", last=True)
+
+    planted = []
+    for dtype in ("float64", "float32"):
+        settings = settings_of_faults(dtype, np.random.default_rng(seed))
+        for peer in found:
+            missed = [
+                f"{name}; {here.name}"
+                for here in settings
+                for name, fault in FAULTS.items()
+                if accepted_by(peer, fault(*here.all), here)
+            ]
+            number = len(settings) * len(FAULTS)
+            planted.append(
+                {"dtype": dtype, "peer": peer, "faults": number, "found": number - len(missed), "missed": missed}
+            )
+        progress(f"planted faults: {dtype}", last=True)
+
+    alarms = []
+    for dtype in ("float64", "float32"):
+        for spread in ("uniform", "log-uniform"):
+            sets = list(data_sets(cases, dtype, spread, np.random.default_rng(seed)))
+            for peer in found:
+                rejected = sum(not accepted_by(peer, right(*here.all), here) for here in sets)
+                alarms.append({"dtype": dtype, "spread": spread, "peer": peer, "sets": cases, "rejected": rejected})
+            progress(f"correct gradients: {dtype}, {spread}", last=True)
+
+    print("Smallest relative error of a gradient that is rejected, in both components, in dw only, in db only")
+    header = ("point", "dtype", "peer", "both", "dw", "db")
+    print(table(header, [[f"{r[h]:.2g}" if h in ("both", "dw", "db") else r[h] for h in header] for r in sizes]))
+    print("\nPlanted faults")
+    print(
+        table(
+            ("dtype", "peer", "faults", "found"),
+            [[r[h] for h in ("dtype", "peer", "faults", "found")] for r in planted],
+        )
+    )
+    print("\nCorrect gradients")
+    print(table(tuple(alarms[0]), [list(r.values()) for r in alarms]))
+    return {"sizes": sizes, "planted": planted, "alarms": alarms}
 
 
 # The command
 
+COMMANDS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
+    "judge": (judge, 200),
+    "soundness": (soundness, 1_000_000),
+    "peers": (peers, 2000),
+}
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one measurement, print its table, and return 1 if a correct evaluation was rejected."""
-    parser = argparse.ArgumentParser(prog="python -m calibrant.benchmarks", description=__doc__.split("\n\n")[0])
-    parser.add_argument("name", choices=["judge", "soundness", "peers"])
-    parser.add_argument("--cases", type=int, default=None, help="soundness: 1000000; judge: 300; peers: 2000")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables to this file too")
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one benchmark; 1 if the judge rejected what is right."""
+    parser = argparse.ArgumentParser(prog="python -m calibrant.benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=list(COMMANDS), help="what to measure")
+    parser.add_argument("--cases", type=int, metavar="N", help="timings, cases or data sets (200, 1000000, 2000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="what to draw them from (0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args(arguments)
-    if options.cases is not None and options.cases < 2:
-        parser.error(f"--cases is {options.cases}: at least 2 are needed")
-    tables: dict[str, list[Row]] = {}
-    rejected: list[str] = []
-    match options.name:
-        case "judge":
-            tables["milliseconds on 20 samples"] = judging_times(options.cases or 300)
-        case "soundness":
-            found = soundness(options.cases or 1_000_000, options.seed)
-            tables["soundness"] = _soundness_rows(found)
-            rejected = found.rejected
-        case "peers":
-            tables["smallest relative error that is rejected"] = smallest_errors()
-            tables["planted faults that are found"] = planted_faults(options.seed)
-            tables["correct gradients that are rejected"] = false_alarms(options.cases or 2000, options.seed)
-    for title, rows in tables.items():
-        print(f"\n{title}")
-        _print_table(rows)
-    if options.name == "soundness":
-        print(f"\n{sum(row['cases'] for row in tables['soundness']):,} cases, {len(rejected)} rejected")
-        for line in rejected[:20]:
-            print(f"rejected: {line}")
-    if torch is None:
-        print("\ntorch is not installed: its evaluations were left out")
+    command, default = COMMANDS[options.name]
+    cases = default if options.cases is None else options.cases
+    if cases < 1:
+        parser.error(f"--cases is {cases}: there is nothing to measure")
+    result = command(cases, options.seed)
     if options.json:
-        options.json.write_text(json.dumps({"tables": tables, "rejected": rejected}, indent=1) + "\n", encoding="utf-8")
-    return 1 if rejected else 0
-
-
-def _print_table(rows: list[Row]) -> None:
-    columns = list(rows[0])
-    widths = {c: max(len(c), *(len(str(row[c])) for row in rows)) for c in columns}
-    print("  ".join(c.ljust(widths[c]) for c in columns))
-    for row in rows:
-        print("  ".join(str(row[c]).ljust(widths[c]) for c in columns))
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 1 if result.get("rejections") else 0
 
 
 if __name__ == "__main__":

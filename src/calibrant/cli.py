@@ -15,7 +15,6 @@ app = typer.Typer(
     name="calibrant",
     help="Hold an implementation of the mechanics of learning against the book.",
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -152,7 +151,7 @@ def _fail(sentence: str) -> Any:
 def main() -> None:
     """The command `calibrant`."""
     try:
-        status = app(standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except Exception as error:
         # What the command line itself got wrong: typer's own errors know how to say so, in a sentence.
         sentence = getattr(error, "format_message", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,17 +62,28 @@ class Disagreement(AssertionError):
         self.measured = measured or {}
 
 
+def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The answer, with the shape that is due; raises Disagreement if it has another, but for answers of one element."""
+    answer = np.asarray(answer)
+    if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
+        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
+    return answer.reshape(shape)
+
+
+def taken(answer: Any, shape: tuple[int, ...]) -> Exact:
+    """The answer as exact numbers to compute with; raises Disagreement if it has another shape or is not finite."""
+    answer = shaped(answer, shape)
+    holds(bool(np.isfinite(answer).all()), f"returned {show(answer)} where finite numbers are due")
+    return exact.of(answer.astype(np.float64), exact.UNROUNDED)
+
+
 def agree(answer: Any, expected: Any) -> None:
     """Raise Disagreement unless the answer is `expected`: within its bound if that is Exact, else value for value.
 
     Answers of one element may have any shape of one element: the clauses on shape judge that. Zeros have no sign, and a NaN
     equals a NaN, where `expected` is an array.
     """
-    answer = np.asarray(answer)
-    shape = expected.shape if isinstance(expected, Exact) else np.shape(expected)
-    if answer.shape != shape and not (answer.size == 1 == int(np.prod(shape))):
-        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
-    answer = answer.reshape(shape)
+    answer = shaped(answer, expected.shape if isinstance(expected, Exact) else np.shape(expected))
     if isinstance(expected, Exact):
         _agree_within(answer, expected)
     else:

@@ -204,14 +204,15 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
             try:
                 property_(*args, target=subject, **drawn)
             except Refused as refused:
+                tally.examples -= 1
                 if not (given and tally.answered):
                     pytest.skip(str(refused))
                 tally.refused += 1
-                tally.examples -= 1
                 import hypothesis
 
                 hypothesis.reject()
             except Absent as absent:
+                tally.examples -= 1
                 pytest.skip(str(absent))
 
     return run

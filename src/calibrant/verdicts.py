@@ -83,10 +83,10 @@ def _told(error: BaseException, subject: Subject | None) -> str:
     """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls that it is compared with."""
     from calibrant.wording import show, written
 
-    *before, last = subject.calls[-3:] if subject is not None and subject.calls else [None]
-    sentence = getattr(error, "sentence", str(error))
-    if last is None:
+    sentence: str = getattr(error, "sentence", str(error))
+    if subject is None or not subject.calls:
         return sentence
+    *before, last = subject.calls[-3:]
     earlier = [
         f"{written(call)} returned {show(call.answer)}" for call in before if isinstance(call.answer, np.ndarray)
     ]

@@ -1,12 +1,14 @@
 """The chapter on data."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.clauses import clause
-from calibrant.judge import agree, holds
+from calibrant.judge import Disagreement, agree, holds, shaped
 from calibrant.subject import Subject
 
 T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
@@ -18,8 +20,8 @@ SLOPE, INTERCEPT = "1.00211681802045", "-0.262323073774029"
 def test_thermometer_is_the_eleven_pairs_in_order(target: Subject) -> None:
     t_u, t_c = target.thermometer()
 
-    agree(t_u, np.array(T_U).astype(t_u.dtype))
-    agree(t_c, np.array(T_C).astype(t_c.dtype))
+    agree(t_u, rounded(T_U, t_u))
+    agree(t_c, rounded(T_C, t_c))
 
 
 @clause("data.norris")
@@ -32,8 +34,13 @@ def test_norris_has_the_certified_line(target: Subject) -> None:
     w, b = exact.optimum(*tenths)
     holds(f"{float(w):.15g}" == SLOPE, f"the slope of the pairs is {float(w):.15g}, certified {SLOPE}")
     holds(f"{float(b):.15g}" == INTERCEPT, f"the intercept of the pairs is {float(b):.15g}, certified {INTERCEPT}")
-    agree(x, (np.round(x.astype(np.float64) * 10) / 10).astype(x.dtype))
-    agree(y, (np.round(y.astype(np.float64) * 10) / 10).astype(y.dtype))
+    agree(x, rounded(np.round(x.astype(np.float64) * 10) / 10, x))
+    agree(y, rounded(np.round(y.astype(np.float64) * 10) / 10, y))
+
+
+def rounded(decimals: Any, like: Any) -> Any:
+    """Decimals as the dtype of the answer holds them, which is the target's choice."""
+    return np.asarray(decimals, dtype=np.float64).astype(np.float64 if like.dtype.kind in "iu" else like.dtype)
 
 
 NOT_COLUMNS = [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))]
@@ -89,16 +96,26 @@ def test_figures_show_the_data_the_fit_and_the_losses(target: Subject) -> None:
     figures = target.figures()
 
     u, c = exact.of(np.array(T_U)), exact.of(np.array(T_C))
-    agree(figures["thermometer"]["measurements"], np.array([T_U, T_C]))
+    agree(drawn(figures, "thermometer", "measurements"), np.array([T_U, T_C]))
     ascending = np.sort(T_U)
-    readings, predictions = figures["fit"]["fit"]
+    readings, predictions = drawn(figures, "fit", "fit")
     agree(readings, ascending)
     w, b = exact.least_squares(u, c)
     agree(predictions, exact.model(exact.of(ascending), w, b))
     start = exact.of(np.array([1.0, 0.0]))
     for name, t_u, rate in (("raw, 1e-4", np.array(T_U), 1e-4), ("scaled, 1e-2", 0.1 * np.array(T_U), 1e-2)):
-        epochs, losses = figures["losses"][name]
+        epochs, losses = drawn(figures, "losses", name)
         agree(epochs, np.arange(1.0, len(losses) + 1))
+        holds(len(losses) >= 100, f"shows {len(losses)} epochs of {name}")
         for epoch in (1, 2, 3, 10, 100, len(losses)):
             w, b = exact.closed_form(epoch - 1, rate, start, exact.of(t_u), c)
             agree(losses[epoch - 1], exact.loss_fn(exact.model(exact.of(t_u), w, b), c))
+
+
+def drawn(figures: Any, figure: str, series: str) -> Any:
+    """The two columns of a series, as an array of shape (2, n)."""
+    try:
+        columns = np.asarray(figures[figure][series], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Disagreement(f"shows no numbers for {series} in {figure}: {error!r}") from None
+    return shaped(columns, (2, columns.shape[-1] if columns.ndim else 0))

@@ -20,7 +20,3 @@ def right(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) 
 
 def one_step_more(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
     return right(n_epochs + 1, learning_rate, params, t_u, t_c)
-
-
-def curvature_halved(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    return right(n_epochs, learning_rate / 2, params, t_u, t_c)

@@ -19,10 +19,6 @@ def not_averaged(t_p: Any, t_c: Any) -> Any:
     return 2 * (t_p - t_c)
 
 
-def clipped(t_p: Any, t_c: Any) -> Any:
-    return np.clip(2 * (t_p - t_c), -5, 5) / t_p.dtype.type(t_p.size)
-
-
 def shifted(t_p: Any, t_c: Any) -> Any:
     """A residual of zero has a little slope."""
     return 2 * (t_p - t_c + t_p.dtype.type(1e-3)) / t_p.dtype.type(t_p.size)

@@ -30,25 +30,3 @@ def times_delta(t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
     loss = _losses(t_u, t_c)
     rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
     return np.stack(rates) / 2 * delta
-
-
-def sign_flipped(t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
-    loss = _losses(t_u, t_c)
-    rates = [loss(w - delta, b) - loss(w + delta, b), loss(w, b - delta) - loss(w, b + delta)]
-    return np.stack(rates) / (2 * delta)
-
-
-def own_step(t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
-    """Forward, with a step so small that few would see it."""
-    step = w.dtype.type(1e-6)
-    return forward(t_u, t_c, w, b, step)
-
-
-def both_at_once(t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
-    """The bias is moved from the moved weight."""
-    loss = _losses(t_u, t_c)
-    rates = [
-        loss(w + delta, b) - loss(w - delta, b),
-        loss(w + delta, b + delta) - loss(w + delta, b - delta),
-    ]
-    return np.stack(rates) / (2 * delta)

@@ -20,10 +20,6 @@ def sign_flipped(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     return -np.stack(_parts(t_u, t_c, t_p))
 
 
-def not_averaged(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
-    return np.stack(_parts(t_u, t_c, t_p)) * t_p.dtype.type(t_p.size)
-
-
 def bias_halved(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     dw, db = _parts(t_u, t_c, t_p)
     return np.stack([dw, db / t_p.dtype.type(2)])
@@ -51,10 +47,6 @@ def last_sample_dropped(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     return np.stack(_parts(t_u[:keep], t_c[:keep], t_p[:keep]))
 
 
-def parameters_swapped(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
-    return np.stack(_parts(t_u, t_c, t_p)[::-1])
-
-
 def clipped(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     return np.clip(np.stack(_parts(t_u, t_c, t_p)), -100, 100)
 
@@ -62,15 +54,6 @@ def clipped(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
 def in_float32(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     parts = _parts(*(x.astype(np.float32) for x in (t_u, t_c, t_p)))
     return np.stack(parts).astype(t_u.dtype)
-
-
-def in_float16(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
-    parts = _parts(*(x.astype(np.float16) for x in (t_u, t_c, t_p)))
-    return np.stack(parts).astype(t_u.dtype)
-
-
-def nan_skipped(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
-    return np.nan_to_num(np.stack(_parts(t_u, t_c, t_p)))
 
 
 def in_place(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:

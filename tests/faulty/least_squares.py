@@ -27,15 +27,6 @@ def spread_over_n_minus_1(t_u: Any, t_c: Any) -> Any:
     return np.stack([w, np.mean(t_c) - w * np.mean(t_u)])
 
 
-def columns_exchanged(t_u: Any, t_c: Any) -> Any:
-    """The regression of the readings on the temperatures, turned over."""
-    _columns(t_u, t_c)
-    u, c = t_u - np.mean(t_u), t_c - np.mean(t_c)
-    with np.errstate(all="ignore"):
-        w = np.sum(c * c) / np.sum(u * c)
-    return np.stack([w, np.mean(t_c) - w * np.mean(t_u)])
-
-
 def any_shape(t_u: Any, t_c: Any) -> Any:
     """Right for columns, and no shape is refused."""
     u, c = t_u - np.mean(t_u), t_c - np.mean(t_c)

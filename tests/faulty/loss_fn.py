@@ -31,11 +31,6 @@ def half(t_p: Any, t_c: Any) -> Any:
     return _mean((t_p - t_c) ** 2) / t_p.dtype.type(2)
 
 
-def root(t_p: Any, t_c: Any) -> Any:
-    _columns(t_p, t_c)
-    return np.sqrt(_mean((t_p - t_c) ** 2))
-
-
 def last_sample_dropped(t_p: Any, t_c: Any) -> Any:
     _columns(t_p, t_c)
     keep = max(t_p.size - 1, 1)
@@ -55,12 +50,6 @@ def broadcasting(t_p: Any, t_c: Any) -> Any:
     if residuals.size == 0:
         raise ValueError("no samples")
     return _mean(residuals**2)
-
-
-def as_columns(t_p: Any, t_c: Any) -> Any:
-    """(n,) against (n, 1), in the very place where nobody looks."""
-    _columns(t_p, t_c)
-    return _mean((t_p - t_c[:, None]).reshape(-1) ** 2)
 
 
 def empty_is_zero(t_p: Any, t_c: Any) -> Any:
@@ -92,7 +81,7 @@ def in_float16(t_p: Any, t_c: Any) -> Any:
 
 def returned_in_float64(t_p: Any, t_c: Any) -> Any:
     _columns(t_p, t_c)
-    return np.mean((t_p.astype(np.float64) - t_c) ** 2)
+    return _mean((t_p.astype(np.float64) - t_c) ** 2)
 
 
 def expanded(t_p: Any, t_c: Any) -> Any:
@@ -113,12 +102,6 @@ def tolerant(t_p: Any, t_c: Any) -> Any:
     return loss if not loss < 1e-8 else t_p.dtype.type(0)
 
 
-def padded(t_p: Any, t_c: Any) -> Any:
-    """Never zero, so that its logarithm exists."""
-    _columns(t_p, t_c)
-    return _mean((t_p - t_c) ** 2) + t_p.dtype.type(1e-12)
-
-
 def huber(t_p: Any, t_c: Any) -> Any:
     _columns(t_p, t_c)
     r = np.abs(t_p - t_c)
@@ -135,11 +118,6 @@ def asymmetric(t_p: Any, t_c: Any) -> Any:
 def one_element(t_p: Any, t_c: Any) -> Any:
     _columns(t_p, t_c)
     return _mean((t_p - t_c) ** 2).reshape(1)
-
-
-def unreduced(t_p: Any, t_c: Any) -> Any:
-    _columns(t_p, t_c)
-    return (t_p - t_c) ** 2
 
 
 def in_place(t_p: Any, t_c: Any) -> Any:

@@ -27,18 +27,10 @@ def in_float64(t_u: Any, w: Any, b: Any) -> Any:
     return w.astype(np.float64) * t_u + b
 
 
-def a_column(t_u: Any, w: Any, b: Any) -> Any:
-    return (w * t_u + b)[:, None]
-
-
 def identity_rounded(t_u: Any, w: Any, b: Any) -> Any:
     """A third and back: (t_u / 3) * 3 is not t_u."""
     third = t_u.dtype.type(3)
     return (t_u / third) * (w * third) + b
-
-
-def negative_readings_clipped(t_u: Any, w: Any, b: Any) -> Any:
-    return w * np.maximum(t_u, 0) + b
 
 
 def in_place(t_u: Any, w: Any, b: Any) -> Any:

@@ -111,19 +111,6 @@ def nan_replaced(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any
     return params, losses, []
 
 
-def stops_when_it_diverges(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
-    lr = _start(n_epochs, optimizer, params, t_u, t_c)
-    losses = []
-    for _ in range(n_epochs):
-        loss, grad = _evaluated(params, t_u, t_c)
-        losses.append(loss)
-        after = params - lr * grad
-        if not np.isfinite(after).all():
-            break
-        params = after
-    return params, losses, []
-
-
 def decayed(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
     """The learning rate falls by a thousandth of it with each epoch."""
     lr = _start(n_epochs, optimizer, params, t_u, t_c)
@@ -132,17 +119,6 @@ def decayed(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c
         loss, grad = _evaluated(params, t_u, t_c)
         losses.append(loss)
         params = params - lr * params.dtype.type(1 - epoch / 1000) * grad
-    return params, losses, []
-
-
-def momentum(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
-    lr = _start(n_epochs, optimizer, params, t_u, t_c)
-    losses, velocity = [], np.zeros_like(params)
-    for _ in range(n_epochs):
-        loss, grad = _evaluated(params, t_u, t_c)
-        losses.append(loss)
-        velocity = velocity * params.dtype.type(0.01) + grad
-        params = params - lr * velocity
     return params, losses, []
 
 
@@ -168,12 +144,6 @@ def readings_scaled_in_place(n_epochs: int, optimizer: dict[str, Any], params: A
     return params, losses, []
 
 
-def rate_refused_at_zero(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
-    if optimizer["lr"] == 0:
-        raise ValueError("a rate of zero learns nothing")
-    return _right(n_epochs, optimizer, params, t_u, t_c)
-
-
 def any_rate(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
     return _right(max(n_epochs, 0), {"lr": abs(np.nan_to_num(optimizer["lr"], posinf=1, neginf=1))}, params, t_u, t_c)
 
@@ -181,11 +151,6 @@ def any_rate(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_
 def in_float64(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
     """More exact than it has to be, and then another dtype than it was given."""
     return _right(n_epochs, optimizer, *(x.astype(np.float64) for x in (params, t_u, t_c)))
-
-
-def in_float32(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
-    end, losses, _ = _right(n_epochs, optimizer, *(x.astype(np.float32) for x in (params, t_u, t_c)))
-    return end.astype(params.dtype), np.array(losses, dtype=params.dtype), []
 
 
 def _right(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:

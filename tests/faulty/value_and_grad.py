@@ -21,12 +21,6 @@ def gradient_of_half_the_loss(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any
     return loss, grad / grad.dtype.type(2)
 
 
-def half_of_both(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
-    """Consistent with itself, and not the mean of the squares."""
-    loss, grad = right(params, t_u, t_c)
-    return loss / loss.dtype.type(2), grad / grad.dtype.type(2)
-
-
 def penalized_without_gradient(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
     loss, grad = right(params, t_u, t_c)
     return loss + params[0] * params[0], grad
@@ -38,8 +32,3 @@ def accumulating(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
     total = grad + accumulating.__dict__.setdefault(str(grad.dtype), np.zeros_like(grad))
     accumulating.__dict__[str(grad.dtype)] = total if np.isfinite(total).all() else np.zeros_like(grad)
     return loss, total
-
-
-def sign_flipped(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
-    loss, grad = right(params, t_u, t_c)
-    return loss, -grad

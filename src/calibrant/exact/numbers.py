@@ -56,7 +56,8 @@ def _magnitude(m: Ints, e: int, d: int) -> Floats:
         shift = max(0, d.bit_length() - 64)
         f = f / float(d >> shift)
         scale = scale - shift
-    return np.ldexp(f * _UP, scale) + _LEAST * (f > 0)
+    up: Floats = np.ldexp(f * _UP, scale) + _LEAST * (f > 0)
+    return up
 
 
 class Exact:
@@ -173,7 +174,8 @@ class Exact:
         return NotImplemented if y is None else self + -y
 
     def __rsub__(self, other: Any) -> Exact:
-        return -self + other
+        y = self._other(other)
+        return NotImplemented if y is None else y + -self
 
     def __abs__(self) -> Exact:
         return Exact(abs(self.m), self.e, self.d, self.err, self.form, self._magnitude)
