@@ -54,6 +54,8 @@ class Session:
 
 
 session = Session()
+_OUTER = pytest.StashKey[Session]()
+"""The session of the pytest run that this one was started in, if it was."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global session
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
     option = config.option
+    config.stash[_OUTER] = session
     session = Session(
         target=option.target or "reference",
         dtypes=tuple(option.target_dtype),
@@ -107,6 +110,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from calibrant.verdicts import Gatherer
 
         config.pluginmanager.register(Gatherer(), "calibrant-gatherer")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the session back to the run that this one was started in."""
+    global session
+    session = config.stash[_OUTER]
 
 
 def _load_or_stop() -> Target:

@@ -138,7 +138,8 @@ def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
     order = list(book())
     verdicts = []
     for name, dtype in sorted(by_clause, key=lambda key: (order.index(key[0]), DTYPES.index(key[1]))):
-        parts = sorted(by_clause[name, dtype], key=lambda outcome: str(outcome["property"]))
+        # One order, whichever process was the first to report.
+        parts = sorted(by_clause[name, dtype], key=lambda outcome: (str(outcome["property"]), repr(outcome)))
         clause = book()[name]
         status = min((part["status"] for part in parts), key=GRAVEST.index)
         declared = next((part["deviation"] for part in parts if part["deviation"]), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,11 +57,13 @@ def snippet(target: Target, calls: list[Call]) -> str:
     resolved = resolve(target.spec)
     if is_file(target.spec):
         place, _, attribute = split_file(target.spec)
-        lines += ["import runpy, types", f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
+        folder = str(Path(place).parent)
+        lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
+        lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
         module, _, attribute = resolved.partition(":")
-        lines += [f"from {module} import {attribute} as target" if attribute else f"import {module} as target"]
+        lines += [f"import {module}", f"target = {module}.{attribute}"] if attribute else [f"import {module} as target"]
     if any(
         getattr(value, "dtype", None) is not None and value.dtype.name == "bfloat16"
         for c in calls
@@ -100,15 +103,25 @@ def _number(x: float) -> float | str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_literal(x)}" for key, x in value.items()) + "}"
+    if isinstance(value, float):
+        return _finite(repr(value))
     if not is_array(value):
         return getattr(value, "source", repr(value))
-    text = "[]" if value.size == 0 else show(np.asarray(value)).replace("nan", "np.nan").replace("inf", "np.inf")
+    text = "[]" if value.size == 0 else show(np.asarray(value))
     if value.size > 60:
         text = repr(value.astype(np.float64).tolist())
+    text = _finite(text)
     name = value.dtype.name
     dtype = "ml_dtypes.bfloat16" if name == "bfloat16" else f"np.{name}"
     shaped = f".reshape({value.shape})" if value.size == 0 and value.ndim > 1 else ""
     return f"np.array({text}, dtype={dtype}){shaped}"
+
+
+def _finite(text: str) -> str:
+    """What is not finite by the names that NumPy has for it."""
+    return text.replace("nan", "np.nan").replace("inf", "np.inf")
 
 
 def is_array(value: Any) -> bool:

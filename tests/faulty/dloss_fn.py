@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 
 def factor_missing(t_p: Any, t_c: Any) -> Any:
     return (t_p - t_c) / t_p.dtype.type(t_p.size)

@@ -61,4 +61,4 @@ def least_squares(t_u: Exact, t_c: Exact) -> Exact:
 
 
 def _length(x: Exact) -> float:
-    return float(np.linalg.norm(x.magnitude()))
+    return math.hypot(*x.magnitude().tolist())  # which neither overflows nor underflows on the way, as a root of squares would

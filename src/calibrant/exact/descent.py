@@ -19,6 +19,7 @@ from calibrant.exact.model import model
 from calibrant.exact.numbers import Exact, concatenate, constant, hyperparameter, to_float
 
 _UP = 1 + 2.0**-40
+_LEAST = 5e-324
 _POWER_BITS = 2048
 """Fraction bits of a matrix power: its error is then some 600 digits below anything that is compared."""
 
@@ -58,7 +59,8 @@ def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) 
         after = step(params, rate, t_u, t_c)
         with np.errstate(all="ignore"):
             local = np.maximum(after.err - spread @ params.err, 0.0) + 2.0**-40 * after.err
-            err = (moved @ params.err + local) * _UP
+            # Two products underflow in moved @ err, two in spread @ err, by half of _LEAST each, and so may the 2**-40.
+            err = (moved @ params.err + local) * _UP + 4 * _LEAST * (after.err > 0)
         params = after.within(np.where(np.isfinite(after.err), err, np.inf), form)
     return params, losses
 
@@ -115,11 +117,13 @@ def _walking_error(
     M is symmetric: no step stretches an error by more than rho = max |1 - lr lambda|, so k steps that each add at most d
     add up to d (1 + rho + ... + rho^(k-1)).
     """
+    if n_epochs == 0:
+        return 0.0
     rho = to_float(max(abs(1 - Fraction(lr) * curvature) for curvature in curvatures(t_u))) * _UP
     if n_epochs * math.log(max(rho, 1.0)) > 600:
         return math.inf
     growth = min(n_epochs, 1 / (1 - rho) * _UP) if rho < 1 else n_epochs * rho**n_epochs
-    reach = math.hypot(*map(to_float, off)) * max(rho, 1.0) ** n_epochs * _UP
+    reach = math.hypot(*map(to_float, off)) * max(rho, 1.0) ** n_epochs * _UP + _LEAST * any(off)
     if not math.isfinite(reach):
         return math.inf
 
@@ -127,8 +131,8 @@ def _walking_error(
         # The roundings of one step from anywhere within reach: with these signs every term adds up, nothing cancels.
         box = concatenate(*(constant(abs(x) + Fraction(reach + error), form) for x in star))
         with np.errstate(all="ignore"):
-            local = float(np.linalg.norm(step(box, hyperparameter(-lr, form), abs(t_u), -abs(t_c)).err))
-        return local * growth * _UP
+            local = math.hypot(*step(box, hyperparameter(-lr, form), abs(t_u), -abs(t_c)).err.tolist())
+        return local * growth * _UP + _LEAST * (local > 0)
 
     first = total(0.0)
     if not math.isfinite(first):

@@ -1,0 +1,69 @@
+"""What the tests of calibrant's own machinery share: real processes, and targets written to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 120
+"""Seconds after which a process that a test started is said to hang."""
+
+
+def run(
+    *arguments: str, cwd: Path | None = None, timeout: float = PATIENCE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments, in a process of its own, without a terminal."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def calibrant(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command `calibrant`."""
+    return run("-m", "calibrant", *arguments, cwd=cwd, **environment)
+
+
+def target(folder: Path, source: str, name: str = "planted.py") -> str:
+    """A target in a file, as the commands take it."""
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(textwrap.dedent(source), encoding="utf-8")
+    return str(file)
+
+
+def checked(folder: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> tuple[Any, str]:
+    """The JSON that a check writes, and what it says."""
+    file = folder / "verdicts.json"
+    process = calibrant("check", *arguments, "--json", str(file), cwd=cwd, **environment)
+    assert file.exists(), process.stdout + process.stderr
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["exit_status"] == process.returncode
+    assert not process.stderr
+    return document, process.stdout
+
+
+def statuses(document: Any) -> dict[str, set[str]]:
+    """The statuses of each clause over its dtypes."""
+    found: dict[str, set[str]] = {}
+    for verdict in document["verdicts"]:
+        found.setdefault(verdict["clause"], set()).add(verdict["status"])
+    return found
+
+
+def one_sentence(process: subprocess.CompletedProcess[str], *parts: str) -> bool:
+    """Whether a command said one sentence, with these parts in it, and ended with status 2."""
+    lines = process.stderr.strip().splitlines()
+    said = len(lines) == 1 and all(part in lines[0] for part in parts) and "Traceback" not in process.stdout
+    return process.returncode == 2 and said and not process.stdout

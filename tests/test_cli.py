@@ -1,0 +1,108 @@
+"""The commands: what they say, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import calibrant, one_sentence, run, target
+
+RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """It answers before a heavy library would have been read."""
+    source = """
+import sys
+from calibrant import cli
+sys.argv = ["calibrant", "--help"]
+try:
+    cli.main()
+finally:
+    heavy = {"numpy", "hypothesis", "pytest", "torch", "sympy", "ml_dtypes"} & set(sys.modules)
+    print("heavy:", sorted(heavy))
+"""
+    process = run("-c", source)
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.endswith("heavy: []\n")
+    assert all(command in process.stdout for command in ("check", "explain", "targets"))
+
+
+def test_no_command_is_a_call_for_help() -> None:
+    process = calibrant()
+
+    assert process.returncode == 0
+    assert "explain" in process.stdout
+
+
+WRONG: dict[str, tuple[list[str], list[str]]] = {
+    "command": (["chek"], ["chek"]),
+    "option": (["check", "--chaptr", "loss"], ["--chaptr", "--chapter"]),
+    "chapter": (["check", "numpy", "--chapter", "los"], ["los", "nearest: loss"]),
+    "clause": (["check", "numpy", "--clause", "loss.mean-squared"], ["loss.mean-squared", "nearest: loss.mean-square"]),
+    "dtype": (["check", "numpy", "--dtype", "float23"], ["float23", "float32"]),
+    "profile": (["check", "numpy", "--profile", "cii"], ["cii", "nearest: ci"]),
+    "registered target": (["check", "nunpy"], ["nunpy", "nearest: numpy"]),
+    "file": (["check", "no_such_file.py"], ["no_such_file.py", "there is no such file"]),
+    "examples": (["check", "numpy", "--examples", "0"], ["examples is 0"]),
+    "examples that are no number": (["check", "numpy", "--examples", "many"], ["--examples"]),
+    "workers": (["check", "numpy", "--workers", "-1"], ["workers is -1"]),
+    "timeout": (["check", "numpy", "--timeout", "0"], ["timeout is 0"]),
+    "timeout that is no number": (["check", "numpy", "--timeout", "nan"], ["timeout is nan"]),
+    "seed": (["check", "numpy", "--seed", "-1"], ["seed is -1"]),
+    "seed of a profile without chance": (["check", "numpy", "--profile", "ci", "--seed", "1"], ["ci", "seed"]),
+    "folder": (["check", "numpy", "--json", "no/such/folder.json"], ["no/such"]),
+    "explained clause": (["explain", "loss.same-shapes"], ["loss.same-shapes", "nearest: loss.same-shape"]),
+    "nothing to explain": (["explain"], ["argument"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "parts"), WRONG.values(), ids=WRONG)
+def test_what_does_not_exist_is_one_sentence(arguments: list[str], parts: list[str], tmp_path: Path) -> None:
+    process = calibrant(*arguments, cwd=tmp_path)
+
+    assert one_sentence(process, *parts), (process.returncode, process.stdout, process.stderr)
+
+
+def test_a_json_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    file = target(tmp_path, RIGHT)
+
+    process = calibrant("check", file, "--clause", "loss.absolute", "--examples", "2", "--json", str(tmp_path))
+
+    assert one_sentence(process, str(tmp_path)), process.stderr
+
+
+def test_explain_prints_a_clause_with_its_reason_and_its_property() -> None:
+    process = calibrant("explain", "loss.same-shape")
+
+    assert process.returncode == 0
+    assert "3.7 Shapes · loss.same-shape · MUST" in process.stdout
+    assert "test_different_shapes_are_refused in test_loss.py" in process.stdout
+    assert '@clause("loss.same-shape"' in process.stdout
+
+
+def test_explain_lists_the_clauses_of_a_chapter() -> None:
+    process = calibrant("explain", "model")
+
+    assert process.returncode == 0
+    names = [line.split()[1] for line in process.stdout.splitlines() if line[:1] == "2"]
+    assert names == ["model.linear", "model.shape", "model.dtype", "model.identity", "model.per-sample", "model.pure"]
+
+
+def test_targets_lists_what_can_be_checked_here_and_what_is_missing(tmp_path: Path) -> None:
+    """A distribution of its own registers a target whose library is not installed."""
+    folder = tmp_path / "elsewhere-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\nProvides-Extra: lacking\n")
+    (folder / "entry_points.txt").write_text("[calibrant.targets]\nlacking = lacking_target\n")
+    target(tmp_path, "import no_such_library\n", "lacking_target.py")
+
+    process = calibrant("targets", PYTHONPATH=str(tmp_path))
+
+    lines = {line.split()[0]: line for line in process.stdout.splitlines()}
+    assert process.returncode == 0
+    assert "can be checked" in lines["numpy"]
+    assert "float32, float64" in lines["numpy"]
+    assert "cannot be checked here" in lines["lacking"]
+    assert "needs no_such_library, which is not installed: pip install 'elsewhere[lacking]'" in lines["lacking"]

@@ -1,0 +1,369 @@
+"""The one comparison: what it accepts, what it rejects, what it counts, and what a rejection says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calibrant import exact
+from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
+from calibrant.judge import Disagreement, Tally, agree, at_most, holds, tallying
+from calibrant.target import TargetError, numpy_dtype
+from calibrant.wording import show, show_exact, show_fraction
+
+EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
+FLOAT64 = FORMATS["float64"]
+forms = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+
+
+@pytest.fixture
+def tally() -> Iterator[Tally]:
+    with tallying(Tally()) as tally:
+        yield tally
+
+
+def number(value: Any, err: float = 0.0, form: Format = FLOAT64) -> Exact:
+    return exact.constant(value, form).within(err, form)
+
+
+def column(values: list[float], err: Any) -> Exact:
+    return exact.of(np.array(values)).within(err, FLOAT64)
+
+
+def disagreement(answer: Any, expected: Any) -> Disagreement:
+    with pytest.raises(Disagreement) as caught:
+        agree(answer, expected)
+    return caught.value
+
+
+# Within the bound
+
+
+@EXAMPLES
+@given(st.integers(-2, 2), st.integers(-20, 2), st.sampled_from([-1, 1]))
+def test_an_answer_at_the_bound_agrees_and_one_beyond_it_does_not(value: int, exponent: int, side: int) -> None:
+    """Every number here is exact in float64: what is beyond is so by a part in 2**30 of the bound."""
+    bound = 2.0**exponent
+    expected = number(value, bound)
+
+    agree(value + side * bound, expected)
+    assert disagreement(value + side * bound * (1 + 2.0**-30), expected).measured["bound"] == bound
+
+
+@EXAMPLES
+@given(st.integers(-2, 2), st.integers(-10, 2), st.sampled_from([1.0, 2.0, 8.0]))
+def test_slack_widens_every_bound_by_its_factor(value: int, exponent: int, slack: float) -> None:
+    bound = 2.0**exponent
+
+    with tallying(Tally(slack=slack)) as tally:
+        agree(value + slack * bound, number(value, bound))
+        disagreement(value + slack * bound * (1 + 2.0**-30), number(value, bound))
+
+    assert tally.worst == pytest.approx(slack)
+
+
+def test_slack_widens_what_is_at_most(tally: Tally) -> None:
+    tally.slack = 4.0
+
+    at_most(number(3), number(1, 0.5), "3 is at most 1")
+    with pytest.raises(Disagreement):
+        at_most(number(3), number(1, 0.25), "3 is at most 1")
+
+
+@forms
+def test_a_number_without_error_must_be_met_exactly(form: Format) -> None:
+    exactly = number(1, 0.0, form)
+
+    agree(1.0, exactly)
+    disagreement(1.0 + 2.0**-52, exactly)
+
+
+def test_one_element_beyond_its_bound_is_enough() -> None:
+    expected = column([1.0, 2.0, 3.0], [0.5, 0.0, 0.5])
+
+    agree([1.5, 2.0, 2.5], expected)
+    disagreement([1.0, 2.0 + 2.0**-51, 3.0], expected)
+
+
+WELL_CONDITIONED = ("model", "loss", "dloss", "grad", "gradient")
+
+
+def well_conditioned(formula: str, columns: list[tuple[Any, Any]], w: Any, b: Any) -> Exact:
+    """A formula on positive numbers whose differences are all positive too."""
+    t_u, small = (np.array(column) for column in zip(*columns, strict=True))
+    t_p = small * small.dtype.type(4)
+    u, p, c = exact.of(t_u), exact.of(t_p), exact.of(small)
+    match formula:
+        case "model":
+            return exact.model(u, exact.of(w), exact.of(b))
+        case "loss":
+            return exact.loss_fn(p, c)
+        case "dloss":
+            return exact.dloss_fn(p, c)
+        case "grad":
+            return exact.grad_fn(u, c, p)
+    # The predictions exceed 1/4, the measurements are 1/16 of at most 1/4.
+    return exact.gradient(
+        u[:2], exact.of(np.minimum(small, small.dtype.type(0.25)) / small.dtype.type(16))[:2], exact.of(w), exact.of(b)
+    )
+
+
+@pytest.mark.parametrize("formula", WELL_CONDITIONED)
+@forms
+def test_four_units_in_the_last_place_are_too_many(formula: str, form: Format) -> None:
+    """For up to three positive samples; the gradient counts one rounding too many for that when it also predicts three."""
+    try:
+        dtype = numpy_dtype(form.name)
+    except TargetError as missing:
+        pytest.skip(str(missing))
+    positive = st.integers(16, 127).map(lambda k: dtype.type(k / 32))  # 0.5 to 4, in every format
+
+    @settings(EXAMPLES, max_examples=50)
+    @given(
+        st.lists(st.tuples(positive, positive), min_size=1, max_size=3), positive, positive, st.sampled_from([-1, 1])
+    )
+    def check(columns: list[tuple[Any, Any]], w: Any, b: Any, side: int) -> None:
+        expected = well_conditioned(formula, columns, np.asarray(w), np.asarray(b))
+        truth = expected.fractions()
+        for i, value in enumerate(truth):
+            answer = np.array([float(exact.round_to(x, form)) for x in truth])
+            agree(answer.reshape(expected.shape), expected)
+            answer[i] = beyond(value * (1 + side * 8 * Fraction(form.u)), side)
+            disagreement(answer.reshape(expected.shape), expected)
+
+    check()
+
+
+def beyond(x: Fraction, side: int) -> float:
+    """The float64 number next to x on that side."""
+    nearest = float(x)
+    return nearest if (Fraction(nearest) - x) * side >= 0 else float(np.nextafter(nearest, side * math.inf))
+
+
+# What is not finite
+
+
+@pytest.mark.parametrize("answer", [math.nan, math.inf, -math.inf])
+def test_an_answer_that_is_not_finite_is_beyond_every_finite_bound(answer: float) -> None:
+    caught = disagreement(answer, number(1, 1e300))
+
+    assert caught.measured["error"] == math.inf
+    assert caught.measured["ulps"] == math.inf
+
+
+@pytest.mark.parametrize("answer", [0.0, 5.0, math.nan, math.inf])
+def test_where_nothing_is_claimed_nothing_is_judged(tally: Tally, answer: float) -> None:
+    agree(answer, number(1, math.inf))
+    agree([answer, 2.0], column([1.0, 2.0], [math.inf, 0.0]))
+
+    assert (tally.judged, tally.unjudged) == (1, 2)
+
+
+def test_what_is_claimed_is_judged_beside_what_is_not() -> None:
+    disagreement([math.nan, 3.0], column([1.0, 2.0], [math.inf, 0.5]))
+
+
+def test_the_least_numbers_of_float64_are_told_apart_but_for_the_last_unit() -> None:
+    """The bound and the error are float64 themselves: what that may have cost, 1e-323, is no disagreement."""
+    agree(5e-324, number(0))
+    disagreement(2e-323, number(0))
+
+
+# Value for value
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_arrays_are_compared_value_for_value(tally: Tally, dtype: str) -> None:
+    x = np.array([0, 1, -2], dtype=dtype)
+
+    agree(x, x.copy())
+    agree(x.astype(np.float64), x)
+    caught = disagreement(x + 1, x)
+
+    assert (tally.judged, tally.unjudged) == (9, 0)
+    assert not caught.measured
+
+
+def test_bits_are_compared_and_nothing_near_them() -> None:
+    agree(np.array(0.1 + 0.2), np.array(0.30000000000000004))
+    disagreement(np.array(0.1 + 0.2), np.array(0.3))
+
+
+def test_zeros_have_no_sign_and_nans_are_alike() -> None:
+    agree(np.array([-0.0, math.nan, math.inf]), np.array([0.0, math.nan, math.inf]))
+
+    disagreement(np.array([math.nan]), np.array([0.0]))
+    disagreement(np.array([0.0]), np.array([math.nan]))
+    disagreement(np.array([math.inf]), np.array([-math.inf]))
+
+
+# Shapes
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_one_number_may_have_any_shape_of_one_number(shape: tuple[int, ...]) -> None:
+    for due in ((), (1,)):
+        agree(np.full(shape, 0.5), np.full(due, 0.5))
+        agree(np.full(shape, 0.5), exact.of(np.full(due, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "due"), [((2, 1), (2,)), ((1, 2), (2,)), ((), (2,)), ((2,), ()), ((0,), ()), ((3,), (2,)), ((4,), (2, 2))]
+)
+def test_several_numbers_have_the_shape_that_is_due(shape: tuple[int, ...], due: tuple[int, ...]) -> None:
+    """Though all of these but one would broadcast."""
+    for expected in (np.zeros(due), exact.of(np.zeros(due))):
+        caught = disagreement(np.zeros(shape), expected)
+        assert caught.actual.shape == shape
+        assert caught.expected == due
+
+
+def test_no_numbers_agree_with_no_numbers(tally: Tally) -> None:
+    agree(np.zeros(0), np.zeros(0))
+
+    assert tally.judged == 0
+
+
+# What a rejection says
+
+
+def test_a_rejection_names_the_worst_element_in_units_of_its_bound() -> None:
+    """Not the largest error: the one that is least excused."""
+    caught = disagreement([1.25, 2.5, 103.0], column([1.0, 2.0, 100.0], [0.125, 0.0625, 2.0]))
+
+    assert caught.measured == pytest.approx({"error": 0.5, "bound": 0.0625, "bounds": 8.0, "ulps": 0.5 * 2**51})
+    assert isinstance(caught.expected, Exact)
+    assert np.array_equal(caught.actual, [1.25, 2.5, 103.0])
+    assert caught.sentence == str(caught)
+    assert "(element 1)" in str(caught)
+
+
+def test_an_error_without_a_bound_is_measured_in_float64s_least_number() -> None:
+    measured = disagreement(1.5, number(1)).measured
+
+    assert measured["error"] == pytest.approx(0.5)
+    assert measured["bound"] == 0
+    assert measured["bounds"] > 1e300
+
+
+@forms
+def test_units_in_the_last_place_are_those_of_the_format(form: Format) -> None:
+    measured = disagreement(1 + 20 * form.u, number(1, form.u, form)).measured
+
+    assert measured["ulps"] == pytest.approx(10)
+    assert measured["bounds"] == pytest.approx(20)
+
+
+def test_a_rejection_is_an_assertion_that_failed() -> None:
+    assert issubclass(Disagreement, AssertionError)
+    assert Disagreement("as it is").measured == {}
+
+
+# Order, conditions and counts
+
+
+def test_at_most_allows_the_errors_of_both_and_no_more(tally: Tally) -> None:
+    at_most(number(1), number(1), "equal numbers are at most each other")
+    at_most(number(1), number(2), "1 is at most 2")
+    at_most(number(2, 0.5), number(1, 0.5), "2 is at most 1, within their errors")
+    with pytest.raises(Disagreement) as caught:
+        at_most(number(2, 0.5), number(1, 0.25), "2 is at most 1, within their errors")
+
+    assert caught.value.measured == {"error": 1.0, "bound": 0.75, "bounds": 1 / 0.75}
+    assert (tally.judged, tally.unjudged) == (4, 0)
+
+
+def test_at_most_without_errors_is_exact() -> None:
+    with pytest.raises(Disagreement) as caught:
+        at_most(
+            number(1 + Fraction(1, 2**80), form=UNROUNDED), number(1, form=UNROUNDED), "the one is at most the other"
+        )
+
+    assert caught.value.measured["bounds"] == math.inf
+
+
+@pytest.mark.parametrize("errors", [(math.inf, 0.0), (0.0, math.inf)])
+def test_at_most_claims_nothing_where_a_number_has_no_bound(tally: Tally, errors: tuple[float, float]) -> None:
+    at_most(number(9, errors[0]), number(1, errors[1]), "9 is at most 1")
+
+    assert (tally.judged, tally.unjudged) == (0, 1)
+
+
+def test_a_condition_holds_or_its_sentence_is_raised(tally: Tally) -> None:
+    holds(True, "it does not")
+    with pytest.raises(Disagreement, match="it does not"):
+        holds(False, "it does not")
+
+    assert tally.judged == 2
+
+
+def test_the_worst_error_is_kept_in_units_of_its_bound(tally: Tally) -> None:
+    agree([1.0, 1.25], column([1.0, 1.0], [0.5, 0.5]))
+    agree(2.0, number(2, 0.5))
+    agree(2.0, number(2, 0.0))
+
+    assert tally.worst == pytest.approx(0.5)
+    assert tally.judged == 4
+
+
+def test_counts_go_to_the_innermost_block() -> None:
+    with tallying(Tally()) as outer:
+        with pytest.raises(Disagreement), tallying(Tally()) as inner:
+            agree(1.0, number(2))
+        agree(1.0, number(1))
+
+    assert (outer.judged, inner.judged) == (1, 1)
+
+
+# How numbers are written
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (0.1, "0.1"),
+        (np.float32(0.1), "0.1"),
+        (np.array([0.5, 2.0], dtype=np.float16), "[0.5, 2.0]"),
+        (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
+        (np.array(math.nan), "nan"),
+        (np.array([]), "[]"),
+        (np.array(True), "True"),
+        (np.zeros(61), "an array of shape (61,)"),
+    ],
+)
+def test_arrays_are_written_with_the_shortest_digits_of_their_dtype(x: Any, text: str) -> None:
+    assert show(x) == text
+
+
+@EXAMPLES
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
+def test_what_is_written_reads_back(values: list[float]) -> None:
+    x = np.array(values, dtype=np.float32)
+
+    assert np.array_equal(np.array(eval(show(x)), dtype=np.float32), x)
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (Fraction(1, 2), "0.5"),
+        (Fraction(1, 3), "0.3333333333333333 (1/3)"),
+        (Fraction(-7), "-7.0"),
+        (Fraction(10**30 + 1, 10**30), "1.0"),
+        (Fraction(10) ** 400, "inf"),
+    ],
+)
+def test_fractions_are_written_where_they_are_short(x: Fraction, text: str) -> None:
+    assert show_fraction(x) == text
+
+
+def test_true_values_are_written_as_decimals() -> None:
+    assert show_exact(number(Fraction(1, 4))) == "0.25"
+    assert show_exact(column([0.5, 2.0], 0.0)) == "[0.5, 2.0]"

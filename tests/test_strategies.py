@@ -1,0 +1,455 @@
+"""What always holds of a drawn example, which examples can be drawn, and what a failure shrinks to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from calibrant import exact, strategies
+from calibrant.exact import FORMATS, Format
+from calibrant.target import TargetError, numpy_dtype
+
+EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
+SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)
+FLOAT32 = FORMATS["float32"]
+
+
+def available(name: str) -> bool:
+    try:
+        numpy_dtype(name)
+    except TargetError:
+        return False
+    return True
+
+
+forms = pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(
+            form, id=name, marks=pytest.mark.skipif(not available(name), reason=f"no {name} without ml_dtypes")
+        )
+        for name, form in FORMATS.items()
+    ],
+)
+
+FITS = (
+    "fits",
+    "simple_fits",
+    "descents",
+    "long_descents",
+    "steep_descents",
+    "optima",
+    "lines",
+    "shuffled_fits",
+    "probes",
+)
+Check = Callable[[Any], None]
+
+
+def always(strategy: str, form: Format, check: Check) -> None:
+    """Check many draws of a strategy."""
+
+    @EXAMPLES
+    @given(getattr(strategies, strategy)())
+    def checked(drawn: strategies.Drawn[Any]) -> None:
+        check(drawn.at(form))
+
+    checked()
+
+
+def found(strategy: str, condition: Callable[[Any], Any], form: Format = FLOAT32) -> Any:
+    """The simplest draw that meets a condition. Raises NoSuchExample if none is found."""
+    drawn = find(getattr(strategies, strategy)(), lambda drawn: bool(condition(drawn.at(form))), settings=SEARCH)
+    return drawn.at(form)
+
+
+def is_column(x: Any, form: Format) -> bool:
+    return x.shape == (len(x),) and x.dtype == numpy_dtype(form.name) and bool(np.isfinite(x.astype(np.float64)).all())
+
+
+def is_scalar(x: Any, form: Format) -> bool:
+    return x.shape == () and x.dtype == numpy_dtype(form.name) and math.isfinite(float(x))
+
+
+def check_fit(fit: strategies.Fit, form: Format) -> None:
+    assert is_column(fit.t_u, form)
+    assert is_column(fit.t_c, form)
+    assert 1 <= len(fit.t_u) == len(fit.t_c)
+    assert is_scalar(fit.w, form)
+    assert is_scalar(fit.b, form)
+    assert fit.params.shape == (2,)
+    assert fit.params.tolist() == [fit.w.item(), fit.b.item()]
+    assert fit.t_p.dtype == fit.t_u.dtype
+    assert fit.t_p.shape == fit.t_u.shape
+
+
+def exactly(x: Any) -> list[Fraction]:
+    return exact.of(x).fractions()
+
+
+# What always holds
+
+
+@forms
+def test_residuals_are_two_finite_columns_of_one_length(form: Format) -> None:
+    def check(sample: strategies.Residuals) -> None:
+        assert is_column(sample.t_p, form)
+        assert is_column(sample.t_c, form)
+        assert 1 <= len(sample.t_p) == len(sample.t_c) <= strategies.LONGEST
+
+    always("residuals", form, check)
+
+
+@pytest.mark.parametrize("strategy", FITS)
+@forms
+def test_fits_are_columns_and_parameters_of_the_format(form: Format, strategy: str) -> None:
+    always(strategy, form, lambda fit: check_fit(fit, form))
+
+
+@forms
+def test_the_squares_of_a_fit_stay_in_range(form: Format) -> None:
+    """Where a sum of squares overflows, nothing can be judged: that is for the few draws that are meant for it."""
+    judged = []
+
+    def check(fit: strategies.Fit) -> None:
+        judged.append(np.isfinite(exact.gradient(*map(exact.of, (fit.t_u, fit.t_c, fit.w, fit.b))).err).all())
+
+    always("fits", form, check)
+
+    assert np.mean(judged) > 0.9
+
+
+@forms
+def test_an_optimum_has_no_gradient_exactly(form: Format) -> None:
+    def check(fit: strategies.Fit) -> None:
+        assert exact.gradient(*(exact.of(x).true() for x in (fit.t_u, fit.t_c, fit.w, fit.b))).fractions() == [0, 0]
+
+    always("optima", form, check)
+
+
+@forms
+def test_the_middle_of_a_segment_is_halfway_exactly(form: Format) -> None:
+    def check(segment: strategies.Segment) -> None:
+        assert is_column(segment.t_u, form)
+        assert is_column(segment.t_c, form)
+        for point in (segment.start, segment.middle, segment.end):
+            assert is_column(point, form)
+            assert len(point) == 2
+        ends = zip(exactly(segment.start), exactly(segment.end), strict=True)
+        assert exactly(segment.middle) == [(x + y) / 2 for x, y in ends]
+
+    always("segments", form, check)
+
+
+@forms
+def test_a_line_has_two_different_readings(form: Format) -> None:
+    def check(fit: strategies.Fit) -> None:
+        assert len(set(exactly(fit.t_u))) >= 2
+
+    always("lines", form, check)
+
+
+@forms
+def test_an_order_is_a_permutation(form: Format) -> None:
+    def check(fit: strategies.Shuffled) -> None:
+        assert sorted(fit.order.tolist()) == list(range(len(fit.t_u)))
+
+    always("shuffled_fits", form, check)
+
+
+@forms
+def test_both_parts_have_samples(form: Format) -> None:
+    def check(parts: strategies.Parts) -> None:
+        check_fit(parts.whole, form)
+        assert 1 <= parts.cut < len(parts.whole.t_u)
+
+    always("parts", form, check)
+
+
+@forms
+def test_a_step_of_differences_is_positive(form: Format) -> None:
+    def check(probe: strategies.Probe) -> None:
+        assert is_scalar(probe.delta, form)
+        assert probe.delta > 0
+
+    always("probes", form, check)
+
+
+@forms
+def test_one_number_is_spoiled(form: Format) -> None:
+    def check(sample: strategies.Spoiled) -> None:
+        numbers = np.concatenate([sample.t_p, sample.t_c]).astype(np.float64)
+        (bad,) = numbers[~np.isfinite(numbers)]
+        assert np.array_equal(bad, sample.value, equal_nan=True)
+        assert sample.t_p.dtype == sample.t_c.dtype == numpy_dtype(form.name)
+
+    always("spoiled_residuals", form, check)
+
+
+def check_descent(descent: strategies.Descent, epochs: range) -> Fraction:
+    """The learning rate as a fraction of its limit."""
+    assert isinstance(descent.learning_rate, float)
+    assert 0 < descent.learning_rate < math.inf
+    assert descent.n_epochs in epochs
+    return Fraction(descent.learning_rate) * exact.curvatures(exact.of(descent.t_u))[1] / 2
+
+
+@forms
+def test_descents_are_short(form: Format) -> None:
+    always("descents", form, lambda descent: check_descent(descent, range(1, 11)))
+
+
+@forms
+def test_long_descents_are_below_the_limit(form: Format) -> None:
+    def check(descent: strategies.Descent) -> None:
+        assert check_descent(descent, range(30, 301)) < 1
+
+    always("long_descents", form, check)
+
+
+@forms
+def test_steep_descents_are_above_the_limit_and_start_off_the_optimum(form: Format) -> None:
+    def check(descent: strategies.Descent) -> None:
+        assert check_descent(descent, range(10, 10_000)) > 1
+        assert exactly(descent.params) != list(exact.optimum(exact.of(descent.t_u), exact.of(descent.t_c)))
+
+    always("steep_descents", form, check)
+
+
+@EXAMPLES
+@given(strategies.fits(), st.floats(0.01, 0.99))
+def test_a_rate_below_the_limit_is_that_fraction_of_it(drawn: strategies.Drawn[Any], fraction: float) -> None:
+    """A plain one is a power of two, and at most that."""
+    t_u = drawn.at(FLOAT32).t_u
+    limit = 2 / float(exact.curvatures(exact.of(t_u))[1])
+    plain = strategies.rate_below(fraction, t_u, plain=True)
+
+    assert strategies.rate_below(fraction, t_u) == pytest.approx(fraction * limit)
+    assert math.frexp(plain)[0] == 0.5
+    assert plain <= strategies.rate_below(fraction, t_u) < 2 * plain
+
+
+@EXAMPLES
+@given(strategies.misfits())
+def test_misfits_are_two_different_shapes(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    first, second = shapes
+
+    assert first != second
+
+
+@pytest.mark.parametrize("strategy", ["residuals", *FITS, "segments", "parts", "spoiled_residuals"])
+def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
+    """And each time a new one: a property may change what it was given."""
+
+    @settings(EXAMPLES, max_examples=20)
+    @given(getattr(strategies, strategy)())
+    def check(drawn: strategies.Drawn[Any]) -> None:
+        first, second = drawn.at(FLOAT32), drawn.at(FLOAT32)
+        for x, y in zip(arrays(first), arrays(second), strict=True):
+            assert x is not y
+            assert not np.shares_memory(x, y)
+            assert np.array_equal(x, y, equal_nan=True)
+        assert drawn.data.hex() in repr(drawn)
+
+    check()
+
+
+def arrays(example: Any) -> list[Any]:
+    values = list(vars(example).values())
+    return [
+        y for x in values for y in (arrays(x) if isinstance(x, strategies.Fit) else [x]) if isinstance(y, np.ndarray)
+    ]
+
+
+def test_a_descent_can_be_made_from_bytes() -> None:
+    descent = strategies.descent_of(bytes(strategies.DESCENT_BYTES), FLOAT32)
+
+    assert descent.t_u.tolist() == descent.t_c.tolist() == [0.0]
+    assert (descent.w, descent.b, descent.n_epochs) == (0, 0, 1)
+
+
+# What can be drawn
+
+RESIDUALS: dict[str, Callable[[Any], Any]] = {
+    "one sample": lambda x: len(x.t_p) == 1,
+    "more than twenty": lambda x: len(x.t_p) > 20,
+    "the most": lambda x: len(x.t_p) == strategies.LONGEST,
+    "repeated values": lambda x: len(x.t_p) > 5 and np.ptp(x.t_p) > 0 and len(np.unique(x.t_p)) < len(x.t_p) / 2,
+    "no two alike": lambda x: len(x.t_p) > 5 and len(np.unique(x.t_p)) == len(x.t_p),
+    "no residual": lambda x: len(x.t_p) > 2 and np.ptp(x.t_p) > 0 and np.all(x.t_p == x.t_c),
+    "some residuals zero": lambda x: len(x.t_p) > 5 and 0 < np.mean(x.t_p == x.t_c) < 1 and np.all(x.t_p != 0),
+    "residuals of rounding": lambda x: (
+        len(x.t_p) > 5 and 0 < np.abs(x.t_p - x.t_c).max() <= 16 * FLOAT32.u * np.abs(x.t_p).max()
+    ),
+    "all negative": lambda x: len(x.t_p) > 5 and np.all(x.t_p < 0) and np.all(x.t_c < 0),
+    "below 1e-5": lambda x: 0 < np.abs(x.t_p).max() < 1e-5,
+    "above 1e5": lambda x: np.abs(x.t_p).min() > 1e5,
+    "subnormal": lambda x: 0 < np.abs(x.t_p).max() < FLOAT32.normal,
+    "large against small": lambda x: np.abs(x.t_p).min() > 1e5 and 0 < np.abs(x.t_c).max() < 1e-5,
+    "many magnitudes": lambda x: np.abs(x.t_p).min() > 0 and np.abs(x.t_p).max() > 1e8 * np.abs(x.t_p).min(),
+    "whole numbers": lambda x: len(x.t_p) > 5 and np.ptp(x.t_p) > 4 and np.all(x.t_p % 1 == 0),
+    "full significands": lambda x: len(x.t_p) > 5 and all(np.frexp(x.t_p)[0] * 2**16 % 1 != 0),
+}
+
+DATA: dict[str, Callable[[Any], Any]] = {
+    "one sample": lambda x: len(x.t_u) == 1,
+    "more than twenty": lambda x: len(x.t_u) > 20,
+    "a constant column": lambda x: len(x.t_u) > 5 and np.ptp(x.t_u) == 0 and x.t_u[0] != 0,
+    "a nearly constant column": lambda x: len(x.t_u) > 5 and 0 < np.ptp(x.t_u) < 1e-5 * abs(x.t_u[0]),
+    "a perfect fit": lambda x: perfect(x) and np.ptp(x.t_u) > 0 and len(x.t_u) > 5 and x.w != 0 and x.b != 0,
+    "a perfect fit of numbers with digits": lambda x: perfect(x) and np.ptp(x.t_u) > 0 and x.w % 0.25 != 0,
+    "a nearly perfect fit": lambda x: (
+        len(x.t_u) > 5 and np.ptp(x.t_u) > 0 and 0 < np.abs(x.t_p - x.t_c).max() <= 16 * FLOAT32.u * np.abs(x.t_p).max()
+    ),
+    "all negative": lambda x: len(x.t_u) > 5 and np.all(x.t_u < 0) and np.all(x.t_c < 0),
+    "below 1e-5": lambda x: 0 < np.abs(x.t_u).max() < 1e-5,
+    "above 1e5": lambda x: np.abs(x.t_u).min() > 1e5,
+    "subnormal": lambda x: 0 < np.abs(x.t_u).max() < FLOAT32.normal,
+    "readings like a thermometer's": lambda x: len(x.t_u) > 5 and np.ptp(x.t_u) > 40 and np.all(np.abs(x.t_u) < 100),
+}
+
+
+def perfect(fit: strategies.Fit) -> bool:
+    """Whether measurements and predictions are one, as the format holds them."""
+    return bool(np.all(fit.t_p == fit.t_c))
+
+
+@pytest.mark.parametrize("case", RESIDUALS)
+def test_residuals_reach(case: str) -> None:
+    assert RESIDUALS[case](found("residuals", RESIDUALS[case]))
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_fits_reach(case: str) -> None:
+    assert DATA[case](found("fits", DATA[case]))
+
+
+REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
+    ("descents", "one epoch", lambda x: x.n_epochs == 1),
+    ("descents", "ten epochs", lambda x: x.n_epochs == 10),
+    ("descents", "above the limit", lambda x: check_descent(x, range(1, 11)) > 1),
+    ("descents", "just below the limit", lambda x: Fraction(99, 100) < check_descent(x, range(1, 11)) < 1),
+    ("descents", "a rate that is no power of two", lambda x: math.frexp(x.learning_rate)[0] != 0.5),
+    ("long_descents", "many epochs", lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0),
+    ("lines", "two readings", lambda x: len(x.t_u) == 2),
+    ("lines", "a line that slopes", lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0),
+    ("parts", "parts of different sizes", lambda x: x.cut * 3 < len(x.whole.t_u)),
+    ("parts", "a first part that is larger", lambda x: x.cut > 3 * (len(x.whole.t_u) - x.cut)),
+    ("shuffled_fits", "an order that moves some", lambda x: len(set(x.order - np.arange(len(x.order)))) > 3),
+    ("probes", "a step that rounding nearly swallows", lambda x: x.delta < 0.01 and np.abs(x.t_u).max() > 1e5),
+    ("segments", "a segment of some length", lambda x: np.all(x.start != x.end) and np.ptp(x.t_u) > 0),
+    ("optima", "an optimum off the measurements", lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0),
+    ("spoiled_residuals", "NaN", lambda x: np.isnan(x.t_c).any() and len(x.t_c) > 5),
+    ("spoiled_residuals", "minus infinity", lambda x: np.any(x.t_p == -math.inf)),
+    ("steep_descents", "barely steep", lambda x: 1 < check_descent(x, range(10, 10_000)) < 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "case", "condition"), REACHED, ids=[f"{name}: {case}" for name, case, _ in REACHED]
+)
+def test_others_reach(strategy: str, case: str, condition: Callable[[Any], Any]) -> None:
+    assert condition(found(strategy, condition))
+
+
+def test_every_kind_of_numbers_is_drawn() -> None:
+    for kind in strategies._KINDS:
+        assert np.isfinite(strategies._numbers(np.arange(8, dtype=np.uint8), kind, FLOAT32)).all()
+    with pytest.raises(ValueError, match="kind"):
+        strategies._numbers(np.zeros(1, dtype=np.uint8), "odd", FLOAT32)
+
+
+# What failures shrink to
+
+
+def simplest(*columns: Any) -> bool:
+    """Whether all numbers are 0 but one, and that is 1 or -1."""
+    numbers = np.concatenate([np.ravel(column) for column in columns]).astype(np.float64)
+    return bool(np.all(np.isin(numbers, [0, 1, -1])) and np.count_nonzero(numbers) <= 1)
+
+
+def squares(x: strategies.Residuals) -> Any:
+    return (x.t_p.astype(np.float64) - x.t_c) ** 2
+
+
+def test_a_sum_for_a_mean_shrinks_to_two_samples_and_one_residual() -> None:
+    sample = found("residuals", lambda x: squares(x).sum() != squares(x).mean())
+
+    assert len(sample.t_p) == 2
+    assert simplest(sample.t_p, sample.t_c)
+
+
+def test_a_lost_factor_shrinks_to_one_sample_and_one_residual() -> None:
+    sample = found("residuals", lambda x: squares(x).mean() != squares(x).mean() / 2)
+
+    assert len(sample.t_p) == 1
+    assert simplest(sample.t_p, sample.t_c)
+
+
+def test_absolute_values_for_squares_shrink_to_a_small_whole_residual() -> None:
+    """1 would not show it."""
+    sample = found("residuals", lambda x: np.abs(x.t_p - x.t_c).mean() != squares(x).mean())
+
+    assert len(sample.t_p) == 1
+    assert np.abs(np.concatenate([sample.t_p, sample.t_c])).max() == 2 or abs(sample.t_p - sample.t_c) == 2
+
+
+def test_a_lost_tail_shrinks_to_its_first_sample() -> None:
+    sample = found("residuals", lambda x: squares(x)[:8].sum() != squares(x).sum())
+
+    assert len(sample.t_p) == 9
+    assert simplest(sample.t_p, sample.t_c)
+
+
+def test_clipping_shrinks_to_one_sample() -> None:
+    """The number is as odd as the kind that reaches it; nothing else is."""
+    sample = found("residuals", lambda x: np.abs(x.t_p - x.t_c).max() > 512)
+
+    assert len(sample.t_p) == 1
+    assert np.count_nonzero([sample.t_p, sample.t_c]) == 1
+
+
+def test_half_the_gradient_of_the_bias_shrinks_to_one_number() -> None:
+    fit = found("fits", lambda x: np.mean(x.t_p - x.t_c) != 0)
+
+    assert len(fit.t_u) == 1
+    assert simplest(fit.t_u, fit.t_c, fit.w, fit.b)
+
+
+def test_a_lost_reading_in_the_gradient_shrinks_to_a_reading_and_a_residual() -> None:
+    fit = found("fits", lambda x: np.mean((x.t_p - x.t_c) * x.t_u) != np.mean(x.t_p - x.t_c))
+
+    assert len(fit.t_u) == 1
+    assert np.all(np.isin([*fit.t_u, *fit.t_c, fit.w, fit.b], [0, 1, -1]))
+    assert np.count_nonzero([*fit.t_u, *fit.t_c, fit.w, fit.b]) <= 2
+
+
+def test_a_bias_updated_with_the_new_weight_shrinks_to_one_plain_step() -> None:
+    """Every number is a quarter at least and a few units at most, and the rate is a power of two."""
+    descent = found("descents", lambda x: np.any((x.t_p != x.t_c) & (x.t_u != 0)))
+    numbers = np.array([*descent.t_u, *descent.t_c, descent.w, descent.b])
+
+    assert len(descent.t_u) == descent.n_epochs == 1
+    assert np.all(np.isin(numbers, [0, 1, -1]))
+    assert math.frexp(descent.learning_rate)[0] == 0.5
+
+
+def test_a_wrong_order_shrinks_to_the_reversal_of_two() -> None:
+    fit = found("shuffled_fits", lambda x: np.any(x.t_u[x.order] != x.t_u))
+
+    assert fit.order.tolist() == [1, 0]
+    assert simplest(fit.t_u)
+
+
+def test_parts_of_different_sizes_shrink_to_one_and_two() -> None:
+    parts = found("parts", lambda x: 2 * x.cut != len(x.whole.t_u))
+
+    assert sorted([parts.cut, len(parts.whole.t_u) - parts.cut]) == [1, 2]
+    assert not parts.whole.t_u.any()
