@@ -42,25 +42,25 @@ LONG = ("descent.closed-form", "descent.diverges")
 
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 STEPS = "descent.step descent.trajectory descent.log"
-BOOK = "descent.raw-diverges@float64 descent.scaled-converges@float64"
+BOOK = "descent.raw-diverges descent.scaled-converges"
 
 FAULTS = {
     "loss_fn.sum_for_mean": "loss.mean-square loss.wide-accumulation",
     "loss_fn.over_n_minus_1": "loss.mean-square loss.wide-accumulation",
     "loss_fn.half": "loss.mean-square loss.wide-accumulation",
-    "loss_fn.last_sample_dropped": "loss.mean-square loss.zero loss.permutation loss.nan",
+    "loss_fn.last_sample_dropped": "loss.mean-square loss.permutation loss.zero? loss.nan?",
     "loss_fn.mean_of_batches": "loss.mean-square loss.permutation",
     "loss_fn.broadcasting": "loss.same-shape",
     "loss_fn.empty_is_zero": "loss.empty",
     "loss_fn.nan_skipped": "loss.nan",
     "loss_fn.infinity_clipped": "loss.nan",
-    "loss_fn.in_float32": "loss.mean-square@float64 loss.zero@float64 loss.permutation@float64 loss.convex@float64"
+    "loss_fn.in_float32": "loss.mean-square@float64 loss.zero@float64 loss.permutation@float64 loss.convex?"
     " loss.wide-accumulation@float64",
-    "loss_fn.in_float16": "loss.mean-square loss.zero loss.permutation loss.outliers loss.convex loss.wide-accumulation",
+    "loss_fn.in_float16": "loss.mean-square loss.zero loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
     "loss_fn.returned_in_float64": "loss.dtype@float32",
     "loss_fn.expanded": "loss.mean-square loss.zero loss.symmetric loss.permutation",
     "loss_fn.summed_first": "loss.wide-accumulation",
-    "loss_fn.tolerant": "loss.mean-square loss.zero loss.outliers",
+    "loss_fn.tolerant": "loss.mean-square loss.zero loss.outliers?",
     "loss_fn.huber": "loss.mean-square loss.outliers loss.wide-accumulation",
     "loss_fn.asymmetric": "loss.mean-square loss.symmetric loss.wide-accumulation",
     "loss_fn.one_element": "loss.scalar",
@@ -75,7 +75,7 @@ FAULTS = {
     "absolute_loss.root_mean_square": "loss.absolute loss.wide-accumulation",
     "absolute_loss.huber": "loss.absolute loss.outliers",
     "absolute_loss.sum_for_mean": "loss.absolute loss.wide-accumulation",
-    "absolute_loss.of_the_mean": "loss.absolute loss.zero",
+    "absolute_loss.of_the_mean": "loss.absolute loss.zero?",
     "absolute_loss.nan_skipped": "loss.nan",
     "dabsolute_loss.divided_by_itself": "loss.smooth-at-zero",
     "dabsolute_loss.not_averaged": "loss.smooth-at-zero",
@@ -115,21 +115,22 @@ FAULTS = {
     "thermometer.two_readings_swapped": "data.thermometer",
     "norris.one_digit_wrong": "data.norris",
     "training_loop.logged_after_the_update": "descent.log descent.scaled-converges@float64",
-    "training_loop.bias_from_the_new_weight": f"{STEPS} {BOOK}",
-    "training_loop.uphill": f"{STEPS} descent.converges descent.fixed-point descent.norris"
+    "training_loop.bias_from_the_new_weight": f"{STEPS} descent.raw-diverges@float64 descent.scaled-converges@float64",
+    "training_loop.uphill": f"{STEPS} descent.converges descent.fixed-point? descent.norris"
     " descent.raw-diverges descent.scaled-converges",
     "training_loop.one_epoch_more": f"{STEPS} {BOOK} descent.zero-epochs",
-    "training_loop.one_epoch_less": f"{STEPS} {BOOK}",
-    "training_loop.last_loss_missing": "descent.log descent.scaled-converges@float64",
+    "training_loop.last_loss_missing": "descent.log descent.raw-diverges descent.scaled-converges",
     "training_loop.gradient_clipped": f"{STEPS} descent.raw-diverges",
     "training_loop.nan_replaced": "descent.diverges descent.raw-diverges",
-    "training_loop.decayed": "descent.trajectory descent.log descent.raw-diverges descent.scaled-converges",
     "training_loop.in_place": "descent.input-kept",
     "training_loop.readings_scaled_in_place": "descent.input-kept",
     "training_loop.any_rate": "descent.negative-rate",
     "training_loop.in_float64": "descent.dtype@float32",
 }
-"""Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them."""
+"""Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
+
+A clause with a question mark is broken by numbers that so few examples may lack.
+"""
 
 UGLY = {
     "model.identity_rounded": "only numbers with many digits show it",
@@ -141,6 +142,8 @@ UGLY = {
     "grad_fn.in_float32": "only numbers with many digits show it",
     "grad_fn.clipped": "only gradients above 100 show it",
     "training_loop.gradient_clipped": "only gradients above 100 show it",
+    "loss_fn.summed_first": "only numbers whose squares overflow show it",
+    "least_squares.spread_over_n_minus_1": "one of the clause's two properties divides the readings by ten",
     "thermometer.two_readings_swapped": "it has no arguments",
     "norris.one_digit_wrong": "it has no arguments",
 }
@@ -190,7 +193,7 @@ def due(faults: list[str]) -> dict[str, set[str]]:
     return {
         fault: {
             f"{name}@{dtype}"
-            for name, _, only in (text.partition("@") for text in FAULTS[fault].split())
+            for name, _, only in (text.partition("@") for text in FAULTS[fault].split() if not text.endswith("?"))
             for dtype in ([only] if only else ["float32", "float64"])
         }
         for fault in faults
@@ -202,7 +205,7 @@ def test_a_fault_breaks_the_clauses_that_it_should_and_no_others(faults: list[st
     write_target(tmp_path / "planted.py", faults)
 
     result = check(
-        str(tmp_path / "planted.py"), Options(clauses=selected(faults), profile="ci", examples=60, workers=1)
+        str(tmp_path / "planted.py"), Options(clauses=selected(faults), profile="ci", examples=40, workers=1)
     )
 
     of_operation = {fault.split(".")[0]: fault for fault in faults}
@@ -217,19 +220,24 @@ def test_a_fault_breaks_the_clauses_that_it_should_and_no_others(faults: list[st
             if (
                 verdict.clause == main
                 and fault not in UGLY
+                and failure is verdict.failures[0]
                 and not a_person_would_write(failure["calls"][-1]["arguments"])
             ):
                 ugly.append(failure["text"])
-    surprises = {
-        fault: sorted(found[fault] ^ clauses) for fault, clauses in due(faults).items() if found[fault] != clauses
+    by_chance = {fault: {text[:-1] for text in FAULTS[fault].split() if text.endswith("?")} for fault in faults}
+    expected = {
+        fault: clauses | {name for name in found[fault] if name.split("@")[0] in by_chance[fault]}
+        for fault, clauses in due(faults).items()
     }
+    surprises = {fault: sorted(found[fault] ^ expected[fault]) for fault in faults if found[fault] != expected[fault]}
     assert (surprises, ugly, result.unfinished) == ({}, [], [])
 
 
 def a_person_would_write(arguments: dict[str, Any]) -> bool:
-    """Whether no array has more than three samples, and all numbers are small multiples of a half."""
+    """Whether no array has more than three samples, and all numbers are small multiples of a quarter."""
     arrays = [np.array(x["data"], dtype=float) for x in arguments.values() if isinstance(x, dict) and "data" in x]
-    return all(x.size <= 3 and (np.isnan(x) | (x * 2 % 1 == 0) & (abs(x) <= 8)).all() for x in arrays)
+    plain = [np.where(np.isfinite(x), x, 0.0) for x in arrays]
+    return all(x.size <= 3 and ((x * 4 % 1 == 0) & (abs(x) <= 8)).all() for x in plain)
 
 
 def test_every_fault_of_the_fixtures_is_planted() -> None:

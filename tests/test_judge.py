@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
-from calibrant.judge import Disagreement, Tally, agree, at_most, holds, tallying
+from calibrant.judge import Disagreement, Tally, agree, at_most, holds, taken, tallying
 from calibrant.target import TargetError, numpy_dtype
 from calibrant.wording import show, show_exact, show_fraction
 
@@ -229,6 +229,17 @@ def test_no_numbers_agree_with_no_numbers(tally: Tally) -> None:
     agree(np.zeros(0), np.zeros(0))
 
     assert tally.judged == 0
+
+
+def test_an_answer_is_taken_to_compute_with_if_it_is_finite_and_of_the_shape_that_is_due() -> None:
+    """Exactly, whatever its dtype."""
+    assert taken(np.float32(0.1), ()).fractions() == [Fraction(float(np.float32(0.1)))]
+    assert taken(np.array([[0.5]]), (1,)).shape == (1,)
+    assert not taken(np.array([1.0, 2.0]), (2,)).err.any()
+
+    for answer, shape in ((np.zeros(3), (2,)), (np.array([1.0, math.nan]), (2,)), (np.array(math.inf), ())):
+        with pytest.raises(Disagreement):
+            taken(answer, shape)
 
 
 # What a rejection says

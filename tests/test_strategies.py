@@ -154,6 +154,10 @@ def test_a_line_has_two_different_readings(form: Format) -> None:
         assert len(set(exactly(fit.t_u))) >= 2
 
     always("lines", form, check)
+    for kind in range(
+        len(strategies._KINDS)
+    ):  # one sample of each kind: 1 more is not another number for the large ones
+        check(strategies.Drawn(bytes([kind, 0, 0]) + bytes([255] * strategies._FIT), strategies._line).at(form))
 
 
 @forms

@@ -95,8 +95,8 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
     """The clauses of one chapter. Raises BookError, with the line, where one is not well formed or out of order."""
     clauses: list[Clause] = []
     lines = text.splitlines()
-    starts = [i for i, line in enumerate(lines) if _TARGET.match(line)]
     fenced = _fenced(lines)
+    starts = [i for i, line in enumerate(lines) if _TARGET.match(line) and i not in fenced]
     for i, line in enumerate(lines):
         if _HEADING.match(line) and i - 1 not in starts and i not in fenced:
             raise BookError(f"{chapter}.md, line {i + 1}: a clause without its target line: {line}")

@@ -99,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
         seed=option.target_seed,
         run_folder=Path(option.target_run_folder) if option.target_run_folder else None,
     )
+    _require_clauses(option.target_clause)
     worker = getattr(config, "workerinput", None)
     if worker is not None and session.run_folder is not None:
         from calibrant.containment import contain
@@ -116,6 +117,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Give the session back to the run that this one was started in."""
     global session
     session = config.stash[_OUTER]
+
+
+def _require_clauses(names: list[str]) -> None:
+    if names:
+        from calibrant.clauses import require
+
+        try:
+            for name in names:
+                require(name)
+        except LookupError as error:
+            raise pytest.UsageError(f"--target-clause: {error.args[0]}") from None
 
 
 def _load_or_stop() -> Target:

@@ -142,6 +142,17 @@ class Subject:
                 raise
         return False
 
+    def repeats(self) -> bool:
+        """Whether the last call, made once more, has the same outcome to the last bit."""
+        last = self.calls[-1]
+        try:
+            again = self.call(last.operation, tuple(last.arguments.values()))
+        except (Absent, Failure):
+            return last.answer is None
+        finally:
+            del self.calls[-1]
+        return _identical(last.answer, again)
+
     def keeps_dtype(self, answer: Any) -> bool:
         """Whether the answer has the dtype under test."""
         return bool(answer.dtype == self.dtype)
@@ -253,6 +264,14 @@ def _deadline(seconds: float) -> Iterator[None]:
         # Somebody else's timer goes on where ours interrupted it.
         signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3) if left else 0.0, interval)
         signal.signal(signal.SIGALRM, before)
+
+
+def _identical(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(map(_identical, one, other))
+    if is_array(one) and is_array(other):
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
+    return True
 
 
 def _copied(argument: Any) -> Any:

@@ -130,7 +130,12 @@ def load(spec: str, timeout: float = 10.0) -> Target:
             public = [name for name in dir(implementation) if not name.startswith("_")]
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
-    return _described(spec, implementation, name, timeout)
+    try:
+        return _described(spec, implementation, name, timeout)
+    except TargetError:
+        raise
+    except Exception as error:  # what it says of itself may be computed by its own code
+        raise TargetError(f"target {spec!r} cannot be read: {type(error).__name__}: {first_line(error)}") from None
 
 
 def registered() -> dict[str, str]:
@@ -219,16 +224,16 @@ def _described(spec: str, implementation: Any, name: str, timeout: float) -> Tar
             + nearest(name, list(PARAMETERS)) * (not isinstance(implementation, (ModuleType, SimpleNamespace)))
         )
     dtypes = said("dtypes", ("float32", "float64"))
-    if isinstance(dtypes, str) or not dtypes:
-        raise TargetError(f"target {spec!r}: dtypes is {dtypes!r}, not a list of {', '.join(DTYPES)}")
+    if not isinstance(dtypes, (list, tuple)) or not dtypes:
+        raise TargetError(f"target {spec!r}: dtypes is {brief(dtypes)}, not a list of {', '.join(DTYPES)}")
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise TargetError(
-                f"target {spec!r}: dtypes names {dtype!r}, which is not judged{nearest(str(dtype), DTYPES)}"
+                f"target {spec!r}: dtypes names {brief(dtype)}, which is not judged{nearest(str(dtype), DTYPES)}"
             )
     slack = said("slack", 1.0)
     if isinstance(slack, bool) or not isinstance(slack, (int, float)) or not 1 <= slack < math.inf:
-        raise TargetError(f"target {spec!r}: slack is {slack!r}, not a number of at least 1")
+        raise TargetError(f"target {spec!r}: slack is {brief(slack)}, not a number of at least 1")
     tables = {}
     for attribute in ("conventions", "deviations"):
         table = said(attribute, {})

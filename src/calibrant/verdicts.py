@@ -67,12 +67,15 @@ def failure_of(error: BaseException, subject: Subject | None) -> tuple[str, dict
     from calibrant.judge import Disagreement
     from calibrant.subject import Failure
 
-    if isinstance(error, Flaky):
-        inner = [e for e in getattr(error, "exceptions", ()) if isinstance(e, (Disagreement, Failure))]
-        first = f"; once it {_told(inner[0], subject)}" if inner else ""
-        return "broken", _failure(
-            f"  does not answer the same question the same way twice{first}", subject, inner[0] if inner else None
-        )
+    flaky = isinstance(error, Flaky)
+    if isinstance(error, Disagreement) and subject is not None and subject.calls and not subject.repeats():
+        flaky = True
+    if flaky:
+        seen = [e for e in getattr(error, "exceptions", (error,)) if isinstance(e, (Disagreement, Failure))]
+        first = f"; once {_told(seen[0], subject)}" if seen else ""
+        who = f"{subject.calls[-1].operation} " if subject is not None and subject.calls else ""
+        text = f"  {who}does not answer the same question the same way twice{first}"
+        return "broken", _failure(text, subject, seen[0] if seen else None)
     if isinstance(error, (Disagreement, Failure)):
         status = "breaks" if isinstance(error, Disagreement) else "broken"
         return status, _failure(f"  {_told(error, subject)}", subject, error)

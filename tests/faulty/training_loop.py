@@ -67,17 +67,6 @@ def one_epoch_more(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: A
     return params, losses, []
 
 
-def one_epoch_less(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
-    """`range(1, n_epochs)`."""
-    lr = _start(n_epochs, optimizer, params, t_u, t_c)
-    losses = []
-    for _ in range(1, n_epochs):
-        loss, grad = _evaluated(params, t_u, t_c)
-        losses.append(loss)
-        params = params - lr * grad
-    return params, losses, []
-
-
 def last_loss_missing(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
     lr = _start(n_epochs, optimizer, params, t_u, t_c)
     losses = []
@@ -108,17 +97,6 @@ def nan_replaced(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any
         loss, grad = _evaluated(params, t_u, t_c)
         losses.append(loss)
         params = np.nan_to_num(params - lr * grad)
-    return params, losses, []
-
-
-def decayed(n_epochs: int, optimizer: dict[str, Any], params: Any, t_u: Any, t_c: Any) -> Any:
-    """The learning rate falls by a thousandth of it with each epoch."""
-    lr = _start(n_epochs, optimizer, params, t_u, t_c)
-    losses = []
-    for epoch in range(n_epochs):
-        loss, grad = _evaluated(params, t_u, t_c)
-        losses.append(loss)
-        params = params - lr * params.dtype.type(1 - epoch / 1000) * grad
     return params, losses, []
 
 

@@ -61,4 +61,5 @@ def least_squares(t_u: Exact, t_c: Exact) -> Exact:
 
 
 def _length(x: Exact) -> float:
-    return math.hypot(*x.magnitude().tolist())  # which neither overflows nor underflows on the way, as a root of squares would
+    """The length of a column, which neither overflows nor underflows on the way, as a root of a sum of squares would."""
+    return math.hypot(*x.magnitude().tolist())

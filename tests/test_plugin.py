@@ -1,0 +1,248 @@
+"""The suite in somebody's own pytest run: `pytest --pyargs calibrant.conformance --target theirs.py`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from support import run, target
+
+RIGHT = """
+def loss_fn(t_p, t_c):
+    if t_p.shape != t_c.shape or not t_p.size:
+        raise ValueError("shapes differ")
+    return ((t_p - t_c) ** 2 / t_p.dtype.type(t_p.size)).sum()
+"""
+WRONG = RIGHT.replace(" / t_p.dtype.type(t_p.size)", "")
+SQUARES = "mean_of_the_squared"
+"""Chooses one property with -k."""
+
+
+def suite(folder: Path, *arguments: str, source: str = RIGHT, names: str = SQUARES) -> subprocess.CompletedProcess[str]:
+    """The suite on a target, in a project of its own."""
+    target(folder, source, "theirs.py")
+    chosen = ("-k", names) if names else ()
+    return pytest_in(
+        folder,
+        "--pyargs",
+        "calibrant.conformance",
+        "--target",
+        "theirs.py",
+        "--target-profile",
+        "ci",
+        *chosen,
+        *arguments,
+    )
+
+
+def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """pytest in somebody's own project."""
+    if not (folder / "pytest.ini").exists():
+        (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    return run("-m", "pytest", "-p", "no:cacheprovider", *arguments, cwd=folder)
+
+
+def tally(process: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """What pytest's last line counts."""
+    return {word.rstrip("s"): int(count) for count, word in re.findall(r"(\d+) (\w+)", process.stdout.splitlines()[-1])}
+
+
+def test_a_right_target_passes(tmp_path: Path) -> None:
+    process = suite(tmp_path)
+
+    assert process.returncode == 0, process.stdout
+    assert tally(process)["passed"] == 2
+    assert "loss: 1 clause holds" in process.stdout.split("calibrant ===")[-1]
+
+
+def test_a_wrong_target_fails_with_the_clause_and_its_example(tmp_path: Path) -> None:
+    process = suite(tmp_path, source=WRONG)
+
+    assert process.returncode == 1
+    assert tally(process)["failed"] == 2
+    assert "loss.mean-square  breaks  The loss of predictions" in process.stdout
+    assert "loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0, exactly 0.5: off by 0.5" in process.stdout
+    assert "loss: 1 breaks" in process.stdout
+    assert "Traceback" not in process.stdout
+    assert "site-packages" not in process.stdout
+
+
+def test_what_the_target_lacks_is_skipped(tmp_path: Path) -> None:
+    process = suite(tmp_path, "-rs", names="mean_of_the_squared or weight_times")
+
+    assert process.returncode == 0
+    assert tally(process) | {"deselected": 0} == {"passed": 2, "skipped": 2, "deselected": 0}
+    assert "theirs has no model" in process.stdout
+
+
+def test_xdist_spreads_it_and_says_the_same(tmp_path: Path) -> None:
+    process = suite(tmp_path, "-n", "2", source=WRONG)
+
+    assert process.returncode == 1
+    assert tally(process)["failed"] == 2
+    assert "loss: 1 breaks" in process.stdout
+
+
+def test_junit_xml_has_a_case_for_each_property_and_dtype(tmp_path: Path) -> None:
+    suite(tmp_path, "--junit-xml", "junit.xml", source=WRONG)
+
+    cases = {case.attrib["name"]: case for case in ET.parse(tmp_path / "junit.xml").iter("testcase")}
+
+    assert set(cases) == {
+        f"test_loss_is_the_mean_of_the_squared_residuals[{dtype}]" for dtype in ("float32", "float64")
+    }
+    assert all("loss.mean-square  breaks" in str(case.findtext("failure")) for case in cases.values())
+
+
+def test_coverage_counts_the_targets_lines(tmp_path: Path) -> None:
+    pytest.importorskip("pytest_cov")
+
+    process = suite(tmp_path, "--cov", "theirs", "--cov-report", "term-missing")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    line = next(line for line in process.stdout.splitlines() if line.startswith("theirs.py"))
+    assert line.split()[1:3] == ["4", "1"], line
+
+
+def test_dtypes_may_be_chosen(tmp_path: Path) -> None:
+    process = suite(tmp_path, "--target-dtype", "float16", "-v")
+
+    assert process.returncode == 0
+    assert "[float16] PASSED" in process.stdout
+    assert "[float32]" not in process.stdout
+
+
+def test_clauses_may_be_chosen(tmp_path: Path) -> None:
+    process = suite(tmp_path, "--target-clause", "loss.empty", names="")
+
+    assert process.returncode == 0
+    assert "loss: 1 clause holds" in process.stdout
+    assert tally(process)["passed"] == 2
+
+
+def test_a_declared_deviation_is_an_expected_failure(tmp_path: Path) -> None:
+    declared = 'deviations = {"loss.mean-square": "a sum is what we want"}\n'
+
+    process = suite(tmp_path, "-rx", source=declared + WRONG)
+
+    assert process.returncode == 0
+    assert tally(process)["xfailed"] == 2
+    assert "deviates as declared: a sum is what we want" in process.stdout
+    assert "loss: 1 deviates as declared" in process.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_declared_deviation_that_does_not_deviate_fails_the_run(workers: str, tmp_path: Path) -> None:
+    declared = 'deviations = {"loss.mean-square": "a sum is what we want"}\n'
+
+    process = suite(tmp_path, "-n", workers, source=declared + RIGHT)
+
+    assert process.returncode == 1
+    assert "loss: 1 declared but not deviating" in process.stdout
+    assert "It is declared as a deviation (a sum is what we want), but it holds." in process.stdout
+
+
+def test_a_should_that_breaks_does_not_fail_the_run(tmp_path: Path) -> None:
+    process = suite(tmp_path, "-rx", source=RIGHT.replace(" or not t_p.size", ""), names="no_samples")
+
+    assert process.returncode == 0
+    assert tally(process)["xfailed"] == 2
+    assert "SHOULD" in process.stdout
+    assert "loss: 1 breaks" in process.stdout
+
+
+USAGE = {
+    "target": (["--target", "theris.py"], "there is no such file; nearest: theirs.py"),
+    "registered target": (["--target", "nunpy"], "nearest: numpy"),
+    "dtype": (["--target-dtype", "float31"], "--target-dtype: 'float31' is not judged; nearest: float32"),
+    "clause": (["--target-clause", "loss.emty"], "there is no clause 'loss.emty'; nearest: loss.empty"),
+    "profile": (["--target-profile", "cii"], "invalid choice: 'cii'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), USAGE.values(), ids=USAGE)
+def test_what_does_not_exist_is_a_usage_error(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    process = suite(tmp_path, *arguments)
+
+    assert process.returncode == 4
+    assert sentence in process.stderr
+    assert "Traceback" not in process.stderr + process.stdout
+
+
+def test_hypothesis_tests_of_the_same_run_keep_their_own_settings(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(
+        "from hypothesis import given, settings, strategies as st\n"
+        "settings.register_profile('theirs', max_examples=7)\n"
+        "settings.load_profile('theirs')\n"
+        "seen = []\n"
+        "@given(st.integers())\n"
+        "def test_theirs(x):\n"
+        "    seen.append(x)\n"
+        "def test_their_settings():\n"
+        "    assert settings().max_examples == 7 and not settings().derandomize\n"
+        "    assert 1 <= len(seen) <= 7\n"
+    )
+
+    process = suite(tmp_path, "test_theirs.py", names="theirs or their_settings or mean_of_the_squared")
+
+    assert process.returncode == 0, process.stdout
+    assert tally(process)["passed"] == 4
+
+
+def test_a_project_without_clauses_is_left_alone(tmp_path: Path) -> None:
+    """The plugin is loaded wherever calibrant is installed: it must not be seen, nor import anything heavy."""
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n"
+        "def test_theirs():\n"
+        "    assert not {'torch', 'sympy', 'calibrant.check', 'calibrant.exact'} & set(sys.modules)\n"
+    )
+
+    process = pytest_in(tmp_path, "test_theirs.py", "-p", "no:hypothesispytest")
+
+    assert process.returncode == 0, process.stdout
+    assert "calibrant" not in process.stdout.partition("collected 1 item")[2]
+
+
+def test_a_property_that_names_no_clause_of_the_book_stops_collection(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(
+        "from calibrant.clauses import clause\n"
+        "@clause('loss.mean-squares')\n"
+        "def test_nothing(target):\n"
+        "    pass\n"
+        "def test_something():\n"
+        "    pass\n"
+    )
+
+    process = pytest_in(tmp_path, "test_theirs.py")
+
+    assert process.returncode == 2
+    assert "there is no clause 'loss.mean-squares'; nearest: loss.mean-square" in process.stdout
+    assert "1 error" in process.stdout.splitlines()[-1]
+
+
+def test_somebodys_own_property_may_check_a_clause(tmp_path: Path) -> None:
+    target(tmp_path, RIGHT, "theirs.py")
+    (tmp_path / "test_theirs.py").write_text(
+        "from calibrant.clauses import clause\n"
+        "from calibrant.judge import holds\n"
+        "@clause('loss.scalar')\n"
+        "def test_their_loss(target):\n"
+        "    ones = target.array([1.0, 1.0])\n"
+        "    holds(target.loss_fn(ones, ones).shape == (), 'is no scalar')\n"
+    )
+
+    process = pytest_in(tmp_path, "test_theirs.py", "--target", "theirs.py")
+
+    assert process.returncode == 0, process.stdout
+    assert "loss: 1 clause holds" in process.stdout
+
+
+def test_clause_coverage_fails_where_no_example_ran(tmp_path: Path) -> None:
+    process = suite(tmp_path, "--target-coverage", names="mean_of_the_squared or weight_times")
+
+    assert process.returncode == 1, process.stdout
+    assert re.search(r"loss\.mean-square\s+\d+ examples", process.stdout) or "loss.mean-square" in process.stdout
+    assert "model.linear" in process.stdout

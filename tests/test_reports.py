@@ -1,0 +1,235 @@
+"""The verdicts as a person and as a machine read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from rich.console import Console
+
+from calibrant.check import Options, Result
+from calibrant.clauses import book, require
+from calibrant.reports import machine, terminal
+from calibrant.verdicts import GRAVEST, MEANING, Verdict, exit_status, gathered
+from calibrant.wording import plain, show
+
+TARGET: dict[str, Any] = {
+    "spec": "theirs.py",
+    "name": "theirs",
+    "version": None,
+    "operations": ["loss_fn"],
+    "dtypes": ["float32", "float64"],
+    "conventions": {},
+    "deviations": {},
+    "slack": 1.0,
+}
+
+
+def outcome(clause: str, status: str, dtype: str = "float32", **more: Any) -> dict[str, Any]:
+    """What became of a property, as the plugin tells it."""
+    numbers = {"examples": 10, "judged": 10, "unjudged": 0, "refused": 0, "worst": 0.5}
+    said = {"clause": clause, "property": "test_it", "dtype": dtype, "status": status}
+    return (
+        numbers
+        | said
+        | {"reason": None, "deviation": None, "failure": failing() if status == "breaks" else None}
+        | more
+    )
+
+
+def failing(text: str = "  loss_fn([0.0]) returned 1.0") -> dict[str, Any]:
+    """A failure, as the plugin tells it."""
+    keys = ("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet")
+    return dict.fromkeys(keys) | {"text": text, "calls": []}
+
+
+def result(outcomes: Iterable[dict[str, Any]], unfinished: tuple[str, ...] = (), **target: Any) -> Result:
+    """The result of a whole check in which this became of the properties."""
+    options = Options(profile="dev", seed=7, workers=2)
+    return Result(TARGET | target, options, gathered(outcomes), list(unfinished))
+
+
+def printed(shown: Result) -> str:
+    """What a person reads of it, where no terminal sets a width."""
+    file = io.StringIO()
+    terminal.show(shown, Console(file=file, width=200, highlight=False))
+    return file.getvalue()
+
+
+def test_no_sentence_of_the_book_shows_its_tex() -> None:
+    for clause in book().values():
+        sentence = terminal.readable(clause.sentence)
+        assert not set("$\\{}") & set(sentence.replace("{'", "").replace("'}", "")), (clause.name, sentence)
+
+
+def test_the_gravest_status_speaks_for_a_clause() -> None:
+    """Of several properties, and of several dtypes."""
+    assert set(GRAVEST) == set(MEANING)
+    for i, graver in enumerate(GRAVEST):
+        for lighter in GRAVEST[i:]:
+            verdicts = gathered([outcome("loss.zero", lighter), outcome("loss.zero", graver, property="test_more")])
+            assert verdicts[0].status == graver
+
+
+def test_counts_of_examples_add_up() -> None:
+    (verdict,) = gathered(
+        [outcome("loss.zero", "holds", worst=0.25), outcome("loss.zero", "holds", property="test_more", refused=3)]
+    )
+
+    assert (verdict.examples, verdict.judged, verdict.refused, verdict.worst) == (20, 20, 3, 0.5)
+    assert verdict.properties == ["test_it", "test_more"]
+
+
+def test_verdicts_stand_in_the_books_order_whatever_came_first() -> None:
+    names = list(book())
+    outcomes = [
+        outcome(name, "holds", dtype) for name in reversed(names) for dtype in ("float64", "float32", "float16")
+    ]
+
+    verdicts = gathered(outcomes)
+
+    assert [(v.clause, v.dtype) for v in verdicts] == [
+        (name, dtype) for name in names for dtype in ("float16", "float32", "float64")
+    ]
+    assert verdicts == gathered(reversed(outcomes))
+
+
+def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
+    declared = {"deviation": "so it is"}
+    holds, breaks = (outcome("loss.zero", status, "float64", **declared) for status in ("holds", "breaks"))
+
+    assert [v.status for v in gathered([outcome("loss.zero", "holds", **declared), holds])] == ["stale", "stale"]
+    assert [v.status for v in gathered([outcome("loss.zero", "holds", **declared), breaks])] == ["holds", "deviates"]
+    assert [v.status for v in gathered([outcome("loss.zero", "absent", **declared)])] == ["absent"]
+
+
+STATUS = [
+    ((), 2),
+    (("absent", "absent"), 2),
+    (("undecided",), 2),
+    (("holds", "absent"), 0),
+    (("deviates", "holds"), 0),
+    (("holds", "breaks"), 1),
+    (("holds", "broken"), 1),
+    (("holds", "stale"), 1),
+    (("breaks", "error"), 2),
+]
+
+
+@pytest.mark.parametrize(("seen", "status"), STATUS)
+def test_the_exit_status_says_whether_it_conforms(seen: tuple[Any, ...], status: int) -> None:
+    must = require("loss.mean-square")
+    verdicts = [Verdict(must.name, "loss", "MUST", must.sentence, "float32", one) for one in seen]
+
+    assert exit_status(verdicts) == status
+
+
+def test_a_should_alone_makes_nothing_nonconforming() -> None:
+    shown = result([outcome("loss.empty", "breaks"), outcome("loss.zero", "holds")])
+
+    assert shown.exit_status == 0
+    assert "It is a SHOULD: this is a warning." in printed(shown)
+
+
+def test_a_check_that_did_not_end_is_no_pass() -> None:
+    shown = result([outcome("loss.zero", "holds")], unfinished=("test_loss.py::test_it",))
+
+    assert shown.exit_status == 2
+    assert "PARTIAL: 1 properties did not run to an end." in printed(shown)
+    assert "could not be checked to the end" in printed(shown)
+
+
+def test_the_report_says_everything_once() -> None:
+    failure = failing() | {"bounds": 1e6, "ulps": 2.5, "snippet": "import numpy as np\nprint(1)"}
+    shown = printed(
+        result(
+            [outcome("loss.mean-square", "breaks", dtype, failure=failure) for dtype in ("float32", "float64")]
+            + [outcome("loss.zero", "breaks", deviation="it rounds"), outcome("model.linear", "absent", reason="none")]
+            + [outcome("loss.scalar", "holds", refused=4)],
+            version="3",
+            slack=2.0,
+        )
+    )
+
+    assert shown.count("loss_fn([0.0]) returned 1.0") == 1
+    assert "loss.mean-square  breaks in float32, float64   The loss of predictions" in shown
+    assert "The error is 1e+06 times its bound, 2.5 units in the last place of float32." in shown
+    assert "    import numpy as np\n    print(1)" in shown
+    assert "loss.zero deviates as declared: it rounds" in shown
+    assert "Every bound was widened 2 times, as the target asks (slack)." in shown
+    assert "4 requests were not served" in shown
+    assert "theirs (3) does not conform: 1 clause holds, 1 breaks, 1 deviates as declared, 1 absent" in shown
+    assert "seed 7" in shown
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in shown.splitlines()
+        if line[:5] in ("chapt", "loss ", "model", "all  ")
+    }
+    assert rows["chapter"] == ["holds", "breaks", "deviates", "absent"]
+    assert rows["loss"] == ["1", "1", "1", "·"]
+    assert rows["model"] == ["·", "·", "·", "1"]
+    assert rows["all"] == ["1", "1", "1", "1"]
+
+
+def test_a_target_cannot_draw_on_the_report() -> None:
+    """What it says is shown as it is: it is no markup."""
+    shown = result(
+        [outcome("loss.zero", "breaks", failure=failing("  raised [bold red]x[/] and [link"))], name="[red]n"
+    )
+
+    assert "raised [bold red]x[/] and [link" in printed(shown)
+    assert "[red]n does not conform" in printed(shown)
+
+
+def test_the_document_fits_its_schema(tmp_path: Path) -> None:
+    written = tmp_path / "verdicts.json"
+    shown = result([outcome(name, status) for name, status in zip(book(), [*GRAVEST] * 2, strict=False)])
+
+    machine.write(shown, written)
+
+    document = json.loads(written.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(machine.schema())
+    jsonschema.validate(document, machine.schema())
+    assert document == machine.document(shown) | {"options": document["options"]}
+    assert document["exit_status"] == shown.exit_status == 2
+
+
+@pytest.mark.parametrize("missing", ["verdicts", "exit_status", "partial"])
+def test_the_schema_refuses_a_document_that_lacks_something(missing: str) -> None:
+    document = json.loads(json.dumps(machine.document(result([outcome("loss.zero", "holds")]))))
+    jsonschema.validate(document, machine.schema())
+    del document[missing]
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, machine.schema())
+
+
+def test_every_value_becomes_plain_json() -> None:
+    values = {
+        "array": np.array([1.0, math.nan, -math.inf], np.float32),
+        "scalar": np.float64(math.inf),
+        "rate": math.nan,
+        "nested": [(1, "x", None, True)],
+        "function": len,
+    }
+
+    document = json.loads(json.dumps(plain(values), allow_nan=False))
+
+    assert document["array"] == {"dtype": "float32", "shape": [3], "data": [1.0, "NaN", "-Infinity"]}
+    assert document["scalar"]["data"] == ["Infinity"]
+    assert document["rate"] == "NaN"
+    assert document["nested"] == [[1, "x", None, True]]
+    assert document["function"] == "<built-in function len>"
+
+
+def test_numbers_are_shown_with_the_shortest_digits_of_their_dtype() -> None:
+    assert show(np.float32(0.1)) == "0.1"
+    assert show(np.array([[0.5, -0.0], [np.nan, np.inf]])) == "[[0.5, -0.0], [nan, inf]]"
+    assert show(np.ones(61)) == "an array of shape (61,)"

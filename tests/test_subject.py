@@ -1,0 +1,428 @@
+"""One call of one operation: whatever it does, an answer, a refusal or a sentence comes of it."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibrant.subject import Absent, Failure, Refused, Subject
+from calibrant.target import Target, _described
+
+ONES = np.ones(2, dtype=np.float32)
+
+
+def subject(dtype: str = "float32", timeout: float = 10.0, **attributes: Any) -> Subject:
+    """An implementation of these attributes, in one dtype."""
+    target: Target = _described("planted", SimpleNamespace(**attributes), "planted", timeout)
+    return target.at(dtype)
+
+
+def returning(answer: Any, **attributes: Any) -> Subject:
+    """One whose loss is always this."""
+    return subject(loss_fn=lambda t_p, t_c: answer, **attributes)
+
+
+def failure(operation: Callable[..., Any], timeout: float = 10.0) -> Failure:
+    """The failure of a loss."""
+    with pytest.raises(Failure) as caught:
+        subject(loss_fn=operation, timeout=timeout).loss_fn(ONES, ONES)
+    assert "\n" not in caught.value.sentence
+    return caught.value
+
+
+def test_an_operation_that_is_not_provided_is_absent() -> None:
+    with pytest.raises(Absent, match="planted has no model"):
+        returning(1.0).model(ONES, 1.0, 0.0)
+
+
+def test_what_is_no_operation_is_no_attribute() -> None:
+    with pytest.raises(AttributeError):
+        _ = returning(1.0).no_such_operation
+
+
+def test_not_implemented_is_a_refusal() -> None:
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        raise NotImplementedError("only on Mondays")
+
+    with pytest.raises(Refused, match="loss_fn does not serve this request: only on Mondays"):
+        subject(loss_fn=loss_fn).loss_fn(ONES, ONES)
+
+
+class Unreadable(Exception):
+    """An exception whose message raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raises(error: BaseException) -> Callable[..., Any]:
+    """An operation that raises this."""
+
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        raise error
+
+    return loss_fn
+
+
+def recursion(t_p: Any, t_c: Any) -> Any:
+    return recursion(t_p, t_c)
+
+
+RAISED = {
+    "ValueError": (raises(ValueError("no way\nat all")), "raised ValueError: no way", True),
+    "without a message": (raises(KeyError()), "raised KeyError: (no message)", True),
+    "unreadable": (raises(Unreadable()), "raised Unreadable: (its message cannot be read: RuntimeError)", True),
+    "BaseException": (raises(GeneratorExit()), "raised GeneratorExit: (no message)", True),
+    "recursion": (recursion, "raised RecursionError: maximum recursion depth exceeded", True),
+    "exit": (raises(SystemExit(3)), "called sys.exit(3)", False),
+    "wrong signature": (lambda t_p: t_p, "raised TypeError: ", True),
+}
+
+
+@pytest.mark.parametrize(("operation", "sentence", "counts_as_refusal"), RAISED.values(), ids=RAISED)
+def test_what_is_raised_is_told(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
+    failed = failure(operation)
+
+    assert failed.sentence.startswith(sentence)
+    assert failed.raised is counts_as_refusal
+
+
+def test_control_c_is_the_users() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        subject(loss_fn=raises(KeyboardInterrupt())).loss_fn(ONES, ONES)
+
+
+def sleeps(t_p: Any, t_c: Any) -> Any:
+    time.sleep(60)
+
+
+def runs_in_circles(t_p: Any, t_c: Any) -> Any:
+    while True:
+        pass
+
+
+def swallows_exceptions(t_p: Any, t_c: Any) -> Any:
+    while True:
+        try:
+            time.sleep(60)
+        except Exception as error:  # what is tested: this must not stop the stop
+            print(error)
+
+
+def swallows_the_first_stop(t_p: Any, t_c: Any) -> Any:
+    try:
+        time.sleep(60)
+    except BaseException:
+        time.sleep(60)
+
+
+@pytest.mark.parametrize("operation", [sleeps, runs_in_circles, swallows_exceptions, swallows_the_first_stop])
+def test_a_call_that_hangs_is_stopped_and_not_made_again(operation: Callable[..., Any]) -> None:
+    hanging = subject(loss_fn=operation, timeout=0.1, absolute_loss=lambda t_p, t_c: t_p.dtype.type(1))
+    started = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(Failure, match=r"did not return within 0.1 s; it is not called again"):
+            hanging.loss_fn(ONES, ONES)
+
+    assert time.monotonic() - started < 3
+    assert hanging.absolute_loss(ONES, ONES) == 1
+    with pytest.raises(Failure):
+        hanging.target.at("float64").loss_fn(ONES, ONES)
+
+
+def test_somebody_elses_alarm_still_rings() -> None:
+    rang: list[float] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(time.monotonic()))
+    try:
+        started = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+        returning(1.0).loss_fn(ONES, ONES)
+
+        assert signal.getsignal(signal.SIGALRM) is not before
+        while not rang and time.monotonic() - started < 2:
+            time.sleep(0.01)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert len(rang) == 1
+    assert 0.15 < rang[0] - started < 1
+
+
+def test_no_alarm_is_left_behind() -> None:
+    returning(1.0).loss_fn(ONES, ONES)
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_call_from_another_thread_works() -> None:
+    """No signal can stop it there, but it needs none."""
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(returning(np.float32(2)).loss_fn(ONES, ONES)))
+    thread.start()
+    thread.join()
+
+    assert answers == [2]
+
+
+class HostileRepr:
+    """Something that cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class HostileArray:
+    """Something that will not become an array."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("not me")
+
+
+class ManyRows:
+    """A sequence without an end."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, i: int) -> Any:
+        return self
+
+
+NOT_NUMBERS = {
+    "None": (None, "returned None where numbers are due"),
+    "text": ("1.0", "returned '1.0' where numbers are due"),
+    "bytes": (b"1.0", "returned b'1.0' where numbers are due"),
+    "bool": (True, "returned True where numbers are due"),
+    "NumPy bool": (np.array([True]), "where numbers are due"),
+    "object": (object(), "returned <object object"),
+    "list of objects": ([1.0, None], "returned None where numbers are due"),
+    "list of texts": (["1"], "returned '1' where numbers are due"),
+    "dict": ({"loss": 1.0}, "returned {'loss': 1.0} where numbers are due"),
+    "set": ({1.0}, "returned {1.0} where numbers are due"),
+    "complex": (1 + 0j, "returned (1+0j) where numbers are due"),
+    "complex array": (np.array([1j]), "where numbers are due"),
+    "dates": (np.array(["2020-01-01"], dtype="datetime64[D]"), "where numbers are due"),
+    "ragged": ([[1.0], [1.0, 2.0]], "returned a ragged list for loss_fn"),
+    "function": (len, "returned <built-in function len> where numbers are due"),
+    "hostile repr": (HostileRepr(), "returned a HostileRepr whose repr raises RuntimeError where numbers are due"),
+}
+
+
+@pytest.mark.parametrize(("answer", "sentence"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
+def test_what_is_not_a_number_is_no_answer(answer: Any, sentence: str) -> None:
+    failed = failure(lambda t_p, t_c: answer)
+
+    assert sentence in failed.sentence
+    assert failed.answered
+    assert not failed.raised
+
+
+@pytest.mark.parametrize("answer", [HostileArray(), ManyRows()])
+def test_what_will_not_become_an_array_is_no_answer(answer: Any) -> None:
+    assert failure(lambda t_p, t_c: answer, timeout=0.3).sentence
+
+
+def test_an_answer_that_cannot_be_converted_is_no_refusal() -> None:
+    """It answered: a clause that demands an error is not satisfied by calibrant's trouble with the answer."""
+    for answer in (None, 1j, [[1.0], [1.0, 2.0]]):
+        assert not returning(answer).refuses("loss_fn", ONES, ONES)
+
+
+NUMBERS: dict[str, tuple[Any, str, str, tuple[int, ...]]] = {
+    "float": (0.5, "float32", "float32", ()),
+    "int": (2, "float32", "float32", ()),
+    "float that float32 has not": (0.1, "float32", "float64", ()),
+    "nan": (float("nan"), "float32", "float32", ()),
+    "inf": (float("inf"), "float32", "float32", ()),
+    "overflowing float": (1e300, "float32", "float64", ()),
+    "list of floats": ([0.5, 1.0], "float32", "float32", (2,)),
+    "tuple of NumPy scalars": ((np.float32(1), np.float32(2)), "float32", "float32", (2,)),
+    "list of arrays": ([np.ones(2, np.float32)] * 3, "float32", "float32", (3, 2)),
+    "empty list": ([], "float32", "float32", (0,)),
+    "wider array": (np.ones(2), "float32", "float64", (2,)),
+    "wider scalar": (np.float64(0.5), "float32", "float64", ()),
+    "list of wider scalars": ([np.float64(0.5)], "float32", "float64", (1,)),
+    "narrower array": (np.ones(2, np.float16), "float32", "float16", (2,)),
+    "array of ints": (np.ones(2, np.int64), "float32", "int64", (2,)),
+    "bfloat16 as Python float": (0.5, "bfloat16", "bfloat16", ()),
+}
+
+
+@pytest.mark.parametrize(("answer", "dtype", "of", "shape"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_arrive_as_arrays_of_their_own_dtype(answer: Any, dtype: str, of: str, shape: tuple[int, ...]) -> None:
+    """Plain Python numbers have none: they take the dtype under test where it holds them."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    asked = returning(answer, dtype=dtype)
+
+    array = asked.loss_fn(ONES, ONES)
+
+    assert array.dtype.name == of
+    assert array.shape == shape
+    assert asked.keeps_dtype(array) is (of == dtype)
+
+
+def test_a_tuple_is_due_where_the_protocol_says_so() -> None:
+    def asked(answer: Any) -> Any:
+        return subject(value_and_grad=lambda params, t_u, t_c: answer).value_and_grad(ONES, ONES, ONES)
+
+    loss, gradient = asked([np.float32(1), (np.float32(2), np.float32(3))])
+    assert (float(loss), gradient.tolist()) == (1.0, [2.0, 3.0])
+    for answer in (None, 1.0, "ab", (1.0,), (1.0, 2.0, 3.0), np.float32(1)):
+        with pytest.raises(Failure, match=r"where \(loss, grad\) is due"):
+            asked(answer)
+    with pytest.raises(Failure, match="returned None where numbers are due"):
+        asked((1.0, None))
+
+
+def test_output_is_kept_a_little_and_told_with_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        for _ in range(1000):
+            print("secret " * 100)
+            print("secret " * 100, file=sys.stderr)
+        raise ValueError("no")
+
+    sentence = failure(loss_fn).sentence
+
+    assert sentence.startswith("raised ValueError: no; it had printed 'secret secret")
+    assert len(sentence) < 300
+    assert capfd.readouterr() == ("", "")
+
+
+def test_output_of_a_call_that_answers_goes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        print("secret")
+        sys.stdout.flush()
+        return t_p.dtype.type(1)
+
+    asked = subject(loss_fn=loss_fn)
+
+    assert asked.loss_fn(ONES, ONES) == 1
+    assert asked.calls[-1].output == "secret\n"
+    assert capfd.readouterr() == ("", "")
+    assert isinstance(sys.stdout, io.TextIOBase)
+
+
+def test_the_callers_arrays_are_never_passed() -> None:
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        t_p[:] = 7
+        return t_p.dtype.type(1)
+
+    t_p, t_c = np.zeros(2, np.float32), np.zeros(2, np.float32)
+    asked = subject(loss_fn=loss_fn)
+
+    asked.loss_fn(t_p, t_c)
+
+    assert t_p.tolist() == [0, 0]
+    assert asked.changed() == "t_p"
+
+
+def test_every_argument_that_changed_is_named() -> None:
+    def training_loop(n_epochs: Any, optimizer: Any, params: Any, t_u: Any, t_c: Any) -> Any:
+        optimizer["lr"] = 0
+        params *= 2
+        t_c[0] = -t_c[0]
+        return params, [], []
+
+    asked = subject(training_loop=training_loop)
+    asked.training_loop(1, {"name": "sgd", "lr": 0.5}, ONES, ONES, np.zeros(2, np.float32))
+
+    assert asked.changed() == "optimizer, params, t_c"
+
+
+def test_an_argument_that_did_not_change_is_not_named() -> None:
+    asked = returning(np.float32(1))
+
+    asked.loss_fn(np.array([np.nan, -0.0], np.float32), ONES)
+
+    assert asked.changed() == ""
+
+
+class Boxed:
+    """Somebody's own kind of array."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = np.array(x)
+
+
+def test_arguments_and_answers_are_converted_by_the_targets_own_means() -> None:
+    def loss_fn(t_p: Boxed, t_c: Boxed) -> Boxed:
+        t_p.x += 1  # a copy of the copy: found out all the same
+        return Boxed(t_p.x - t_c.x)
+
+    asked = subject(loss_fn=loss_fn, asarray=Boxed, to_numpy=lambda boxed: boxed.x)
+
+    assert asked.loss_fn(ONES, ONES).tolist() == [1, 1]
+    assert asked.changed() == "t_p"
+
+
+def test_scalars_are_arrays_without_axes_and_counts_are_python_numbers() -> None:
+    seen: list[Any] = []
+
+    def model(t_u: Any, w: Any, b: Any) -> Any:
+        seen.extend([w, b])
+        return t_u
+
+    def closed_form(n_epochs: Any, learning_rate: Any, params: Any, t_u: Any, t_c: Any) -> Any:
+        seen.extend([n_epochs, learning_rate])
+        return params
+
+    asked = subject(model=model, closed_form=closed_form, asarray=Boxed, to_numpy=lambda boxed: boxed.x)
+    asked.model(ONES, asked.array(1.0), ONES[0])
+    asked.closed_form(3, 0.5, ONES, ONES, ONES)
+
+    assert [type(x) for x in seen] == [Boxed, Boxed, int, float]
+    assert [x.x.shape for x in seen[:2]] == [(), ()]
+
+
+def test_an_error_of_the_targets_own_conversion_is_a_failure() -> None:
+    def no(x: Any) -> Any:
+        raise RuntimeError("not today")
+
+    for attribute in ("asarray", "to_numpy"):
+        with pytest.raises(Failure, match="raised RuntimeError: not today"):
+            subject(loss_fn=lambda t_p, t_c: t_p, **{attribute: no}).loss_fn(ONES, ONES)
+
+
+def test_an_error_is_a_refusal_and_nothing_else_is() -> None:
+    def asked(operation: Callable[..., Any]) -> bool:
+        return subject(loss_fn=operation, timeout=0.1).refuses("loss_fn", ONES, ONES)
+
+    assert asked(raises(ValueError()))
+    assert not asked(lambda t_p, t_c: t_p.dtype.type(0))
+    assert not asked(lambda t_p, t_c: None)
+    for operation in (sleeps, raises(SystemExit(1))):
+        with pytest.raises(Failure):
+            asked(operation)
+    with pytest.raises(Refused):
+        asked(raises(NotImplementedError()))
+
+
+def test_an_answer_that_is_another_each_time_is_noticed() -> None:
+    count = iter(range(100))
+    counting = subject(loss_fn=lambda t_p, t_c: np.float32(next(count)))
+    steady = returning(np.array([np.nan, -0.0]))
+    refusing = subject(loss_fn=raises(ValueError()))
+    counting.loss_fn(ONES, ONES)
+    steady.loss_fn(ONES, ONES)
+    assert refusing.refuses("loss_fn", ONES, ONES)
+
+    assert not counting.repeats()
+    assert steady.repeats()
+    assert refusing.repeats()
+    assert len(steady.calls) == 1
+
+
+def test_a_subject_says_what_it_is() -> None:
+    assert repr(returning(1.0)) == "planted in float32"

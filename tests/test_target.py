@@ -1,0 +1,239 @@
+"""How a target is found, what it may say of itself, and what is said of one that cannot be checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import target as written
+
+from calibrant.target import TargetError, brief, install_hint, load, nearest, numpy_dtype
+
+LOSS = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).mean()\n"
+SHELF = f"class Shelf:\n    class inner:\n        @staticmethod\n        {LOSS.replace(chr(10), chr(10) + ' ' * 8)}\n"
+
+
+@pytest.fixture(autouse=True)
+def _modules_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """What a target's import leaves behind is taken away again."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    before = dict(sys.modules)
+    yield
+    for name in set(sys.modules) - set(before):
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+FORMS = {
+    "file": ("planted.py", LOSS, "planted.py", "planted"),
+    "file in a folder": ("some/where/planted.py", LOSS, "some/where/planted.py", "planted"),
+    "file with a dash": ("my-target.py", LOSS, "my-target.py", "my-target"),
+    "object in a file": ("planted.py", SHELF, "planted.py:Shelf.inner", "Shelf.inner"),
+    "module": ("planted.py", LOSS, "planted", "planted"),
+    "module in a package": ("package_x/mod.py", LOSS, "package_x.mod", "mod"),
+    "object in a module": ("package_x/mod.py", SHELF, "package_x.mod:Shelf.inner", "Shelf.inner"),
+}
+
+
+@pytest.mark.parametrize(("file", "source", "spec", "name"), FORMS.values(), ids=FORMS)
+def test_every_form_of_a_target_is_found(file: str, source: str, spec: str, name: str, tmp_path: Path) -> None:
+    written(tmp_path, source, file)
+
+    found = load(spec)
+
+    assert found.operations == ("loss_fn",)
+    assert found.name == name
+    assert found.spec == spec
+
+
+def test_an_absolute_path_is_a_file(tmp_path: Path) -> None:
+    assert load(written(tmp_path, LOSS, "else/planted.py")).name == "planted"
+
+
+def test_a_file_may_import_what_lies_beside_it(tmp_path: Path) -> None:
+    written(tmp_path, LOSS, "deep/beside_x.py")
+
+    assert load(written(tmp_path, "from beside_x import loss_fn\n", "deep/planted.py")).operations == ("loss_fn",)
+
+
+def test_a_name_that_a_distribution_registers_is_found() -> None:
+    """calibrant's own distribution registers this one."""
+    found = load("numpy")
+
+    assert found.name == "numpy"
+    assert "grad_fn" in found.operations
+
+
+def register(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """An installed distribution that registers the target `theirs`."""
+    info = folder / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\nProvides-Extra: theirs\n")
+    (info / "entry_points.txt").write_text("[calibrant.targets]\ntheirs = their_module:Shelf.inner\n")
+    written(folder, source, "their_module.py")
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def test_somebody_elses_distribution_may_register_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(tmp_path, monkeypatch, SHELF)
+
+    assert load("theirs").operations == ("loss_fn",)
+
+
+def test_a_registered_target_whose_library_is_missing_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path, monkeypatch, f"import no_such_library\n{SHELF}")
+
+    assert refused("theirs") == (
+        "target 'theirs' needs no_such_library, which is not installed: pip install 'theirs[theirs]'"
+    )
+    assert install_hint("numpy") == ""
+
+
+def test_the_defaults_are_the_protocols(tmp_path: Path) -> None:
+    found = load(written(tmp_path, LOSS))
+
+    assert found.describe() == {
+        "spec": found.spec,
+        "name": "planted",
+        "version": None,
+        "operations": ["loss_fn"],
+        "dtypes": ["float32", "float64"],
+        "conventions": {},
+        "deviations": {},
+        "slack": 1.0,
+    }
+
+
+def test_what_a_target_says_of_itself_is_kept(tmp_path: Path) -> None:
+    said = """
+name, version, slack = "other", "3.1", 4
+dtypes = ["bfloat16"]
+conventions = {"adam.epsilon": "hat"}
+deviations = {"loss.empty": "returns 0"}
+"""
+
+    described = load(written(tmp_path, said + LOSS)).describe()
+
+    assert described["name"] == "other"
+    assert described["version"] == "3.1"
+    assert described["slack"] == 4.0
+    assert described["dtypes"] == ["bfloat16"]
+    assert described["conventions"] == {"adam.epsilon": "hat"}
+    assert described["deviations"] == {"loss.empty": "returns 0"}
+
+
+def refused(spec: str) -> str:
+    """The sentence in which a target is refused."""
+    with pytest.raises(TargetError) as caught:
+        load(spec)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return sentence
+
+
+WRONG = {
+    "syntax error": ("def loss_fn(:\n", ["SyntaxError", "line 1 of"]),
+    "import error": ("import no_such_module_x\n", ["ModuleNotFoundError", "no_such_module_x", "line 1 of"]),
+    "raises": ("x = 1\n\n1 / 0\n", ["ZeroDivisionError: division by zero", "line 3 of", "planted.py"]),
+    "raises in many lines": ("raise ValueError('one\\ntwo')\n", ["ValueError: one"]),
+    "raises what cannot be read": (
+        "class E(Exception):\n    def __str__(self):\n        raise KeyError\nraise E\n",
+        ["E: (its message cannot be read: KeyError)"],
+    ),
+    "exits": ("import sys\nsys.exit('bye')\n", ["called sys.exit('bye') while it was imported"]),
+    "raises a BaseException": ("raise GeneratorExit('out')\n", ["GeneratorExit: out"]),
+    "no operation": ("loss = 1\nloss_fn = 'not callable'\n", ["has none of the operations", "loss_fn, absolute_loss"]),
+    "dtypes text": (f"dtypes = 'float32'\n{LOSS}", ["dtypes is 'float32'"]),
+    "dtypes empty": (f"dtypes = []\n{LOSS}", ["dtypes is []"]),
+    "dtypes no list": (f"dtypes = 32\n{LOSS}", ["dtypes is 32"]),
+    "dtypes unknown": (f"dtypes = ['float31']\n{LOSS}", ["'float31', which is not judged; nearest: float32"]),
+    "dtypes that cannot be compared": (
+        f"import numpy\ndtypes = [numpy.ones(2)]\n{LOSS}",
+        ["cannot be read: ValueError: The truth value"],
+    ),
+    "slack that cannot be shown": (
+        f"class Slack:\n    def __repr__(self):\n        raise KeyError\nslack = Slack()\n{LOSS}",
+        ["slack is a Slack whose repr raises KeyError"],
+    ),
+    "attributes that raise": (
+        f"def __getattr__(name):\n    raise OSError('no ' + name)\n{LOSS}",
+        ["cannot be read: OSError: no "],
+    ),
+    "slack text": (f"slack = 'much'\n{LOSS}", ["slack is 'much', not a number of at least 1"]),
+    "slack small": (f"slack = 0.5\n{LOSS}", ["slack is 0.5"]),
+    "slack infinite": (f"slack = float('inf')\n{LOSS}", ["slack is inf"]),
+    "slack nan": (f"slack = float('nan')\n{LOSS}", ["slack is nan"]),
+    "slack boolean": (f"slack = True\n{LOSS}", ["slack is True"]),
+    "conventions no dict": (f"conventions = ['hat']\n{LOSS}", ["conventions is ['hat'], not a dict"]),
+    "deviations without reason": (f"deviations = {{'loss.empty': ''}}\n{LOSS}", ["deviations is {'loss.empty': ''}"]),
+    "deviations unknown": (
+        f"deviations = {{'loss.emty': 'x'}}\n{LOSS}",
+        ["the clause 'loss.emty', which is not in the book; nearest: loss.empty"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "parts"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_checked_is_refused_in_one_sentence(source: str, parts: list[str], tmp_path: Path) -> None:
+    sentence = refused(written(tmp_path, source))
+
+    assert all(part in sentence for part in parts), sentence
+
+
+def test_a_missing_file_names_the_nearest_beside_it(tmp_path: Path) -> None:
+    written(tmp_path, LOSS, "my_target.py")
+
+    assert "there is no such file; nearest: my_target.py" in refused("my_tarjet.py")
+    assert "there is no such file" in refused("no/such/folder/x.py:y")
+
+
+def test_a_missing_object_names_the_nearest(tmp_path: Path) -> None:
+    file = written(tmp_path, SHELF)
+
+    assert f"{file} has no 'Shelv'; nearest: Shelf" in refused(f"{file}:Shelv")
+    assert f"{file} has no 'iner'; nearest: inner" in refused(f"{file}:Shelf.iner")
+
+
+@pytest.mark.parametrize("spec", ["nunpy", "nunpy.x", "no_such_package_x.mod:obj", ".", "", ":", "a..b", ".relative"])
+def test_what_is_neither_file_nor_module_nor_registered_is_refused(spec: str) -> None:
+    sentence = refused(spec)
+
+    assert "target" in sentence
+    assert "Traceback" not in sentence
+
+
+def test_a_registered_name_that_is_mistyped_names_the_nearest() -> None:
+    assert "nearest: numpy" in refused("nunpy")
+
+
+def test_nearest_says_nothing_where_nothing_is_near() -> None:
+    assert nearest("zzz", ["loss"]) == ""
+    assert nearest("los", ["loss", "data"]) == "; nearest: loss"
+
+
+def test_what_a_target_shows_of_itself_is_kept_short() -> None:
+    class Hostile:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert len(brief("x" * 1000)) == 80
+    assert brief(Hostile()) == "a Hostile whose repr raises RuntimeError"
+
+
+def test_bfloat16_without_its_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+
+    with pytest.raises(TargetError, match="bfloat16 needs ml_dtypes: pip install"):
+        numpy_dtype("bfloat16")
+
+
+def test_interrupting_an_import_interrupts(tmp_path: Path) -> None:
+    """Control-C is the user's, not the target's."""
+    with pytest.raises(KeyboardInterrupt):
+        load(written(tmp_path, "raise KeyboardInterrupt\n"))
