@@ -353,8 +353,8 @@ def test_options_of_pytest_in_the_environment_change_nothing(tmp_path: Path) -> 
 
 
 SNIPPETS = {
-    "file": ("planted.py", "planted.py", ""),
-    "object in a file": ("planted.py", "planted.py:Shelf.inner", "Shelf"),
+    "file": ("deep/planted.py", "deep/planted.py", ""),
+    "object in a file": ("deep/planted.py", "deep/planted.py:Shelf.inner", "Shelf"),
     "module": ("deep/planted.py", "deep.planted", ""),
     "object in a module": ("deep/planted.py", "deep.planted:Shelf.inner", "Shelf"),
 }
@@ -378,7 +378,8 @@ def training_loop(n_epochs, optimizer, params, t_u, t_c):
         methods = functions.replace("\ndef", "\n@staticmethod\ndef").replace("\n", "\n        ")
         source = f"import helper\nclass Shelf:\n    class inner:\n        {methods}\n"
     target(tmp_path, source, file)
-    target(tmp_path, "def sum_of_squares(r):\n    return (r * r).sum()\n", "helper.py")
+    beside = "deep/helper.py" if ".py" in spec else "helper.py"
+    target(tmp_path, "def sum_of_squares(r):\n    return (r * r).sum()\n", beside)
     clauses = ("loss.mean-square", "model.linear", "descent.negative-rate", "descent.log", "loss.wide-accumulation")
     arguments = [argument for clause in clauses for argument in ("--clause", clause)]
 

@@ -535,7 +535,7 @@ def test_an_exact_zero_is_never_rounded(form: Format) -> None:
 def test_a_divisor_that_float64_cannot_hold_accurately_divides_within_the_bound() -> None:
     """The least positive number, rounded down, is less: nothing is left to divide by, and nothing is claimed."""
     x = exact.of(np.array(2.0**-1070)).within(5e-324, FORMATS["float64"])
-    y = exact.of(np.array(5e-324))
+    y = exact.constant(Fraction(5e-324), FORMATS["float64"])
     judged = x / y
 
     for step in (-1, 0, 1):
@@ -826,6 +826,18 @@ def test_the_roundings_of_a_walk_among_the_least_numbers_do_not_vanish() -> None
     assert holds(end, judged)
     assert (judged.err > 0).all()
     assert (judged.err < 120 * 100 * 5e-324).all()
+
+
+def test_every_step_of_a_walk_that_stands_still_counts() -> None:
+    """Steps below half a unit in the last place are lost, all of them, and the truth moves on without the walker."""
+    params, t_u, t_c = (np.array(x, dtype=np.float32) for x in ([0.0, 1.0], [0.0], [1 - 2.0**-10]))
+    rate, n_epochs = 2.0**-20, 10_000
+    after, _, _ = numpy_target.training_loop(1, {"name": "sgd", "lr": rate}, params, t_u, t_c)
+
+    judged = exact.closed_form(n_epochs, rate, exact.of(params), exact.of(t_u), exact.of(t_c))
+    assert np.array_equal(after, params)
+    assert holds(params, judged)
+    assert off(params, judged.fractions())[1] > 100 * Fraction(FORMATS["float32"].u)
 
 
 def test_a_gradient_whose_sums_overflow_before_they_are_divided_has_no_bound() -> None:

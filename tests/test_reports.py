@@ -101,6 +101,16 @@ def test_verdicts_stand_in_the_books_order_whatever_came_first() -> None:
     assert verdicts == gathered(reversed(outcomes))
 
 
+def test_failures_of_one_property_stand_in_one_order() -> None:
+    """The cases of a parametrized property come from whichever process was the first to end."""
+    outcomes = [outcome("loss.zero", "breaks", failure=failing(text)) for text in ("  bb", "  aa", "  c")]
+
+    (verdict,) = gathered(outcomes)
+
+    assert [f["text"] for f in verdict.failures] == ["  c", "  aa", "  bb"]
+    assert gathered(outcomes) == gathered(reversed(outcomes))
+
+
 def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
     declared = {"deviation": "so it is"}
     holds, breaks = (outcome("loss.zero", status, "float64", **declared) for status in ("holds", "breaks"))
@@ -176,6 +186,12 @@ def test_the_report_says_everything_once() -> None:
     assert rows["loss"] == ["1", "1", "1", "·"]
     assert rows["model"] == ["·", "·", "·", "1"]
     assert rows["all"] == ["1", "1", "1", "1"]
+
+
+def test_two_properties_that_fail_alike_are_told_once() -> None:
+    both = [outcome("loss.zero", "breaks"), outcome("loss.zero", "breaks", property="test_more")]
+
+    assert printed(result(both)).count("loss_fn([0.0]) returned 1.0") == 1
 
 
 def test_a_target_cannot_draw_on_the_report() -> None:
