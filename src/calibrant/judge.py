@@ -67,7 +67,8 @@ def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     answer = np.asarray(answer)
     if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
         raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
-    return answer.reshape(shape)
+    same: NDArray[Any] = answer.reshape(shape)
+    return same
 
 
 def taken(answer: Any, shape: tuple[int, ...]) -> Exact:
