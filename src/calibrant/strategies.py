@@ -233,9 +233,6 @@ def _fit(data: Bytes, form: Format) -> Fit:
 
 _FIT = _PAIR + 2
 
-DESCENT_BYTES = _FIT + 2
-"""The bytes of a descent."""
-
 
 def _curvature(t_u: Array) -> tuple[float, Array]:
     """The largest eigenvalue of the loss's Hessian, and a vector in its direction, as close as float64 gets."""
@@ -274,12 +271,7 @@ def fits() -> st.SearchStrategy[Any]:
 
 def descents() -> st.SearchStrategy[Any]:
     """Fits with a learning rate, mostly below the limit of stability, and 1 to 10 epochs."""
-    return drawn(_descent, DESCENT_BYTES)
-
-
-def descent_of(data: bytes, form: Format) -> Descent:
-    """The descent that so many bytes stand for: for who draws them without Hypothesis."""
-    return Drawn(data, _descent).at(form)
+    return drawn(_descent, _FIT + 2)
 
 
 def simple_fits() -> st.SearchStrategy[Any]:
