@@ -273,7 +273,7 @@ def arrays(example: Any) -> list[Any]:
 
 
 def test_a_descent_can_be_made_from_bytes() -> None:
-    descent = strategies.descent_of(bytes(strategies.DESCENT_BYTES), FLOAT32)
+    descent = strategies.Drawn(bytes(strategies._FIT + 2), strategies._descent).at(FLOAT32)
 
     assert descent.t_u.tolist() == descent.t_c.tolist() == [0.0]
     assert (descent.w, descent.b, descent.n_epochs) == (0, 0, 1)
