@@ -289,9 +289,7 @@ RESIDUALS: dict[str, Callable[[Any], Any]] = {
     "no two alike": lambda x: len(x.t_p) > 5 and len(np.unique(x.t_p)) == len(x.t_p),
     "no residual": lambda x: len(x.t_p) > 2 and np.ptp(x.t_p) > 0 and np.all(x.t_p == x.t_c),
     "some residuals zero": lambda x: len(x.t_p) > 5 and 0 < np.mean(x.t_p == x.t_c) < 1 and np.all(x.t_p != 0),
-    "residuals of rounding": lambda x: (
-        len(x.t_p) > 5 and 0 < np.abs(x.t_p - x.t_c).max() <= 16 * FLOAT32.u * np.abs(x.t_p).max()
-    ),
+    "residuals of rounding": lambda x: np.any(x.t_p != x.t_c) and nearly(x) and scattered(x.t_p),
     "all negative": lambda x: len(x.t_p) > 5 and np.all(x.t_p < 0) and np.all(x.t_c < 0),
     "below 1e-5": lambda x: 0 < np.abs(x.t_p).max() < 1e-5,
     "above 1e5": lambda x: np.abs(x.t_p).min() > 1e5,
@@ -309,15 +307,23 @@ DATA: dict[str, Callable[[Any], Any]] = {
     "a nearly constant column": lambda x: len(x.t_u) > 5 and 0 < np.ptp(x.t_u) < 1e-5 * abs(x.t_u[0]),
     "a perfect fit": lambda x: perfect(x) and np.ptp(x.t_u) > 0 and len(x.t_u) > 5 and x.w != 0 and x.b != 0,
     "a perfect fit of numbers with digits": lambda x: perfect(x) and np.ptp(x.t_u) > 0 and x.w % 0.25 != 0,
-    "a nearly perfect fit": lambda x: (
-        len(x.t_u) > 5 and np.ptp(x.t_u) > 0 and 0 < np.abs(x.t_p - x.t_c).max() <= 16 * FLOAT32.u * np.abs(x.t_p).max()
-    ),
+    "a nearly perfect fit": lambda x: not perfect(x) and nearly(x) and scattered(x.t_u),
     "all negative": lambda x: len(x.t_u) > 5 and np.all(x.t_u < 0) and np.all(x.t_c < 0),
     "below 1e-5": lambda x: 0 < np.abs(x.t_u).max() < 1e-5,
     "above 1e5": lambda x: np.abs(x.t_u).min() > 1e5,
     "subnormal": lambda x: 0 < np.abs(x.t_u).max() < FLOAT32.normal,
     "readings like a thermometer's": lambda x: len(x.t_u) > 5 and np.ptp(x.t_u) > 40 and np.all(np.abs(x.t_u) < 100),
 }
+
+
+def nearly(x: Any) -> bool:
+    """Whether predictions and measurements differ by a few units in the last place, each."""
+    return bool(np.all(np.abs(x.t_p - x.t_c) <= 32 * FLOAT32.u * np.abs(x.t_p)))
+
+
+def scattered(x: Any) -> bool:
+    """Whether there are several numbers, none of them near another."""
+    return len(x) > 3 and float(np.diff(np.sort(x)).min()) > 0.01 * float(np.abs(x).max())
 
 
 def perfect(fit: strategies.Fit) -> bool:

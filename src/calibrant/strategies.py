@@ -283,8 +283,9 @@ def _simple_fit(data: Bytes, form: Format) -> Fit:
     data.take(1)
     n = data.pick(1, 2, 3, 4)
     data.take(1)
-    t_u, t_c = (_to(_numbers(data.column(n), "whole", form), form) for _ in range(2))
-    w, b = _to(_numbers(data.take(2), "quarters", form), form)
+    of_columns, of_params = ("few", "few") if form.precision < 11 else ("whole", "quarters")
+    t_u, t_c = (_to(_numbers(data.column(n), of_columns, form), form) for _ in range(2))
+    w, b = _to(_numbers(data.take(2), of_params, form), form)
     return Fit(t_u, t_c, np.asarray(w), np.asarray(b))
 
 
@@ -390,7 +391,8 @@ def _line(data: Bytes, form: Format) -> Fit:
     fit = _fit(data, form)
     t_u, t_c = fit.t_u, fit.t_c
     if np.all(t_u == t_u[0]):
-        t_u, t_c = np.append(t_u, _to(_wide(t_u[0]) + 1, form)), np.append(t_c, t_c[0])
+        other = _wide(t_u[0]) + max(1.0, abs(float(t_u[0])))
+        t_u, t_c = np.append(t_u, _to(other, form)), np.append(t_c, t_c[0])
     return Fit(t_u, t_c, fit.w, fit.b)
 
 
