@@ -458,6 +458,13 @@ def test_a_wrong_order_shrinks_to_the_reversal_of_two() -> None:
     assert simplest(fit.t_u)
 
 
+def test_the_simplest_order_is_the_reversal() -> None:
+    """The identity would show nothing."""
+    data = bytes([0, 2]) + bytes(strategies._FIT + strategies.WIDTH)
+
+    assert strategies.Drawn(data, strategies._shuffled).at(FLOAT32).order.tolist() == [2, 1, 0]
+
+
 def test_parts_of_different_sizes_shrink_to_one_and_two() -> None:
     parts = found("parts", lambda x: 2 * x.cut != len(x.whole.t_u))
 
