@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from calibrant.verdicts import Gatherer
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 100},
+    "dev": {"max_examples": 100, "derandomize": False},
     "ci": {"max_examples": 100, "derandomize": True},
-    "thorough": {"max_examples": 2000},
+    "thorough": {"max_examples": 2000, "derandomize": False},
 }
-"""The Hypothesis settings of each profile; what they share is in `prepared`."""
+"""The Hypothesis settings of each profile; what they share is in `prepared`. Where a variable CI is set, Hypothesis has other
+defaults: so nothing that a profile means is left to them."""
 
 PROPERTY = "calibrant"
 """Under this name a test's report carries what became of its property."""
