@@ -34,7 +34,9 @@ def check(
     profile: Annotated[
         str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")
     ] = "dev",
-    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="100")] = None,
+    examples: Annotated[
+        int | None, typer.Option(help="Examples for each property.", show_default="50, ci 100, thorough 2000")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw the examples that this seed gives.", show_default="random")
     ] = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from calibrant.verdicts import Gatherer
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 100, "derandomize": False},
+    "dev": {"max_examples": 50, "derandomize": False},
     "ci": {"max_examples": 100, "derandomize": True},
     "thorough": {"max_examples": 2000, "derandomize": False},
 }
