@@ -397,7 +397,7 @@ def _line(data: Bytes, form: Format) -> Fit:
 
 
 def long_descents() -> st.SearchStrategy[Any]:
-    """Fits with a stable learning rate and hundreds to thousands of epochs."""
+    """Fits with a stable learning rate and dozens to hundreds of epochs."""
     return drawn(_long_descent, _FIT + 2)
 
 
