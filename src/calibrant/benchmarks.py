@@ -29,13 +29,11 @@ from numpy.typing import NDArray
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
+from calibrant.measurements import T_C, T_U
 from calibrant.target import TargetError, numpy_dtype
 
 Array = NDArray[Any]
 T = TypeVar("T")
-
-THERMOMETER_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
-THERMOMETER_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
 
 
 def progress(text: str, last: bool = False) -> None:
@@ -693,7 +691,7 @@ def available_peers() -> list[str]:
 def peers(cases: int, seed: int) -> dict[str, Any]:
     """Calibrant beside gradcheck and assert_allclose, at their defaults."""
     found = available_peers()
-    u, c = np.array(THERMOMETER_U), np.array(THERMOMETER_C)
+    u, c = np.array(T_U), np.array(T_C)
     points = [
         ("thermometer, w = 1, b = 0", u, [1.0, 0.0]),
         ("x times 1000", u * 1000, [1.0, 0.0]),
