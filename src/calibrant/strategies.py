@@ -459,3 +459,18 @@ def _steep_descent(data: Bytes, form: Format) -> Descent:
     w, b_ = _to(start, form)
     n_epochs = 10 + math.ceil((math.log(form.largest) + 10) / math.log(2 * excess - 1))
     return Descent(fit.t_u, fit.t_c, np.asarray(w), np.asarray(b_), excess * 2 / largest, n_epochs)
+
+
+# Broadcasting
+
+
+# Autograd
+
+
+# Accumulation
+
+
+# Optimizers
+
+
+# Validation

@@ -35,10 +35,28 @@ PARAMETERS = {
     "difference_gradient": ("loss", "params", "delta"),
     "automatic_gradient": ("loss", "params"),
     "value_and_grad": ("params", "t_u", "t_c"),
-    "training_loop": ("n_epochs", "optimizer", "params", "t_u", "t_c"),
+    "training_loop": ("n_epochs", "optimizer", "params", "t_u", "t_c", "val_t_u", "val_t_c"),
     "closed_form": ("n_epochs", "learning_rate", "params", "t_u", "t_c"),
+    # broadcasting
+    "broadcast_shapes": ("*shapes",),
+    "multiply": ("x", "y"),
+    "multiply_grad": ("x", "y", "upstream"),
+    # autograd
+    # accumulation
+    "accumulate": ("params", "batches", "zero_grad"),
+    "accumulated_grad": ("params", "batches"),
+    # optimizers
+    "optimize": ("name", "hyperparameters", "params", "grads"),
+    # validation
+    "split": ("n_samples", "val_fraction", "seed"),
+    "regularized_loss": ("t_p", "t_c", "w", "l1", "l2"),
+    "early_stopping": ("val_losses", "patience"),
+    "diagnose": ("train_losses", "val_losses"),
 }
-"""The operations that are judged, each with the names of its arguments."""
+"""The operations that are judged, each with the names of its arguments; one with a star stands for any number of them.
+
+A property may leave out the last arguments of an operation that has defaults for them.
+"""
 
 RETURNS = {
     "thermometer": ("t_u", "t_c"),
@@ -46,8 +64,20 @@ RETURNS = {
     "automatic_gradient": ("loss", "grad"),
     "value_and_grad": ("loss", "grad"),
     "training_loop": ("params", "train_losses", "val_losses"),
+    "multiply_grad": ("grad_x", "grad_y"),
+    "split": ("train_indices", "val_indices"),
+    "early_stopping": ("stopped_epoch", "best_epoch"),
 }
 """The operations that return a tuple of arrays and not one array; `figures` returns what no array holds."""
+
+LISTS = {"optimize": 2}
+"""The operations that return lists of arrays, or lists of such lists: how deep. In the place of an array, None may stand."""
+
+SHAPES = ("broadcast_shapes",)
+"""The operations that return a shape."""
+
+WORDS = ("diagnose",)
+"""The operations that return a word."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 GROUP = "calibrant.targets"

@@ -112,3 +112,18 @@ def training_loop(
 def _columns(t_u: Array, t_c: Array) -> None:
     if t_u.ndim != 1 or t_u.size == 0 or t_u.shape != t_c.shape:
         raise ValueError(f"t_u is {t_u.shape} and t_c is {t_c.shape}: data are two columns of one length")
+
+
+# Broadcasting
+
+
+# Autograd
+
+
+# Accumulation
+
+
+# Optimizers
+
+
+# Validation
