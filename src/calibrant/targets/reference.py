@@ -24,6 +24,7 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
+from calibrant.mechanics.optimizers import optimize
 
 __all__ = [
     "absolute_loss",
@@ -41,6 +42,7 @@ __all__ = [
     "loss_fn",
     "model",
     "norris",
+    "optimize",
     "thermometer",
     "training_loop",
     "value_and_grad",
