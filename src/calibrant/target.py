@@ -40,6 +40,8 @@ PARAMETERS = {
     # broadcasting
     "broadcast_shapes": ("*shapes",),
     "multiply": ("x", "y"),
+    "multiply_in_place": ("x", "y"),
+    "expand": ("x", "shape"),
     "multiply_grad": ("x", "y", "upstream"),
     # autograd
     # accumulation
@@ -64,6 +66,7 @@ RETURNS = {
     "automatic_gradient": ("loss", "grad"),
     "value_and_grad": ("loss", "grad"),
     "training_loop": ("params", "train_losses", "val_losses"),
+    "expand": ("expanded", "strides", "shared"),
     "multiply_grad": ("grad_x", "grad_y"),
     "split": ("train_indices", "val_indices"),
     "early_stopping": ("stopped_epoch", "best_epoch"),

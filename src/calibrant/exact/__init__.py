@@ -4,6 +4,7 @@ The formulas stand in modules under the chapters' names and read like the book's
 judge that called the accused would prove nothing.
 """
 
+from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
@@ -34,6 +35,7 @@ __all__ = [
     "Exact",
     "Format",
     "absolute_loss",
+    "broadcast_shapes",
     "by_squaring",
     "closed_form",
     "concatenate",
@@ -49,6 +51,7 @@ __all__ = [
     "loss_fn",
     "model",
     "moments",
+    "multiply_grad",
     "of",
     "optimum",
     "round_to",

@@ -121,6 +121,40 @@ def _columns(t_u: Array, t_c: Array) -> None:
 # Broadcasting
 
 
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that the shapes broadcast to."""
+    return np.broadcast_shapes(*shapes)
+
+
+def multiply(x: Array, y: Array) -> Array:
+    """The elementwise product, with broadcasting."""
+    return np.multiply(x, y)
+
+
+def multiply_in_place(x: Array, y: Array) -> Array:
+    """x after x *= y, which NumPy refuses if it would change the shape of x."""
+    return np.multiply(x, y, out=x)
+
+
+def expand(x: Array, shape: tuple[int, ...]) -> tuple[Array, list[int], int]:
+    """A view of x of that shape, its strides in elements, and whether it lies in the memory of x."""
+    view = np.broadcast_to(x, shape)
+    return view, [stride // view.itemsize for stride in view.strides], int(np.may_share_memory(view, x))
+
+
+def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
+    """Derivatives of (x * y * upstream).sum() by x and by y, each of its operand's shape."""
+    if upstream.shape != np.broadcast_shapes(x.shape, y.shape):
+        raise ValueError(f"upstream is {upstream.shape}, which is not the shape of {x.shape} times {y.shape}")
+
+    def summed(terms: Array, shape: tuple[int, ...]) -> Array:
+        missing = terms.ndim - len(shape)
+        ones = tuple(axis + missing for axis, size in enumerate(shape) if size == 1)
+        return np.sum(terms, axis=(*range(missing), *ones)).reshape(shape)
+
+    return summed(upstream * y, x.shape), summed(upstream * x, y.shape)
+
+
 # Autograd
 
 

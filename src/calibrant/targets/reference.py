@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.mechanics import descent
+from calibrant.mechanics import broadcasting, descent
+from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
 from calibrant.mechanics.gradients import (
@@ -29,18 +30,23 @@ from calibrant.mechanics.optimizers import optimize
 __all__ = [
     "absolute_loss",
     "automatic_gradient",
+    "broadcast_shapes",
     "closed_form",
     "dabsolute_loss",
     "difference_gradient",
     "dloss_fn",
     "dmodel_db",
     "dmodel_dw",
+    "expand",
     "figures",
     "finite_difference",
     "grad_fn",
     "least_squares",
     "loss_fn",
     "model",
+    "multiply",
+    "multiply_grad",
+    "multiply_in_place",
     "norris",
     "optimize",
     "thermometer",
@@ -82,6 +88,12 @@ def training_loop(
     if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
         raise NotImplementedError("only plain SGD without validation data")
     return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+
+
+def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
+    """x stretched to that shape, with its strides in elements and whether it lies in the memory of x."""
+    view = broadcasting.expand(x, shape)
+    return view, view.stride(), int(view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr())
 
 
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
