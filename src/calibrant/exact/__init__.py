@@ -27,6 +27,7 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.optimizers import optimize
 
 __all__ = [
     "FORMATS",
@@ -50,6 +51,7 @@ __all__ = [
     "model",
     "moments",
     "of",
+    "optimize",
     "optimum",
     "round_to",
     "step",
