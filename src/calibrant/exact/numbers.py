@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -33,8 +32,6 @@ _LOST = 2 * _LEAST
 """More than what underflow in float64 may take from the errors that a product or a quotient passes on: half of _LEAST each."""
 _KEPT_BITS = 2048
 """Numbers longer than twice this are cut to it; what is cut is added to the bound."""
-_LEAN_BITS = 320
-"""The bits that are computed of what no fraction holds: some 80 digits below anything that is compared."""
 
 
 def _objects(x: Any) -> Ints:
@@ -89,10 +86,6 @@ class Exact:
 
     def __len__(self) -> int:
         return len(self.m)
-
-    def reshape(self, shape: tuple[int, ...]) -> Exact:
-        """The same numbers in another shape."""
-        return Exact(self.m.reshape(shape), self.e, self.d, self.errors().reshape(shape), self.form)
 
     def __getitem__(self, key: Any) -> Exact:
         return Exact(self.m[key], self.e, self.d, self.errors()[key], self.form)
@@ -213,7 +206,7 @@ class Exact:
         if y is None:
             return NotImplemented
         if y.size != 1:
-            raise ValueError(f"the divisor has shape {y.shape}: only `product` divides by more than one number")
+            raise ValueError(f"the divisor has shape {y.shape}: only division by one number is known here")
         divisor = y.m.item()
         if divisor == 0:
             raise ZeroDivisionError("division by an exact zero")
@@ -224,7 +217,7 @@ class Exact:
             err: Any = 0.0
             least = self.form.tiny
             if y_err or self.rounds():
-                reach = float(_down(y).item()) - y_err
+                reach = _down(y) - y_err
                 passed = self.err + _magnitude(*quotient[:3]) * y_err if y_err else self.err
                 err = passed / reach * _UP if reach > 0 else np.inf
                 least += _LOST
@@ -290,160 +283,16 @@ def _is_power_of_two(x: Exact) -> bool:
     return bool(m & (m - 1) == 0)
 
 
-def _down(x: Exact) -> Any:
-    """|x| as float64, rounded down."""
-    return np.maximum(x.magnitude() / (_UP * _UP) - 2 * _LEAST, 0.0)
+def _down(x: Exact) -> float:
+    """|x| as float64, rounded down, of one number."""
+    down: float = x.magnitude().item() / (_UP * _UP) - 2 * _LEAST
+    return down
 
 
 def gamma(k: int, form: Format) -> float:
     """k u / (1 - k u): what k roundings in a row may do; infinite where that is everything."""
     ku = k * form.u
     return ku / (1 - ku) * _UP if ku < 1 else math.inf
-
-
-# Rules for what has several sensible evaluations: the bound of each covers all of them
-
-
-def product(factors: Sequence[Exact], divisors: Sequence[Exact] = ()) -> Exact:
-    """The product of some numbers divided by that of others, elementwise, in any order.
-
-    k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. Underflow may come early and be multiplied by all
-    the large factors and all the small divisors, overflow too; where a divisor may be zero nothing is claimed.
-    """
-    form = factors[0].form
-    m, e = functools.reduce(operator.mul, (x.m for x in factors)), sum(x.e for x in factors)
-    over = math.prod(x.d for x in factors)
-    with np.errstate(all="ignore"):
-        z: Any = 1.0
-        err: Any = 0.0
-        stretch: Any = 1.0
-        for x in factors:
-            size = x.magnitude()
-            err = (size * err + (z + err) * x.err) * _UP + _LOST
-            z = z * size * _UP
-            stretch = stretch * np.maximum(size + x.err, 1.0)
-        certain = functools.reduce(operator.or_, ((x.magnitude() == 0) & (x.err == 0) for x in factors))
-        if divisors:
-            m, e, over = _quotient(_objects(m), e, over, divisors)
-        for y in divisors:
-            least = _down(y)
-            reach = np.maximum(least - y.err, 0.0)
-            z = z / least * _UP
-            err = (err + z * y.err) / reach * _UP + _LOST
-            stretch = stretch / np.minimum(reach, 1.0)
-        err = np.where(np.isnan(err), np.inf, err)
-        roundings = gamma(len(factors) - 1 + 2 * len(divisors), form)
-        total = (err + roundings * (z + err) + form.tiny * (len(factors) + len(divisors)) * stretch) * _UP
-        # The largest that may stand on the way to the result is the product of all that enlarges it.
-        total = np.where(stretch * _UP <= form.largest, total, np.inf)
-        total = np.where(certain & np.isfinite(total), 0.0, total)
-        return _rounded(_objects(m), e, over, total, form, 0)
-
-
-def _quotient(m: Ints, e: int, over: int, divisors: Sequence[Exact]) -> tuple[Ints, int, int]:
-    """m * 2**e / over divided by the divisors, to _LEAN_BITS, toward zero; 0 where a divisor is 0."""
-    by = functools.reduce(operator.mul, (y.m for y in divisors))
-    top, below = np.broadcast_arrays(_objects(m * math.prod(y.d for y in divisors)), _objects(by * over))
-    pairs = [(int(a), int(b)) for a, b in zip(top.flat, below.flat, strict=True)]
-    shift = max([0, *(_LEAN_BITS + b.bit_length() - a.bit_length() for a, b in pairs if a and b)])
-    quotients = np.empty(len(pairs), dtype=object)
-    quotients[:] = [_toward_zero(a << shift, b) if b else 0 for a, b in pairs]
-    return quotients.reshape(top.shape), e - sum(y.e for y in divisors) - shift, 1
-
-
-def _toward_zero(a: int, b: int) -> int:
-    quotient = abs(a) // abs(b)
-    return quotient if (a < 0) == (b < 0) else -quotient
-
-
-def root(x: Exact, *, signed: bool = False) -> Exact:
-    """The square root, elementwise; two roundings, because a power of one half is less exact than a root.
-
-    What cannot be negative in any evaluation (a sum of squares) has an error that ends at zero. What can be (a difference of
-    them) is `signed`: where it may be negative nothing is claimed.
-    """
-    x = lean(x)
-    shift = max([0, *(2 * _LEAN_BITS - int(m).bit_length() for m in x.m.flat if m)])
-    shift += (x.e - shift) % 2
-    roots = np.empty(x.size, dtype=object)
-    roots[:] = [math.isqrt(max(int(m), 0) << shift) for m in x.m.flat]
-    with np.errstate(all="ignore"):
-        least, most = _down(x), x.magnitude()
-        below = least - x.err
-        passed = np.where(
-            below > 0,
-            x.err / (np.sqrt(least) + np.sqrt(np.maximum(below, 0.0))) * _UP + _LOST,
-            np.maximum(np.sqrt(most), x.err / np.sqrt(most + x.err)) * _UP,
-        )
-        passed = np.where(x.err > 0, passed, 0.0)
-        if signed:
-            passed = np.where((below > 0) | (x.err == 0), passed, np.inf)
-        passed = np.where(x.m < 0, np.inf, passed)
-        return _rounded(roots.reshape(x.shape), (x.e - shift) // 2, 1, passed, x.form, 2)
-
-
-def complement(keep: Exact) -> Exact:
-    """1 - keep for a hyperparameter: from the number as it was given, or from what its format made of it."""
-    part = 1 - keep
-    exactly = part.fraction()
-    slip = keep.form.u * (part.magnitude() + keep.err) if keep.err else to_float(abs(exactly - round_to(exactly, keep.form)))
-    return part.within((keep.err + slip) * _UP, keep.form)
-
-
-def mix(x: Exact, y: Exact, keep: Exact, part: Exact) -> Exact:
-    """keep x + part y, elementwise, for one number keep in [0, 1] and its `complement`, part: a moving average.
-
-    Evaluated as it stands or as x + part (y - x), with keep or its complement rounded first and the other computed from it;
-    or, where keep is the smaller of the two, as y - (y - x) keep.
-    """
-    form = x.form
-    if keep.d != 1 or part.e != keep.e:
-        raise ValueError(f"keep is {keep}: only a float in [0, 1] is known here")
-    m1, m2, e, d = x._aligned(y)
-    with np.errstate(all="ignore"):
-        k, p = keep.magnitude(), part.magnitude()
-        big_x, big_y = x.magnitude() + x.err, y.magnitude() + y.err
-        span = big_x + big_y
-        passed = k * x.err + p * y.err + part.err * span
-        local = np.maximum(k * big_x + p * big_y, 2 * p * span)
-        if k <= p:
-            local = np.maximum(local, 3 * k * span)
-        # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
-        err = np.where(span <= form.largest, (passed + form.u * local + _LOST * 4 + 3 * form.tiny) * _UP, np.inf)
-        err = np.where(span == 0, 0.0, err)
-        return _rounded(_objects(keep.m.item() * m1 + part.m.item() * m2), e + keep.e, d, err, form)
-
-
-def maximum(x: Exact, y: Exact) -> Exact:
-    """The larger of each two."""
-    m1, m2, e, d = x._aligned(y)
-    return Exact(np.maximum(m1, m2), e, d, np.maximum(x.err, y.err), x.form)
-
-
-def sign(x: Exact) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """-1, 0 or 1 for each number, and whether every evaluation finds the same."""
-    signs = np.array([(m > 0) - (m < 0) for m in x.m.flat], dtype=np.int64).reshape(x.shape)
-    with np.errstate(all="ignore"):
-        return signs, (_down(x) > x.err) | ((signs == 0) & (x.err == 0))
-
-
-def either(*ways: Exact) -> Exact:
-    """A number that may be evaluated in any of these ways: the same value in all, with the largest of their errors."""
-    err = functools.reduce(np.maximum, (way.errors() for way in ways))
-    return ways[0].within(err, ways[0].form)
-
-
-def lean(x: Exact) -> Exact:
-    """The same numbers, cut to so many bits that the smallest keeps _LEAN_BITS; what is cut is added to the bound."""
-    lengths = [int(m).bit_length() for m in x.m.flat if m]
-    keep = _LEAN_BITS + x.d.bit_length() - min(lengths, default=0)
-    if x.d == 1 and keep >= -64:
-        return x
-    with np.errstate(all="ignore"):
-        m = _objects((x.m << keep) // x.d if keep >= 0 else x.m // (x.d << -keep))
-        cut = float(_magnitude(_objects(1), x.e - keep, 1))
-        err = np.where(x.m == 0, x.err, x.err * _UP + cut)
-    return Exact(m, x.e - keep, 1, err, x.form, x._magnitude)
 
 
 def of(x: Any, form: Format | None = None) -> Exact:
