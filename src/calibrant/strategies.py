@@ -8,6 +8,7 @@ it must be: a drawn `Drawn` is turned into it with `at(form)`, which `@clause` d
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -540,14 +541,20 @@ _GRADIENT_KINDS = (
 _OPTIMIZATION = 9 + 3 * WIDTH + 10
 
 
-def optimizations(
-    name: str, *, steps: tuple[int, int] = (1, 8), only: tuple[str, ...] | None = None, tensors: int = 1, **options: Any
-) -> st.SearchStrategy[Any]:
+def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     """Runs of one optimizer: all its hyperparameters, constant and changing rates, one to three tensors, gradients of all kinds.
 
     `only` names the hyperparameters that are drawn (the others are left out), `options` what one of them, `rates`, `courses` or
-    `absent` may be instead, `tensors` how many there are at least.
+    `absent` may be instead, `steps` the fewest and the most, `tensors` how many there are at least.
     """
+    return drawn(_optimization(name, **options), _OPTIMIZATION)
+
+
+@functools.cache
+def _optimization(
+    name: str, *, steps: tuple[int, int] = (1, 8), only: tuple[str, ...] | None = None, tensors: int = 1, **options: Any
+) -> Callable[[Bytes, Format], Optimization]:
+    """The decoder of such runs."""
     chosen = {**HYPERPARAMETERS[name], "maximize": (None,) if only is not None else _FLAGS}
     if only is not None:
         chosen = {key: choices if key in only else (None,) for key, choices in chosen.items()}
@@ -570,7 +577,9 @@ def optimizations(
         hyperparameters = _hyperparameters(data.take(10), chosen, own)
         size = sum(math.prod(shape) for shape in some)
         start = _numbers(data.column(size), _GRADIENT_KINDS[kind_byte >> 4 & 7], form)
-        slopes = _slopes(np.resize(data.take(2 * WIDTH), n_steps * size), n_steps, _GRADIENT_KINDS[kind_byte & 15], course, form)
+        slopes = _slopes(
+            np.resize(data.take(2 * WIDTH), n_steps * size), n_steps, _GRADIENT_KINDS[kind_byte & 15], course, form
+        )
         hyperparameters["lr"] = rate if change == 1.0 else [rate * change ** (t % 4) for t in range(n_steps)]
         grads: list[list[Array | None]] = [list(_tensors(row, some, form)) for row in slopes]
         if gaps:
@@ -580,7 +589,40 @@ def optimizations(
                         step[k] = None
         return Optimization(name, hyperparameters, list(_tensors(start, some, form)), grads)
 
-    return drawn(optimization, _OPTIMIZATION)
+    return optimization
+
+
+def of_each(**options: Any) -> st.SearchStrategy[Any]:
+    """Runs of an optimizer that is named afterwards, `drawn(name)`; options that it does not have are left out."""
+    return st.binary(min_size=_OPTIMIZATION, max_size=_OPTIMIZATION).map(lambda data: OfEach(data, options))
+
+
+class OfEach:
+    """The bytes of a run that waits for the dtype under test, and then for the name of its optimizer."""
+
+    def __init__(self, data: bytes, options: dict[str, Any]) -> None:
+        self.data = data
+        self.options = options
+
+    def at(self, form: Format) -> Callable[[str], Optimization]:
+        """The run, in the numbers of a format, of the optimizer that is named then."""
+
+        def named(name: str) -> Optimization:
+            known = {
+                key: value
+                for key, value in self.options.items()
+                if key not in _HAVE_SOME or key in HYPERPARAMETERS[name]
+            }
+            run: Optimization = Drawn(self.data, _optimization(name, **known)).at(form)
+            return run
+
+        return named
+
+    def __repr__(self) -> str:
+        return f"a run of {self.data.hex()}"
+
+
+_HAVE_SOME = {key for own in HYPERPARAMETERS.values() for key in own}
 
 
 def _hyperparameters(

@@ -299,6 +299,16 @@ def _described(spec: str, implementation: Any, name: str, timeout: float) -> Tar
             raise TargetError(
                 f"target {spec!r}: deviations names the clause {clause!r}, which is not in the book{nearest(clause, list(book()))}"
             )
+    for convention, value in tables["conventions"].items():
+        if convention not in CONVENTIONS:
+            raise TargetError(
+                f"target {spec!r}: conventions names {convention!r}, which is none{nearest(convention, list(CONVENTIONS))}"
+            )
+        if value not in CONVENTIONS[convention]:
+            raise TargetError(
+                f"target {spec!r}: conventions says {convention} = {value!r}, not one of {', '.join(CONVENTIONS[convention])}"
+                f"{nearest(value, CONVENTIONS[convention])}"
+            )
     version = getattr(implementation, "version", None)
     return Target(
         spec=spec,

@@ -27,10 +27,12 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize
 
 __all__ = [
     "FORMATS",
+    "OPTIMIZERS",
     "UNROUNDED",
     "Exact",
     "Format",

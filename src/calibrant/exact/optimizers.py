@@ -100,9 +100,7 @@ def adamw(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     return _shrunk(p, constant(1.0, p.form) if follow["adamw.decay"] == "without-lr" else lr, h.weight_decay, step)
 
 
-def _adaptive_step(
-    s: State, h: Hyperparameters, t: int, lr: Number, g: Number, follow: Mapping[str, str]
-) -> Number:
+def _adaptive_step(s: State, h: Hyperparameters, t: int, lr: Number, g: Number, follow: Mapping[str, str]) -> Number:
     """lr mhat / (sqrt(vhat) + eps) with mhat = m / (1 - beta1^t) and vhat = v / (1 - beta2^t), or the largest so far."""
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
@@ -213,19 +211,24 @@ def _momenta(h: Hyperparameters, t: int, schedule: str) -> tuple[tuple[Number, N
 
 
 def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
-    """p - lr mhat r sqrt(1 - beta2^t) / (sqrt(v) + eps) where more than five gradients count, else p - lr mhat."""
+    """p - lr mhat r sqrt(1 - beta2^t) / (sqrt(v) + eps) where more than five gradients count, else p - lr mhat.
+
+    An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed of the second.
+    """
     if not h["decoupled_weight_decay"]:
         g = g + h.weight_decay * p
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     c1, c2 = h.correction1(t), h.correction2(t)
     factor = h.once(("rectified", t), lambda: _rectification(h, t))
+    spread = root(s.v) + h.eps
     if factor is None:
         step = product([lr, s.m], [c1])
+        step = step if spread.least() else step.within(math.inf)
     elif follow["radam.epsilon"] == "outside":
         step = product([lr, s.m, factor], [c1, product([root(s.v)], [root(c2)]) + h.eps])
     else:
-        step = product([lr, s.m, factor, root(c2)], [c1, root(s.v) + h.eps])
+        step = product([lr, s.m, factor, root(c2)], [c1, spread])
     if h["decoupled_weight_decay"]:
         return _shrunk(p, lr, h.weight_decay, step)
     return p - step
@@ -368,7 +371,12 @@ def optimize(
 
 
 def _walk(
-    rule: Rule, h: Hyperparameters, rates: list[Number], p: Number, slopes: list[Number | None], follow: Mapping[str, str]
+    rule: Rule,
+    h: Hyperparameters,
+    rates: list[Number],
+    p: Number,
+    slopes: list[Number | None],
+    follow: Mapping[str, str],
 ) -> list[Number]:
     """One parameter after each step."""
     zero = constant(0.0, p.form)

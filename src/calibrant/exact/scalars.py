@@ -101,7 +101,9 @@ class Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
         err = self.size * y.err + (y.size + y.err) * self.err
         exact = _is_power_of_two(self) or _is_power_of_two(y)
-        return _rounded(self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, 0 if exact else 1, self.form.tiny)
+        return _rounded(
+            self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, 0 if exact else 1, self.form.tiny
+        )
 
     __rmul__ = __mul__
 
@@ -259,7 +261,10 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     if keep.size <= part.size:
         local = max(local, 3 * keep.size * span)
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
-    first, second = Number(keep.m * x.m, keep.e + x.e, 0.0, form, 0.0), Number(part.m * y.m, part.e + y.e, 0.0, form, 0.0)
+    first, second = (
+        Number(keep.m * x.m, keep.e + x.e, 0.0, form, 0.0),
+        Number(part.m * y.m, part.e + y.e, 0.0, form, 0.0),
+    )
     m, e = _aligned_sum(first, second)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
     return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, 3 * form.tiny)
