@@ -646,7 +646,7 @@ def _hyperparameters(
 
 def _slopes(data: NDArray[np.uint8], n_steps: int, kind: str, course: str, form: Format) -> Array:
     """The gradients of each step, one row each."""
-    slopes = np.array([_numbers(row, kind, form, 7 * t) for t, row in enumerate(data.reshape(n_steps, -1))])
+    slopes = np.array([_numbers(row, kind, form, 7 * t % 70) for t, row in enumerate(data.reshape(n_steps, -1))])
     times = np.arange(n_steps)[:, None]
     first, unit = slopes[:1], 0.25 if form.max_exponent >= 100 else 0.5
     match course:

@@ -8,6 +8,7 @@ here, whose bound covers them all: `product` any order of factors and divisors, 
 from __future__ import annotations
 
 import decimal
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -20,7 +21,7 @@ from calibrant.exact.numbers import _LEAST, _LOST, _UP, Exact, gamma, to_float
 _BITS = 192
 """What is kept of numbers twice as long, and computed of what no fraction holds: some 40 digits below anything that is compared."""
 _CUT = 2.0**-180
-_DIGITS = decimal.Context(prec=60)
+_DIGITS = decimal.Context(prec=40)
 """The decimal digits of a power whose exponent is not whole."""
 
 
@@ -298,12 +299,16 @@ def times_power(power: Number, base: Number) -> Number:
 def real_power(base: Number, exponent: Fraction) -> Number:
     """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before."""
     form = base.form
-    true = base.fraction()
-    digits = _DIGITS.divide(decimal.Decimal(true.numerator), decimal.Decimal(true.denominator))
+    log = _log(base.fraction())
     power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
-    value = Fraction(_DIGITS.power(digits, power))
-    y, log = abs(to_float(exponent)), abs(float(_DIGITS.ln(digits)))
+    value = Fraction(_DIGITS.exp(_DIGITS.multiply(power, log)))
+    y = abs(to_float(exponent))
     # The base is rounded, the exponent twice (it is a product), and the power is within a unit in the last place.
-    slip = y * (base.err / base.least() + form.u) + 2 * y * log * form.u + 2 * form.u
+    slip = y * (base.err / base.least() + form.u) + 2 * y * abs(float(log)) * form.u + 2 * form.u
     x = _over(value.numerator, 0, value.denominator, 0.0, form)
     return x.within((x.size * slip * math.exp(slip) + form.tiny) * _UP)
+
+
+@functools.lru_cache(maxsize=100)
+def _log(x: Fraction) -> decimal.Decimal:
+    return _DIGITS.ln(_DIGITS.divide(decimal.Decimal(x.numerator), decimal.Decimal(x.denominator)))
