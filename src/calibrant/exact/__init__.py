@@ -28,9 +28,12 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
+from calibrant.exact.optimizers import optimize
 
 __all__ = [
     "FORMATS",
+    "OPTIMIZERS",
     "UNROUNDED",
     "Exact",
     "Format",
@@ -53,6 +56,7 @@ __all__ = [
     "moments",
     "multiply_grad",
     "of",
+    "optimize",
     "optimum",
     "round_to",
     "step",
