@@ -161,6 +161,29 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 # Accumulation
 
 
+def accumulate(params: Array, batches: list[tuple[Array, Array]], zero_grad: bool) -> Array:
+    """The sum of the gradients up to each batch, or each batch's own, (k, 2)."""
+    grads = np.stack(_batch_gradients(params, batches))
+    return grads if zero_grad else np.cumsum(grads, axis=0)
+
+
+def accumulated_grad(params: Array, batches: list[tuple[Array, Array]]) -> Array:
+    """The mean of the gradients of the batches, weighted by their sizes, (2,)."""
+    grads = np.stack(_batch_gradients(params, batches))
+    sizes = np.array([t_u.size for t_u, _ in batches])
+    weights = (sizes / sizes.sum()).astype(params.dtype)
+    return np.sum(grads * weights[:, np.newaxis], axis=0)
+
+
+def _batch_gradients(params: Array, batches: list[tuple[Array, Array]]) -> list[Array]:
+    if not batches:
+        raise ValueError("batches is empty: there is nothing to accumulate")
+    for t_u, t_c in batches:
+        _columns(t_u, t_c)
+    w, b = params
+    return [grad_fn(t_u, t_c, model(t_u, w, b), w, b) for t_u, t_c in batches]
+
+
 # Optimizers
 
 
