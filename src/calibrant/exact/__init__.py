@@ -6,6 +6,7 @@ judge that called the accused would prove nothing.
 
 from calibrant.exact.accumulation import accumulate, accumulated_grad
 from calibrant.exact.autograd import differentiate
+from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
@@ -29,15 +30,19 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
+from calibrant.exact.optimizers import optimize
 
 __all__ = [
     "FORMATS",
+    "OPTIMIZERS",
     "UNROUNDED",
     "Exact",
     "Format",
     "absolute_loss",
     "accumulate",
     "accumulated_grad",
+    "broadcast_shapes",
     "by_squaring",
     "closed_form",
     "concatenate",
@@ -54,7 +59,9 @@ __all__ = [
     "loss_fn",
     "model",
     "moments",
+    "multiply_grad",
     "of",
+    "optimize",
     "optimum",
     "round_to",
     "step",

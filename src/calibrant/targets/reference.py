@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.mechanics import autograd, descent
+from calibrant.mechanics import autograd, broadcasting, descent
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
 from calibrant.mechanics.autograd import backward, descend, manual_training_loop
+from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
 from calibrant.mechanics.gradients import (
@@ -27,6 +28,7 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
+from calibrant.mechanics.optimizers import optimize
 
 __all__ = [
     "absolute_loss",
@@ -34,6 +36,7 @@ __all__ = [
     "accumulated_grad",
     "automatic_gradient",
     "backward",
+    "broadcast_shapes",
     "calc_forward",
     "closed_form",
     "dabsolute_loss",
@@ -43,6 +46,7 @@ __all__ = [
     "dmodel_db",
     "dmodel_dw",
     "evaluate",
+    "expand",
     "figures",
     "finite_difference",
     "grad_fn",
@@ -50,7 +54,11 @@ __all__ = [
     "loss_fn",
     "manual_training_loop",
     "model",
+    "multiply",
+    "multiply_grad",
+    "multiply_in_place",
     "norris",
+    "optimize",
     "thermometer",
     "training_loop",
     "value_and_grad",
@@ -90,6 +98,12 @@ def training_loop(
     if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
         raise NotImplementedError("only plain SGD without validation data")
     return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+
+
+def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
+    """x stretched to that shape, with its strides in elements and whether it lies in the memory of x."""
+    view = broadcasting.expand(x, shape)
+    return view, view.stride(), int(view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr())
 
 
 def evaluate(loss: Loss, params: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
