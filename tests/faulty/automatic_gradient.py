@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ import numpy as np
 class _Value:
     """A number, and what it was made of: each operand with the derivative by it."""
 
-    tape: list[_Value] = []
+    tape: ClassVar[list[_Value]] = []
 
     def __init__(self, data: Any, operands: tuple[tuple[_Value, Any], ...] = ()) -> None:
         self.data = data
