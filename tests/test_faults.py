@@ -34,6 +34,14 @@ CHAPTERS = {
     "value_and_grad": ("gradients",),
     "closed_form": ("descent",),
     "training_loop": ("data", "descent"),
+    "automatic_gradient": ("autograd",),
+    "backward": ("autograd",),
+    "descend": ("autograd",),
+    "manual_training_loop": ("autograd",),
+    "evaluate": ("autograd",),
+    "calc_forward": ("autograd",),
+    "accumulate": ("accumulation",),
+    "accumulated_grad": ("accumulation",),
 }
 """The chapters that have something to say of each operation."""
 
@@ -43,6 +51,9 @@ LONG = ("descent.closed-form", "descent.diverges")
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 STEPS = "descent.step descent.trajectory descent.log"
 BOOK = "descent.raw-diverges descent.scaled-converges"
+
+ADDED = "autograd.accumulates autograd.three-batches autograd.separate-graphs"
+FULL = "accumulation.full-batch accumulation.partition accumulation.last-window"
 
 FAULTS = {
     "loss_fn.sum_for_mean": "loss.mean-square loss.wide-accumulation",
@@ -126,6 +137,74 @@ FAULTS = {
     "training_loop.readings_scaled_in_place": "descent.input-kept",
     "training_loop.any_rate": "descent.negative-rate",
     "training_loop.in_float64": "descent.dtype@float32",
+    "automatic_gradient.last_use_only": "autograd.composition autograd.shared-node",
+    "automatic_gradient.passed_on_when_first_reached": "autograd.composition autograd.shared-node",
+    "automatic_gradient.difference_as_a_sum": "autograd.composition autograd.shared-node",
+    "automatic_gradient.every_end_is_a_loss": "autograd.composition",
+    "backward.overwriting": ADDED,
+    "backward.zeros_at_first": "autograd.none-before autograd.reset",
+    "backward.never_reset": "autograd.reset",
+    "backward.zero_for_none": "autograd.reset",
+    "backward.none_for_zero": "autograd.reset",
+    "backward.mean_so_far": ADDED,
+    "backward.kept_between_calls": "autograd.none-before autograd.accumulates? autograd.three-batches?"
+    " autograd.separate-graphs?",
+    "backward.not_copied": "autograd.accumulates autograd.three-batches autograd.reset",
+    "backward.every_end_walked": "autograd.separate-graphs",
+    "backward.in_float64": "autograd.dtype@float32",
+    "descend.gradients_accumulate": "autograd.no-grad-update",
+    "descend.rebound": "autograd.no-grad-update",
+    "descend.loss_of_the_start": "autograd.no-grad-update",
+    "descend.recorded_without_a_word": "autograd.recorded-update",
+    "descend.uphill": "autograd.no-grad-update autograd.three-batches",
+    "descend.one_step_less": "autograd.no-grad-update autograd.three-batches",
+    "descend.in_place": "autograd.pure",
+    "descend.rate_in_float32": "autograd.three-batches@float64 autograd.no-grad-update@float64",
+    "descend.in_float64": "autograd.dtype@float32",
+    "manual_training_loop.gradients_accumulate": "autograd.loop",
+    "manual_training_loop.last_loss_missing": "autograd.loop",
+    "manual_training_loop.in_place": "autograd.pure",
+    "manual_training_loop.in_float64": "autograd.dtype@float32",
+    "evaluate.always_recorded": "autograd.set-grad-enabled autograd.mode-restored",
+    "evaluate.never_recorded": "autograd.set-grad-enabled autograd.mode-restored",
+    "evaluate.not_restored_after_an_exception": "autograd.mode-restored",
+    "evaluate.simply_on_afterwards": "autograd.mode-restored",
+    "evaluate.left_as_it_was_set": "autograd.mode-restored",
+    "calc_forward.always_recorded": "autograd.set-grad-enabled",
+    "calc_forward.never_recorded": "autograd.set-grad-enabled",
+    "calc_forward.zeros_where_nothing_is_recorded": "autograd.set-grad-enabled",
+    "calc_forward.summed_in_validation": "autograd.set-grad-enabled",
+    "calc_forward.in_place": "autograd.pure",
+    "calc_forward.in_float64": "autograd.dtype@float32",
+    "accumulate.overwriting": "accumulation.sum",
+    "accumulate.never_reset": "accumulation.reset",
+    "accumulate.inverted": "accumulation.sum accumulation.reset",
+    "accumulate.mean_so_far": "accumulation.sum",
+    "accumulate.sums_of_squares": "accumulation.sum accumulation.reset",
+    "accumulate.first_batch_lost": "accumulation.sum",
+    "accumulate.kept_between_calls": "accumulation.sum accumulation.reset",
+    "accumulate.last_row_only": "accumulation.sum accumulation.reset",
+    "accumulate.empty_batches_skipped": "accumulation.refused",
+    "accumulate.longer_columns_cut": "accumulation.refused",
+    "accumulate.in_place": "accumulation.pure",
+    "accumulate.returned_in_float64": "accumulation.dtype@float32",
+    "accumulated_grad.mean_of_means": FULL,
+    "accumulated_grad.sum_of_means": FULL,
+    "accumulated_grad.sum_over_all": "accumulation.full-batch accumulation.last-window",
+    "accumulated_grad.divided_by_the_batches_too": FULL,
+    "accumulated_grad.last_batch_dropped": FULL,
+    "accumulated_grad.last_smaller_batch_dropped": FULL,
+    "accumulated_grad.last_batch_counted_as_full": FULL,
+    "accumulated_grad.short_window_over_the_longest": "accumulation.last-window accumulation.full-batch?"
+    " accumulation.partition?",
+    "accumulated_grad.last_batch_only": FULL,
+    "accumulated_grad.kept_between_calls": "accumulation.full-batch accumulation.partition? accumulation.last-window",
+    "accumulated_grad.in_float32": "accumulation.full-batch@float64 accumulation.partition@float64"
+    " accumulation.last-window@float64",
+    "accumulated_grad.empty_batches_skipped": "accumulation.refused",
+    "accumulated_grad.longer_columns_cut": "accumulation.refused",
+    "accumulated_grad.in_place": "accumulation.pure",
+    "accumulated_grad.returned_in_float64": "accumulation.dtype@float32",
 }
 """Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
 
@@ -144,6 +223,7 @@ UGLY = {
     "training_loop.gradient_clipped": "only gradients above 100 show it",
     "loss_fn.summed_first": "only numbers whose squares overflow show it",
     "least_squares.spread_over_n_minus_1": "one of the clause's two properties divides the readings by ten",
+    "accumulated_grad.in_float32": "only numbers with many digits show it",
     "thermometer.two_readings_swapped": "it has no arguments",
     "norris.one_digit_wrong": "it has no arguments",
 }
@@ -157,6 +237,7 @@ CONVEX = ("loss_fn.in_float32", "loss_fn.in_float16")
 def rounds() -> list[list[str]]:
     """The faults, several to a target: of the operations that some clause calls together, one."""
     together = {"grad_fn": "way", "finite_difference": "way", "value_and_grad": "way", "closed_form": "training_loop"}
+    together["manual_training_loop"] = "training_loop"
     filled: list[dict[str, str]] = []
     for fault in FAULTS:
         operation = fault.split(".")[0]
