@@ -98,6 +98,7 @@ FAULTS = {
     "dloss_fn.sign_flipped": "gradient.by-hand-loss",
     "dloss_fn.not_averaged": "gradient.by-hand-loss",
     "dloss_fn.shifted": "gradient.by-hand-loss loss.smooth-at-zero",
+    "dloss_fn.nan_replaced": "gradient.nan",
     "dloss_fn.in_place": "gradient.pure",
     "dmodel_dw.the_weight": "gradient.by-hand-w",
     "dmodel_dw.squared": "gradient.by-hand-w",
@@ -109,8 +110,9 @@ FAULTS = {
     "grad_fn.bias_zero": VALUE,
     "grad_fn.bias_over_n_minus_1": f"{VALUE} gradient.additive",
     "grad_fn.means_multiplied": f"{VALUE} gradient.additive",
-    "grad_fn.last_sample_dropped": f"{VALUE} gradient.additive gradient.optimum",
-    "grad_fn.clipped": f"{VALUE} gradient.additive",
+    "grad_fn.last_sample_dropped": f"{VALUE} gradient.additive gradient.optimum gradient.nan?",
+    "grad_fn.nan_replaced": "gradient.nan",
+    "grad_fn.clipped": f"{VALUE} gradient.additive gradient.nan",
     "grad_fn.in_float32": "gradient.chain-rule@float64 gradient.symbolic@float64 gradient.thermometer@float64"
     " gradient.additive@float64 gradient.optimum@float64",
     "grad_fn.in_place": "gradient.pure",
@@ -118,6 +120,8 @@ FAULTS = {
     "finite_difference.forward": "gradient.central gradient.optimum gradient.thermometer",
     "finite_difference.over_delta": "gradient.central gradient.thermometer",
     "finite_difference.times_delta": "gradient.central gradient.thermometer",
+    "finite_difference.nan_replaced": "gradient.nan",
+    "value_and_grad.nan_replaced": "gradient.nan",
     "value_and_grad.gradient_of_half_the_loss": "gradient.automatic gradient.of-the-reported-loss"
     " gradient.descent-lemma gradient.thermometer",
     "value_and_grad.penalized_without_gradient": "gradient.of-the-reported-loss gradient.descent-lemma",

@@ -168,15 +168,19 @@ def test_a_step_of_differences_is_positive(form: Format) -> None:
     always("probes", form, check)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "columns"), [("spoiled_residuals", ("t_p", "t_c")), ("spoiled_probes", ("t_u", "t_c"))]
+)
 @forms
-def test_one_number_is_spoiled(form: Format) -> None:
-    def check(sample: strategies.Spoiled) -> None:
-        numbers = np.concatenate([sample.t_p, sample.t_c]).astype(np.float64)
+def test_one_number_is_spoiled(form: Format, strategy: str, columns: tuple[str, str]) -> None:
+    def check(sample: strategies.Spoiled | strategies.SpoiledProbe) -> None:
+        one, other = (getattr(sample, name) for name in columns)
+        numbers = np.concatenate([one, other]).astype(np.float64)
         (bad,) = numbers[~np.isfinite(numbers)]
         assert np.array_equal(bad, sample.value, equal_nan=True)
-        assert sample.t_p.dtype == sample.t_c.dtype == numpy_dtype(form.name)
+        assert one.dtype == other.dtype == numpy_dtype(form.name)
 
-    always("spoiled_residuals", form, check)
+    always(strategy, form, check)
 
 
 def check_descent(descent: strategies.Descent, epochs: range) -> Fraction:
@@ -230,7 +234,7 @@ def test_misfits_are_two_different_shapes(shapes: tuple[tuple[int, ...], tuple[i
     assert first != second
 
 
-@pytest.mark.parametrize("strategy", ["residuals", *FITS, "segments", "parts", "spoiled_residuals"])
+@pytest.mark.parametrize("strategy", ["residuals", *FITS, "segments", "parts", "spoiled_residuals", "spoiled_probes"])
 def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
     """And each time a new one: a property may change what it was given."""
 
@@ -340,6 +344,8 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("optima", "an optimum off the measurements", lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0),
     ("spoiled_residuals", "NaN", lambda x: np.isnan(x.t_c).any() and len(x.t_c) > 5),
     ("spoiled_residuals", "minus infinity", lambda x: np.any(x.t_p == -math.inf)),
+    ("spoiled_probes", "a reading that is NaN", lambda x: np.isnan(x.t_u).any() and len(x.t_u) > 5),
+    ("spoiled_probes", "an infinite measurement", lambda x: np.any(x.t_c == math.inf) and x.w != 0),
     ("steep_descents", "barely steep", lambda x: 1 < check_descent(x, range(10, 10_000)) < 5),
 ]
 

@@ -421,10 +421,33 @@ def spoiled_residuals() -> st.SearchStrategy[Any]:
 
 def _spoiled(data: Bytes, form: Format) -> Spoiled:
     sample = _residuals(data, form)
-    column = (sample.t_p, sample.t_c)[data.one() % 2]
+    return Spoiled(sample.t_p, sample.t_c, _spoil(data, sample.t_p, sample.t_c))
+
+
+def _spoil(data: Bytes, *columns: Array) -> float:
+    """Replace one number of one of the columns, and return by what."""
+    column = data.pick(*columns)
     value = data.pick(math.nan, math.inf, -math.inf)
     column[data.one() % len(column)] = value
-    return Spoiled(sample.t_p, sample.t_c, value)
+    return value
+
+
+@dataclass
+class SpoiledProbe(Probe):
+    """A fit and a step, with one reading or measurement that is not finite."""
+
+    value: float
+
+
+def spoiled_probes() -> st.SearchStrategy[Any]:
+    """Fits with a step, in which one reading or measurement is NaN or infinite."""
+    return drawn(_spoiled_probe, _FIT + 4)
+
+
+def _spoiled_probe(data: Bytes, form: Format) -> SpoiledProbe:
+    probe = _probe(data, form)
+    value = _spoil(data, probe.t_c, probe.t_u)
+    return SpoiledProbe(probe.t_u, probe.t_c, probe.w, probe.b, probe.delta, value)
 
 
 MISFITS = (
