@@ -61,8 +61,8 @@ BOOK = "descent.raw-diverges descent.scaled-converges"
 
 FAULTS = {
     "loss_fn.sum_for_mean": "loss.mean-square loss.wide-accumulation",
-    "loss_fn.over_n_minus_1": "loss.mean-square loss.wide-accumulation",
-    "loss_fn.half": "loss.mean-square loss.wide-accumulation",
+    "loss_fn.over_n_minus_1": "loss.mean-square",
+    "loss_fn.half": "loss.mean-square",
     "loss_fn.last_sample_dropped": "loss.mean-square loss.permutation loss.zero? loss.nan?",
     "loss_fn.mean_of_batches": "loss.mean-square loss.permutation",
     "loss_fn.broadcasting": "loss.same-shape",
@@ -76,8 +76,8 @@ FAULTS = {
     "loss_fn.expanded": "loss.mean-square loss.zero loss.symmetric loss.permutation",
     "loss_fn.summed_first": "loss.wide-accumulation",
     "loss_fn.tolerant": "loss.mean-square loss.zero loss.outliers?",
-    "loss_fn.huber": "loss.mean-square loss.outliers loss.wide-accumulation",
-    "loss_fn.asymmetric": "loss.mean-square loss.symmetric loss.wide-accumulation",
+    "loss_fn.huber": "loss.mean-square loss.outliers",
+    "loss_fn.asymmetric": "loss.mean-square loss.symmetric",
     "loss_fn.one_element": "loss.scalar",
     "loss_fn.in_place": "loss.pure",
     "model.bias_missing": "model.linear",
