@@ -73,7 +73,7 @@ FAULTS = {
     " loss.wide-accumulation@float64",
     "loss_fn.in_float16": "loss.mean-square loss.zero loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
     "loss_fn.returned_in_float64": "loss.dtype@float32",
-    "loss_fn.expanded": "loss.mean-square loss.zero loss.symmetric loss.permutation",
+    "loss_fn.expanded": "loss.mean-square loss.zero loss.symmetric? loss.permutation",
     "loss_fn.summed_first": "loss.wide-accumulation",
     "loss_fn.tolerant": "loss.mean-square loss.zero loss.outliers?",
     "loss_fn.huber": "loss.mean-square loss.outliers",

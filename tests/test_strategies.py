@@ -258,6 +258,14 @@ def arrays(example: Any) -> list[Any]:
     ]
 
 
+def test_the_simplest_parameters_are_whole() -> None:
+    """All quarters up to 8 can be drawn; where 1 shows a failure as well, it is 1 that is told."""
+    simplest = found("simple_fits", lambda fit: fit.w != 0 and fit.b < 0)
+
+    assert (float(simplest.w), float(simplest.b)) == (1.0, -1.0)
+    assert sorted(strategies._QUARTERS) == [k / 4 for k in range(-32, 33)]
+
+
 def test_a_descent_can_be_made_from_bytes() -> None:
     descent = strategies.Drawn(bytes(strategies._FIT + 2), strategies._descent).at(FLOAT32)
 

@@ -33,6 +33,9 @@ WIDTH = 16
 _ZIGZAG = np.array([(k + 1) // 2 * (1 if k % 2 else -1) for k in range(256)], dtype=np.float64)
 """0, 1, -1, 2, -2, ...: a whole number for each byte."""
 
+_QUARTERS = np.array(sorted(_ZIGZAG[:65] / 4, key=lambda x: (x.as_integer_ratio()[1], abs(x), x < 0)))
+"""The quarters up to 8, the whole ones first, then the halves: a failure that 1 shows as well is not told of 0.25."""
+
 _FRACTIONS = np.random.default_rng(20240601).random((256, 2 * LONGEST))
 """Numbers in [0, 1) with full significands, one for each byte and place."""
 
@@ -106,7 +109,7 @@ def _numbers(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0) -
         case "whole":
             x = _ZIGZAG[data % 17]
         case "quarters":
-            x = _ZIGZAG[data % 65] / 4
+            x = _QUARTERS[data % 65]
         case "readings":
             x = np.round(data * 0.35 + fraction, 1) * (1.0 if high > 100 else 0.125)
         case "real":
