@@ -25,6 +25,11 @@ CHAPTERS = {
     "loss": ("loss",),
     "gradients": ("gradient",),
     "descent": ("descent",),
+    "broadcasting": ("broadcast",),
+    "autograd": ("autograd",),
+    "accumulation": ("accumulation",),
+    "optimizers": ("optimizer",),
+    "validation": ("split", "validation", "regularization", "early-stopping", "overfitting"),
 }
 """The chapters in reading order, each with the first words that its clauses' names may have."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import operator
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ import numpy as np
 
 from calibrant.exact import FORMATS
 from calibrant.judge import Tally
-from calibrant.target import PARAMETERS, RETURNS, brief, first_line, numpy_dtype
+from calibrant.target import LISTS, PARAMETERS, RETURNS, SHAPES, WORDS, brief, first_line, numpy_dtype
 from calibrant.wording import is_array
 
 if TYPE_CHECKING:
@@ -54,11 +55,19 @@ class Call:
     """One call of an operation: what was asked, and what came back."""
 
     operation: str
-    arguments: dict[str, Any]
+    given: tuple[Any, ...]
     passed: tuple[Any, ...] = ()
     converted: tuple[Any, ...] = ()
     answer: Any = None
     output: str = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by their names."""
+        names = PARAMETERS[self.operation]
+        if names and names[0].startswith("*"):
+            return {names[0][1:]: list(self.given)}
+        return dict(zip(names, self.given, strict=False))
 
 
 class Subject:
@@ -96,8 +105,8 @@ class Subject:
         target = self.target
         if operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
-        arguments = tuple(np.asarray(x) if isinstance(x, np.generic) else x for x in arguments)
-        call = Call(operation, dict(zip(PARAMETERS[operation], arguments, strict=True)))
+        arguments = _arrays(arguments)
+        call = Call(operation, arguments)
         self.calls.append(call)
         if watch is not None:
             watch(operation, target.timeout)
@@ -146,7 +155,7 @@ class Subject:
         """Whether the last call, made once more, has the same outcome to the last bit."""
         last = self.calls[-1]
         try:
-            again = self.call(last.operation, tuple(last.arguments.values()))
+            again = self.call(last.operation, last.given)
         except (Absent, Failure):
             return last.answer is None
         finally:
@@ -160,26 +169,46 @@ class Subject:
     def changed(self) -> str:
         """The names of the arguments that the last call changed; none is an empty string."""
         call = self.calls[-1]
-        convert = getattr(self.target.implementation, "to_numpy", np.asarray)
+        to_numpy = getattr(self.target.implementation, "to_numpy", np.asarray)
 
-        def same(before: Any, passed: Any, converted: Any) -> bool:
+        def convert(x: Any) -> Any:
+            return x if is_array(x) else to_numpy(x)
+
+        def same(before: Any, after: Any) -> bool:
+            if isinstance(before, (list, tuple)):
+                return len(before) == len(after) and all(map(same, before, after))
             if not is_array(before):
-                return bool(before == passed)
-            return all(
-                before.shape == after.shape and before.tobytes() == after.tobytes()
-                for after in (passed, convert(converted))
-            )
+                return bool(before == after)
+            after = convert(after)
+            return bool(before.shape == after.shape and before.tobytes() == after.tobytes())
 
-        arguments = zip(call.arguments.items(), call.passed, call.converted, strict=True)
-        return ", ".join(name for (name, before), passed, converted in arguments if not same(before, passed, converted))
+        names = [*call.arguments] if len(call.arguments) == len(call.given) else [*call.arguments] * len(call.given)
+        arguments = zip(names, call.given, call.passed, call.converted, strict=True)
+        return ", ".join(
+            name
+            for name, before, passed, converted in arguments
+            if not (same(before, passed) and same(before, converted))
+        )
 
     def _converted(self, argument: Any) -> Any:
         asarray = getattr(self.target.implementation, "asarray", None)
-        return asarray(argument) if asarray is not None and is_array(argument) else argument
+        if asarray is None:
+            return argument
+        if isinstance(argument, (list, tuple)):
+            return type(argument)(self._converted(x) for x in argument)
+        return asarray(argument) if is_array(argument) else argument
 
     def _normalized(self, operation: str, answer: Any) -> Any:
         if operation == "figures":
             return answer
+        if operation in WORDS:
+            if not isinstance(answer, str):
+                raise _NotNumbers(f"returned {brief(answer)} where a word is due")
+            return answer
+        if operation in SHAPES:
+            return _shape(answer)
+        if operation in LISTS:
+            return self._lists(operation, answer, LISTS[operation])
         names = RETURNS.get(operation)
         if names is None:
             return self._numbers(operation, answer)
@@ -193,6 +222,18 @@ class Subject:
                     self._numbers(f"{operation}'s {name}", part) for name, part in zip(names, parts, strict=True)
                 )
         raise _NotNumbers(f"returned {brief(answer)} where ({', '.join(names)}) is due")
+
+    def _lists(self, operation: str, answer: Any, depth: int) -> Any:
+        """Lists of lists ... of arrays, so many deep."""
+        if depth == 0:
+            return None if answer is None else self._numbers(operation, answer)
+        if isinstance(answer, (str, bytes, dict)):
+            raise _NotNumbers(f"returned {brief(answer)} where a list is due")
+        try:
+            parts = list(answer)
+        except TypeError:
+            raise _NotNumbers(f"returned {brief(answer)} where a list is due") from None
+        return [self._lists(operation, part, depth - 1) for part in parts]
 
     def _numbers(self, what: str, answer: Any) -> Any:
         """The answer as a NumPy array of floats; plain Python numbers take the dtype under test if it holds them."""
@@ -266,13 +307,33 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def _arrays(arguments: Any) -> Any:
+    """The arguments with every NumPy scalar, which is none of the kinds that the protocol names, as an array."""
+    if isinstance(arguments, (list, tuple)):
+        return type(arguments)(map(_arrays, arguments))
+    return np.asarray(arguments) if isinstance(arguments, np.generic) else arguments
+
+
+def _shape(answer: Any) -> tuple[int, ...]:
+    """The answer as a tuple of whole numbers."""
+    try:
+        sizes = [operator.index(size) for size in answer]
+    except TypeError:
+        raise _NotNumbers(f"returned {brief(answer)} where a shape is due") from None
+    return tuple(sizes)
+
+
 def _identical(one: Any, other: Any) -> bool:
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return all(map(_identical, one, other))
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_identical, one, other))
     if is_array(one) and is_array(other):
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
-    return True
+    return bool(isinstance(one, dict) or (is_array(one) == is_array(other) and one == other))
 
 
 def _copied(argument: Any) -> Any:
-    return argument.copy() if is_array(argument) else dict(argument) if isinstance(argument, dict) else argument
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(map(_copied, argument))
+    if isinstance(argument, dict):
+        return {key: _copied(value) for key, value in argument.items()}
+    return argument.copy() if is_array(argument) else argument

@@ -84,14 +84,16 @@ def failure_of(error: BaseException, subject: Subject | None) -> tuple[str, dict
 
 def _told(error: BaseException, subject: Subject | None) -> str:
     """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls that it is compared with."""
-    from calibrant.wording import show, written
+    from calibrant.wording import shown, written
 
     sentence: str = getattr(error, "sentence", str(error))
     if subject is None or not subject.calls:
         return sentence
     *before, last = subject.calls[-3:]
     earlier = [
-        f"{written(call)} returned {show(call.answer)}" for call in before if isinstance(call.answer, np.ndarray)
+        f"{written(call)} returned {shown(call.answer)}"
+        for call in before
+        if isinstance(call.answer, (np.ndarray, list, str))
     ]
     return "; ".join([*earlier, f"{written(last)} {sentence}"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,16 +44,29 @@ def show_fraction(x: Fraction) -> str:
 
 def written(call: Call) -> str:
     """A call as a person would write it: loss_fn([0.0, 0.0], [0.0, 1.0])."""
-    arguments = (
-        show(value) if is_array(value) else getattr(value, "source", repr(value)) for value in call.arguments.values()
-    )
-    return f"{call.operation}({', '.join(arguments)})"
+    return f"{call.operation}({', '.join(map(shown, call.given))})"
+
+
+def shown(value: Any) -> str:
+    """An argument or an answer, arrays within lists included, as a person would write it."""
+    if is_array(value):
+        return show(value)
+    return _bracketed(value, shown) or getattr(value, "source", repr(value))
+
+
+def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
+    """A list or a tuple with its elements written by `write`; nothing if it is neither."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(write, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(write, value)) + ("," if len(value) == 1 else "") + ")"
+    return ""
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
     """Python that repeats the calls with nothing but NumPy and the target."""
     lines = ["import numpy as np"]
-    from calibrant.target import RETURNS, is_file, resolve, split_file
+    from calibrant.target import is_file, resolve, split_file
 
     resolved = resolve(target.spec)
     if is_file(target.spec):
@@ -64,21 +78,13 @@ def snippet(target: Target, calls: list[Call]) -> str:
     else:
         module, _, attribute = resolved.partition(":")
         lines += [f"import {module}", f"target = {module}.{attribute}"] if attribute else [f"import {module} as target"]
-    if any(
-        getattr(value, "dtype", None) is not None and value.dtype.name == "bfloat16"
-        for c in calls
-        for value in c.arguments.values()
-    ):
-        lines.insert(1, "import ml_dtypes")
-    convert = hasattr(target.implementation, "asarray")
-    back = hasattr(target.implementation, "to_numpy") and calls and calls[-1].operation not in RETURNS
+    wrap = "target.asarray({})" if hasattr(target.implementation, "asarray") else "{}"
+    back = hasattr(target.implementation, "to_numpy")
     for call in calls:
-        arguments = ", ".join(
-            f"target.asarray({_literal(value)})" if convert and is_array(value) else _literal(value)
-            for value in call.arguments.values()
-        )
-        text = f"target.{call.operation}({arguments})"
-        lines.append(f"print({f'target.to_numpy({text})' if back else text})")
+        text = f"target.{call.operation}({', '.join(_literal(value, wrap) for value in call.given)})"
+        lines.append(f"print({f'target.to_numpy({text})' if back and is_array(call.answer) else text})")
+    if any("ml_dtypes." in line for line in lines):
+        lines.insert(1, "import ml_dtypes")
     return "\n".join(lines)
 
 
@@ -102,9 +108,12 @@ def _number(x: float) -> float | str:
     return x if math.isfinite(x) else "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
 
 
-def _literal(value: Any) -> str:
+def _literal(value: Any, wrap: str = "{}") -> str:
+    """A value in Python; every array within it is put into `wrap`."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_literal(x)}" for key, x in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {_literal(x, wrap)}" for key, x in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return _bracketed(value, lambda x: _literal(x, wrap))
     if isinstance(value, float):
         return _finite(repr(value))
     if not is_array(value):
@@ -116,7 +125,7 @@ def _literal(value: Any) -> str:
     name = value.dtype.name
     dtype = "ml_dtypes.bfloat16" if name == "bfloat16" else f"np.{name}"
     shaped = f".reshape({value.shape})" if value.size == 0 and value.ndim > 1 else ""
-    return f"np.array({text}, dtype={dtype}){shaped}"
+    return wrap.format(f"np.array({text}, dtype={dtype}){shaped}")
 
 
 def _finite(text: str) -> str:
