@@ -28,7 +28,7 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
-from calibrant.mechanics.optimizers import optimize
+from calibrant.mechanics.optimizers import Optimizer, optimize
 
 __all__ = [
     "absolute_loss",
@@ -93,11 +93,15 @@ def training_loop(
     val_t_u: Tensor | None = None,
     val_t_c: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The hand-derived loop of the chapter on descent: plain SGD, without validation."""
+    """The hand-derived loop of the chapter on descent for plain SGD, the loop of autograd for the other optimizers."""
+    if val_t_u is not None or val_t_c is not None:
+        raise NotImplementedError("only without validation data")
     options = dict(optimizer)
-    if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
-        raise NotImplementedError("only plain SGD without validation data")
-    return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    name = options.pop("name")
+    if name == "sgd" and set(options) == {"lr"}:
+        return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    leaf = params.clone().requires_grad_()
+    return *autograd.training_loop(n_epochs, Optimizer(name, [leaf], **options), leaf, t_u, t_c), []
 
 
 def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
