@@ -13,12 +13,17 @@ from calibrant.exact import OPTIMIZERS
 _REMEMBERED: dict[str, Any] = {}
 
 
-def _walk(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any, fault: str = "") -> Any:
-    """Every optimizer in plain NumPy, all in the dtype of the parameters, with the places where it can go wrong."""
+def _walk(
+    name: str, hyperparameters: dict[str, Any], params: Any, grads: Any, fault: str = "", number: Any = None
+) -> Any:
+    """Every optimizer in plain NumPy, all in the dtype of the parameters, with the places where it can go wrong.
+
+    `number` makes a hyperparameter such a number as the parameters are made of, where that is no dtype of NumPy's.
+    """
     h = SimpleNamespace(**{**OPTIMIZERS[name], **hyperparameters})
     lrs = h.lr if isinstance(h.lr, list) else [h.lr] * len(grads)
     _refuse(h, lrs, len(grads))
-    dtype = params[0].dtype.type
+    dtype = number or params[0].dtype.type
     params = [p.copy() for p in params]
     states: list[dict[str, Any]] = [{} for _ in params]
     if fault == "remembered":
@@ -71,7 +76,7 @@ def _sgd(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, fault: str, d: Any) ->
     if fault == "rate-inside":
         g = lr * g
     old = s.get("b", np.zeros_like(p))
-    dampened = t > 1 and fault != "never-dampened" or fault == "always-dampened"
+    dampened = (t > 1 and fault != "never-dampened") or fault == "always-dampened"
     push = part * g if dampened else g
     if fault == "average":
         push = (d(1) - mu) * push

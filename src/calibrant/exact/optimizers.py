@@ -353,6 +353,9 @@ def optimize(
 
     Parameters and gradients are arrays of NumPy's or exact ones; no gradient is None.
     """
+    unknown = sorted(set(hyperparameters) - set(DEFAULTS[name]))
+    if unknown:
+        raise ValueError(f"{name} has no hyperparameters {', '.join(unknown)}")
     form = params[0].form if isinstance(params[0], Exact) else FORMATS[params[0].dtype.name]
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")
