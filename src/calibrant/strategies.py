@@ -464,11 +464,395 @@ def _steep_descent(data: Bytes, form: Format) -> Descent:
 
 # Broadcasting
 
+Shape = tuple[int, ...]
+
+DEEPEST = 32
+"""The most axes of a shape: what every NumPy takes."""
+
+SMALL = 36
+"""The most elements of a product."""
+
+_ENDS = 8
+"""The axes of one shape whose sizes are drawn: the first four and the last four. Between them all are 1, so products stay small."""
+
+CLASHES = ((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
+"""Pairs of sizes that do not go together."""
+
+GROWING = (
+    ((), (2,)),
+    ((), (1,)),
+    ((1,), (2,)),
+    ((1,), (0,)),
+    ((2,), (1, 2)),
+    ((2,), (3, 2)),
+    ((2, 1), (2, 3)),
+    ((2, 1), (3,)),
+    ((1, 3), (2, 3)),
+    ((1, 2), (0, 2)),
+    ((2,), (3,)),
+    ((2, 2), (3, 2, 2)),
+)
+"""Pairs of shapes whose product does not have the shape of the first."""
+
+
+@dataclass
+class Operands:
+    """Two operands that broadcast, and a number for each element of their product."""
+
+    x: Array
+    y: Array
+    upstream: Array
+
+
+@dataclass
+class SpoiledOperands(Operands):
+    """Operands of which one holds a number that is not finite, if it holds any."""
+
+    value: float
+
+
+def _whole(data: Bytes, rank: int) -> Shape:
+    """A shape of so many axes."""
+    sizes = [(2, 3, 1, 4, 0, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
+    if rank <= _ENDS:
+        return tuple(sizes[:rank])
+    return (*sizes[: _ENDS // 2], *[1] * (rank - _ENDS), *sizes[_ENDS // 2 :])
+
+
+def _part(shape: Shape, cut: int, ones: int) -> Shape:
+    """The shape without some of its first axes, and with 1 for the axes that the bits of `ones` name, counted from the last."""
+    rank = len(shape)
+    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(cut % (rank + 1), rank))
+
+
+def _fitting(data: Bytes, n: int, rank: int) -> tuple[Shape, ...]:
+    """Shapes that broadcast: each is a part of one and the same."""
+    shape = _whole(data, rank)
+    bytes_ = np.resize(data.take(8), 2 * n).tolist()
+    return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
+
+
+_FITTING = 2 + _ENDS + 8
+
+
+def _shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
+    return _fitting(data, n, rank)
+
+
+def _crowd(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(3, 4, 1, 5, 8, 33, 40), data.pick(1, 2, 3, 4, 8, 16, 25, DEEPEST)
+    return _fitting(data, n, rank)
+
+
+def _trailing(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    rank = data.pick(2, 3, 4, 1, 8, DEEPEST)
+    first, cut, last = data.one(), 1 + data.one() % rank, data.one() % 2
+    whole = tuple(2 + (first + axis) % 5 if axis >= rank - 4 else 1 for axis in range(rank))
+    return (whole[cut:], whole) if last else (whole, whole[cut:])
+
+
+def _stretching(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(2, 2, 3), data.pick(1, 2, 3, 4)
+    shape = _whole(data, rank)
+    return tuple(_part(shape, 0, ones) for ones in (~data.one(), *data.take(n - 1).tolist()))
+
+
+def _misfitting(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(2, 2, 3, 2, 5), data.pick(1, 2, 3, 4)
+    shapes = [list(shape) for shape in _fitting(data, n, rank)]
+    clash, axis = data.pick(*CLASHES), 1 + data.one() % rank
+    one, other = data.one() % n, data.one() % (n - 1)
+    for place, size in zip((one, (one + 1 + other) % n), clash, strict=True):
+        shapes[place][:0] = [1] * (axis - len(shapes[place]))
+        shapes[place][-axis] = size
+    return tuple(map(tuple, shapes))
+
+
+def _any_pair(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    ranks = data.pick(1, 2, 0, 3), data.pick(1, 2, 0, 3)
+    return tuple(tuple((1, 2, 3, 0)[byte % 4] for byte in data.take(3).tolist()[:rank]) for rank in ranks)
+
+
+def _operands(data: Bytes, form: Format) -> Operands:
+    kind_x, kind_y = (kind.replace("subnormal", "few") for kind in _kinds(data))
+    sizes: list[int] = []
+    rank = data.pick(1, 2, 1, 3, 2, 0, 3, 4)
+    for byte in data.take(4).tolist()[:rank]:
+        size = (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
+    x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
+    return Operands(
+        _block(data, x, kind_x, form, 0),
+        _block(data, y, kind_y, form, SMALL // 2),
+        _block(data, np.broadcast_shapes(x, y), kind_x, form, SMALL),
+    )
+
+
+def _block(data: Bytes, shape: Shape, kind: str, form: Format, place: int) -> Array:
+    """Numbers of one kind, of any shape."""
+    size = math.prod(shape)
+    return _to(_numbers(data.column(max(size, 1)), kind, form, place)[:size].reshape(shape), form)
+
+
+_OPERANDS = 2 + 4 + 4 + 3 * WIDTH
+
+
+def _spoiled_operands(data: Bytes, form: Format) -> SpoiledOperands:
+    operands = _operands(data, form)
+    spoilt = (operands.x, operands.y)[data.one() % 2].reshape(-1)
+    value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
+    if spoilt.size:
+        spoilt[place % spoilt.size] = value
+    return SpoiledOperands(operands.x, operands.y, operands.upstream, value)
+
+
+def shapes() -> st.SearchStrategy[Any]:
+    """One to four shapes that broadcast, of up to four axes, empty ones and those of scalars among them."""
+    return drawn(_shapes, _FITTING)
+
+
+def crowds() -> st.SearchStrategy[Any]:
+    """Up to forty shapes that broadcast, of up to DEEPEST axes."""
+    return drawn(_crowd, _FITTING)
+
+
+def trailing_shapes() -> st.SearchStrategy[Any]:
+    """A shape, and one that consists of its last axes."""
+    return drawn(_trailing, 4)
+
+
+def stretching_shapes() -> st.SearchStrategy[Any]:
+    """Two or three shapes of as many axes that differ in ones only."""
+    return drawn(_stretching, 2 + _ENDS + 3)
+
+
+def misfitting_shapes() -> st.SearchStrategy[Any]:
+    """Two or more shapes that do not broadcast, because of one axis."""
+    return drawn(_misfitting, _FITTING + 4)
+
+
+def any_two_shapes() -> st.SearchStrategy[Any]:
+    """Two shapes of up to three axes that broadcast or do not."""
+    return drawn(_any_pair, 8)
+
+
+def growing_shapes() -> st.SearchStrategy[tuple[Shape, Shape]]:
+    """Pairs of shapes that an operation in place must not take."""
+    return st.sampled_from(GROWING)
+
+
+def operands() -> st.SearchStrategy[Any]:
+    """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
+    return drawn(_operands, _OPERANDS)
+
+
+def spoiled_operands() -> st.SearchStrategy[Any]:
+    """Operands in which one number is NaN or infinite."""
+    return drawn(_spoiled_operands, _OPERANDS + 3)
+
 
 # Autograd
 
+MOST_PARAMETERS = 3
+MOST_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Program:
+    """A scalar function of parameters that applies sums, differences and products to what it has computed before.
+
+    Each step is an operator and two operands: the number of an earlier value, then another or a constant.
+    """
+
+    n_params: int
+    steps: tuple[tuple[str, int, int | float], ...]
+
+    def __call__(self, params: Any) -> Any:
+        """The value of the last step."""
+        values = [params[i] for i in range(self.n_params)]
+        for operator, i, other in self.steps:
+            x, y = values[i], values[other] if isinstance(other, int) else other
+            values.append(x + y if operator == "+" else x - y if operator == "-" else x * y)
+        return values[-1]
+
+    @property
+    def source(self) -> str:
+        """The program as an expression."""
+        values = [f"x{i} := params[{i}]" for i in range(self.n_params)]
+        for operator, i, other in self.steps:
+            y = f"x{other}" if isinstance(other, int) else repr(other)
+            values.append(f"x{len(values)} := x{i} {operator} {y}")
+        return f"lambda params: [{', '.join(values)}][-1]"
+
+
+@dataclass
+class Programs:
+    """Parameters, (p,), and some programs of them. All are whole numbers, and all that the programs compute, their gradients
+    and the sums of those are so small that nothing rounds."""
+
+    params: Array
+    losses: list[Program]
+
+
+def programs() -> st.SearchStrategy[Any]:
+    """Parameters and one to four programs of them."""
+    return drawn(_programs, 2 + MOST_PARAMETERS + 4 * (1 + 3 * MOST_STEPS))
+
+
+def _programs(data: Bytes, form: Format) -> Programs:
+    n_params = data.pick(1, 2, 3)
+    n_losses = data.pick(1, 2, 3, 4)
+    params = _numbers(data.take(MOST_PARAMETERS), "few", form)[:n_params]
+    losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
+    return Programs(_to(params, form), losses)
+
+
+def _program(data: Bytes, sizes: Array, limit: int) -> Program:
+    """A program in whose steps no value and no derivative exceeds the limit, were all its parts positive and of these sizes."""
+    n_steps = 1 + data.one() % MOST_STEPS
+    values = [(size, np.eye(len(sizes))[i]) for i, size in enumerate(sizes)]
+    steps: list[tuple[str, int, int | float]] = []
+    for k in range(MOST_STEPS):
+        operator, first, second = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one(), data.one()
+        if k >= n_steps:
+            continue
+        i, j = (len(values) - 1 - x % len(values) for x in (first, second))
+        (x, dx), (y, dy) = values[i], values[j] if len(operator) == 1 else (2.0, 0.0)
+        size, slopes = (x * y, dx * y + x * dy) if operator[0] == "*" else (x + y, dx + dy)
+        if max(size, slopes.max()) <= limit:
+            values.append((size, slopes))
+            steps.append((operator[0], i, j if len(operator) == 1 else 2.0))
+    return Program(len(sizes), tuple(steps) or (("+", 0, 0),))
+
+
+@dataclass(frozen=True)
+class SquaredDistance:
+    """The squared distance of the parameters from a place."""
+
+    place: float
+
+    def __call__(self, params: Any) -> Any:
+        """A scalar."""
+        return ((params - self.place) ** 2).sum()
+
+    @property
+    def source(self) -> str:
+        """The function as an expression."""
+        return f"lambda params: ((params - {self.place!r}) ** 2).sum()"
+
+
+@dataclass
+class Approach:
+    """Parameters, (p,), that descend on their squared distance from a place."""
+
+    loss: SquaredDistance
+    params: Array
+    learning_rate: float
+    n_steps: int
+
+
+def approaches() -> st.SearchStrategy[Any]:
+    """Descents by one to four steps, most of which come nearer."""
+    return drawn(_approach, 5 + WIDTH)
+
+
+def _approach(data: Bytes, form: Format) -> Approach:
+    kind = data.pick(*_KINDS)
+    params = _to(_numbers(data.column(data.pick(1, 2, 3, 5)), kind, form), form)
+    place = float(_to(_ZIGZAG[data.one()] / 4, form))
+    return Approach(SquaredDistance(place), params, data.pick(0.25, 0.125, 0.1, 0.3, 1.0), data.pick(1, 2, 3, 4))
+
 
 # Accumulation
+
+
+@dataclass
+class Batched(Fit):
+    """A fit whose samples are cut into batches of these sizes."""
+
+    sizes: list[int]
+
+    @property
+    def batches(self) -> list[tuple[Array, Array]]:
+        """The pairs (t_u, t_c) of columns, a batch each."""
+        cuts = np.cumsum(self.sizes)[:-1]
+        return list(zip(np.split(self.t_u, cuts), np.split(self.t_c, cuts), strict=True))
+
+
+@dataclass
+class Rebatched:
+    """The same samples in two orders, cut into batches in two ways."""
+
+    first: Batched
+    second: Batched
+
+
+MOST_BATCHES = 8
+
+
+def batched_fits() -> st.SearchStrategy[Any]:
+    """Fits in up to eight batches of any sizes, of which the last is often smaller, or takes all that is left."""
+    return drawn(_batched, _FIT + MOST_BATCHES)
+
+
+def _batched(data: Bytes, form: Format) -> Batched:
+    fit = _fit(data, form)
+    return Batched(fit.t_u, fit.t_c, fit.w, fit.b, _sizes(data.take(MOST_BATCHES), len(fit.t_u)))
+
+
+def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
+    """Sizes that add up to n: of one sample where a byte is 0, of up to six otherwise."""
+    sizes: list[int] = []
+    for byte in data:
+        if n:
+            sizes.append(min(n, 1 + int(byte) % 6))
+            n -= sizes[-1]
+    sizes[-1] += n
+    return sizes
+
+
+def rebatched_fits() -> st.SearchStrategy[Any]:
+    """Fits cut into batches twice, the second time in another order."""
+    return drawn(_rebatched, _FIT + WIDTH + 2 * MOST_BATCHES)
+
+
+def _rebatched(data: Bytes, form: Format) -> Rebatched:
+    fit = _shuffled(data, form)
+    first, second = (_sizes(data.take(MOST_BATCHES), len(fit.t_u)) for _ in range(2))
+    return Rebatched(
+        Batched(fit.t_u, fit.t_c, fit.w, fit.b, first),
+        Batched(fit.t_u[fit.order], fit.t_c[fit.order], fit.w, fit.b, second),
+    )
+
+
+@dataclass
+class Windows(Fit):
+    """A fit whose samples come in batches of one size, of which each window but the last takes the same number."""
+
+    size: int
+    length: int
+
+    @property
+    def windows(self) -> list[Batched]:
+        """The windows, in order; the last batch and the last window hold what is left."""
+        per_window = self.size * self.length
+        parts = []
+        for start in range(0, len(self.t_u), per_window):
+            t_u, t_c = self.t_u[start : start + per_window], self.t_c[start : start + per_window]
+            sizes = [len(t_u[i : i + self.size]) for i in range(0, len(t_u), self.size)]
+            parts.append(Batched(t_u, t_c, self.w, self.b, sizes))
+        return parts
+
+
+def windows() -> st.SearchStrategy[Any]:
+    """Fits in batches of one to four samples, and in windows of two to four batches."""
+    return drawn(_windows, _FIT + 2)
+
+
+def _windows(data: Bytes, form: Format) -> Windows:
+    fit = _fit(data, form)
+    return Windows(fit.t_u, fit.t_c, fit.w, fit.b, data.pick(1, 2, 3, 4), data.pick(2, 3, 4))
 
 
 # Optimizers

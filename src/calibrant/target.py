@@ -40,8 +40,15 @@ PARAMETERS = {
     # broadcasting
     "broadcast_shapes": ("*shapes",),
     "multiply": ("x", "y"),
+    "multiply_in_place": ("x", "y"),
+    "expand": ("x", "shape"),
     "multiply_grad": ("x", "y", "upstream"),
     # autograd
+    "backward": ("losses", "params", "zero_grad"),
+    "descend": ("loss", "params", "learning_rate", "n_steps", "no_grad"),
+    "manual_training_loop": ("n_epochs", "learning_rate", "params", "t_u", "t_c"),
+    "evaluate": ("loss", "params", "is_train"),
+    "calc_forward": ("params", "t_u", "t_c", "is_train"),
     # accumulation
     "accumulate": ("params", "batches", "zero_grad"),
     "accumulated_grad": ("params", "batches"),
@@ -64,13 +71,15 @@ RETURNS = {
     "automatic_gradient": ("loss", "grad"),
     "value_and_grad": ("loss", "grad"),
     "training_loop": ("params", "train_losses", "val_losses"),
+    "expand": ("expanded", "strides", "shared"),
     "multiply_grad": ("grad_x", "grad_y"),
+    "manual_training_loop": ("params", "losses"),
     "split": ("train_indices", "val_indices"),
     "early_stopping": ("stopped_epoch", "best_epoch"),
 }
 """The operations that return a tuple of arrays and not one array; `figures` returns what no array holds."""
 
-LISTS = {"optimize": 2}
+LISTS = {"optimize": 2, "backward": 2, "descend": 2, "evaluate": 1, "calc_forward": 1}
 """The operations that return lists of arrays, or lists of such lists: how deep. In the place of an array, None may stand."""
 
 SHAPES = ("broadcast_shapes",)

@@ -4,6 +4,9 @@ The formulas stand in modules under the chapters' names and read like the book's
 judge that called the accused would prove nothing.
 """
 
+from calibrant.exact.accumulation import accumulate, accumulated_grad
+from calibrant.exact.autograd import differentiate
+from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
@@ -37,11 +40,15 @@ __all__ = [
     "Exact",
     "Format",
     "absolute_loss",
+    "accumulate",
+    "accumulated_grad",
+    "broadcast_shapes",
     "by_squaring",
     "closed_form",
     "concatenate",
     "constant",
     "curvatures",
+    "differentiate",
     "dloss_fn",
     "finite_difference",
     "grad_fn",
@@ -52,6 +59,7 @@ __all__ = [
     "loss_fn",
     "model",
     "moments",
+    "multiply_grad",
     "of",
     "optimize",
     "optimum",
