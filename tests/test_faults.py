@@ -46,6 +46,11 @@ CHAPTERS = {
     "value_and_grad": ("gradients",),
     "closed_form": ("descent",),
     "training_loop": ("data", "descent"),
+    "broadcast_shapes": ("broadcasting",),
+    "multiply": ("broadcasting",),
+    "multiply_in_place": ("broadcasting",),
+    "expand": ("broadcasting",),
+    "multiply_grad": ("broadcasting",),
 }
 """The chapters that have something to say of each operation."""
 
@@ -145,6 +150,61 @@ FAULTS = {
     "training_loop.readings_scaled_in_place": "descent.input-kept",
     "training_loop.any_rate": "descent.negative-rate",
     "training_loop.in_float64": "descent.dtype@float32 descent.diverges@float32",
+    "training_loop.in_float64": "descent.dtype@float32",
+    "broadcast_shapes.aligned_left": "broadcast.align-right broadcast.result broadcast.order broadcast.many"
+    " broadcast.examples broadcast.like-numpy broadcast.otherwise-error",
+    "broadcast_shapes.maximum": "broadcast.result broadcast.like-numpy",
+    "broadcast_shapes.zero_refused": "broadcast.result broadcast.like-numpy broadcast.order",
+    "broadcast_shapes.zero_stretched": "broadcast.otherwise-error broadcast.like-numpy",
+    "broadcast_shapes.divisors_stretched": "broadcast.otherwise-error",
+    "broadcast_shapes.first_decides": "broadcast.stretch-one broadcast.align-right broadcast.result"
+    " broadcast.many broadcast.order broadcast.examples broadcast.like-numpy",
+    "broadcast_shapes.ranks_must_match": "broadcast.align-right broadcast.result broadcast.many"
+    " broadcast.order broadcast.examples broadcast.like-numpy",
+    "broadcast_shapes.first_two_only": "broadcast.many broadcast.result broadcast.order broadcast.stretch-one"
+    " broadcast.otherwise-error broadcast.examples",
+    "broadcast_shapes.eight_axes": "broadcast.many broadcast.align-right",
+    "broadcast_shapes.ones_dropped": "broadcast.result broadcast.align-right broadcast.stretch-one"
+    " broadcast.many broadcast.order broadcast.examples broadcast.like-numpy",
+    "broadcast_shapes.never_refused": "broadcast.otherwise-error broadcast.like-numpy",
+    "multiply.aligned_left": "broadcast.align-right broadcast.stretch-one broadcast.result"
+    " broadcast.otherwise-error broadcast.like-numpy",
+    "multiply.equal_shapes_only": "broadcast.stretch-one broadcast.align-right broadcast.result"
+    " broadcast.order broadcast.examples broadcast.like-numpy broadcast.dtype broadcast.pure",
+    "multiply.stretched_with_zeros": "broadcast.stretch-one broadcast.align-right broadcast.order"
+    " broadcast.examples broadcast.like-numpy",
+    "multiply.shape_of_the_first": "broadcast.result broadcast.stretch-one broadcast.order broadcast.examples"
+    " broadcast.like-numpy",
+    "multiply.cycled": "broadcast.otherwise-error",
+    "multiply.squeezed": "broadcast.result broadcast.like-numpy",
+    "multiply.matrix_product": "broadcast.like-numpy broadcast.stretch-one broadcast.examples",
+    "multiply.in_float64": "broadcast.dtype@float32 broadcast.like-numpy@float32",
+    "multiply.in_float16": "broadcast.like-numpy",
+    "multiply.nan_is_zero": "broadcast.like-numpy",
+    "multiply.in_place": "broadcast.pure",
+    "multiply_in_place.growing": "broadcast.in-place",
+    "multiply_in_place.reshaped": "broadcast.in-place",
+    "multiply_in_place.first_row_only": "broadcast.in-place",
+    "multiply_in_place.refused_too_late": "broadcast.in-place",
+    "multiply_in_place.right_not_stretched": "broadcast.in-place",
+    "expand.copied": "broadcast.no-copy",
+    "expand.copied_below_the_view": "broadcast.no-copy",
+    "expand.zeros_beside": "broadcast.no-copy",
+    "expand.added_to": "broadcast.pure broadcast.no-copy",
+    "multiply_grad.mean_for_sum": "broadcast.gradient",
+    "multiply_grad.not_summed": "broadcast.gradient",
+    "multiply_grad.first_term": "broadcast.gradient",
+    "multiply_grad.leading_axes_forgotten": "broadcast.gradient",
+    "multiply_grad.ones_forgotten": "broadcast.gradient",
+    "multiply_grad.axes_kept": "broadcast.gradient",
+    "multiply_grad.ones_lost": "broadcast.gradient",
+    "multiply_grad.summed_over_all": "broadcast.gradient",
+    "multiply_grad.wrong_axis": "broadcast.gradient",
+    "multiply_grad.swapped": "broadcast.gradient",
+    "multiply_grad.upstream_ignored": "broadcast.gradient",
+    "multiply_grad.in_float16": "broadcast.gradient",
+    "multiply_grad.returned_in_float64": "broadcast.dtype@float32",
+    "multiply_grad.in_place": "broadcast.pure",
 }
 """Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
 
@@ -165,6 +225,12 @@ UGLY = {
     "least_squares.spread_over_n_minus_1": "one of the clause's two properties divides the readings by ten",
     "thermometer.two_readings_swapped": "it has no arguments",
     "norris.one_digit_wrong": "it has no arguments",
+    "multiply.matrix_product": "tables are needed",
+    "multiply.in_float16": "only numbers with many digits show it",
+    "multiply.cycled": "a size that divides another is needed",
+    "multiply_grad.summed_over_all": "a table is needed",
+    "multiply_grad.wrong_axis": "a square table is needed",
+    "multiply_grad.in_float16": "only numbers with many digits show it",
 }
 """Faults that no small example of round numbers can show."""
 

@@ -537,9 +537,9 @@ class SpoiledOperands(Operands):
     value: float
 
 
-def _whole(data: Bytes, rank: int) -> Shape:
-    """A shape of so many axes."""
-    sizes = [(2, 3, 1, 4, 0, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
+def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
+    """A shape of so many axes; `empty` stands where a size of 0 would."""
+    sizes = [(2, 3, 1, 4, empty, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
     if rank <= _ENDS:
         return tuple(sizes[:rank])
     return (*sizes[: _ENDS // 2], *[1] * (rank - _ENDS), *sizes[_ENDS // 2 :])
@@ -551,9 +551,9 @@ def _part(shape: Shape, cut: int, ones: int) -> Shape:
     return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(cut % (rank + 1), rank))
 
 
-def _fitting(data: Bytes, n: int, rank: int) -> tuple[Shape, ...]:
+def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
     """Shapes that broadcast: each is a part of one and the same."""
-    shape = _whole(data, rank)
+    shape = _whole(data, rank, empty=empty)
     bytes_ = np.resize(data.take(8), 2 * n).tolist()
     return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
 
@@ -563,7 +563,7 @@ _FITTING = 2 + _ENDS + 8
 
 def _shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
     n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
-    return _fitting(data, n, rank)
+    return _fitting(data, n, rank, empty=0)
 
 
 def _crowd(data: Bytes, form: Format) -> tuple[Shape, ...]:
@@ -605,7 +605,9 @@ def _operands(data: Bytes, form: Format) -> Operands:
     sizes: list[int] = []
     rank = data.pick(1, 2, 1, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
-        size = (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        size = (
+            sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        )  # half of all tables are square
         sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
     x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
     return Operands(
