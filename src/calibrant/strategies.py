@@ -683,7 +683,8 @@ def spoiled_operands() -> st.SearchStrategy[Any]:
 # Autograd
 
 MOST_PARAMETERS = 3
-MOST_STEPS = 8
+MOST_STEPS = 6
+MOST_LOSSES = 3
 
 
 @dataclass(frozen=True)
@@ -724,13 +725,13 @@ class Programs:
 
 
 def programs() -> st.SearchStrategy[Any]:
-    """Parameters and one to four programs of them."""
-    return drawn(_programs, 2 + MOST_PARAMETERS + 4 * (1 + 3 * MOST_STEPS))
+    """Parameters and one to three programs of them."""
+    return drawn(_programs, 2 + MOST_PARAMETERS + MOST_LOSSES * (1 + 2 * MOST_STEPS))
 
 
 def _programs(data: Bytes, form: Format) -> Programs:
     n_params = data.pick(1, 2, 3)
-    n_losses = data.pick(1, 2, 3, 4)
+    n_losses = data.pick(1, 2, 3)
     params = _numbers(data.take(MOST_PARAMETERS), "few", form)[:n_params]
     losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
     return Programs(_to(params, form), losses)
@@ -742,10 +743,10 @@ def _program(data: Bytes, sizes: Array, limit: int) -> Program:
     values = [(size, np.eye(len(sizes))[i]) for i, size in enumerate(sizes)]
     steps: list[tuple[str, int, int | float]] = []
     for k in range(MOST_STEPS):
-        operator, first, second = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one(), data.one()
+        operator, operands = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one()
         if k >= n_steps:
             continue
-        i, j = (len(values) - 1 - x % len(values) for x in (first, second))
+        i, j = (len(values) - 1 - x % len(values) for x in (operands & 15, operands >> 4))
         (x, dx), (y, dy) = values[i], values[j] if len(operator) == 1 else (2.0, 0.0)
         size, slopes = (x * y, dx * y + x * dy) if operator[0] == "*" else (x + y, dx + dy)
         if max(size, slopes.max()) <= limit:
@@ -816,11 +817,11 @@ class Rebatched:
     second: Batched
 
 
-MOST_BATCHES = 8
+MOST_BATCHES = 6
 
 
 def batched_fits() -> st.SearchStrategy[Any]:
-    """Fits in up to eight batches of any sizes, of which the last is often smaller, or takes all that is left."""
+    """Fits in up to six batches of any sizes, of which the last is often smaller, or takes all that is left."""
     return drawn(_batched, _FIT + MOST_BATCHES)
 
 
