@@ -150,7 +150,6 @@ FAULTS = {
     "training_loop.readings_scaled_in_place": "descent.input-kept",
     "training_loop.any_rate": "descent.negative-rate",
     "training_loop.in_float64": "descent.dtype@float32 descent.diverges@float32",
-    "training_loop.in_float64": "descent.dtype@float32",
     "broadcast_shapes.aligned_left": "broadcast.align-right broadcast.result broadcast.order broadcast.many"
     " broadcast.examples broadcast.like-numpy broadcast.otherwise-error",
     "broadcast_shapes.maximum": "broadcast.result broadcast.like-numpy",
