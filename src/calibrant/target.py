@@ -49,7 +49,11 @@ PARAMETERS = {
     "optimize": ("name", "hyperparameters", "params", "grads"),
     # validation
     "split": ("n_samples", "val_fraction", "seed"),
+    "split_data": ("t_u", "t_c", "val_fraction", "seed"),
+    "evaluate": ("params", "t_u", "t_c"),
     "regularized_loss": ("t_p", "t_c", "w", "l1", "l2"),
+    "regularized_grad": ("t_u", "t_c", "w", "b", "l1", "l2"),
+    "ridge": ("t_u", "t_c", "l2"),
     "early_stopping": ("val_losses", "patience"),
     "diagnose": ("train_losses", "val_losses"),
 }
@@ -66,6 +70,8 @@ RETURNS = {
     "training_loop": ("params", "train_losses", "val_losses"),
     "multiply_grad": ("grad_x", "grad_y"),
     "split": ("train_indices", "val_indices"),
+    "split_data": ("train_t_u", "train_t_c", "val_t_u", "val_t_c"),
+    "evaluate": ("loss", "recorded"),
     "early_stopping": ("stopped_epoch", "best_epoch"),
 }
 """The operations that return a tuple of arrays and not one array; `figures` returns what no array holds."""

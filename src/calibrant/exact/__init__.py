@@ -5,7 +5,7 @@ judge that called the accused would prove nothing.
 """
 
 from calibrant.exact.data import least_squares, moments, optimum
-from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
+from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory, walk
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
 from calibrant.exact.gradients import (
     dloss_fn,
@@ -27,6 +27,16 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.validation import (
+    diagnose,
+    early_stopping,
+    fair_counts,
+    held_out,
+    held_out_as_written,
+    regularized_grad,
+    regularized_loss,
+    waits,
+)
 
 __all__ = [
     "FORMATS",
@@ -39,10 +49,15 @@ __all__ = [
     "concatenate",
     "constant",
     "curvatures",
+    "diagnose",
     "dloss_fn",
+    "early_stopping",
+    "fair_counts",
     "finite_difference",
     "grad_fn",
     "gradient",
+    "held_out",
+    "held_out_as_written",
     "hessian",
     "hyperparameter",
     "least_squares",
@@ -51,6 +66,8 @@ __all__ = [
     "moments",
     "of",
     "optimum",
+    "regularized_grad",
+    "regularized_loss",
     "round_to",
     "step",
     "symbolic_gradient",
@@ -58,4 +75,6 @@ __all__ = [
     "to_float",
     "trajectory",
     "ulp",
+    "waits",
+    "walk",
 ]

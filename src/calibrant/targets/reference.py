@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.mechanics import descent
+from calibrant.mechanics import descent, validation
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
 from calibrant.mechanics.gradients import (
@@ -24,16 +24,21 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
+from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
 
 __all__ = [
     "absolute_loss",
     "automatic_gradient",
     "closed_form",
     "dabsolute_loss",
+    "diagnose",
     "difference_gradient",
     "dloss_fn",
     "dmodel_db",
     "dmodel_dw",
+    "early_stopping",
+    "evaluate",
     "figures",
     "finite_difference",
     "grad_fn",
@@ -41,6 +46,11 @@ __all__ = [
     "loss_fn",
     "model",
     "norris",
+    "regularized_grad",
+    "regularized_loss",
+    "ridge",
+    "split",
+    "split_data",
     "thermometer",
     "training_loop",
     "value_and_grad",
@@ -75,11 +85,23 @@ def training_loop(
     val_t_u: Tensor | None = None,
     val_t_c: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The hand-derived loop of the chapter on descent: plain SGD, without validation."""
+    """The hand-derived loop of the chapter on descent; with validation data, the loop of that chapter."""
     options = dict(optimizer)
-    if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
-        raise NotImplementedError("only plain SGD without validation data")
-    return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    if options.pop("name") != "sgd" or set(options) != {"lr"}:
+        raise NotImplementedError("only plain SGD")
+    if val_t_u is None and val_t_c is None:
+        return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    if val_t_u is None or val_t_c is None:
+        raise ValueError("only one of val_t_u and val_t_c is given: every reading needs its temperature")
+    descent.require_schedule(n_epochs, options["lr"])
+    leaf = params.clone().requires_grad_()
+    return validation.training_loop(n_epochs, torch.optim.SGD([leaf], **options), leaf, t_u, t_c, val_t_u, val_t_c)
+
+
+def evaluate(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, int]:
+    """The loss of the validation data, and whether it has a graph, of parameters that ask for one."""
+    loss = validation.evaluate(params.clone().requires_grad_(), t_u, t_c)
+    return loss, int(loss.requires_grad)
 
 
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
