@@ -486,21 +486,24 @@ class Split:
 
 
 def splits() -> st.SearchStrategy[Any]:
-    """Splits of 1 to 40 samples, or up to 400: usual fractions, whole shares, awkward decimals, any number below 1."""
+    """Splits of 1 to 40 samples, or of hundreds: usual fractions, whole shares, awkward decimals, any number below 1."""
     return drawn(_split, _SPLIT)
 
 
 _SPLIT = 7
 
+_PERCENTS = ((100, 0.29), (50, 0.58), (100, 0.57), (300, 0.41), (200, 0.29), (300, 0.69), (100, 0.14), (300, 0.7))
+"""Products that are whole numbers, most of which come out just below them in float64."""
+
 
 def _split(data: Bytes, form: Format) -> Split:
     n = _length(data)
-    kind, byte = data.pick("usual", "usual", "percent", "share", "any"), data.one()
+    kind, byte = data.pick("usual", "percent", "share", "any"), data.one()
     match kind:
         case "usual":
             fraction = (0.5, 0.2, 0.25, 0.1, 0.3, 0.75, 0.0)[byte % 7]
-        case "percent":  # 100, 200 or 300 samples: the products that are whole numbers, and come out just below
-            n, fraction = 100 * (1 + n % 3), float(f"0.{byte % 100:02d}")
+        case "percent":
+            n, fraction = _PERCENTS[byte % len(_PERCENTS)]
         case "share":
             fraction = byte % n / n
         case _:
