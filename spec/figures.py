@@ -24,6 +24,7 @@ from calibrant.mechanics.descent import closed_form, hessian, learning_rate_limi
 from calibrant.mechanics.gradients import finite_difference
 from calibrant.mechanics.loss import absolute_loss, loss_fn
 from calibrant.mechanics.model import model
+from calibrant.mechanics.optimizers import Optimizer
 from calibrant.mechanics.regularization import polynomial, ridge
 from calibrant.mechanics.validation import split_data
 
@@ -131,7 +132,7 @@ def _regime(n_coefficients: int) -> Series:
     t_u, t_c, val_t_u, val_t_c = split_data(*thermometer(torch.float64), 0.4, 52)
     coefficients = torch.zeros(n_coefficients, dtype=torch.float64, requires_grad=True)
     _, train_losses, val_losses = validation.training_loop(
-        200, torch.optim.SGD([coefficients], lr=0.5), coefficients, t_u, t_c, val_t_u, val_t_c, model=polynomial
+        200, Optimizer("sgd", [coefficients], lr=0.5), coefficients, t_u, t_c, val_t_u, val_t_c, model=polynomial
     )
     epochs = [float(epoch) for epoch in range(1, 201)]
     curves = {"training": train_losses, "validation": val_losses}
@@ -141,7 +142,7 @@ def _regime(n_coefficients: int) -> Series:
 def _shrinking() -> Series:
     """Weight (°C per unit) of the best line against the penalty l2 (units²), a power of ten."""
     t_u, t_c = thermometer(torch.float64)
-    penalties = [10 ** (tenths / 10) for tenths in range(0, 51)]
+    penalties = [10 ** (tenths / 10) for tenths in range(51)]
     return {"weight": (penalties, [ridge(t_u, t_c, l2)[0].item() for l2 in penalties])}
 
 

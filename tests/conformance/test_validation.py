@@ -306,7 +306,7 @@ def test_validation_data_are_not_changed(target: Subject, sample: strategies.Val
 @given(strategies.fits())
 def test_evaluating_records_no_graph(target: Subject, sample: strategies.Fit) -> None:
     """A graph that nobody walks back costs memory, and a validation loss that has one can be trained on by mistake."""
-    loss, recorded = target.evaluate(sample.params, sample.t_u, sample.t_c)
+    loss, recorded = target.validation_loss(sample.params, sample.t_u, sample.t_c)
 
     agree(loss, exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c)))
     holds(not recorded.any(), "recorded a graph")

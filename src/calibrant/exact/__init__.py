@@ -4,6 +4,9 @@ The formulas stand in modules under the chapters' names and read like the book's
 judge that called the accused would prove nothing.
 """
 
+from calibrant.exact.accumulation import accumulate, accumulated_grad
+from calibrant.exact.autograd import differentiate
+from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory, walk
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
@@ -27,6 +30,8 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
+from calibrant.exact.optimizers import optimize
 from calibrant.exact.validation import (
     diagnose,
     early_stopping,
@@ -40,16 +45,21 @@ from calibrant.exact.validation import (
 
 __all__ = [
     "FORMATS",
+    "OPTIMIZERS",
     "UNROUNDED",
     "Exact",
     "Format",
     "absolute_loss",
+    "accumulate",
+    "accumulated_grad",
+    "broadcast_shapes",
     "by_squaring",
     "closed_form",
     "concatenate",
     "constant",
     "curvatures",
     "diagnose",
+    "differentiate",
     "dloss_fn",
     "early_stopping",
     "fair_counts",
@@ -64,7 +74,9 @@ __all__ = [
     "loss_fn",
     "model",
     "moments",
+    "multiply_grad",
     "of",
+    "optimize",
     "optimum",
     "regularized_grad",
     "regularized_loss",

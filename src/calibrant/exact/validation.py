@@ -79,11 +79,9 @@ def waits(losses: Sequence[float]) -> Iterator[tuple[int | None, int]]:
 
 def early_stopping(losses: Sequence[float], patience: int) -> tuple[int, int | None]:
     """The epoch after which training stops, and the best until then, if any loss until then is finite; both from 0."""
-    stopped, best = 0, None
-    for stopped, (best, waited) in enumerate(waits(losses)):
-        if waited == patience:
-            break
-    return stopped, best
+    history = list(waits(losses))
+    stopped = next((epoch for epoch, (_, waited) in enumerate(history) if waited == patience), len(history) - 1)
+    return stopped, history[stopped][0]
 
 
 def diagnose(train_losses: Exact, val_losses: Exact) -> str | None:

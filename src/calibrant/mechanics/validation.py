@@ -6,12 +6,12 @@ n samples; t_u (readings, unknown units) and t_c (°C) are (n,); losses are scal
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from calibrant.mechanics import model as line
+from calibrant.mechanics.autograd import Optimizer, require_leaf
 from calibrant.mechanics.data import require_data
 from calibrant.mechanics.descent import require_schedule
 from calibrant.mechanics.loss import loss_fn
@@ -44,17 +44,7 @@ def split_data(t_u: Tensor, t_c: Tensor, val_fraction: float, seed: int) -> tupl
     return t_u[train], t_c[train], t_u[val], t_c[val]
 
 
-class Optimizer(Protocol):
-    """What holds parameters and updates them by their .grad: torch.optim's, or the chapter's on optimizers."""
-
-    def zero_grad(self) -> None:
-        """Forget the gradients of before."""
-
-    def step(self) -> object:
-        """Update the parameters in place."""
-
-
-def evaluate(params: Tensor, t_u: Tensor, t_c: Tensor, model: Callable[..., Tensor] = line.model) -> Tensor:
+def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor, model: Callable[..., Tensor] = line.model) -> Tensor:
     """The loss at params, a scalar, of which no graph is recorded.  [validation.not-recorded]"""
     with torch.no_grad():
         return loss_fn(model(t_u, *params), t_c)
@@ -74,16 +64,17 @@ def training_loop(
 
     Both losses of an epoch belong to the parameters before its step; that of the validation data changes nothing
     [validation.non-interference]. Raises ValueError for data of either kind that `require_data` refuses  [validation.shapes],
-    and for a negative n_epochs.
+    a negative n_epochs, and unless params is a leaf that requires grad.
     """
     require_schedule(n_epochs, 0.0)
     require_data(t_u, t_c)
     require_data(val_t_u, val_t_c)
+    require_leaf(params)
     train_losses, val_losses = [], []
     for _ in range(n_epochs):
         train_loss = loss_fn(model(t_u, *params), t_c)
         train_losses.append(train_loss.detach())
-        val_losses.append(evaluate(params, val_t_u, val_t_c, model))
+        val_losses.append(validation_loss(params, val_t_u, val_t_c, model))
         optimizer.zero_grad()
         train_loss.backward()
         optimizer.step()
