@@ -5,7 +5,9 @@ M = I - lr H: an evaluation that stands off the path by `e` stands off it by at 
 what the roundings of that one step cost.
 """
 
+import itertools
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -45,24 +47,27 @@ def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
     return (a * d - b * b) / largest, largest
 
 
-def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, list[Exact]]:
-    """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
+def walk(lr: float, params: Exact, t_u: Exact, t_c: Exact) -> Iterator[Exact]:
+    """The parameters before each step of a descent without end, by the recurrence itself."""
     form = params.form
     rate = hyperparameter(lr, form)
     moved = _floats(_transition(lr, t_u))
     # What the rules make of the parameters' error in a step: they do not see that theta and its gradient err together.
     spread = np.eye(2) + abs(lr) * _floats(hessian(abs(t_u)))
-    losses = []
-    for _ in range(n_epochs):
-        w, b = params
-        losses.append(loss_fn(model(t_u, w, b), t_c))
+    while True:
+        yield params
         after = step(params, rate, t_u, t_c)
         with np.errstate(all="ignore"):
             local = np.maximum(after.err - spread @ params.err, 0.0) + 2.0**-40 * after.err
             # Two products underflow in moved @ err, two in spread @ err, by half of _LEAST each, and so may the 2**-40.
             err = (moved @ params.err + local) * _UP + 4 * _LEAST * (after.err > 0)
         params = after.within(np.where(np.isfinite(after.err), err, np.inf), form)
-    return params, losses
+
+
+def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, list[Exact]]:
+    """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
+    *before, params = itertools.islice(walk(lr, params, t_u, t_c), n_epochs + 1)
+    return params, [loss_fn(model(t_u, w, b), t_c) for w, b in before]
 
 
 def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:
