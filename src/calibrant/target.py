@@ -45,6 +45,7 @@ PARAMETERS = {
     # accumulation
     "accumulate": ("params", "batches", "zero_grad"),
     "accumulated_grad": ("params", "batches"),
+    "data_parallel": ("params", "shards", "n_epochs", "lr"),
     # optimizers
     "optimize": ("name", "hyperparameters", "params", "grads"),
     # validation
@@ -65,6 +66,7 @@ RETURNS = {
     "value_and_grad": ("loss", "grad"),
     "training_loop": ("params", "train_losses", "val_losses"),
     "multiply_grad": ("grad_x", "grad_y"),
+    "data_parallel": ("grad", "params"),
     "split": ("train_indices", "val_indices"),
     "early_stopping": ("stopped_epoch", "best_epoch"),
 }
