@@ -17,8 +17,10 @@ from rich.console import Console
 from calibrant.check import Options, Result
 from calibrant.clauses import book, require
 from calibrant.reports import machine, terminal
+from calibrant.subject import Call
+from calibrant.target import load
 from calibrant.verdicts import GRAVEST, MEANING, Verdict, exit_status, gathered
-from calibrant.wording import plain, show
+from calibrant.wording import plain, show, snippet, written
 
 TARGET: dict[str, Any] = {
     "spec": "theirs.py",
@@ -249,3 +251,28 @@ def test_numbers_are_shown_with_the_shortest_digits_of_their_dtype() -> None:
     assert show(np.float32(0.1)) == "0.1"
     assert show(np.array([[0.5, -0.0], [np.nan, np.inf]])) == "[[0.5, -0.0], [nan, inf]]"
     assert show(np.ones(61)) == "an array of shape (61,)"
+
+
+def test_a_call_with_lists_of_arrays_is_written_and_repeats(tmp_path: Path) -> None:
+    """What is pasted calls the target with the same arrays, in its own kind."""
+    (tmp_path / "lists.py").write_text(
+        "def asarray(x):\n    return ('mine', x)\n"
+        "def optimize(name, hyperparameters, params, grads):\n    return [[name, hyperparameters, params, grads]]\n",
+        encoding="utf-8",
+    )
+    w = np.array([0.5, np.inf], dtype=np.float32)
+    call = Call("optimize", ("sgd", {"lr": [0.5, float("nan")]}, [w], [[None], [np.array(1.0, dtype=np.float32)]]))
+    lines = snippet(load(str(tmp_path / "lists.py")), [call]).splitlines()
+
+    assert written(call) == "optimize('sgd', {'lr': [0.5, nan]}, [[0.5, inf]], [[None], [1.0]])"
+    namespace: dict[str, Any] = {}
+    exec("\n".join([*lines[:-1], lines[-1].replace("print(", "answer = (")]), namespace)
+    (name, hyperparameters, params, grads) = namespace["answer"][0]
+    assert (name, hyperparameters["lr"][0], params[0][0]) == ("sgd", 0.5, "mine")
+    assert params[0][1].tolist() == w.tolist()
+    assert params[0][1].dtype == np.float32
+    assert (grads[0][0], grads[1][0][1].tolist()) == (None, 1.0)
+
+
+def test_any_number_of_shapes_is_written_as_it_was_asked() -> None:
+    assert written(Call("broadcast_shapes", ((2, 1), (3,), ()))) == "broadcast_shapes((2, 1), (3,), ())"

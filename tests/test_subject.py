@@ -426,3 +426,88 @@ def test_an_answer_that_is_another_each_time_is_noticed() -> None:
 
 def test_a_subject_says_what_it_is() -> None:
     assert repr(returning(1.0)) == "planted in float32"
+
+
+ARRAYS = [np.ones(2, dtype=np.float32), np.array(3.0, dtype=np.float32)]
+
+
+def test_arrays_within_lists_are_converted_and_none_stays() -> None:
+    seen: list[Any] = []
+
+    def optimize(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
+        seen.extend([name, hyperparameters, params, grads])
+        return [params]
+
+    asked = subject(optimize=optimize, asarray=lambda x: SimpleNamespace(mine=x), to_numpy=lambda x: x.mine)
+    answer = asked.optimize("sgd", {"lr": [0.5, 0.25]}, ARRAYS, [[None, ARRAYS[1]]])
+
+    assert seen[:2] == ["sgd", {"lr": [0.5, 0.25]}]
+    assert [x.mine.tolist() for x in seen[2]] == [[1.0, 1.0], 3.0]
+    assert (seen[3][0][0], seen[3][0][1].mine.tolist()) == (None, 3.0)
+    assert [[x.tolist() for x in step] for step in answer] == [[[1.0, 1.0], 3.0]]
+
+
+def test_what_changes_within_a_list_is_seen() -> None:
+    def optimize(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
+        grads[1][0] += 1
+        return [params]
+
+    asked = subject(optimize=optimize)
+    asked.optimize("sgd", {}, ARRAYS, [[None, None], ARRAYS])
+
+    assert asked.changed() == "grads"
+    assert ARRAYS[0].tolist() == [1.0, 1.0]
+
+
+def test_a_list_that_grows_has_changed() -> None:
+    def optimize(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
+        hyperparameters["lr"].append(1.0)
+        params.append(params[0])
+        return [params]
+
+    asked = subject(optimize=optimize)
+    asked.optimize("sgd", {"lr": [0.5]}, ARRAYS, [])
+
+    assert asked.changed() == "hyperparameters, params"
+    assert asked.calls[-1].arguments["hyperparameters"] == {"lr": [0.5]}
+
+
+@pytest.mark.parametrize("answer", [None, 1.0, "steps", {"w": 1}, [1.0], [["w"]], [None]])
+def test_what_is_no_list_of_lists_of_arrays_is_told(answer: Any) -> None:
+    with pytest.raises(Failure, match="due") as caught:
+        subject(optimize=lambda *_: answer).optimize("sgd", {}, [], [])
+
+    assert caught.value.answered
+
+
+def test_any_number_of_shapes_is_one_argument_each() -> None:
+    asked = subject(broadcast_shapes=lambda *shapes: [len(shapes), np.int64(2)])
+
+    assert asked.broadcast_shapes((2, 1), (), (1,)) == (3, 2)
+    assert asked.calls[-1].arguments == {"shapes": [(2, 1), (), (1,)]}
+    assert asked.changed() == ""
+    assert asked.repeats()
+
+
+@pytest.mark.parametrize("answer", [None, 3, (2.0,), "23", [None]])
+def test_what_is_no_shape_is_told(answer: Any) -> None:
+    with pytest.raises(Failure, match="where a shape is due"):
+        subject(broadcast_shapes=lambda *_: answer).broadcast_shapes((2,))
+
+
+def test_a_word_is_a_word() -> None:
+    assert subject(diagnose=lambda *_: "good").diagnose(ONES, ONES) == "good"
+    with pytest.raises(Failure, match="where a word is due"):
+        subject(diagnose=lambda *_: 1.0).diagnose(ONES, ONES)
+
+
+def test_words_and_lists_that_differ_from_call_to_call_do_not_repeat() -> None:
+    words = iter(["good", "overfitting"])
+    changing = subject(diagnose=lambda *_: next(words))
+    changing.diagnose(ONES, ONES)
+    assert not changing.repeats()
+
+    lengths = iter([1, 2])
+    growing = subject(optimize=lambda *_: [ARRAYS] * next(lengths))
+    growing.optimize("sgd", {}, ARRAYS, [])
+    assert not growing.repeats()
