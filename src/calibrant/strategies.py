@@ -470,6 +470,32 @@ def _steep_descent(data: Bytes, form: Format) -> Descent:
 # Accumulation
 
 
+@dataclass
+class Sharded(Descent):
+    """A descent whose samples several workers share: so many each, in their order, and some may have none."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def shards(self) -> list[tuple[Array, Array]]:
+        """Each worker's t_u and t_c."""
+        cuts = np.cumsum(self.sizes)[:-1]
+        return list(zip(np.split(self.t_u, cuts), np.split(self.t_c, cuts), strict=True))
+
+
+def sharded_descents() -> st.SearchStrategy[Any]:
+    """Descents on the samples of two or three workers, or of one: shards of one size, of any sizes, and empty ones."""
+    return drawn(_sharded_descent, _FIT + 5)
+
+
+def _sharded_descent(data: Bytes, form: Format) -> Sharded:
+    descent = _descent(data, form)
+    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
+    moves = data.take(2)
+    cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
+    return Sharded(**vars(descent), sizes=tuple(np.diff([0, *cuts, n]).tolist()))
+
+
 # Optimizers
 
 

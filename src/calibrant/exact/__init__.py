@@ -4,6 +4,7 @@ The formulas stand in modules under the chapters' names and read like the book's
 judge that called the accused would prove nothing.
 """
 
+from calibrant.exact.accumulation import gradient_of_parts
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
@@ -43,6 +44,7 @@ __all__ = [
     "finite_difference",
     "grad_fn",
     "gradient",
+    "gradient_of_parts",
     "hessian",
     "hyperparameter",
     "least_squares",

@@ -6,6 +6,7 @@ what the roundings of that one step cost.
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -25,11 +26,14 @@ _POWER_BITS = 2048
 
 Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
 
+Slope = Callable[[Exact, Exact, Exact, Exact], Exact]
+"""The gradient at t_u, t_c, w, b, by one of the ways in which it may be evaluated."""
 
-def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact) -> Exact:
+
+def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient) -> Exact:
     """theta - lr grad(theta)."""
     w, b = params
-    return params - lr * gradient(t_u, t_c, w, b)
+    return params - lr * slope(t_u, t_c, w, b)
 
 
 def hessian(t_u: Exact) -> Matrix:
@@ -45,7 +49,9 @@ def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
     return (a * d - b * b) / largest, largest
 
 
-def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, list[Exact]]:
+def trajectory(
+    n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient
+) -> tuple[Exact, list[Exact]]:
     """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
     form = params.form
     rate = hyperparameter(lr, form)
@@ -56,7 +62,7 @@ def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) 
     for _ in range(n_epochs):
         w, b = params
         losses.append(loss_fn(model(t_u, w, b), t_c))
-        after = step(params, rate, t_u, t_c)
+        after = step(params, rate, t_u, t_c, slope)
         with np.errstate(all="ignore"):
             local = np.maximum(after.err - spread @ params.err, 0.0) + 2.0**-40 * after.err
             # Two products underflow in moved @ err, two in spread @ err, by half of _LEAST each, and so may the 2**-40.

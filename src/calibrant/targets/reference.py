@@ -24,12 +24,14 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
+from calibrant.targets.workers import Workers
 
 __all__ = [
     "absolute_loss",
     "automatic_gradient",
     "closed_form",
     "dabsolute_loss",
+    "data_parallel",
     "difference_gradient",
     "dloss_fn",
     "dmodel_db",
@@ -80,6 +82,16 @@ def training_loop(
     if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
         raise NotImplementedError("only plain SGD without validation data")
     return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+
+
+_workers = Workers()
+
+
+def data_parallel(
+    params: Tensor, shards: list[tuple[Tensor, Tensor]], n_epochs: int, lr: float
+) -> tuple[Tensor, Tensor]:
+    """What workers, a process for each shard, make of the shards together."""
+    return _workers.ask(params, shards, n_epochs, lr)
 
 
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:

@@ -39,7 +39,7 @@ class Workers:
     """Asks for work to be done by workers, whose server it starts when it is first asked."""
 
     def __init__(self) -> None:
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: Any = None
 
     def ask(self, params: Tensor, shards: list[Shard], n_epochs: int, lr: float) -> Answer:
         """The gradient over all shards at params, and the parameters after n_epochs, each (2,), as worker 0 has them.
@@ -49,14 +49,16 @@ class Workers:
         if self._server is None:
             self._server = self._started()
         try:
-            assert self._server.stdin is not None and self._server.stdout is not None
-            pickle.dump((params, shards, n_epochs, lr), self._server.stdin)
-            self._server.stdin.flush()
-            answer = pickle.load(self._server.stdout)
+            requests, answers = self._server.stdin, self._server.stdout
+            pickle.dump((params, shards, n_epochs, lr), requests)
+            requests.flush()
+            answer = pickle.load(answers)
         except (OSError, EOFError) as error:
             self.stop()
             raise RuntimeError(f"the workers' server ended: {error or 'no answer'}") from None
-        except BaseException:  # whoever interrupts this call gets no answer, and neither shall the next one get this one's
+        except (
+            BaseException
+        ):  # whoever interrupts this call gets no answer, and neither shall the next one get this one's
             self.stop()
             raise
         if isinstance(answer, Exception):
@@ -101,10 +103,12 @@ def work(rank: int, meeting: str, request: Request) -> Answer:
 def served(request: Request) -> Answer | Exception:
     """What forked workers, one for each shard, make of a request."""
     world = len(request[1])
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        with ProcessPoolExecutor(world, get_context("fork")) as pool:
-            futures = [pool.submit(work, rank, f"{folder}/meeting", request) for rank in range(world)]
-            failures = [error for error in (future.exception() for future in futures) if error is not None]
+    with (
+        tempfile.TemporaryDirectory(prefix="calibrant-") as folder,
+        ProcessPoolExecutor(world, get_context("fork")) as pool,
+    ):
+        futures = [pool.submit(work, rank, f"{folder}/meeting", request) for rank in range(world)]
+        failures = [error for error in (future.exception() for future in futures) if error is not None]
     if failures:
         ours = [error for error in failures if not isinstance(error, parallel.WorkerLost)]
         error = (ours or failures)[0]
