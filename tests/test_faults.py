@@ -34,6 +34,7 @@ CHAPTERS = {
     "value_and_grad": ("gradients",),
     "closed_form": ("descent",),
     "training_loop": ("data", "descent"),
+    "data_parallel": ("accumulation",),
 }
 """The chapters that have something to say of each operation."""
 
@@ -126,6 +127,13 @@ FAULTS = {
     "training_loop.readings_scaled_in_place": "descent.input-kept",
     "training_loop.any_rate": "descent.negative-rate",
     "training_loop.in_float64": "descent.dtype@float32",
+    "data_parallel.mean_of_means": "accumulation.data-parallel",
+    "data_parallel.sum_of_means": "accumulation.data-parallel",
+    "data_parallel.over_all_workers": "accumulation.data-parallel",
+    "data_parallel.empty_shards_are_nan": "accumulation.data-parallel",
+    "data_parallel.last_worker_ignored": "accumulation.data-parallel",
+    "data_parallel.reduced_once": "accumulation.data-parallel",
+    "data_parallel.summed_in_float32": "accumulation.data-parallel@float64",
 }
 """Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
 
