@@ -148,18 +148,22 @@ def gone(store: Any, rank: int, world: int, patience: float = 5.0) -> list[int] 
     return missing
 
 
-def objection(words: list[tuple[str, int, dict[str, Any]]], path: str) -> str:
+Word = tuple[str, int, int, dict[str, Any]]
+"""What a worker tells the others: what is wrong with its file, its samples, the file's bytes, its other options."""
+
+
+def objection(words: list[Word], path: str) -> str:
     """Why the workers cannot train together, the same on each: a file, or what they were told. Empty if they can."""
-    _, size, options = words[0]
-    for problem, _, _ in words:
+    _, _, size, options = words[0]
+    for problem, _, _, _ in words:
         if problem:
             return problem
-    for rank, (_, other_size, other_options) in enumerate(words):
+    for rank, (_, _, other_size, other_options) in enumerate(words):
         if other_options != options:
             return f"worker {rank} was started with other options than worker 0"
         if other_size != size:
             return f"{path} has {size} bytes for worker 0, but {other_size} for worker {rank}"
-    return ""
+    return "" if any(m for _, m, _, _ in words) else f"{path} holds no rows"
 
 
 def settings(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -204,7 +208,8 @@ def train(options: argparse.Namespace, rank: int, world: int, store: Any | None)
             size = os.path.getsize(options.data)
         except BadData as error:
             problem = str(error)
-        problem = objection(told((problem, size, vars(options) | {"data": ""})), options.data)
+        word = problem, t_u.numel(), size, vars(options) | {"data": ""}
+        problem = objection(told(word), options.data)
         if problem:
             raise BadData(problem)
         stage = "in epoch 1"
@@ -217,7 +222,7 @@ def train(options: argparse.Namespace, rank: int, world: int, store: Any | None)
         missing = gone(store, rank, world)
         if missing is not None:
             who = f"worker {' and worker '.join(map(str, missing))} was lost" if missing else "the workers lost touch"
-            print(f"{who} {stage}: {error}", file=sys.stderr, flush=True)
+            print(f"{who} {stage}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
         return 1
     except (BadData, ValueError) as error:
         if rank == 0:

@@ -46,27 +46,31 @@ def _csv_rows(file: BinaryIO, path: str, rank: int, world: int, dtype: torch.dty
     if start > begin:  # the line that the byte before the cut belongs to is another worker's
         file.seek(start - 1)
         file.readline()
-    numbers, largest = array.array("d"), torch.finfo(dtype).max
+    numbers = array.array("d")
     while (place := file.tell()) < stop:
         line = file.readline().strip()
         if line:
-            problem = f"{line.count(b',') + 1} field(s) where 2 are due" if line.count(b",") != 1 else ""
-            for field in line.split(b",") if not problem else ():
-                try:
-                    number = float(field) if b"_" not in field else float("nan")
-                except ValueError:
-                    number = float("nan")
-                if not abs(number) <= largest:
-                    shown = field[:40].decode(errors="replace").strip()
-                    problem = problem or f"{shown!r} is not a finite number in {dtype}"
-                numbers.append(number)
-            if problem:
-                raise BadData(f"{path}, line {_lines_before(file, place) + 1}: {problem}")
-    return (
-        torch.frombuffer(numbers, dtype=torch.float64).to(dtype).reshape(-1, 2)
-        if numbers
-        else torch.empty(0, 2, dtype=dtype)
-    )
+            fields = line.split(b",")
+            values = [_number(field, dtype) for field in fields]
+            if len(fields) != 2 or None in values:
+                wrong = fields[values.index(None)][:40].decode(errors="replace").strip() if None in values else ""
+                said = f"{wrong!r} is not a finite number in {dtype}"
+                if len(fields) != 2:
+                    said = f"{len(fields)} field{'s' * (len(fields) != 1)} where 2 are due"
+                raise BadData(f"{path}, line {_lines_before(file, place) + 1}: {said}")
+            numbers.extend(values)  # type: ignore[arg-type]  # none of them is None
+    if not numbers:
+        return torch.empty(0, 2, dtype=dtype)
+    return torch.frombuffer(numbers, dtype=torch.float64).to(dtype).reshape(-1, 2)
+
+
+def _number(field: bytes, dtype: torch.dtype) -> float | None:
+    """The number that a field holds; None if it holds none, or none that is finite in dtype."""
+    try:
+        number = float(field)
+    except ValueError:
+        return None
+    return number if abs(number) <= torch.finfo(dtype).max and b"_" not in field else None
 
 
 def _lines_before(file: BinaryIO, place: int) -> int:

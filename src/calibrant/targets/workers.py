@@ -9,7 +9,6 @@ process that has threads cannot be forked safely, and one that imports torch for
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import pickle
 import signal
@@ -40,6 +39,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._server: Any = None
+        atexit.register(self.stop, patience=2.0)
 
     def ask(self, params: Tensor, shards: list[Shard], n_epochs: int, lr: float) -> Answer:
         """The gradient over all shards at params, and the parameters after n_epochs, each (2,), as worker 0 has them.
@@ -66,17 +66,17 @@ class Workers:
         gradient, after = answer
         return gradient, after
 
-    def stop(self) -> None:
-        """End the server with all its workers."""
+    def stop(self, patience: float = 0.0) -> None:
+        """End the server with all its workers; one that is at rest ends by itself if it is left time to."""
         server, self._server = self._server, None
-        atexit.unregister(self.stop)
         if server is not None:
-            with contextlib.suppress(ProcessLookupError):
+            try:
+                server.communicate(timeout=patience)
+            except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)
-            server.communicate()
+                server.communicate()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        atexit.register(self.stop)
         return subprocess.Popen(
             [sys.executable, "-m", "calibrant.targets.workers"],
             stdin=subprocess.PIPE,
