@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -31,7 +32,10 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 
 
 class WorkerLost(ConnectionError):
-    """Another worker does not take part any more."""
+    """Another worker does not take part any more: why, of what the library says, in its first sentence."""
+
+    def __init__(self, error: object) -> None:
+        super().__init__(re.sub(r"^\[[^]]*\] ", "", str(error)).split(". ")[0].splitlines()[0])
 
 
 def summed(values: Tensor) -> Tensor:
@@ -41,7 +45,7 @@ def summed(values: Tensor) -> Tensor:
         try:
             dist.all_reduce(total)
         except RuntimeError as error:
-            raise WorkerLost(str(error)) from error
+            raise WorkerLost(error) from error
     return total
 
 
@@ -124,7 +128,7 @@ def told(word: Any) -> list[Any]:
     try:
         dist.all_gather_object(words, word)
     except RuntimeError as error:
-        raise WorkerLost(str(error)) from error
+        raise WorkerLost(error) from error
     return words
 
 
@@ -222,7 +226,7 @@ def train(options: argparse.Namespace, rank: int, world: int, store: Any | None)
         missing = gone(store, rank, world)
         if missing is not None:
             who = f"worker {' and worker '.join(map(str, missing))} was lost" if missing else "the workers lost touch"
-            print(f"{who} {stage}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+            print(f"{who} {stage}: {error}", file=sys.stderr, flush=True)
         return 1
     except (BadData, ValueError) as error:
         if rank == 0:
