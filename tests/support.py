@@ -1,4 +1,4 @@
-"""What the tests of calibrant's own machinery share: real processes, and targets written to files."""
+"""What the tests of calibrant's own machinery share: the formats, real processes, and targets written to files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,35 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from calibrant.exact import FORMATS
+from calibrant.target import TargetError, numpy_dtype
+
 PATIENCE = 120
 """Seconds after which a process that a test started is said to hang."""
+
+
+def _available(name: str) -> bool:
+    try:
+        numpy_dtype(name)
+    except TargetError:
+        return False
+    return True
+
+
+forms = pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(
+            form,
+            id=name,
+            marks=pytest.mark.skipif(not _available(name), reason=f"NumPy has no {name} without ml_dtypes"),
+        )
+        for name, form in FORMATS.items()
+    ],
+)
+"""A test in each format that NumPy can compute in here."""
 
 
 def run(

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant import benchmarks, exact
+from calibrant import exact, strategies
+from calibrant.benchmarks import peers, soundness
+from calibrant.benchmarks.__main__ import main
+from calibrant.benchmarks.evaluations import STYLES
 from calibrant.exact import FORMATS, Exact
+from calibrant.judge import agree
 
 TORCH = find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not installed")
@@ -22,7 +26,7 @@ def result(tmp_path: Path, *arguments: str) -> Any:
     """What a benchmark writes."""
     file = tmp_path / "figures.json"
 
-    assert benchmarks.main([*arguments, "--json", str(file)]) == 0
+    assert main([*arguments, "--json", str(file)]) == 0
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -46,15 +50,15 @@ def test_correct_evaluations_are_counted_by_formula_and_dtype(tmp_path: Path) ->
 
 def test_the_same_seed_gives_the_same_cases_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The chunks, not the processes, have generators of their own."""
-    monkeypatch.setattr(benchmarks, "CHUNK", 15)
-    monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)  # without torch, which takes seconds to import
+    monkeypatch.setattr(soundness, "CHUNK", 15)
+    monkeypatch.setattr(soundness, "find_spec", lambda name: None)  # without torch, which takes seconds to import
 
-    one, two = (benchmarks.soundness(45, 5, processes) for processes in (1, 2))
+    one, two = (soundness.measure(45, 5, processes) for processes in (1, 2))
     if TORCH:  # the processes that were started found it
         one["soundness"] = two["soundness"] = one["total"] = two["total"] = []
 
     assert one == two
-    assert benchmarks.soundness(45, 5, 1) == benchmarks.soundness(45, 5, 1) != benchmarks.soundness(45, 6, 1)
+    assert soundness.measure(45, 5, 1) == soundness.measure(45, 5, 1) != soundness.measure(45, 6, 1)
 
 
 def test_a_rejection_is_printed_and_makes_the_status_1(
@@ -67,29 +71,29 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
             judged = formula.truth(*arguments)
             return judged.within(np.where(np.isfinite(judged.err), 0.0, np.inf), judged.form)
 
-        return benchmarks.Formula(
+        return soundness.Formula(
             formula.name, formula.weight, formula.strategy, formula.arguments, truth, formula.method
         )
 
-    monkeypatch.setattr(benchmarks, "FORMULAS", tuple(map(bare, benchmarks.FORMULAS)))
+    monkeypatch.setattr(soundness, "FORMULAS", tuple(map(bare, soundness.FORMULAS)))
     file = tmp_path / "figures.json"
 
-    assert benchmarks.main(["soundness", "--cases", "40", "--json", str(file)]) == 1
+    assert main(["soundness", "--cases", "40", "--json", str(file)]) == 1
     assert "rejected: " in (printed := capsys.readouterr().out)
     assert "case" in printed
     assert json.loads(file.read_text(encoding="utf-8"))["total"]["rejected"] > 0
 
 
-@pytest.mark.parametrize("formula", benchmarks.FORMULAS, ids=lambda formula: formula.name)
+@pytest.mark.parametrize("formula", soundness.FORMULAS, ids=lambda formula: formula.name)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_every_way_evaluates_every_formula(formula: benchmarks.Formula, dtype: str) -> None:
-    decode, length = benchmarks._DECODERS[formula.strategy.__name__]
+def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: str) -> None:
+    decode, length = soundness._DECODERS[formula.strategy.__name__]
     data = bytes(range(1, length + 1))
-    arguments = formula.arguments(benchmarks.strategies.Drawn(data, decode).at(FORMATS[dtype]))
-    expected = formula.truth(*map(benchmarks._as_exact, arguments))
+    arguments = formula.arguments(strategies.Drawn(data, decode).at(FORMATS[dtype]))
+    expected = formula.truth(*map(soundness._as_exact, arguments))
 
-    for way in dict.fromkeys(benchmarks.evaluators(dtype)):
-        benchmarks.agree(benchmarks.evaluate(way, formula, arguments), expected)
+    for way in dict.fromkeys(soundness.evaluators(dtype)):
+        agree(soundness.evaluate(way, formula, arguments), expected)
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [("float64", 1e-13), ("float32", 1e-4)])
@@ -97,12 +101,12 @@ def test_checkers_are_compared_on_errors_faults_and_correct_gradients(
     tmp_path: Path, dtype: str, scale: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = result(tmp_path, "peers", "--cases", "3")
-    peers = benchmarks.available_peers()
+    installed = peers.available_peers()
 
     def of(rows: str, peer: str) -> list[Any]:
         return [row for row in figures[rows] if row["peer"] == peer and row["dtype"] == dtype]
 
-    for peer in peers:
+    for peer in installed:
         assert len(of("sizes", peer)) == 3
         assert all(row[which] > 0 for row in of("sizes", peer) for which in ("both", "dw", "db"))
         assert [row["faults"] for row in of("planted", peer)] == [120]
@@ -116,44 +120,45 @@ def test_checkers_are_compared_on_errors_faults_and_correct_gradients(
 
 def test_there_are_ten_faults_and_each_is_one() -> None:
     """On data where none of them happens to be right."""
-    here = benchmarks.point("", [1.0, 2.0, 4.0], [1.0, 0.0, 3.0], [1.0, 0.5], "float64")
+    here = peers.point("", [1.0, 2.0, 4.0], [1.0, 0.0, 3.0], [1.0, 0.5], "float64")
     truth = exact.gradient(*map(exact.of, here.all)).nearest()
 
-    assert len(benchmarks.FAULTS) == 10
-    assert np.allclose(benchmarks.right(*here.all), truth)
-    for fault in benchmarks.FAULTS.values():
+    assert len(peers.FAULTS) == 10
+    assert np.allclose(peers.right(*here.all), truth)
+    for fault in peers.FAULTS.values():
         assert not np.allclose(fault(*here.all), truth)
-        assert not benchmarks.accepted_by("calibrant", fault(*here.all), here)
+        assert not peers.accepted_by("calibrant", fault(*here.all), here)
 
 
 def test_the_smallest_rejected_error_is_that() -> None:
-    here = benchmarks.point("", [1.0, 2.0], [1.0, 0.0], [1.0, 0.5], "float64")
-    e = benchmarks.smallest_rejected("assert_allclose", here, (True, True))
-    zero = benchmarks.point("", [1.0, -1.0], [0.0, 0.0], [0.0, 0.0], "float64")
+    here = peers.point("", [1.0, 2.0], [1.0, 0.0], [1.0, 0.5], "float64")
+    e = peers.smallest_rejected("assert_allclose", here, (True, True))
+    zero = peers.point("", [1.0, -1.0], [0.0, 0.0], [0.0, 0.0], "float64")
 
     assert e == pytest.approx(1e-7, rel=0.02)
-    assert benchmarks.smallest_rejected("calibrant", zero, (True, True)) == math.inf
+    assert peers.smallest_rejected("calibrant", zero, (True, True)) == math.inf
 
 
 @needs_torch
 def test_gradcheck_takes_the_right_gradient_and_not_twice_it() -> None:
-    here = benchmarks.point("", [1.0, 2.0], [1.0, 0.0], [1.0, 0.5], "float64")
+    here = peers.point("", [1.0, 2.0], [1.0, 0.0], [1.0, 0.5], "float64")
 
-    assert benchmarks.accepted_by("gradcheck", benchmarks.right(*here.all), here)
-    assert not benchmarks.accepted_by("gradcheck", 2 * benchmarks.right(*here.all), here)
+    assert peers.accepted_by("gradcheck", peers.right(*here.all), here)
+    assert not peers.accepted_by("gradcheck", 2 * peers.right(*here.all), here)
 
 
 def test_without_torch_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)
+    for module in (peers, soundness):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
 
-    assert benchmarks.available_peers() == ["calibrant", "assert_allclose"]
-    assert benchmarks.dtypes() == ["float16", "float32", "float64"]
-    assert benchmarks.evaluators("float32") == list(benchmarks.STYLES)
+    assert peers.available_peers() == ["calibrant", "assert_allclose"]
+    assert soundness.dtypes() == ["float16", "float32", "float64"]
+    assert soundness.evaluators("float32") == list(STYLES)
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["judge", "--cases", "0"], ["judge", "--cases", "few"]])
 def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        benchmarks.main(arguments)
+        main(arguments)
 
     assert exit_.value.code == 2

@@ -319,6 +319,27 @@ def test_a_deviation_that_does_not_deviate_is_stale(tmp_path: Path) -> None:
     assert "It is declared as a deviation (so it was), but it holds." in shown
 
 
+def test_a_declared_deviation_that_ends_its_process_deviates(tmp_path: Path) -> None:
+    """The process that knew of the declaration is gone; the one that started it knows of it too."""
+    source = """
+        import os
+        deviations = {"gradient.by-hand-b": "nobody asks for it"}
+
+        def dmodel_db(t_u, w, b):
+            os._exit(1)
+
+        def dmodel_dw(t_u, w, b):
+            return t_u
+    """
+    clauses = ("--clause", "gradient.by-hand-b", "--clause", "gradient.by-hand-w")
+
+    said, shown = checked(tmp_path, target(tmp_path, source), *clauses, *QUICK)
+
+    assert statuses(said) == {"gradient.by-hand-b": {"deviates"}, "gradient.by-hand-w": {"holds"}}
+    assert said["exit_status"] == 0
+    assert "gradient.by-hand-b deviates as declared: nobody asks for it" in shown
+
+
 UNLOADABLE = {
     "exits": ("import sys\nsys.exit(4)", "called sys.exit(4) while it was imported"),
     "dies": ("import os\nos._exit(4)", "ended its process (status 4) while it was imported"),

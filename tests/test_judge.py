@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import forms
 
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.judge import Disagreement, Tally, agree, at_most, holds, taken, tallying
-from calibrant.target import TargetError, numpy_dtype
+from calibrant.target import numpy_dtype
 from calibrant.wording import show, show_exact, show_fraction
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
 FLOAT64 = FORMATS["float64"]
-forms = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+every_form = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_slack_widens_what_is_at_most(tally: Tally) -> None:
         at_most(number(3), number(1, 0.25), "3 is at most 1")
 
 
-@forms
+@every_form
 def test_a_number_without_error_must_be_met_exactly(form: Format) -> None:
     exactly = number(1, 0.0, form)
 
@@ -119,10 +120,7 @@ def well_conditioned(formula: str, columns: list[tuple[Any, Any]], w: Any, b: An
 @forms
 def test_four_units_in_the_last_place_are_too_many(formula: str, form: Format) -> None:
     """For up to three positive samples; the gradient counts one rounding too many for that when it also predicts three."""
-    try:
-        dtype = numpy_dtype(form.name)
-    except TargetError as missing:
-        pytest.skip(str(missing))
+    dtype = numpy_dtype(form.name)
     positive = st.integers(16, 127).map(lambda k: dtype.type(k / 32))  # 0.5 to 4, in every format
 
     @settings(EXAMPLES, max_examples=50)
@@ -264,7 +262,7 @@ def test_an_error_without_a_bound_is_measured_in_float64s_least_number() -> None
     assert measured["bounds"] > 1e300
 
 
-@forms
+@every_form
 def test_units_in_the_last_place_are_those_of_the_format(form: Format) -> None:
     measured = disagreement(1 + 20 * form.u, number(1, form.u, form)).measured
 

@@ -11,33 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from support import forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
-from calibrant.target import TargetError, numpy_dtype
+from calibrant.target import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
 SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)
 FLOAT32 = FORMATS["float32"]
-
-
-def available(name: str) -> bool:
-    try:
-        numpy_dtype(name)
-    except TargetError:
-        return False
-    return True
-
-
-forms = pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param(
-            form, id=name, marks=pytest.mark.skipif(not available(name), reason=f"no {name} without ml_dtypes")
-        )
-        for name, form in FORMATS.items()
-    ],
-)
 
 FITS = (
     "fits",

@@ -142,7 +142,7 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
         _require_bfloat16()
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
-        engine = _Engine(folder, options, dtypes, observer or Observer())
+        engine = _Engine(folder, options, dtypes, described["deviations"], observer or Observer())
         complaints = io.StringIO()
         with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
             code = _run_pytest(_arguments(spec, options, dtypes, folder), engine)
@@ -252,7 +252,9 @@ def _environment(**values: str) -> Iterator[None]:
 class _Engine(Gatherer):
     """A pytest plugin in the process that starts the workers: counts properties, and explains the workers' deaths."""
 
-    def __init__(self, folder: Path, options: Options, dtypes: tuple[str, ...], observer: Observer) -> None:
+    def __init__(
+        self, folder: Path, options: Options, dtypes: tuple[str, ...], deviations: dict[str, str], observer: Observer
+    ) -> None:
         super().__init__()
         self.expected: set[str] = set()
         self.finished: set[str] = set()
@@ -260,6 +262,7 @@ class _Engine(Gatherer):
         self._folder = folder
         self._options = options
         self._dtypes = dtypes
+        self._deviations = deviations
         self._observer = observer
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -296,6 +299,6 @@ class _Engine(Gatherer):
             "dtype": dtype,
             "status": "broken",
             "reason": None,
-            "deviation": None,
+            "deviation": self._deviations.get(prop.clause),
             "failure": failure | {"text": text, "calls": [{"operation": operation, "arguments": {}}]},
         }

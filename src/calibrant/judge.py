@@ -97,6 +97,41 @@ def agree(answer: Any, expected: Any) -> None:
             )
 
 
+def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
+    """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
+    if len(answer) != len(expected):
+        raise Disagreement(
+            f"returned {len(answer)} steps where {len(expected)} are due", actual=answer, expected=expected
+        )
+    for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1):
+        if len(arrays) != len(truths) or any(array is None for array in arrays):
+            given = sum(array is not None for array in arrays)
+            raise Disagreement(
+                f"returned {given} arrays for step {t} where {len(truths)} are due", actual=answer, expected=expected
+            )
+    leaves = [pair for pairs in map(zip, answer, expected) for pair in pairs]
+    together = exact.concatenate(*(truth for _, truth in leaves)) if leaves else None
+    try:
+        if together is not None:
+            _agree_within(np.concatenate([shaped(array, truth.shape).reshape(-1) for array, truth in leaves]), together)
+    except Disagreement:
+        _agree_one_by_one(answer, expected)
+        raise
+
+
+def _agree_one_by_one(answer: Any, expected: list[list[Exact]]) -> None:
+    """Say of which array, after which step, what is wrong with them together."""
+    for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1):
+        for k, (array, truth) in enumerate(zip(arrays, truths, strict=True)):
+            try:
+                agree(array, truth)
+            except Disagreement as wrong:
+                place = f"parameter {k} " if len(truths) > 1 else ""
+                wrong.sentence = f"after step {t}, {place}{wrong.sentence.replace('returned', 'is', 1)}"
+                wrong.args = (wrong.sentence,)
+                raise wrong from None
+
+
 def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
     bound = np.broadcast_to(expected.err, expected.shape) * _tally.slack
     claimed = np.isfinite(bound)

@@ -8,6 +8,7 @@ it must be: a drawn `Drawn` is turned into it with `at(form)`, which `@clause` d
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -463,24 +464,412 @@ def _steep_descent(data: Bytes, form: Format) -> Descent:
 
 # Broadcasting
 
+Shape = tuple[int, ...]
+
+DEEPEST = 32
+"""The most axes of a shape: what every NumPy takes."""
+
+SMALL = 36
+"""The most elements of a product."""
+
+_ENDS = 8
+"""The axes of one shape whose sizes are drawn: the first four and the last four. Between them all are 1, so products stay small."""
+
+CLASHES = ((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
+"""Pairs of sizes that do not go together."""
+
+GROWING = (
+    ((), (2,)),
+    ((), (1,)),
+    ((1,), (2,)),
+    ((1,), (0,)),
+    ((2,), (1, 2)),
+    ((2,), (3, 2)),
+    ((2, 1), (2, 3)),
+    ((2, 1), (3,)),
+    ((1, 3), (2, 3)),
+    ((1, 2), (0, 2)),
+    ((2,), (3,)),
+    ((2, 2), (3, 2, 2)),
+)
+"""Pairs of shapes whose product does not have the shape of the first."""
+
+
+@dataclass
+class Operands:
+    """Two operands that broadcast, and a number for each element of their product."""
+
+    x: Array
+    y: Array
+    upstream: Array
+
+
+@dataclass
+class SpoiledOperands(Operands):
+    """Operands of which one holds a number that is not finite, if it holds any."""
+
+    value: float
+
+
+def _whole(data: Bytes, rank: int) -> Shape:
+    """A shape of so many axes."""
+    sizes = [(2, 3, 1, 4, 0, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
+    if rank <= _ENDS:
+        return tuple(sizes[:rank])
+    return (*sizes[: _ENDS // 2], *[1] * (rank - _ENDS), *sizes[_ENDS // 2 :])
+
+
+def _part(shape: Shape, cut: int, ones: int) -> Shape:
+    """The shape without some of its first axes, and with 1 for the axes that the bits of `ones` name, counted from the last."""
+    rank = len(shape)
+    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(cut % (rank + 1), rank))
+
+
+def _fitting(data: Bytes, n: int, rank: int) -> tuple[Shape, ...]:
+    """Shapes that broadcast: each is a part of one and the same."""
+    shape = _whole(data, rank)
+    bytes_ = np.resize(data.take(8), 2 * n).tolist()
+    return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
+
+
+_FITTING = 2 + _ENDS + 8
+
+
+def _shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
+    return _fitting(data, n, rank)
+
+
+def _crowd(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(3, 4, 1, 5, 8, 33, 40), data.pick(1, 2, 3, 4, 8, 16, 25, DEEPEST)
+    return _fitting(data, n, rank)
+
+
+def _trailing(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    rank = data.pick(2, 3, 4, 1, 8, DEEPEST)
+    first, cut, last = data.one(), 1 + data.one() % rank, data.one() % 2
+    whole = tuple(2 + (first + axis) % 5 if axis >= rank - 4 else 1 for axis in range(rank))
+    return (whole[cut:], whole) if last else (whole, whole[cut:])
+
+
+def _stretching(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(2, 2, 3), data.pick(1, 2, 3, 4)
+    shape = _whole(data, rank)
+    return tuple(_part(shape, 0, ones) for ones in (~data.one(), *data.take(n - 1).tolist()))
+
+
+def _misfitting(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    n, rank = data.pick(2, 2, 3, 2, 5), data.pick(1, 2, 3, 4)
+    shapes = [list(shape) for shape in _fitting(data, n, rank)]
+    clash, axis = data.pick(*CLASHES), 1 + data.one() % rank
+    one, other = data.one() % n, data.one() % (n - 1)
+    for place, size in zip((one, (one + 1 + other) % n), clash, strict=True):
+        shapes[place][:0] = [1] * (axis - len(shapes[place]))
+        shapes[place][-axis] = size
+    return tuple(map(tuple, shapes))
+
+
+def _any_pair(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    ranks = data.pick(1, 2, 0, 3), data.pick(1, 2, 0, 3)
+    return tuple(tuple((1, 2, 3, 0)[byte % 4] for byte in data.take(3).tolist()[:rank]) for rank in ranks)
+
+
+def _operands(data: Bytes, form: Format) -> Operands:
+    kind_x, kind_y = (kind.replace("subnormal", "few") for kind in _kinds(data))
+    sizes: list[int] = []
+    rank = data.pick(1, 2, 1, 3, 2, 0, 3, 4)
+    for byte in data.take(4).tolist()[:rank]:
+        size = (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
+    x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
+    return Operands(
+        _block(data, x, kind_x, form, 0),
+        _block(data, y, kind_y, form, SMALL // 2),
+        _block(data, np.broadcast_shapes(x, y), kind_x, form, SMALL),
+    )
+
+
+def _block(data: Bytes, shape: Shape, kind: str, form: Format, place: int) -> Array:
+    """Numbers of one kind, of any shape."""
+    size = math.prod(shape)
+    return _to(_numbers(data.column(max(size, 1)), kind, form, place)[:size].reshape(shape), form)
+
+
+_OPERANDS = 2 + 4 + 4 + 3 * WIDTH
+
+
+def _spoiled_operands(data: Bytes, form: Format) -> SpoiledOperands:
+    operands = _operands(data, form)
+    spoilt = (operands.x, operands.y)[data.one() % 2].reshape(-1)
+    value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
+    if spoilt.size:
+        spoilt[place % spoilt.size] = value
+    return SpoiledOperands(operands.x, operands.y, operands.upstream, value)
+
+
+def shapes() -> st.SearchStrategy[Any]:
+    """One to four shapes that broadcast, of up to four axes, empty ones and those of scalars among them."""
+    return drawn(_shapes, _FITTING)
+
+
+def crowds() -> st.SearchStrategy[Any]:
+    """Up to forty shapes that broadcast, of up to DEEPEST axes."""
+    return drawn(_crowd, _FITTING)
+
+
+def trailing_shapes() -> st.SearchStrategy[Any]:
+    """A shape, and one that consists of its last axes."""
+    return drawn(_trailing, 4)
+
+
+def stretching_shapes() -> st.SearchStrategy[Any]:
+    """Two or three shapes of as many axes that differ in ones only."""
+    return drawn(_stretching, 2 + _ENDS + 3)
+
+
+def misfitting_shapes() -> st.SearchStrategy[Any]:
+    """Two or more shapes that do not broadcast, because of one axis."""
+    return drawn(_misfitting, _FITTING + 4)
+
+
+def any_two_shapes() -> st.SearchStrategy[Any]:
+    """Two shapes of up to three axes that broadcast or do not."""
+    return drawn(_any_pair, 8)
+
+
+def growing_shapes() -> st.SearchStrategy[tuple[Shape, Shape]]:
+    """Pairs of shapes that an operation in place must not take."""
+    return st.sampled_from(GROWING)
+
+
+def operands() -> st.SearchStrategy[Any]:
+    """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
+    return drawn(_operands, _OPERANDS)
+
+
+def spoiled_operands() -> st.SearchStrategy[Any]:
+    """Operands in which one number is NaN or infinite."""
+    return drawn(_spoiled_operands, _OPERANDS + 3)
+
 
 # Autograd
+
+MOST_PARAMETERS = 3
+MOST_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Program:
+    """A scalar function of parameters that applies sums, differences and products to what it has computed before.
+
+    Each step is an operator and two operands: the number of an earlier value, then another or a constant.
+    """
+
+    n_params: int
+    steps: tuple[tuple[str, int, int | float], ...]
+
+    def __call__(self, params: Any) -> Any:
+        """The value of the last step."""
+        values = [params[i] for i in range(self.n_params)]
+        for operator, i, other in self.steps:
+            x, y = values[i], values[other] if isinstance(other, int) else other
+            values.append(x + y if operator == "+" else x - y if operator == "-" else x * y)
+        return values[-1]
+
+    @property
+    def source(self) -> str:
+        """The program as an expression."""
+        values = [f"x{i} := params[{i}]" for i in range(self.n_params)]
+        for operator, i, other in self.steps:
+            y = f"x{other}" if isinstance(other, int) else repr(other)
+            values.append(f"x{len(values)} := x{i} {operator} {y}")
+        return f"lambda params: [{', '.join(values)}][-1]"
+
+
+@dataclass
+class Programs:
+    """Parameters, (p,), and some programs of them. All are whole numbers, and all that the programs compute, their gradients
+    and the sums of those are so small that nothing rounds."""
+
+    params: Array
+    losses: list[Program]
+
+
+def programs() -> st.SearchStrategy[Any]:
+    """Parameters and one to four programs of them."""
+    return drawn(_programs, 2 + MOST_PARAMETERS + 4 * (1 + 3 * MOST_STEPS))
+
+
+def _programs(data: Bytes, form: Format) -> Programs:
+    n_params = data.pick(1, 2, 3)
+    n_losses = data.pick(1, 2, 3, 4)
+    params = _numbers(data.take(MOST_PARAMETERS), "few", form)[:n_params]
+    losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
+    return Programs(_to(params, form), losses)
+
+
+def _program(data: Bytes, sizes: Array, limit: int) -> Program:
+    """A program in whose steps no value and no derivative exceeds the limit, were all its parts positive and of these sizes."""
+    n_steps = 1 + data.one() % MOST_STEPS
+    values = [(size, np.eye(len(sizes))[i]) for i, size in enumerate(sizes)]
+    steps: list[tuple[str, int, int | float]] = []
+    for k in range(MOST_STEPS):
+        operator, first, second = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one(), data.one()
+        if k >= n_steps:
+            continue
+        i, j = (len(values) - 1 - x % len(values) for x in (first, second))
+        (x, dx), (y, dy) = values[i], values[j] if len(operator) == 1 else (2.0, 0.0)
+        size, slopes = (x * y, dx * y + x * dy) if operator[0] == "*" else (x + y, dx + dy)
+        if max(size, slopes.max()) <= limit:
+            values.append((size, slopes))
+            steps.append((operator[0], i, j if len(operator) == 1 else 2.0))
+    return Program(len(sizes), tuple(steps) or (("+", 0, 0),))
+
+
+@dataclass(frozen=True)
+class SquaredDistance:
+    """The squared distance of the parameters from a place."""
+
+    place: float
+
+    def __call__(self, params: Any) -> Any:
+        """A scalar."""
+        return ((params - self.place) ** 2).sum()
+
+    @property
+    def source(self) -> str:
+        """The function as an expression."""
+        return f"lambda params: ((params - {self.place!r}) ** 2).sum()"
+
+
+@dataclass
+class Approach:
+    """Parameters, (p,), that descend on their squared distance from a place."""
+
+    loss: SquaredDistance
+    params: Array
+    learning_rate: float
+    n_steps: int
+
+
+def approaches() -> st.SearchStrategy[Any]:
+    """Descents by one to four steps, most of which come nearer."""
+    return drawn(_approach, 5 + WIDTH)
+
+
+def _approach(data: Bytes, form: Format) -> Approach:
+    kind = data.pick(*_KINDS)
+    params = _to(_numbers(data.column(data.pick(1, 2, 3, 5)), kind, form), form)
+    place = float(_to(_ZIGZAG[data.one()] / 4, form))
+    return Approach(SquaredDistance(place), params, data.pick(0.25, 0.125, 0.1, 0.3, 1.0), data.pick(1, 2, 3, 4))
 
 
 # Accumulation
 
 
 @dataclass
+class Batched(Fit):
+    """A fit whose samples are cut into batches of these sizes."""
+
+    sizes: list[int]
+
+    @property
+    def batches(self) -> list[tuple[Array, Array]]:
+        """The pairs (t_u, t_c) of columns, a batch each."""
+        return _cut(self, self.sizes)
+
+
+def _cut(fit: Fit, sizes: list[int]) -> list[tuple[Array, Array]]:
+    """The columns of a fit in parts of these sizes."""
+    cuts = np.cumsum(sizes)[:-1]
+    return list(zip(np.split(fit.t_u, cuts), np.split(fit.t_c, cuts), strict=True))
+
+
+@dataclass
+class Rebatched:
+    """The same samples in two orders, cut into batches in two ways."""
+
+    first: Batched
+    second: Batched
+
+
+MOST_BATCHES = 8
+
+
+def batched_fits() -> st.SearchStrategy[Any]:
+    """Fits in up to eight batches of any sizes, of which the last is often smaller, or takes all that is left."""
+    return drawn(_batched, _FIT + MOST_BATCHES)
+
+
+def _batched(data: Bytes, form: Format) -> Batched:
+    fit = _fit(data, form)
+    return Batched(fit.t_u, fit.t_c, fit.w, fit.b, _sizes(data.take(MOST_BATCHES), len(fit.t_u)))
+
+
+def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
+    """Sizes that add up to n: of one sample where a byte is 0, of up to six otherwise."""
+    sizes: list[int] = []
+    for byte in data:
+        if n:
+            sizes.append(min(n, 1 + int(byte) % 6))
+            n -= sizes[-1]
+    sizes[-1] += n
+    return sizes
+
+
+def rebatched_fits() -> st.SearchStrategy[Any]:
+    """Fits cut into batches twice, the second time in another order."""
+    return drawn(_rebatched, _FIT + WIDTH + 2 * MOST_BATCHES)
+
+
+def _rebatched(data: Bytes, form: Format) -> Rebatched:
+    fit = _shuffled(data, form)
+    first, second = (_sizes(data.take(MOST_BATCHES), len(fit.t_u)) for _ in range(2))
+    return Rebatched(
+        Batched(fit.t_u, fit.t_c, fit.w, fit.b, first),
+        Batched(fit.t_u[fit.order], fit.t_c[fit.order], fit.w, fit.b, second),
+    )
+
+
+@dataclass
+class Windows(Fit):
+    """A fit whose samples come in batches of one size, of which each window but the last takes the same number."""
+
+    size: int
+    length: int
+
+    @property
+    def windows(self) -> list[Batched]:
+        """The windows, in order; the last batch and the last window hold what is left."""
+        per_window = self.size * self.length
+        parts = []
+        for start in range(0, len(self.t_u), per_window):
+            t_u, t_c = self.t_u[start : start + per_window], self.t_c[start : start + per_window]
+            sizes = [len(t_u[i : i + self.size]) for i in range(0, len(t_u), self.size)]
+            parts.append(Batched(t_u, t_c, self.w, self.b, sizes))
+        return parts
+
+
+def windows() -> st.SearchStrategy[Any]:
+    """Fits in batches of one to four samples, and in windows of two to four batches."""
+    return drawn(_windows, _FIT + 2)
+
+
+def _windows(data: Bytes, form: Format) -> Windows:
+    fit = _fit(data, form)
+    return Windows(fit.t_u, fit.t_c, fit.w, fit.b, data.pick(1, 2, 3, 4), data.pick(2, 3, 4))
+
+
+@dataclass
 class Sharded(Descent):
     """A descent whose samples several workers share: so many each, in their order, and some may have none."""
 
-    sizes: tuple[int, ...]
+    sizes: list[int]
 
     @property
     def shards(self) -> list[tuple[Array, Array]]:
-        """Each worker's t_u and t_c."""
-        cuts = np.cumsum(self.sizes)[:-1]
-        return list(zip(np.split(self.t_u, cuts), np.split(self.t_c, cuts), strict=True))
+        """The pairs (t_u, t_c) of columns, a worker each."""
+        return _cut(self, self.sizes)
 
 
 def sharded_descents() -> st.SearchStrategy[Any]:
@@ -493,10 +882,205 @@ def _sharded_descent(data: Bytes, form: Format) -> Sharded:
     n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
     moves = data.take(2)
     cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
-    return Sharded(**vars(descent), sizes=tuple(np.diff([0, *cuts, n]).tolist()))
+    return Sharded(**vars(descent), sizes=np.diff([0, *cuts, n]).tolist())
 
 
 # Optimizers
+
+
+@dataclass
+class Optimization:
+    """What an optimizer is given: its hyperparameters, K parameters, and for each of T steps K gradients, or None for some."""
+
+    name: str
+    hyperparameters: dict[str, Any]
+    params: list[Array]
+    grads: list[list[Array | None]]
+
+
+_SHAPES: tuple[tuple[tuple[int, ...], ...], ...] = (
+    ((1,),), ((2,),), ((1,), (1,)), ((2,), (2,)), ((),), ((2, 2),), ((1,), (2,)), ((2,), (), (2,)), ((2, 2), (1,)), ((), (2, 1)),
+)  # fmt: skip
+"""The shapes of the parameters of one example."""
+
+_RATES = (0.5, 0.25, 1.0, 0.1, 1e-2, 1e-3, 0.3, 1e-5)
+_BETA1 = (None, 0.5, 0.9, 0.0, 0.75, 0.99, 0.8, 0.1, 0.95)
+_BETA2 = (None, 0.75, 0.9, 0.999, 0.0, 0.5, 0.99, 0.3, 0.95)
+_EPSILONS = (None, 0.25, 1e-2, 1e-1, 1e-8, 1e-12, 1e-4, 0.0)
+_DECAYS = (None, 0.25, 0.1, 1e-2, 0.5, 0.0)
+_FLAGS = (None, True, False)
+
+HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "sgd": {"momentum": (None, 0.5, 0.9, 0.99, 0.0, 1.0), "dampening": (None, 0.5, 0.1, 1.0), "weight_decay": _DECAYS, "nesterov": _FLAGS},
+    "adam": {"beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS, "amsgrad": _FLAGS},
+    "adamw": {"beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS, "amsgrad": _FLAGS},
+    "rmsprop": {
+        "alpha": (None, 0.5, 0.9, 0.75, 0.0, 0.95), "eps": _EPSILONS, "weight_decay": _DECAYS,
+        "momentum": (None, 0.5, 0.9, 0.0), "centered": _FLAGS,
+    },
+    "adagrad": {
+        "lr_decay": (None, 0.5, 0.1, 1e-2, 0.0, 1.0), "weight_decay": _DECAYS,
+        "initial_accumulator_value": (None, 0.25, 0.1, 0.0, 1.0, 1e-4), "eps": _EPSILONS,
+    },
+    "adadelta": {"rho": (None, 0.5, 0.9, 0.75, 0.0, 1.0, 0.95), "eps": _EPSILONS, "weight_decay": _DECAYS},
+    "adamax": {"beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS},
+    "nadam": {
+        "beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS,
+        "momentum_decay": (None, 0.25, 4e-3, 0.0, 1.0), "decoupled_weight_decay": _FLAGS,
+    },
+    "radam": {
+        "beta1": _BETA1, "beta2": (None, 0.9, 0.99, 0.75, 0.999, 0.95, 0.98, 0.0), "eps": _EPSILONS, "weight_decay": _DECAYS,
+        "decoupled_weight_decay": _FLAGS,
+    },
+    "asgd": {"lambd": (None, 0.25, 1e-2, 1e-4, 0.0), "alpha": (None, 0.5, 0.75, 0.0, 1.0), "weight_decay": _DECAYS},
+    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 1.0), (1e-6, 50.0), (0.0, 0.6))},
+}  # fmt: skip
+"""What the hyperparameters of each optimizer may be, the simplest first; None leaves one out. A third of the drawn numbers is none of these."""
+
+_RANGES = {
+    "beta1": (0.0, 0.99), "beta2": (0.0, 0.999), "eps": (1e-6, 1e-1), "weight_decay": (0.0, 0.5), "momentum": (0.0, 0.99),
+    "dampening": (0.0, 1.0), "alpha": (0.0, 0.99), "lr_decay": (0.0, 1.0), "initial_accumulator_value": (0.0, 1.0), "rho": (0.0, 1.0),
+    "momentum_decay": (0.0, 0.1), "lambd": (0.0, 0.1),
+}  # fmt: skip
+"""Where the others lie."""
+
+_COURSES = ("free", "constant", "shrinking", "growing", "alternating", "ending", "free", "shrinking")
+"""How gradients go on from step to step."""
+
+_GRADIENT_KINDS = (
+    "few", "quarters", "whole", "real", "spread", "few", "real", "large", "quarters", "small", "spread", "real", "alike", "readings",
+    "subnormal", "whole",
+)  # fmt: skip
+
+_OPTIMIZATION = 9 + 3 * WIDTH + 10
+
+
+def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
+    """Runs of one optimizer: all its hyperparameters, constant and changing rates, one to three tensors, gradients of all kinds.
+
+    `only` names the hyperparameters that are drawn (the others are left out), `options` what one of them, `rates`, `courses` or
+    `absent` may be instead, `steps` the fewest and the most, `tensors` how many there are at least.
+    """
+    return drawn(_optimization(name, **options), _OPTIMIZATION)
+
+
+@functools.cache
+def _optimization(
+    name: str, *, steps: tuple[int, int] = (1, 8), only: tuple[str, ...] | None = None, tensors: int = 1, **options: Any
+) -> Callable[[Bytes, Format], Optimization]:
+    """The decoder of such runs."""
+    chosen = {**HYPERPARAMETERS[name], "maximize": (None,) if only is not None else _FLAGS}
+    if only is not None:
+        chosen = {key: choices if key in only else (None,) for key, choices in chosen.items()}
+    own = {key: options.pop(key) for key in list(options) if key in chosen}
+    chosen |= own
+    courses = options.pop("courses", _COURSES)
+    changes = options.pop("rates", (1.0,) if name in ("asgd", "rprop") else (1.0, 1.0, 0.5, 0.1, 1.0, 2.0))
+    absent = options.pop("absent", (False, False, False, True))
+    rates = options.pop("lr", _RATES)
+    if options:
+        raise ValueError(f"{sorted(options)} cannot be chosen for {name}")
+    shapes = [some for some in _SHAPES if len(some) >= tensors]
+
+    def optimization(data: Bytes, form: Format) -> Optimization:
+        some, (low, high) = data.pick(*shapes), steps
+        n_steps = low + data.one() % (high - low + 1)
+        kind_byte, course = data.one(), data.pick(*courses)
+        rate, change, gaps = data.pick(*rates), data.pick(*changes), data.pick(*absent)
+        gap_bits = int(data.one()) | int(data.one()) << 8
+        hyperparameters = _hyperparameters(data.take(10), chosen, own)
+        size = sum(math.prod(shape) for shape in some)
+        start = _numbers(data.column(size), _GRADIENT_KINDS[kind_byte >> 4 & 7], form)
+        slopes = _slopes(
+            np.resize(data.take(2 * WIDTH), n_steps * size), n_steps, _GRADIENT_KINDS[kind_byte & 15], course, form
+        )
+        hyperparameters["lr"] = rate if change == 1.0 else [rate * change ** (t % 4) for t in range(n_steps)]
+        grads: list[list[Array | None]] = [list(_tensors(row, some, form)) for row in slopes]
+        if gaps:
+            for t, step in enumerate(grads):
+                for k in range(len(some)):
+                    if gap_bits >> (t + 5 * k) % 16 & 1:
+                        step[k] = None
+        return Optimization(name, hyperparameters, list(_tensors(start, some, form)), grads)
+
+    return optimization
+
+
+def of_each(**options: Any) -> st.SearchStrategy[Any]:
+    """Runs of an optimizer that is named afterwards, `drawn(name)`; options that it does not have are left out."""
+    return st.binary(min_size=_OPTIMIZATION, max_size=_OPTIMIZATION).map(lambda data: OfEach(data, options))
+
+
+class OfEach:
+    """The bytes of a run that waits for the dtype under test, and then for the name of its optimizer."""
+
+    def __init__(self, data: bytes, options: dict[str, Any]) -> None:
+        self.data = data
+        self.options = options
+
+    def at(self, form: Format) -> Callable[[str], Optimization]:
+        """The run, in the numbers of a format, of the optimizer that is named then."""
+
+        def named(name: str) -> Optimization:
+            known = {
+                key: value
+                for key, value in self.options.items()
+                if key not in _HAVE_SOME or key in HYPERPARAMETERS[name]
+            }
+            run: Optimization = Drawn(self.data, _optimization(name, **known)).at(form)
+            return run
+
+        return named
+
+    def __repr__(self) -> str:
+        return f"a run of {self.data.hex()}"
+
+
+_HAVE_SOME = {key for own in HYPERPARAMETERS.values() for key in own}
+
+
+def _hyperparameters(
+    data: NDArray[np.uint8], chosen: dict[str, tuple[Any, ...]], own: dict[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for place, ((key, choices), byte) in enumerate(zip(chosen.items(), map(int, data), strict=False)):
+        value = choices[byte % len(choices)]
+        if byte > 170 and key in _RANGES and key not in own and len(choices) > 1:
+            low, high = _RANGES[key]
+            value = low + (high - low) * float(_FRACTIONS[byte, place])
+        if value is not None:
+            given[key] = value
+    betas = given.pop("beta1", None), given.pop("beta2", None)
+    if betas != (None, None):
+        given["betas"] = (0.9 if betas[0] is None else betas[0], 0.999 if betas[1] is None else betas[1])
+    if given.get("nesterov") and not (given.get("momentum") and not given.get("dampening")):
+        given["nesterov"] = False  # which needs momentum, and no dampening
+    return given
+
+
+def _slopes(data: NDArray[np.uint8], n_steps: int, kind: str, course: str, form: Format) -> Array:
+    """The gradients of each step, one row each."""
+    slopes = np.array([_numbers(row, kind, form, 7 * t % 70) for t, row in enumerate(data.reshape(n_steps, -1))])
+    times = np.arange(n_steps)[:, None]
+    first, unit = slopes[:1], 0.25 if form.max_exponent >= 100 else 0.5
+    match course:
+        case "constant":
+            slopes = first + 0 * slopes
+        case "shrinking":
+            slopes = first * unit**times
+        case "growing":
+            slopes = first * unit**-times
+        case "alternating":
+            slopes = slopes * (-1.0) ** times
+        case "ending":
+            slopes = np.where(times < (n_steps + 1) // 2, slopes, 0.0)
+    return slopes
+
+
+def _tensors(row: Array, shapes: tuple[tuple[int, ...], ...], form: Format) -> list[Array]:
+    """A row cut into tensors of these shapes."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    return [_to(part, form).reshape(shape) for part, shape in zip(np.split(row, ends[:-1]), shapes, strict=True)]
 
 
 # Validation

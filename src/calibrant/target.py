@@ -40,8 +40,15 @@ PARAMETERS = {
     # broadcasting
     "broadcast_shapes": ("*shapes",),
     "multiply": ("x", "y"),
+    "multiply_in_place": ("x", "y"),
+    "expand": ("x", "shape"),
     "multiply_grad": ("x", "y", "upstream"),
     # autograd
+    "backward": ("losses", "params", "zero_grad"),
+    "descend": ("loss", "params", "learning_rate", "n_steps", "no_grad"),
+    "manual_training_loop": ("n_epochs", "learning_rate", "params", "t_u", "t_c"),
+    "evaluate": ("loss", "params", "is_train"),
+    "calc_forward": ("params", "t_u", "t_c", "is_train"),
     # accumulation
     "accumulate": ("params", "batches", "zero_grad"),
     "accumulated_grad": ("params", "batches"),
@@ -65,14 +72,16 @@ RETURNS = {
     "automatic_gradient": ("loss", "grad"),
     "value_and_grad": ("loss", "grad"),
     "training_loop": ("params", "train_losses", "val_losses"),
+    "expand": ("expanded", "strides", "shared"),
     "multiply_grad": ("grad_x", "grad_y"),
+    "manual_training_loop": ("params", "losses"),
     "data_parallel": ("grad", "params"),
     "split": ("train_indices", "val_indices"),
     "early_stopping": ("stopped_epoch", "best_epoch"),
 }
 """The operations that return a tuple of arrays and not one array; `figures` returns what no array holds."""
 
-LISTS = {"optimize": 2}
+LISTS = {"optimize": 2, "backward": 2, "descend": 2, "evaluate": 1, "calc_forward": 1}
 """The operations that return lists of arrays, or lists of such lists: how deep. In the place of an array, None may stand."""
 
 SHAPES = ("broadcast_shapes",)
@@ -80,6 +89,28 @@ SHAPES = ("broadcast_shapes",)
 
 WORDS = ("diagnose",)
 """The operations that return a word."""
+
+CONVENTIONS = {
+    "sgd.buffer": ("plain", "with-lr", "average"),
+    "sgd.dampening": ("skipped-first", "always"),
+    "sgd.nesterov": ("torch", "look-ahead"),
+    "sgd.decay": ("coupled", "decoupled"),
+    "adam.epsilon": ("outside", "inside", "hat"),
+    "adam.correction": ("both", "none"),
+    "adam.amsgrad": ("raw", "corrected"),
+    "adam.decay": ("coupled", "decoupled"),
+    "adamw.decay": ("before", "after", "without-lr"),
+    "rmsprop.epsilon": ("outside", "inside"),
+    "rmsprop.start": ("zero", "one"),
+    "rmsprop.buffer": ("plain", "with-lr"),
+    "adagrad.epsilon": ("outside", "inside"),
+    "adadelta.rate": ("with", "without"),
+    "adamax.epsilon": ("in-maximum", "outside"),
+    "adamax.correction": ("both", "none"),
+    "nadam.schedule": ("slow", "fast", "constant"),
+    "radam.epsilon": ("hat", "outside"),
+}
+"""Where the field has several legitimate variants: the name of each choice and what it may be, PyTorch's first."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 GROUP = "calibrant.targets"
@@ -278,6 +309,16 @@ def _described(spec: str, implementation: Any, name: str, timeout: float) -> Tar
         if clause not in book():
             raise TargetError(
                 f"target {spec!r}: deviations names the clause {clause!r}, which is not in the book{nearest(clause, list(book()))}"
+            )
+    for convention, value in tables["conventions"].items():
+        if convention not in CONVENTIONS:
+            raise TargetError(
+                f"target {spec!r}: conventions names {convention!r}, which is none{nearest(convention, list(CONVENTIONS))}"
+            )
+        if value not in CONVENTIONS[convention]:
+            raise TargetError(
+                f"target {spec!r}: conventions says {convention} = {value!r}, not one of {', '.join(CONVENTIONS[convention])}"
+                f"{nearest(value, CONVENTIONS[convention])}"
             )
     version = getattr(implementation, "version", None)
     return Target(

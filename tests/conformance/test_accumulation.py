@@ -1,13 +1,98 @@
 """The chapter on accumulation."""
 
-from functools import partial
+from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.clauses import clause
-from calibrant.judge import agree
+from calibrant.exact import Exact
+from calibrant.judge import agree, holds, taken
 from calibrant.subject import Subject
+
+
+def numbers(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
+    """The batches and the parameters."""
+    return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
+
+
+@clause("accumulation.sum", share=0.6)
+@given(strategies.batched_fits())
+def test_each_batch_adds_its_gradient(target: Subject, sample: strategies.Batched) -> None:
+    """The sum and not the mean, of all batches up to this one; each batch's loss is its own mean."""
+    answer = target.accumulate(sample.params, sample.batches, False)
+
+    agree(answer, rows(exact.accumulate(*numbers(sample))))
+
+
+def rows(columns: list[Exact]) -> Exact:
+    """Columns of two as the rows of a matrix, (k, 2)."""
+    flat = exact.concatenate(*columns)
+    return Exact(flat.m.reshape(-1, 2), flat.e, flat.d, flat.err.reshape(-1, 2), flat.form)
+
+
+@clause("accumulation.reset", share=0.6)
+@given(strategies.batched_fits())
+def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
+    answer = target.accumulate(sample.params, sample.batches, True)
+
+    batches, w, b = numbers(sample)
+    agree(answer, rows([exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches]))
+
+
+@clause("accumulation.reset", share=0.3)
+@pytest.mark.parametrize("zero_grad", [True, False])
+@given(sample=strategies.batched_fits())
+def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, sample: strategies.Batched) -> None:
+    """What is kept from one call to the next shows when the same is asked twice."""
+    first = target.accumulate(sample.params, sample.batches, zero_grad)
+    second = target.accumulate(sample.params, sample.batches, zero_grad)
+
+    batches, w, b = numbers(sample)
+    for answer in (first, second):
+        agree(answer[0], exact.gradient(*batches[0], w, b))
+
+
+@clause("accumulation.full-batch")
+@given(strategies.batched_fits())
+def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, sample: strategies.Batched) -> None:
+    """The mean of their means weighs a sample of a small batch more than one of a large batch."""
+    answer = target.accumulated_grad(sample.params, sample.batches)
+
+    agree(answer, exact.accumulated_grad(*numbers(sample)))
+
+
+@clause("accumulation.full-batch", share=0.3)
+@given(strategies.batched_fits())
+def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
+    whole = strategies.Batched(sample.t_u, sample.t_c, sample.w, sample.b, [len(sample.t_u)])
+
+    answer = target.accumulated_grad(whole.params, whole.batches)
+
+    agree(answer, exact.accumulated_grad(*numbers(whole)))
+
+
+@clause("accumulation.partition", share=0.6)
+@given(strategies.rebatched_fits())
+def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategies.Rebatched) -> None:
+    err = sum(exact.accumulated_grad(*numbers(part)).err for part in (sample.first, sample.second))
+    if not np.isfinite(err).all():
+        return
+    first, second = (target.accumulated_grad(part.params, part.batches) for part in (sample.first, sample.second))
+
+    agree(second, taken(first, (2,)).within(err, target.form))
+
+
+@clause("accumulation.last-window", share=0.6)
+@given(strategies.windows())
+def test_every_window_counts_by_its_own_samples(target: Subject, sample: strategies.Windows) -> None:
+    """The last may hold fewer batches, and its last batch fewer samples, than those before it had."""
+    answers = [target.accumulated_grad(window.params, window.batches) for window in sample.windows]
+
+    for answer, window in zip(answers, sample.windows, strict=True):
+        agree(answer, exact.accumulated_grad(*numbers(window)))
 
 
 @clause("accumulation.data-parallel", share=0.2)
@@ -16,7 +101,68 @@ def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sa
     """The mean of the workers' means is the mean of all only where their shards are of one size."""
     grad, params = target.data_parallel(sample.params, sample.shards, sample.n_epochs, sample.learning_rate)
 
+    shards = [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.shards if len(t_u)]
     start, t_u, t_c = exact.of(sample.params), exact.of(sample.t_u), exact.of(sample.t_c)
-    slope = partial(exact.gradient_of_parts, sizes=sample.sizes)
+
+    def slope(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
+        return exact.accumulated_grad(shards, w, b)
+
     agree(grad, slope(t_u, t_c, *start))
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c, slope)[0])
+
+
+def columns(target: Subject, *shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> list[Any]:
+    """Batches of these shapes."""
+    return [(target.array(np.ones(of_u)), target.array(np.ones(of_c))) for of_u, of_c in shapes]
+
+
+NOT_BATCHES = {
+    "no batches": [],
+    "no samples": [((0,), (0,))],
+    "no samples in the second": [((2,), (2,)), ((0,), (0,))],
+    "no samples in the first": [((0,), (0,)), ((2,), (2,))],
+    "two lengths": [((3,), (2,))],
+    "two lengths in the second": [((2,), (2,)), ((1,), (2,))],
+    "a column and a row": [((2, 1), (2,))],
+}
+
+
+@clause("accumulation.refused")
+@pytest.mark.parametrize("shapes", NOT_BATCHES.values(), ids=NOT_BATCHES)
+@pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
+def test_what_are_not_batches_is_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """One that holds nothing has no mean, and one of two lengths broadcasts, or loses samples."""
+    arguments = (target.array([1.0, 0.0]), columns(target, *shapes), *[False] * (operation == "accumulate"))
+
+    refused = target.refuses(operation, *arguments)
+
+    holds(refused, "did not refuse these batches")
+
+
+ASKED = pytest.mark.parametrize(
+    ("operation", "zero_grad"),
+    [("accumulate", [False]), ("accumulate", [True]), ("accumulated_grad", [])],
+    ids=["sum", "reset", "full batch"],
+)
+
+
+@clause("accumulation.dtype", share=0.3)
+@ASKED
+@given(sample=strategies.batched_fits())
+def test_gradients_have_the_dtype_of_the_data(
+    target: Subject, operation: str, zero_grad: list[bool], sample: strategies.Batched
+) -> None:
+    answer = target.call(operation, (sample.params, sample.batches, *zero_grad))
+
+    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+
+
+@clause("accumulation.pure", share=0.3)
+@ASKED
+@given(sample=strategies.batched_fits())
+def test_accumulation_leaves_its_arguments_alone(
+    target: Subject, operation: str, zero_grad: list[bool], sample: strategies.Batched
+) -> None:
+    target.call(operation, (sample.params, sample.batches, *zero_grad))
+
+    holds(not target.changed(), f"changed its {target.changed()}")

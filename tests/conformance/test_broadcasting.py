@@ -1,1 +1,339 @@
 """The chapter on broadcasting."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.judge import agree, holds
+from calibrant.strategies import Shape
+from calibrant.subject import Subject
+
+
+def filled(target: Subject, shape: Shape) -> Any:
+    """An array of that shape that counts 1, 2, 3, 1, ..."""
+    return target.array(1 + np.arange(np.prod(shape, dtype=int)) % 3).reshape(shape)
+
+
+def is_shape(answer: Shape, shape: Shape | None) -> None:
+    """Raise Disagreement unless the answer is the shape that is due."""
+    holds(answer == shape, f"returned the shape {answer} where {shape} is due")
+
+
+@clause("broadcast.align-right")
+@given(strategies.trailing_shapes())
+def test_shapes_are_aligned_at_their_last_axes(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """Aligned at the first, (2, 3) does not go with (3,), and (2, 2) pairs a column where a row is meant."""
+    answer = target.broadcast_shapes(*shapes)
+
+    is_shape(answer, max(shapes, key=len))
+
+
+@clause("broadcast.align-right")
+@given(strategies.operands())
+def test_a_missing_axis_is_one_of_size_one_in_front(target: Subject, sample: strategies.Operands) -> None:
+    x, y, rank = sample.x, sample.y, sample.upstream.ndim
+    answer = target.multiply(x, y)
+    padded = target.multiply(*(z.reshape((1,) * (rank - z.ndim) + z.shape) for z in (x, y)))
+
+    agree(answer, padded)
+
+
+@clause("broadcast.stretch-one")
+@given(strategies.stretching_shapes())
+def test_a_size_of_one_gives_way(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """In either operand, in several at once, and at several axes."""
+    answer = target.broadcast_shapes(*shapes)
+
+    is_shape(answer, exact.broadcast_shapes(*shapes))
+
+
+@clause("broadcast.stretch-one")
+@given(strategies.operands())
+def test_stretching_repeats_what_is_there(target: Subject, sample: strategies.Operands) -> None:
+    """The stretched operand is not padded with zeros, nor cycled through."""
+    shape = sample.upstream.shape
+    answer = target.multiply(sample.x, sample.y)
+    repeated = target.multiply(*(np.broadcast_to(z, shape).copy() for z in (sample.x, sample.y)))
+
+    agree(answer, repeated)
+
+
+@clause("broadcast.otherwise-error")
+@given(strategies.misfitting_shapes())
+def test_two_sizes_other_than_one_are_refused(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """A size that divides the other is no exception, nor is zero."""
+    refused = target.refuses("broadcast_shapes", *shapes)
+
+    holds(refused, f"did not refuse the shapes {', '.join(map(str, shapes))}")
+
+
+@clause("broadcast.otherwise-error", share=0.5)
+@given(strategies.misfitting_shapes())
+def test_a_product_of_shapes_that_do_not_fit_is_refused(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """A product that is cut to the shorter operand, or padded, has lost data without a word."""
+    x, y = next((a, b) for a in shapes for b in shapes if exact.broadcast_shapes(a, b) is None)
+
+    refused = target.refuses("multiply", filled(target, x), filled(target, y))
+
+    holds(refused, f"did not refuse the shapes {x} and {y}")
+
+
+@clause("broadcast.result")
+@given(strategies.shapes())
+def test_a_size_of_the_result_is_the_one_that_is_not_one(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """Not the largest: 0 and 1 give 0."""
+    answer = target.broadcast_shapes(*shapes)
+
+    is_shape(answer, exact.broadcast_shapes(*shapes))
+
+
+@clause("broadcast.result")
+@given(strategies.operands())
+def test_a_product_has_the_shape_of_the_result(target: Subject, sample: strategies.Operands) -> None:
+    """Axes of size 1 are axes too."""
+    answer = target.multiply(sample.x, sample.y)
+
+    is_shape(answer.shape, exact.broadcast_shapes(sample.x.shape, sample.y.shape))
+
+
+@clause("broadcast.many")
+@given(strategies.crowds())
+def test_any_number_of_shapes_of_any_rank_broadcast(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """Written for two operands, or with a table of eight axes, it fails on the third operand or the ninth axis."""
+    answer = target.broadcast_shapes(*shapes)
+
+    is_shape(answer, exact.broadcast_shapes(*shapes))
+
+
+@clause("broadcast.order")
+@given(strategies.shapes())
+def test_the_order_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    answer = target.broadcast_shapes(*shapes)
+    reversed_ = target.broadcast_shapes(*shapes[::-1])
+
+    is_shape(reversed_, answer)
+
+
+@clause("broadcast.order")
+@given(strategies.shapes())
+def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """So that (x * y) * z and x * (y * z) have one shape, and so has a sum over many terms, whatever its order."""
+    answer = target.broadcast_shapes(*shapes)
+    grouped = shapes[-1]
+    for shape in shapes[-2::-1]:
+        grouped = target.broadcast_shapes(shape, grouped)
+
+    is_shape(grouped, answer)
+
+
+@clause("broadcast.order")
+@given(strategies.operands())
+def test_the_operands_of_a_product_may_change_places(target: Subject, sample: strategies.Operands) -> None:
+    answer = target.multiply(sample.x, sample.y)
+    exchanged = target.multiply(sample.y, sample.x)
+
+    agree(exchanged, answer)
+
+
+FOUR = ((), (3, 1), (1, 3), (2, 1, 1))
+
+
+@clause("broadcast.examples")
+@pytest.mark.parametrize(
+    ("shapes", "due"), [(FOUR[:2], (3, 1)), (FOUR[1:3], (3, 3)), (FOUR[1:], (2, 3, 3)), (FOUR, (2, 3, 3))]
+)
+def test_the_four_shapes_give_these_products(target: Subject, shapes: tuple[Shape, ...], due: Shape) -> None:
+    answer = target.broadcast_shapes(*shapes)
+
+    is_shape(answer, due)
+
+
+@clause("broadcast.examples")
+def test_a_column_times_a_row_is_the_table_of_all_products(target: Subject) -> None:
+    column, row = target.array([[1], [2], [3]]), target.array([[1, 2, 3]])
+
+    answer = target.multiply(column, row)
+
+    agree(answer, np.array([[1, 2, 3], [2, 4, 6], [3, 6, 9]]))
+
+
+@clause("broadcast.examples")
+def test_two_by_three_times_three_by_two_is_refused(target: Subject) -> None:
+    refused = target.refuses("multiply", filled(target, (2, 3)), filled(target, (3, 2)))
+
+    holds(refused, "did not refuse the shapes (2, 3) and (3, 2)")
+
+
+@clause("broadcast.examples")
+def test_two_by_three_times_the_transpose_is_a_product(target: Subject) -> None:
+    """Element [i, j] of the one with element [j, i] of the other: a transpose is another order, not another label."""
+    x, y = target.array([[1, 2, 3], [4, 5, 6]]), target.array([[1, 2], [3, 4], [5, 6]])
+
+    answer = target.multiply(x, y.T)
+
+    agree(answer, np.array([[1, 6, 15], [8, 20, 36]]))
+
+
+@clause("broadcast.like-numpy")
+@given(strategies.any_two_shapes())
+def test_shapes_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    try:
+        due = np.broadcast_shapes(*shapes)
+    except ValueError:
+        holds(target.refuses("broadcast_shapes", *shapes), f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
+        return
+
+    answer = target.broadcast_shapes(*shapes)
+
+    is_shape(answer, due)
+
+
+@clause("broadcast.like-numpy")
+@given(strategies.any_two_shapes())
+def test_operands_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    x, y = (filled(target, shape) for shape in shapes)
+    try:
+        due = np.multiply(x, y)
+    except ValueError:
+        holds(target.refuses("multiply", x, y), f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
+        return
+
+    answer = target.multiply(x, y)
+
+    agree(answer, due)
+
+
+@clause("broadcast.like-numpy")
+@given(strategies.operands())
+def test_products_are_those_of_numpy(target: Subject, sample: strategies.Operands) -> None:
+    """A single product has one right answer, which IEEE arithmetic fixes to the last bit."""
+    answer = target.multiply(sample.x, sample.y)
+
+    agree(answer, np.multiply(sample.x, sample.y))
+
+
+@clause("broadcast.like-numpy", share=0.5)
+@given(strategies.spoiled_operands())
+def test_what_is_not_finite_multiplies_as_in_numpy(target: Subject, sample: strategies.SpoiledOperands) -> None:
+    """Infinity times zero is NaN; and NaN stays in its own row."""
+    answer = target.multiply(sample.x, sample.y)
+
+    with np.errstate(all="ignore"):
+        agree(answer, np.multiply(sample.x, sample.y))
+
+
+@clause("broadcast.dtype", share=0.3)
+@given(strategies.operands())
+def test_a_product_has_the_dtype_of_its_operands(target: Subject, sample: strategies.Operands) -> None:
+    """A scalar operand is no exception."""
+    answer = target.multiply(sample.x, sample.y)
+
+    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+
+
+@clause("broadcast.dtype", share=0.3)
+@given(strategies.operands())
+def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strategies.Operands) -> None:
+    grads = target.multiply_grad(sample.x, sample.y, sample.upstream)
+
+    kept = all(map(target.keeps_dtype, grads))
+    holds(kept, f"returned {grads[0].dtype} and {grads[1].dtype} where {target.dtype} is due")
+
+
+@clause("broadcast.no-copy")
+@given(strategies.operands())
+def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: strategies.Operands) -> None:
+    expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
+
+    agree(expanded, np.broadcast_to(sample.x, sample.upstream.shape))
+
+
+@clause("broadcast.no-copy", share=0.5)
+@given(strategies.operands())
+def test_stretching_has_the_shape_that_was_asked_for(target: Subject, sample: strategies.Operands) -> None:
+    expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
+
+    is_shape(expanded.shape, sample.upstream.shape)
+
+
+@clause("broadcast.no-copy")
+@given(strategies.operands())
+def test_stretching_is_a_stride_of_zero_in_the_same_memory(target: Subject, sample: strategies.Operands) -> None:
+    """A copy would hold the same numbers, many times over."""
+    x, shape = sample.x, sample.upstream.shape
+    _, strides, shared = target.expand(x, shape)
+
+    missing = len(shape) - x.ndim
+    repeated = {
+        axis for axis, size in enumerate(shape) if size > 1 and (axis < missing or x.shape[axis - missing] == 1)
+    }
+    still = np.size(strides) == len(shape) and {axis for axis in repeated if strides[axis] != 0} == set()
+    in_place = x.size == 0 or shared == 1
+    holds(still and in_place, f"has the strides {strides.tolist()}{'' if in_place else ', in memory of its own'}")
+
+
+@clause("broadcast.in-place")
+@given(strategies.operands())
+def test_an_operand_in_place_is_multiplied_by_the_other_stretched(target: Subject, sample: strategies.Operands) -> None:
+    """The right operand may be stretched as always."""
+    answer = target.multiply_in_place(sample.upstream, sample.y)
+
+    agree(answer, np.multiply(sample.upstream, sample.y))
+
+
+@clause("broadcast.in-place", share=0.5)
+@given(strategies.growing_shapes())
+def test_an_operand_in_place_never_grows(target: Subject, shapes: tuple[Shape, Shape]) -> None:
+    """Whoever else holds the tensor would find another shape in its place, or one row where two belong."""
+    refused = target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))
+
+    holds(refused, f"did not refuse to multiply the shape {shapes[0]} in place by {shapes[1]}")
+
+
+@clause("broadcast.in-place", share=0.5)
+@given(strategies.growing_shapes())
+def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: tuple[Shape, Shape]) -> None:
+    """Refused halfway, it leaves what is neither the old operand nor the product."""
+    target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))
+
+    holds(not target.changed(), f"changed its {target.changed()} and refused")
+
+
+@clause("broadcast.gradient")
+@given(strategies.operands())
+def test_the_gradient_is_summed_over_the_stretched_axes(target: Subject, sample: strategies.Operands) -> None:
+    """An operand that was used in many places gets the sum of what each place has to say: not their mean, not the last."""
+    x, y, upstream = sample.x, sample.y, sample.upstream
+    grads = target.multiply_grad(x, y, upstream)
+
+    for grad, due in zip(grads, exact.multiply_grad(exact.of(x), exact.of(y), exact.of(upstream)), strict=True):
+        agree(grad, due)
+
+
+@clause("broadcast.gradient", share=0.5)
+@given(strategies.operands())
+def test_a_gradient_has_the_shape_of_its_operand(target: Subject, sample: strategies.Operands) -> None:
+    """A gradient of another shape would stretch the operand at the next step, w - lr * grad, for good."""
+    grad_x, grad_y = target.multiply_grad(sample.x, sample.y, sample.upstream)
+
+    fit = (grad_x.shape, grad_y.shape) == (sample.x.shape, sample.y.shape)
+    holds(fit, f"returned shapes {grad_x.shape} and {grad_y.shape} for operands {sample.x.shape} and {sample.y.shape}")
+
+
+@clause("broadcast.pure", share=0.3)
+@pytest.mark.parametrize("operation", ["multiply", "expand", "multiply_grad"])
+@given(sample=strategies.operands())
+def test_broadcasting_leaves_its_operands_alone(target: Subject, operation: str, sample: strategies.Operands) -> None:
+    """Stretching is a way of reading."""
+    further = {
+        "multiply": (sample.y,),
+        "expand": (sample.upstream.shape,),
+        "multiply_grad": (sample.y, sample.upstream),
+    }
+    target.call(operation, (sample.x, *further[operation]))
+
+    holds(not target.changed(), f"changed its {target.changed()}")

@@ -9,11 +9,8 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.judge import Disagreement, agree, holds, shaped
+from calibrant.measurements import INTERCEPT, SLOPE, T_C, T_U
 from calibrant.subject import Subject
-
-T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
-T_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
-SLOPE, INTERCEPT = "1.00211681802045", "-0.262323073774029"
 
 
 @clause("data.thermometer")

@@ -11,11 +11,8 @@ from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.exact import Exact
 from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.subject import Subject
-
-T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
-T_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
-SLOPE, INTERCEPT = 1.00211681802045, -0.262323073774029
 
 
 def descend(target: Subject, sample: strategies.Descent) -> tuple[Any, Any]:
@@ -192,7 +189,7 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
 @clause("descent.norris")
 def test_norris_reaches_the_certified_line(target: Subject) -> None:
     """Centred on 448 and divided by 512, both powers of two or sums of them, so that scaling loses almost nothing."""
-    x, y = (column.astype(np.float64) for column in norris())
+    x, y = np.array(NORRIS).T
     sample = strategies.Descent(
         target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), 0.5, 120
     )
@@ -203,25 +200,10 @@ def test_norris_reaches_the_certified_line(target: Subject) -> None:
     if target.form.precision >= 53:
         w, b = (float(p) for p in params)
         slope, intercept = w / 512, b - w * (448 / 512)
-        holds(abs(slope / SLOPE - 1) < 1e-9, f"reached the slope {slope!r}, certified {SLOPE}")
-        holds(abs(intercept / INTERCEPT - 1) < 1e-9, f"reached the intercept {intercept!r}, certified {INTERCEPT}")
-
-
-def norris() -> tuple[Any, Any]:
-    """NIST's x and y."""
-    pairs = np.array(NORRIS)
-    return pairs[:, 0], pairs[:, 1]
-
-
-# fmt: off
-NORRIS = (
-    (0.2, 0.1), (337.4, 338.8), (118.2, 118.1), (884.6, 888.0), (10.1, 9.2), (226.5, 228.1), (666.3, 668.5), (996.3, 998.5),
-    (448.6, 449.1), (777.0, 778.9), (558.2, 559.2), (0.4, 0.3), (0.6, 0.1), (775.5, 778.1), (666.9, 668.8), (338.0, 339.3),
-    (447.5, 448.9), (11.6, 10.8), (556.0, 557.7), (228.1, 228.3), (995.8, 998.0), (887.6, 888.8), (120.2, 119.6), (0.3, 0.3),
-    (0.3, 0.6), (556.8, 557.6), (339.1, 339.3), (887.2, 888.0), (999.0, 998.5), (779.0, 778.9), (11.1, 10.2), (118.3, 117.6),
-    (229.2, 228.9), (669.1, 668.4), (448.9, 449.2), (0.5, 0.2),
-)
-# fmt: on
+        holds(abs(slope / float(SLOPE) - 1) < 1e-9, f"reached the slope {slope!r}, certified {SLOPE}")
+        holds(
+            abs(intercept / float(INTERCEPT) - 1) < 1e-9, f"reached the intercept {intercept!r}, certified {INTERCEPT}"
+        )
 
 
 @clause("descent.negative-rate")

@@ -12,10 +12,9 @@ from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.exact import Exact
 from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.measurements import T_C, T_U
 from calibrant.subject import Subject
 
-TENTHS_C = (5, 140, 150, 280, 110, 80, 30, -40, 60, 130, 210)
-TENTHS_U = (357, 559, 582, 819, 563, 489, 339, 218, 484, 604, 684)
 WAYS = ("finite_difference", "grad_fn", "value_and_grad")
 
 
@@ -290,11 +289,11 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: st
 @pytest.mark.parametrize("way", WAYS)
 def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
     """4517.296363... and 82.6, as rational numbers; then of the readings as the dtype holds them."""
-    t_u, t_c = (exact.of(np.array(tenths, dtype=np.float64), exact.UNROUNDED) / 10 for tenths in (TENTHS_U, TENTHS_C))
+    t_u, t_c = (exact.of(np.round(np.array(column) * 10), exact.UNROUNDED) / 10 for column in (T_U, T_C))
     one, zero = exact.constant(1, exact.UNROUNDED), exact.constant(0, exact.UNROUNDED)
     by_hand = exact.gradient(t_u, t_c, one, zero).fractions()
     holds(by_hand == [Fraction(2484513, 550), Fraction(413, 5)], "the gradient of the thermometer is another")
-    u, c = (target.array(np.array(tenths) / 10) for tenths in (TENTHS_U, TENTHS_C))
+    u, c = target.array(T_U), target.array(T_C)
     sample = strategies.Probe(u, c, target.array(1.0), target.array(0.0), target.array(0.125))
 
     answer = by_way(target, way, sample)

@@ -1,1 +1,456 @@
 """The chapter on optimizers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies, variants
+from calibrant.clauses import clause
+from calibrant.exact import Exact
+from calibrant.judge import Disagreement, agree, agree_lists, holds, shaped
+from calibrant.strategies import Optimization, optimizations
+from calibrant.subject import Subject
+
+NAMES = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop")
+each_optimizer = pytest.mark.parametrize("name", NAMES)
+SHOWN = (1e-2, 0.25, 0.1)
+"""Epsilons that show their place: 1e-8 does not, in float32."""
+CORE = ("beta1", "beta2", "eps")
+
+
+def walk(target: Subject, run: Optimization) -> list[list[Any]]:
+    """The parameters after each step."""
+    steps: list[list[Any]] = target.optimize(run.name, run.hyperparameters, run.params, run.grads)
+    return steps
+
+
+def truth(target: Subject, run: Optimization) -> list[list[Exact]]:
+    """Where the rule leads that the target means to follow."""
+    return exact.optimize(run.name, run.hyperparameters, run.params, run.grads, variants.followed(target))
+
+
+def follows_its_rule(target: Subject, run: Optimization) -> None:
+    """Raise Disagreement, with the variant that explains it if one does, unless every step is within the bound of its rule."""
+    steps = walk(target, run)
+    try:
+        agree_lists(steps, truth(target, run))
+    except Disagreement as wrong:
+        wrong.sentence += variants.explanation(target, run.name)
+        wrong.args = (wrong.sentence,)
+        raise
+
+
+def near(steps: list[list[Any]], bounds: list[list[Exact]]) -> list[list[Exact]]:
+    """One answer as what another must be: each may be off the truth by its bound, so they may be apart by two."""
+    return [
+        [
+            exact.of(np.where(np.isfinite(x), x, 0.0).astype(np.float64), bound.form).within(2 * bound.err, bound.form)
+            for x, bound in zip(xs, of_step, strict=True)
+        ]
+        for xs, of_step in zip(steps, bounds, strict=True)
+    ]
+
+
+# SGD
+
+
+@clause("optimizer.sgd")
+@given(optimizations("sgd"))
+def test_sgd_goes_against_the_gradient_or_its_buffer(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.sgd.momentum", share=0.6)
+@given(optimizations("sgd", only=("momentum",), momentum=(0.5, 0.9, 0.99, 0.75), steps=(2, 8)))
+def test_the_buffer_sums_up_gradients_that_fade(target: Subject, run: Optimization) -> None:
+    """Not their average, and without the learning rate: where the rate changes, a rate inside the buffer shows."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.sgd.dampening", share=0.6)
+@given(
+    optimizations(
+        "sgd", only=("momentum", "dampening"), momentum=(0.5, 0.9), dampening=(0.5, 0.25, 1.0, 0.1), steps=(1, 5)
+    )
+)
+def test_dampening_spares_the_first_gradient(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.sgd.nesterov", share=0.6)
+@given(optimizations("sgd", only=("momentum", "nesterov"), momentum=(0.5, 0.9, 0.75), nesterov=(True,), steps=(1, 5)))
+def test_nesterov_adds_the_new_buffer_to_the_gradient(target: Subject, run: Optimization) -> None:
+    """With the old buffer it would be plain momentum."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.sgd.weight-decay", share=0.6)
+@given(
+    optimizations(
+        "sgd", only=("momentum", "weight_decay"), momentum=(None, 0.5, 0.9), weight_decay=(0.25, 0.1, 0.5, 1e-2)
+    )
+)
+def test_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> None:
+    """Added before the buffer: without momentum, a decay of the parameter is the same."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.maximize", share=0.2)
+@each_optimizer
+@given(drawn=strategies.of_each(only=("weight_decay",), maximize=(True,), weight_decay=(None, 0.25)))
+def test_to_maximize_is_to_follow_the_gradient_upward(target: Subject, name: str, drawn: Any) -> None:
+    """Only the gradient turns its sign: a decay goes on to shrink the parameters."""
+    follows_its_rule(target, drawn(name))
+
+
+# Adam
+
+
+@clause("optimizer.adam")
+@given(optimizations("adam"))
+def test_adam_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adam.bias-correction", share=0.6)
+@given(optimizations("adam", only=CORE, beta1=(0.5, 0.9, 0.75), beta2=(0.75, 0.5, 0.9), eps=(None, 1e-2), steps=(1, 6)))
+def test_averages_are_divided_by_what_they_have_seen(target: Subject, run: Optimization) -> None:
+    """By 1 - beta ** t, counted from the first step: the averages begin at zero."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adam.epsilon", share=0.6)
+@given(optimizations("adam", only=CORE, beta2=(0.75, 0.5, 0.9), eps=SHOWN))
+def test_epsilon_is_added_to_the_root_of_the_corrected_average(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adam.amsgrad", share=0.6)
+@given(
+    optimizations(
+        "adam",
+        only=(*CORE, "amsgrad"),
+        beta2=(0.5, 0.75, 0.0),
+        amsgrad=(True,),
+        courses=("shrinking", "ending"),
+        steps=(2, 8),
+    )
+)
+def test_amsgrad_divides_by_the_largest_average_so_far(target: Subject, run: Optimization) -> None:
+    """Of those before their correction. Gradients that shrink show it; where they grow it is Adam."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adam.weight-decay", share=0.6)
+@given(optimizations("adam", only=(*CORE, "weight_decay"), weight_decay=(0.25, 0.1, 0.5, 1e-2)))
+def test_adams_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adam.first-step", share=0.6)
+@given(optimizations("adam", only=("beta1", "beta2"), steps=(1, 1), absent=(False,)))
+def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimization) -> None:
+    """Whatever the gradient's magnitude, and whatever the betas: m and v hold one gradient and its square."""
+    run.hyperparameters["eps"] = 0.0
+    if variants.followed(target)["adam.correction"] == "none":
+        return
+
+    steps = walk(target, run)
+
+    rate = run.hyperparameters["lr"]
+    rate = exact.hyperparameter(rate[0] if isinstance(rate, list) else rate, exact.UNROUNDED)
+    first = []
+    for p, g, bound in zip(run.params, run.grads[0], truth(target, run)[0], strict=True):
+        signs = exact.of(np.sign(g).astype(np.float64), exact.UNROUNDED)
+        landing = exact.of(p.astype(np.float64), exact.UNROUNDED) - rate * signs
+        first.append(landing.within(bound.err, bound.form))
+    agree_lists(steps, [first])
+
+
+@clause("optimizer.adam.scale-free", share=0.6)
+@given(optimizations("adam", only=("beta1", "beta2", "amsgrad"), absent=(False,)))
+def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimization) -> None:
+    """Without epsilon; times a power of two, so that scaling rounds nothing."""
+    run.hyperparameters["eps"] = 0.0
+    scale = run.params[0].dtype.type(8.0)
+    scaled = Optimization(run.name, run.hyperparameters, run.params, [[g * scale for g in step] for step in run.grads])
+
+    steps, others = walk(target, run), walk(target, scaled)
+
+    agree_lists(others, near(steps, truth(target, run)))
+
+
+@clause("optimizer.adamw")
+@given(optimizations("adamw"))
+def test_adamw_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adamw.decoupled", share=0.6)
+@given(optimizations("adamw", only=(*CORE, "weight_decay"), weight_decay=(0.25, None, 0.1, 0.5)))
+def test_decoupled_decay_never_enters_the_averages(target: Subject, run: Optimization) -> None:
+    """The parameter shrinks by the factor 1 - lr wd before the step."""
+    follows_its_rule(target, run)
+
+
+# The others
+
+
+@clause("optimizer.rmsprop")
+@given(optimizations("rmsprop"))
+def test_rmsprop_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.rmsprop.centered", share=0.6)
+@given(optimizations("rmsprop", only=("alpha", "eps", "centered"), alpha=(0.5, 0.75, 0.9), centered=(True,)))
+def test_centered_rmsprop_divides_by_the_deviation(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.rmsprop.momentum", share=0.6)
+@given(optimizations("rmsprop", only=("alpha", "eps", "momentum"), momentum=(0.5, 0.9), steps=(2, 8)))
+def test_rmsprop_momentum_gathers_steps_without_the_rate(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adagrad")
+@given(optimizations("adagrad"))
+def test_adagrad_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adagrad.lr-decay", share=0.6)
+@given(optimizations("adagrad", only=("lr_decay", "eps"), lr_decay=(0.5, 0.1, 1.0, 0.25), steps=(1, 6)))
+def test_adagrads_rate_decays_from_the_second_step_on(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adagrad.initial-accumulator", share=0.6)
+@given(
+    optimizations(
+        "adagrad",
+        only=("initial_accumulator_value", "eps"),
+        initial_accumulator_value=(0.25, 1.0, 0.1, 1e-4),
+        steps=(1, 4),
+    )
+)
+def test_adagrads_sum_begins_where_it_is_told(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adadelta")
+@given(optimizations("adadelta"))
+def test_adadelta_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adamax")
+@given(optimizations("adamax"))
+def test_adamax_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.nadam")
+@given(optimizations("nadam"))
+def test_nadam_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.radam")
+@given(optimizations("radam", steps=(1, 12)))
+def test_radam_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """Rectified from the step on at which more than five gradients count: the sixth, where beta2 is near 1."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.asgd")
+@given(optimizations("asgd"))
+def test_asgd_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.rprop")
+@given(optimizations("rprop"))
+def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+# All of them
+
+
+@clause("optimizer.changing-rate", share=0.2)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
+@given(drawn=strategies.of_each(only=("momentum",), rates=(0.5, 0.1, 2.0), steps=(2, 8), absent=(False,)))
+def test_each_step_has_its_own_rate(target: Subject, name: str, drawn: Any) -> None:
+    follows_its_rule(target, drawn(name))
+
+
+@clause("optimizer.own-state", share=0.2)
+@each_optimizer
+@given(drawn=strategies.of_each(only=("momentum",), tensors=2, steps=(2, 8)))
+def test_parameters_do_not_see_each_other(target: Subject, name: str, drawn: Any) -> None:
+    """Each goes the way that it goes alone: a buffer or a count of steps that is shared shows in the second."""
+    run = drawn(name)
+    last = len(run.params) - 1
+    alone = Optimization(name, run.hyperparameters, run.params[-1:], [step[-1:] for step in run.grads])
+
+    together, apart = walk(target, run), walk(target, alone)
+
+    agree_lists(apart, near([step[last:] for step in together], truth(target, alone)))
+
+
+@clause("optimizer.absent-gradient", share=0.2)
+@each_optimizer
+@given(drawn=strategies.of_each(only=("momentum", "weight_decay"), steps=(2, 8), absent=(True,)))
+def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, drawn: Any) -> None:
+    """The parameter stays, its buffers too: a gradient of zero would let momentum and decay go on."""
+    run = drawn(name)
+    steps = walk(target, run)
+
+    present = [t for t, step in enumerate(run.grads) if step[0] is not None]
+    for t, step in enumerate(run.grads):
+        if step[0] is None:
+            agree(steps[t][0], steps[t - 1][0] if t else run.params[0])
+    rates = run.hyperparameters["lr"]
+    rates = [rates[t] for t in present] if isinstance(rates, list) else rates
+    shorter = Optimization(
+        name, {**run.hyperparameters, "lr": rates}, run.params[:1], [run.grads[t][:1] for t in present]
+    )
+    if present:
+        agree_lists([steps[t][:1] for t in present], near(walk(target, shorter), truth(target, shorter)))
+
+
+@clause("optimizer.gradients-kept", share=0.1)
+@each_optimizer
+@given(drawn=strategies.of_each(maximize=(None, True)))
+def test_optimizers_leave_their_arguments_alone(target: Subject, name: str, drawn: Any) -> None:
+    """A sign turned or a decay added in place is in the caller's gradients afterwards."""
+    walk(target, drawn(name))
+
+    holds(not target.changed(), f"changed its {target.changed()}")
+
+
+@clause("optimizer.fresh", share=0.1)
+@each_optimizer
+@given(drawn=strategies.of_each())
+def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: Any) -> None:
+    walk(target, drawn(name))
+
+    holds(target.repeats(), "returned something else when it was called again")
+
+
+@clause("optimizer.zero-rate", share=0.1)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "rprop"])
+@given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
+def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
+    run = drawn(name)
+    follow = variants.followed(target)
+    if (name, follow["adadelta.rate"]) == ("adadelta", "without") or (name, follow["adamw.decay"]) == (
+        "adamw",
+        "without-lr",
+    ):
+        return
+
+    steps = walk(target, run)
+
+    agree_lists(steps, [[exact.of(p) for p in run.params] for _ in run.grads])
+
+
+INVALID: dict[str, tuple[dict[str, Any], ...]] = {
+    "sgd": (
+        {"lr": -0.5}, {"lr": float("nan")}, {"momentum": -0.5}, {"weight_decay": -0.5}, {"nesterov": True},
+        {"nesterov": True, "momentum": 0.5, "dampening": 0.5}, {"lr": [0.5]},
+    ),
+    "adam": (
+        {"lr": -0.5}, {"betas": (-0.5, 0.75)}, {"betas": (1.0, 0.75)}, {"betas": (0.5, 1.0)}, {"betas": (0.5, -0.5)}, {"eps": -0.5},
+        {"weight_decay": -0.5},
+    ),
+    "adamw": ({"lr": -0.5}, {"betas": (0.5, 1.0)}, {"eps": -0.5}, {"weight_decay": -0.5}),
+    "rmsprop": ({"lr": -0.5}, {"alpha": -0.5}, {"eps": -0.5}, {"momentum": -0.5}, {"weight_decay": -0.5}),
+    "adagrad": ({"lr": -0.5}, {"lr_decay": -0.5}, {"initial_accumulator_value": -0.5}, {"eps": -0.5}, {"weight_decay": -0.5}),
+    "adadelta": ({"lr": -0.5}, {"rho": -0.5}, {"rho": 1.5}, {"eps": -0.5}, {"weight_decay": -0.5}),
+    "adamax": ({"lr": -0.5}, {"betas": (0.5, 1.0)}, {"eps": -0.5}, {"weight_decay": -0.5}),
+    "nadam": ({"lr": -0.5}, {"betas": (1.0, 0.75)}, {"eps": -0.5}, {"momentum_decay": -0.5}, {"weight_decay": -0.5}),
+    "radam": ({"lr": -0.5}, {"betas": (0.5, 1.0)}, {"eps": -0.5}, {"weight_decay": -0.5}),
+    "asgd": ({"lr": -0.5}, {"weight_decay": -0.5}),
+    "rprop": ({"lr": -0.5}, {"etas": (0.5, 0.75)}, {"etas": (1.5, 2.0)}, {"etas": (0.0, 2.0)}),
+}  # fmt: skip
+"""What means nothing to each optimizer."""
+
+
+@clause("optimizer.invalid")
+@pytest.mark.parametrize(
+    ("name", "wrong"), [(name, wrong) for name, all_wrong in INVALID.items() for wrong in all_wrong]
+)
+def test_hyperparameters_that_mean_nothing_are_refused(target: Subject, name: str, wrong: dict[str, Any]) -> None:
+    """A rate below zero climbs, a beta of 1 divides by zero at its first correction."""
+    params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
+
+    refused = target.refuses("optimize", name, {"lr": 0.5, **wrong}, params, grads)
+
+    holds(refused, f"took {wrong} for {name}")
+
+
+@clause("optimizer.unknown")
+@pytest.mark.parametrize(
+    ("name", "given"), [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5})]
+)
+def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, Any]) -> None:
+    """A misspelt hyperparameter that is ignored leaves its default in force, and nobody learns of it."""
+    params, grads = [target.array([1.0])], [[target.array([1.0])]]
+
+    refused = target.refuses("optimize", name, {"lr": 0.5, **given}, params, grads)
+
+    holds(refused, f"took an optimizer {name!r} with {given or 'no hyperparameters'}")
+
+
+# In the loop
+
+
+@clause("optimizer.swap", share=0.6)
+@given(strategies.descents())
+def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: strategies.Descent) -> None:
+    optimizer = {"name": "sgd", "lr": sample.learning_rate}
+
+    params, _, _ = target.training_loop(sample.n_epochs, optimizer, sample.params, sample.t_u, sample.t_c)
+
+    data = (exact.of(x) for x in (sample.params, sample.t_u, sample.t_c))
+    agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *data)[0])
+
+
+@clause("optimizer.swap", share=0.2)
+@each_optimizer
+@given(sample=strategies.descents())
+def test_another_optimizer_in_the_loop_is_one_line_changed(
+    target: Subject, name: str, sample: strategies.Descent
+) -> None:
+    """It is fed the gradients of the loop: those at the parameters before each of its steps."""
+    optimizer = {"name": name, "lr": 0.25} | ({"eps": 0.25} if "eps" in exact.OPTIMIZERS[name] else {})
+    n_epochs = min(sample.n_epochs, 3)
+    t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
+    path, grads = [sample.params], []
+    for epoch in range(n_epochs):
+        w, b = exact.of(path[-1])
+        grads.append([exact.gradient(t_u, t_c, w, b)])
+        path.append(shaped(target.training_loop(epoch + 1, optimizer, sample.params, sample.t_u, sample.t_c)[0], (2,)))
+        if not np.isfinite(path[-1]).all():
+            return
+
+    hyperparameters = {key: value for key, value in optimizer.items() if key != "name"}
+    due = exact.optimize(name, hyperparameters, [exact.of(sample.params)], grads, variants.followed(target))
+    agree_lists([[params] for params in path[1:]], due)
+
+
+@clause("optimizer.thermometer-adam")
+def test_adam_on_raw_readings_reaches_the_values_of_the_book(target: Subject) -> None:
+    """No scaling of the data was needed: Adam scales each parameter's step by itself."""
+    t_u = target.array([35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4])
+    t_c = target.array([0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0])
+
+    params, _, _ = target.training_loop(2000, {"name": "adam", "lr": 1e-1}, target.array([1.0, 0.0]), t_u, t_c)
+
+    w, b = (float(x) for x in shaped(params, (2,)))
+    holds(f"{w:.4f} {b:.3f}" == "0.5367 -17.302", f"reached w = {w:.4f} and b = {b:.3f}, not 0.5367 and -17.302")

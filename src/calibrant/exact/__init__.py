@@ -4,7 +4,9 @@ The formulas stand in modules under the chapters' names and read like the book's
 judge that called the accused would prove nothing.
 """
 
-from calibrant.exact.accumulation import gradient_of_parts
+from calibrant.exact.accumulation import accumulate, accumulated_grad
+from calibrant.exact.autograd import differentiate
+from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
@@ -28,30 +30,38 @@ from calibrant.exact.numbers import (
     to_float,
     ulp,
 )
+from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
+from calibrant.exact.optimizers import optimize
 
 __all__ = [
     "FORMATS",
+    "OPTIMIZERS",
     "UNROUNDED",
     "Exact",
     "Format",
     "absolute_loss",
+    "accumulate",
+    "accumulated_grad",
+    "broadcast_shapes",
     "by_squaring",
     "closed_form",
     "concatenate",
     "constant",
     "curvatures",
+    "differentiate",
     "dloss_fn",
     "finite_difference",
     "grad_fn",
     "gradient",
-    "gradient_of_parts",
     "hessian",
     "hyperparameter",
     "least_squares",
     "loss_fn",
     "model",
     "moments",
+    "multiply_grad",
     "of",
+    "optimize",
     "optimum",
     "round_to",
     "step",

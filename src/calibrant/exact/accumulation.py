@@ -1,25 +1,61 @@
-"""The gradient of all samples, found in parts."""
+"""The true gradients of accumulation, with the error of accumulating them in whatever way is sensible."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from calibrant.exact.formats import UNROUNDED
 from calibrant.exact.gradients import gradient
-from calibrant.exact.numbers import Exact, concatenate
+from calibrant.exact.model import model
+from calibrant.exact.numbers import Exact, concatenate, gamma
+
+Batches = Sequence[tuple[Exact, Exact]]
+Ints = NDArray[np.int64]
+
+_UP = 1 + 2.0**-40
 
 
-def gradient_of_parts(t_u: Exact, t_c: Exact, w: Exact, b: Exact, sizes: Sequence[int]) -> Exact:
-    """The gradient of the mean loss over all samples, as it may be found from its parts, which have these sizes.
+def accumulate(batches: Batches, w: Exact, b: Exact) -> list[Exact]:
+    """The sum of the gradients of the first batches, for one batch, two, ..., all."""
+    gradients = [gradient(t_u, t_c, w, b) for t_u, t_c in batches]
+    return [
+        concatenate(*(concatenate(*(g[i] for g in gradients[:k])).sum() for i in (0, 1)))
+        for k in range(1, len(gradients) + 1)
+    ]
 
-    Each part's own gradient is a mean over m of the n samples. To give it the weight m / n costs roundings that the mean
-    over all samples does without, and by ending each part's sum early it saves others: so the error is the larger of the two.
-    A part without samples adds nothing.
+
+def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:
+    """The gradient of the mean loss over all n samples, accumulated over k batches of n_i samples.
+
+    It is a sum of one term 2 (t_p - t_c) t_u / n for each sample. On its way into the result a term is multiplied by t_u and
+    by its batch's share of the samples and divided by the size of the batch, or divided by n, before the sums, between them or
+    after them: that takes seven roundings at most (a quotient may be a product with a rounded reciprocal). And it takes part
+    in n_i - 1 additions within its batch and in k - 1 between batches, which is n - 1 at most.
+
+    A running mean, `mean += (g_i - mean) * n_i / (n_1 + ... + n_i)`, takes no more than n + 3 of them, but its differences are
+    as large as two gradients of batches may be: three roundings of each cost six of the largest such gradient at most.
     """
-    whole = gradient(t_u, t_c, w, b)
-    n, stop, parts = t_u.size, 0, []
-    for m in sizes:
-        start, stop = stop, stop + m
-        if m:
-            parts.append(gradient(t_u[start:stop], t_c[start:stop], w, b) * m / n)
-    sums = concatenate(*(concatenate(*(part[i] for part in parts)).sum() for i in (0, 1)))
-    return whole.within(np.maximum(whole.err, sums.err), whole.form)
+    t_u, t_c = concatenate(*(u for u, _ in batches)), concatenate(*(c for _, c in batches))
+    twice = 2 * (model(t_u, w, b) - t_c)
+    sizes = np.array([u.size for u, _ in batches])
+    starts = np.cumsum(sizes) - sizes
+    return concatenate(*(_mean(twice, t_u if by_w else None, starts, sizes) for by_w in (True, False)))
+
+
+def _mean(twice: Exact, t_u: Exact | None, starts: Ints, sizes: Ints) -> Exact:
+    """The mean of twice, or of twice times t_u, within the error of taking it batch by batch."""
+    form, n, k = twice.form, twice.size, len(sizes)
+    true = twice.true() if t_u is None else twice.true() * t_u.true()
+    with np.errstate(all="ignore"):
+        x = np.ones(n) if t_u is None else t_u.magnitude()
+        terms, errors = (twice.magnitude() + twice.errors()) * x, twice.errors() * x
+        of_batch = Exact(np.add.reduceat(true.m, starts), true.e, true.d, 0.0, UNROUNDED).magnitude() / sizes
+        # What a batch's gradient may be at most, as it was evaluated.
+        largest = (of_batch + np.add.reduceat(errors + gamma(n + 2, form) * terms, starts) / sizes).max()
+        span = terms.sum()
+        rounding = gamma(n + 9, form) / (n + 9) * ((n + 3) * span / n + max(3 * span / n, 6 * largest * (k > 1)))
+        lost = 2 * (x.sum() + n + k) * form.tiny
+        err = (errors.sum() / n + rounding + lost) * _UP
+        fits = span * (1 + gamma(n + 9, form)) * _UP + n * lost <= form.largest
+    return (true.sum() / n).within(err if fits else np.inf, form)

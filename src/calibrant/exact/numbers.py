@@ -224,10 +224,12 @@ class Exact:
             roundings = 0 if _is_power_of_two(y) else 2
             return _rounded(*quotient[:3], err + quotient[3], self.form, roundings, least)
 
-    def sum(self) -> Exact:
-        """The sum of all elements, evaluated in any order."""
+    def sum(self, axes: tuple[int, ...] | None = None) -> Exact:
+        """The sum of all elements, or over some axes, evaluated in any order."""
+        terms = self.size if axes is None else math.prod(self.shape[axis] for axis in axes)
         with np.errstate(all="ignore"):
-            return _rounded(_objects(self.m.sum()), self.e, self.d, self._sum_error(self.size - 1), self.form, 0)
+            err = self._sum_error(max(terms - 1, 0), axes)
+            return _rounded(_objects(self.m.sum(axis=axes)), self.e, self.d, err, self.form, 0)
 
     def mean(self) -> Exact:
         """The mean of all elements: divided before the sum or after it, in any order."""
@@ -237,17 +239,17 @@ class Exact:
             err = self._sum_error(n - 1 + division) / n + n * self.form.tiny
             return _rounded(_objects(self.m.sum()), self.e, self.d * n, err, self.form, 0)
 
-    def _sum_error(self, roundings: int) -> float:
-        """The error of a sum in which every term takes part in so many roundings; infinite where it may overflow.
+    def _sum_error(self, roundings: int, axes: tuple[int, ...] | None = None) -> Any:
+        """The errors of sums in which every term takes part in so many roundings; infinite where one may overflow.
 
         A partial sum is at most the sum of all magnitudes, and as far beyond that as its roundings took it.
         """
-        passed = float(self.errors().sum()) * _UP if self.rounds() else 0.0
+        passed: Any = self.errors().sum(axis=axes) * _UP if self.rounds() else 0.0
         if self.form is UNROUNDED:
             return passed
-        span = float(self.magnitude().sum()) * _UP + passed
+        span = self.magnitude().sum(axis=axes) * _UP + passed
         rounded = gamma(roundings, self.form) * span
-        return passed + rounded if span + rounded <= self.form.largest else math.inf
+        return np.where(span + rounded <= self.form.largest, passed + rounded, np.inf)
 
 
 def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1, least: float = 0.0) -> Exact:

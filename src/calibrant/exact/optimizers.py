@@ -1,1 +1,390 @@
-"""Optimizers."""
+"""The true steps of optimizers: one rule each, over a shared frame that keeps a state for every parameter.
+
+A rule is given the state s of one parameter (of one number: every rule is elementwise), the hyperparameters h, the step t (from 1; steps
+without a gradient are not counted), the learning rate lr of the step, the parameter p and its gradient g. It returns the parameter
+after the step. What is written as `product(...)` may be evaluated in any order, what is written as `either(...)` in any of the ways listed.
+`follow` says which of several legitimate variants is meant (`calibrant.target.CONVENTIONS`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from calibrant.exact.formats import FORMATS, Format
+from calibrant.exact.numbers import Exact
+from calibrant.exact.scalars import (
+    Number,
+    complement,
+    constant,
+    either,
+    gather,
+    hyperparameter,
+    maximum,
+    minimum,
+    mix,
+    product,
+    real_power,
+    root,
+    scatter,
+    times_power,
+)
+
+_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
+_DECOUPLED = {"decoupled_weight_decay": False}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "sgd": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
+    "adam": {**_ADAM, **_DECOUPLED, "amsgrad": False},
+    "adamw": {**_ADAM, "weight_decay": 1e-2, "amsgrad": False},
+    "rmsprop": {
+        "lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False, "maximize": False,
+    },
+    "adagrad": {
+        "lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10, "maximize": False,
+    },
+    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0, "maximize": False},
+    "adamax": {**_ADAM, "lr": 2e-3},
+    "nadam": {**_ADAM, **_DECOUPLED, "lr": 2e-3, "momentum_decay": 4e-3},
+    "radam": {**_ADAM, **_DECOUPLED},
+    "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
+    "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
+}  # fmt: skip
+"""The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
+
+State = SimpleNamespace
+Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Mapping[str, str]], Number]
+
+
+def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """p - lr b, where the buffer b = momentum b + (1 - dampening) g; without momentum p - lr g."""
+    coupled = follow["sgd.decay"] == "coupled"
+    penalized = g + h.weight_decay * p if coupled else g
+    if not h["momentum"]:
+        if coupled and not h["weight_decay"]:
+            return p - lr * g
+        apart = _shrunk(p, lr, h.weight_decay, lr * g)
+        return either([p - lr * penalized, apart]) if coupled else apart
+    inside = follow["sgd.buffer"] == "with-lr"
+    pushed = lr * penalized if inside else penalized
+    factors = [h.once("undamped", lambda: complement(h.dampening))] * _dampens(h, t, follow)
+    factors += [h.once("apart", lambda: complement(h.momentum))] * (follow["sgd.buffer"] == "average")
+    push = product([*factors, pushed]) if factors else pushed
+    s.buffer = push if t == 1 else h.momentum * s.buffer + push
+    ahead = h["nesterov"] and follow["sgd.nesterov"] == "torch"
+    moved = pushed + h.momentum * s.buffer if ahead else s.buffer
+    step = moved if inside else lr * moved
+    return p - step if coupled else _shrunk(p, lr, h.weight_decay, step)
+
+
+def _dampens(h: Hyperparameters, t: int, follow: Mapping[str, str]) -> bool:
+    return bool(h["dampening"]) and (t > 1 or follow["sgd.dampening"] == "always")
+
+
+def adam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """p - lr mhat / (sqrt(vhat) + eps); the decay is an L2 penalty unless it is said to be decoupled."""
+    if h["decoupled_weight_decay"] or follow["adam.decay"] == "decoupled":
+        return _shrunk(p, lr, h.weight_decay, _adaptive_step(s, h, t, lr, g, follow))
+    return p - _adaptive_step(s, h, t, lr, g + h.weight_decay * p, follow)
+
+
+def adamw(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """(1 - lr wd) p - lr mhat / (sqrt(vhat) + eps)."""
+    step = _adaptive_step(s, h, t, lr, g, follow)
+    if follow["adamw.decay"] == "after":
+        return _shrunk(p - step, lr, h.weight_decay)
+    return _shrunk(p, constant(1.0, p.form) if follow["adamw.decay"] == "without-lr" else lr, h.weight_decay, step)
+
+
+def _adaptive_step(s: State, h: Hyperparameters, t: int, lr: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """lr mhat / (sqrt(vhat) + eps) with mhat = m / (1 - beta1^t) and vhat = v / (1 - beta2^t), or the largest so far."""
+    s.m = mix(s.m, g, h.beta1, h.part1)
+    s.v = mix(s.v, g * g, h.beta2, h.part2)
+    one = constant(1.0, g.form)
+    c1, c2 = (one, one) if follow["adam.correction"] == "none" else (h.correction1(t), h.correction2(t))
+    v = s.v
+    if h["amsgrad"] and follow["adam.amsgrad"] == "raw":
+        v = s.most = maximum(s.most, v)
+    vhat = product([v], [c2])
+    if h["amsgrad"] and follow["adam.amsgrad"] == "corrected":
+        vhat = s.most = maximum(s.most, vhat)
+        v = product([vhat, c2])
+    match follow["adam.epsilon"]:
+        case "inside":
+            return product([lr, s.m], [c1, root(vhat + h.eps)])
+        case "hat":
+            return product([lr, s.m, root(c2)], [c1, root(v) + h.eps])
+    return product([lr, s.m], [c1, either([root(vhat), product([root(v)], [root(c2)])]) + h.eps])
+
+
+def rmsprop(
+    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]
+) -> Number:
+    """p - lr g / (sqrt(v) + eps), where v averages g^2, less the square of the average of g if it is centered.
+
+    Momentum gathers the steps without lr. Where v may be found to be negative nothing is claimed.
+    """
+    g = g + h.weight_decay * p
+    if t == 1 and follow["rmsprop.start"] == "one":
+        s.v = constant(1.0, p.form)
+    s.v = mix(s.v, g * g, h.alpha, h.part)
+    v, centered = s.v, h["centered"]
+    if centered:
+        s.m = mix(s.m, g, h.alpha, h.part)
+        v = s.v - s.m * s.m
+    inside = follow["rmsprop.epsilon"] == "inside"
+    spread = root(v + h.eps, signed=centered) if inside else root(v, signed=centered) + h.eps
+    if not h["momentum"]:
+        return p - product([lr, g], [spread])
+    with_rate = follow["rmsprop.buffer"] == "with-lr"
+    s.buffer = h.momentum * s.buffer + product([lr, g] if with_rate else [g], [spread])
+    return p - (s.buffer if with_rate else lr * s.buffer)
+
+
+def adagrad(
+    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]
+) -> Number:
+    """p - lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps), where v sums up g^2."""
+    g = g + h.weight_decay * p
+    s.v = (h.initial_accumulator_value if t == 1 else s.v) + g * g
+    spread = root(s.v + h.eps) if follow["adagrad.epsilon"] == "inside" else root(s.v) + h.eps
+    return p - product([lr, g], [1.0 + h.lr_decay * (t - 1), spread])
+
+
+def adadelta(
+    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]
+) -> Number:
+    """p - lr d with d = sqrt(x + eps) / sqrt(v + eps) g, where v averages g^2 and x the d^2 of the steps before."""
+    g = g + h.weight_decay * p
+    s.v = mix(s.v, g * g, h.rho, h.part)
+    d = product([root(s.x + h.eps), g], [root(s.v + h.eps)])
+    s.x = mix(s.x, d * d, h.rho, h.part)
+    return p - (d if follow["adadelta.rate"] == "without" else lr * d)
+
+
+def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """p - lr mhat / u with u = max(beta2 u, |g| + eps)."""
+    g = g + h.weight_decay * p
+    s.m = mix(s.m, g, h.beta1, h.part1)
+    outside = follow["adamax.epsilon"] == "outside"
+    s.u = maximum(h.beta2 * s.u, abs(g) if outside else abs(g) + h.eps)
+    c1 = constant(1.0, g.form) if follow["adamax.correction"] == "none" else h.correction1(t)
+    return p - product([lr, s.m], [c1, s.u + h.eps if outside else s.u])
+
+
+def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """p - lr ((1 - mu_t) g / (1 - mu_1 ... mu_t) + mu_(t+1) m / (1 - mu_1 ... mu_(t+1))) / (sqrt(vhat) + eps)."""
+    if not h["decoupled_weight_decay"]:
+        g = g + h.weight_decay * p
+    s.m = mix(s.m, g, h.beta1, h.part1)
+    s.v = mix(s.v, g * g, h.beta2, h.part2)
+    spread = either([root(product([s.v], [h.correction2(t)])), product([root(s.v)], [root(h.correction2(t))])]) + h.eps
+    now, ahead = _momenta(h, t, follow["nadam.schedule"])
+    look = product([now[0], g], [now[1]]) + product([ahead[0], s.m], [ahead[1]])
+    steps = product([lr, now[0], g], [now[1], spread]), product([lr, ahead[0], s.m], [ahead[1], spread])
+    together = product([lr, look], [spread])
+    if h["decoupled_weight_decay"]:
+        p = _shrunk(p, lr, h.weight_decay)
+    return either([p - steps[0] - steps[1], p - steps[1] - steps[0], p - together])
+
+
+def _momenta(h: Hyperparameters, t: int, schedule: str) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
+    """(1 - mu_t, 1 - mu_1 ... mu_t) and (mu_(t+1), 1 - mu_1 ... mu_(t+1)) for mu_t = beta1 (1 - 0.96^(momentum_decay t) / 2)."""
+
+    def momentum(step: int) -> Number:
+        if schedule == "constant":
+            return h.beta1
+        pace = Fraction(step) * (1 if schedule == "fast" else Fraction(h["momentum_decay"]))
+        return h.once(("mu", step), lambda: h.beta1 * (1.0 - 0.5 * real_power(constant(0.96, h.form), pace)))
+
+    def together(steps: int) -> Number:
+        return h.once(
+            ("mus", steps),
+            lambda: times_power(together(steps - 1), momentum(steps)) if steps else constant(1.0, h.form),
+        )
+
+    return (1.0 - momentum(t), 1.0 - together(t)), (momentum(t + 1), 1.0 - together(t + 1))
+
+
+def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """p - lr mhat r sqrt(1 - beta2^t) / (sqrt(v) + eps) where more than five gradients count, else p - lr mhat.
+
+    An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed of the second.
+    """
+    if not h["decoupled_weight_decay"]:
+        g = g + h.weight_decay * p
+    s.m = mix(s.m, g, h.beta1, h.part1)
+    s.v = mix(s.v, g * g, h.beta2, h.part2)
+    c1, c2 = h.correction1(t), h.correction2(t)
+    factor = h.once(("rectified", t), lambda: _rectification(h, t))
+    spread = root(s.v) + h.eps
+    if factor is None:
+        step = product([lr, s.m], [c1])
+        step = step if spread.least() else step.within(math.inf)
+    elif follow["radam.epsilon"] == "outside":
+        step = product([lr, s.m, factor], [c1, product([root(s.v)], [root(c2)]) + h.eps])
+    else:
+        step = product([lr, s.m, factor, root(c2)], [c1, spread])
+    if h["decoupled_weight_decay"]:
+        return _shrunk(p, lr, h.weight_decay, step)
+    return p - step
+
+
+def _rectification(h: Hyperparameters, t: int) -> Number | None:
+    """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
+    longest = product([constant(2.0, h.form)], [h.part2]) - 1.0
+    counted = longest - product([constant(2.0 * t, h.form), h.power(h.beta2, t)], [h.correction2(t)])
+    enough = (counted - 5.0).sign()
+    if enough is None:
+        return constant(1.0, h.form).within(math.inf)
+    if enough <= 0:
+        return None
+    return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
+
+
+def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """(1 - lambd eta) p - eta g with eta = lr / (1 + lambd lr (t - 1)) ** alpha."""
+    g = g + h.weight_decay * p
+    slowed = h.once(
+        ("slowed", t, lr.fraction()),
+        lambda: real_power(1.0 + product([h.lambd, lr, constant(t - 1.0, h.form)]), Fraction(h["alpha"])),
+    )
+    eta = product([lr], [slowed])
+    return _shrunk(p, eta, h.lambd, eta * g)
+
+
+def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+    """p - sign(g) size: size grows where the sign of g stays, and shrinks where it turns, which costs a step."""
+    size = lr if t == 1 else s.size
+    turn = (g * s.before).sign()
+    unclear = turn is None
+    if turn:
+        size = (h.up if turn > 0 else h.down) * size
+    s.size = maximum(h.smallest, minimum(size, h.largest))
+    s.before = constant(0.0, p.form) if turn == -1 else g
+    direction = s.before.sign()
+    if unclear or direction is None:
+        s.size, s.before = s.size.within(math.inf), s.before.within(math.inf)
+        return p.within(math.inf)
+    return p if not direction else p - s.size if direction > 0 else p + s.size
+
+
+def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) -> Number:
+    """(1 - lr decay) p - step: with the factor computed first, with lr decay p subtracted, or with both steps added before.
+
+    Beyond the roundings of the second way, the first rounds (1 - lr decay) and its product with p; the last rounds lr decay p and the
+    step once more each, and their sum.
+    """
+    left = p
+    drop = product([lr, decay, p])
+    if not drop.known_zero():
+        left = p - drop
+        moved = 0.0 if step is None else step.size + step.err
+        more = p.form.u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved) + p.form.tiny
+        left = left.within((left.err + more) * (1 + 2.0**-40))
+    return left if step is None else left - step
+
+
+class Hyperparameters:
+    """The hyperparameters as they were given, `h["eps"]`, and as exact numbers, `h.eps`; and what follows from them alone."""
+
+    smallest: Number
+    largest: Number
+
+    def __init__(self, given: Mapping[str, Any], form: Format) -> None:
+        self.form = form
+        self._given = given
+        self._known: dict[Any, Any] = {}
+        for key, value in given.items():
+            if isinstance(value, (int, float)):
+                setattr(self, key, hyperparameter(value, form))
+        pairs = {"betas": ("beta1", "beta2"), "etas": ("down", "up"), "step_sizes": ("smallest", "largest")}
+        for key, names in pairs.items():
+            for name, value in zip(names, given.get(key, ()), strict=False):
+                setattr(self, name, hyperparameter(value, form))
+        for of_what, name in (("beta1", "part1"), ("beta2", "part2"), ("rho", "part"), ("alpha", "part")):
+            if hasattr(self, of_what):
+                setattr(self, name, complement(getattr(self, of_what)))
+
+    def __getitem__(self, key: str) -> Any:
+        return self._given.get(key, False)
+
+    def __getattr__(self, key: str) -> Any:
+        raise AttributeError(key)
+
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What is the same for all parameters, computed for the first."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
+    def power(self, beta: Number, t: int) -> Number:
+        """beta ** t."""
+        return self.once(
+            (beta, t), lambda: times_power(self.power(beta, t - 1), beta) if t else constant(1.0, self.form)
+        )
+
+    def correction1(self, t: int) -> Number:
+        """1 - beta1 ** t."""
+        return self.once(("c1", t), lambda: 1.0 - self.power(self.beta1, t))
+
+    def correction2(self, t: int) -> Number:
+        """1 - beta2 ** t."""
+        return self.once(("c2", t), lambda: 1.0 - self.power(self.beta2, t))
+
+
+RULES: dict[str, Rule] = {
+    rule.__name__: rule for rule in (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
+}
+
+
+def optimize(
+    name: str,
+    hyperparameters: Mapping[str, Any],
+    params: Sequence[Any],
+    grads: Sequence[Sequence[Any]],
+    follow: Mapping[str, str],
+) -> list[list[Exact]]:
+    """The parameters after each step: a list of T lists of K arrays, as the operation `optimize` returns them.
+
+    Parameters and gradients are arrays of NumPy's or exact ones; no gradient is None.
+    """
+    form = params[0].form if isinstance(params[0], Exact) else FORMATS[params[0].dtype.name]
+    given = {**DEFAULTS[name], **hyperparameters}
+    lr = given.pop("lr")
+    rates = [hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
+    h = Hyperparameters(given, form)
+    after: list[list[Exact]] = [[] for _ in grads]
+    for k, start in enumerate(params):
+        slopes = [None if step[k] is None else scatter(step[k], form) for step in grads]
+        paths = [
+            _walk(RULES[name], h, rates, p, [None if slope is None else slope[i] for slope in slopes], follow)
+            for i, p in enumerate(scatter(start, form))
+        ]
+        for t, column in enumerate(zip(*paths, strict=True)):
+            after[t].append(gather(column, np.shape(start) if not isinstance(start, Exact) else start.shape, form))
+    return after
+
+
+def _walk(
+    rule: Rule,
+    h: Hyperparameters,
+    rates: list[Number],
+    p: Number,
+    slopes: list[Number | None],
+    follow: Mapping[str, str],
+) -> list[Number]:
+    """One parameter after each step."""
+    zero = constant(0.0, p.form)
+    s = State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
+    t, path = 0, []
+    for lr, g in zip(rates, slopes, strict=True):
+        if g is not None:
+            t += 1
+            p = rule(s, h, t, lr, p, -g if h["maximize"] else g, follow)
+        path.append(p)
+    return path

@@ -1,1 +1,144 @@
-"""Optimizers."""
+"""Optimizers: what is done with a gradient once it is there.
+
+The rules themselves, a function each, are in `rules`; here is what they share. K parameters are tensors of any shapes, T steps
+each have K gradients of the shapes of their parameters.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calibrant.mechanics.rules import RULES, Rule
+
+
+class Optimizer:
+    """Parameters, and the rule that updates them in place by their .grad: `Optimizer("adam", [params], lr=1e-1)`.  [optimizer.swap]
+
+    Raises ValueError for a name, a hyperparameter or a value that means nothing, and unless params is a list of tensors.
+    """
+
+    def __init__(self, name: str, params: Iterable[Tensor], **hyperparameters: Any) -> None:
+        rule = require_rule(name, hyperparameters)
+        if isinstance(params, Tensor):
+            raise ValueError("params is a tensor: it must be a list of tensors")
+        self.params = list(params)
+        if not self.params:
+            raise ValueError("params is empty: there is nothing to optimize")
+        shared = {"weight_decay": 0.0, "decoupled_weight_decay": rule.decouples}
+        self.hyperparameters = SimpleNamespace(**shared | dict(rule.defaults) | hyperparameters)
+        self.apply = rule.apply
+        self.memories = [
+            SimpleNamespace(t=0, **{part: torch.zeros_like(p) for part in rule.remembers}) for p in self.params
+        ]
+
+    def zero_grad(self) -> None:
+        """Forget every gradient."""
+        for p in self.params:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update each parameter by its own memory; one without a gradient stays, and so does its memory.
+
+        [optimizer.own-state, optimizer.absent-gradient]
+        """
+        h = self.hyperparameters
+        for p, memory in zip(self.params, self.memories, strict=True):
+            if p.grad is None:
+                continue
+            memory.t += 1
+            theta, g = p, -p.grad if h.maximize else p.grad.clone()
+            if h.decoupled_weight_decay:
+                theta = theta * (1 - h.lr * h.weight_decay)
+            elif h.weight_decay:
+                g = g + h.weight_decay * theta
+            p.copy_(self.apply(theta, g, memory, h))
+
+
+def optimize(
+    name: str, hyperparameters: Mapping[str, Any], params: Sequence[Tensor], grads: Sequence[Sequence[Tensor | None]]
+) -> list[list[Tensor]]:
+    """The K parameters after each of the T steps of a fresh optimizer that is fed these gradients.  [optimizer.fresh]
+
+    A gradient may be None; `lr` may be a list of T rates [optimizer.changing-rate]. Nothing that is passed in changes
+    [optimizer.gradients-kept]. Raises ValueError as `Optimizer` does, and where the numbers or shapes do not fit.
+    """
+    settings = dict(hyperparameters)
+    rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
+    leaves = [p.detach().clone() for p in params]
+    optimizer = Optimizer(name, leaves, **settings)
+    if rates is None:
+        rates = [optimizer.hyperparameters.lr] * len(grads)
+    require_steps(leaves, grads, rates)
+    path = []
+    for rate, step in zip(rates, grads, strict=True):
+        optimizer.hyperparameters.lr = rate
+        for p, g in zip(leaves, step, strict=True):
+            p.grad = g
+        optimizer.step()
+        path.append([p.clone() for p in leaves])
+    return path
+
+
+def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
+    """The rule of that name, if it can have these hyperparameters; otherwise ValueError.  [optimizer.unknown, optimizer.invalid]"""
+    if name not in RULES:
+        raise ValueError(f"there is no optimizer {name!r}{_nearest(name, RULES)}")
+    rule = RULES[name]
+    for key, value in hyperparameters.items():
+        if key not in rule.defaults:
+            raise ValueError(f"{name} has no hyperparameter {key!r}{_nearest(key, rule.defaults)}")
+        require_value(key, value, rule.defaults[key])
+    given = {**rule.defaults, **hyperparameters}
+    if given.get("nesterov") and not (given["momentum"] > 0 and given["dampening"] == 0):
+        raise ValueError(
+            f"nesterov is True with momentum {given['momentum']} and dampening {given['dampening']}:"
+            " it needs a momentum, undampened"
+        )
+    return rule
+
+
+def require_value(key: str, value: Any, default: Any) -> None:
+    """Raise ValueError unless a hyperparameter of this default can be of this value.  [optimizer.invalid]"""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} is {value!r}: it must be True or False")
+        return
+    numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if len(numbers) != (len(default) if isinstance(default, tuple) else 1):
+        raise ValueError(f"{key} is {value!r}: it must be {'a pair' if isinstance(default, tuple) else 'one number'}")
+    if not all(isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
+        raise ValueError(f"{key} is {value!r}: it must be finite")
+    if key not in ("dampening", "t0") and min(numbers) < 0:
+        raise ValueError(f"{key} is {value!r}: it cannot be negative")
+    if (key == "betas" and max(numbers) >= 1) or (key in ("alpha", "rho") and max(numbers) > 1):
+        raise ValueError(f"{key} is {value!r}: it is too large, for it is a share of 1")
+    if key == "etas" and not 0 < numbers[0] < 1 < numbers[1]:
+        raise ValueError(f"etas is {value!r}: the first must lie between 0 and 1, the second above")
+    if key == "step_sizes" and numbers[0] > numbers[1]:
+        raise ValueError(f"step_sizes is {value!r}: the first must not exceed the second")
+
+
+def require_steps(params: Sequence[Tensor], grads: Sequence[Sequence[Tensor | None]], rates: Sequence[Any]) -> None:
+    """Raise ValueError unless every step has one rate, and of each parameter one gradient, of its shape, or none."""
+    if len(rates) != len(grads):
+        raise ValueError(f"lr is a list of {len(rates)}, but there are {len(grads)} steps")
+    for rate in rates:
+        require_value("lr", rate, 0.0)
+    for t, step in enumerate(grads, start=1):
+        if len(step) != len(params):
+            raise ValueError(f"step {t} has {len(step)} gradients, but there are {len(params)} parameters")
+        for k, (p, g) in enumerate(zip(params, step, strict=True)):
+            if g is not None and g.shape != p.shape:
+                raise ValueError(f"in step {t} gradient {k} is {tuple(g.shape)}, but its parameter is {tuple(p.shape)}")
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(words), cutoff=0.5)
+    return f"; nearest: {', '.join(close)}" if close else ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from calibrant.targets.numpy_optimizers import Optimizer, optimize
+
 Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
+
+__all__ = ["optimize"]  # what another module defines and the protocol names
 
 name = "numpy"
 version = np.__version__
@@ -92,21 +95,22 @@ def training_loop(
     val_t_u: Array | None = None,
     val_t_c: Array | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Gradient descent on the whole data: (params, losses before each step, no validation losses)."""
+    """Training on the whole data: (params, losses before each step, no validation losses)."""
+    if val_t_u is not None or val_t_c is not None:
+        raise NotImplementedError("only without validation data")
     options = dict(optimizer)
-    if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
-        raise NotImplementedError("only plain SGD without validation data")
-    lr = options["lr"]
-    if n_epochs < 0 or not (math.isfinite(lr) and lr >= 0):
-        raise ValueError(f"n_epochs is {n_epochs} and lr is {lr}: both must be finite and not negative")
+    params = params.copy()
+    mover = Optimizer(options.pop("name"), options, [params])
+    if n_epochs < 0:
+        raise ValueError(f"n_epochs is {n_epochs}: it must not be negative")
     _columns(t_u, t_c)
     losses = []
     for _ in range(n_epochs):
         w, b = params
         t_p = model(t_u, w, b)
         losses.append(loss_fn(t_p, t_c))
-        params = params - params.dtype.type(lr) * grad_fn(t_u, t_c, t_p, w, b)
-    return params.copy(), losses, []
+        (params,) = mover.step([params], [grad_fn(t_u, t_c, t_p, w, b)], mover.lr)
+    return params, losses, []
 
 
 def _columns(t_u: Array, t_c: Array) -> None:
@@ -117,10 +121,67 @@ def _columns(t_u: Array, t_c: Array) -> None:
 # Broadcasting
 
 
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that the shapes broadcast to."""
+    return np.broadcast_shapes(*shapes)
+
+
+def multiply(x: Array, y: Array) -> Array:
+    """The elementwise product, with broadcasting."""
+    return np.multiply(x, y)
+
+
+def multiply_in_place(x: Array, y: Array) -> Array:
+    """x after x *= y, which NumPy refuses if it would change the shape of x."""
+    return np.multiply(x, y, out=x)
+
+
+def expand(x: Array, shape: tuple[int, ...]) -> tuple[Array, list[int], int]:
+    """A view of x of that shape, its strides in elements, and whether it lies in the memory of x."""
+    view = np.broadcast_to(x, shape)
+    return view, [stride // view.itemsize for stride in view.strides], int(np.may_share_memory(view, x))
+
+
+def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
+    """Derivatives of (x * y * upstream).sum() by x and by y, each of its operand's shape."""
+    if upstream.shape != np.broadcast_shapes(x.shape, y.shape):
+        raise ValueError(f"upstream is {upstream.shape}, which is not the shape of {x.shape} times {y.shape}")
+
+    def summed(terms: Array, shape: tuple[int, ...]) -> Array:
+        missing = terms.ndim - len(shape)
+        ones = tuple(axis + missing for axis, size in enumerate(shape) if size == 1)
+        return np.sum(terms, axis=(*range(missing), *ones)).reshape(shape)
+
+    return summed(upstream * y, x.shape), summed(upstream * x, y.shape)
+
+
 # Autograd
 
 
 # Accumulation
+
+
+def accumulate(params: Array, batches: list[tuple[Array, Array]], zero_grad: bool) -> Array:
+    """The sum of the gradients up to each batch, or each batch's own, (k, 2)."""
+    grads = np.stack(_batch_gradients(params, batches))
+    return grads if zero_grad else np.cumsum(grads, axis=0)
+
+
+def accumulated_grad(params: Array, batches: list[tuple[Array, Array]]) -> Array:
+    """The mean of the gradients of the batches, weighted by their sizes, (2,)."""
+    grads = np.stack(_batch_gradients(params, batches))
+    sizes = np.array([t_u.size for t_u, _ in batches])
+    weights = (sizes / sizes.sum()).astype(params.dtype)
+    return np.sum(grads * weights[:, np.newaxis], axis=0)
+
+
+def _batch_gradients(params: Array, batches: list[tuple[Array, Array]]) -> list[Array]:
+    if not batches:
+        raise ValueError("batches is empty: there is nothing to accumulate")
+    for t_u, t_c in batches:
+        _columns(t_u, t_c)
+    w, b = params
+    return [grad_fn(t_u, t_c, model(t_u, w, b), w, b) for t_u, t_c in batches]
 
 
 # Optimizers

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.mechanics import descent
+from calibrant.mechanics import autograd, broadcasting, descent
+from calibrant.mechanics.accumulation import accumulate, accumulated_grad
+from calibrant.mechanics.autograd import backward, descend, manual_training_loop
+from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
 from calibrant.mechanics.gradients import (
+    Loss,
     automatic_gradient,
     difference_gradient,
     dloss_fn,
@@ -24,25 +28,39 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
+from calibrant.mechanics.optimizers import optimize
 from calibrant.targets.workers import Workers
 
 __all__ = [
     "absolute_loss",
+    "accumulate",
+    "accumulated_grad",
     "automatic_gradient",
+    "backward",
+    "broadcast_shapes",
+    "calc_forward",
     "closed_form",
     "dabsolute_loss",
     "data_parallel",
+    "descend",
     "difference_gradient",
     "dloss_fn",
     "dmodel_db",
     "dmodel_dw",
+    "evaluate",
+    "expand",
     "figures",
     "finite_difference",
     "grad_fn",
     "least_squares",
     "loss_fn",
+    "manual_training_loop",
     "model",
+    "multiply",
+    "multiply_grad",
+    "multiply_in_place",
     "norris",
+    "optimize",
     "thermometer",
     "training_loop",
     "value_and_grad",
@@ -92,6 +110,30 @@ def data_parallel(
 ) -> tuple[Tensor, Tensor]:
     """What workers, a process for each shard, make of the shards together."""
     return _workers.ask(params, shards, n_epochs, lr)
+
+
+def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
+    """x stretched to that shape, with its strides in elements and whether it lies in the memory of x."""
+    view = broadcasting.expand(x, shape)
+    return view, view.stride(), int(view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr())
+
+
+def evaluate(loss: Loss, params: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
+    """The loss at params, and its gradient if it was recorded."""
+    leaf = params.clone().requires_grad_()
+    return _with_gradient(autograd.evaluate(loss, leaf, is_train), leaf)
+
+
+def calc_forward(params: Tensor, t_u: Tensor, t_c: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
+    """The loss of the model, and its gradient if it was recorded."""
+    leaf = params.clone().requires_grad_()
+    return _with_gradient(autograd.calc_forward(leaf, t_u, t_c, is_train), leaf)
+
+
+def _with_gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor | None]:
+    if loss.requires_grad:
+        loss.backward()
+    return loss.detach(), leaf.grad
 
 
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:

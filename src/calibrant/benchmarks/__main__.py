@@ -1,0 +1,43 @@
+"""The command `python -m calibrant.benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from calibrant import benchmarks
+from calibrant.benchmarks import judge, peers, soundness
+
+COMMANDS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
+    "judge": (judge.measure, 200),
+    "soundness": (soundness.measure, 1_000_000),
+    "peers": (peers.measure, 2000),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one benchmark; 1 if the judge rejected what is right."""
+    parser = argparse.ArgumentParser(
+        prog="python -m calibrant.benchmarks", description=(benchmarks.__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("name", choices=list(COMMANDS), help="what to measure")
+    parser.add_argument("--cases", type=int, metavar="N", help="timings, cases or data sets (200, 1000000, 2000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="what to draw them from (0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args(arguments)
+    command, default = COMMANDS[options.name]
+    cases = default if options.cases is None else options.cases
+    if cases < 1:
+        parser.error(f"--cases is {cases}: there is nothing to measure")
+    result = command(cases, options.seed)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 1 if result.get("rejections") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Correct evaluations, of many kinds, none of which the judge may reject."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from calibrant import exact, strategies
+from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
+from calibrant.benchmarks.output import progress, table
+from calibrant.exact import FORMATS, Exact
+from calibrant.judge import Disagreement, Tally, agree, tallying
+from calibrant.target import TargetError, numpy_dtype
+
+
+def _near(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
+    return example.t_u, example.t_c, example.w, example.b
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula under test: its inputs, its evaluation in some style, and its truth."""
+
+    name: str
+    weight: int
+    strategy: Callable[[], Any]
+    arguments: Callable[[Any], tuple[Any, ...]]
+    truth: Callable[..., Exact]
+    method: str
+
+
+def _walk(example: strategies.Descent) -> tuple[Any, ...]:
+    return example.n_epochs, example.learning_rate, example.params, example.t_u, example.t_c
+
+
+def _one_step(example: strategies.Descent) -> tuple[Any, ...]:
+    return 1, *_walk(example)[1:]
+
+
+def _path(k: int, rate: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:
+    return exact.trajectory(k, rate, params, t_u, t_c)[0]
+
+
+FORMULAS = (
+    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model, "model"),
+    Formula("loss", 22, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.loss_fn, "loss"),
+    Formula("absolute", 8, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.absolute_loss, "absolute"),
+    Formula("dloss", 13, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.dloss_fn, "dloss"),
+    Formula("grad", 24, strategies.fits, _near, exact.gradient, "grad"),
+    Formula(
+        "finite_difference",
+        5,
+        strategies.probes,
+        lambda x: (*_near(x), x.delta),
+        exact.finite_difference,
+        "finite_difference",
+    ),
+    Formula("step", 4, strategies.descents, _one_step, _path, "trajectory"),
+    Formula("trajectory", 2, strategies.descents, _walk, _path, "trajectory"),
+    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form, "trajectory"),
+)
+_CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
+
+
+@dataclass
+class Count:
+    """What came of the cases of one formula in one dtype."""
+
+    cases: int = 0
+    judged: int = 0
+    unjudged: int = 0
+    worst: float = 0.0
+    """The largest error, in units of its bound."""
+    rejections: list[str] = field(default_factory=list)
+
+    def add(self, other: Count) -> None:
+        """Count the other's cases too."""
+        self.cases += other.cases
+        self.judged += other.judged
+        self.unjudged += other.unjudged
+        self.worst = max(self.worst, other.worst)
+        self.rejections += other.rejections
+
+
+Counts = dict[tuple[str, str], Count]
+CHUNK = 2000
+
+
+def dtypes() -> list[str]:
+    """The dtypes that can be drawn and computed here; bfloat16 is left to torch."""
+    found = ["float16", "float32", "float64"]
+    try:
+        numpy_dtype("bfloat16")
+    except TargetError:
+        return found
+    return ["bfloat16", *found] if find_spec("torch") else found
+
+
+def _strategy_parts(strategy: Callable[[], Any]) -> tuple[Any, int]:
+    """What a strategy decodes its bytes with, and how many they are."""
+    return _DECODERS[strategy.__name__]
+
+
+_DECODERS: dict[str, tuple[Any, int]] = {
+    "residuals": (strategies._residuals, strategies._PAIR),
+    "fits": (strategies._fit, strategies._FIT),
+    "probes": (strategies._probe, strategies._FIT + 1),
+    "descents": (strategies._descent, strategies._FIT + 2),
+    "long_descents": (strategies._long_descent, strategies._FIT + 2),
+}
+
+
+def evaluators(dtype: str) -> list[str]:
+    """The names of the ways to evaluate in a dtype: half of the chances for torch, where it is."""
+    ways = [] if dtype == "bfloat16" else list(STYLES)
+    if find_spec("torch"):
+        ways += list(TORCHES) * max(1, len(ways) // len(TORCHES))
+    return ways
+
+
+def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
+    """A correct answer."""
+    with np.errstate(all="ignore"):
+        if way in STYLES:
+            return np.asarray(getattr(STYLES[way], formula.method)(*arguments))
+        return in_torch(getattr(TORCHES[way], formula.method), *arguments)
+
+
+def _as_exact(x: Any) -> Any:
+    return exact.of(x) if isinstance(x, np.ndarray) else x
+
+
+def judged_chunk(task: tuple[int, int, int]) -> Counts:
+    """The cases of one chunk, from the generator that seed and chunk give."""
+    seed, chunk, cases = task
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+    rng = np.random.default_rng([seed, chunk])
+    names, counts = dtypes(), Counts()
+    ways = {name: evaluators(name) for name in names}
+    for i in range(cases):
+        dtype = names[rng.integers(len(names))]
+        formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
+        way = ways[dtype][rng.integers(len(ways[dtype]))]
+        decode, length = _strategy_parts(formula.strategy)
+        data = rng.integers(0, 256, length, dtype=np.uint8)
+        if rng.integers(4) == 0:  # byte 0 is the simplest of everything: as in shrinking, and as Hypothesis draws it
+            data[rng.random(length) < 0.5] = 0
+        example = strategies.Drawn(data.tobytes(), decode).at(FORMATS[dtype])
+        arguments = formula.arguments(example)
+        answer = evaluate(way, formula, arguments)
+        count = counts.setdefault((formula.name, dtype), Count())
+        tally = Tally()
+        with tallying(tally):
+            try:
+                agree(answer, formula.truth(*map(_as_exact, arguments)))
+            except Disagreement as rejection:
+                count.rejections.append(
+                    f"{formula.name} in {dtype} by {way}: {rejection}; seed {seed}, chunk {chunk}, case {i}, "
+                    f"drawn from {data.tobytes().hex()}; {rejection.measured}"
+                )
+        count.add(Count(1, tally.judged, tally.unjudged, tally.worst))
+    return counts
+
+
+def measure(cases: int, seed: int, processes: int | None = None) -> dict[str, Any]:
+    """Correct evaluations against the judge; what it rejects is a bug of the judge, or of the evaluation."""
+    tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
+    processes = min(processes or os.cpu_count() or 1, len(tasks))
+    counts: Counts = {}
+    start = time.monotonic()
+
+    def collect(results: Iterator[Counts]) -> None:
+        done = 0
+        for result in results:
+            for key, count in result.items():
+                counts.setdefault(key, Count()).add(count)
+                for rejection in count.rejections:
+                    print(f"rejected: {rejection}", flush=True)
+            done += sum(count.cases for count in result.values())
+            progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
+
+    if processes == 1:
+        collect(map(judged_chunk, tasks))
+    else:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            collect(pool.imap_unordered(judged_chunk, tasks))
+    rows = [
+        {
+            "formula": formula.name,
+            "dtype": dtype,
+            "cases": count.cases,
+            "judged": count.judged,
+            "unjudged": count.unjudged,
+            "rejected": len(count.rejections),
+            "worst": count.worst,
+        }
+        for formula in FORMULAS
+        for dtype in FORMATS
+        if (count := counts.get((formula.name, dtype)))
+    ]
+    header = ("formula", "dtype", "cases", "judged", "unjudged", "rejected", "worst")
+    print(table(header, [[f"{r[h]:.3f}" if h == "worst" else r[h] for h in header] for r in rows]))
+    rejections = sorted(rejection for count in counts.values() for rejection in count.rejections)
+    total = {key: sum(int(str(row[key])) for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
+    print(", ".join(f"{value} {key}" for key, value in total.items()))
+    return {"soundness": rows, "total": total, "rejections": rejections}

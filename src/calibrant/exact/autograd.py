@@ -1,0 +1,43 @@
+"""True gradients of any function that is built of sums, differences and products, by carrying every derivative along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from calibrant.exact.formats import UNROUNDED
+from calibrant.exact.numbers import Exact, concatenate, constant
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """A value, and its derivative by each parameter."""
+
+    value: Fraction
+    slopes: tuple[Fraction, ...]
+
+    def _other(self, other: Any) -> _Dual:
+        return other if isinstance(other, _Dual) else _Dual(Fraction(other), (Fraction(0),) * len(self.slopes))
+
+    def __add__(self, other: Any) -> _Dual:
+        y = self._other(other)
+        return _Dual(self.value + y.value, tuple(a + b for a, b in zip(self.slopes, y.slopes, strict=True)))
+
+    def __sub__(self, other: Any) -> _Dual:
+        return self + self._other(other) * -1
+
+    def __mul__(self, other: Any) -> _Dual:
+        y = self._other(other)
+        slopes = tuple(a * y.value + self.value * b for a, b in zip(self.slopes, y.slopes, strict=True))
+        return _Dual(self.value * y.value, slopes)
+
+
+def differentiate(function: Callable[[list[Any]], Any], params: Exact) -> tuple[Exact, Exact]:
+    """The value of a function of a list of parameters, and its gradient: no error, where no operation of it rounds."""
+    values = params.fractions()
+    rows = [tuple(Fraction(i == j) for j in range(len(values))) for i in range(len(values))]
+    result = function([_Dual(value, row) for value, row in zip(values, rows, strict=True)])
+    value, *slopes = (constant(x, UNROUNDED) for x in (result.value, *result.slopes))
+    return value, concatenate(*slopes)

@@ -1,0 +1,314 @@
+"""Exact numbers one at a time, with what arrays that share an exponent do badly: quotients, roots, moving averages.
+
+A `Number` is `m * 2**e`, cut to some hundred bits where no fraction is short, within `err` of what a sensible evaluation in its
+format returns: the same running error analysis as in `calibrant.exact.numbers`. What has several sensible evaluations has one rule
+here, whose bound covers them all: `product` any order of factors and divisors, `mix` every way to write a moving average.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from calibrant.exact.formats import Format
+from calibrant.exact.numbers import _LEAST, _LOST, _UP, Exact, gamma, to_float
+
+_BITS = 192
+"""What is kept of numbers twice as long, and computed of what no fraction holds: some 40 digits below anything that is compared."""
+_CUT = 2.0**-180
+_DIGITS = decimal.Context(prec=40)
+"""The decimal digits of a power whose exponent is not whole."""
+
+
+def _size(m: int, e: int) -> float:
+    """|m * 2**e| as float64, rounded up."""
+    if not m:
+        return 0.0
+    m = abs(m)
+    extra = m.bit_length() - 64
+    if extra > 0:
+        m, e = (m >> extra) + 1, e + extra
+    try:
+        return math.ldexp(m, e) * _UP + _LEAST
+    except OverflowError:
+        return math.inf
+
+
+class Number:
+    """An exact number `m * 2**e`, within `err` of what a sensible evaluation in `form` returns; `size` is |m * 2**e|, rounded up."""
+
+    __slots__ = ("e", "err", "form", "m", "size")
+
+    def __init__(self, m: int, e: int, err: float, form: Format, size: float | None = None) -> None:
+        self.m = m
+        self.e = e
+        self.err = err
+        self.form = form
+        self.size = _size(m, e) if size is None else size
+
+    def __repr__(self) -> str:
+        return f"Number({to_float(self.fraction())}, err={self.err}, {self.form.name})"
+
+    def fraction(self) -> Fraction:
+        """The true value."""
+        return self.m * Fraction(2) ** self.e
+
+    def known_zero(self) -> bool:
+        """Whether every evaluation finds zero."""
+        return not self.m and not self.err
+
+    def within(self, err: float) -> Number:
+        """The same value, to be found within `err`."""
+        return Number(self.m, self.e, err, self.form, self.size)
+
+    def least(self) -> float:
+        """What every evaluation exceeds in magnitude, or zero."""
+        return max(self.size / (_UP * _UP) - 2 * _LEAST - self.err, 0.0)
+
+    def sign(self) -> int | None:
+        """-1, 0 or 1; None where evaluations may differ."""
+        if self.least() > 0:
+            return 1 if self.m > 0 else -1
+        return 0 if self.known_zero() else None
+
+    def __add__(self, other: Number | float) -> Number:
+        y = other if isinstance(other, Number) else constant(other, self.form)
+        if y.known_zero():
+            return self
+        if self.known_zero():
+            return y
+        return _rounded(*_aligned_sum(self, y), self.err + y.err, self.form)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Number:
+        return Number(-self.m, self.e, self.err, self.form, self.size)
+
+    def __sub__(self, other: Number | float) -> Number:
+        return self + -other
+
+    def __rsub__(self, other: float) -> Number:
+        return -self + other
+
+    def __abs__(self) -> Number:
+        return Number(abs(self.m), self.e, self.err, self.form, self.size)
+
+    def __mul__(self, other: Number | float) -> Number:
+        y = other if isinstance(other, Number) else constant(other, self.form)
+        err = self.size * y.err + (y.size + y.err) * self.err
+        exact = _is_power_of_two(self) or _is_power_of_two(y)
+        return _rounded(
+            self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, 0 if exact else 1, self.form.tiny
+        )
+
+    __rmul__ = __mul__
+
+
+def _aligned_sum(x: Number, y: Number) -> tuple[int, int]:
+    shift = x.e - y.e
+    return ((x.m << shift) + y.m, y.e) if shift > 0 else (x.m + (y.m << -shift), x.e)
+
+
+def _is_power_of_two(x: Number) -> bool:
+    m = abs(x.m)
+    return not x.err and m & (m - 1) == 0
+
+
+def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, least: float = 0.0) -> Number:
+    """The number with the error of so many roundings added; unbounded where it, or something before it, may overflow."""
+    if not m and not err:
+        return Number(0, 0, 0.0, form, 0.0)
+    cut = 0.0
+    extra = m.bit_length() - _BITS
+    if extra > _BITS:
+        m, e = m >> extra, e + extra
+        cut = _CUT
+    size = _size(m, e)
+    err = (err + roundings * form.u * (1 + form.u) * (size + err) + least + (size * cut + _LEAST if cut else 0.0)) * _UP
+    return Number(m, e, err if size + err <= form.largest else math.inf, form, size)
+
+
+# Where they come from and where they go
+
+
+def constant(x: float, form: Format) -> Number:
+    """A number that stands in a formula: exact in every evaluation."""
+    m, over = x.as_integer_ratio()
+    return Number(m, 1 - over.bit_length(), 0.0, form)
+
+
+def hyperparameter(x: float, form: Format) -> Number:
+    """A Python number that an implementation may first round to its format: it enters with the error of that."""
+    value = constant(x, form)
+    return value.within(_round_off(value))
+
+
+def _round_off(x: Number) -> float:
+    """How far the nearest number of the format is from x, rounded up; infinite beyond its range."""
+    if x.size > x.form.largest * _UP:
+        return math.inf
+    tiniest = 2 - x.form.max_exponent - x.form.precision
+    dropped = max(x.m.bit_length() - x.form.precision, tiniest - x.e)
+    if dropped <= 0:
+        return 0.0
+    low = abs(x.m) & ((1 << dropped) - 1)
+    return _size(min(low, (1 << dropped) - low), x.e)
+
+
+def complement(keep: Number) -> Number:
+    """1 - keep for a hyperparameter: computed from the number as it was given, or from what its format made of it."""
+    part = 1 - keep
+    return part.within((keep.err + (part.form.u * (part.size + keep.err) if keep.err else _round_off(part))) * _UP)
+
+
+def scatter(x: np.ndarray | Exact, form: Format) -> list[Number]:
+    """The numbers of an array, in row-major order."""
+    if not isinstance(x, Exact):
+        pairs = (math.frexp(value) for value in np.asarray(x, dtype=np.float64).reshape(-1).tolist())
+        return [Number(int(math.ldexp(m, 53)), e - 53, 0.0, form) for m, e in pairs]
+    errors = x.errors().reshape(-1).tolist()
+    return [_over(int(m), x.e, x.d, err, form) for m, err in zip(x.m.flat, errors, strict=True)]
+
+
+def _over(m: int, e: int, d: int, err: float, form: Format) -> Number:
+    if d == 1:
+        return Number(m, e, err, form)
+    shift = _BITS + d.bit_length()
+    quotient = Number((m << shift) // d, e - shift, err, form)
+    return quotient.within(err + (quotient.size * _CUT + _LEAST if m else 0.0))
+
+
+def gather(numbers: Sequence[Number], shape: tuple[int, ...], form: Format) -> Exact:
+    """The numbers as an array."""
+    e = min((x.e for x in numbers if x.m), default=0)
+    m = np.empty(len(numbers), dtype=object)
+    m[:] = [x.m << (x.e - e) if x.m else 0 for x in numbers]
+    return Exact(m.reshape(shape), e, 1, np.array([x.err for x in numbers]).reshape(shape), form)
+
+
+# Rules for what has several sensible evaluations
+
+
+def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Number:
+    """The product of some numbers divided by that of others, in any order.
+
+    k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. What underflows may then be multiplied by all
+    that enlarges it, and that product must not overflow; where a divisor may be zero nothing is claimed.
+    """
+    form = factors[0].form
+    m, e, size, err, stretch = 1, 0, 1.0, 0.0, 1.0
+    for x in factors:
+        m, e = m * x.m, e + x.e
+        err = (size * x.err + (x.size + x.err) * err) * _UP + _LOST
+        size *= x.size * _UP
+        stretch *= max(x.size + x.err, 1.0) * _UP
+    for y in divisors:
+        reach = y.least()
+        if not reach:
+            return Number(0, 0, math.inf, form, 0.0)
+        shift = max(0, _BITS + y.m.bit_length() - m.bit_length())
+        m, e = (m << shift) // y.m, e - shift - y.e
+        size = size / (reach + y.err) * _UP
+        err = (err + size * y.err) / reach * _UP + _LOST
+        stretch /= min(reach, 1.0)
+    if not stretch <= form.largest:
+        return Number(m, e, math.inf, form)
+    if any(x.known_zero() for x in factors):
+        return Number(0, 0, 0.0, form, 0.0)
+    count = len(factors) - 1 + 2 * len(divisors)
+    return _rounded(m, e, err + gamma(count, form) * (size + err) + form.tiny * (count + 1) * stretch, form, 0)
+
+
+def root(x: Number, *, signed: bool = False) -> Number:
+    """The square root; two roundings, because a power of one half is less exact than a root.
+
+    What cannot be negative in any evaluation (a sum of squares) may be found to be zero. What can be (a difference of them) is
+    `signed`: where it may be negative nothing is claimed.
+    """
+    if x.known_zero():
+        return x
+    shift = max(0, 2 * _BITS - x.m.bit_length())
+    shift += (x.e - shift) % 2
+    m, e = math.isqrt(max(x.m, 0) << shift), (x.e - shift) // 2
+    below = x.least()
+    if not x.err:
+        err = 0.0
+    elif below > 0 and x.m > 0:
+        err = x.err / (math.sqrt(below + x.err) + math.sqrt(below)) * _UP + _LOST
+    elif signed or x.m < 0:
+        err = math.inf
+    else:
+        err = max(math.sqrt(x.size), x.err / math.sqrt(x.size + x.err)) * _UP
+    return _rounded(m, e, err, x.form, 2)
+
+
+def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
+    """keep x + part y for keep in [0, 1] and its `complement`, part: a moving average.
+
+    Evaluated as it stands or as x + part (y - x), with keep or part rounded first and the other computed from it; or, where keep is
+    the smaller of the two, as y - (y - x) keep.
+    """
+    form = x.form
+    big_x, big_y = x.size + x.err, y.size + y.err
+    span = big_x + big_y
+    if not span:
+        return x
+    local = max(keep.size * big_x + part.size * big_y, 2 * part.size * span)
+    if keep.size <= part.size:
+        local = max(local, 3 * keep.size * span)
+    err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
+    first, second = (
+        Number(keep.m * x.m, keep.e + x.e, 0.0, form, 0.0),
+        Number(part.m * y.m, part.e + y.e, 0.0, form, 0.0),
+    )
+    m, e = _aligned_sum(first, second)
+    # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
+    return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, 3 * form.tiny)
+
+
+def maximum(x: Number, y: Number) -> Number:
+    """The larger of the two."""
+    return (x if _compare(x, y) >= 0 else y).within(max(x.err, y.err))
+
+
+def minimum(x: Number, y: Number) -> Number:
+    """The smaller of the two."""
+    return (x if _compare(x, y) <= 0 else y).within(max(x.err, y.err))
+
+
+def _compare(x: Number, y: Number) -> int:
+    return _aligned_sum(x, -y)[0]
+
+
+def either(ways: Iterable[Number]) -> Number:
+    """A number that may be evaluated in any of these ways: the same value in all, with the largest of their errors."""
+    return max(ways, key=lambda way: way.err)
+
+
+def times_power(power: Number, base: Number) -> Number:
+    """The next power of a hyperparameter: one product more, or a power of the machine's, within a unit in the last place."""
+    after = power * base
+    return after.within(after.err + base.form.u * after.size * (after.err > 0))
+
+
+def real_power(base: Number, exponent: Fraction) -> Number:
+    """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before."""
+    form = base.form
+    log = _log(base.fraction())
+    power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
+    value = Fraction(_DIGITS.exp(_DIGITS.multiply(power, log)))
+    y = abs(to_float(exponent))
+    # The base is rounded, the exponent twice (it is a product), and the power is within a unit in the last place.
+    slip = y * (base.err / base.least() + form.u) + 2 * y * abs(float(log)) * form.u + 2 * form.u
+    x = _over(value.numerator, 0, value.denominator, 0.0, form)
+    return x.within((x.size * slip * math.exp(slip) + form.tiny) * _UP)
+
+
+@functools.lru_cache(maxsize=100)
+def _log(x: Fraction) -> decimal.Decimal:
+    return _DIGITS.ln(_DIGITS.divide(decimal.Decimal(x.numerator), decimal.Decimal(x.denominator)))

@@ -1,0 +1,267 @@
+"""Formulas drawn as trees, and what evaluates them: plain fractions, fractions rounded after every operation, `Exact`, and NumPy."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from calibrant import exact
+from calibrant.exact import Exact, Format
+from calibrant.target import numpy_dtype
+
+EXAMPLES = settings(derandomize=True, deadline=None, max_examples=80)
+
+Tree = Any
+"""A leaf ("x", "y": columns, "s": a scalar, or a whole number), or an operation with its operands."""
+
+# Drawing
+
+
+PROGRAM, COLUMN = 10, 6
+"""Bytes of a formula, and samples of a column."""
+
+
+def numbers_of(data: bytes, form: Format) -> Any:
+    """Finite numbers of one kind: small whole ones, plain fractions, any bit pattern, those near 1, subnormal ones."""
+    kind, bits = data[0] % 5, np.frombuffer(data[1:], dtype=np.uint8)
+    dtype = numpy_dtype(form.name)
+    wide = bits.reshape(-1, 8)
+    with np.errstate(all="ignore"):
+        match kind:
+            case 0:
+                x = wide[:, 0] % 9 - 4.0
+            case 1:
+                x = (wide[:, 0] - 128.0) * (1 + wide[:, 1] / 3.0) / 16
+            case 2:
+                x = wide[:, 8 - dtype.itemsize :].copy().view(dtype).reshape(-1).astype(np.float64)
+            case 3:
+                x = np.ldexp(1 + wide[:, 0] / 255 + wide[:, 1] * form.u * 2, wide[:, 2].astype(int) % 8 - 4)
+            case _:
+                x = (wide[:, 0] - 128.0) * form.tiny * 2.0 ** (wide[:, 1] % form.precision)
+        x = np.where(np.isfinite(x), x, form.largest)
+        return np.clip(x, -form.largest, form.largest).astype(dtype)
+
+
+def floats(form: Format) -> st.SearchStrategy[Any]:
+    """Finite numbers of a format, of all kinds."""
+    return st.binary(min_size=9, max_size=9).map(lambda data: numbers_of(data, form)[0])
+
+
+def tree_of(program: bytes) -> Tree:
+    """A formula over +, -, *, /, sum, mean, absolute values and squares: each byte pushes a leaf or takes what it needs."""
+    stack: list[Tree] = []
+    for byte in program:
+        match byte % 16:
+            case 0 | 1 | 2 | 3 | 4 | 5 as leaf:
+                stack.append(("x", "y", "s", 1, 2, -3)[leaf])
+            case (6 | 7 | 8 | 9 | 10) as sign if len(stack) > 1:
+                right, left = stack.pop(), stack.pop()
+                stack.append(("+-*+*"[sign - 6], left, right))
+            case 11 if stack:
+                stack.append(("/", stack.pop(), ("s", 2, 3, -5, ("+", ("square", "s"), 1))[byte // 16 % 5]))
+            case _ if stack:
+                stack.append((("sum", "mean", "abs", "square")[byte // 16 % 4], stack.pop()))
+            case _:
+                stack.append("x")
+    while len(stack) > 1:
+        right, left = stack.pop(), stack.pop()
+        stack.append(("+", left, right))
+    return stack[0]
+
+
+def cases(form: Format) -> st.SearchStrategy[tuple[Tree, dict[str, Any]]]:
+    """A formula and the numbers for its letters; s is not zero."""
+    width = 1 + 8 * COLUMN
+
+    def decode(data: bytes) -> tuple[Tree, dict[str, Any]]:
+        n = 1 + data[0] % COLUMN
+        program, rest = data[1 : 1 + PROGRAM], data[1 + PROGRAM :]
+        x, y, s = (numbers_of(rest[i * width : (i + 1) * width], form) for i in range(3))
+        return tree_of(program), {"x": x[:n], "y": y[:n], "s": np.asarray(s[0] if s[0] else s.dtype.type(1))}
+
+    size = 1 + PROGRAM + 3 * width
+    return st.binary(min_size=size, max_size=size).map(decode)
+
+
+# Evaluating
+
+
+class Algebra:
+    """How a tree is evaluated in plain fractions, without rounding."""
+
+    def __init__(self, numbers: dict[str, Any]) -> None:
+        self.numbers = {name: fractions(x) for name, x in numbers.items()}
+
+    def __call__(self, tree: Tree) -> Any:
+        match tree:
+            case str():
+                return self.numbers[tree]
+            case int():
+                return objects(Fraction(tree))
+            case (("+" | "-") as sign, a, b):
+                return self.add(self(a), self(b), sign, tree)
+            case ("*", a, b):
+                return self.multiply(self(a), self(b))
+            case ("square", a):
+                return self.multiply(self(a), self(a))
+            case ("/", a, b):
+                return self.divide(self(a), self(b))
+            case ("abs", a):
+                return objects(abs(self(a)))
+            case ("sum", a):
+                return self.sum(self(a), a)
+            case ("mean", a):
+                return self.mean(self(a))
+        raise ValueError(f"no such formula: {tree}")
+
+    def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
+        return objects(a + b if sign == "+" else a - b)
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        return objects(a * b)
+
+    def divide(self, a: Any, b: Any) -> Any:
+        return objects(a / b)
+
+    def sum(self, a: Any, tree: Tree) -> Any:
+        return objects(a.sum())
+
+    def mean(self, a: Any) -> Any:
+        return objects(Fraction(a.sum()) / a.size)
+
+
+class Overflow(Exception):
+    """A result that the format cannot hold."""
+
+
+class Rounding(Algebra):
+    """The same, rounded after every operation; each way of `ways` that is named is taken."""
+
+    def __init__(self, numbers: dict[str, Any], form: Format, *ways: str) -> None:
+        super().__init__(numbers)
+        self.form = form
+        self.ways = ways
+
+    def fl(self, x: Any) -> Any:
+        def one(value: Fraction) -> Fraction:
+            value = exact.round_to(Fraction(value), self.form)
+            if abs(value) > Fraction(self.form.largest):
+                raise Overflow
+            return value
+
+        return objects(np.frompyfunc(one, 1, 1)(x))
+
+    def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
+        if "fused" in self.ways and isinstance(tree[1], tuple) and tree[1][0] == "*":
+            a = super().multiply(self(tree[1][1]), self(tree[1][2]))
+        return self.fl(super().add(a, b, sign, tree))
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        return self.fl(super().multiply(a, b))
+
+    def divide(self, a: Any, b: Any) -> Any:
+        if "reciprocal" in self.ways:
+            return self.fl(objects(a * self.fl(objects(1 / b))))
+        return self.fl(super().divide(a, b))
+
+    def sum(self, a: Any, tree: Tree) -> Any:
+        if "fused" in self.ways and isinstance(tree, tuple) and tree[0] == "*":
+            a = super().multiply(self(tree[1]), self(tree[2]))
+        return self.ordered(list(a.flat))
+
+    def ordered(self, terms: list[Fraction]) -> Any:
+        if "pairwise" in self.ways and len(terms) > 2:
+            half = len(terms) // 2
+            return self.fl(self.ordered(terms[:half]) + self.ordered(terms[half:]))
+        if "reversed" in self.ways:
+            terms = terms[::-1]
+        total: Any = objects(terms[0])
+        for term in terms[1:]:
+            total = self.fl(total + term)
+        return self.fl(total)
+
+    def mean(self, a: Any) -> Any:
+        n = objects(Fraction(a.size))
+        if "divide-first" in self.ways:
+            return self.ordered(list(self.divide(a, n).flat))
+        return self.divide(self.ordered(list(a.flat)), n)
+
+
+class Judge(Algebra):
+    """The same over exact numbers with bounds."""
+
+    def __init__(self, numbers: dict[str, Any], form: Format) -> None:
+        self.numbers = {name: exact.of(x, form) for name, x in numbers.items()}
+        self.form = form
+
+    def __call__(self, tree: Tree) -> Exact:
+        match tree:
+            case int():
+                return exact.constant(tree, self.form)
+            case ("abs", a):
+                return abs(self(a))
+            case ("square", a):
+                return self(a) ** 2
+        result: Exact = super().__call__(tree)
+        return result
+
+    def add(self, a: Exact, b: Exact, sign: str, tree: Tree) -> Exact:
+        return a + b if sign == "+" else a - b
+
+    def multiply(self, a: Exact, b: Exact) -> Exact:
+        return a * b
+
+    def divide(self, a: Exact, b: Exact) -> Exact:
+        return a / b
+
+    def sum(self, a: Exact, tree: Tree) -> Exact:
+        return a.sum()
+
+    def mean(self, a: Exact) -> Exact:
+        return a.mean()
+
+
+class NumPy(Algebra):
+    """The same in the dtype, by NumPy."""
+
+    def __init__(self, numbers: dict[str, Any]) -> None:
+        self.numbers = numbers
+        self.dtype = numbers["x"].dtype
+
+    def __call__(self, tree: Tree) -> Any:
+        return np.asarray(self.dtype.type(tree) if isinstance(tree, int) else super().__call__(tree), dtype=self.dtype)
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        return a * b
+
+    def divide(self, a: Any, b: Any) -> Any:
+        return a / b
+
+    def sum(self, a: Any, tree: Tree) -> Any:
+        return np.sum(a)
+
+    def mean(self, a: Any) -> Any:
+        return np.sum(a) / self.dtype.type(a.size)
+
+
+def objects(x: Any) -> Any:
+    return np.asarray(x, dtype=object)
+
+
+def fractions(x: Any) -> Any:
+    return np.array([Fraction(float(value)) for value in x.flat], dtype=object).reshape(x.shape)
+
+
+def off(value: Any, truth: Any) -> list[Fraction]:
+    """How far each number is from the truth."""
+    return [abs(Fraction(a) - b) for a, b in zip(np.asarray(value).flat, np.asarray(truth).flat, strict=True)]
+
+
+def within(errors: list[Fraction], bound: Any) -> bool:
+    """Whether every error is within its bound, without rounding."""
+    return all(math.isinf(b) or e <= Fraction(float(b)) for e, b in zip(errors, np.ravel(bound), strict=True))

@@ -1,0 +1,421 @@
+"""The judge's own arithmetic: true values against `fractions.Fraction`, and bounds against evaluations that do round.
+
+Formulas are drawn as trees and evaluated by several algebras: `Exact`, plain fractions, NumPy in the dtype, and fractions
+that are rounded after every operation, in another order of sums, with rounded reciprocals, or with fused multiply-adds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from algebras import EXAMPLES, Algebra, Judge, NumPy, Overflow, Rounding, Tree, cases, floats, objects, off, within
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support import forms
+
+from calibrant import exact
+from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
+from calibrant.exact import numbers as arithmetic
+from calibrant.target import numpy_dtype
+
+# True values
+
+
+@forms
+def test_values_are_those_of_fractions(form: Format) -> None:
+    """Identical, unless a number grew so long that it was cut; then within what the cut is said to cost."""
+
+    @settings(EXAMPLES, max_examples=120)
+    @given(cases(form))
+    @example(
+        (
+            ("square", ("square", "x")),
+            {"x": np.array([form.largest, form.tiny, 0.0]), "y": np.ones(3), "s": np.ones(())},
+        )
+    )
+    def check(case: tuple[Tree, dict[str, Any]]) -> None:
+        tree, numbers = case
+        judged = Judge(numbers, UNROUNDED)(tree)
+        truth = Algebra(numbers)(tree)
+        bound = np.broadcast_to(judged.err, judged.shape)
+
+        assert judged.shape == truth.shape
+        assert within(off(judged.fractions(), truth), bound)
+
+    check()
+
+
+@EXAMPLES
+@given(cases(FORMATS["float32"]))
+def test_nothing_is_cut_from_numbers_of_ordinary_length(case: tuple[Tree, dict[str, Any]]) -> None:
+    """So the test above compares for identity, and not within a bound that hides a difference."""
+    tree, numbers = case
+    ordinary = {name: np.clip(x, -1000, 1000).astype(np.float16) for name, x in numbers.items()}
+    ordinary["s"] = np.where(ordinary["s"] == 0, np.float16(1), ordinary["s"])
+
+    assert not Judge(ordinary, UNROUNDED)(tree).err.any()
+
+
+@forms
+def test_a_value_has_the_same_digits_in_every_format(form: Format) -> None:
+    """The bound depends on the format, the truth does not."""
+
+    @EXAMPLES
+    @given(cases(form))
+    def check(case: tuple[Tree, dict[str, Any]]) -> None:
+        tree, numbers = case
+
+        assert Judge(numbers, form)(tree).fractions() == Judge(numbers, UNROUNDED)(tree).fractions()
+
+    check()
+
+
+def test_long_numbers_are_cut_within_their_error() -> None:
+    """The square of the square ... of a number of 53 bits: soon longer than is kept."""
+    third, truth = exact.constant(Fraction(1, 3), UNROUNDED), Fraction(1, 3)
+    x = exact.of(np.array(1 + 2.0**-52), UNROUNDED) * third
+    truth *= 1 + Fraction(1, 2**52)
+    cut = False
+    for _ in range(8):
+        x, truth = x * x, truth * truth
+        cut = cut or bool(x.err.any())
+
+        assert abs(x.fraction() - truth) <= Fraction(x.err.item())
+        assert x.m.item().bit_length() <= 2 * arithmetic._KEPT_BITS
+    assert cut
+    assert x.err.item() <= exact.to_float(truth) * 2.0**-1000 + 16 * 5e-324
+
+
+def test_a_column_of_long_and_short_numbers_is_cut_within_its_error() -> None:
+    tower = exact.of(np.array([1e-300, 1.0, 1e300, 0.0, -1e300]), UNROUNDED)
+    truth = [Fraction(x) for x in (1e-300, 1.0, 1e300, 0.0, -1e300)]
+    for _ in range(3):
+        tower, truth = tower * tower, [x * x for x in truth]
+
+        assert within([abs(x - y) for x, y in zip(tower.fractions(), truth, strict=True)], tower.err)
+
+
+@settings(EXAMPLES, max_examples=200)
+@given(
+    st.lists(st.integers(-(2**1200), 2**1200) | st.integers(-9, 9), min_size=1, max_size=4),
+    st.integers(-2500, 1000),
+    st.integers(1, 2**200) | st.integers(1, 9),
+)
+def test_magnitudes_are_rounded_up_by_little(m: list[int], e: int, d: int) -> None:
+    """Up, or a bound would be too small; by little, or it would be too large. Below float64's least number that is what is left."""
+    with np.errstate(all="ignore"):
+        magnitudes = arithmetic._magnitude(objects(m), e, d)
+
+    for k, magnitude in zip(m, magnitudes, strict=True):
+        truth = abs(k) * Fraction(2) ** e / d
+        assert magnitude == math.inf or Fraction(float(magnitude)) >= truth
+        if magnitude == math.inf:
+            assert (
+                truth * Fraction(arithmetic._UP) ** 2 >= Fraction(np.finfo(np.float64).max)
+                or max(map(abs, m)) >= 2**1023
+            )
+        else:
+            assert Fraction(float(magnitude)) <= truth * Fraction(arithmetic._UP) ** 2 + 2 * Fraction(5e-324)
+        assert (magnitude == 0) == (k == 0)
+
+
+# Bounds
+
+WAYS: list[tuple[str, ...]] = [
+    (),
+    ("reversed",),
+    ("pairwise", "reciprocal"),
+    ("fused",),
+    ("divide-first",),
+    ("fused", "reversed", "divide-first", "reciprocal"),
+]
+
+
+@pytest.mark.parametrize("ways", WAYS, ids=lambda ways: " ".join(ways) or "plain")
+@forms
+def test_an_evaluation_stays_within_the_bound(form: Format, ways: tuple[str, ...]) -> None:
+    """Whatever its order, and also when it overflows: then nothing is claimed."""
+
+    @settings(EXAMPLES, max_examples=60)
+    @given(cases(form))
+    def check(case: tuple[Tree, dict[str, Any]]) -> None:
+        tree, numbers = case
+        judged = Judge(numbers, form)(tree)
+        bound = np.broadcast_to(judged.err, judged.shape)
+        try:
+            value = Rounding(numbers, form, *ways)(tree)
+        except Overflow:
+            assert np.isinf(bound).any()
+            return
+
+        assert within(off(value, objects(judged.fractions()).reshape(judged.shape)), bound)
+
+    check()
+
+
+@forms
+def test_numpy_stays_within_the_bound(form: Format) -> None:
+    @settings(EXAMPLES, max_examples=120)
+    @given(cases(form))
+    def check(case: tuple[Tree, dict[str, Any]]) -> None:
+        tree, numbers = case
+        judged = Judge(numbers, form)(tree)
+        with np.errstate(all="ignore"):
+            value = NumPy(numbers)(tree).astype(np.float64)
+
+        claimed = np.isfinite(np.broadcast_to(judged.err, judged.shape))
+        assert np.isfinite(value[claimed]).all()
+        true = objects(judged.fractions()).reshape(judged.shape)
+        assert within(off(value[claimed], true[claimed]), np.broadcast_to(judged.err, judged.shape)[claimed])
+
+    check()
+
+
+@forms
+def test_a_bound_counts_its_roundings(form: Format) -> None:
+    """A bound twice as wide would pass every test above. To first order: one u of |result| for each rounding."""
+    x, y = (exact.of(np.array([value] * 3, dtype=numpy_dtype(form.name))) for value in (1.5, 1.25))
+    u = Fraction(form.u)
+    second_order = 100 * u * u  # gamma(k) is below k u + 2 (k u)**2, here k is at most 7; this is half of u in bfloat16
+    counted = [
+        (x + y, Fraction(11, 4), 1),
+        (x * y, Fraction(15, 8), 1),
+        (x * 2, Fraction(3), 0),
+        (x / 4, Fraction(3, 8), 0),
+        (x / 3, Fraction(1, 2), 2),
+        (x.sum(), Fraction(9, 2), 2),
+        (x.mean(), Fraction(3, 2), 4),
+        (exact.loss_fn(x, y), Fraction(1, 16), 7),
+        (exact.dloss_fn(x, y), Fraction(1, 6), 3),
+    ]
+
+    for judged, value, roundings in counted:
+        scale = 1 + Fraction(12, 2**44)  # each of the bound's own operations rounds up by 2**-44
+        assert set(judged.fractions()) == {value}
+        least, most = judged.err.min().item(), judged.err.max().item()
+        assert roundings * u * value <= Fraction(least)
+        assert Fraction(most) <= (roundings * u + second_order) * value * scale + 8 * Fraction(form.tiny)
+
+
+@forms
+def test_the_bound_of_a_sum_is_nearly_reached(form: Format) -> None:
+    """Each u beside a 1 is a tie, and rounds to even: all six are lost, and with them six times u, nearly all there is."""
+    x = np.array([1.0] + [form.u] * 6, dtype=numpy_dtype(form.name))
+    judged = exact.of(x).sum()
+    (error,) = off(Rounding({"x": x}, form)(("sum", "x")), judged.fractions())
+
+    assert error == 6 * Fraction(form.u)
+    assert error <= Fraction(judged.err.item()) <= error * (1 + 20 * Fraction(form.u)) * (1 + Fraction(12, 2**44))
+
+
+def test_a_sum_that_rounds_past_the_largest_number_has_no_bound() -> None:
+    """The true sum of the magnitudes fits, and only its roundings overflow."""
+    form = FORMATS["float16"]
+    x = np.array([32768.0] + [48.03125] * 600, dtype=np.float16)  # the spacing is 32: each of these adds 64
+    judged = exact.of(x).sum()
+    assert abs(exact.of(x).true()).sum().fraction() <= Fraction(form.largest)
+
+    with pytest.raises(Overflow):
+        Rounding({"x": x}, form)(("sum", "x"))
+    assert judged.err.item() == math.inf
+
+
+@forms
+def test_what_may_overflow_has_no_bound(form: Format) -> None:
+    dtype = numpy_dtype(form.name)
+    large, one = exact.of(np.array([form.largest, 1.0], dtype=dtype)), exact.constant(1, form)
+    lost = large + large
+
+    assert lost.err.tolist()[0] == math.inf
+    assert math.isfinite(lost.err.tolist()[1])
+    assert large.sum().err == math.inf
+    assert (large * large).sum().err == math.inf
+    assert np.isinf((lost * 0).err[0])  # infinity times zero is not zero
+    assert np.isinf((lost - lost).err[0])
+    assert np.isinf((lost / 4).err[0])
+    assert np.isinf((one / exact.of(np.array(form.tiny, dtype=dtype))).err)
+
+
+@forms
+def test_a_divisor_whose_interval_reaches_zero_leaves_no_bound(form: Format) -> None:
+    one = exact.constant(1, form)
+
+    assert (one / one.within(0.5, form)).err < math.inf
+    assert (one / one.within(1.0, form)).err == math.inf
+    assert (one / one.within(math.inf, form)).err == math.inf
+
+
+@forms
+def test_an_exact_zero_is_never_rounded(form: Format) -> None:
+    zero = exact.of(np.zeros(2, dtype=numpy_dtype(form.name)))
+
+    for result in (zero + zero, zero - zero, zero.sum(), (zero + zero) + 0, zero * zero, zero * 3, zero / 3):
+        assert not result.err.any()
+    assert (zero * 3).within(form.u, form).sum().err.any()
+
+
+def test_a_divisor_that_float64_cannot_hold_accurately_divides_within_the_bound() -> None:
+    """The least positive number, rounded down, is less: nothing is left to divide by, and nothing is claimed."""
+    x = exact.of(np.array(2.0**-1070)).within(5e-324, FORMATS["float64"])
+    y = exact.constant(Fraction(5e-324), FORMATS["float64"])
+    judged = x / y
+
+    for step in (-1, 0, 1):
+        quotient = (x.fraction() + step * Fraction(5e-324)) / y.fraction()
+        assert within([abs(quotient - judged.fraction())], judged.err)
+
+
+# Refusals
+
+
+def test_formats_do_not_mix() -> None:
+    with pytest.raises(ValueError, match="mix"):
+        exact.of(np.ones(2)) + exact.of(np.ones(2, dtype=np.float32))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_only_finite_numbers_are_exact(value: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        exact.of(np.array([1.0, value]))
+
+
+@pytest.mark.parametrize(
+    ("formula", "error"),
+    [
+        (lambda x: x / x, ValueError),
+        (lambda x: x**3, ValueError),
+        (lambda x: x / 0, ZeroDivisionError),
+        (lambda x: x + "1", TypeError),
+        (lambda x: x - None, TypeError),
+        (lambda x: x * True, TypeError),
+        (lambda x: x / "1", TypeError),
+        (lambda x: np.ones(2) * x, TypeError),
+        (lambda x: x.fraction(), ValueError),
+    ],
+)
+def test_what_is_not_arithmetic_of_exact_numbers_is_refused(formula: Callable[[Exact], Any], error: type) -> None:
+    with pytest.raises(error):
+        formula(exact.of(np.array([1.0, 2.0])))
+
+
+# Formats and rounding
+
+
+@forms
+def test_formats_are_those_of_numpy(form: Format) -> None:
+    if form.name == "bfloat16":
+        import ml_dtypes
+
+        info = ml_dtypes.finfo("bfloat16")
+    else:
+        info = np.finfo(form.name)
+
+    assert form.u == float(info.eps) / 2
+    assert form.normal == float(info.smallest_normal)
+    assert form.tiny == float(info.smallest_subnormal)
+    assert form.largest == float(info.max)
+
+
+@forms
+def test_rounding_is_that_of_the_dtype(form: Format) -> None:
+    """Of numbers, of ties halfway between two, and of what lies just beside a tie; subnormal ones included."""
+    dtype = numpy_dtype(form.name)
+
+    @settings(EXAMPLES, max_examples=200)
+    @given(floats(form), st.sampled_from([0, Fraction(1, 2), Fraction(1, 3)]), st.sampled_from([-1, 0, 1]))
+    def check(x: Any, part: Fraction, side: int) -> None:
+        here, spacing = Fraction(float(x)), exact.ulp(Fraction(float(x)), form)
+        between = here + part * spacing + side * spacing / 2**20
+        if form.name == "float64":
+            nearest = Fraction(exact.to_float(between)) if abs(between) <= form.largest else between
+        else:
+            wider = (
+                np.float32 if form.name == "bfloat16" else np.float64
+            )  # by which ml_dtypes rounds; to be rounded once only
+            wide = wider(float(between))
+            if not math.isfinite(wide):
+                return
+            between, rounded = Fraction(float(wide)), float(wide.astype(dtype))
+            nearest = Fraction(rounded) if math.isfinite(rounded) else between
+        if nearest != between or abs(between) <= form.largest:
+            assert exact.round_to(between, form) == nearest
+        assert exact.round_to(here, form) == here
+
+    with np.errstate(all="ignore"):
+        check()
+
+
+def test_a_true_value_is_not_rounded() -> None:
+    assert exact.round_to(Fraction(1, 3), UNROUNDED) == Fraction(1, 3)
+
+
+@forms
+def test_ulp_is_the_distance_to_the_next_number(form: Format) -> None:
+    dtype = numpy_dtype(form.name)
+
+    @EXAMPLES
+    @given(floats(form))
+    def check(x: Any) -> None:
+        x = abs(x)
+        here = Fraction(float(x))
+        if float(x) < form.largest:
+            following = np.nextafter(x, dtype.type(math.inf))
+            assert exact.ulp(here, form) == Fraction(float(following)) - here
+        assert exact.ulp(-here, form) == exact.ulp(here, form)
+
+    check()
+
+
+@forms
+def test_numbers_enter_as_they_are(form: Format) -> None:
+    @EXAMPLES
+    @given(st.lists(floats(form), min_size=1, max_size=5))
+    def check(values: list[Any]) -> None:
+        x = np.array(values, dtype=numpy_dtype(form.name))
+        entered = exact.of(x)
+
+        assert entered.form is form
+        assert entered.fractions() == [Fraction(float(value)) for value in values]
+        assert not entered.err.any()
+        assert np.array_equal(entered.nearest(), x.astype(np.float64))
+
+    check()
+
+
+@EXAMPLES
+@given(st.floats(1e-6, 1e6), st.sampled_from(list(FORMATS.values())))
+def test_a_hyperparameter_may_be_rounded_first(h: float, form: Format) -> None:
+    entered = exact.hyperparameter(h, form)
+
+    assert entered.fraction() == Fraction(h)
+    assert within([abs(exact.round_to(Fraction(h), form) - Fraction(h))], entered.err)
+    assert entered.err.item() <= form.u * h * arithmetic._UP + form.tiny
+
+
+def test_a_float_beyond_range_is_infinite() -> None:
+    assert exact.to_float(Fraction(10) ** 400) == math.inf
+    assert exact.to_float(-(Fraction(10) ** 400)) == -math.inf
+
+
+@EXAMPLES
+@given(st.lists(st.fractions(), min_size=1, max_size=4), st.lists(st.floats(-8, 8), min_size=1, max_size=4))
+def test_concatenation_keeps_values_and_errors(scalars: list[Fraction], column: list[float]) -> None:
+    parts = [exact.constant(x, FORMATS["float64"]).within(i, FORMATS["float64"]) for i, x in enumerate(scalars)]
+    whole = exact.concatenate(*parts, exact.of(np.array(column)))
+
+    assert whole.fractions() == scalars + [Fraction(x) for x in column]
+    assert whole.err.tolist() == [*range(len(scalars)), *[0] * len(column)]
+    assert [part.fraction() for part in whole] == whole.fractions()
+    assert len(whole) == whole.size
+
+
+def test_a_number_shows_its_value_its_error_and_its_format() -> None:
+    shown = repr(exact.of(np.array([0.5], dtype=np.float32)))
+
+    assert "0.5" in shown
+    assert "float32" in shown
