@@ -51,6 +51,7 @@ CHAPTERS = {
     "multiply_in_place": ("broadcasting",),
     "expand": ("broadcasting",),
     "multiply_grad": ("broadcasting",),
+    "data_parallel": ("accumulation",),
 }
 """The chapters that have something to say of each operation."""
 
@@ -204,6 +205,13 @@ FAULTS = {
     "multiply_grad.in_float16": "broadcast.gradient",
     "multiply_grad.returned_in_float64": "broadcast.dtype@float32",
     "multiply_grad.in_place": "broadcast.pure",
+    "data_parallel.mean_of_means": "accumulation.data-parallel",
+    "data_parallel.sum_of_means": "accumulation.data-parallel",
+    "data_parallel.over_all_workers": "accumulation.data-parallel",
+    "data_parallel.empty_shards_are_nan": "accumulation.data-parallel",
+    "data_parallel.last_worker_ignored": "accumulation.data-parallel",
+    "data_parallel.reduced_once": "accumulation.data-parallel",
+    "data_parallel.summed_in_float32": "accumulation.data-parallel@float64",
 }
 """Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
 

@@ -805,8 +805,13 @@ class Batched(Fit):
     @property
     def batches(self) -> list[tuple[Array, Array]]:
         """The pairs (t_u, t_c) of columns, a batch each."""
-        cuts = np.cumsum(self.sizes)[:-1]
-        return list(zip(np.split(self.t_u, cuts), np.split(self.t_c, cuts), strict=True))
+        return _cut(self, self.sizes)
+
+
+def _cut(fit: Fit, sizes: list[int]) -> list[tuple[Array, Array]]:
+    """The columns of a fit in parts of these sizes."""
+    cuts = np.cumsum(sizes)[:-1]
+    return list(zip(np.split(fit.t_u, cuts), np.split(fit.t_c, cuts), strict=True))
 
 
 @dataclass
@@ -882,6 +887,31 @@ def windows() -> st.SearchStrategy[Any]:
 def _windows(data: Bytes, form: Format) -> Windows:
     fit = _fit(data, form)
     return Windows(fit.t_u, fit.t_c, fit.w, fit.b, data.pick(1, 2, 3, 4), data.pick(2, 3, 4))
+
+
+@dataclass
+class Sharded(Descent):
+    """A descent whose samples several workers share: so many each, in their order, and some may have none."""
+
+    sizes: list[int]
+
+    @property
+    def shards(self) -> list[tuple[Array, Array]]:
+        """The pairs (t_u, t_c) of columns, a worker each."""
+        return _cut(self, self.sizes)
+
+
+def sharded_descents() -> st.SearchStrategy[Any]:
+    """Descents on the samples of two or three workers, or of one: shards of one size, of any sizes, and empty ones."""
+    return drawn(_sharded_descent, _FIT + 5)
+
+
+def _sharded_descent(data: Bytes, form: Format) -> Sharded:
+    descent = _descent(data, form)
+    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
+    moves = data.take(2)
+    cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
+    return Sharded(**vars(descent), sizes=np.diff([0, *cuts, n]).tolist())
 
 
 # Optimizers

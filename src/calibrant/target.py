@@ -52,6 +52,7 @@ PARAMETERS = {
     # accumulation
     "accumulate": ("params", "batches", "zero_grad"),
     "accumulated_grad": ("params", "batches"),
+    "data_parallel": ("params", "shards", "n_epochs", "lr"),
     # optimizers
     "optimize": ("name", "hyperparameters", "params", "grads"),
     # validation
@@ -78,6 +79,7 @@ RETURNS = {
     "expand": ("expanded", "strides", "shared"),
     "multiply_grad": ("grad_x", "grad_y"),
     "manual_training_loop": ("params", "losses"),
+    "data_parallel": ("grad", "params"),
     "split": ("train_indices", "val_indices"),
     "split_data": ("train_t_u", "train_t_c", "val_t_u", "val_t_c"),
     "validation_loss": ("loss", "recorded"),
