@@ -95,6 +95,22 @@ def test_every_window_counts_by_its_own_samples(target: Subject, sample: strateg
         agree(answer, exact.accumulated_grad(*numbers(window)))
 
 
+@clause("accumulation.data-parallel", share=0.2)
+@given(strategies.sharded_descents())
+def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: strategies.Sharded) -> None:
+    """The mean of the workers' means is the mean of all only where their shards are of one size."""
+    grad, params = target.data_parallel(sample.params, sample.shards, sample.n_epochs, sample.learning_rate)
+
+    shards = [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.shards if len(t_u)]
+    start, t_u, t_c = exact.of(sample.params), exact.of(sample.t_u), exact.of(sample.t_c)
+
+    def slope(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
+        return exact.accumulated_grad(shards, w, b)
+
+    agree(grad, slope(t_u, t_c, *start))
+    agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c, slope)[0])
+
+
 def columns(target: Subject, *shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> list[Any]:
     """Batches of these shapes."""
     return [(target.array(np.ones(of_u)), target.array(np.ones(of_c))) for of_u, of_c in shapes]
