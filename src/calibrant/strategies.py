@@ -1276,12 +1276,11 @@ def _losses(data: NDArray[np.uint8], kind: str, form: Format) -> Array:
     """Losses of one kind: none is negative, and a byte of 0 is a 0, or the lowest."""
     match kind:
         case "levels":
-            x = data % 4 / 1.0
+            return _to(data % 4, form)
         case "rounding":
-            x = 1 + (data % 6) * 2 * form.u
+            return _to(1 + (data % 6) * 2 * form.u, form)
         case _:
-            x = np.abs(_numbers(data, kind, form))
-    return _to(x, form)
+            return _to(np.abs(_numbers(data, kind, form)), form)
 
 
 def _loss_log(data: Bytes, form: Format) -> Losses:
