@@ -548,7 +548,8 @@ def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
 def _part(shape: Shape, cut: int, ones: int) -> Shape:
     """The shape without some of its first axes, and with 1 for the axes that the bits of `ones` name, counted from the last."""
     rank = len(shape)
-    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(cut % (rank + 1), rank))
+    first = 0 if cut < 128 else cut % (rank + 1)  # half of all shapes have every axis
+    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(first, rank))
 
 
 def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
