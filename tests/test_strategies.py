@@ -180,15 +180,19 @@ def test_a_step_of_differences_is_positive(form: Format) -> None:
     always("probes", form, check)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "columns"), [("spoiled_residuals", ("t_p", "t_c")), ("spoiled_probes", ("t_u", "t_c"))]
+)
 @forms
-def test_one_number_is_spoiled(form: Format) -> None:
-    def check(sample: strategies.Spoiled) -> None:
-        numbers = np.concatenate([sample.t_p, sample.t_c]).astype(np.float64)
+def test_one_number_is_spoiled(form: Format, strategy: str, columns: tuple[str, str]) -> None:
+    def check(sample: strategies.Spoiled | strategies.SpoiledProbe) -> None:
+        one, other = (getattr(sample, name) for name in columns)
+        numbers = np.concatenate([one, other]).astype(np.float64)
         (bad,) = numbers[~np.isfinite(numbers)]
         assert np.array_equal(bad, sample.value, equal_nan=True)
-        assert sample.t_p.dtype == sample.t_c.dtype == numpy_dtype(form.name)
+        assert one.dtype == other.dtype == numpy_dtype(form.name)
 
-    always("spoiled_residuals", form, check)
+    always(strategy, form, check)
 
 
 def check_descent(descent: strategies.Descent, epochs: range) -> Fraction:
@@ -242,7 +246,9 @@ def test_misfits_are_two_different_shapes(shapes: tuple[tuple[int, ...], tuple[i
     assert first != second
 
 
-@pytest.mark.parametrize("strategy", ["residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals"])
+@pytest.mark.parametrize(
+    "strategy", ["residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals", "spoiled_probes"]
+)
 def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
     """And each time a new one: a property may change what it was given."""
 
@@ -264,6 +270,14 @@ def arrays(example: Any) -> list[Any]:
     return [
         y for x in values for y in (arrays(x) if isinstance(x, strategies.Fit) else [x]) if isinstance(y, np.ndarray)
     ]
+
+
+def test_the_simplest_parameters_are_whole() -> None:
+    """All quarters up to 8 can be drawn; where 1 shows a failure as well, it is 1 that is told."""
+    simplest = found("simple_fits", lambda fit: fit.w != 0 and fit.b < 0)
+
+    assert (float(simplest.w), float(simplest.b)) == (1.0, -1.0)
+    assert sorted(strategies._QUARTERS) == [k / 4 for k in range(-32, 33)]
 
 
 def test_a_descent_can_be_made_from_bytes() -> None:
@@ -357,6 +371,8 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("optima", "an optimum off the measurements", lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0),
     ("spoiled_residuals", "NaN", lambda x: np.isnan(x.t_c).any() and len(x.t_c) > 5),
     ("spoiled_residuals", "minus infinity", lambda x: np.any(x.t_p == -math.inf)),
+    ("spoiled_probes", "a reading that is NaN", lambda x: np.isnan(x.t_u).any() and len(x.t_u) > 5),
+    ("spoiled_probes", "an infinite measurement", lambda x: np.any(x.t_c == math.inf) and x.w != 0),
     ("steep_descents", "barely steep", lambda x: 1 < check_descent(x, range(10, 10_000)) < 5),
 ]
 
@@ -469,3 +485,119 @@ def test_parts_of_different_sizes_shrink_to_one_and_two() -> None:
 
     assert sorted([parts.cut, len(parts.whole.t_u) - parts.cut]) == [1, 2]
     assert not parts.whole.t_u.any()
+
+
+# Optimizers
+
+
+OPTIMIZERS = list(strategies.HYPERPARAMETERS)
+
+
+def found_run(
+    name: str, condition: Callable[[strategies.Optimization], Any], **options: Any
+) -> strategies.Optimization:
+    """The simplest run of an optimizer that meets a condition."""
+    drawn = find(
+        strategies.optimizations(name, **options), lambda drawn: bool(condition(drawn.at(FLOAT32))), settings=SEARCH
+    )
+    run: strategies.Optimization = drawn.at(FLOAT32)
+    return run
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@forms
+def test_runs_are_what_an_optimizer_takes(form: Format, name: str) -> None:
+    @settings(EXAMPLES, max_examples=40)
+    @given(strategies.optimizations(name))
+    def checked(drawn: strategies.Drawn[strategies.Optimization]) -> None:
+        run = drawn.at(form)
+        h = run.hyperparameters
+        assert run.name == name
+        assert set(h) <= set(exact.OPTIMIZERS[name])
+        assert 1 <= len(run.params) <= 3
+        assert 1 <= len(run.grads) <= 8
+        for step in run.grads:
+            assert [None if g is None else g.shape for g in step] == [
+                None if g is None else p.shape for p, g in zip(run.params, step, strict=True)
+            ]
+        for x in [*run.params, *(g for step in run.grads for g in step if g is not None)]:
+            assert x.dtype == numpy_dtype(form.name)
+            assert np.isfinite(x.astype(np.float64)).all()
+        assert not isinstance(h["lr"], list) or len(h["lr"]) == len(run.grads)
+        assert all(0 <= beta < 1 for beta in h.get("betas", ()))
+        assert not h.get("nesterov") or (h["momentum"] > 0 and not h.get("dampening"))
+
+    checked()
+
+
+def absents(run: strategies.Optimization) -> int:
+    return sum(g is None for step in run.grads for g in step)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_simplest_run_is_one_step_of_one_number(name: str) -> None:
+    run = found_run(name, lambda run: True)
+
+    assert run.hyperparameters == {"lr": 0.5}
+    assert [p.tolist() for p in run.params] == [[0.0]]
+    assert [[g is not None and g.tolist() for g in step] for step in run.grads] == [[[0.0]]]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param(absents, id="absent"),
+        pytest.param(lambda run: absents(run) == len(run.grads) * len(run.params), id="all absent"),
+        pytest.param(lambda run: len(run.params) == 3 and len({p.shape for p in run.params}) > 1, id="three tensors"),
+        pytest.param(lambda run: [p.shape for p in run.params] == [(2,), (2,)], id="equal shapes"),
+        pytest.param(lambda run: run.params[0].shape == (), id="0-d"),
+        pytest.param(
+            lambda run: isinstance(run.hyperparameters["lr"], list) and len(run.grads) > 6, id="changing rate"
+        ),
+        pytest.param(lambda run: run.hyperparameters.get("eps") == 1e-12, id="tiny epsilon"),
+        pytest.param(lambda run: run.hyperparameters.get("eps", 1) == 0, id="no epsilon"),
+        pytest.param(
+            lambda run: run.hyperparameters.get("amsgrad") and run.hyperparameters.get("maximize"), id="flags"
+        ),
+        pytest.param(lambda run: 0.99 < run.hyperparameters.get("betas", (0, 0))[1] < 0.999, id="beta near 1"),
+        pytest.param(
+            lambda run: absents(run) == 0 and len(run.grads) > 3 and slopes(run)[0] > 100 * slopes(run)[-1] > 0,
+            id="shrinking",
+        ),
+        pytest.param(
+            lambda run: absents(run) == 0 and len(run.grads) > 3 and 0 < 100 * slopes(run)[0] < slopes(run)[-1],
+            id="growing",
+        ),
+        pytest.param(
+            lambda run: absents(run) == 0 and len(run.grads) > 1 and slopes(run)[0] > 0 > slopes(run)[1], id="turning"
+        ),
+        pytest.param(lambda run: absents(run) == 0 and 0 < abs(slopes(run)[0]) < 1e-37, id="subnormal"),
+        pytest.param(lambda run: absents(run) == 0 and abs(slopes(run)[0]) > 1e5, id="large"),
+    ],
+)
+def test_these_runs_are_drawn(condition: Callable[[strategies.Optimization], Any]) -> None:
+    found_run("adam", condition)
+
+
+def slopes(run: strategies.Optimization) -> list[float]:
+    """The first number of the gradients of each step."""
+    return [float(np.ravel(g)[0]) for g in (step[0] for step in run.grads) if g is not None]
+
+
+def test_radam_is_drawn_where_it_rectifies() -> None:
+    run = found_run("radam", lambda run: len(run.grads) >= 6 and run.hyperparameters.get("betas", (0, 0.999))[1] >= 0.9)
+
+    assert len(run.grads) == 6
+
+
+def test_one_draw_serves_every_optimizer() -> None:
+    each = find(strategies.of_each(only=("momentum",), momentum=(0.5,), maximize=(True,)), lambda x: True).at(FLOAT32)
+
+    assert [each(name).name for name in OPTIMIZERS] == OPTIMIZERS
+    assert each("sgd").hyperparameters == {"momentum": 0.5, "maximize": True, "lr": 0.5}
+    assert each("adam").hyperparameters == {"maximize": True, "lr": 0.5}
+
+
+def test_what_no_optimizer_has_cannot_be_chosen() -> None:
+    with pytest.raises(ValueError, match="cannot be chosen for adam"):
+        strategies.optimizations("adam", momentun=(0.5,))

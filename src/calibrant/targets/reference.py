@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.mechanics import autograd, broadcasting, descent
+from calibrant.mechanics import autograd, broadcasting, descent, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
 from calibrant.mechanics.autograd import backward, descend, manual_training_loop
 from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
@@ -28,7 +28,9 @@ from calibrant.mechanics.gradients import (
 )
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
-from calibrant.mechanics.optimizers import optimize
+from calibrant.mechanics.optimizers import Optimizer, optimize
+from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
 from calibrant.targets.workers import Workers
 
 __all__ = [
@@ -43,10 +45,12 @@ __all__ = [
     "dabsolute_loss",
     "data_parallel",
     "descend",
+    "diagnose",
     "difference_gradient",
     "dloss_fn",
     "dmodel_db",
     "dmodel_dw",
+    "early_stopping",
     "evaluate",
     "expand",
     "figures",
@@ -61,8 +65,14 @@ __all__ = [
     "multiply_in_place",
     "norris",
     "optimize",
+    "regularized_grad",
+    "regularized_loss",
+    "ridge",
+    "split",
+    "split_data",
     "thermometer",
     "training_loop",
+    "validation_loss",
     "value_and_grad",
 ]
 
@@ -95,11 +105,18 @@ def training_loop(
     val_t_u: Tensor | None = None,
     val_t_c: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The hand-derived loop of the chapter on descent: plain SGD, without validation."""
+    """The hand-derived loop for plain SGD without validation data; else the chapters' loops, with the rule of that name."""
     options = dict(optimizer)
-    if options.pop("name") != "sgd" or set(options) != {"lr"} or val_t_u is not None or val_t_c is not None:
-        raise NotImplementedError("only plain SGD without validation data")
-    return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    rule = options.pop("name")
+    if (val_t_u is None) != (val_t_c is None):
+        raise ValueError("only one of val_t_u and val_t_c is given: every reading needs its temperature")
+    if val_t_u is None and rule == "sgd" and set(options) == {"lr"}:
+        return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    leaf = params.clone().requires_grad_()
+    mover = Optimizer(rule, [leaf], **options)
+    if val_t_u is None or val_t_c is None:
+        return *autograd.training_loop(n_epochs, mover, leaf, t_u, t_c), []
+    return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u, val_t_c)
 
 
 _workers = Workers()
@@ -134,6 +151,12 @@ def _with_gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor | None]:
     if loss.requires_grad:
         loss.backward()
     return loss.detach(), leaf.grad
+
+
+def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, int]:
+    """The loss, of parameters that ask for a graph, and whether it has one."""
+    loss = validation.validation_loss(params.clone().requires_grad_(), t_u, t_c)
+    return loss, int(loss.requires_grad)
 
 
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:

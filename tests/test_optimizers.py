@@ -1,0 +1,266 @@
+"""The reference's optimizers and PyTorch's, each held against the exact rule; and what the reference refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from calibrant import exact, strategies
+from calibrant.exact import FORMATS
+from calibrant.judge import agree_lists
+from calibrant.target import CONVENTIONS
+from calibrant.targets import numpy_optimizers
+
+torch = pytest.importorskip("torch")
+
+from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need torch
+from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
+from calibrant.targets import torch_target  # noqa: E402
+
+EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=40)
+PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
+# Those that PyTorch has a fused form of.
+FUSED = ("sgd", "adam", "adamw", "adagrad")
+PATHS = {"single tensor": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+every_rule = pytest.mark.parametrize("name", rules.RULES)
+
+
+@pytest.fixture(autouse=True)
+def wide() -> Iterator[None]:
+    """PyTorch holds the rate of ASGD and the momenta of NAdam in its default dtype, whatever that of the parameters."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def tensors(arrays: list[Any]) -> list[Any]:
+    return [None if array is None else torch.from_numpy(array) for array in arrays]
+
+
+def path_of(step: Any, run: strategies.Optimization, leaves: list[Any]) -> list[list[Any]]:
+    """Where the leaves are after each call of `step`, with the rate and the gradients of each."""
+    rate = run.hyperparameters["lr"]
+    rates = rate if isinstance(rate, list) else [rate] * len(run.grads)
+    path = []
+    for rate, grads in zip(rates, run.grads, strict=True):
+        for leaf, grad in zip(leaves, tensors(grads), strict=True):
+            leaf.grad = grad
+        step(rate)
+        path.append([leaf.detach().numpy().copy() for leaf in leaves])
+    return path
+
+
+def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
+    """The way of torch.optim's optimizer of that name."""
+    leaves = [leaf.clone() for leaf in tensors(run.params)]
+    made = torch_target.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
+
+    def step(rate: float) -> None:
+        made.param_groups[0]["lr"] = rate
+        made.step()
+
+    return path_of(step, run, leaves)
+
+
+def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
+    agree_lists(steps, exact.optimize(run.name, run.hyperparameters, run.params, run.grads, PYTORCH))
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_rule_stays_within_its_bound(name: str, dtype: str) -> None:
+    """As an object in a loop, with a rate that is set before each step."""
+
+    @EXAMPLES
+    @given(drawn=strategies.of_each())
+    def check(drawn: Any) -> None:
+        run = drawn.at(FORMATS[dtype])(name)
+        leaves = [leaf.clone() for leaf in tensors(run.params)]
+        made = Optimizer(name, leaves, **{**run.hyperparameters, "lr": 0.0})
+
+        def step(rate: float) -> None:
+            made.hyperparameters.lr = rate
+            made.step()
+
+        within(path_of(step, run, leaves), run)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(name, path) for name in rules.RULES for path in PATHS if path != "fused" or name in FUSED]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None:
+    """Both are within the bound of one exact rule, on each of the ways that PyTorch computes it."""
+
+    @EXAMPLES
+    @given(drawn=strategies.of_each(absent=(path != "fused",)))  # a fused SGD with momentum fails without a gradient
+    def check(drawn: Any) -> None:
+        run = drawn.at(FORMATS[dtype])(name)
+        within(pytorch(run, **PATHS[path]), run)
+
+    check()
+
+
+def test_defaults_are_those_of_pytorch() -> None:
+    for name, rule in rules.RULES.items():
+        theirs = torch_target.OPTIMIZERS[name]([torch.ones(1)]).defaults
+
+        assert {key: theirs[key] for key in rule.defaults} == rule.defaults
+        others = set(theirs) - set(rule.defaults) - {"foreach", "fused", "capturable", "differentiable"}
+        assert others == ({"decoupled_weight_decay"} if name == "adamw" else set())
+        assert numpy_optimizers.DEFAULTS[name] == rule.defaults == exact.OPTIMIZERS[name]
+
+
+@pytest.mark.parametrize("t0", [1e6, 0.0, 2.0])
+def test_asgd_keeps_the_average_of_its_parameters(t0: float) -> None:
+    ours, theirs = [torch.tensor([1.0, -2.0])], [torch.tensor([1.0, -2.0])]
+    mine = Optimizer("asgd", ours, t0=t0)
+    other = torch.optim.ASGD(theirs, t0=t0)
+    for t in range(6):
+        ours[0].grad = theirs[0].grad = torch.tensor([1.0, 2.0**t])
+        mine.step()
+        other.step()
+
+    torch.testing.assert_close(mine.memories[0].mean, other.state[theirs[0]]["ax"], rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "radam"])
+def test_decoupled_decay_can_be_asked_for(name: str) -> None:
+    """Adam is then AdamW; strategies draw it of the others only."""
+    params, grads = [torch.tensor([1.0, -2.0])], [[torch.tensor([0.5, 4.0])]] * 7
+    asked = {"weight_decay": 0.25, "decoupled_weight_decay": True}
+
+    path = optimize(name, asked, params, grads)
+
+    run = strategies.Optimization(name, {"lr": rules.RULES[name].defaults["lr"]} | asked, params, grads)
+    within([[x.numpy() for x in step] for step in path], as_arrays(run))
+    if name == "adam":
+        decoupled = optimize("adamw", {"weight_decay": 0.25}, params, grads)
+        assert all(torch.equal(one, other) for (one,), (other,) in zip(path, decoupled, strict=True))
+
+
+def as_arrays(run: strategies.Optimization) -> strategies.Optimization:
+    grads = [[g.numpy() for g in step] for step in run.grads]
+    return strategies.Optimization(run.name, run.hyperparameters, [p.numpy() for p in run.params], grads)
+
+
+def test_gradients_below_the_root_of_the_range_still_have_signs() -> None:
+    """Their product with the gradient before is zero in float32, which PyTorch takes for a turn of neither kind."""
+    steady = [[torch.tensor(1e-30, dtype=torch.float32)]] * 3
+    path = optimize("rprop", {"lr": 0.5, "etas": (0.5, 2.0)}, [torch.tensor(4.0, dtype=torch.float32)], steady)
+
+    assert [theta.item() for (theta,) in path] == [3.5, 2.5, 0.5]
+
+
+@pytest.mark.parametrize("g", [0.3, 0.7, 3.3])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9])
+def test_a_variance_that_rounds_below_zero_has_a_root(g: float, alpha: float) -> None:
+    """PyTorch's centered RMSprop returns NaN for some of these."""
+    steady = [[torch.tensor(g, dtype=torch.float32)]] * 300
+    settings = {"alpha": alpha, "centered": True}
+
+    ours = optimize("rmsprop", settings, [torch.tensor(1.0, dtype=torch.float32)], steady)
+    arrays = [[x.numpy() for x in step] for step in steady]
+    others = numpy_optimizers.optimize("rmsprop", settings, [np.array(1.0, dtype=np.float32)], arrays)
+
+    assert all(theta.isfinite() for (theta,) in ours)
+    assert all(np.isfinite(theta) for (theta,) in others)
+
+
+def test_an_optimizer_steps_the_tensors_that_it_was_given() -> None:
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    made = Optimizer("sgd", [leaf], lr=0.5)
+    (leaf**2).sum().backward()
+    gradient = leaf.grad
+
+    made.step()
+
+    assert made.params[0] is leaf
+    assert leaf.tolist() == [0.0, 0.0]
+    assert leaf.requires_grad
+    assert leaf.grad is gradient
+    assert gradient.tolist() == [2.0, 4.0]
+    made.zero_grad()
+    assert leaf.grad is None
+
+
+def test_what_is_remembered_is_not_the_gradient_itself() -> None:
+    """A loop that sets the gradient to zero in place does not reach the buffer."""
+    leaf = torch.tensor([1.0])
+    made = Optimizer("sgd", [leaf], lr=0.5, momentum=0.5)
+    leaf.grad = torch.tensor([1.0])
+    made.step()
+    leaf.grad.zero_()
+    made.step()
+
+    assert leaf.tolist() == [0.25]
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("adamm", {}, "adam"),
+    ("lbfgs", {}, "no optimizer 'lbfgs'$"),
+    ("adam", {"momentum": 0.5}, "no .*momentum"),
+    ("adamw", {"decoupled_weight_decay": True}, "decoupled_weight_decay"),
+    ("sgd", {"momentun": 0.5}, "momentum"),
+    ("sgd", {"lr": -0.5}, "lr is -0.5"),
+    ("sgd", {"lr": float("nan")}, "lr"),
+    ("sgd", {"lr": float("inf")}, "lr"),
+    ("sgd", {"lr": "0.5"}, "lr"),
+    ("sgd", {"lr": True}, "lr"),
+    ("sgd", {"lr": [0.5]}, "lr"),
+    ("sgd", {"lr": [0.5, -0.5]}, "lr"),
+    ("sgd", {"nesterov": 1}, "nesterov"),
+    ("sgd", {"nesterov": True}, "nesterov"),
+    ("sgd", {"nesterov": True, "momentum": 0.5, "dampening": 0.5}, "nesterov"),
+    ("sgd", {"momentum": (0.5, 0.5)}, "momentum"),
+    ("adam", {"betas": 0.5}, "betas"),
+    ("adam", {"betas": (0.5,)}, "betas"),
+    ("adam", {"betas": (0.5, 1.0)}, "betas"),
+    ("adam", {"betas": (-0.5, 0.5)}, "betas"),
+    ("adam", {"betas": (0.5, float("nan"))}, "betas"),
+    ("adam", {"eps": -1e-8}, "eps"),
+    ("rmsprop", {"alpha": 1.5}, "alpha"),
+    ("adadelta", {"rho": 1.5}, "rho"),
+    ("asgd", {"lambd": -1.0}, "lambd"),
+    ("rprop", {"etas": (0.5, 1.0)}, "etas"),
+    ("rprop", {"etas": (1.5, 2.0)}, "etas"),
+    ("rprop", {"step_sizes": (1.0, 0.5)}, "step_sizes"),
+    ("rprop", {"weight_decay": 0.5}, "weight_decay"),
+]
+"""What means nothing, and a word of the message."""
+
+
+@pytest.mark.parametrize(("name", "wrong", "word"), WRONG)
+def test_what_means_nothing_is_refused(name: str, wrong: dict[str, Any], word: str) -> None:
+    ones = np.ones(2)
+    with pytest.raises(ValueError, match=word):
+        optimize(name, wrong, [torch.ones(2)], [[torch.ones(2)]] * 2)
+    with pytest.raises(ValueError, match=word):
+        numpy_optimizers.optimize(name, wrong, [ones], [[ones]] * 2)
+
+
+@pytest.mark.parametrize("sizes", [[(2,), (2,)], [(3,)], []])
+def test_gradients_that_do_not_fit_are_refused(sizes: list[tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match="step"):
+        optimize("sgd", {}, [torch.ones(2)], [[torch.ones(size) for size in sizes]])
+    with pytest.raises(ValueError, match="step"):
+        numpy_optimizers.optimize("sgd", {}, [np.ones(2)], [[np.ones(size) for size in sizes]])
+
+
+def test_an_optimizer_takes_a_list_of_tensors() -> None:
+    with pytest.raises(ValueError, match="list"):
+        Optimizer("sgd", torch.ones(2))
+    with pytest.raises(ValueError, match="empty"):
+        Optimizer("sgd", [])
+
+
+def test_no_steps_are_an_empty_path() -> None:
+    assert optimizers.optimize("adam", {"lr": []}, [torch.ones(2)], []) == []
+    assert numpy_optimizers.optimize("adam", {"lr": []}, [np.ones(2)], []) == []
