@@ -160,6 +160,18 @@ def test_both_parts_have_samples(form: Format) -> None:
 
 
 @forms
+def test_shards_hold_every_sample_once(form: Format) -> None:
+    def check(descent: strategies.Sharded) -> None:
+        check_fit(descent, form)
+        check_descent(descent, range(1, 11))
+        assert 1 <= len(descent.shards) == len(descent.sizes) <= 3
+        for column, whole in zip(zip(*descent.shards, strict=True), (descent.t_u, descent.t_c), strict=True):
+            assert np.array_equal(np.concatenate(column), whole)
+
+    always("sharded_descents", form, check)
+
+
+@forms
 def test_a_step_of_differences_is_positive(form: Format) -> None:
     def check(probe: strategies.Probe) -> None:
         assert is_scalar(probe.delta, form)
@@ -297,6 +309,8 @@ def test_at_most_one_number_of_the_operands_is_spoiled(form: Format) -> None:
 @pytest.mark.parametrize(
     "strategy",
     ["residuals", *FITS, "segments", "parts", "spoiled_residuals", "operands", "spoiled_operands"],
+@pytest.mark.parametrize(
+    "strategy", ["residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals", "spoiled_probes"]
 )
 def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
     """And each time a new one: a property may change what it was given."""
@@ -405,6 +419,11 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("descents", "just below the limit", lambda x: Fraction(99, 100) < check_descent(x, range(1, 11)) < 1),
     ("descents", "a rate that is no power of two", lambda x: math.frexp(x.learning_rate)[0] != 0.5),
     ("long_descents", "many epochs", lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0),
+    ("sharded_descents", "three shards of three sizes", lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0),
+    ("sharded_descents", "shards of one size", lambda x: len(x.sizes) > 2 and len({*x.sizes}) == 1),
+    ("sharded_descents", "an empty shard", lambda x: 0 in x.sizes and len(x.t_u) > 5),
+    ("sharded_descents", "more workers than samples", lambda x: len(x.sizes) > len(x.t_u) > 1),
+    ("sharded_descents", "one worker", lambda x: len(x.sizes) == 1),
     ("lines", "two readings", lambda x: len(x.t_u) == 2),
     ("lines", "a line that slopes", lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0),
     ("parts", "parts of different sizes", lambda x: x.cut * 3 < len(x.whole.t_u)),
