@@ -246,7 +246,6 @@ def test_misfits_are_two_different_shapes(shapes: tuple[tuple[int, ...], tuple[i
     assert first != second
 
 
-@pytest.mark.parametrize("strategy", ["residuals", *FITS, "segments", "parts", "spoiled_residuals", "spoiled_probes"])
 BROADCAST = ["shapes", "crowds", "trailing_shapes", "stretching_shapes"]
 
 
@@ -308,10 +307,11 @@ def test_at_most_one_number_of_the_operands_is_spoiled(form: Format) -> None:
 
 @pytest.mark.parametrize(
     "strategy",
-    ["residuals", *FITS, "segments", "parts", "spoiled_residuals", "operands", "spoiled_operands"],
-@pytest.mark.parametrize(
-    "strategy", ["residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals", "spoiled_probes"]
-)
+    [
+        "residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals", "spoiled_probes",
+        "operands", "spoiled_operands",
+    ],
+)  # fmt: skip
 def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
     """And each time a new one: a property may change what it was given."""
 
@@ -694,6 +694,8 @@ def test_one_draw_serves_every_optimizer() -> None:
 def test_what_no_optimizer_has_cannot_be_chosen() -> None:
     with pytest.raises(ValueError, match="cannot be chosen for adam"):
         strategies.optimizations("adam", momentun=(0.5,))
+
+
 def test_shapes_shrink_to_one_axis() -> None:
     """And to two of them, where two show it."""
     assert found("shapes", lambda x: np.broadcast_shapes(*x) != x[0]) in [((1,), (2,)), ((), (2,))]
