@@ -171,7 +171,7 @@ def _paths() -> Series:
         ("Adam, 1e-1", "adam", {"lr": 1e-1}),
         ("SGD, 1e-2", "sgd", {"lr": 1e-2}),
     ):
-        columns[name] = torch.stack(_walk(200, optimizer, readings, t_c, **hyperparameters), dim=1)
+        columns[name] = torch.stack(_walk(180, optimizer, readings, t_c, **hyperparameters), dim=1)
     columns["optimum"] = optimum[:, None]
     return {name: (w.tolist(), b.tolist()) for name, (w, b) in columns.items()}
 
