@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from calibrant.mechanics import validation
 from calibrant.mechanics.data import least_squares, scaled, thermometer
 from calibrant.mechanics.descent import closed_form, hessian, learning_rate_limit, training_loop
 from calibrant.mechanics.gradients import finite_difference, grad_fn
 from calibrant.mechanics.loss import absolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer
+from calibrant.mechanics.regularization import polynomial, ridge
+from calibrant.mechanics.validation import split_data
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +50,10 @@ def series() -> dict[str, Series]:
         "losses": _losses(),
         "optimizers": _optimizers(),
         "paths": _paths(),
+        "underfitting": _regime(1),
+        "good": _regime(2),
+        "overfitting": _regime(8),
+        "shrinking": _shrinking(),
     }
 
 
@@ -176,6 +183,25 @@ def _paths() -> Series:
     return {name: (w.tolist(), b.tolist()) for name, (w, b) in columns.items()}
 
 
+def _regime(n_coefficients: int) -> Series:
+    """Both losses (°C²) of a polynomial with so many coefficients, from zero, against the epoch, counted from 1."""
+    t_u, t_c, val_t_u, val_t_c = split_data(*thermometer(torch.float64), 0.4, 52)
+    coefficients = torch.zeros(n_coefficients, dtype=torch.float64, requires_grad=True)
+    _, train_losses, val_losses = validation.training_loop(
+        200, Optimizer("sgd", [coefficients], lr=0.5), coefficients, t_u, t_c, val_t_u, val_t_c, model=polynomial
+    )
+    epochs = [float(epoch) for epoch in range(1, 201)]
+    curves = {"training": train_losses, "validation": val_losses}
+    return {name: (epochs, [loss.item() for loss in losses]) for name, losses in curves.items()}
+
+
+def _shrinking() -> Series:
+    """Weight (°C per unit) of the best line against the penalty l2 (units²), a power of ten."""
+    t_u, t_c = thermometer(torch.float64)
+    penalties = [10 ** (tenths / 10) for tenths in range(51)]
+    return {"weight": (penalties, [ridge(t_u, t_c, l2)[0].item() for l2 in penalties])}
+
+
 @dataclass(frozen=True)
 class _Look:
     """How a figure is drawn: its axes, and which of its series are points and not lines."""
@@ -197,6 +223,10 @@ _LOOKS = {
     "losses": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "optimizers": _Look("epoch", "loss above its minimum (°C²)", log_x=True, log_y=True),
     "paths": _Look("weight (°C per unit, scaled)", "bias (°C)", points=("optimum",)),
+    "underfitting": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
+    "good": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
+    "overfitting": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
+    "shrinking": _Look("penalty l2 (units²)", "weight (°C per unit)", log_x=True, legend=""),
 }
 _COLOURS = ("#1b4965", "#c8553d", "#5b8e7d", "#8a6fa8", "#b08900", "#555555")
 _STYLE: dict[Any, Any] = {

@@ -47,7 +47,9 @@ def test_a_target_of_one_function_is_checked_on_that_one(tmp_path: Path) -> None
 def test_a_must_that_breaks_is_nonconforming(tmp_path: Path) -> None:
     file = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n")
 
-    said, shown = checked(tmp_path, file, "--clause", "loss.mean-square", "--profile", "ci")
+    said, shown = checked(
+        tmp_path, file, "--clause", "loss.mean-square", "--profile", "ci", "--examples", "20", "--workers", "1"
+    )
 
     assert said["exit_status"] == 1
     assert "loss.mean-square  breaks in float32, float64   The loss of predictions" in shown
@@ -146,7 +148,9 @@ def test_another_seed_draws_other_examples(tmp_path: Path) -> None:
     file = target(tmp_path, "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n")
     worst = []
     for seed in ("1", "2"):
-        said, _ = checked(tmp_path, file, "--clause", "loss.absolute", "--seed", seed, "--workers", "1")
+        said, _ = checked(
+            tmp_path, file, "--clause", "loss.absolute", "--seed", seed, "--examples", "10", "--workers", "1"
+        )
         worst.append([verdict["worst"] for verdict in said["verdicts"]])
 
     assert worst[0] != worst[1]
@@ -155,7 +159,9 @@ def test_another_seed_draws_other_examples(tmp_path: Path) -> None:
 def test_what_is_not_a_number_is_broken_and_the_rest_is_judged(tmp_path: Path) -> None:
     file = target(tmp_path, FAULTY)
 
-    said, _ = checked(tmp_path, file, "--clause", "loss.absolute", "--clause", "model.linear", "--clause", "loss.dtype")
+    clauses = ("--clause", "loss.absolute", "--clause", "model.linear", "--clause", "loss.dtype")
+
+    said, _ = checked(tmp_path, file, *clauses, *QUICK)
 
     found = statuses(said)
     assert found["loss.absolute"] == {"broken"}
@@ -277,7 +283,7 @@ def test_a_target_that_answers_at_random_is_said_to(tmp_path: Path) -> None:
         "import os\ndef absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean() + t_p.dtype.type(os.urandom(1)[0])\n"
     )
 
-    said, shown = checked(tmp_path, target(tmp_path, source), "--clause", "loss.absolute", "--seed", "1")
+    said, shown = checked(tmp_path, target(tmp_path, source), "--clause", "loss.absolute", "--seed", "1", *QUICK)
 
     assert statuses(said) == {"loss.absolute": {"broken"}}
     assert "does not answer the same question the same way twice" in shown
@@ -295,7 +301,18 @@ def test_what_a_target_asks_for_is_shown(tmp_path: Path) -> None:
             t_p -= t_c
             return abs(t_p).mean() * t_p.dtype.type(1 + 16 * 2.0 ** (-52 if t_p.dtype == "float64" else -23))
     """
-    arguments = "--clause", "loss.absolute", "--clause", "loss.pure"
+    arguments = (
+        "--clause",
+        "loss.absolute",
+        "--clause",
+        "loss.pure",
+        "--profile",
+        "ci",
+        "--examples",
+        "20",
+        "--workers",
+        "1",
+    )
 
     said, shown = checked(tmp_path, target(tmp_path, source), *arguments)
     strict, _ = checked(tmp_path, target(tmp_path, source.replace("slack = 64", "")), *arguments)
@@ -404,7 +421,9 @@ def training_loop(n_epochs, optimizer, params, t_u, t_c):
     clauses = ("loss.mean-square", "model.linear", "descent.negative-rate", "descent.log", "loss.wide-accumulation")
     arguments = [argument for clause in clauses for argument in ("--clause", clause)]
 
-    said, shown = checked(tmp_path, spec, *arguments, "--profile", "ci", "--examples", "30", cwd=tmp_path)
+    said, shown = checked(
+        tmp_path, spec, *arguments, "--profile", "ci", "--examples", "10", "--workers", "1", cwd=tmp_path
+    )
 
     assert statuses(said) == {clause: {"breaks"} for clause in clauses}
     ran = 0

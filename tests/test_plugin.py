@@ -33,6 +33,8 @@ def suite(folder: Path, *arguments: str, source: str = RIGHT, names: str = SQUAR
         "theirs.py",
         "--target-profile",
         "ci",
+        "--target-examples",
+        "20",
         *chosen,
         *arguments,
     )

@@ -160,6 +160,18 @@ def test_both_parts_have_samples(form: Format) -> None:
 
 
 @forms
+def test_shards_hold_every_sample_once(form: Format) -> None:
+    def check(descent: strategies.Sharded) -> None:
+        check_fit(descent, form)
+        check_descent(descent, range(1, 11))
+        assert 1 <= len(descent.shards) == len(descent.sizes) <= 3
+        for column, whole in zip(zip(*descent.shards, strict=True), (descent.t_u, descent.t_c), strict=True):
+            assert np.array_equal(np.concatenate(column), whole)
+
+    always("sharded_descents", form, check)
+
+
+@forms
 def test_a_step_of_differences_is_positive(form: Format) -> None:
     def check(probe: strategies.Probe) -> None:
         assert is_scalar(probe.delta, form)
@@ -168,15 +180,19 @@ def test_a_step_of_differences_is_positive(form: Format) -> None:
     always("probes", form, check)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "columns"), [("spoiled_residuals", ("t_p", "t_c")), ("spoiled_probes", ("t_u", "t_c"))]
+)
 @forms
-def test_one_number_is_spoiled(form: Format) -> None:
-    def check(sample: strategies.Spoiled) -> None:
-        numbers = np.concatenate([sample.t_p, sample.t_c]).astype(np.float64)
+def test_one_number_is_spoiled(form: Format, strategy: str, columns: tuple[str, str]) -> None:
+    def check(sample: strategies.Spoiled | strategies.SpoiledProbe) -> None:
+        one, other = (getattr(sample, name) for name in columns)
+        numbers = np.concatenate([one, other]).astype(np.float64)
         (bad,) = numbers[~np.isfinite(numbers)]
         assert np.array_equal(bad, sample.value, equal_nan=True)
-        assert sample.t_p.dtype == sample.t_c.dtype == numpy_dtype(form.name)
+        assert one.dtype == other.dtype == numpy_dtype(form.name)
 
-    always("spoiled_residuals", form, check)
+    always(strategy, form, check)
 
 
 def check_descent(descent: strategies.Descent, epochs: range) -> Fraction:
@@ -230,7 +246,72 @@ def test_misfits_are_two_different_shapes(shapes: tuple[tuple[int, ...], tuple[i
     assert first != second
 
 
-@pytest.mark.parametrize("strategy", ["residuals", *FITS, "segments", "parts", "spoiled_residuals"])
+BROADCAST = ["shapes", "crowds", "trailing_shapes", "stretching_shapes"]
+
+
+@pytest.mark.parametrize("strategy", BROADCAST)
+def test_shapes_broadcast_to_a_shape_of_few_elements(strategy: str) -> None:
+    def check(shapes: tuple[strategies.Shape, ...]) -> None:
+        assert 1 <= len(shapes) <= 40
+        assert all(len(shape) <= strategies.DEEPEST for shape in shapes)
+        assert math.prod(np.broadcast_shapes(*shapes)) <= 5**8
+
+    always(strategy, FLOAT32, check)
+
+
+def test_misfitting_shapes_do_not_broadcast() -> None:
+    def check(shapes: tuple[strategies.Shape, ...]) -> None:
+        assert len(shapes) >= 2
+        with pytest.raises(ValueError, match="mismatch"):
+            np.broadcast_shapes(*shapes)
+
+    always("misfitting_shapes", FLOAT32, check)
+
+
+@pytest.mark.parametrize(("x", "y"), strategies.GROWING, ids=str)
+def test_growing_shapes_do_not_fit_into_the_first(x: strategies.Shape, y: strategies.Shape) -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        np.multiply(np.ones(x), np.ones(y), out=np.ones(x))
+
+
+def test_every_pair_that_grows_can_be_drawn() -> None:
+    for pair in strategies.GROWING:
+        assert find(strategies.growing_shapes(), lambda drawn, pair=pair: drawn == pair, settings=SEARCH) == pair
+
+
+@forms
+def test_operands_broadcast_and_their_products_stay_in_range(form: Format) -> None:
+    def check(sample: strategies.Operands) -> None:
+        shape = np.broadcast_shapes(sample.x.shape, sample.y.shape)
+        assert sample.upstream.shape == shape
+        assert sample.upstream.size <= strategies.SMALL
+        for x in (sample.x, sample.y, sample.upstream):
+            assert x.dtype == numpy_dtype(form.name)
+            assert np.isfinite(x.astype(np.float64)).all()
+        for due in exact.multiply_grad(*map(exact.of, (sample.x, sample.y, sample.upstream))):
+            assert np.isfinite(due.err).all()
+
+    always("operands", form, check)
+
+
+@forms
+def test_at_most_one_number_of_the_operands_is_spoiled(form: Format) -> None:
+    def check(sample: strategies.SpoiledOperands) -> None:
+        numbers = np.concatenate([sample.x.reshape(-1), sample.y.reshape(-1)]).astype(np.float64)
+        bad = numbers[~np.isfinite(numbers)]
+        assert len(bad) <= 1
+        assert np.array_equal(bad, np.full(len(bad), sample.value), equal_nan=True)
+
+    always("spoiled_operands", form, check)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals", "spoiled_probes",
+        "operands", "spoiled_operands",
+    ],
+)  # fmt: skip
 def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
     """And each time a new one: a property may change what it was given."""
 
@@ -252,6 +333,14 @@ def arrays(example: Any) -> list[Any]:
     return [
         y for x in values for y in (arrays(x) if isinstance(x, strategies.Fit) else [x]) if isinstance(y, np.ndarray)
     ]
+
+
+def test_the_simplest_parameters_are_whole() -> None:
+    """All quarters up to 8 can be drawn; where 1 shows a failure as well, it is 1 that is told."""
+    simplest = found("simple_fits", lambda fit: fit.w != 0 and fit.b < 0)
+
+    assert (float(simplest.w), float(simplest.b)) == (1.0, -1.0)
+    assert sorted(strategies._QUARTERS) == [k / 4 for k in range(-32, 33)]
 
 
 def test_a_descent_can_be_made_from_bytes() -> None:
@@ -330,6 +419,11 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("descents", "just below the limit", lambda x: Fraction(99, 100) < check_descent(x, range(1, 11)) < 1),
     ("descents", "a rate that is no power of two", lambda x: math.frexp(x.learning_rate)[0] != 0.5),
     ("long_descents", "many epochs", lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0),
+    ("sharded_descents", "three shards of three sizes", lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0),
+    ("sharded_descents", "shards of one size", lambda x: len(x.sizes) > 2 and len({*x.sizes}) == 1),
+    ("sharded_descents", "an empty shard", lambda x: 0 in x.sizes and len(x.t_u) > 5),
+    ("sharded_descents", "more workers than samples", lambda x: len(x.sizes) > len(x.t_u) > 1),
+    ("sharded_descents", "one worker", lambda x: len(x.sizes) == 1),
     ("lines", "two readings", lambda x: len(x.t_u) == 2),
     ("lines", "a line that slopes", lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0),
     ("parts", "parts of different sizes", lambda x: x.cut * 3 < len(x.whole.t_u)),
@@ -340,6 +434,38 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("optima", "an optimum off the measurements", lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0),
     ("spoiled_residuals", "NaN", lambda x: np.isnan(x.t_c).any() and len(x.t_c) > 5),
     ("spoiled_residuals", "minus infinity", lambda x: np.any(x.t_p == -math.inf)),
+    ("spoiled_probes", "a reading that is NaN", lambda x: np.isnan(x.t_u).any() and len(x.t_u) > 5),
+    ("spoiled_probes", "an infinite measurement", lambda x: np.any(x.t_c == math.inf) and x.w != 0),
+    ("shapes", "scalars", lambda x: len(x) > 1 and () in x),
+    (
+        "shapes",
+        "nothing against one",
+        lambda x: len(x) == 2 and len(x[0]) == len(x[1]) and (0, 1) in zip(*x, strict=True),
+    ),
+    ("shapes", "four of four axes", lambda x: len(x) == 4 and all(len(shape) == 4 for shape in x)),
+    ("shapes", "both stretched", lambda x: len(x) == 2 and np.broadcast_shapes(*x) not in x),
+    ("crowds", "many", lambda x: len(set(x)) >= 4 and len(x) == 40),
+    ("crowds", "deep", lambda x: max(map(len, x)) == 32 and max(x, key=len)[0] > 1),
+    ("trailing_shapes", "a shorter first", lambda x: 0 < len(x[0]) < len(x[1])),
+    ("trailing_shapes", "a scalar", lambda x: x[1] == ()),
+    ("stretching_shapes", "both stretched", lambda x: np.broadcast_shapes(*x) not in x),
+    ("misfitting_shapes", "nothing against two", lambda x: x[0][-1:] == (0,) and x[1][-1:] == (2,)),
+    ("misfitting_shapes", "a divisor", lambda x: x[0][-1:] == (2,) and x[1][-1:] == (4,)),
+    ("misfitting_shapes", "a leading axis of three operands", lambda x: len(x) == 3 and x[0][1:] == x[2][1:] != ()),
+    ("any_two_shapes", "shapes that fit", lambda x: exact.broadcast_shapes(*x) not in (None, *x)),
+    ("any_two_shapes", "shapes that do not", lambda x: exact.broadcast_shapes(*x) is None),
+    ("operands", "a scalar", lambda x: x.x.shape == () and x.y.size > 1),
+    ("operands", "none", lambda x: x.upstream.size == 0 and x.x.size == 1),
+    ("operands", "both stretched", lambda x: x.upstream.size > max(x.x.size, x.y.size) > 1 and x.x.all()),
+    ("operands", "a square table", lambda x: x.upstream.ndim == 2 and x.upstream.shape == x.x.T.shape and x.x.size > 1),
+    ("operands", "four axes", lambda x: x.upstream.ndim == 4 and x.y.ndim == 1 and x.upstream.size > 8),
+    ("operands", "a large one", lambda x: x.upstream.size > 30 and len(np.unique(x.x)) > 5),
+    (
+        "spoiled_operands",
+        "infinity times zero",
+        lambda x: np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all(),
+    ),
+    ("spoiled_operands", "NaN", lambda x: np.isnan(x.y).any() and x.y.size > 1),
     ("steep_descents", "barely steep", lambda x: 1 < check_descent(x, range(10, 10_000)) < 5),
 ]
 
@@ -452,3 +578,139 @@ def test_parts_of_different_sizes_shrink_to_one_and_two() -> None:
 
     assert sorted([parts.cut, len(parts.whole.t_u) - parts.cut]) == [1, 2]
     assert not parts.whole.t_u.any()
+
+
+# Optimizers
+
+
+OPTIMIZERS = list(strategies.HYPERPARAMETERS)
+
+
+def found_run(
+    name: str, condition: Callable[[strategies.Optimization], Any], **options: Any
+) -> strategies.Optimization:
+    """The simplest run of an optimizer that meets a condition."""
+    drawn = find(
+        strategies.optimizations(name, **options), lambda drawn: bool(condition(drawn.at(FLOAT32))), settings=SEARCH
+    )
+    run: strategies.Optimization = drawn.at(FLOAT32)
+    return run
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@forms
+def test_runs_are_what_an_optimizer_takes(form: Format, name: str) -> None:
+    @settings(EXAMPLES, max_examples=40)
+    @given(strategies.optimizations(name))
+    def checked(drawn: strategies.Drawn[strategies.Optimization]) -> None:
+        run = drawn.at(form)
+        h = run.hyperparameters
+        assert run.name == name
+        assert set(h) <= set(exact.OPTIMIZERS[name])
+        assert 1 <= len(run.params) <= 3
+        assert 1 <= len(run.grads) <= 8
+        for step in run.grads:
+            assert [None if g is None else g.shape for g in step] == [
+                None if g is None else p.shape for p, g in zip(run.params, step, strict=True)
+            ]
+        for x in [*run.params, *(g for step in run.grads for g in step if g is not None)]:
+            assert x.dtype == numpy_dtype(form.name)
+            assert np.isfinite(x.astype(np.float64)).all()
+        assert not isinstance(h["lr"], list) or len(h["lr"]) == len(run.grads)
+        assert all(0 <= beta < 1 for beta in h.get("betas", ()))
+        assert not h.get("nesterov") or (h["momentum"] > 0 and not h.get("dampening"))
+
+    checked()
+
+
+def absents(run: strategies.Optimization) -> int:
+    return sum(g is None for step in run.grads for g in step)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_simplest_run_is_one_step_of_one_number(name: str) -> None:
+    run = found_run(name, lambda run: True)
+
+    assert run.hyperparameters == {"lr": 0.5}
+    assert [p.tolist() for p in run.params] == [[0.0]]
+    assert [[g is not None and g.tolist() for g in step] for step in run.grads] == [[[0.0]]]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param(absents, id="absent"),
+        pytest.param(lambda run: absents(run) == len(run.grads) * len(run.params), id="all absent"),
+        pytest.param(lambda run: len(run.params) == 3 and len({p.shape for p in run.params}) > 1, id="three tensors"),
+        pytest.param(lambda run: [p.shape for p in run.params] == [(2,), (2,)], id="equal shapes"),
+        pytest.param(lambda run: run.params[0].shape == (), id="0-d"),
+        pytest.param(
+            lambda run: isinstance(run.hyperparameters["lr"], list) and len(run.grads) > 6, id="changing rate"
+        ),
+        pytest.param(lambda run: run.hyperparameters.get("eps") == 1e-12, id="tiny epsilon"),
+        pytest.param(lambda run: run.hyperparameters.get("eps", 1) == 0, id="no epsilon"),
+        pytest.param(
+            lambda run: run.hyperparameters.get("amsgrad") and run.hyperparameters.get("maximize"), id="flags"
+        ),
+        pytest.param(lambda run: 0.99 < run.hyperparameters.get("betas", (0, 0))[1] < 0.999, id="beta near 1"),
+        pytest.param(
+            lambda run: absents(run) == 0 and len(run.grads) > 3 and slopes(run)[0] > 100 * slopes(run)[-1] > 0,
+            id="shrinking",
+        ),
+        pytest.param(
+            lambda run: absents(run) == 0 and len(run.grads) > 3 and 0 < 100 * slopes(run)[0] < slopes(run)[-1],
+            id="growing",
+        ),
+        pytest.param(
+            lambda run: absents(run) == 0 and len(run.grads) > 1 and slopes(run)[0] > 0 > slopes(run)[1], id="turning"
+        ),
+        pytest.param(lambda run: absents(run) == 0 and 0 < abs(slopes(run)[0]) < 1e-37, id="subnormal"),
+        pytest.param(lambda run: absents(run) == 0 and abs(slopes(run)[0]) > 1e5, id="large"),
+    ],
+)
+def test_these_runs_are_drawn(condition: Callable[[strategies.Optimization], Any]) -> None:
+    found_run("adam", condition)
+
+
+def slopes(run: strategies.Optimization) -> list[float]:
+    """The first number of the gradients of each step."""
+    return [float(np.ravel(g)[0]) for g in (step[0] for step in run.grads) if g is not None]
+
+
+def test_radam_is_drawn_where_it_rectifies() -> None:
+    run = found_run("radam", lambda run: len(run.grads) >= 6 and run.hyperparameters.get("betas", (0, 0.999))[1] >= 0.9)
+
+    assert len(run.grads) == 6
+
+
+def test_one_draw_serves_every_optimizer() -> None:
+    each = find(strategies.of_each(only=("momentum",), momentum=(0.5,), maximize=(True,)), lambda x: True).at(FLOAT32)
+
+    assert [each(name).name for name in OPTIMIZERS] == OPTIMIZERS
+    assert each("sgd").hyperparameters == {"momentum": 0.5, "maximize": True, "lr": 0.5}
+    assert each("adam").hyperparameters == {"maximize": True, "lr": 0.5}
+
+
+def test_what_no_optimizer_has_cannot_be_chosen() -> None:
+    with pytest.raises(ValueError, match="cannot be chosen for adam"):
+        strategies.optimizations("adam", momentun=(0.5,))
+
+
+def test_shapes_shrink_to_one_axis() -> None:
+    """And to two of them, where two show it."""
+    assert found("shapes", lambda x: np.broadcast_shapes(*x) != x[0]) in [((1,), (2,)), ((), (2,))]
+
+
+def test_a_wrong_alignment_shrinks_to_a_row_and_a_table() -> None:
+    assert found("trailing_shapes", lambda x: len(x[0]) != len(x[1]) and x[1]) == ((2, 3), (3,))
+
+
+def test_what_does_not_fit_shrinks_to_two_against_three() -> None:
+    assert found("misfitting_shapes", lambda x: True) == ((2,), (3,))
+
+
+def test_a_gradient_that_is_not_summed_shrinks_to_two_products() -> None:
+    sample = found("operands", lambda x: x.x.shape != x.upstream.shape and x.upstream.any() and x.y.any())
+
+    assert sample.upstream.shape == (2,)
+    assert np.all(np.isin([*sample.x.flat, *sample.y.flat, *sample.upstream.flat], [0, 1, -1]))

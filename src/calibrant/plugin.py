@@ -43,6 +43,8 @@ class Session:
     examples: int | None = None
     seed: int | None = None
     run_folder: Path | None = None
+    shrink: bool = True
+    """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
     loaded: Target | None = None
 
     def load(self) -> Target:
@@ -203,7 +205,7 @@ def prepared(function: Any, share: float = 1.0) -> Any:
         **profile,
         database=None,
         deadline=None,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        phases=(Phase.explicit, Phase.generate, *([Phase.shrink] if session.shrink else [])),
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
         print_blob=False,

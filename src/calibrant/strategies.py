@@ -34,6 +34,9 @@ WIDTH = 16
 _ZIGZAG = np.array([(k + 1) // 2 * (1 if k % 2 else -1) for k in range(256)], dtype=np.float64)
 """0, 1, -1, 2, -2, ...: a whole number for each byte."""
 
+_QUARTERS = np.array(sorted(_ZIGZAG[:65] / 4, key=lambda x: (x.as_integer_ratio()[1], abs(x), x < 0)))
+"""The quarters up to 8, the whole ones first, then the halves: a failure that 1 shows as well is not told of 0.25."""
+
 _FRACTIONS = np.random.default_rng(20240601).random((256, 2 * LONGEST))
 """Numbers in [0, 1) with full significands, one for each byte and place."""
 
@@ -107,7 +110,7 @@ def _numbers(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0) -
         case "whole":
             x = _ZIGZAG[data % 17]
         case "quarters":
-            x = _ZIGZAG[data % 65] / 4
+            x = _QUARTERS[data % 65]
         case "readings":
             x = np.round(data * 0.35 + fraction, 1) * (1.0 if high > 100 else 0.125)
         case "real":
@@ -422,10 +425,33 @@ def spoiled_residuals() -> st.SearchStrategy[Any]:
 
 def _spoiled(data: Bytes, form: Format) -> Spoiled:
     sample = _residuals(data, form)
-    column = (sample.t_p, sample.t_c)[data.one() % 2]
+    return Spoiled(sample.t_p, sample.t_c, _spoil(data, sample.t_p, sample.t_c))
+
+
+def _spoil(data: Bytes, *columns: Array) -> float:
+    """Replace one number of one of the columns, and return by what."""
+    column = data.pick(*columns)
     value = data.pick(math.nan, math.inf, -math.inf)
     column[data.one() % len(column)] = value
-    return Spoiled(sample.t_p, sample.t_c, value)
+    return value
+
+
+@dataclass
+class SpoiledProbe(Probe):
+    """A fit and a step, with one reading or measurement that is not finite."""
+
+    value: float
+
+
+def spoiled_probes() -> st.SearchStrategy[Any]:
+    """Fits with a step, in which one reading or measurement is NaN or infinite."""
+    return drawn(_spoiled_probe, _FIT + 4)
+
+
+def _spoiled_probe(data: Bytes, form: Format) -> SpoiledProbe:
+    probe = _probe(data, form)
+    value = _spoil(data, probe.t_c, probe.t_u)
+    return SpoiledProbe(probe.t_u, probe.t_c, probe.w, probe.b, probe.delta, value)
 
 
 MISFITS = (
@@ -511,9 +537,9 @@ class SpoiledOperands(Operands):
     value: float
 
 
-def _whole(data: Bytes, rank: int) -> Shape:
-    """A shape of so many axes."""
-    sizes = [(2, 3, 1, 4, 0, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
+def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
+    """A shape of so many axes; `empty` stands where a size of 0 would."""
+    sizes = [(2, 3, 1, 4, empty, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
     if rank <= _ENDS:
         return tuple(sizes[:rank])
     return (*sizes[: _ENDS // 2], *[1] * (rank - _ENDS), *sizes[_ENDS // 2 :])
@@ -522,12 +548,13 @@ def _whole(data: Bytes, rank: int) -> Shape:
 def _part(shape: Shape, cut: int, ones: int) -> Shape:
     """The shape without some of its first axes, and with 1 for the axes that the bits of `ones` name, counted from the last."""
     rank = len(shape)
-    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(cut % (rank + 1), rank))
+    first = 0 if cut < 128 else cut % (rank + 1)  # half of all shapes have every axis
+    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(first, rank))
 
 
-def _fitting(data: Bytes, n: int, rank: int) -> tuple[Shape, ...]:
+def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
     """Shapes that broadcast: each is a part of one and the same."""
-    shape = _whole(data, rank)
+    shape = _whole(data, rank, empty=empty)
     bytes_ = np.resize(data.take(8), 2 * n).tolist()
     return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
 
@@ -537,7 +564,7 @@ _FITTING = 2 + _ENDS + 8
 
 def _shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
     n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
-    return _fitting(data, n, rank)
+    return _fitting(data, n, rank, empty=0)
 
 
 def _crowd(data: Bytes, form: Format) -> tuple[Shape, ...]:
@@ -579,7 +606,9 @@ def _operands(data: Bytes, form: Format) -> Operands:
     sizes: list[int] = []
     rank = data.pick(1, 2, 1, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
-        size = (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        size = (
+            sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        )  # half of all tables are square
         sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
     x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
     return Operands(
@@ -655,7 +684,8 @@ def spoiled_operands() -> st.SearchStrategy[Any]:
 # Autograd
 
 MOST_PARAMETERS = 3
-MOST_STEPS = 8
+MOST_STEPS = 6
+MOST_LOSSES = 3
 
 
 @dataclass(frozen=True)
@@ -696,13 +726,13 @@ class Programs:
 
 
 def programs() -> st.SearchStrategy[Any]:
-    """Parameters and one to four programs of them."""
-    return drawn(_programs, 2 + MOST_PARAMETERS + 4 * (1 + 3 * MOST_STEPS))
+    """Parameters and one to three programs of them."""
+    return drawn(_programs, 2 + MOST_PARAMETERS + MOST_LOSSES * (1 + 2 * MOST_STEPS))
 
 
 def _programs(data: Bytes, form: Format) -> Programs:
     n_params = data.pick(1, 2, 3)
-    n_losses = data.pick(1, 2, 3, 4)
+    n_losses = data.pick(1, 2, 3)
     params = _numbers(data.take(MOST_PARAMETERS), "few", form)[:n_params]
     losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
     return Programs(_to(params, form), losses)
@@ -714,10 +744,10 @@ def _program(data: Bytes, sizes: Array, limit: int) -> Program:
     values = [(size, np.eye(len(sizes))[i]) for i, size in enumerate(sizes)]
     steps: list[tuple[str, int, int | float]] = []
     for k in range(MOST_STEPS):
-        operator, first, second = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one(), data.one()
+        operator, operands = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one()
         if k >= n_steps:
             continue
-        i, j = (len(values) - 1 - x % len(values) for x in (first, second))
+        i, j = (len(values) - 1 - x % len(values) for x in (operands & 15, operands >> 4))
         (x, dx), (y, dy) = values[i], values[j] if len(operator) == 1 else (2.0, 0.0)
         size, slopes = (x * y, dx * y + x * dy) if operator[0] == "*" else (x + y, dx + dy)
         if max(size, slopes.max()) <= limit:
@@ -776,8 +806,13 @@ class Batched(Fit):
     @property
     def batches(self) -> list[tuple[Array, Array]]:
         """The pairs (t_u, t_c) of columns, a batch each."""
-        cuts = np.cumsum(self.sizes)[:-1]
-        return list(zip(np.split(self.t_u, cuts), np.split(self.t_c, cuts), strict=True))
+        return _cut(self, self.sizes)
+
+
+def _cut(fit: Fit, sizes: list[int]) -> list[tuple[Array, Array]]:
+    """The columns of a fit in parts of these sizes."""
+    cuts = np.cumsum(sizes)[:-1]
+    return list(zip(np.split(fit.t_u, cuts), np.split(fit.t_c, cuts), strict=True))
 
 
 @dataclass
@@ -788,11 +823,11 @@ class Rebatched:
     second: Batched
 
 
-MOST_BATCHES = 8
+MOST_BATCHES = 6
 
 
 def batched_fits() -> st.SearchStrategy[Any]:
-    """Fits in up to eight batches of any sizes, of which the last is often smaller, or takes all that is left."""
+    """Fits in up to six batches of any sizes, of which the last is often smaller, or takes all that is left."""
     return drawn(_batched, _FIT + MOST_BATCHES)
 
 
@@ -853,6 +888,31 @@ def windows() -> st.SearchStrategy[Any]:
 def _windows(data: Bytes, form: Format) -> Windows:
     fit = _fit(data, form)
     return Windows(fit.t_u, fit.t_c, fit.w, fit.b, data.pick(1, 2, 3, 4), data.pick(2, 3, 4))
+
+
+@dataclass
+class Sharded(Descent):
+    """A descent whose samples several workers share: so many each, in their order, and some may have none."""
+
+    sizes: list[int]
+
+    @property
+    def shards(self) -> list[tuple[Array, Array]]:
+        """The pairs (t_u, t_c) of columns, a worker each."""
+        return _cut(self, self.sizes)
+
+
+def sharded_descents() -> st.SearchStrategy[Any]:
+    """Descents on the samples of two or three workers, or of one: shards of one size, of any sizes, and empty ones."""
+    return drawn(_sharded_descent, _FIT + 5)
+
+
+def _sharded_descent(data: Bytes, form: Format) -> Sharded:
+    descent = _descent(data, form)
+    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
+    moves = data.take(2)
+    cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
+    return Sharded(**vars(descent), sizes=np.diff([0, *cuts, n]).tolist())
 
 
 # Optimizers
@@ -1054,3 +1114,212 @@ def _tensors(row: Array, shapes: tuple[tuple[int, ...], ...], form: Format) -> l
 
 
 # Validation
+
+
+@dataclass
+class Split:
+    """A number of samples, the fraction of them that is held out, and a seed."""
+
+    n_samples: int
+    val_fraction: float
+    seed: int
+
+
+def splits() -> st.SearchStrategy[Any]:
+    """Splits of 1 to 40 samples, or of hundreds: usual fractions, whole shares, awkward decimals, any number below 1."""
+    return drawn(_split, _SPLIT)
+
+
+_SPLIT = 7
+
+_PERCENTS = ((100, 0.29), (50, 0.58), (100, 0.57), (300, 0.41), (200, 0.29), (300, 0.69), (100, 0.14), (300, 0.7))
+"""Products that are whole numbers, most of which come out just below them in float64."""
+
+
+def _split(data: Bytes, form: Format) -> Split:
+    n = _length(data)
+    kind, byte = data.pick("usual", "percent", "share", "any"), data.one()
+    match kind:
+        case "usual":
+            fraction = (0.5, 0.2, 0.25, 0.1, 0.3, 0.75, 0.0)[byte % 7]
+        case "percent":
+            n, fraction = _PERCENTS[byte % len(_PERCENTS)]
+        case "share":
+            fraction = byte % n / n
+        case _:
+            fraction = float(_FRACTIONS[byte, 0])
+    return Split(n, fraction, _seed(data))
+
+
+def _seed(data: Bytes) -> int:
+    return int.from_bytes(data.take(4), "little")
+
+
+def seeds() -> st.SearchStrategy[Any]:
+    """Seeds below 2 ** 32, and the simplest is 0."""
+    return drawn(lambda data, form: _seed(data), 4)
+
+
+@dataclass
+class SplitFit:
+    """A data set and how it is split."""
+
+    t_u: Array
+    t_c: Array
+    val_fraction: float
+    seed: int
+
+
+def split_fits() -> st.SearchStrategy[Any]:
+    """Data sets, which may have repeated rows, with a fraction and a seed."""
+    return drawn(_split_fit, _FIT + 5)
+
+
+def _split_fit(data: Bytes, form: Format) -> SplitFit:
+    fit = _fit(data, form)
+    return SplitFit(fit.t_u, fit.t_c, data.pick(0.5, 0.25, 0.2, 0.0, 0.75), _seed(data))
+
+
+@dataclass
+class Validated(Descent):
+    """A descent, and validation data with it: two sets of them, of which the second may hold what is not finite."""
+
+    val_t_u: Array
+    val_t_c: Array
+    other_t_u: Array
+    other_t_c: Array
+
+
+def validated_descents() -> st.SearchStrategy[Any]:
+    """Descents below the limit with two sets of validation data, of other sizes and other magnitudes too."""
+    return drawn(_validated, _FIT + 3 + 2 * _PAIR)
+
+
+def _validated(data: Bytes, form: Format) -> Validated:
+    fit = _descent(data, form)
+    rate = min(fit.learning_rate, rate_below(0.999, fit.t_u))
+    first, second = _residuals(data, form), _residuals(data, form)
+    spoiled = data.pick(None, None, math.nan, math.inf)
+    if spoiled is not None:
+        second.t_c[-1] = spoiled
+    return Validated(
+        fit.t_u, fit.t_c, fit.w, fit.b, rate, fit.n_epochs, first.t_p, first.t_c, second.t_p + 1, second.t_c
+    )
+
+
+@dataclass
+class Penalized(Fit):
+    """A fit with the factors of its penalties."""
+
+    l1: float
+    l2: float
+
+
+def penalized_fits() -> st.SearchStrategy[Any]:
+    """Fits, some of weight 0, with penalties that no dtype has exactly, or none, among them."""
+    return drawn(_penalized, _FIT + 3)
+
+
+_PENALTIES = (1.0, 0.5, 2.0, 0.1, 0.0, 1e-3, 30.0)
+
+
+def _penalized(data: Bytes, form: Format) -> Penalized:
+    fit = _fit(data, form)
+    l1, l2 = data.pick(*_PENALTIES), data.pick(*_PENALTIES)
+    w = data.pick(fit.w, fit.w, fit.w, fit.w * 0)
+    return Penalized(fit.t_u, fit.t_c, np.asarray(w), fit.b, l1, l2)
+
+
+@dataclass
+class Ridge:
+    """A data set with two penalties, the second the larger."""
+
+    t_u: Array
+    t_c: Array
+    l2: float
+    larger: float
+
+
+def ridges() -> st.SearchStrategy[Any]:
+    """Data sets of two readings at least, with two penalties of about the size of the readings' mean square, or much less."""
+    return drawn(_ridge, _FIT + 2)
+
+
+def _ridge(data: Bytes, form: Format) -> Ridge:
+    line = _line(data, form)
+    size = 2.0 ** round(math.log2(max(float(np.mean(_wide(line.t_u) ** 2)), form.normal)))
+    l2 = data.pick(1.0, 0.5, 0.1, 1e-3, 0.0, 4.0) * size
+    return Ridge(line.t_u, line.t_c, l2, l2 + data.pick(1.0, 0.5, 0.1, 8.0, 1e-3) * size)
+
+
+@dataclass
+class Losses:
+    """The losses of the epochs of a run, (n,), and a patience."""
+
+    val_losses: Array
+    patience: int
+
+
+def loss_logs() -> st.SearchStrategy[Any]:
+    """Logs of 1 to 40 losses, ties and differences of one rounding among them, with a patience of 1 to 8."""
+    return drawn(_loss_log, _LOG)
+
+
+def spoiled_loss_logs() -> st.SearchStrategy[Any]:
+    """The same, with NaN, or infinity, in the place of some losses."""
+    return drawn(_spoiled_loss_log, _LOG + 1 + WIDTH)
+
+
+_LOG = 3 + WIDTH
+
+
+def _losses(data: NDArray[np.uint8], kind: str, form: Format) -> Array:
+    """Losses of one kind: none is negative, and a byte of 0 is a 0, or the lowest."""
+    match kind:
+        case "levels":
+            return _to(data % 4, form)
+        case "rounding":
+            return _to(1 + (data % 6) * 2 * form.u, form)
+        case _:
+            return _to(np.abs(_numbers(data, kind, form)), form)
+
+
+def _loss_log(data: Bytes, form: Format) -> Losses:
+    n, kind, patience = _length(data), data.pick("levels", "whole", "rounding", "real", "spread"), 1 + data.one() % 8
+    return Losses(_losses(data.column(n), kind, form), patience)
+
+
+def _spoiled_loss_log(data: Bytes, form: Format) -> Losses:
+    log = _loss_log(data, form)
+    value, where = data.pick(math.nan, math.nan, math.inf), data.column(len(log.val_losses))
+    log.val_losses[where % 3 == 1] = value
+    return log
+
+
+@dataclass
+class Curves:
+    """The training and validation losses of a run, (n,) each."""
+
+    train_losses: Array
+    val_losses: Array
+
+
+def curves() -> st.SearchStrategy[Any]:
+    """Curves of 1 to 40 epochs: any numbers, or training losses that fall and validation losses that turn at some epoch."""
+    return drawn(_curves, 5 + 2 * WIDTH)
+
+
+def _curves(data: Bytes, form: Format) -> Curves:
+    n, kind, shape = (
+        _length(data),
+        data.pick("whole", "levels", "real", "rounding"),
+        data.pick("any", "falling", "turning"),
+    )
+    fall, rise = data.pick(0.5, 0.75, 0.97), data.pick(1.5, 1.125, 1.01, 1.25)
+    train, val = _losses(data.column(n), kind, form), _losses(data.column(n), kind, form)
+    if shape != "any":  # within rounding of the thresholds too: the first training loss is a power of two
+        epochs = np.arange(n)
+        turn = n if shape == "falling" else n // 2
+        train = _to(16 * fall**epochs, form)
+        val = _to(16 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
+    return Curves(train, val)

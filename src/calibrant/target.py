@@ -52,11 +52,16 @@ PARAMETERS = {
     # accumulation
     "accumulate": ("params", "batches", "zero_grad"),
     "accumulated_grad": ("params", "batches"),
+    "data_parallel": ("params", "shards", "n_epochs", "lr"),
     # optimizers
     "optimize": ("name", "hyperparameters", "params", "grads"),
     # validation
     "split": ("n_samples", "val_fraction", "seed"),
+    "split_data": ("t_u", "t_c", "val_fraction", "seed"),
+    "validation_loss": ("params", "t_u", "t_c"),
     "regularized_loss": ("t_p", "t_c", "w", "l1", "l2"),
+    "regularized_grad": ("t_u", "t_c", "w", "b", "l1", "l2"),
+    "ridge": ("t_u", "t_c", "l2"),
     "early_stopping": ("val_losses", "patience"),
     "diagnose": ("train_losses", "val_losses"),
 }
@@ -74,7 +79,10 @@ RETURNS = {
     "expand": ("expanded", "strides", "shared"),
     "multiply_grad": ("grad_x", "grad_y"),
     "manual_training_loop": ("params", "losses"),
+    "data_parallel": ("grad", "params"),
     "split": ("train_indices", "val_indices"),
+    "split_data": ("train_t_u", "train_t_c", "val_t_u", "val_t_c"),
+    "validation_loss": ("loss", "recorded"),
     "early_stopping": ("stopped_epoch", "best_epoch"),
 }
 """The operations that return a tuple of arrays and not one array; `figures` returns what no array holds."""

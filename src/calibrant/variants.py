@@ -47,6 +47,7 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""
 
+Run = tuple[str, dict[str, Any], list[Any], list[list[Any]]]
 _found: WeakKeyDictionary[Subject, dict[str, str]] = WeakKeyDictionary()
 
 
@@ -86,12 +87,12 @@ def _explained(subject: Subject, optimizer: str) -> str:
     return f"; its answers are those of {named}: declare conventions = {changes}"
 
 
-def _answers(subject: Subject, optimizer: str) -> list[tuple[tuple[Any, ...], Any]]:
+def _answers(subject: Subject, optimizer: str) -> list[tuple[Run, Any]]:
     """The runs of the battery that the target serves, each with what it returns."""
     served = []
     before = len(subject.calls)
     for hyperparameters in BATTERY.get(optimizer, ()):
-        run = (
+        run: Run = (
             optimizer,
             {**hyperparameters, "lr": _RATES},
             [subject.array(_PARAMS)],
@@ -129,7 +130,7 @@ def _alternatives(subject: Subject, optimizer: str) -> Iterator[dict[str, str]]:
     return iter(sorted((changes for changes in combinations if changes), key=len))
 
 
-def _explains(answers: list[tuple[tuple[Any, ...], Any]], optimizer: str, follow: Mapping[str, str]) -> bool:
+def _explains(answers: list[tuple[Run, Any]], optimizer: str, follow: Mapping[str, str]) -> bool:
     """Whether all the answers are within the bounds of these variants."""
     with tallying(Tally()):
         try:

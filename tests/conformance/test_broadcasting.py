@@ -51,7 +51,7 @@ def test_a_size_of_one_gives_way(target: Subject, shapes: tuple[Shape, ...]) -> 
     is_shape(answer, exact.broadcast_shapes(*shapes))
 
 
-@clause("broadcast.stretch-one")
+@clause("broadcast.stretch-one", share=0.5)
 @given(strategies.operands())
 def test_stretching_repeats_what_is_there(target: Subject, sample: strategies.Operands) -> None:
     """The stretched operand is not padded with zeros, nor cycled through."""
@@ -91,7 +91,7 @@ def test_a_size_of_the_result_is_the_one_that_is_not_one(target: Subject, shapes
     is_shape(answer, exact.broadcast_shapes(*shapes))
 
 
-@clause("broadcast.result")
+@clause("broadcast.result", share=0.5)
 @given(strategies.operands())
 def test_a_product_has_the_shape_of_the_result(target: Subject, sample: strategies.Operands) -> None:
     """Axes of size 1 are axes too."""
@@ -118,7 +118,7 @@ def test_the_order_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[
     is_shape(reversed_, answer)
 
 
-@clause("broadcast.order")
+@clause("broadcast.order", share=0.5)
 @given(strategies.shapes())
 def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[Shape, ...]) -> None:
     """So that (x * y) * z and x * (y * z) have one shape, and so has a sum over many terms, whatever its order."""
@@ -130,7 +130,7 @@ def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tup
     is_shape(grouped, answer)
 
 
-@clause("broadcast.order")
+@clause("broadcast.order", share=0.5)
 @given(strategies.operands())
 def test_the_operands_of_a_product_may_change_places(target: Subject, sample: strategies.Operands) -> None:
     answer = target.multiply(sample.x, sample.y)
@@ -192,7 +192,7 @@ def test_shapes_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Sha
     is_shape(answer, due)
 
 
-@clause("broadcast.like-numpy")
+@clause("broadcast.like-numpy", share=0.5)
 @given(strategies.any_two_shapes())
 def test_operands_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Shape, ...]) -> None:
     x, y = (filled(target, shape) for shape in shapes)
@@ -244,20 +244,12 @@ def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strat
     holds(kept, f"returned {grads[0].dtype} and {grads[1].dtype} where {target.dtype} is due")
 
 
-@clause("broadcast.no-copy")
+@clause("broadcast.no-copy", share=0.5)
 @given(strategies.operands())
 def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: strategies.Operands) -> None:
     expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
 
     agree(expanded, np.broadcast_to(sample.x, sample.upstream.shape))
-
-
-@clause("broadcast.no-copy", share=0.5)
-@given(strategies.operands())
-def test_stretching_has_the_shape_that_was_asked_for(target: Subject, sample: strategies.Operands) -> None:
-    expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
-
-    is_shape(expanded.shape, sample.upstream.shape)
 
 
 @clause("broadcast.no-copy")
@@ -273,10 +265,13 @@ def test_stretching_is_a_stride_of_zero_in_the_same_memory(target: Subject, samp
     }
     still = np.size(strides) == len(shape) and {axis for axis in repeated if strides[axis] != 0} == set()
     in_place = x.size == 0 or shared == 1
-    holds(still and in_place, f"has the strides {strides.tolist()}{'' if in_place else ', in memory of its own'}")
+    holds(
+        still and in_place,
+        f"has the strides {strides.astype(int).tolist()}{'' if in_place else ', in memory of its own'}",
+    )
 
 
-@clause("broadcast.in-place")
+@clause("broadcast.in-place", share=0.5)
 @given(strategies.operands())
 def test_an_operand_in_place_is_multiplied_by_the_other_stretched(target: Subject, sample: strategies.Operands) -> None:
     """The right operand may be stretched as always."""

@@ -301,6 +301,32 @@ def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
     agree(answer, truth(sample).within(error(way, sample), target.form))
 
 
+@clause("gradient.nan", share=0.3)
+@pytest.mark.parametrize("way", WAYS)
+@given(sample=strategies.spoiled_probes())
+def test_what_is_not_finite_reaches_both_components(target: Subject, way: str, sample: strategies.SpoiledProbe) -> None:
+    """A gradient that replaces it by zero, or clips it, is the gradient of other data."""
+    answer = shaped(by_way(target, way, sample), (2,))
+
+    not_finite(answer, sample.value)
+
+
+@clause("gradient.nan", share=0.3)
+@given(strategies.spoiled_residuals())
+def test_what_is_not_finite_reaches_the_derivative_by_its_prediction(
+    target: Subject, sample: strategies.Spoiled
+) -> None:
+    answer = shaped(target.dloss_fn(sample.t_p, sample.t_c), sample.t_p.shape)
+
+    not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], sample.value)
+
+
+def not_finite(answer: Any, value: float) -> None:
+    """Raise Disagreement unless all of the answer is NaN, where NaN came in, or not finite, where infinity did."""
+    arrived = np.isnan(answer) if np.isnan(value) else ~np.isfinite(answer)
+    holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
+
+
 @clause("gradient.dtype", share=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())

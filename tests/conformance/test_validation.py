@@ -1,1 +1,533 @@
 """The chapter on validation."""
+
+import contextlib
+import itertools
+import math
+import random
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from calibrant import exact, strategies
+from calibrant.clauses import clause
+from calibrant.exact import Exact
+from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.subject import Subject
+
+
+def rows(indices: Any) -> list[int]:
+    """Indices as whole numbers, in the order that they have."""
+    holds(indices.ndim == 1, f"returned indices of shape {indices.shape} where a column is due")
+    holds(bool((indices % 1 == 0).all()), "returned indices that are no whole numbers")
+    return [int(i) for i in indices]
+
+
+def parts(target: Subject, sample: strategies.Split) -> tuple[list[int], list[int]]:
+    """The rows for training and for validation."""
+    train, val = target.split(sample.n_samples, sample.val_fraction, sample.seed)
+    return rows(train), rows(val)
+
+
+@clause("split.partition", share=0.6)
+@given(strategies.splits())
+def test_every_row_is_in_one_part(target: Subject, sample: strategies.Split) -> None:
+    """A row in both parts is a question whose answer was in the textbook; a row in neither was measured for nothing."""
+    train, val = parts(target, sample)
+
+    holds(not set(train) & set(val), f"put the rows {sorted(set(train) & set(val))} into both parts")
+    every = sorted(train + val)
+    holds(
+        every == list(range(sample.n_samples)), f"returned the rows {every} where 0 to {sample.n_samples - 1} are due"
+    )
+
+
+@clause("split.sizes", share=0.6)
+@given(strategies.splits())
+def test_validation_has_the_whole_part_of_its_share(target: Subject, sample: strategies.Split) -> None:
+    _, val = parts(target, sample)
+
+    fewest, most = exact.held_out(sample.n_samples, sample.val_fraction)
+    due = str(fewest) if fewest == most else f"{fewest} or {most}"
+    holds(fewest <= len(val) <= most, f"held out {len(val)} rows where {due} are due")
+
+
+@clause("split.as-written")
+@given(strategies.splits())
+def test_fraction_counts_as_written(target: Subject, sample: strategies.Split) -> None:
+    """`int(0.29 * 100)` is 28, because 0.29 stands for a number just below it."""
+    _, val = parts(target, sample)
+
+    due = exact.held_out_as_written(sample.n_samples, sample.val_fraction)
+    holds(len(val) == due, f"held out {len(val)} rows where {due} are due")
+
+
+@clause("split.none-held-out", share=0.2)
+@given(strategies.splits())
+def test_no_validation_rows_leave_all_for_training(target: Subject, sample: strategies.Split) -> None:
+    """`shuffled[:-0]` is empty, and `shuffled[-0:]` is everything."""
+    sample.val_fraction = sample.val_fraction / (2 * sample.n_samples)
+
+    train, val = parts(target, sample)
+
+    holds(len(val) == 0, f"held out {len(val)} rows where none is due")
+    holds(len(train) == sample.n_samples, f"left {len(train)} rows for training where {sample.n_samples} are due")
+
+
+@clause("split.random", share=0.04)
+@given(strategies.seeds())
+def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, seed: int) -> None:
+    """Over 300 seeds, two of five rows: each of the ten pairs is held out with probability 1/10 if the split is fair.
+
+    A fair split fails this with a probability of less than 1e-9: ten pairs, each too seldom or too often.
+    """
+    n_splits, pairs = 300, list(itertools.combinations(range(5), 2))
+    fewest, most = exact.fair_counts(n_splits, Fraction(1, len(pairs)), Fraction(1, 10**9) / (2 * len(pairs)))
+    counts = dict.fromkeys(pairs, 0)
+    for k in range(n_splits):
+        _, val = parts(target, strategies.Split(5, 0.5, (seed + k) % 2**32))
+        holds(tuple(sorted(val)) in counts, f"held out the rows {val} where two of five are due")
+        counts[tuple(sorted(val))] += 1
+
+    for pair, count in counts.items():
+        holds(
+            fewest <= count <= most,
+            f"is the last of {n_splits} seeds in a row: rows {pair[0]} and {pair[1]} were held out by {count} of them,"
+            f" where {fewest} to {most} are due",
+        )
+
+
+def states() -> dict[str, Any]:
+    """Where the global generators stand: Python's, NumPy's, and torch's if anybody has loaded it."""
+    _, key, position, *gauss = np.random.get_state()
+    standing = {"random": random.getstate(), "numpy.random": (key.tobytes(), position, *gauss)}
+    torch = sys.modules.get("torch")
+    return standing | ({"torch": torch.get_rng_state().numpy().tobytes()} if torch else {})
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The global generators seeded, and afterwards as they were."""
+    torch = sys.modules.get("torch")
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch:
+        torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        if torch:
+            torch.set_rng_state(before[2])
+
+
+@clause("split.seeded", share=0.3)
+@given(strategies.splits())
+def test_seed_alone_decides(target: Subject, sample: strategies.Split) -> None:
+    """The same seed gives the same rows in the same order, wherever the global generators stand."""
+    with seeded(1):
+        first = parts(target, sample)
+    with seeded(2):
+        second = parts(target, sample)
+
+    holds(second == first, f"returned the rows {second} where the same seed had given {first}")
+
+
+@clause("split.global-state", share=0.3)
+@given(strategies.splits())
+def test_global_generators_stay_where_they_are(target: Subject, sample: strategies.Split) -> None:
+    """`torch.manual_seed(seed)` inside a split makes whatever is drawn after it the same every time."""
+    with seeded(1):
+        before = states()
+        parts(target, sample)
+        moved = [name for name, state in states().items() if state != before[name]]
+
+    holds(not moved, f"changed the global state of {', '.join(moved)}")
+
+
+@clause("split.pairs", share=0.6)
+@given(strategies.split_fits())
+def test_every_reading_keeps_its_temperature(target: Subject, sample: strategies.SplitFit) -> None:
+    """Two columns that are shuffled one after the other are two columns that have nothing to do with each other."""
+    train_u, train_c, val_u, val_c = target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
+
+    columns = {"train_t_u": train_u, "train_t_c": train_c, "val_t_u": val_u, "val_t_c": val_c}
+    for name, column in columns.items():
+        holds(target.keeps_dtype(column), f"returned {column.dtype} for {name} where {target.dtype} is due")
+    kept = paired(train_u, train_c) + paired(val_u, val_c)
+    holds(
+        sorted(kept) == sorted(paired(sample.t_u, sample.t_c)), f"returned the pairs {kept}, which are not those given"
+    )
+
+
+def paired(t_u: Any, t_c: Any) -> list[tuple[float, float]]:
+    """The rows of two columns."""
+    holds(t_u.shape == t_c.shape and t_u.ndim == 1, f"returned columns of shape {t_u.shape} and {t_c.shape}")
+    return list(zip(t_u.astype(np.float64).tolist(), t_c.astype(np.float64).tolist(), strict=True))
+
+
+@clause("split.pure", share=0.3)
+@given(strategies.split_fits())
+def test_splitting_leaves_the_columns_alone(target: Subject, sample: strategies.SplitFit) -> None:
+    """A shuffle in place changes what every later run sees."""
+    target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
+
+    holds(not target.changed(), f"changed its {target.changed()}")
+
+
+@clause("split.invalid")
+@pytest.mark.parametrize(
+    ("n_samples", "fraction"),
+    [(10, -0.125), (10, 1.125), (10, math.nan), (10, math.inf), (10, -math.inf), (10, 2.0), (-1, 0.5), (-10, 0.0)],
+)
+def test_splits_that_mean_nothing_are_refused(target: Subject, n_samples: int, fraction: float) -> None:
+    refused = target.refuses("split", n_samples, fraction, 0)
+
+    holds(refused, f"did not refuse a fraction of {fraction} of {n_samples} samples")
+
+
+@clause("split.invalid")
+@pytest.mark.parametrize(("n_samples", "fraction"), [(0, 0.5), (0, 0.0), (1, 1.0), (7, 1.0)])
+def test_a_part_without_rows_is_empty_or_refused(target: Subject, n_samples: int, fraction: float) -> None:
+    """Everything held out, or nothing there: no answer but the honest one."""
+    if not target.refuses("split", n_samples, fraction, 0):
+        train, val = target.calls[-1].answer
+        holds(rows(train) == [], f"returned the rows {rows(train)} for training where none is left")
+        holds(sorted(rows(val)) == list(range(n_samples)), f"held out the rows {rows(val)} of {n_samples}")
+
+
+OPTIMIZERS = pytest.mark.parametrize("name", ["sgd", "adam"])
+
+
+def validate(
+    target: Subject, name: str, n_epochs: int, sample: strategies.Validated, val_t_u: Any, val_t_c: Any
+) -> tuple[Any, Any, Any]:
+    """What a run with these validation data returns."""
+    rate = sample.learning_rate if name == "sgd" else 0.125
+    answer: tuple[Any, Any, Any] = target.training_loop(
+        n_epochs, {"name": name, "lr": rate}, sample.params, sample.t_u, sample.t_c, val_t_u, val_t_c
+    )
+    return answer
+
+
+@clause("validation.non-interference", share=0.4)
+@OPTIMIZERS
+@given(strategies.validated_descents())
+def test_training_knows_nothing_of_the_validation_data(
+    target: Subject, name: str, sample: strategies.Validated
+) -> None:
+    """Not even where their loss overflows, or is NaN: whoever learns from them has nothing left to be examined with."""
+    params, losses, _ = validate(target, name, sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
+    others, other_losses, _ = validate(target, name, sample.n_epochs, sample, sample.other_t_u, sample.other_t_c)
+
+    agree(others, params)
+    agree(other_losses, losses)
+
+
+@clause("validation.logged", share=0.4)
+@given(strategies.validated_descents())
+def test_validation_losses_are_those_of_the_path(target: Subject, sample: strategies.Validated) -> None:
+    _, _, losses = validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
+
+    start, t_u, t_c = (exact.of(x) for x in (sample.params, sample.t_u, sample.t_c))
+    val_t_u, val_t_c = exact.of(sample.val_t_u), exact.of(sample.val_t_c)
+    path = itertools.islice(exact.walk(sample.learning_rate, start, t_u, t_c), sample.n_epochs)
+    agree(losses, exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path)))
+
+
+@clause("validation.logged", share=0.2)
+@OPTIMIZERS
+@given(strategies.validated_descents())
+def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
+    target: Subject, name: str, sample: strategies.Validated
+) -> None:
+    """A run that is one epoch longer logs, last, the two losses of the parameters with which the shorter run ends."""
+    n = sample.n_epochs
+    params, _, _ = validate(target, name, n, sample, sample.val_t_u, sample.val_t_c)
+    _, losses, val_losses = validate(target, name, n + 1, sample, sample.val_t_u, sample.val_t_c)
+
+    ended = taken(params, (2,))
+    # What is returned may be rounded from what was computed with.
+    ended = ended.within(target.form.u * ended.magnitude() + target.form.tiny, target.form)
+    last = [shaped(x, (n + 1,))[-1] for x in (losses, val_losses)]
+    for loss, t_u, t_c in ((last[0], sample.t_u, sample.t_c), (last[1], sample.val_t_u, sample.val_t_c)):
+        agree(loss, exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c)))
+
+
+@clause("validation.none", share=0.3)
+@given(strategies.descents())
+def test_without_validation_data_no_losses_of_them_are_logged(target: Subject, sample: strategies.Descent) -> None:
+    _, _, losses = target.training_loop(
+        sample.n_epochs, {"name": "sgd", "lr": sample.learning_rate}, sample.params, sample.t_u, sample.t_c
+    )
+
+    holds(losses.size == 0, f"logged {losses.size} validation losses without validation data")
+
+
+NOT_COLUMNS = [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))]
+
+
+@clause("validation.shapes")
+@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
+def test_validation_data_that_are_no_columns_are_refused(
+    target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
+) -> None:
+    params, one = target.array([1.0, 0.0]), target.array([1.0])
+
+    refused = target.refuses(
+        "training_loop",
+        1,
+        {"name": "sgd", "lr": 0.125},
+        params,
+        one,
+        one,
+        target.array(np.ones(of_u)),
+        target.array(np.ones(of_c)),
+    )
+
+    holds(refused, "did not refuse these validation data")
+
+
+@clause("validation.pure", share=0.3)
+@given(strategies.validated_descents())
+def test_validation_data_are_not_changed(target: Subject, sample: strategies.Validated) -> None:
+    validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
+
+    holds(not target.changed(), f"changed its {target.changed()}")
+
+
+@clause("validation.not-recorded", share=0.4)
+@given(strategies.fits())
+def test_evaluating_records_no_graph(target: Subject, sample: strategies.Fit) -> None:
+    """A graph that nobody walks back costs memory, and a validation loss that has one can be trained on by mistake."""
+    loss, recorded = target.validation_loss(sample.params, sample.t_u, sample.t_c)
+
+    agree(loss, exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c)))
+    holds(not recorded.any(), "recorded a graph")
+
+
+def penalized(target: Subject, sample: strategies.Penalized, l1: float, l2: float) -> None:
+    """Judge the regularized loss at the sample's predictions."""
+    answer = target.regularized_loss(sample.t_p, sample.t_c, sample.w, l1, l2)
+
+    numbers = (exact.of(x) for x in (sample.t_p, sample.t_c, sample.w))
+    agree(answer, exact.regularized_loss(*numbers, l1, l2))
+
+
+@clause("regularization.l1", share=0.6)
+@given(strategies.penalized_fits())
+def test_l1_adds_the_size_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
+    penalized(target, sample, sample.l1, 0.0)
+
+
+@clause("regularization.l2", share=0.6)
+@given(strategies.penalized_fits())
+def test_l2_adds_the_square_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
+    """Not half of it: factors of one half are a convention, and this book's is not to have one."""
+    penalized(target, sample, 0.0, sample.l2)
+
+
+@clause("regularization.sum", share=0.3)
+@given(strategies.penalized_fits())
+def test_the_penalties_add(target: Subject, sample: strategies.Penalized) -> None:
+    penalized(target, sample, sample.l1, sample.l2)
+
+
+def slopes(target: Subject, sample: strategies.Penalized) -> tuple[Any, Exact]:
+    """The gradient that the target returns, and the true one."""
+    answer = target.regularized_grad(sample.t_u, sample.t_c, sample.w, sample.b, sample.l1, sample.l2)
+    numbers = (exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b))
+    return shaped(answer, (2,)), exact.regularized_grad(*numbers, sample.l1, sample.l2)
+
+
+@clause("regularization.gradient", share=0.6)
+@given(strategies.penalized_fits())
+def test_gradient_is_that_of_the_penalized_loss(target: Subject, sample: strategies.Penalized) -> None:
+    sample.w = sample.w if sample.w else target.array(0.5)
+
+    agree(*slopes(target, sample))
+
+
+@clause("regularization.kink", share=0.3)
+@given(strategies.penalized_fits())
+def test_at_weight_zero_any_slope_between_the_two_will_do(target: Subject, sample: strategies.Penalized) -> None:
+    """`w / abs(w)` is NaN there, and a NaN in one gradient is in all parameters after one step."""
+    sample.w = target.array(0.0)
+
+    agree(*slopes(target, sample))
+
+
+@clause("regularization.bias", share=0.4)
+@given(strategies.penalized_fits())
+def test_bias_is_free(target: Subject, sample: strategies.Penalized) -> None:
+    """A penalty on the bias draws every prediction towards 0 °C, which is no simpler than another temperature."""
+    answer, _ = slopes(target, sample)
+
+    numbers = [exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b)]
+    agree(answer[1], exact.gradient(*numbers)[1])
+
+
+@clause("regularization.ridge", share=0.6)
+@given(strategies.ridges())
+def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies.Ridge) -> None:
+    answer = target.ridge(sample.t_u, sample.t_c, sample.l2)
+
+    agree(answer, exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2))
+
+
+@clause("regularization.shrinks", share=0.4)
+@given(strategies.ridges())
+def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: strategies.Ridge) -> None:
+    """True of the optimum, as a statement about fractions; and of what is returned, within the errors of both."""
+    t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
+    optima = [exact.least_squares(t_u, t_c, l2) for l2 in (sample.l2, sample.larger)]
+    w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in (sample.l2, sample.larger))
+    holds(shrunk <= w, f"the optimal weight grows from {float(w)} to {float(shrunk)}")
+
+    weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in (sample.l2, sample.larger)]
+
+    if all(np.isfinite(optimum.err[0]) for optimum in optima):
+        before, after = (
+            abs(taken(weight, ())).within(optimum.err[0], target.form)
+            for weight, optimum in zip(weights, optima, strict=True)
+        )
+        at_most(after, before, f"the weight at l2 = {sample.larger} is at most that at l2 = {sample.l2}")
+
+
+@clause("regularization.invalid")
+@pytest.mark.parametrize("operation", ["regularized_loss", "regularized_grad", "ridge"])
+@pytest.mark.parametrize("penalty", [-0.125, math.nan, math.inf])
+def test_penalties_that_mean_nothing_are_refused(target: Subject, operation: str, penalty: float) -> None:
+    """A negative penalty is a reward for size, and the best weight is then infinite."""
+    u, c, w = target.array([0.0, 1.0]), target.array([1.0, 2.0]), target.array(1.0)
+    arguments = {"regularized_loss": (u, c, w), "regularized_grad": (u, c, w, w), "ridge": (u, c)}[operation]
+    penalties = [(penalty,)] if operation == "ridge" else [(penalty, 0.5), (0.5, penalty)]
+
+    for given_ in penalties:
+        holds(target.refuses(operation, *arguments, *given_), f"did not refuse a penalty of {penalty}")
+
+
+@clause("regularization.dtype", share=0.3)
+@given(strategies.penalized_fits())
+def test_penalties_keep_the_dtype(target: Subject, sample: strategies.Penalized) -> None:
+    answer = target.regularized_loss(sample.t_p, sample.t_c, sample.w, sample.l1, sample.l2)
+
+    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+
+
+def stop(target: Subject, losses: Any, patience: int) -> tuple[Any, Any, int, int | None]:
+    """Where the target stops and what it calls the best, and both as they should be."""
+    stopped, best = target.early_stopping(losses, patience)
+    return stopped, best, *exact.early_stopping(losses.astype(np.float64).tolist(), patience)
+
+
+def longest_wait(losses: Any) -> int:
+    """The most epochs in a row that bring nothing."""
+    return max(waited for _, waited in exact.waits(losses.astype(np.float64).tolist()))
+
+
+@clause("early-stopping.patience")
+@given(strategies.loss_logs())
+def test_training_stops_when_patience_is_exhausted(target: Subject, log: strategies.Losses) -> None:
+    """Not an epoch earlier, nor later; and a tie is no improvement."""
+    if longest_wait(log.val_losses) < log.patience:
+        log.val_losses = np.append(log.val_losses, [log.val_losses.max()] * log.patience)
+
+    stopped, _, due, _ = stop(target, log.val_losses, log.patience)
+
+    agree(stopped, np.asarray(due))
+
+
+@clause("early-stopping.never-triggered")
+@given(strategies.loss_logs())
+def test_patience_that_is_not_exhausted_stops_at_the_end(target: Subject, log: strategies.Losses) -> None:
+    """One epoch more than the longest wait is enough."""
+    stopped, _, due, _ = stop(target, log.val_losses, longest_wait(log.val_losses) + 1)
+
+    holds(due == len(log.val_losses) - 1, f"patience is exhausted in epoch {due}")
+    agree(stopped, np.asarray(due))
+
+
+@clause("early-stopping.best")
+@given(strategies.loss_logs())
+def test_best_epoch_is_the_first_of_the_lowest_until_the_stop(target: Subject, log: strategies.Losses) -> None:
+    """Nothing after the stop was ever computed; and whoever keeps the last parameters keeps what `patience` epochs spoiled."""
+    _, best, _, due = stop(target, log.val_losses, log.patience)
+
+    agree(best, np.asarray(due))
+
+
+@clause("early-stopping.nan")
+@given(strategies.spoiled_loss_logs())
+def test_what_is_not_finite_is_no_improvement(target: Subject, log: strategies.Losses) -> None:
+    """`not loss >= best` is true of NaN, and it is then never beaten."""
+    stopped, best, due, due_best = stop(target, log.val_losses, log.patience)
+
+    agree(stopped, np.asarray(due))
+    if due_best is not None:
+        agree(best, np.asarray(due_best))
+
+
+@clause("early-stopping.invalid")
+@pytest.mark.parametrize(("losses", "patience"), [([], 1), ([1.0, 0.5], 0), ([1.0, 0.5], -1)])
+def test_no_losses_and_no_patience_are_refused(target: Subject, losses: list[float], patience: int) -> None:
+    refused = target.refuses("early_stopping", target.array(losses), patience)
+
+    holds(refused, f"did not refuse {len(losses)} losses with a patience of {patience}")
+
+
+@clause("overfitting.diagnosis")
+@given(strategies.curves())
+def test_diagnosis_is_that_of_the_table(target: Subject, run: strategies.Curves) -> None:
+    answer = target.diagnose(run.train_losses, run.val_losses)
+
+    due = exact.diagnose(exact.of(run.train_losses), exact.of(run.val_losses))
+    if due is not None:
+        holds(answer == due, f"returned {answer!r} where {due!r} is due")
+    holds(answer in ("good", "underfitting", "overfitting"), f"returned {answer!r}, which is no diagnosis")
+
+
+TABLE = [
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 4.0, 3.0, 2.0], "good"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 2.0, 2.0, 2.0], "good"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 4.0, 2.0, 2.5], "overfitting"),
+    ([8.0, 4.0, 3.0, 2.0], [8.0, 4.0, 3.0, 3.0], "underfitting"),
+    ([8.0, 4.0, 3.0, 2.0], [8.0, 2.0, 3.0, 4.0], "overfitting"),
+    ([8.0, 4.0, 4.0, 4.0], [8.0, 4.0, 5.0, 6.0], "underfitting"),
+    ([1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0], "underfitting"),
+    ([0.0, 0.0], [1.0, 1.0], "good"),
+]
+
+
+@clause("overfitting.diagnosis")
+@pytest.mark.parametrize(("train", "val", "due"), TABLE)
+def test_diagnosis_of_the_runs_in_the_book(target: Subject, train: list[float], val: list[float], due: str) -> None:
+    answer = target.diagnose(target.array(train), target.array(val))
+
+    holds(answer == due, f"returned {answer!r} where {due!r} is due")
+
+
+@clause("overfitting.lengths")
+@pytest.mark.parametrize(("n_train", "n_val"), [(0, 0), (2, 3), (3, 2), (1, 0), (0, 1)])
+def test_logs_of_two_lengths_have_no_diagnosis(target: Subject, n_train: int, n_val: int) -> None:
+    refused = target.refuses("diagnose", target.array(np.ones(n_train)), target.array(np.ones(n_val)))
+
+    holds(refused, f"did not refuse {n_train} training losses with {n_val} validation losses")
+
+
+@clause("overfitting.not-finite")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_run_that_diverged_has_no_diagnosis(target: Subject, value: float, epoch: int) -> None:
+    """A comparison with NaN is false, so that a table read carelessly calls it a good run."""
+    losses, spoiled = target.array([4.0, 2.0, 1.0]), target.array([4.0, 2.0, 1.0])
+    spoiled[epoch] = value
+
+    holds(target.refuses("diagnose", spoiled, losses), f"did not refuse a training loss of {value}")
+    holds(target.refuses("diagnose", losses, spoiled), f"did not refuse a validation loss of {value}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def factor_missing(t_p: Any, t_c: Any) -> Any:
     return (t_p - t_c) / t_p.dtype.type(t_p.size)
@@ -25,3 +27,7 @@ def shifted(t_p: Any, t_c: Any) -> Any:
 def in_place(t_p: Any, t_c: Any) -> Any:
     t_p -= t_c
     return 2 * t_p / t_p.dtype.type(t_p.size)
+
+
+def nan_replaced(t_p: Any, t_c: Any) -> Any:
+    return np.nan_to_num(2 * (t_p - t_c) / t_p.dtype.type(t_p.size))

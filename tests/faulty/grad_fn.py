@@ -63,3 +63,7 @@ def in_place(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
 
 def returned_in_float64(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     return np.stack(_parts(t_u, t_c, t_p)).astype(np.float64)
+
+
+def nan_replaced(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
+    return np.nan_to_num(np.stack(_parts(t_u, t_c, t_p)))

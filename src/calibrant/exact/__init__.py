@@ -8,7 +8,7 @@ from calibrant.exact.accumulation import accumulate, accumulated_grad
 from calibrant.exact.autograd import differentiate
 from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
-from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory
+from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory, walk
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
 from calibrant.exact.gradients import (
     dloss_fn,
@@ -32,6 +32,16 @@ from calibrant.exact.numbers import (
 )
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize
+from calibrant.exact.validation import (
+    diagnose,
+    early_stopping,
+    fair_counts,
+    held_out,
+    held_out_as_written,
+    regularized_grad,
+    regularized_loss,
+    waits,
+)
 
 __all__ = [
     "FORMATS",
@@ -48,11 +58,16 @@ __all__ = [
     "concatenate",
     "constant",
     "curvatures",
+    "diagnose",
     "differentiate",
     "dloss_fn",
+    "early_stopping",
+    "fair_counts",
     "finite_difference",
     "grad_fn",
     "gradient",
+    "held_out",
+    "held_out_as_written",
     "hessian",
     "hyperparameter",
     "least_squares",
@@ -63,6 +78,8 @@ __all__ = [
     "of",
     "optimize",
     "optimum",
+    "regularized_grad",
+    "regularized_loss",
     "round_to",
     "step",
     "symbolic_gradient",
@@ -70,4 +87,6 @@ __all__ = [
     "to_float",
     "trajectory",
     "ulp",
+    "waits",
+    "walk",
 ]

@@ -5,7 +5,9 @@ M = I - lr H: an evaluation that stands off the path by `e` stands off it by at 
 what the roundings of that one step cost.
 """
 
+import itertools
 import math
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -26,10 +28,14 @@ _POWER_BITS = 2048
 Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
 
 
-def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact) -> Exact:
+Slope = Callable[[Exact, Exact, Exact, Exact], Exact]
+"""A way to the gradient at w, b of the data t_u, t_c."""
+
+
+def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient) -> Exact:
     """theta - lr grad(theta)."""
     w, b = params
-    return params - lr * gradient(t_u, t_c, w, b)
+    return params - lr * slope(t_u, t_c, w, b)
 
 
 def hessian(t_u: Exact) -> Matrix:
@@ -45,24 +51,29 @@ def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
     return (a * d - b * b) / largest, largest
 
 
-def trajectory(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, list[Exact]]:
-    """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
+def walk(lr: float, params: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient) -> Iterator[Exact]:
+    """The parameters before each step of a descent without end, by the recurrence itself."""
     form = params.form
     rate = hyperparameter(lr, form)
     moved = _floats(_transition(lr, t_u))
     # What the rules make of the parameters' error in a step: they do not see that theta and its gradient err together.
     spread = np.eye(2) + abs(lr) * _floats(hessian(abs(t_u)))
-    losses = []
-    for _ in range(n_epochs):
-        w, b = params
-        losses.append(loss_fn(model(t_u, w, b), t_c))
-        after = step(params, rate, t_u, t_c)
+    while True:
+        yield params
+        after = step(params, rate, t_u, t_c, slope)
         with np.errstate(all="ignore"):
             local = np.maximum(after.err - spread @ params.err, 0.0) + 2.0**-40 * after.err
             # Two products underflow in moved @ err, two in spread @ err, by half of _LEAST each, and so may the 2**-40.
             err = (moved @ params.err + local) * _UP + 4 * _LEAST * (after.err > 0)
         params = after.within(np.where(np.isfinite(after.err), err, np.inf), form)
-    return params, losses
+
+
+def trajectory(
+    n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient
+) -> tuple[Exact, list[Exact]]:
+    """The parameters after n_epochs, and the loss before each step, by the recurrence itself."""
+    *before, params = itertools.islice(walk(lr, params, t_u, t_c, slope), n_epochs + 1)
+    return params, [loss_fn(model(t_u, w, b), t_c) for w, b in before]
 
 
 def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:

@@ -1,6 +1,7 @@
 """The floating-point formats that are judged, by their NumPy names."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -13,22 +14,22 @@ class Format:
     max_exponent: int
     """The largest finite number is just below 2 ** (max_exponent + 1)."""
 
-    @property
+    @cached_property
     def u(self) -> float:
         """Unit roundoff: rounding a number x in the normal range errs by at most u |x|."""
         return 2.0**-self.precision
 
-    @property
+    @cached_property
     def normal(self) -> float:
         """The smallest normal number."""
         return 2.0 ** (1 - self.max_exponent)
 
-    @property
+    @cached_property
     def tiny(self) -> float:
         """The smallest subnormal number: what a product or quotient may lose to gradual underflow."""
         return 2.0 ** (2 - self.max_exponent - self.precision)
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """The largest finite number."""
         return (2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.max_exponent

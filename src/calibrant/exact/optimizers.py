@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -57,6 +57,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
 
 State = SimpleNamespace
+Known = TypeVar("Known")
 Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Mapping[str, str]], Number]
 
 
@@ -142,7 +143,8 @@ def rmsprop(
         return p - product([lr, g], [spread])
     with_rate = follow["rmsprop.buffer"] == "with-lr"
     s.buffer = h.momentum * s.buffer + product([lr, g] if with_rate else [g], [spread])
-    return p - (s.buffer if with_rate else lr * s.buffer)
+    step: Number = s.buffer if with_rate else lr * s.buffer
+    return p - step
 
 
 def adagrad(
@@ -292,9 +294,6 @@ def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) ->
 class Hyperparameters:
     """The hyperparameters as they were given, `h["eps"]`, and as exact numbers, `h.eps`; and what follows from them alone."""
 
-    smallest: Number
-    largest: Number
-
     def __init__(self, given: Mapping[str, Any], form: Format) -> None:
         self.form = form
         self._given = given
@@ -313,14 +312,15 @@ class Hyperparameters:
     def __getitem__(self, key: str) -> Any:
         return self._given.get(key, False)
 
-    def __getattr__(self, key: str) -> Any:
+    def __getattr__(self, key: str) -> Number:
         raise AttributeError(key)
 
-    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+    def once(self, key: Any, compute: Callable[[], Known]) -> Known:
         """What is the same for all parameters, computed for the first."""
         if key not in self._known:
             self._known[key] = compute()
-        return self._known[key]
+        known: Known = self._known[key]
+        return known
 
     def power(self, beta: Number, t: int) -> Number:
         """beta ** t."""
@@ -353,6 +353,9 @@ def optimize(
 
     Parameters and gradients are arrays of NumPy's or exact ones; no gradient is None.
     """
+    unknown = sorted(set(hyperparameters) - set(DEFAULTS[name]))
+    if unknown:
+        raise ValueError(f"{name} has no hyperparameters {', '.join(unknown)}")
     form = params[0].form if isinstance(params[0], Exact) else FORMATS[params[0].dtype.name]
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")

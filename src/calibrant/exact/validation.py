@@ -1,1 +1,100 @@
-"""Validation."""
+"""The true numbers of rows held out, penalties, and what a log of losses says; and how likely a fair split is to look unfair."""
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from calibrant.exact.gradients import gradient
+from calibrant.exact.loss import loss_fn
+from calibrant.exact.numbers import Exact, concatenate, hyperparameter
+
+ROUNDING = Fraction(1, 2**51)
+"""What a fraction's own rounding to float64 and that of its product with n may add up to, and more, relative to the product."""
+
+MARGIN = Fraction(1, 8)
+"""By what share the diagnosis wants losses to differ."""
+
+
+def held_out(n_samples: int, fraction: float) -> tuple[int, int]:
+    """The fewest and the most validation rows that the whole part of fraction * n may be taken for."""
+    product = Fraction(fraction) * n_samples
+    return math.floor(product * (1 - ROUNDING)), math.floor(product * (1 + ROUNDING))
+
+
+def held_out_as_written(n_samples: int, fraction: float) -> int:
+    """The whole part of fraction * n, the fraction being the shortest decimal that stands for it."""
+    return math.floor(Fraction(repr(fraction)) * n_samples)
+
+
+@functools.cache
+def fair_counts(n_splits: int, probability: Fraction, error: Fraction) -> tuple[int, int]:
+    """The fewest and the most times that something of this probability happens in so many independent splits.
+
+    Each of the two is such that to fall beyond it has a probability of at most `error`, by the binomial distribution itself.
+    """
+    p, q = probability.numerator, probability.denominator - probability.numerator
+    allowed = error * probability.denominator**n_splits
+    ways = [math.comb(n_splits, k) * p**k * q ** (n_splits - k) for k in range(n_splits + 1)]
+
+    def beyond(ways: list[int]) -> int:
+        total = 0
+        for k, more in enumerate(ways):
+            total += more
+            if total > allowed:
+                return k
+        raise ValueError(f"error is {error}: it must be below 1")
+
+    return beyond(ways), n_splits - beyond(ways[::-1])
+
+
+def regularized_loss(t_p: Exact, t_c: Exact, w: Exact, l1: float, l2: float) -> Exact:
+    """The mean of (t_p - t_c) ** 2, l1 |w| and l2 w ** 2, added in any order, the square being l2 (w w) or (l2 w) w."""
+    one, two = hyperparameter(l1, w.form), hyperparameter(l2, w.form)
+    square, other = two * (w * w), two * w * w
+    square = square.within(np.maximum(square.err, other.err), w.form)
+    return concatenate(loss_fn(t_p, t_c), one * abs(w), square).sum()
+
+
+def regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
+    """Its gradient by w and b; where w is 0, l1 times 0, give or take l1: any slope of |w| there."""
+    by_w, by_b = gradient(t_u, t_c, w, b)
+    first, second = hyperparameter(l1, w.form), 2 * (hyperparameter(l2, w.form) * w)
+    slope = np.sign(float(w.nearest()))
+    kink = (first * 0.0).within(first.magnitude() + first.err, w.form)
+    by_w = concatenate(by_w, first * slope if slope else kink, second).sum()
+    return concatenate(by_w, by_b)
+
+
+def waits(losses: Sequence[float]) -> Iterator[tuple[int | None, int]]:
+    """Of each epoch: the best until then, if any loss until then is finite, and how many epochs ago something improved."""
+    best, waited = None, 0
+    for epoch, loss in enumerate(losses):
+        improves = math.isfinite(loss) and (best is None or loss < losses[best])
+        best, waited = (epoch, 0) if improves else (best, waited + 1)
+        yield best, waited
+
+
+def early_stopping(losses: Sequence[float], patience: int) -> tuple[int, int | None]:
+    """The epoch after which training stops, and the best until then, if any loss until then is finite; both from 0."""
+    history = list(waits(losses))
+    stopped = next((epoch for epoch, (_, waited) in enumerate(history) if waited == patience), len(history) - 1)
+    return stopped, history[stopped][0]
+
+
+def diagnose(train_losses: Exact, val_losses: Exact) -> str | None:
+    """The diagnosis, as the book's table has it; None where the rounding of one product and one difference could decide it."""
+    train, val = train_losses.fractions(), val_losses.fractions()
+    best = val.index(min(val))
+    rounding = 8 * Fraction(train_losses.form.u)
+
+    def exceeds(x: Fraction, y: Fraction) -> bool | None:
+        return None if x != y and abs(x - y) <= rounding * max(x, y) else x > y
+
+    rises = exceeds(val[-1], val[best] * (1 + MARGIN)) if train[-1] < train[best] else False
+    if rises is not False:
+        return "overfitting" if rises else None
+    stays = exceeds(train[-1], train[0] * MARGIN)
+    return None if stays is None else "underfitting" if stays else "good"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -95,22 +97,23 @@ def training_loop(
     val_t_u: Array | None = None,
     val_t_c: Array | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Training on the whole data: (params, losses before each step, no validation losses)."""
-    if val_t_u is not None or val_t_c is not None:
-        raise NotImplementedError("only without validation data")
+    """Training on the whole data: (params, losses before each step, those of the validation data if there are any)."""
     options = dict(optimizer)
     params = params.copy()
     mover = Optimizer(options.pop("name"), options, [params])
     if n_epochs < 0:
         raise ValueError(f"n_epochs is {n_epochs}: it must not be negative")
     _columns(t_u, t_c)
-    losses = []
+    validated = _validated(val_t_u, val_t_c)
+    losses, val_losses = [], []
     for _ in range(n_epochs):
         w, b = params
         t_p = model(t_u, w, b)
         losses.append(loss_fn(t_p, t_c))
+        if validated:
+            val_losses.append(loss_fn(model(val_t_u, w, b), val_t_c))
         (params,) = mover.step([params], [grad_fn(t_u, t_c, t_p, w, b)], mover.lr)
-    return params, losses, []
+    return params, losses, val_losses
 
 
 def _columns(t_u: Array, t_c: Array) -> None:
@@ -188,3 +191,89 @@ def _batch_gradients(params: Array, batches: list[tuple[Array, Array]]) -> list[
 
 
 # Validation
+
+
+def split(n_samples: int, val_fraction: float, seed: int) -> tuple[Array, Array]:
+    """The rows for training and for validation, shuffled by a generator of their own."""
+    if n_samples < 0 or not 0 <= val_fraction <= 1:
+        raise ValueError(f"n_samples is {n_samples} and val_fraction is {val_fraction}: there is no such split")
+    shuffled = np.random.default_rng(seed).permutation(n_samples)
+    n_train = n_samples - math.floor(Decimal(str(float(val_fraction))) * n_samples)
+    return shuffled[:n_train], shuffled[n_train:]
+
+
+def split_data(t_u: Array, t_c: Array, val_fraction: float, seed: int) -> tuple[Array, Array, Array, Array]:
+    """The columns, split: (train_t_u, train_t_c, val_t_u, val_t_c)."""
+    _columns(t_u, t_c)
+    train, val = split(t_u.size, val_fraction, seed)
+    return t_u[train], t_c[train], t_u[val], t_c[val]
+
+
+def _validated(val_t_u: Array | None, val_t_c: Array | None) -> bool:
+    """Whether there are validation data, which are then two columns of one length."""
+    if val_t_u is None and val_t_c is None:
+        return False
+    if val_t_u is None or val_t_c is None:
+        raise ValueError("only one of val_t_u and val_t_c is given: every reading needs its temperature")
+    _columns(val_t_u, val_t_c)
+    return True
+
+
+def validation_loss(params: Array, t_u: Array, t_c: Array) -> tuple[Array, int]:
+    """The loss of the model, and 0: nothing is ever recorded here."""
+    return loss_fn(model(t_u, *params), t_c), 0
+
+
+def _penalties(*penalties: float) -> None:
+    if not all(math.isfinite(penalty) and penalty >= 0 for penalty in penalties):
+        raise ValueError(f"the penalties are {penalties}: each must be finite and not negative")
+
+
+def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> Array:
+    """Mean squared error + l1 |w| + l2 w^2, a scalar."""
+    _penalties(l1, l2)
+    number = t_p.dtype.type
+    return loss_fn(t_p, t_c) + number(l1) * np.abs(w) + number(l2) * np.square(w)
+
+
+def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
+    """Its gradient by w and b, (2,)."""
+    _penalties(l1, l2)
+    number = t_u.dtype.type
+    by_w, by_b = grad_fn(t_u, t_c, model(t_u, w, b), w, b)
+    return np.stack([by_w + number(l1) * np.sign(w) + 2 * (number(l2) * w), by_b])
+
+
+def ridge(t_u: Array, t_c: Array, l2: float) -> Array:
+    """The parameters [w, b] of least mean squared error + l2 w^2, (2,); readings that are all the same give the slope 0."""
+    _columns(t_u, t_c)
+    _penalties(l2)
+    centred = t_u - np.mean(t_u)
+    spread = np.mean(np.square(centred)) + t_u.dtype.type(l2)
+    w = np.mean(centred * (t_c - np.mean(t_c))) / spread if np.ptp(t_u) > 0 else np.zeros_like(spread)
+    return np.stack([w, np.mean(t_c) - w * np.mean(t_u)])
+
+
+def early_stopping(val_losses: Array, patience: int) -> tuple[int, int]:
+    """The epoch after which to stop, and the best until then, counted from 0."""
+    if len(val_losses) == 0 or patience < 1:
+        raise ValueError(f"there are {len(val_losses)} losses, and patience is {patience}: both must be positive")
+    lowest = np.minimum.accumulate(np.where(np.isfinite(val_losses), val_losses, np.inf))
+    improves = lowest < np.append(np.inf, lowest[:-1])
+    epochs = np.arange(len(val_losses))
+    best = np.maximum.accumulate(np.where(improves, epochs, -1))
+    over = np.flatnonzero(epochs - best >= patience)
+    stopped = int(over[0]) if over.size else len(val_losses) - 1
+    return stopped, max(int(best[stopped]), 0)
+
+
+def diagnose(train_losses: Array, val_losses: Array) -> str:
+    """The diagnosis of the book's table."""
+    if len(train_losses) == 0 or train_losses.shape != val_losses.shape:
+        raise ValueError(f"there are {len(train_losses)} training and {len(val_losses)} validation losses")
+    if not (np.isfinite(train_losses).all() and np.isfinite(val_losses).all()):
+        raise ValueError("a loss is not finite: a run that diverged has no diagnosis")
+    best = int(np.argmin(val_losses))
+    if train_losses[-1] < train_losses[best] and val_losses[-1] > val_losses[best] * 1.125:
+        return "overfitting"
+    return "underfitting" if train_losses[-1] > train_losses[0] / 8 else "good"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.mechanics import autograd, broadcasting, descent
+from calibrant.mechanics import autograd, broadcasting, descent, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
 from calibrant.mechanics.autograd import backward, descend, manual_training_loop
 from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
@@ -29,6 +29,9 @@ from calibrant.mechanics.gradients import (
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
+from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
+from calibrant.targets.workers import Workers
 
 __all__ = [
     "absolute_loss",
@@ -40,11 +43,14 @@ __all__ = [
     "calc_forward",
     "closed_form",
     "dabsolute_loss",
+    "data_parallel",
     "descend",
+    "diagnose",
     "difference_gradient",
     "dloss_fn",
     "dmodel_db",
     "dmodel_dw",
+    "early_stopping",
     "evaluate",
     "expand",
     "figures",
@@ -59,8 +65,14 @@ __all__ = [
     "multiply_in_place",
     "norris",
     "optimize",
+    "regularized_grad",
+    "regularized_loss",
+    "ridge",
+    "split",
+    "split_data",
     "thermometer",
     "training_loop",
+    "validation_loss",
     "value_and_grad",
 ]
 
@@ -93,15 +105,28 @@ def training_loop(
     val_t_u: Tensor | None = None,
     val_t_c: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The hand-derived loop of the chapter on descent for plain SGD, the loop of autograd for the other optimizers."""
-    if val_t_u is not None or val_t_c is not None:
-        raise NotImplementedError("only without validation data")
+    """The hand-derived loop for plain SGD without validation data; else the chapters' loops, with the rule of that name."""
     options = dict(optimizer)
-    name = options.pop("name")
-    if name == "sgd" and set(options) == {"lr"}:
+    rule = options.pop("name")
+    if (val_t_u is None) != (val_t_c is None):
+        raise ValueError("only one of val_t_u and val_t_c is given: every reading needs its temperature")
+    if val_t_u is None and rule == "sgd" and set(options) == {"lr"}:
         return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
     leaf = params.clone().requires_grad_()
-    return *autograd.training_loop(n_epochs, Optimizer(name, [leaf], **options), leaf, t_u, t_c), []
+    mover = Optimizer(rule, [leaf], **options)
+    if val_t_u is None or val_t_c is None:
+        return *autograd.training_loop(n_epochs, mover, leaf, t_u, t_c), []
+    return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u, val_t_c)
+
+
+_workers = Workers()
+
+
+def data_parallel(
+    params: Tensor, shards: list[tuple[Tensor, Tensor]], n_epochs: int, lr: float
+) -> tuple[Tensor, Tensor]:
+    """What workers, a process for each shard, make of the shards together."""
+    return _workers.ask(params, shards, n_epochs, lr)
 
 
 def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
@@ -126,6 +151,12 @@ def _with_gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor | None]:
     if loss.requires_grad:
         loss.backward()
     return loss.detach(), leaf.grad
+
+
+def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, int]:
+    """The loss, of parameters that ask for a graph, and whether it has one."""
+    loss = validation.validation_loss(params.clone().requires_grad_(), t_u, t_c)
+    return loss, int(loss.requires_grad)
 
 
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:

@@ -1,0 +1,355 @@
+"""The exact optimizers: true values against long decimals, bounds against evaluations that do round."""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+import math
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from faulty.optimize import _walk, right
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calibrant import exact, strategies
+from calibrant.exact import FORMATS, Format, scalars
+from calibrant.exact.scalars import Number
+from calibrant.judge import Tally, agree_lists, tallying
+from calibrant.strategies import Optimization
+from calibrant.target import CONVENTIONS
+from calibrant.targets import torch_target
+
+NAMES = list(exact.OPTIMIZERS)
+PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
+FLOAT32, FLOAT64 = FORMATS["float32"], FORMATS["float64"]
+SOME = settings(derandomize=True, deadline=None, max_examples=50)
+FEW = settings(SOME, max_examples=12)
+
+each_optimizer = pytest.mark.parametrize("name", NAMES)
+numbers = st.floats(-1e6, 1e6, width=32)
+positive = st.floats(2**-20, 2**20, width=32)
+
+
+def truth(run: Optimization, follow: dict[str, str] = PYTORCH) -> list[list[exact.Exact]]:
+    return exact.optimize(run.name, run.hyperparameters, run.params, run.grads, follow)
+
+
+def runs(name: str, **options: Any) -> Any:
+    """Runs with enough steps for RAdam to rectify."""
+    return strategies.optimizations(name, **({"steps": (1, 12)} if name == "radam" else {}), **options)
+
+
+def within(run: Optimization, answer: Any) -> Tally:
+    with tallying(Tally()) as tally:
+        agree_lists(answer, truth(run))
+    return tally
+
+
+# True values
+
+
+@each_optimizer
+def test_the_values_are_those_of_long_decimals(name: str) -> None:
+    """By another formula text, the one that faults are planted in."""
+
+    @FEW
+    @given(runs(name))
+    def checked(drawn: strategies.Drawn[Optimization]) -> None:
+        run = drawn.at(FLOAT64)
+
+        def decimals(x: Any) -> Any:
+            return (
+                None if x is None else np.array([Decimal(v) for v in x.ravel().tolist()], dtype=object).reshape(x.shape)
+            )
+
+        with decimal.localcontext(prec=150, traps=[]):
+            path = _walk(
+                name,
+                run.hyperparameters,
+                [decimals(p) for p in run.params],
+                [[decimals(g) for g in step] for step in run.grads],
+                number=lambda x: Decimal(float(x)),
+            )
+        for found, due in zip(itertools.chain(*path), itertools.chain(*truth(run)), strict=True):
+            for value, number, err in zip(found.ravel(), due.fractions(), due.errors().ravel(), strict=True):
+                if math.isfinite(err):
+                    assert abs(Fraction(value) - number) <= Fraction(err) * Fraction(2) ** -40
+
+    checked()
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("path", ["single", "foreach", "fused"])
+@each_optimizer
+def test_pytorch_stays_within_the_bounds(name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its default dtype: NAdam and ASGD keep part of their state in that, whatever dtype the parameters have."""
+    if path == "fused" and name not in ("sgd", "adam", "adamw", "adagrad"):
+        path = "single"
+    how = {"single": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}[path]
+
+    @FEW
+    @given(runs(name, absent=(False,) if path == "fused" else (False, True)), st.sampled_from([FLOAT32, FLOAT64]))
+    def checked(drawn: strategies.Drawn[Optimization], form: Format) -> None:
+        run = drawn.at(form)
+        torch.set_default_dtype(getattr(torch, form.name))
+        steps = torch_target.optimize(
+            name,
+            {**run.hyperparameters, **how},
+            [torch.from_numpy(p.copy()) for p in run.params],
+            [[None if g is None else torch.from_numpy(g.copy()) for g in step] for step in run.grads],
+        )
+        within(run, [[p.numpy() for p in step] for step in steps])
+
+    before = torch.get_default_dtype()
+    try:
+        checked()
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("form", [FORMATS["float16"], FLOAT32, FLOAT64], ids=lambda form: form.name)
+@each_optimizer
+def test_arithmetic_in_the_dtype_alone_stays_within_the_bounds(name: str, form: Format) -> None:
+    @FEW
+    @given(runs(name))
+    def checked(drawn: strategies.Drawn[Optimization]) -> None:
+        run = drawn.at(form)
+        within(run, right(name, run.hyperparameters, run.params, run.grads))
+
+    checked()
+
+
+@each_optimizer
+def test_the_bounds_are_narrow(name: str) -> None:
+    """Half of all numbers are claimed to some hundred units of roundoff, though betas near 1 lose a factor of a thousand."""
+    ratios: list[float] = []
+    unclaimed: list[bool] = []
+
+    @settings(SOME, max_examples=60)
+    @given(runs(name))
+    def looked(drawn: strategies.Drawn[Optimization]) -> None:
+        for of_step in truth(drawn.at(FLOAT64)):
+            for due in of_step:
+                unclaimed.extend(~np.isfinite(due.err).ravel())
+                sizes = due.magnitude()
+                known = np.isfinite(due.err) & (sizes > 0)
+                ratios.extend((np.broadcast_to(due.err, due.shape)[known] / sizes[known]).tolist())
+
+    looked()
+    assert np.median(ratios) < 100 * FLOAT64.u
+    assert np.mean(unclaimed) < 0.1
+
+
+def test_nothing_is_claimed_of_zero_by_zero() -> None:
+    zero, run = np.zeros(1), {"lr": 0.5, "eps": 0.0}
+
+    for name in ("adam", "rmsprop", "adagrad", "adadelta", "adamax", "radam"):
+        ((after,),) = exact.optimize(name, run, [zero], [[zero]], PYTORCH)
+        assert np.isinf(after.err).all(), name
+
+
+def test_nothing_is_claimed_of_a_variance_that_may_be_negative() -> None:
+    steps = [[np.array([0.7], dtype=np.float32)]] * 200
+    path = exact.optimize(
+        "rmsprop", {"lr": 1e-3, "alpha": 0.9, "centered": True}, [np.ones(1, np.float32)], steps, PYTORCH
+    )
+
+    assert np.isfinite(path[0][0].err).all()
+    assert np.isinf(path[-1][0].err).all()
+
+
+def test_nothing_is_claimed_where_a_product_of_gradients_may_underflow() -> None:
+    """Some multiply them before they take the sign."""
+    steps = [[np.array([1e-30, 1.0], dtype=np.float32)]] * 2
+
+    path = exact.optimize("rprop", {"lr": 0.5}, [np.ones(2, np.float32)], steps, PYTORCH)
+
+    assert np.isfinite(path[0][0].err).all()
+    assert np.isfinite(path[1][0].err).tolist() == [False, True]
+
+
+def test_nothing_is_claimed_where_rounding_decides_whether_to_rectify() -> None:
+    """Where beta2 is 0.999, the fifth step counts 4.996 gradients: in float32 that may be more than five."""
+    for dtype, sure in ((np.float32, False), (np.float64, True)):
+        path = exact.optimize("radam", {"lr": 0.5}, [np.ones(1, dtype)], [[np.ones(1, dtype)]] * 5, PYTORCH)
+        assert np.isfinite(path[4][0].err).all() == sure
+
+
+def test_a_square_that_overflows_leaves_nothing_to_claim() -> None:
+    huge = np.full(1, 1e30, dtype=np.float32)
+
+    ((after,),) = exact.optimize("adam", {"lr": 0.5}, [np.ones(1, np.float32)], [[huge]], PYTORCH)
+
+    assert np.isinf(after.err).all()
+
+
+def test_a_hyperparameter_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="adam has no hyperparameters"):
+        exact.optimize("adam", {"beta": 0.5}, [np.ones(1)], [[np.ones(1)]], PYTORCH)
+
+
+@pytest.mark.parametrize(("convention", "value"), [(c, v) for c, values in CONVENTIONS.items() for v in values[1:]])
+def test_every_variant_differs_from_pytorchs(convention: str, value: str) -> None:
+    from calibrant.variants import BATTERY
+
+    name = convention.split(".")[0]
+    follow = PYTORCH | {convention: value}
+    differ = False
+    for hyperparameters in BATTERY[name]:
+        run = Optimization(
+            name,
+            {**hyperparameters, "lr": [0.5, 0.25, 1.0] * 2},
+            [np.ones(1)],
+            [[np.full(1, 2.0**-t)] for t in range(6)],
+        )
+        with np.errstate(all="ignore"):
+            paths = [np.array([step[0].nearest()[0] for step in truth(run, f)]) for f in (PYTORCH, follow)]
+        differ |= bool(np.max(np.abs(paths[0] - paths[1])) > 1e-6)
+
+    assert differ
+
+
+# Numbers one at a time
+
+
+def number(x: float, form: Format = FLOAT32) -> Number:
+    return scalars.constant(x, form)
+
+
+def rounded(x: Any) -> Any:
+    return np.float32(x)
+
+
+def is_within(answer: Any, due: Number) -> bool:
+    return not math.isfinite(due.err) or abs(Fraction(float(answer)) - due.fraction()) <= Fraction(due.err)
+
+
+@SOME
+@given(st.lists(numbers, min_size=1, max_size=4), st.lists(positive, max_size=3), st.randoms(use_true_random=False))
+def test_a_product_may_be_evaluated_in_any_order(factors: list[float], divisors: list[float], order: Any) -> None:
+    steps = [("*", x) for x in factors] + [("/", y) for y in divisors]
+    due = scalars.product(list(map(number, factors)), list(map(number, divisors)))
+    order.shuffle(steps)
+
+    with np.errstate(all="ignore"):
+        answer = rounded(1)
+        for operation, x in steps:
+            answer = answer * rounded(x) if operation == "*" else answer / rounded(x)
+        by_reciprocals = rounded(1)
+        for operation, x in steps:
+            by_reciprocals = by_reciprocals * (rounded(x) if operation == "*" else rounded(1) / rounded(x))
+
+    assert is_within(answer, due)
+    assert is_within(by_reciprocals, due)
+    assert (
+        due.fraction() == 0
+        or abs(due.fraction() / (math.prod(map(Fraction, factors)) / math.prod(map(Fraction, divisors))) - 1) < 2**-100
+    )
+
+
+@SOME
+@given(numbers, numbers, st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 0.5, 0.9, 0.999])))
+def test_a_moving_average_may_be_written_in_any_way(x: float, y: float, keep: float) -> None:
+    kept = scalars.hyperparameter(keep, FLOAT32)
+    due = scalars.mix(number(x), number(y), kept, scalars.complement(kept))
+    a, b, k, p = rounded(x), rounded(y), rounded(keep), rounded(1 - keep)
+    ways = [
+        k * a + p * b,
+        a + p * (b - a),
+        k * a + (rounded(1) - k) * b,
+        a + (rounded(1) - k) * (b - a),
+        (rounded(1) - p) * a + p * b,
+    ]
+    if p >= 0.5:
+        ways.append(b - (b - a) * (rounded(1) - p))  # as torch.lerp does
+
+    assert all(is_within(way, due) for way in ways)
+    value = Fraction(keep) * Fraction(x) + (1 - Fraction(keep)) * Fraction(y)
+    assert abs(due.fraction() - value) <= Fraction(due.err) * Fraction(2) ** -100
+
+
+@SOME
+@given(st.floats(0, 2**80, width=32))
+def test_a_root_may_be_a_power(x: float) -> None:
+    due = scalars.root(number(x))
+
+    assert is_within(np.sqrt(rounded(x)), due)
+    assert is_within(rounded(x) ** rounded(0.5), due)
+    assert abs(due.fraction() ** 2 - Fraction(x)) <= Fraction(x) * Fraction(2) ** -100
+
+
+def test_a_root_of_what_may_be_zero() -> None:
+    uncertain = number(1.0).within(2.0)
+
+    assert scalars.root(uncertain).err >= 1.0
+    assert math.isfinite(scalars.root(uncertain).err)
+    assert math.isinf(scalars.root(uncertain, signed=True).err)
+    assert math.isinf(scalars.root(number(-1.0).within(0.5)).err)
+
+
+@SOME
+@given(st.floats(2**-10, 1, width=32), st.floats(0, 4))
+def test_powers_are_true(base: float, exponent: float) -> None:
+    due = scalars.real_power(number(base), Fraction(exponent))
+    with decimal.localcontext(prec=50):
+        power = Fraction(Decimal(base) ** Decimal(exponent))
+
+    assert abs(due.fraction() - power) <= power * Fraction(2) ** -100
+    assert is_within(rounded(base) ** rounded(exponent), due)
+
+
+def test_a_sign_is_not_known_within_the_error() -> None:
+    assert [number(x).sign() for x in (2.0, -2.0, 0.0)] == [1, -1, 0]
+    assert number(2.0).within(2.0).sign() is None
+    assert number(0.0).within(1e-40).sign() is None
+    assert number(2.0).within(1.5).sign() == 1
+
+
+@SOME
+@given(st.floats(-1e300, 1e300), st.sampled_from([*FORMATS.values()]))
+def test_a_hyperparameter_errs_by_its_rounding(x: float, form: Format) -> None:
+    due = scalars.hyperparameter(x, form)
+
+    assert due.fraction() == Fraction(x)
+    off = abs(Fraction(x) - exact.round_to(Fraction(x), form))
+    if abs(x) <= form.largest:
+        assert off <= Fraction(due.err) <= off * (1 + Fraction(2) ** -40) + Fraction(2) ** -1070
+    elif abs(x) > form.largest * (1 + form.u):
+        assert math.isinf(due.err)
+
+
+def test_numbers_are_scattered_and_gathered() -> None:
+    x = np.array([[0.1, -3.0], [0.0, 5e-324]])
+    thirds = exact.of(x) / 3
+
+    assert exact.to_float(scalars.gather(scalars.scatter(x, FLOAT64), (2, 2), FLOAT64).fractions()[3]) == 5e-324
+    assert scalars.gather(scalars.scatter(x, FLOAT64), (2, 2), FLOAT64).nearest().tolist() == x.tolist()
+    again = scalars.gather(scalars.scatter(thirds, FLOAT64), (2, 2), FLOAT64)
+    assert again.nearest().tolist() == thirds.nearest().tolist()
+    assert (again.err >= thirds.err).all()
+
+
+def test_what_is_too_large_has_no_bound() -> None:
+    large = number(3e38)
+
+    assert math.isinf((large + large).err)
+    assert math.isinf((large * 2.0).err)
+    assert math.isinf(scalars.product([large, number(1e-5)], [number(1e-5)]).err)
+    assert math.isinf(scalars.product([number(1.0)], [number(0.0)]).err)
+    assert math.isinf(scalars.mix(large, large, number(0.5), number(0.5)).err)
+    assert scalars._size(1, 5000) == math.inf
+
+
+def test_zero_times_anything_is_zero() -> None:
+    assert scalars.product([number(0.0), number(3.0)], [number(7.0)]).known_zero()
+    assert (number(0.0) * 3.0).known_zero()
+    assert scalars.mix(number(0.0), number(0.0), number(0.9), number(0.1)).known_zero()
+    assert (1.0 - number(1.0)).err <= FLOAT32.tiny
+    assert repr(number(0.5)) == "Number(0.5, err=0.0, float32)"
