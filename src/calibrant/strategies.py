@@ -1137,8 +1137,8 @@ _PERCENTS = ((100, 0.29), (50, 0.58), (100, 0.57), (300, 0.41), (200, 0.29), (30
 
 
 def _split(data: Bytes, form: Format) -> Split:
-    n = _length(data)
     kind, byte = data.pick("usual", "percent", "share", "any"), data.one()
+    n = _length(data)
     match kind:
         case "usual":
             fraction = (0.5, 0.2, 0.25, 0.1, 0.3, 0.75, 0.0)[byte % 7]
@@ -1320,6 +1320,6 @@ def _curves(data: Bytes, form: Format) -> Curves:
     if shape != "any":  # within rounding of the thresholds too: the first training loss is a power of two
         epochs = np.arange(n)
         turn = n if shape == "falling" else n // 2
-        train = _to(16 * fall**epochs, form)
-        val = _to(16 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
+        train = _to(8 * fall**epochs, form)
+        val = _to(8 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
     return Curves(train, val)
