@@ -64,10 +64,10 @@ def test_an_optimizer_that_does_not_exist_is_refused_by_the_loop(target: Any, op
 
 
 @TARGETS
-def test_validation_data_are_not_implemented(target: Any) -> None:
+def test_readings_to_validate_on_need_their_temperatures(target: Any) -> None:
     one = column(target, 1.0)
-    with pytest.raises(NotImplementedError):
-        target.training_loop(1, SGD, column(target, 1.0, 0.0), one, one, one, one)
+    with pytest.raises(ValueError, match="val_t_c"):
+        target.training_loop(1, SGD, column(target, 1.0, 0.0), one, one, one, None)
 
 
 @TARGETS
