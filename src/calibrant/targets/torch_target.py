@@ -28,6 +28,7 @@ deviations = {
     "loss.empty": "the mean of no samples is NaN",
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
+    "accumulation.refused": "mse_loss broadcasts, sums over no samples, and without batches there is no gradient",
 }
 
 OPTIMIZERS = {
