@@ -21,7 +21,7 @@ from torch import Tensor
 from calibrant.mechanics import validation
 from calibrant.mechanics.data import least_squares, scaled, thermometer
 from calibrant.mechanics.descent import closed_form, hessian, learning_rate_limit, training_loop
-from calibrant.mechanics.gradients import finite_difference
+from calibrant.mechanics.gradients import finite_difference, grad_fn
 from calibrant.mechanics.loss import absolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer
@@ -48,6 +48,8 @@ def series() -> dict[str, Series]:
         "rounding": _rounding(),
         "limit": _limit(),
         "losses": _losses(),
+        "optimizers": _optimizers(),
+        "paths": _paths(),
         "underfitting": _regime(1),
         "good": _regime(2),
         "overfitting": _regime(8),
@@ -100,20 +102,22 @@ def _rounding() -> Series:
 def _limit() -> Series:
     """Loss above its minimum (°C²) against the epoch, for learning rates around the limit of the raw readings."""
     t_u, t_c = thermometer(torch.float64)
-    limit, curvature, optimum = learning_rate_limit(t_u).item(), hessian(t_u), least_squares(t_u, t_c)
+    limit = learning_rate_limit(t_u).item()
     epochs = list(range(101))
-
-    def excess(params: Tensor) -> float:
-        distance = params - optimum
-        return float(distance @ curvature @ distance / 2)
 
     return {
         f"{share} of the limit": (
             [float(epoch) for epoch in epochs],
-            [excess(closed_form(epoch, share * limit, _START, t_u, t_c)) for epoch in epochs],
+            [_excess(closed_form(epoch, share * limit, _START, t_u, t_c), t_u, t_c) for epoch in epochs],
         )
         for share in (1.05, 1.01, 1.0, 0.99, 0.9, 0.5)
     }
+
+
+def _excess(params: Tensor, t_u: Tensor, t_c: Tensor) -> float:
+    """The loss of params above its minimum (°C²)."""
+    distance = params - least_squares(t_u, t_c)
+    return float(distance @ hessian(t_u) @ distance / 2)
 
 
 def _losses() -> Series:
@@ -125,6 +129,58 @@ def _losses() -> Series:
         _, losses = training_loop(_EPOCHS, rate, _START, readings, t_c)
         curves[name] = (epochs, [loss.item() for loss in losses])
     return curves
+
+
+def _walk(n_epochs: int, name: str, t_u: Tensor, t_c: Tensor, **hyperparameters: float) -> list[Tensor]:
+    """The parameters from w = 1, b = 0 through so many epochs of an optimizer."""
+    params = _START.clone()
+    optimizer = Optimizer(name, [params], **hyperparameters)
+    path = [params.clone()]
+    for _ in range(n_epochs):
+        w, b = params
+        params.grad = grad_fn(t_u, t_c, model(t_u, w, b), w, b)
+        optimizer.step()
+        path.append(params.clone())
+    return path
+
+
+def _optimizers() -> Series:
+    """Loss above its minimum (°C²) of four runs, against the epoch, some twelve in each octave at the most."""
+    t_u, t_c = thermometer(torch.float64)
+    epochs = sorted({round(2 ** (twelfths / 12)) for twelfths in range(132)})
+    momentum = _walk(500, "sgd", scaled(t_u), t_c, lr=1e-2, momentum=0.9)
+    adam = _walk(2000, "adam", t_u, t_c, lr=1e-1)
+    curves = {
+        "SGD, raw, 1e-4": [_excess(closed_form(epoch, 1e-4, _START, t_u, t_c), t_u, t_c) for epoch in epochs],
+        "SGD, scaled, 1e-2": [
+            _excess(closed_form(epoch, 1e-2, _START, scaled(t_u), t_c), scaled(t_u), t_c) for epoch in epochs
+        ],
+        "momentum 0.9, scaled, 1e-2": [_excess(momentum[epoch], scaled(t_u), t_c) for epoch in epochs if epoch <= 500],
+        "Adam, raw, 1e-1": [_excess(adam[epoch], t_u, t_c) for epoch in epochs],
+    }
+    return {name: ([float(epoch) for epoch in epochs[: len(excesses)]], excesses) for name, excesses in curves.items()}
+
+
+def _paths() -> Series:
+    """The bias (°C) against the weight (°C per scaled unit) on the way of three runs; around them two contours of the loss."""
+    t_u, t_c = thermometer(torch.float64)
+    readings = scaled(t_u)
+    optimum = least_squares(readings, t_c)
+    curvatures, directions = torch.linalg.eigh(hessian(readings))
+    angles = torch.arange(0, 61, dtype=torch.float64) * (torch.pi / 30)
+    circle = torch.stack([angles.cos(), angles.sin()])
+    columns = {}
+    for excess in (5, 25):
+        ellipse = optimum[:, None] + directions @ ((2 * excess / curvatures).sqrt()[:, None] * circle)
+        columns[f"{excess} °C² above the minimum"] = ellipse
+    for name, optimizer, hyperparameters in (
+        ("momentum 0.9, 1e-2", "sgd", {"lr": 1e-2, "momentum": 0.9}),
+        ("Adam, 1e-1", "adam", {"lr": 1e-1}),
+        ("SGD, 1e-2", "sgd", {"lr": 1e-2}),
+    ):
+        columns[name] = torch.stack(_walk(180, optimizer, readings, t_c, **hyperparameters), dim=1)
+    columns["optimum"] = optimum[:, None]
+    return {name: (w.tolist(), b.tolist()) for name, (w, b) in columns.items()}
 
 
 def _regime(n_coefficients: int) -> Series:
@@ -165,6 +221,8 @@ _LOOKS = {
     "rounding": _Look("step (°C per unit)", "relative error", log_x=True, log_y=True),
     "limit": _Look("epoch", "loss above its minimum (°C²)", log_y=True),
     "losses": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
+    "optimizers": _Look("epoch", "loss above its minimum (°C²)", log_x=True, log_y=True),
+    "paths": _Look("weight (°C per unit, scaled)", "bias (°C)", points=("optimum",)),
     "underfitting": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "good": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "overfitting": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),

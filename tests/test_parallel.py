@@ -548,7 +548,7 @@ class Bell(Exception):
 
 
 def test_workers_answer_until_they_are_stopped() -> None:
-    """And after an interrupted call, or one that their end leaves unanswered, others take their place."""
+    """After a call that is interrupted, or that their end leaves unanswered, others take their place."""
     asked = workers.Workers()
     uneven = [(U[:1], C[:1]), (U[1:], C[1:]), (U[:0], C[:0])]
 
@@ -557,18 +557,26 @@ def test_workers_answer_until_they_are_stopped() -> None:
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
-        gradient, params = asked.ask(START, uneven, 1, 0.125)
-        assert (gradient.tolist(), params.tolist()) == ([12.0, 4.0], [-0.5, -0.5])
+        pipe = subprocess.PIPE
+        asked._server = subprocess.Popen([sys.executable, "-c", ""], stdin=pipe, stdout=pipe, start_new_session=True)
+        with pytest.raises(RuntimeError, match="the workers' server ended"):
+            asked.ask(START, uneven, 1, 0.125)
         with pytest.raises(ValueError, match="not on 1 of the workers"):
             asked.ask(START, [(U, C), (U, C[:3])], 1, 0.125)
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(Bell):
             asked.ask(START, uneven, 1_000_000_000, 0.0)
-        assert asked.ask(START, uneven[:2], 0, 0.0)[1].tolist() == [1.0, 0.0]
-        os.killpg(asked._server.pid, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match="the workers' server ended"):
-            asked.ask(START, uneven, 1, 0.125)
+        gradient, params = asked.ask(START, uneven, 1, 0.125)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
         asked.stop(patience=PATIENCE)
+
+    assert (gradient.tolist(), params.tolist()) == ([12.0, 4.0], [-0.5, -0.5])
+
+
+def test_workers_that_differ_have_no_answer() -> None:
+    nan = START * float("nan")
+
+    assert workers.agreed([(START, nan), (START.clone(), nan.clone())]) == (START, nan)
+    assert isinstance(workers.agreed([(START, START), (START, START + 1e-7)]), RuntimeError)

@@ -160,6 +160,18 @@ def test_both_parts_have_samples(form: Format) -> None:
 
 
 @forms
+def test_shards_hold_every_sample_once(form: Format) -> None:
+    def check(descent: strategies.Sharded) -> None:
+        check_fit(descent, form)
+        check_descent(descent, range(1, 11))
+        assert 1 <= len(descent.shards) == len(descent.sizes) <= 3
+        for column, whole in zip(zip(*descent.shards, strict=True), (descent.t_u, descent.t_c), strict=True):
+            assert np.array_equal(np.concatenate(column), whole)
+
+    always("sharded_descents", form, check)
+
+
+@forms
 def test_a_step_of_differences_is_positive(form: Format) -> None:
     def check(probe: strategies.Probe) -> None:
         assert is_scalar(probe.delta, form)
@@ -234,7 +246,72 @@ def test_misfits_are_two_different_shapes(shapes: tuple[tuple[int, ...], tuple[i
     assert first != second
 
 
-@pytest.mark.parametrize("strategy", ["residuals", *FITS, "segments", "parts", "spoiled_residuals", "spoiled_probes"])
+BROADCAST = ["shapes", "crowds", "trailing_shapes", "stretching_shapes"]
+
+
+@pytest.mark.parametrize("strategy", BROADCAST)
+def test_shapes_broadcast_to_a_shape_of_few_elements(strategy: str) -> None:
+    def check(shapes: tuple[strategies.Shape, ...]) -> None:
+        assert 1 <= len(shapes) <= 40
+        assert all(len(shape) <= strategies.DEEPEST for shape in shapes)
+        assert math.prod(np.broadcast_shapes(*shapes)) <= 5**8
+
+    always(strategy, FLOAT32, check)
+
+
+def test_misfitting_shapes_do_not_broadcast() -> None:
+    def check(shapes: tuple[strategies.Shape, ...]) -> None:
+        assert len(shapes) >= 2
+        with pytest.raises(ValueError, match="mismatch"):
+            np.broadcast_shapes(*shapes)
+
+    always("misfitting_shapes", FLOAT32, check)
+
+
+@pytest.mark.parametrize(("x", "y"), strategies.GROWING, ids=str)
+def test_growing_shapes_do_not_fit_into_the_first(x: strategies.Shape, y: strategies.Shape) -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        np.multiply(np.ones(x), np.ones(y), out=np.ones(x))
+
+
+def test_every_pair_that_grows_can_be_drawn() -> None:
+    for pair in strategies.GROWING:
+        assert find(strategies.growing_shapes(), lambda drawn, pair=pair: drawn == pair, settings=SEARCH) == pair
+
+
+@forms
+def test_operands_broadcast_and_their_products_stay_in_range(form: Format) -> None:
+    def check(sample: strategies.Operands) -> None:
+        shape = np.broadcast_shapes(sample.x.shape, sample.y.shape)
+        assert sample.upstream.shape == shape
+        assert sample.upstream.size <= strategies.SMALL
+        for x in (sample.x, sample.y, sample.upstream):
+            assert x.dtype == numpy_dtype(form.name)
+            assert np.isfinite(x.astype(np.float64)).all()
+        for due in exact.multiply_grad(*map(exact.of, (sample.x, sample.y, sample.upstream))):
+            assert np.isfinite(due.err).all()
+
+    always("operands", form, check)
+
+
+@forms
+def test_at_most_one_number_of_the_operands_is_spoiled(form: Format) -> None:
+    def check(sample: strategies.SpoiledOperands) -> None:
+        numbers = np.concatenate([sample.x.reshape(-1), sample.y.reshape(-1)]).astype(np.float64)
+        bad = numbers[~np.isfinite(numbers)]
+        assert len(bad) <= 1
+        assert np.array_equal(bad, np.full(len(bad), sample.value), equal_nan=True)
+
+    always("spoiled_operands", form, check)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "residuals", *FITS, "sharded_descents", "segments", "parts", "spoiled_residuals", "spoiled_probes",
+        "operands", "spoiled_operands",
+    ],
+)  # fmt: skip
 def test_a_draw_is_the_same_example_each_time(strategy: str) -> None:
     """And each time a new one: a property may change what it was given."""
 
@@ -342,6 +419,11 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("descents", "just below the limit", lambda x: Fraction(99, 100) < check_descent(x, range(1, 11)) < 1),
     ("descents", "a rate that is no power of two", lambda x: math.frexp(x.learning_rate)[0] != 0.5),
     ("long_descents", "many epochs", lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0),
+    ("sharded_descents", "three shards of three sizes", lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0),
+    ("sharded_descents", "shards of one size", lambda x: len(x.sizes) > 2 and len({*x.sizes}) == 1),
+    ("sharded_descents", "an empty shard", lambda x: 0 in x.sizes and len(x.t_u) > 5),
+    ("sharded_descents", "more workers than samples", lambda x: len(x.sizes) > len(x.t_u) > 1),
+    ("sharded_descents", "one worker", lambda x: len(x.sizes) == 1),
     ("lines", "two readings", lambda x: len(x.t_u) == 2),
     ("lines", "a line that slopes", lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0),
     ("parts", "parts of different sizes", lambda x: x.cut * 3 < len(x.whole.t_u)),
@@ -354,6 +436,36 @@ REACHED: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("spoiled_residuals", "minus infinity", lambda x: np.any(x.t_p == -math.inf)),
     ("spoiled_probes", "a reading that is NaN", lambda x: np.isnan(x.t_u).any() and len(x.t_u) > 5),
     ("spoiled_probes", "an infinite measurement", lambda x: np.any(x.t_c == math.inf) and x.w != 0),
+    ("shapes", "scalars", lambda x: len(x) > 1 and () in x),
+    (
+        "shapes",
+        "nothing against one",
+        lambda x: len(x) == 2 and len(x[0]) == len(x[1]) and (0, 1) in zip(*x, strict=True),
+    ),
+    ("shapes", "four of four axes", lambda x: len(x) == 4 and all(len(shape) == 4 for shape in x)),
+    ("shapes", "both stretched", lambda x: len(x) == 2 and np.broadcast_shapes(*x) not in x),
+    ("crowds", "many", lambda x: len(set(x)) >= 4 and len(x) == 40),
+    ("crowds", "deep", lambda x: max(map(len, x)) == 32 and max(x, key=len)[0] > 1),
+    ("trailing_shapes", "a shorter first", lambda x: 0 < len(x[0]) < len(x[1])),
+    ("trailing_shapes", "a scalar", lambda x: x[1] == ()),
+    ("stretching_shapes", "both stretched", lambda x: np.broadcast_shapes(*x) not in x),
+    ("misfitting_shapes", "nothing against two", lambda x: x[0][-1:] == (0,) and x[1][-1:] == (2,)),
+    ("misfitting_shapes", "a divisor", lambda x: x[0][-1:] == (2,) and x[1][-1:] == (4,)),
+    ("misfitting_shapes", "a leading axis of three operands", lambda x: len(x) == 3 and x[0][1:] == x[2][1:] != ()),
+    ("any_two_shapes", "shapes that fit", lambda x: exact.broadcast_shapes(*x) not in (None, *x)),
+    ("any_two_shapes", "shapes that do not", lambda x: exact.broadcast_shapes(*x) is None),
+    ("operands", "a scalar", lambda x: x.x.shape == () and x.y.size > 1),
+    ("operands", "none", lambda x: x.upstream.size == 0 and x.x.size == 1),
+    ("operands", "both stretched", lambda x: x.upstream.size > max(x.x.size, x.y.size) > 1 and x.x.all()),
+    ("operands", "a square table", lambda x: x.upstream.ndim == 2 and x.upstream.shape == x.x.T.shape and x.x.size > 1),
+    ("operands", "four axes", lambda x: x.upstream.ndim == 4 and x.y.ndim == 1 and x.upstream.size > 8),
+    ("operands", "a large one", lambda x: x.upstream.size > 30 and len(np.unique(x.x)) > 5),
+    (
+        "spoiled_operands",
+        "infinity times zero",
+        lambda x: np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all(),
+    ),
+    ("spoiled_operands", "NaN", lambda x: np.isnan(x.y).any() and x.y.size > 1),
     ("steep_descents", "barely steep", lambda x: 1 < check_descent(x, range(10, 10_000)) < 5),
 ]
 
@@ -582,3 +694,23 @@ def test_one_draw_serves_every_optimizer() -> None:
 def test_what_no_optimizer_has_cannot_be_chosen() -> None:
     with pytest.raises(ValueError, match="cannot be chosen for adam"):
         strategies.optimizations("adam", momentun=(0.5,))
+
+
+def test_shapes_shrink_to_one_axis() -> None:
+    """And to two of them, where two show it."""
+    assert found("shapes", lambda x: np.broadcast_shapes(*x) != x[0]) in [((1,), (2,)), ((), (2,))]
+
+
+def test_a_wrong_alignment_shrinks_to_a_row_and_a_table() -> None:
+    assert found("trailing_shapes", lambda x: len(x[0]) != len(x[1]) and x[1]) == ((2, 3), (3,))
+
+
+def test_what_does_not_fit_shrinks_to_two_against_three() -> None:
+    assert found("misfitting_shapes", lambda x: True) == ((2,), (3,))
+
+
+def test_a_gradient_that_is_not_summed_shrinks_to_two_products() -> None:
+    sample = found("operands", lambda x: x.x.shape != x.upstream.shape and x.upstream.any() and x.y.any())
+
+    assert sample.upstream.shape == (2,)
+    assert np.all(np.isin([*sample.x.flat, *sample.y.flat, *sample.upstream.flat], [0, 1, -1]))

@@ -511,3 +511,20 @@ def test_words_and_lists_that_differ_from_call_to_call_do_not_repeat() -> None:
     growing = subject(optimize=lambda *_: [ARRAYS] * next(lengths))
     growing.optimize("sgd", {}, ARRAYS, [])
     assert not growing.repeats()
+
+
+def test_an_operation_that_may_start_processes_has_the_patience_of_an_import() -> None:
+    """What a worker imports takes longer than a call where the machine is busy."""
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.5)
+        return [0.0, 0.0], [0.0, 0.0]
+
+    implementation = SimpleNamespace(data_parallel=slow, grad_fn=slow)
+    subject = _described("slow", implementation, "slow", 0.25).at("float64")
+    column = np.ones(1)
+
+    subject.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)
+
+    with pytest.raises(Failure, match=r"did not return within 0.25 s"):
+        subject.grad_fn(column, column, column, column, column)

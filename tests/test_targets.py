@@ -40,17 +40,34 @@ def test_slopes_of_the_absolute_loss(target: Any) -> None:
 
 
 @TARGETS
-@pytest.mark.parametrize("optimizer", [{"name": "adam", "lr": 0.5}, SGD | {"momentum": 0.9}])
-def test_an_optimizer_that_is_not_there_is_not_implemented(target: Any, optimizer: dict[str, Any]) -> None:
-    with pytest.raises(NotImplementedError):
-        target.training_loop(1, optimizer, column(target, 1.0, 0.0), column(target, 1.0), column(target, 1.0))
+@pytest.mark.parametrize("optimizer", [{"name": "adam", "lr": 0.5}, SGD | {"momentum": 0.5}, SGD | {"nesterov": False}])
+def test_any_optimizer_goes_into_the_loop(target: Any, optimizer: dict[str, Any]) -> None:
+    """The gradient by w is -2, and so is that by b: the first step goes up in both, by the rate or by the rate times 2."""
+    start, one = column(target, 0.0, 0.0), column(target, 1.0)
+
+    params, losses, _ = target.training_loop(1, optimizer, start, one, one)
+
+    up = 0.5 if optimizer["name"] == "adam" else 1.0
+    assert params.tolist() == pytest.approx([up, up])
+    assert [float(loss) for loss in losses] == [1.0]
+    assert start.tolist() == [0.0, 0.0]
 
 
 @TARGETS
-def test_validation_data_are_not_implemented(target: Any) -> None:
+@pytest.mark.parametrize(
+    "optimizer", [{"name": "adm"}, {"name": "adam", "momentum": 0.5}, {"name": "adam", "lr": -1.0}]
+)
+def test_an_optimizer_that_does_not_exist_is_refused_by_the_loop(target: Any, optimizer: dict[str, Any]) -> None:
     one = column(target, 1.0)
-    with pytest.raises(NotImplementedError):
-        target.training_loop(1, SGD, column(target, 1.0, 0.0), one, one, one, one)
+    with pytest.raises(ValueError, match=r"adam|momentum|lr"):
+        target.training_loop(1, optimizer, column(target, 1.0, 0.0), one, one)
+
+
+@TARGETS
+def test_readings_to_validate_on_need_their_temperatures(target: Any) -> None:
+    one = column(target, 1.0)
+    with pytest.raises(ValueError, match="val_t_c"):
+        target.training_loop(1, SGD, column(target, 1.0, 0.0), one, one, one, None)
 
 
 @TARGETS

@@ -24,11 +24,8 @@ import pytest
 from calibrant.clauses import CHAPTERS, book, properties
 from calibrant.containment import last_words
 from calibrant.plugin import PROFILES
-from calibrant.target import DTYPES, TargetError, nearest
+from calibrant.target import DTYPES, IMPORT_PATIENCE, TargetError, nearest
 from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
-
-_IMPORT_PATIENCE = 6
-"""An import may take this many times as long as a call."""
 
 
 class CheckError(Exception):
@@ -158,7 +155,7 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
 
 def probe(spec: str, timeout: float) -> dict[str, Any]:
     """What a target says of itself, found out in a process of its own. Raises CheckError if it cannot be loaded."""
-    patience = _IMPORT_PATIENCE * timeout
+    patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer = Path(folder) / "target.json"
         process = subprocess.Popen(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from calibrant import subject
+from calibrant.target import patience
 
 _GRACE = 3.0
 """Seconds after its time limit in which a call may still be stopped from inside."""
@@ -72,7 +73,7 @@ def last_words(folder: Path, worker: str, timeout: float) -> tuple[str, str]:
     operation = record.read_text().strip() if record.exists() else ""
     left = trace.read_text() if trace.exists() else ""
     if "Timeout" in left:
-        sentence = f"did not return within {timeout:g} s and its process had to be ended; it is not called again"
+        sentence = f"did not return within {patience(operation, timeout):g} s and its process had to be ended; it is not called again"
         hung = folder / "hung.json"
         known = json.loads(hung.read_text()) if hung.exists() else {}
         hung.write_text(json.dumps(known | {operation: sentence}))

@@ -548,7 +548,8 @@ def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
 def _part(shape: Shape, cut: int, ones: int) -> Shape:
     """The shape without some of its first axes, and with 1 for the axes that the bits of `ones` name, counted from the last."""
     rank = len(shape)
-    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(cut % (rank + 1), rank))
+    first = 0 if cut < 128 else cut % (rank + 1)  # half of all shapes have every axis
+    return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(first, rank))
 
 
 def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
@@ -1136,8 +1137,8 @@ _PERCENTS = ((100, 0.29), (50, 0.58), (100, 0.57), (300, 0.41), (200, 0.29), (30
 
 
 def _split(data: Bytes, form: Format) -> Split:
-    n = _length(data)
     kind, byte = data.pick("usual", "percent", "share", "any"), data.one()
+    n = _length(data)
     match kind:
         case "usual":
             fraction = (0.5, 0.2, 0.25, 0.1, 0.3, 0.75, 0.0)[byte % 7]
@@ -1276,12 +1277,11 @@ def _losses(data: NDArray[np.uint8], kind: str, form: Format) -> Array:
     """Losses of one kind: none is negative, and a byte of 0 is a 0, or the lowest."""
     match kind:
         case "levels":
-            x = data % 4 / 1.0
+            return _to(data % 4, form)
         case "rounding":
-            x = 1 + (data % 6) * 2 * form.u
+            return _to(1 + (data % 6) * 2 * form.u, form)
         case _:
-            x = np.abs(_numbers(data, kind, form))
-    return _to(x, form)
+            return _to(np.abs(_numbers(data, kind, form)), form)
 
 
 def _loss_log(data: Bytes, form: Format) -> Losses:
@@ -1320,6 +1320,6 @@ def _curves(data: Bytes, form: Format) -> Curves:
     if shape != "any":  # within rounding of the thresholds too: the first training loss is a power of two
         epochs = np.arange(n)
         turn = n if shape == "falling" else n // 2
-        train = _to(16 * fall**epochs, form)
-        val = _to(16 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
+        train = _to(8 * fall**epochs, form)
+        val = _to(8 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
     return Curves(train, val)

@@ -17,7 +17,7 @@ import numpy as np
 
 from calibrant.exact import FORMATS
 from calibrant.judge import Tally
-from calibrant.target import LISTS, PARAMETERS, RETURNS, SHAPES, WORDS, brief, first_line, numpy_dtype
+from calibrant.target import LISTS, PARAMETERS, RETURNS, SHAPES, WORDS, brief, first_line, numpy_dtype, patience
 from calibrant.wording import is_array
 
 if TYPE_CHECKING:
@@ -108,14 +108,15 @@ class Subject:
         arguments = _arrays(arguments)
         call = Call(operation, arguments)
         self.calls.append(call)
+        limit = patience(operation, target.timeout)
         if watch is not None:
-            watch(operation, target.timeout)
+            watch(operation, limit)
         sink = _Sink()
         problem, raised, answered = target.hung.get(operation, ""), False, False
         try:
             if problem:
                 raise Hang
-            with _deadline(target.timeout), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            with _deadline(limit), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
                 call.passed = tuple(_copied(argument) for argument in arguments)
                 call.converted = tuple(self._converted(argument) for argument in call.passed)
                 answer = getattr(target.implementation, operation)(*call.converted)
@@ -123,7 +124,7 @@ class Subject:
         except NotImplementedError as error:
             raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
         except Hang:
-            problem = problem or f"did not return within {target.timeout:g} s; it is not called again"
+            problem = problem or f"did not return within {limit:g} s; it is not called again"
             target.hung[operation] = problem
         except KeyboardInterrupt:
             raise

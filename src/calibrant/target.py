@@ -90,6 +90,12 @@ RETURNS = {
 LISTS = {"optimize": 2, "backward": 2, "descend": 2, "evaluate": 1, "calc_forward": 1}
 """The operations that return lists of arrays, or lists of such lists: how deep. In the place of an array, None may stand."""
 
+STARTING = ("data_parallel",)
+"""The operations that may start processes, which then import what the target did."""
+
+IMPORT_PATIENCE = 6
+"""An import may take this many times as long as a call."""
+
 SHAPES = ("broadcast_shapes",)
 """The operations that return a shape."""
 
@@ -173,6 +179,11 @@ def numpy_dtype(name: str) -> Any:
         except ImportError:
             raise TargetError("bfloat16 needs ml_dtypes: pip install 'calibrant[bfloat16]'") from None
     return np.dtype(name)
+
+
+def patience(operation: str, timeout: float) -> float:
+    """The seconds that a call of an operation may take, where most may take `timeout`."""
+    return timeout * IMPORT_PATIENCE if operation in STARTING else timeout
 
 
 def load(spec: str, timeout: float = 10.0) -> Target:

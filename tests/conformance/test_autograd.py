@@ -68,27 +68,26 @@ def test_the_gradient_of_any_program_is_that_of_the_chain_rule(target: Subject, 
 
 @dataclass(frozen=True)
 class Diamonds:
-    """A parameter that is added to itself and halved, again and again: so many values, twice as many paths with each."""
+    """A parameter that is computed from itself, again and again: each value is used twice, over a short way and a long one."""
 
     depth: int
 
     def __call__(self, params: Any) -> Any:
         value = params[0]
-        for _ in range(self.depth):
-            value = (value + value) * 0.5
+        for k in range(self.depth):
+            value = (value - value * 3.0) * -0.5 if k % 2 else value * 2.0 - value
         return value
 
     @property
     def source(self) -> str:
-        return (
-            f"lambda params: __import__('functools').reduce(lambda x, _: (x + x) * 0.5, range({self.depth}), params[0])"
-        )
+        step = "lambda x, k: (x - x * 3.0) * -0.5 if k % 2 else x * 2.0 - x"
+        return f"lambda params: __import__('functools').reduce({step}, range({self.depth}), params[0])"
 
 
 @clause("autograd.shared-node")
 @pytest.mark.parametrize("depth", [1, 2, 10, 100])
 def test_a_value_is_walked_once_however_many_paths_lead_to_it(target: Subject, depth: int) -> None:
-    """There are 2**depth paths. Who walks each of them never arrives, and who keeps the last use alone has 0.5**depth."""
+    """There are 2**depth paths, and who walks each of them never arrives. Nor may a value be left before all its uses are in."""
     value, gradient = target.automatic_gradient(Diamonds(depth), target.array([3.0]))
 
     agree(value, np.array(3.0))

@@ -32,7 +32,7 @@ def test_shapes_are_aligned_at_their_last_axes(target: Subject, shapes: tuple[Sh
     is_shape(answer, max(shapes, key=len))
 
 
-@clause("broadcast.align-right", share=0.5)
+@clause("broadcast.align-right")
 @given(strategies.operands())
 def test_a_missing_axis_is_one_of_size_one_in_front(target: Subject, sample: strategies.Operands) -> None:
     x, y, rank = sample.x, sample.y, sample.upstream.ndim

@@ -61,7 +61,7 @@ class Workers:
         ):  # whoever interrupts this call gets no answer, and neither shall the next one get this one's
             self.stop()
             raise
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         gradient, after = answer
         return gradient, after
@@ -100,7 +100,7 @@ def work(rank: int, meeting: str, request: Request) -> Answer:
         dist.destroy_process_group()
 
 
-def served(request: Request) -> Answer | Exception:
+def served(request: Request) -> Answer | BaseException:
     """What forked workers, one for each shard, make of a request."""
     world = len(request[1])
     with (
@@ -110,18 +110,17 @@ def served(request: Request) -> Answer | Exception:
         futures = [pool.submit(work, rank, f"{folder}/meeting", request) for rank in range(world)]
         failures = [error for error in (future.exception() for future in futures) if error is not None]
     if failures:
-        ours = [error for error in failures if not isinstance(error, parallel.WorkerLost)]
-        error = (ours or failures)[0]
-        return error if isinstance(error, Exception) else RuntimeError(repr(error))
-    answers = [future.result() for future in futures]
-    if any(not _same(x, y) for other in answers for x, y in zip(answers[0], other, strict=True)):
-        return RuntimeError(f"the workers do not agree with each other: {answers}")
+        return next((error for error in failures if not isinstance(error, parallel.WorkerLost)), failures[0])
+    return agreed([future.result() for future in futures])
+
+
+def agreed(answers: list[Answer]) -> Answer | Exception:
+    """What all workers answer alike, to the last bit."""
+    for answer in answers:
+        for first, other in zip(answers[0], answer, strict=True):
+            if not torch.allclose(first, other, rtol=0, atol=0, equal_nan=True):
+                return RuntimeError(f"the workers do not agree with each other: {answers}")
     return answers[0]
-
-
-def _same(x: Tensor, y: Tensor) -> bool:
-    """Whether two workers have the same numbers; where both have none, NaN, they have."""
-    return torch.allclose(x, y, rtol=0, atol=0, equal_nan=True)
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
