@@ -259,14 +259,14 @@ FAULTS = {
     "broadcast_shapes.ones_dropped": "broadcast.result broadcast.align-right broadcast.stretch-one"
     " broadcast.many broadcast.order broadcast.examples broadcast.like-numpy",
     "broadcast_shapes.never_refused": "broadcast.otherwise-error broadcast.like-numpy",
-    "multiply.aligned_left": "broadcast.align-right broadcast.stretch-one broadcast.result"
-    " broadcast.otherwise-error broadcast.like-numpy",
+    "multiply.aligned_left": "broadcast.align-right broadcast.stretch-one broadcast.result broadcast.order"
+    " broadcast.otherwise-error broadcast.like-numpy broadcast.dtype?",
     "multiply.equal_shapes_only": "broadcast.stretch-one broadcast.align-right broadcast.result"
     " broadcast.order broadcast.examples broadcast.like-numpy broadcast.dtype broadcast.pure",
     "multiply.stretched_with_zeros": "broadcast.stretch-one broadcast.align-right broadcast.order"
     " broadcast.examples broadcast.like-numpy",
     "multiply.shape_of_the_first": "broadcast.result broadcast.stretch-one broadcast.order broadcast.examples"
-    " broadcast.like-numpy",
+    " broadcast.like-numpy broadcast.align-right",
     "multiply.cycled": "broadcast.otherwise-error",
     "multiply.squeezed": "broadcast.result broadcast.like-numpy",
     "multiply.matrix_product": "broadcast.like-numpy broadcast.stretch-one broadcast.examples",
