@@ -38,6 +38,7 @@ deviations = {
     "validation.shapes": _BROADCASTS,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
+    "accumulation.refused": "mse_loss broadcasts, sums over no samples, and without batches there is no gradient",
 }
 
 OPTIMIZERS = {
