@@ -696,6 +696,193 @@ def test_what_no_optimizer_has_cannot_be_chosen() -> None:
         strategies.optimizations("adam", momentun=(0.5,))
 
 
+# Autograd
+
+
+@forms
+def test_programs_never_round(form: Format) -> None:
+    """Evaluated in the format itself, forward and with every sum of gradients, they give what rational numbers give."""
+    kind = numpy_dtype(form.name).type
+
+    def check(sample: strategies.Programs) -> None:
+        assert is_column(sample.params, form)
+        assert 1 <= len(sample.losses) <= strategies.MOST_LOSSES
+        total = np.zeros(len(sample.params))
+        for loss in sample.losses:
+            assert loss.n_params == len(sample.params)
+            value, gradient = exact.differentiate(loss, exact.of(sample.params))
+            assert float(loss([kind(x) for x in sample.params])) == value.fraction()
+            total = total + np.abs(gradient.nearest())
+        assert total.max() <= 2**form.precision
+
+    always("programs", form, check)
+
+
+def test_a_programs_source_computes_what_the_program_does() -> None:
+    def check(sample: strategies.Programs) -> None:
+        for loss in sample.losses:
+            assert eval(loss.source)(sample.params.tolist()) == loss(sample.params.tolist())
+
+    always("programs", FLOAT32, check)
+    nearer = strategies.SquaredDistance(0.5)
+    assert eval(nearer.source)(np.array([1.5, 2.5])) == nearer(np.array([1.5, 2.5])) == 5.0
+
+
+def uses(loss: strategies.Program) -> list[int]:
+    """How often each value is an operand."""
+    operands = [x for _, i, other in loss.steps for x in ([i, other] if isinstance(other, int) else [i])]
+    return [operands.count(k) for k in range(loss.n_params + len(loss.steps))]
+
+
+def contributing(loss: strategies.Program) -> set[int]:
+    """The values that the result depends on."""
+    last = loss.n_params + len(loss.steps) - 1
+    found_, waiting = set(), [last]
+    while waiting:
+        k = waiting.pop()
+        found_.add(k)
+        if k >= loss.n_params:
+            _, i, other = loss.steps[k - loss.n_params]
+            waiting += [i, other] if isinstance(other, int) else [i]
+    return found_
+
+
+PROGRAMS: dict[str, Callable[[strategies.Program], Any]] = {
+    "six steps, all of which count": lambda x: len(contributing(x)) == x.n_params + 6,
+    "three parameters": lambda x: contributing(x) >= {0, 1, 2} and x.n_params == 3,
+    "a computed value with three uses": lambda x: max(uses(x)[x.n_params :]) >= 3,
+    "two computed values with two uses each": lambda x: sum(n >= 2 for n in uses(x)[x.n_params :]) >= 2,
+    "a value that nobody uses": lambda x: min(uses(x)[x.n_params : -1], default=1) == 0,
+    "a parameter that does not count": lambda x: len(contributing(x) & set(range(x.n_params))) < x.n_params,
+    "a difference": lambda x: any(op == "-" and isinstance(y, int) and i != y for op, i, y in x.steps),
+    "a constant factor": lambda x: any(op == "*" and isinstance(y, float) for op, _, y in x.steps),
+}
+
+
+@pytest.mark.parametrize("form", [FORMATS["float16"], FLOAT32], ids=["float16", "float32"])
+@pytest.mark.parametrize("case", PROGRAMS)
+def test_programs_reach(case: str, form: Format) -> None:
+    assert found("programs", lambda x: PROGRAMS[case](x.losses[0]), form)
+
+
+def test_several_programs_are_drawn_and_differ() -> None:
+    sample = found("programs", lambda x: len(x.losses) == 3 and len(set(x.losses)) == 3)
+
+    assert len(sample.losses) == 3
+
+
+def test_a_lost_contribution_shrinks_to_a_square() -> None:
+    """A product of a parameter with itself: its derivative has two parts."""
+
+    def half(sample: strategies.Programs) -> Any:
+        _, gradient = exact.differentiate(sample.losses[0], exact.of(sample.params))
+        return np.any(gradient.nearest() != gradient.nearest() / 2)
+
+    sample = found("programs", half)
+
+    assert len(sample.losses) == len(sample.params) == 1
+    assert sample.losses[0].steps == (("*", 0, 0),)
+    assert sample.params.tolist() == [1.0]
+
+
+@forms
+def test_approaches_are_descents_of_few_steps(form: Format) -> None:
+    def check(sample: strategies.Approach) -> None:
+        assert is_column(sample.params, form)
+        assert 1 <= sample.n_steps <= 4
+        assert 0 < sample.learning_rate <= 1
+        assert exactly(np.asarray(sample.loss.place).astype(numpy_dtype(form.name))) == [sample.loss.place]
+
+    always("approaches", form, check)
+
+
+# Accumulation
+
+
+def check_batches(sample: strategies.Batched, form: Format) -> None:
+    check_fit(sample, form)
+    assert min(sample.sizes) >= 1
+    assert sum(sample.sizes) == len(sample.t_u)
+    assert len(sample.sizes) <= strategies.MOST_BATCHES
+    for column, at in ((sample.t_u, 0), (sample.t_c, 1)):
+        assert np.concatenate([batch[at] for batch in sample.batches]).tolist() == column.tolist()
+    assert [len(t_u) for t_u, _ in sample.batches] == sample.sizes
+
+
+@forms
+def test_batches_hold_every_sample_once(form: Format) -> None:
+    always("batched_fits", form, lambda sample: check_batches(sample, form))
+
+
+@forms
+def test_the_same_samples_are_batched_twice(form: Format) -> None:
+    def check(sample: strategies.Rebatched) -> None:
+        check_batches(sample.first, form)
+        check_batches(sample.second, form)
+        pairs = [sorted(zip(x.t_u.tolist(), x.t_c.tolist(), strict=True)) for x in (sample.first, sample.second)]
+        assert pairs[0] == pairs[1]
+        assert sample.first.params.tolist() == sample.second.params.tolist()
+
+    always("rebatched_fits", form, check)
+
+
+@forms
+def test_windows_hold_every_sample_once(form: Format) -> None:
+    def check(sample: strategies.Windows) -> None:
+        check_fit(sample, form)
+        assert np.concatenate([window.t_u for window in sample.windows]).tolist() == sample.t_u.tolist()
+        *full, last = [window.sizes for window in sample.windows]
+        assert all(sizes == [sample.size] * sample.length for sizes in full)
+        assert 1 <= len(last) <= sample.length
+        assert all(size == sample.size for size in last[:-1])
+        assert 1 <= last[-1] <= sample.size
+
+    always("windows", form, check)
+
+
+BATCHES: list[tuple[str, str, Callable[[Any], Any]]] = [
+    ("batched_fits", "one batch of several samples", lambda x: len(x.sizes) == 1 and x.sizes[0] > 1),
+    ("batched_fits", "batches of one sample", lambda x: len(x.sizes) > 2 and max(x.sizes) == 1),
+    ("batched_fits", "batches of one size", lambda x: len(x.sizes) > 2 and min(x.sizes) == max(x.sizes) > 1),
+    ("batched_fits", "a last batch that is smaller", lambda x: len(x.sizes) > 2 and x.sizes[-1] < min(x.sizes[:-1])),
+    ("batched_fits", "a last batch of many", lambda x: len(x.sizes) > 2 and x.sizes[-1] > 4 * max(x.sizes[:-1])),
+    ("batched_fits", "the most batches", lambda x: len(x.sizes) == strategies.MOST_BATCHES and len(set(x.sizes)) > 2),
+    ("rebatched_fits", "other cuts and another order", lambda x: differently_batched(x)),
+    ("windows", "one window", lambda x: len(x.windows) == 1 and len(x.windows[0].sizes) > 1),
+    ("windows", "a last window of fewer batches", lambda x: 1 < len(x.windows[-1].sizes) < x.length < len(x.t_u)),
+    ("windows", "a last batch that is smaller", lambda x: len(x.windows) > 1 and x.windows[-1].sizes[-1] < x.size),
+]
+
+
+def differently_batched(x: strategies.Rebatched) -> bool:
+    return x.first.sizes != x.second.sizes and len(x.first.sizes) > 2 and bool(np.any(x.first.t_u != x.second.t_u))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "case", "condition"), BATCHES, ids=[f"{name}: {case}" for name, case, _ in BATCHES]
+)
+def test_batches_reach(strategy: str, case: str, condition: Callable[[Any], Any]) -> None:
+    assert condition(found(strategy, condition))
+
+
+def test_a_mean_of_means_shrinks_to_one_sample_and_two() -> None:
+    def means_differ(x: strategies.Batched) -> Any:
+        of_batches = [np.mean(t_c.astype(np.float64)) for _, t_c in x.batches]
+        return np.isclose(np.mean(of_batches), np.mean(x.t_c.astype(np.float64))) == 0
+
+    sample = found("batched_fits", means_differ)
+
+    assert sorted(sample.sizes) == [1, 2]
+    assert simplest(sample.t_u, sample.t_c, sample.w, sample.b)
+
+
+def test_a_lost_batch_shrinks_to_two_samples() -> None:
+    sample = found("batched_fits", lambda x: len(x.sizes) > 1 and np.any(x.batches[-1][1] != 0))
+
+    assert sample.sizes == [1, 1]
+    assert simplest(sample.t_u, sample.t_c, sample.w, sample.b)
+
+
 def test_shapes_shrink_to_one_axis() -> None:
     """And to two of them, where two show it."""
     assert found("shapes", lambda x: np.broadcast_shapes(*x) != x[0]) in [((1,), (2,)), ((), (2,))]

@@ -733,7 +733,8 @@ def programs() -> st.SearchStrategy[Any]:
 def _programs(data: Bytes, form: Format) -> Programs:
     n_params = data.pick(1, 2, 3)
     n_losses = data.pick(1, 2, 3)
-    params = _numbers(data.take(MOST_PARAMETERS), "few", form)[:n_params]
+    # At 0 a product hides its factors: it is not the simplest here.
+    params = np.array([1.0, 2.0, -1.0, 0.0])[data.take(MOST_PARAMETERS) % 4][:n_params]
     losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
     return Programs(_to(params, form), losses)
 
@@ -837,11 +838,11 @@ def _batched(data: Bytes, form: Format) -> Batched:
 
 
 def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
-    """Sizes that add up to n: of one sample where a byte is 0, of up to six otherwise."""
+    """Sizes that add up to n: all that is left where a byte is 0, up to six samples otherwise."""
     sizes: list[int] = []
     for byte in data:
         if n:
-            sizes.append(min(n, 1 + int(byte) % 6))
+            sizes.append(min(n, int(byte) % 7 or n))
             n -= sizes[-1]
     sizes[-1] += n
     return sizes

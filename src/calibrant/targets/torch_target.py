@@ -27,6 +27,16 @@ deviations = {
     "loss.same-shape": _BROADCASTS,
     "loss.empty": "the mean of no samples is NaN",
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "accumulation.refused": "a mean broadcasts, and no samples have the mean NaN; no batches are no backward passes",
+    "optimizer.nadam": "NAdam holds the product of its momenta in float32, whatever the dtype of the parameters",
+    "optimizer.asgd": "ASGD holds its rate in float32, whatever the dtype of the parameters",
+    "optimizer.changing-rate": "NAdam holds a factor in float32, whatever the dtype of the parameters",
+    "optimizer.swap": "NAdam and ASGD hold factors in float32, whatever the dtype of the parameters",
+    "optimizer.invalid": "hyperparameters that are NaN are taken, for no comparison with a limit is true of them",
+    "split.as-written": "random_split takes the whole part of the product as float64 has it",
+    "split.invalid": "range(-1) is a data set without rows",
+    "validation.shapes": _BROADCASTS,
+    "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
 }
 

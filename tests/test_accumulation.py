@@ -1,0 +1,135 @@
+"""Accumulation: what the shipped targets refuse, and what covers every sensible way to accumulate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from calibrant import exact, strategies
+from calibrant.exact import FORMATS, Exact
+from calibrant.target import numpy_dtype
+from calibrant.targets import numpy_target
+
+EXAMPLES = settings(derandomize=True, deadline=None, max_examples=100, database=None)
+
+
+def exactly(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
+    return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
+
+
+def test_numpy_refuses_what_are_not_batches() -> None:
+    params, two, three = np.zeros(2), np.ones(2), np.ones(3)
+
+    for batches in ([], [(two, two), (three, two)], [(two[:0], two[:0])]):
+        for call in (numpy_target.accumulated_grad, lambda p, b: numpy_target.accumulate(p, b, False)):
+            with pytest.raises(ValueError, match="is"):
+                call(params, batches)
+
+
+def test_the_reference_names_the_batch_that_it_refuses() -> None:
+    torch = pytest.importorskip("torch")
+    from calibrant.mechanics.accumulation import accumulate, accumulated_grad
+
+    params, two, none = torch.zeros(2), torch.ones(2), torch.ones(0)
+
+    with pytest.raises(ValueError, match="batches is empty"):
+        accumulated_grad(params, [])
+    with pytest.raises(ValueError, match="batch 2 of 2: t_u is"):
+        accumulate(params, [(two, two), (none, none)], False)
+
+
+# The bound
+
+
+@EXAMPLES
+@given(strategies.batched_fits())
+def test_the_accumulated_gradient_is_that_of_all_samples(drawn: strategies.Drawn[Any]) -> None:
+    """As rational numbers, whatever the batches."""
+    sample = drawn.at(FORMATS["float32"])
+    batches, w, b = exactly(sample)
+
+    weighted = [Fraction(0), Fraction(0)]
+    for t_u, t_c in batches:
+        for i, g in enumerate(exact.gradient(t_u, t_c, w, b).fractions()):
+            weighted[i] += g * t_u.size / len(sample.t_u)
+
+    assert exact.accumulated_grad(batches, w, b).fractions() == weighted
+    assert exact.gradient(exact.of(sample.t_u), exact.of(sample.t_c), w, b).fractions() == weighted
+
+
+def weighted_means(g: Any, sizes: Any, n: Any) -> Any:
+    total = g[0] * (sizes[0] / n)
+    for x, size in zip(g[1:], sizes[1:], strict=True):
+        total = total + x * (size / n)
+    return total
+
+
+def weighted_from_the_last(g: Any, sizes: Any, n: Any) -> Any:
+    return weighted_means(g[::-1], sizes[::-1], n)
+
+
+def divided_at_the_end(g: Any, sizes: Any, n: Any) -> Any:
+    total = g[0] * sizes[0]
+    for x, size in zip(g[1:], sizes[1:], strict=True):
+        total = total + x * size
+    return total / n
+
+
+def by_a_rounded_reciprocal(g: Any, sizes: Any, n: Any) -> Any:
+    return divided_at_the_end(g, sizes, n.dtype.type(1)) * (n.dtype.type(1) / n)
+
+
+def running_mean(g: Any, sizes: Any, n: Any) -> Any:
+    mean, seen = g[0] * n.dtype.type(0), n.dtype.type(0)
+    for x, size in zip(g, sizes, strict=True):
+        seen = seen + size
+        mean = mean + (x - mean) * (size / seen)
+    return mean
+
+
+WAYS = (weighted_means, weighted_from_the_last, divided_at_the_end, by_a_rounded_reciprocal, running_mean)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_bound_holds_for_every_sensible_way(way: Callable[..., Any], dtype: str) -> None:
+    """A false alarm on a right implementation would be the worst fault that a judge can have."""
+    kind, worst = numpy_dtype(dtype).type, []
+
+    @EXAMPLES
+    @given(strategies.batched_fits())
+    def check(drawn: strategies.Drawn[Any]) -> None:
+        sample = drawn.at(FORMATS[dtype])
+        truth = exact.accumulated_grad(*exactly(sample))
+        with np.errstate(all="ignore"):
+            g = numpy_target.accumulate(sample.params, sample.batches, True)
+            answer = way(g, [kind(size) for size in sample.sizes], kind(len(sample.t_u)))
+        claimed = np.isfinite(truth.err)
+        assert np.isfinite(answer[claimed]).all()
+        off = abs(exact.of(np.where(claimed, answer, 0.0).astype(np.float64), exact.UNROUNDED) - truth.true())
+        assert (off.magnitude() * (1 - 2.0**-40) <= truth.err)[claimed].all()
+        worst.append(max((off.magnitude() / np.maximum(truth.err, 5e-324))[claimed], default=0.0))
+
+    check()
+    assert max(worst) > 0.1, "a bound that nothing comes near to judges little"
+
+
+def test_nothing_is_claimed_where_a_sum_may_overflow() -> None:
+    large = np.full(4, 6e2, dtype=np.float16)
+    sample = strategies.Batched(large, -large, np.float16(1).reshape(()), np.float16(0).reshape(()), [1, 3])
+
+    assert exact.accumulated_grad(*exactly(sample)).err[0] == np.inf
+
+
+def test_true_numbers_accumulate_without_error() -> None:
+    sample = strategies.Batched(*(np.array(x) for x in ([1.0, 2.0, 4.0], [0.0, 1.0, 1.0], 1.0, 0.5)), [1, 2])
+    batches, w, b = exactly(sample)
+    true = exact.accumulated_grad([(t_u.true(), t_c.true()) for t_u, t_c in batches], w.true(), b.true())
+
+    assert true.fractions() == exact.accumulated_grad(batches, w, b).fractions()
+    assert not true.rounds()
