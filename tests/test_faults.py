@@ -205,6 +205,7 @@ UGLY = {
     "least_squares.spread_over_n_minus_1": "one of the clause's two properties divides the readings by ten",
     "thermometer.two_readings_swapped": "it has no arguments",
     "norris.one_digit_wrong": "it has no arguments",
+    "multiply.aligned_left": "a table is needed",
     "multiply.matrix_product": "tables are needed",
     "multiply.in_float16": "only numbers with many digits show it",
     "multiply.cycled": "a size that divides another is needed",
