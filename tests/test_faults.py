@@ -463,6 +463,7 @@ UGLY = {
     "accumulated_grad.in_float32": "only numbers with many digits show it",
     "thermometer.two_readings_swapped": "it has no arguments",
     "norris.one_digit_wrong": "it has no arguments",
+    "multiply.aligned_left": "a table is needed",
     "multiply.matrix_product": "tables are needed",
     "multiply.in_float16": "only numbers with many digits show it",
     "multiply.cycled": "a size that divides another is needed",
