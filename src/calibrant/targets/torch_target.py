@@ -27,7 +27,6 @@ deviations = {
     "loss.same-shape": _BROADCASTS,
     "loss.empty": "the mean of no samples is NaN",
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
-    "accumulation.refused": "a mean broadcasts, and no samples have the mean NaN; no batches are no backward passes",
     "optimizer.nadam": "NAdam holds the product of its momenta in float32, whatever the dtype of the parameters",
     "optimizer.asgd": "ASGD holds its rate in float32, whatever the dtype of the parameters",
     "optimizer.changing-rate": "NAdam holds a factor in float32, whatever the dtype of the parameters",
