@@ -118,3 +118,10 @@ def test_shapes_that_do_not_broadcast_have_no_exact_shape() -> None:
     assert exact.broadcast_shapes((2,), (3,)) is None
     assert exact.broadcast_shapes((0, 1), (2,), ()) == (0, 2)
     assert exact.broadcast_shapes() == ()
+
+
+def test_where_there_are_no_elements_numpy_shares_no_memory() -> None:
+    """So the clause on memory claims nothing there."""
+    view, _, shared = numpy_target.expand(np.ones((2, 1)), (2, 0))
+
+    assert (view.size, shared) == (0, 0)

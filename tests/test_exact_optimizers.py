@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from faulty.optimize import _walk, right
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,6 @@ from calibrant.exact.scalars import Number
 from calibrant.judge import Tally, agree_lists, tallying
 from calibrant.strategies import Optimization
 from calibrant.target import CONVENTIONS
-from calibrant.targets import torch_target
 
 NAMES = list(exact.OPTIMIZERS)
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
@@ -84,34 +82,6 @@ def test_the_values_are_those_of_long_decimals(name: str) -> None:
 
 
 # Bounds
-
-
-@pytest.mark.parametrize("path", ["single", "foreach", "fused"])
-@each_optimizer
-def test_pytorch_stays_within_the_bounds(name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In its default dtype: NAdam and ASGD keep part of their state in that, whatever dtype the parameters have."""
-    if path == "fused" and name not in ("sgd", "adam", "adamw", "adagrad"):
-        path = "single"
-    how = {"single": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}[path]
-
-    @FEW
-    @given(runs(name, absent=(False,) if path == "fused" else (False, True)), st.sampled_from([FLOAT32, FLOAT64]))
-    def checked(drawn: strategies.Drawn[Optimization], form: Format) -> None:
-        run = drawn.at(form)
-        torch.set_default_dtype(getattr(torch, form.name))
-        steps = torch_target.optimize(
-            name,
-            {**run.hyperparameters, **how},
-            [torch.from_numpy(p.copy()) for p in run.params],
-            [[None if g is None else torch.from_numpy(g.copy()) for g in step] for step in run.grads],
-        )
-        within(run, [[p.numpy() for p in step] for step in steps])
-
-    before = torch.get_default_dtype()
-    try:
-        checked()
-    finally:
-        torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize("form", [FORMATS["float16"], FLOAT32, FLOAT64], ids=lambda form: form.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from faulty.optimize import _planted, right
 
 from calibrant import variants
+from calibrant.clauses import book_folder
 from calibrant.subject import Subject
 from calibrant.target import CONVENTIONS, TargetError, _described
 
@@ -136,3 +138,13 @@ def test_unknown_conventions_are_refused_with_the_nearest(conventions: dict[str,
 def test_every_convention_belongs_to_an_optimizer() -> None:
     assert {name.split(".")[0] for name in CONVENTIONS} == set(variants.BATTERY)
     assert all(len(set(values)) == len(values) > 1 for values in CONVENTIONS.values())
+
+
+def test_the_book_lists_every_convention_with_its_values_in_order() -> None:
+    text = (book_folder() / "optimizers.md").read_text(encoding="utf-8")
+    listed: dict[str, list[str]] = {}
+    for convention, value in re.findall(r"^\| (?:`([a-z]+\.[a-z]+)`)? ?\| `([a-z-]+)`", text, re.MULTILINE):
+        convention = convention or list(listed)[-1]
+        listed.setdefault(convention, []).append(value)
+
+    assert {convention: tuple(values) for convention, values in listed.items()} == CONVENTIONS

@@ -392,7 +392,7 @@ def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: s
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
     optima = [exact.least_squares(t_u, t_c, l2) for l2 in (sample.l2, sample.larger)]
     w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in (sample.l2, sample.larger))
-    holds(shrunk <= w, f"the optimal weight grows from {float(w)} to {float(shrunk)}")
+    holds(shrunk <= w, f"the optimal weight grows from {exact.to_float(w)} to {exact.to_float(shrunk)}")
 
     weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in (sample.l2, sample.larger)]
 
