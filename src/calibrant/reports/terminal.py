@@ -19,28 +19,43 @@ _STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale"
 
 
 _MATHEMATICS = (
-    (r"\\frac1n", "1/n"),
-    (r"\\frac2n", "2/n"),
-    (r"\\frac\{([^}]*)\}\{([^}]*)\}", r"(\1) / (\2)"),
-    (r"\\overline\{(\d+)\}", r"\1..."),
+    (r"\\frac(\d)(\w)", r"\1/\2"),
+    (r"\\(?:left|right)", ""),
     (r"_\{(\w),i\}", r"_\1[i]"),
     (r"_\{\\max\}", "_max"),
+    (r"_\{([^{}]*)\}", r"[\1]"),
+    (r"\^\{([^{}]*)\}", r"^(\1)"),
+    (r"\\operatorname\{([^{}]*)\}", r"\1"),
+    (r"\\overline\{(\d+)\}", r"\1..."),
+    (r"\\sqrt\{([^{}]*)\}", r"√(\1)"),
+    (r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1) / (\2)"),
+    (r"\\hat (\w)", "\\1\N{COMBINING CIRCUMFLEX ACCENT}"),
+    (r"\\bar (\w)", "\\1\N{COMBINING MACRON}"),
     (r"\^\\ast", "*"),
     (r"\\sum_i", "Σ"),
-    (r"\\(?:left|right)", ""),
     (r"\^2", "²"),
     (r"\\(?:quad|[ ,;])", " "),
 )
-_LETTERS = {"theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "partial": "∂", "nabla": "∇", "dots": "..."}
+"""What TeX becomes, from the inside out."""
+
+# fmt: off
+_LETTERS = {
+    "theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "mu": "μ", "tau": "τ", "beta": "β", "epsilon": "ε", "rho": "ρ",
+    "alpha": "α", "psi": "ψ", "ell": "ℓ", "partial": "∂", "nabla": "∇", "infty": "∞", "ne": "≠", "cdot": "·", "dots": "...",
+    "ldots": "...", "cdots": "...",
+}
+# fmt: on
 
 
 def readable(sentence: str) -> str:
     """A sentence of the book without its TeX."""
 
     def formula(match: re.Match[str]) -> str:
-        text = match[1]
-        for pattern, replacement in _MATHEMATICS:
-            text = re.sub(pattern, replacement, text)
+        text, before = match[1], ""
+        while text != before:
+            before = text
+            for pattern, replacement in _MATHEMATICS:
+                text = re.sub(pattern, replacement, text)
         return re.sub(r"\\([a-z]+)", lambda m: _LETTERS.get(m[1], m[1]), text)
 
     return " ".join(re.sub(r"\$([^$]+)\$", formula, sentence).split())
