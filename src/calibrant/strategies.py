@@ -1227,7 +1227,7 @@ _PENALTIES = (1.0, 0.5, 2.0, 0.1, 0.0, 1e-3, 30.0)
 def _penalized(data: Bytes, form: Format) -> Penalized:
     fit = _fit(data, form)
     l1, l2 = data.pick(*_PENALTIES), data.pick(*_PENALTIES)
-    w = data.pick(fit.w, fit.w, fit.w, fit.w * 0)
+    w = data.pick(fit.w, fit.w, fit.w, np.zeros_like(fit.w))
     return Penalized(fit.t_u, fit.t_c, np.asarray(w), fit.b, l1, l2)
 
 
