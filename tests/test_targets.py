@@ -118,10 +118,11 @@ def test_bfloat16_goes_to_torch_and_back() -> None:
     assert reference.to_numpy(2.0) == np.array(2.0)
 
 
-def test_pytorch_itself_breaks_nothing_but_what_it_declares() -> None:
+@pytest.mark.parametrize("name", ["torch", "numpy"])
+def test_a_shipped_target_breaks_nothing_but_what_it_declares(name: str) -> None:
     """With few examples: that each declared deviation shows is for a whole check."""
-    result = check("torch", Options(profile="ci", examples=3))
+    result = check(name, Options(profile="ci", examples=3))
 
     seen = {verdict.status for verdict in result.verdicts}
     assert result.unfinished == []
-    assert {"holds", "deviates"} <= seen <= {"holds", "deviates", "stale", "absent", "undecided"}
+    assert {"holds"} < seen <= {"holds", "deviates", "stale", "absent", "undecided"}
