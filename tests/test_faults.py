@@ -25,7 +25,7 @@ from calibrant import plugin
 from calibrant.check import Options, check
 from calibrant.clauses import Property, properties
 from calibrant.exact import OPTIMIZERS
-from calibrant.target import Target, _described
+from calibrant.target import Target, described
 from calibrant.targets import numpy_target
 from calibrant.verdicts import failure_of
 
@@ -90,26 +90,6 @@ ADDED = "autograd.accumulates autograd.three-batches autograd.separate-graphs"
 FULL = "accumulation.full-batch accumulation.partition accumulation.last-window"
 
 FAULTS = {
-    "loss_fn.sum_for_mean": "loss.mean-square loss.wide-accumulation",
-    "loss_fn.over_n_minus_1": "loss.mean-square",
-    "loss_fn.half": "loss.mean-square",
-    "loss_fn.last_sample_dropped": "loss.mean-square loss.permutation loss.zero? loss.nan?",
-    "loss_fn.mean_of_batches": "loss.mean-square loss.permutation",
-    "loss_fn.broadcasting": "loss.same-shape",
-    "loss_fn.empty_is_zero": "loss.empty",
-    "loss_fn.nan_skipped": "loss.nan",
-    "loss_fn.infinity_clipped": "loss.nan",
-    "loss_fn.in_float32": "loss.mean-square@float64 loss.zero@float64 loss.permutation@float64 loss.convex?"
-    " loss.wide-accumulation@float64",
-    "loss_fn.in_float16": "loss.mean-square loss.zero loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
-    "loss_fn.returned_in_float64": "loss.dtype@float32",
-    "loss_fn.expanded": "loss.mean-square loss.zero loss.symmetric? loss.permutation",
-    "loss_fn.summed_first": "loss.wide-accumulation",
-    "loss_fn.tolerant": "loss.mean-square loss.zero loss.outliers?",
-    "loss_fn.huber": "loss.mean-square loss.outliers",
-    "loss_fn.asymmetric": "loss.mean-square loss.symmetric",
-    "loss_fn.one_element": "loss.scalar",
-    "loss_fn.in_place": "loss.pure",
     "model.bias_missing": "model.linear",
     "model.parameters_swapped": "model.linear model.identity",
     "model.normalized_over_the_batch": "model.linear model.identity model.per-sample",
@@ -117,19 +97,6 @@ FAULTS = {
     "model.in_float64": "model.dtype@float32",
     "model.identity_rounded": "model.linear model.identity",
     "model.in_place": "model.pure",
-    "absolute_loss.root_mean_square": "loss.absolute loss.wide-accumulation",
-    "absolute_loss.huber": "loss.absolute loss.outliers",
-    "absolute_loss.sum_for_mean": "loss.absolute loss.wide-accumulation",
-    "absolute_loss.of_the_mean": "loss.absolute loss.zero?",
-    "absolute_loss.nan_skipped": "loss.nan",
-    "dabsolute_loss.divided_by_itself": "loss.smooth-at-zero",
-    "dabsolute_loss.not_averaged": "loss.smooth-at-zero",
-    "dloss_fn.factor_missing": "gradient.by-hand-loss",
-    "dloss_fn.sign_flipped": "gradient.by-hand-loss",
-    "dloss_fn.not_averaged": "gradient.by-hand-loss",
-    "dloss_fn.shifted": "gradient.by-hand-loss loss.smooth-at-zero",
-    "dloss_fn.nan_replaced": "gradient.nan",
-    "dloss_fn.in_place": "gradient.pure",
     "dmodel_dw.the_weight": "gradient.by-hand-w",
     "dmodel_dw.squared": "gradient.by-hand-w",
     "dmodel_db.the_bias": "gradient.by-hand-b",
@@ -450,15 +417,9 @@ A clause with a question mark is broken by numbers that so few examples may lack
 
 UGLY = {
     "model.identity_rounded": "only numbers with many digits show it",
-    "loss_fn.mean_of_batches": "five samples are needed",
-    "loss_fn.in_float32": "only numbers with many digits show it",
-    "loss_fn.in_float16": "only numbers with many digits show it",
-    "loss_fn.expanded": "only nearly equal numbers show it",
-    "loss_fn.tolerant": "only nearly equal numbers show it",
     "grad_fn.in_float32": "only numbers with many digits show it",
     "grad_fn.clipped": "only gradients above 100 show it",
     "training_loop.gradient_clipped": "only gradients above 100 show it",
-    "loss_fn.summed_first": "only numbers whose squares overflow show it",
     "least_squares.spread_over_n_minus_1": "one of the clause's two properties divides the readings by ten",
     "accumulated_grad.in_float32": "only numbers with many digits show it",
     "thermometer.two_readings_swapped": "it has no arguments",
@@ -511,7 +472,7 @@ def planted(fault: str) -> Target:
     operation, name = fault.split(".")
     module = importlib.import_module(f"faulty.{MODULES.get(operation, operation)}")
     right = {other: getattr(numpy_target, other) for other in BESIDE.get(operation, ())}
-    return _described(
+    return described(
         "planted",
         SimpleNamespace(**right, **{OPERATIONS.get(operation, operation): getattr(module, name)}),
         "planted",

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from calibrant.subject import Absent, Failure, Refused, Subject
-from calibrant.target import Target, _described
+from calibrant.target import Target, described
 
 ONES = np.ones(2, dtype=np.float32)
 
 
 def subject(dtype: str = "float32", timeout: float = 10.0, **attributes: Any) -> Subject:
     """An implementation of these attributes, in one dtype."""
-    target: Target = _described("planted", SimpleNamespace(**attributes), "planted", timeout)
+    target: Target = described("planted", SimpleNamespace(**attributes), "planted", timeout)
     return target.at(dtype)
 
 
@@ -521,7 +521,7 @@ def test_an_operation_that_may_start_processes_has_the_patience_of_an_import() -
         return [0.0, 0.0], [0.0, 0.0]
 
     implementation = SimpleNamespace(data_parallel=slow, grad_fn=slow)
-    subject = _described("slow", implementation, "slow", 0.25).at("float64")
+    subject = described("slow", implementation, "slow", 0.25).at("float64")
     column = np.ones(1)
 
     subject.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)

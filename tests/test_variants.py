@@ -13,11 +13,11 @@ from faulty.optimize import _planted, right
 from calibrant import variants
 from calibrant.clauses import book_folder
 from calibrant.subject import Subject
-from calibrant.target import CONVENTIONS, TargetError, _described
+from calibrant.target import CONVENTIONS, TargetError, described
 
 
 def subject(optimize: Any = right, dtype: str = "float64", **attributes: Any) -> Subject:
-    return _described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0).at(dtype)
+    return described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0).at(dtype)
 
 
 KNOWN = {

@@ -31,6 +31,8 @@ class Tally:
     """Numbers for which nothing can be claimed: the truth, or something on the way to it, may leave the dtype's range."""
     refused: int = 0
     """Requests that the target does not serve."""
+    rejected: int = 0
+    """How many examples there had been when the first was rejected; 0 if none was."""
     worst: float = 0.0
     """The largest error that was seen, in units of its bound."""
 

@@ -215,8 +215,8 @@ def prepared(function: Any, share: float = 1.0) -> Any:
 def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
     @functools.wraps(property_)
     def run(*args: Any, **kwargs: Any) -> None:
-        from calibrant.judge import tallying
-        from calibrant.subject import Absent, Refused
+        from calibrant.judge import Disagreement, tallying
+        from calibrant.subject import Absent, Failure, Refused
 
         subject = kwargs["target"]
         subject.calls.clear()
@@ -238,6 +238,9 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
             except Absent as absent:
                 tally.examples -= 1
                 pytest.skip(str(absent))
+            except (Disagreement, Failure):
+                tally.rejected = tally.rejected or tally.examples
+                raise
 
     return run
 

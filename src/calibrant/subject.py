@@ -161,7 +161,7 @@ class Subject:
             return last.answer is None
         finally:
             del self.calls[-1]
-        return _identical(last.answer, again)
+        return identical(last.answer, again)
 
     def keeps_dtype(self, answer: Any) -> bool:
         """Whether the answer has the dtype under test."""
@@ -324,9 +324,10 @@ def _shape(answer: Any) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _identical(one: Any, other: Any) -> bool:
+def identical(one: Any, other: Any) -> bool:
+    """Whether two answers are the same to the last bit."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_identical, one, other))
+        return len(one) == len(other) and all(map(identical, one, other))
     if is_array(one) and is_array(other):
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     return bool(isinstance(one, dict) or (is_array(one) == is_array(other) and one == other))

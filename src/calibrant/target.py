@@ -148,6 +148,8 @@ class Target:
     timeout: float = 10.0
     hung: dict[str, str] = field(default_factory=dict)
     """What is said of operations that did not return in time: they are not called again."""
+    explained: dict[Any, Any] = field(default_factory=dict)
+    """The impostors that its answers were found to be those of."""
 
     def describe(self) -> dict[str, Any]:
         """What it says of itself, for reports."""
@@ -211,7 +213,7 @@ def load(spec: str, timeout: float = 10.0) -> Target:
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
     try:
-        return _described(spec, implementation, name, timeout)
+        return described(spec, implementation, name, timeout)
     except TargetError:
         raise
     except Exception as error:  # what it says of itself may be computed by its own code
@@ -290,7 +292,7 @@ def _import_module(name: str, spec: str) -> ModuleType:
         raise TargetError(f"target {spec!r} is neither a file, a module nor a registered target") from None
 
 
-def _described(spec: str, implementation: Any, name: str, timeout: float) -> Target:
+def described(spec: str, implementation: Any, name: str, timeout: float) -> Target:
     """The target with what it says of itself, each part checked."""
 
     def said(attribute: str, default: Any) -> Any:

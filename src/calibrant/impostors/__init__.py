@@ -1,0 +1,108 @@
+"""Impostors: the wrong answers that people really give, and the legitimate variants that they are told from.
+
+An impostor is a small change to a right operation, `wrong(right, *arguments)`. It is written once and evaluated over two kinds of numbers.
+Over NumPy's arrays it is a target that the properties must reject, by the clauses that it names and no others. Over exact ones it
+explains a failing target: one whose every answer it gives, within the bound of its own rounding, behaves as it does.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+CHAPTERS = (
+    "data",
+    "model",
+    "loss",
+    "gradients",
+    "descent",
+    "broadcasting",
+    "autograd",
+    "accumulation",
+    "optimizers",
+    "validation",
+)
+"""The modules of this package that define impostors."""
+
+
+@dataclass(frozen=True)
+class Impostor:
+    """A known way to answer otherwise."""
+
+    name: str
+    operation: str
+    wrong: Callable[..., Any]
+    """`wrong(right, *arguments)`: what it returns in the place of the operation `right`."""
+    sentence: str
+    """What it does, without a capital or a full stop, for 'behaves as NAME: ...'."""
+    clauses: tuple[str, ...]
+    """What it breaks, the clause first that shows it best: `clause`, `clause@dtype` in that dtype only, `clause?` perhaps."""
+    kind: str = "bug"
+    """`bug`, or `variant`: one that is legitimate once it is declared."""
+    seen: tuple[str, ...] = ()
+    """Where it was seen: `owner/repository#number` on GitHub."""
+    exactly: bool = True
+    """Whether it can be evaluated over exact numbers. What cannot is held against its own floating-point answers, bit for bit, on
+    numbers with which nothing rounds."""
+    keeps_dtype: bool = True
+    """Whether its answer is in the dtype of its arguments; one that answers in another says so."""
+    same_as: tuple[str, ...] = ()
+    """Other impostors of the operation that answer the same to everything."""
+    applies_to: tuple[str, ...] = ()
+    """Of an operation whose first argument is a name: the names for which it answers otherwise."""
+    ugly: str = ""
+    """Why no small example of round numbers can show it; empty if one can."""
+    chapters: tuple[str, ...] = ()
+    """The chapters whose clauses it is tried on, where they are not those of its operation."""
+
+    @property
+    def links(self) -> list[str]:
+        """The addresses of where it was seen."""
+        return [f"https://github.com/{place.replace('#', '/issues/')}" for place in self.seen]
+
+
+_registered: dict[tuple[str, str], Impostor] = {}
+
+
+def impostor(operation: str, clauses: str, *, seen: str = "", **about: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Register a function `wrong(right, *arguments)` as an impostor: its name is the function's, its sentence the docstring's first."""
+
+    def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
+        name = about.pop("name", wrong.__name__.strip("_").replace("_", "-"))
+        add(
+            Impostor(name, operation, wrong, sentence(wrong), tuple(clauses.split()), seen=tuple(seen.split()), **about)
+        )
+        return wrong
+
+    return register
+
+
+def add(one: Impostor) -> None:
+    """Put an impostor into the catalog."""
+    key = one.operation, one.name
+    if key in _registered and _registered[key].wrong.__qualname__ != one.wrong.__qualname__:
+        raise ValueError(f"two impostors of {one.operation} are called {one.name}")
+    _registered[key] = one
+
+
+def sentence(wrong: Callable[..., Any]) -> str:
+    """The first sentence of the docstring, as it goes on after a colon."""
+    first = " ".join((wrong.__doc__ or "").split()).partition(". ")[0].rstrip(".")
+    if not first:
+        raise ValueError(f"the impostor {wrong.__name__} has no docstring: nobody is told what it does")
+    words = first.split(" ", 1)
+    return first if words[0] != words[0].capitalize() or words[0] == "I" else first[0].lower() + first[1:]
+
+
+@functools.cache
+def catalog() -> tuple[Impostor, ...]:
+    """All impostors, in the order of the protocol's operations."""
+    from calibrant.target import PARAMETERS
+
+    for chapter in CHAPTERS:
+        importlib.import_module(f"calibrant.impostors.{chapter}")
+    order = list(PARAMETERS)
+    return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))

@@ -1,0 +1,1 @@
+"""Impostors of the chapter on optimizers."""

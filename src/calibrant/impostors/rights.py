@@ -1,0 +1,172 @@
+"""The right operations that impostors change: over NumPy's arrays, and over exact numbers."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from calibrant import exact
+from calibrant.exact import Exact
+from calibrant.target import PARAMETERS, numpy_dtype
+from calibrant.wording import is_array
+
+
+class Right:
+    """`right(...)` is the operation in whose place an impostor stands; `right.model(...)` is any other one."""
+
+    def __init__(self, operation: str, table: Mapping[str, Callable[..., Any]]) -> None:
+        self._operation = operation
+        self._table = table
+        self.memory: dict[Any, Any] = {}
+        """What an impostor that remembers keeps from call to call."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """What is right."""
+        return self._table[self._operation](*arguments, **named)
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        try:
+            return self._table[operation]
+        except KeyError:
+            raise AttributeError(operation) from None
+
+
+@functools.cache
+def over_arrays() -> Mapping[str, Callable[..., Any]]:
+    """The right operations over NumPy's arrays: the NumPy target's, and PyTorch's where NumPy has none and torch is here."""
+    from calibrant.targets import numpy_target
+
+    table = {name: getattr(numpy_target, name) for name in PARAMETERS if hasattr(numpy_target, name)}
+    if importlib.util.find_spec("torch") is not None:
+        from calibrant.targets import reference
+
+        for name in PARAMETERS:
+            if name not in table and hasattr(reference, name):
+                table[name] = _through_torch(getattr(reference, name))
+    return table
+
+
+def _through_torch(operation: Callable[..., Any]) -> Callable[..., Any]:
+    from calibrant.targets import reference
+
+    def converted(x: Any) -> Any:
+        if isinstance(x, (list, tuple)):
+            return type(x)(map(converted, x))
+        return reference.asarray(x) if is_array(x) else x
+
+    def back(x: Any) -> Any:
+        if isinstance(x, (list, tuple)):
+            return type(x)(map(back, x))
+        return reference.to_numpy(x) if hasattr(x, "detach") else x
+
+    def call(*arguments: Any) -> Any:
+        return back(operation(*map(converted, arguments)))
+
+    return call
+
+
+# Over exact numbers
+
+
+def _value_and_grad(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, Exact]:
+    w, b = params
+    return exact.loss_fn(exact.model(t_u, w, b), t_c), exact.gradient(t_u, t_c, w, b)
+
+
+def _grad_fn(t_u: Exact, t_c: Exact, t_p: Exact, w: Exact, b: Exact) -> Exact:
+    return exact.grad_fn(t_u, t_c, t_p)
+
+
+def _dmodel_db(t_u: Exact, w: Exact, b: Exact) -> Exact:
+    return t_u * 0 + 1
+
+
+def _training_loop(
+    n_epochs: int,
+    optimizer: Mapping[str, Any],
+    params: Exact,
+    t_u: Exact,
+    t_c: Exact,
+    val_t_u: Exact | None = None,
+    val_t_c: Exact | None = None,
+) -> tuple[Exact, list[Exact], list[Exact]]:
+    """Descent by the recurrence itself; of SGD without momentum alone."""
+    if set(optimizer) - {"name", "lr"}:
+        raise ValueError(f"optimizer is {dict(optimizer)}: only plain descent is exact here")
+    losses, val_losses = [], []
+    walk = exact.walk(optimizer["lr"], params, t_u, t_c)
+    for _ in range(n_epochs):
+        w, b = params = next(walk)
+        losses.append(exact.loss_fn(exact.model(t_u, w, b), t_c))
+        if val_t_u is not None and val_t_c is not None:
+            val_losses.append(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c))
+    return next(walk), losses, val_losses
+
+
+def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
+    return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
+
+
+OVER_EXACT: dict[str, Callable[..., Any]] = {
+    "model": exact.model,
+    "loss_fn": exact.loss_fn,
+    "absolute_loss": exact.absolute_loss,
+    "dloss_fn": exact.dloss_fn,
+    "dmodel_dw": lambda t_u, w, b: t_u,
+    "dmodel_db": _dmodel_db,
+    "grad_fn": _grad_fn,
+    "finite_difference": exact.finite_difference,
+    "value_and_grad": _value_and_grad,
+    "training_loop": _training_loop,
+    "closed_form": exact.closed_form,
+    "multiply": lambda x, y: x * y,
+    "multiply_grad": exact.multiply_grad,
+    "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
+    "regularized_loss": exact.regularized_loss,
+    "regularized_grad": _regularized_grad,
+}
+"""The right operations over exact numbers, each within the bounds of any sensible evaluation."""
+
+
+def lifted(argument: Any) -> Any:
+    """An argument with its arrays as exact numbers; raises ValueError where one is not finite."""
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(map(lifted, argument))
+    return exact.of(argument) if is_array(argument) else argument
+
+
+def join(*parts: Any) -> Any:
+    """Numbers and columns of either kind end to end, as one column."""
+    if any(isinstance(part, Exact) for part in parts):
+        return exact.concatenate(*parts)
+    return np.concatenate([np.reshape(part, -1) for part in parts])
+
+
+def in_dtype(answer: Any, dtype: Any) -> Any:
+    """An answer with all its numbers as arrays of one dtype; counts, words and None stay as they are."""
+    if isinstance(answer, (list, tuple)):
+        return type(answer)(in_dtype(part, dtype) for part in answer)
+    if isinstance(answer, Exact):
+        answer = answer.nearest()
+    if isinstance(answer, (float, np.floating)) or (is_array(answer) and answer.dtype.kind == "f"):
+        with np.errstate(all="ignore"):
+            return np.asarray(answer).astype(dtype)
+    return answer
+
+
+def dtype_of(arguments: Any) -> Any:
+    """The dtype of the first array among the arguments; None if there is none."""
+    if isinstance(arguments, (list, tuple)):
+        return next((found for found in map(dtype_of, arguments) if found is not None), None)
+    return arguments.dtype if is_array(arguments) else None
+
+
+def narrow(x: Any, dtype: str) -> Any:
+    """An array of either kind rounded to another dtype; what follows is computed in that."""
+    if isinstance(x, Exact):
+        return exact.of(x.nearest().astype(numpy_dtype(dtype)))
+    return x.astype(numpy_dtype(dtype))

@@ -1,0 +1,62 @@
+"""Impostors: each breaks the clauses that it names and no others, with an example that a person would have written, and is named as itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibrant.clauses import book
+from calibrant.impostors import Impostor, catalog, naming
+from calibrant.impostors.planting import planted
+from calibrant.power import due, tried
+
+EACH = pytest.mark.parametrize("one", catalog(), ids=lambda one: f"{one.operation}.{one.name}")
+
+
+@pytest.mark.filterwarnings("ignore")  # what an impostor warns of is its own affair
+@EACH
+def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Impostor) -> None:
+    main = one.clauses[0].rstrip("?").split("@")[0]
+
+    trial = tried(one, examples=40, shrink=None if one.ugly else main)
+
+    told = [rejection for rejection in trial.rejections if rejection.clause == main]
+    ugly = [] if one.ugly else [r.text for r in told if not a_person_would_write(r.arguments)]
+    assert (trial.missed, trial.beyond, ugly) == ([], [], [])
+
+
+def a_person_would_write(arguments: dict[str, Any]) -> bool:
+    """Whether no array has more than three samples, and all numbers are small multiples of a quarter."""
+
+    def within(x: Any) -> Iterator[Any]:
+        if isinstance(x, dict) and "data" in x:
+            yield np.array(x["data"], dtype=float)
+        elif isinstance(x, list):
+            yield from itertools.chain.from_iterable(map(within, x))
+
+    arrays = list(within(list(arguments.values())))
+    plain = [np.where(np.isfinite(x), x, 0.0) for x in arrays]
+    return all(x.size <= 3 and ((x * 4 % 1 == 0) & (abs(x) <= 8)).all() for x in plain)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@EACH
+def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor, dtype: str) -> None:
+    """In the place of a target it gives its own answers; in a dtype in which it breaks nothing it is right, and not named."""
+    always, perhaps = due(one)
+    shows = any(clause.endswith(f"@{dtype}") for clause in always | perhaps)
+    for named in one.applies_to or ("",):
+        found = naming.among(planted(one).at(dtype), one.operation, named or None)
+
+        assert {other.name for other in found} == ({one.name, *one.same_as} if shows else set())
+
+
+def test_impostors_name_clauses_of_the_book() -> None:
+    named = {clause.split("@")[0] for one in catalog() for clause in due(one)[0] | due(one)[1]}
+
+    assert named <= set(book())
