@@ -86,18 +86,28 @@ def tried(
     examples: int | None = None,
     seed: int | None = None,
     shrink: str | None = None,
+    others: int | None = None,
 ) -> Trial:
-    """Hold an impostor against all clauses that have something to say of its operation; make the examples of one clause simpler."""
+    """Hold an impostor against all clauses that have something to say of its operation.
+
+    The failing examples of the clause `shrink` are made simpler. Of clauses that it does not name, `others` examples are drawn.
+    """
+    always, perhaps = due(one)
+    names = {clause.partition("@")[0] for clause in always | perhaps}
     rejections = [
         rejection
         for prop in properties()
         if prop.file.stem.removeprefix("test_") in (one.chapters or CHAPTERS[one.operation])
         and _concerned(one, prop.clause.split(".")[1])
         for dtype in DTYPES
-        for rejection in _rejections(prop, one, dtype, (profile, examples, seed, prop.clause == shrink))
+        for rejection in _rejections(
+            prop,
+            one,
+            dtype,
+            (profile, examples if prop.clause in names else others or examples, seed, prop.clause == shrink),
+        )
     ]
     found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
-    always, perhaps = due(one)
     return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
 
 
