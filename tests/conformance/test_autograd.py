@@ -426,6 +426,18 @@ def test_the_mode_is_what_it_was_after_an_exception(
     judge_evaluation(value, gradient, sample, is_train)
 
 
+@clause("autograd.mode-restored", share=0.2)
+@pytest.mark.parametrize("is_train", [True, False], ids=["recorded", "not recorded"])
+@given(sample=strategies.programs())
+def test_the_mode_is_what_it_was_however_deep(target: Subject, is_train: bool, sample: strategies.Programs) -> None:
+    """Who remembers the mode before in one place, which an evaluation within another overwrites, has lost it at the third level."""
+    loss, params = sample.losses[0], sample.params
+    nesting = Nesting(target, Nesting(target, loss, is_train, loss, params), not is_train, loss, params)
+    value, gradient = listed(target.evaluate(nesting, params, is_train), 2)
+
+    judge_evaluation(value, gradient, sample, is_train)
+
+
 @dataclass(frozen=True)
 class Beside:
     """A training loss, computed beside a validation loss that nothing is done with."""

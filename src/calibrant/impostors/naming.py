@@ -18,7 +18,7 @@ import numpy as np
 
 from calibrant.exact import Exact
 from calibrant.impostors import CHAPTERS, Impostor, catalog
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import plantable, planted
 from calibrant.impostors.rights import OVER_EXACT, Right, lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
@@ -81,7 +81,9 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
     candidates = [
         one
         for one in catalog()
-        if one.operation == operation and (not one.applies_to or named is None or named in one.applies_to)
+        if one.operation == operation
+        and (not one.applies_to or named is None or named in one.applies_to)
+        and plantable(one)
     ]
     if not candidates:
         return []

@@ -58,12 +58,17 @@ BESIDE = {"loss_fn": ("model",), "manual_training_loop": ("training_loop",)}
 """What else the clauses on an operation call: the right one is offered."""
 
 
+def plantable(one: Impostor) -> bool:
+    """Whether what is right of its operation is known here: of some it is PyTorch that knows."""
+    return one.operation in over_arrays()
+
+
 def planted(one: Impostor, timeout: float = 10.0) -> Target:
     """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before.
 
     Raises TargetError if nothing here knows what is right of it.
     """
-    if one.operation not in over_arrays():
+    if not plantable(one):
         raise TargetError(
             f"{one.operation}.{one.name} needs torch, which is not installed: pip install 'calibrant[torch]'"
         )
