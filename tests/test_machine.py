@@ -88,7 +88,7 @@ def _rebound(loss: Any, params: Any, learning_rate: float, n_steps: int, no_grad
         value.backward(retain_graph=True)
         grad = params.grad if params.is_leaf else None
         params = params if grad is None else params - learning_rate * grad
-        steps.append((value.detach().numpy(), None if grad is None else grad.numpy(), params.detach().numpy()))
+        steps.append((value.detach().numpy(), None if grad is None else grad.numpy().copy(), params.detach().numpy()))
     return steps
 
 

@@ -120,6 +120,16 @@ def test_every_use_of_a_parameter_contributes(target: Subject, factors: int) -> 
     agree(gradient, np.array([factors * 2.0 ** (factors - 1)]))
 
 
+@clause("autograd.shared-node")
+def test_what_one_operand_of_a_sum_gets_elsewhere_the_other_does_not_get(target: Subject) -> None:
+    """x x (x + y): both operands of the sum get the same, and who keeps that in one place for both adds the other uses of x to y."""
+    program = strategies.Program(2, (("*", 0, 0), ("+", 0, 1), ("*", 2, 3)))
+
+    _, gradient = target.automatic_gradient(program, target.array([2.0, 3.0]))
+
+    agree(gradient, np.array([24.0, 4.0]))
+
+
 @clause("autograd.none-before", share=0.15)
 @PASSES
 @given(sample=strategies.programs())

@@ -22,7 +22,7 @@ def last_use_only(right: Any, loss: Any, params: Any) -> Any:
     return right(loss, params, added=lambda before, new: new)
 
 
-@impostor("automatic_gradient", "autograd.composition autograd.shared-node", exactly=False)
+@impostor("automatic_gradient", "autograd.shared-node autograd.composition", exactly=False)
 def passed_on_when_first_reached(right: Any, loss: Any, params: Any) -> Any:
     """The walk goes depth first and leaves a value before the contributions of its other uses are there."""
 
@@ -95,7 +95,7 @@ def started_at_the_loss(right: Any, loss: Any, params: Any) -> Any:
 
 @impostor(
     "automatic_gradient",
-    "autograd.composition",
+    "autograd.shared-node autograd.composition",
     seen="Oneflow-Inc/oneflow#8248 pytorch/pytorch#59828 apache/mxnet#17989",
     exactly=False,
 )
@@ -116,7 +116,7 @@ def buffer_shared(right: Any, loss: Any, params: Any) -> Any:
 
 @impostor(
     "automatic_gradient",
-    "autograd.composition autograd.shared-node",
+    "autograd.shared-node autograd.composition",
     seen="linkedin/Liger-Kernel#272 PaddlePaddle/Paddle#37420 pytorch/pytorch#14571",
     exactly=False,
 )
@@ -131,7 +131,7 @@ def saved_value_overwritten(right: Any, loss: Any, params: Any) -> Any:
     return right(loss, params, share=passed)
 
 
-@impostor("automatic_gradient", "autograd.composition autograd.shared-node gradient.cost", exactly=False)
+@impostor("automatic_gradient", "autograd.shared-node autograd.composition gradient.cost", exactly=False)
 def central_differences(right: Any, loss: Any, params: Any) -> Any:
     """The gradient is a central difference quotient, with a step of 1/2."""
     value, _ = right(loss, params)
@@ -145,7 +145,7 @@ def one_pass_for_each_parameter(right: Any, loss: Any, params: Any) -> Any:
     return passes[0]
 
 
-@impostor("automatic_gradient", "autograd.composition autograd.shared-node? gradient.cost", exactly=False)
+@impostor("automatic_gradient", "autograd.shared-node autograd.composition gradient.cost", exactly=False)
 def divided_by_the_number_of_parameters(right: Any, loss: Any, params: Any) -> Any:
     """The gradient is divided by the number of parameters."""
     value, gradient = right(loss, params)
@@ -364,7 +364,7 @@ def gradient_after_the_step(
     return [[value, right.automatic_gradient(loss, after)[1], after] for value, _, after in steps]
 
 
-@impostor("descend", "autograd.recorded-update", seen="pytorch/examples#779 BaiTheBest/SparseLLM#13", exactly=False)
+@impostor("descend", "autograd.recorded-update", exactly=False)
 def recorded_without_a_word(
     right: Any, loss: Any, params: Any, learning_rate: float, n_steps: int, no_grad: bool
 ) -> Any:
