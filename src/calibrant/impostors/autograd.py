@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,12 @@ from calibrant.strategies import Program, SquaredDistance
 # A walk
 
 
-@impostor("automatic_gradient", "autograd.shared-node autograd.composition gradient.cost", exactly=False)
+@impostor(
+    "automatic_gradient",
+    "autograd.shared-node autograd.composition gradient.cost",
+    exactly=False,
+    seen="PaddlePaddle/Paddle#3689",
+)
 def last_use_only(right: Any, loss: Any, params: Any) -> Any:
     """A value that is used several times keeps what its last use passes on: `=` stands where `+=` is due."""
     return right(loss, params, added=lambda before, new: new)
@@ -37,6 +42,28 @@ def passed_on_when_first_reached(right: Any, loss: Any, params: Any) -> Any:
         return list(found)
 
     return right(loss, params, order=depth_first)
+
+
+@impostor(
+    "automatic_gradient",
+    "autograd.shared-node autograd.composition",
+    exactly=False,
+    seen="karpathy/micrograd#2 sebgao/cTensor#5",
+)
+def once_per_path(right: Any, loss: Any, params: Any) -> Any:
+    """A value passes on all that it has got so far each time it is reached, once for every path that leads to it."""
+
+    def per_path(result: Value) -> Iterator[Value]:
+        waiting = [result]
+        for _ in range(10_000):
+            value = waiting.pop()
+            yield value
+            waiting += [operand for operand, _ in value.operands]
+            if not waiting:
+                return
+        raise RecursionError("ten thousand values are walked, and there are more")
+
+    return right(loss, params, order=per_path)
 
 
 @impostor("automatic_gradient", "autograd.shared-node", exactly=False)
@@ -117,7 +144,7 @@ def buffer_shared(right: Any, loss: Any, params: Any) -> Any:
 @impostor(
     "automatic_gradient",
     "autograd.shared-node autograd.composition",
-    seen="linkedin/Liger-Kernel#272 PaddlePaddle/Paddle#37420 pytorch/pytorch#14571",
+    seen="PaddlePaddle/Paddle#37420 pytorch/pytorch#14571",
     exactly=False,
 )
 def saved_value_overwritten(right: Any, loss: Any, params: Any) -> Any:
@@ -127,6 +154,19 @@ def saved_value_overwritten(right: Any, loss: Any, params: Any) -> Any:
         if isinstance(factor, Value) and factor.operands:
             return grad * factor.tape[-1].data
         return share(grad, factor)
+
+    return right(loss, params, share=passed)
+
+
+@impostor(
+    "automatic_gradient", "autograd.shared-node autograd.composition", seen="linkedin/Liger-Kernel#272", exactly=False
+)
+def gradient_over_the_value(right: Any, loss: Any, params: Any) -> Any:
+    """The gradient of an intermediate value is written over that value, which another gradient still needs."""
+
+    def passed(grad: Any, factor: Any) -> Any:
+        written = isinstance(factor, Value) and factor.operands and factor.grad is not None
+        return grad * factor.grad if written else share(grad, factor)
 
     return right(loss, params, share=passed)
 
@@ -155,7 +195,7 @@ def divided_by_the_number_of_parameters(right: Any, loss: Any, params: Any) -> A
 # Differences
 
 
-@impostor("difference_gradient", "gradient.cost gradient.central", exactly=False)
+@impostor("difference_gradient", "gradient.cost gradient.central", exactly=False, seen="apache/mxnet#3693")
 def forward(right: Any, loss: Any, params: Any, delta: Any) -> Any:
     """Forward differences are taken, all from the loss at the parameters themselves."""
     here = loss(params)
@@ -175,7 +215,7 @@ def evaluated_once_more(right: Any, loss: Any, params: Any, delta: Any) -> Any:
     return right(loss, params, delta)
 
 
-@impostor("difference_gradient", "gradient.central", exactly=False)
+@impostor("difference_gradient", "gradient.central", exactly=False, seen="drizopoulos/JMbayes2#9")
 def over_delta(right: Any, loss: Any, params: Any, delta: Any) -> Any:
     """The difference is divided by the step, of which there are two between the places."""
     return right(loss, params, delta) * 2
@@ -190,7 +230,12 @@ def along_all(right: Any, loss: Any, params: Any, delta: Any) -> Any:
 # Passes
 
 
-@impostor("backward", "autograd.three-batches autograd.accumulates autograd.separate-graphs", exactly=False)
+@impostor(
+    "backward",
+    "autograd.three-batches autograd.accumulates autograd.separate-graphs",
+    exactly=False,
+    seen="apache/mxnet#13660",
+)
 def overwriting(right: Any, losses: Any, params: Any, zero_grad: str) -> Any:
     """A pass overwrites the gradient that is there, and does not add to it."""
     return right(losses, params, zero_grad, added=lambda before, new: new)
@@ -455,19 +500,24 @@ def _epochs(
     return params, losses
 
 
-@impostor("manual_training_loop", "autograd.loop", name="gradients-accumulate")
+@impostor(
+    "manual_training_loop",
+    "autograd.loop",
+    name="gradients-accumulate",
+    seen="tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
+)
 def loop_accumulating(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
     """Gradients are never zeroed: each step goes against the sum of all so far."""
     return _epochs(right, n_epochs, learning_rate, params, t_u, t_c, lambda before, new: before + new)
 
 
-@impostor("manual_training_loop", "autograd.loop", name="uphill")
+@impostor("manual_training_loop", "autograd.loop", name="uphill", seen="pytorch/pytorch#1871")
 def loop_uphill(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
     """A step goes along the gradient, not against it."""
     return _epochs(right, n_epochs, learning_rate, params, t_u, t_c, lambda before, new: -new)
 
 
-@impostor("manual_training_loop", "autograd.loop")
+@impostor("manual_training_loop", "autograd.loop", seen="pytorch/pytorch#28993 kakaobrain/trident#66")
 def gradient_of_the_sum(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
     """The gradient is that of the summed loss, where the mean is logged."""
     return _epochs(right, n_epochs, learning_rate, params, t_u, t_c, lambda before, new: new * t_u.size)
