@@ -18,7 +18,7 @@ import numpy as np
 
 from calibrant.exact import Exact
 from calibrant.impostors import CHAPTERS, Impostor, catalog
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import plantable, planted
 from calibrant.impostors.rights import OVER_EXACT, Right, lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
@@ -26,7 +26,10 @@ from calibrant.target import numpy_dtype
 from calibrant.wording import is_array
 
 Question = tuple[Any, ...]
-"""The arguments of one call; arrays of float64 take the dtype under test."""
+"""The arguments of one call; arrays of float64 take the dtype under test.
+
+What has a method `fresh` is made anew by it for each call, from the subject that is asked.
+"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,9 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
     candidates = [
         one
         for one in catalog()
-        if one.operation == operation and (not one.applies_to or named is None or named in one.applies_to)
+        if one.operation == operation
+        and (not one.applies_to or named is None or named in one.applies_to)
+        and plantable(one)
     ]
     if not candidates:
         return []
@@ -109,6 +114,10 @@ def _in_dtype(x: Any, subject: Subject) -> Any:
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
 
 
+def _fresh(part: Any, subject: Subject) -> Any:
+    return part.fresh(subject) if hasattr(part, "fresh") else part
+
+
 def _alike(one: Outcome | None, other: Outcome | None) -> bool:
     return one is other is None or (one is not None and other is not None and one.like(other))
 
@@ -121,7 +130,7 @@ def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> li
         for question in asked:
             refused, answer = False, None
             try:
-                answer = subject.call(operation, question)
+                answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
             except Absent:
                 outcomes.append(None)
                 continue

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibrant.impostors import Impostor
 from calibrant.impostors.rights import Right, dtype_of, in_dtype, over_arrays
-from calibrant.target import Target, described
+from calibrant.target import Target, TargetError, described
 
 CHAPTERS = {
     "thermometer": ("data",),
@@ -32,7 +32,8 @@ CHAPTERS = {
     "multiply_in_place": ("broadcasting",),
     "expand": ("broadcasting",),
     "multiply_grad": ("broadcasting",),
-    "automatic_gradient": ("autograd",),
+    "difference_gradient": ("gradients",),
+    "automatic_gradient": ("autograd", "gradients"),
     "backward": ("autograd",),
     "descend": ("autograd",),
     "manual_training_loop": ("autograd",),
@@ -53,12 +54,24 @@ CHAPTERS = {
 }
 """The chapters that have something to say of each operation."""
 
-BESIDE = {"loss_fn": ("model",)}
+BESIDE = {"loss_fn": ("model",), "manual_training_loop": ("training_loop",)}
 """What else the clauses on an operation call: the right one is offered."""
 
 
+def plantable(one: Impostor) -> bool:
+    """Whether what is right of its operation is known here: of some it is PyTorch that knows."""
+    return one.operation in over_arrays()
+
+
 def planted(one: Impostor, timeout: float = 10.0) -> Target:
-    """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before."""
+    """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before.
+
+    Raises TargetError if nothing here knows what is right of it.
+    """
+    if not plantable(one):
+        raise TargetError(
+            f"{one.operation}.{one.name} needs torch, which is not installed: pip install 'calibrant[torch]'"
+        )
     right = Right(one.operation, over_arrays())
 
     def operation(*arguments: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact
+from calibrant.impostors import machine
 from calibrant.target import PARAMETERS, numpy_dtype
 from calibrant.wording import is_array
 
@@ -37,10 +38,16 @@ class Right:
 
 @functools.cache
 def over_arrays() -> Mapping[str, Callable[..., Any]]:
-    """The right operations over NumPy's arrays: the NumPy target's, and PyTorch's where NumPy has none and torch is here."""
+    """The right operations over NumPy's arrays: the NumPy target's, the machine's, and else PyTorch's where torch is here."""
     from calibrant.targets import numpy_target
 
-    table = {name: getattr(numpy_target, name) for name in PARAMETERS if hasattr(numpy_target, name)}
+    table = {
+        name: getattr(module, name)
+        for module in (machine, numpy_target)
+        for name in PARAMETERS
+        if hasattr(module, name)
+    }
+    table |= machine.by_hand(table)
     if importlib.util.find_spec("torch") is not None:
         from calibrant.targets import reference
 
@@ -131,6 +138,8 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
 
+OVER_EXACT |= machine.by_hand(OVER_EXACT)
+
 
 def lifted(argument: Any) -> Any:
     """An argument with its arrays as exact numbers; raises ValueError where one is not finite."""
@@ -170,3 +179,17 @@ def narrow(x: Any, dtype: str) -> Any:
     if isinstance(x, Exact):
         return exact.of(x.nearest().astype(numpy_dtype(dtype)))
     return x.astype(numpy_dtype(dtype))
+
+
+def rounded(x: float, like: Any) -> Any:
+    """A Python number as the arithmetic of an array of either kind has it: rounded to its dtype."""
+    if isinstance(like, Exact):
+        return exact.hyperparameter(x, like.form)
+    with np.errstate(all="ignore"):
+        return like.dtype.type(x)
+
+
+def overwrite(array: Any, values: Any) -> None:
+    """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
+    if not isinstance(array, Exact):
+        array[...] = values
