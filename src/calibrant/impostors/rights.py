@@ -170,3 +170,17 @@ def narrow(x: Any, dtype: str) -> Any:
     if isinstance(x, Exact):
         return exact.of(x.nearest().astype(numpy_dtype(dtype)))
     return x.astype(numpy_dtype(dtype))
+
+
+def rounded(x: float, like: Any) -> Any:
+    """A Python number as the arithmetic of an array of either kind has it: rounded to its dtype."""
+    if isinstance(like, Exact):
+        return exact.hyperparameter(x, like.form)
+    with np.errstate(all="ignore"):
+        return like.dtype.type(x)
+
+
+def overwrite(array: Any, values: Any) -> None:
+    """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
+    if not isinstance(array, Exact):
+        array[...] = values
