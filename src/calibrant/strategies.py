@@ -616,7 +616,8 @@ def _operands(data: Bytes, form: Format) -> Operands:
         size = (
             sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         )  # half of all tables are square
-        sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
+        # A size of 0 counts as the 1 that it is where both operands are stretched.
+        sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
     x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
     return Operands(
         _block(data, x, kind_x, form, 0),
