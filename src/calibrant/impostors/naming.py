@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Exact
+from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.planting import planted
 from calibrant.impostors.rights import OVER_EXACT, Right, lifted
@@ -29,13 +30,20 @@ Question = tuple[Any, ...]
 """The arguments of one call; arrays of float64 take the dtype under test."""
 
 
+Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
+"""From a question, its answer, and the questions before it with theirs: what can be said of an answer whoever draws it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one call."""
 
     refused: bool
     changed: str
+    """The names of the arguments that it changed, and of the global generators if its answers are drawn."""
     answer: Any
+    facts: Any = None
+    """What is compared in the place of an answer that is drawn."""
 
     def like(self, other: Outcome) -> bool:
         """Whether both are the same to the last bit."""
@@ -47,14 +55,16 @@ def questions() -> dict[str, Sequence[Question]]:
     """The questions about each operation, from the chapters' modules."""
     asked: dict[str, Sequence[Question]] = {}
     for chapter in CHAPTERS:
-        asked |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "QUESTIONS", {})
+        module = importlib.import_module(f"calibrant.impostors.{chapter}")
+        for operation, more in getattr(module, "QUESTIONS", {}).items():
+            asked[operation] = (*asked.get(operation, ()), *more)
     return asked
 
 
 @functools.cache
-def facts() -> dict[str, Callable[[Question, Any], Any]]:
-    """Of operations whose answers are drawn: what is compared instead of the answer, from the question and the answer."""
-    known: dict[str, Callable[[Question, Any], Any]] = {}
+def facts() -> dict[str, Facts]:
+    """Of operations whose answers are drawn: what is compared instead of the answer."""
+    known: dict[str, Facts] = {}
     for chapter in CHAPTERS:
         known |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "FACTS", {})
     return known
@@ -79,7 +89,9 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
     candidates = [
         one
         for one in catalog()
-        if one.operation == operation and (not one.applies_to or named is None or named in one.applies_to)
+        if one.operation == operation
+        and one.repeats
+        and (not one.applies_to or named is None or named in one.applies_to)
     ]
     if not candidates:
         return []
@@ -119,23 +131,32 @@ def _alike(one: Outcome | None, other: Outcome | None) -> bool:
 def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Outcome | None] | None:
     """What becomes of each question, None of one that is not served; None of all if one gets no answer that could be judged."""
     calls = list(subject.calls)
-    outcomes: list[Outcome | None] = []
     try:
-        for question in asked:
-            refused, answer = False, None
-            try:
-                answer = subject.call(operation, question)
-            except Absent:
-                outcomes.append(None)
-                continue
-            except Failure as failure:
-                if not failure.raised:
-                    return None
-                refused = True
-            outcomes.append(Outcome(refused, "" if refused else subject.changed(), answer))
+        return list(_asked(subject, operation, asked))
+    except Failure:
+        return None
     finally:
         subject.calls[:] = calls
-    return outcomes
+
+
+def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+    """What becomes of one question after the other; raises Failure where there is no answer that could be judged."""
+    told = facts().get(operation)
+    before: list[tuple[Question, Any]] = []
+    for question in asked:
+        standing = stirred() if told else {}
+        try:
+            answer = subject.call(operation, question)
+        except Absent:
+            yield None
+        except Failure as failure:
+            if not failure.raised:
+                raise
+            yield Outcome(True, "", None)
+        else:
+            changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+            yield Outcome(False, changed, answer, told and told(question, answer, before))
+            before.append((question, answer))
 
 
 class _Inquiry:
@@ -148,12 +169,14 @@ class _Inquiry:
         self.asked = asked
         self.answered = answered
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        self.rightly = self._own(self.right)
+        self.rightly = list(self._own(self.right))
 
-    def _own(self, one: Impostor) -> list[Outcome | None]:
-        """What becomes of each question where the impostor itself is asked."""
-        target = planted(one).at(self.subject.form.name)
-        return _outcomes(target, one.operation, self.asked) or [None] * len(self.asked)
+    def _own(self, one: Impostor) -> Iterator[Outcome | None]:
+        """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
+        try:
+            yield from _asked(planted(one).at(self.subject.form.name), one.operation, self.asked)
+        except Failure:
+            yield from itertools.repeat(None, len(self.asked))
 
     def explains(self, one: Impostor) -> bool:
         """Whether the impostor gives all the answers, and not because nothing in them was held against it."""
@@ -166,9 +189,7 @@ class _Inquiry:
         """Of each question, whether the impostor gives the answer that the target gave."""
         over_exact = Right(one.operation, OVER_EXACT)
         with tallying(Tally(slack=self.subject.target.slack)):
-            for question, mine, theirs, due in zip(
-                self.asked, self._own(one), self.answered, self.rightly, strict=True
-            ):
+            for question, mine, theirs, due in zip(self.asked, self._own(one), self.answered, self.rightly):
                 yield theirs is None or (mine is not None and self._gives(one, over_exact, question, mine, theirs, due))
 
     def _gives(
@@ -179,8 +200,7 @@ class _Inquiry:
         if mine.refused:
             return True
         if one.operation in facts():
-            told = facts()[one.operation]
-            return bool(told(question, mine.answer) == told(question, theirs.answer))
+            return bool(mine.facts == theirs.facts)
         expected = mine.answer
         if one.operation in OVER_EXACT and _finite(question) and _finite(mine.answer):
             if one.exactly:
