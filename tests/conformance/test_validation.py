@@ -500,6 +500,12 @@ TABLE = [
     ([8.0, 4.0, 3.0, 2.0], [8.0, 2.0, 3.0, 4.0], "overfitting"),
     ([8.0, 4.0, 4.0, 4.0], [8.0, 4.0, 5.0, 6.0], "underfitting"),
     ([1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0], "underfitting"),
+    # The first of two best epochs counts; an eighth of a small loss is little, and any less is no rise; the last losses count.
+    ([8.0, 4.0, 1.0, 2.0], [8.0, 2.0, 2.0, 4.0], "overfitting"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 0.5, 0.25, 0.3125], "overfitting"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 4.0, 2.0, 2.125], "good"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 2.0, 4.0, 4.0], "overfitting"),
+    ([8.0, 1.0, 4.0, 2.0], [8.0, 1.0, 2.0, 2.0], "underfitting"),
     ([0.0, 0.0], [1.0, 1.0], "good"),
 ]
 
