@@ -387,8 +387,15 @@ def _probe(data: Bytes, form: Format) -> Probe:
 
 
 def lines() -> st.SearchStrategy[Any]:
-    """Data sets with two different readings at least, so that one line fits best."""
-    return drawn(_line, _FIT)
+    """Data sets with two different readings at least, so that one line fits best; some far from zero, where formulas cancel."""
+    return drawn(_far_line, _FIT + 1)
+
+
+def _far_line(data: Bytes, form: Format) -> Fit:
+    line = _line(data, form)
+    offset = data.pick(0.0, 0.0, 64.0, 1024.0) * float(np.max(abs(_wide(line.t_u))))
+    far = _to(_wide(line.t_u) + offset, form)
+    return line if np.all(far == far[0]) else Fit(far, line.t_c, line.w, line.b)
 
 
 def _line(data: Bytes, form: Format) -> Fit:
@@ -609,7 +616,8 @@ def _operands(data: Bytes, form: Format) -> Operands:
         size = (
             sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         )  # half of all tables are square
-        sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
+        # A size of 0 counts as the 1 that it is where both operands are stretched.
+        sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
     x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
     return Operands(
         _block(data, x, kind_x, form, 0),

@@ -1,8 +1,8 @@
 """Whose answers a failing target gives: each impostor of the operation is asked the same questions.
 
-The questions are few, fixed, and such that the impostors of an operation answer them differently. An impostor explains a target
-if it refuses what the target refuses, changes the arguments that the target changes, and answers all else within the bound of its own
-rounding. A target that answers all of them rightly is not explained, and neither is one that answers differently when it is asked again.
+The questions are few, fixed, and such that the impostors of an operation answer them differently. An impostor explains a target whose
+answers are all within the bound of the impostor's rounding, and some of them not right. A target that answers differently when it is
+asked again is not explained.
 """
 
 from __future__ import annotations
@@ -70,17 +70,16 @@ def facts() -> dict[str, Facts]:
     return known
 
 
-def explaining(subject: Subject) -> list[Impostor]:
-    """The impostors as which the operations behave that the failing example called; none where that is not clear."""
-    failing = [call for call in subject.calls if call.answer is not None]
-    found: list[Impostor] = []
-    for operation in dict.fromkeys(call.operation for call in failing):
-        calls = [call for call in failing if call.operation == operation]
-        found += [
-            one
-            for one in among(subject, operation, calls[-1].given[0] if operation == "optimize" else None)
-            if one not in found
-        ]
+def explaining(subject: Subject, clause: str) -> list[Impostor]:
+    """The impostors as which the operations behave that the failing example of a clause called; none where that is not clear.
+
+    Where one operation was called, an impostor that does not break the clause explains nothing of this failure.
+    """
+    failing = {call.operation: call for call in subject.calls if call.answer is not None}
+    found = []
+    for operation, call in failing.items():
+        named = among(subject, operation, call.given[0] if operation == "optimize" else None)
+        found += [one for one in named if len(failing) > 1 or clause in one.told()["clauses"]]
     return found
 
 
@@ -113,8 +112,6 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
     inquiry = _Inquiry(subject, operation, asked, answered)
-    if all(inquiry.gives(inquiry.right)):
-        return []
     return [one for one in candidates if inquiry.explains(one)]
 
 
@@ -160,7 +157,11 @@ def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Itera
 
 
 class _Inquiry:
-    """The questions that a target was asked about an operation, and what became of each."""
+    """The questions that a target was asked about an operation, and what became of each.
+
+    People err in several ways at once: a sum in the place of a mean that also broadcasts is still a sum. So on questions that the right
+    operation refuses, or that are not about finite numbers, an impostor is held only to that in which it differs from the right one.
+    """
 
     def __init__(
         self, subject: Subject, operation: str, asked: Sequence[Question], answered: Sequence[Outcome | None]
@@ -169,66 +170,82 @@ class _Inquiry:
         self.asked = asked
         self.answered = answered
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        self.rightly = list(self._own(self.right))
+        self.rightly = list(itertools.islice(self._own(self.right), len(asked)))
 
     def _own(self, one: Impostor) -> Iterator[Outcome | None]:
         """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
         try:
             yield from _asked(planted(one).at(self.subject.form.name), one.operation, self.asked)
         except Failure:
-            yield from itertools.repeat(None, len(self.asked))
+            yield from itertools.repeat(None)
 
     def explains(self, one: Impostor) -> bool:
-        """Whether the impostor gives all the answers, and not because nothing in them was held against it."""
-        if not all(self.gives(one)):
-            return False
-        held = [True if one.exactly else _plain(question) for question in self.asked]
-        return not all(itertools.compress(self.gives(self.right), held))
-
-    def gives(self, one: Impostor) -> Iterator[bool]:
-        """Of each question, whether the impostor gives the answer that the target gave."""
+        """Whether the impostor gives all the answers, and at least one that is not right."""
+        wrongly = False
         over_exact = Right(one.operation, OVER_EXACT)
         with tallying(Tally(slack=self.subject.target.slack)):
-            for question, mine, theirs, due in zip(self.asked, self._own(one), self.answered, self.rightly):
-                yield theirs is None or (mine is not None and self._gives(one, over_exact, question, mine, theirs, due))
+            for question, mine, theirs, due in zip(
+                self.asked, self._own(one), self.answered, self.rightly, strict=False
+            ):
+                if theirs is None or mine is None or due is None:
+                    continue
+                if mine.like(due) and (due.refused or not _finite(question) or not _finite(due.answer)):
+                    continue
+                expected = self._expected(one, over_exact, question, mine, due)
+                if not _gives(one.operation, question, theirs, mine, due, expected):
+                    return False
+                wrongly = wrongly or not self._right(one, over_exact, question, mine, theirs, due)
+        return wrongly
 
-    def _gives(
-        self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, theirs: Outcome, due: Outcome | None
+    def _expected(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, due: Outcome) -> Any:
+        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
+        if mine.refused or one.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
+            return mine.answer
+        if one.exactly:
+            return one.wrong(over_exact, *map(lifted, question))
+        if mine.like(due):
+            return over_exact(*map(lifted, question))
+        return mine.answer if _plain(question) else None
+
+    def _right(
+        self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, theirs: Outcome, due: Outcome
     ) -> bool:
-        if (mine.refused, mine.changed) != (theirs.refused, theirs.changed):
-            return False
-        if mine.refused:
-            return True
-        if one.operation in facts():
-            return bool(mine.facts == theirs.facts)
-        expected = mine.answer
-        if one.operation in OVER_EXACT and _finite(question) and _finite(mine.answer):
-            if one.exactly:
-                expected = one.wrong(over_exact, *map(lifted, question))
-            elif due is not None and mine.like(due):
-                expected = over_exact(*map(lifted, question))
-            elif not _plain(question):
-                return bool(_structure(theirs.answer) == _structure(mine.answer))
-        return _matches(theirs.answer, mine.answer, expected)
+        """Whether what the target does with a question is right, as far as the impostor differs from that."""
+        expected = self._expected(self.right, over_exact, question, due, due)
+        return _gives(one.operation, question, theirs, due, mine, expected)
+
+
+def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
+    """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
+    if theirs.refused or mine.refused:
+        return theirs.refused and mine.refused
+    if mine.changed != other.changed and mine.changed != theirs.changed:
+        return False
+    if operation in facts():
+        return bool(mine.facts == theirs.facts)
+    strictly = other.refused or _structure(mine.answer) != _structure(other.answer)
+    if strictly and _structure(mine.answer) != _structure(theirs.answer):
+        return False
+    return _matches(theirs.answer, mine.answer, expected)
 
 
 def _matches(answer: Any, mine: Any, expected: Any) -> bool:
-    """Whether an answer has the structure, shapes and dtypes of the impostor's own, and the values that are expected."""
+    """Whether an answer has the parts of the impostor's own, and the values that are expected."""
     if isinstance(mine, (list, tuple)):
-        parts = expected if isinstance(expected, (list, tuple)) else list(expected)
-        return (
-            isinstance(answer, (list, tuple))
-            and len(answer) == len(mine) == len(parts)
-            and all(itertools.starmap(_matches, zip(answer, mine, parts, strict=True)))
-        )
+        if not isinstance(answer, (list, tuple)) or len(answer) != len(mine):
+            return False
+        parts = [None] * len(mine) if expected is None else list(expected)
+        return len(parts) == len(mine) and all(itertools.starmap(_matches, zip(answer, mine, parts, strict=True)))
     if not is_array(mine):
         return not is_array(answer) and bool(answer == mine)
-    if not is_array(answer) or (answer.shape, answer.dtype) != (mine.shape, mine.dtype):
+    if not is_array(answer):
         return False
     if isinstance(expected, Exact):
         narrow = numpy_dtype(expected.form.name)
         if narrow.itemsize < answer.itemsize and not np.array_equal(answer, answer.astype(narrow), equal_nan=True):
             return False
+    if expected is None:
+        return True
     try:
         agree(answer, expected if isinstance(expected, Exact) and np.isfinite(expected.err).all() else mine)
     except Disagreement:

@@ -947,9 +947,7 @@ def best_is_the_last(right: Any, val_losses: Any, patience: int) -> Any:
     return stopped, stopped
 
 
-@impostor(
-    "early_stopping", "early-stopping.best early-stopping.nan", ugly="an improvement after a stop is needed"
-)
+@impostor("early_stopping", "early-stopping.best early-stopping.nan", ugly="an improvement after a stop is needed")
 def best_of_all_epochs(right: Any, val_losses: Any, patience: int) -> Any:
     """The best epoch is looked for after the stop too."""
     stopped, _ = right(val_losses, patience)
@@ -1074,9 +1072,7 @@ def absolute_tolerance(right: Any, train_losses: Any, val_losses: Any) -> str:
 @impostor("diagnose", "overfitting.diagnosis")
 def whatever_training_does(right: Any, train_losses: Any, val_losses: Any) -> str:
     """A rise of the validation loss is called overfitting although the training loss rises too."""
-    return _diagnosed(
-        right, train_losses, val_losses, rises=lambda train, val: val[-1] > val[_best(val)] * 1.125
-    )
+    return _diagnosed(right, train_losses, val_losses, rises=lambda train, val: val[-1] > val[_best(val)] * 1.125)
 
 
 @impostor("diagnose", "overfitting.diagnosis")
