@@ -59,6 +59,8 @@ class Impostor:
     """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
     chapters: tuple[str, ...] = ()
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
+    beside: tuple[str, ...] = ()
+    """The right operations that its target offers as well, because a clause compares them with it."""
 
     @property
     def links(self) -> list[str]:

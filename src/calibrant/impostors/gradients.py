@@ -134,7 +134,7 @@ def bias_averaged_twice(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any
     return join(by_w, by_b / t_p.size)
 
 
-@impostor("grad_fn", VALUE)
+@impostor("grad_fn", f"{VALUE} gradient.agree", beside=("finite_difference",))
 def bias_halved(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     """The factor 2 is missing in the derivative by the bias."""
     by_w, by_b = right(t_u, t_c, t_p, w, b)
@@ -479,7 +479,11 @@ def last_loss_sample_dropped(right: Any, params: Any, t_u: Any, t_c: Any) -> Any
     return right(params, t_u[:keep], t_c[:keep])[0], right(params, t_u, t_c)[1]
 
 
-@impostor("value_and_grad", "gradient.automatic gradient.of-the-reported-loss gradient.descent-lemma gradient.additive")
+@impostor(
+    "value_and_grad",
+    "gradient.automatic gradient.of-the-reported-loss gradient.descent-lemma gradient.additive",
+    repeats=False,
+)
 def accumulating(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:
     """The gradient is added to those of the calls before, as to a `.grad` that nobody resets."""
     loss, gradient = right(params, t_u, t_c)
@@ -488,7 +492,7 @@ def accumulating(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:
     return loss, total
 
 
-@impostor("value_and_grad", f"{GIVEN} gradient.additive gradient.nan")
+@impostor("value_and_grad", f"{GIVEN} gradient.additive gradient.nan", repeats=False)
 def of_the_call_before(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:
     """The gradient is that of the call before."""
     loss, gradient = right(params, t_u, t_c)
