@@ -20,7 +20,7 @@ from calibrant.exact import Exact
 from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.planting import planted
-from calibrant.impostors.rights import OVER_EXACT, Right, lifted
+from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
 from calibrant.target import numpy_dtype
@@ -240,6 +240,8 @@ def _matches(answer: Any, mine: Any, expected: Any) -> bool:
         return not is_array(answer) and bool(answer == mine)
     if not is_array(answer):
         return False
+    if isinstance(expected, (list, tuple)) and expected:  # numbers one by one, as a log has them
+        expected = join(*expected)
     if isinstance(expected, Exact):
         narrow = numpy_dtype(expected.form.name)
         if narrow.itemsize < answer.itemsize and not np.array_equal(answer, answer.astype(narrow), equal_nan=True):

@@ -215,3 +215,8 @@ def overwrite(array: Any, values: Any) -> None:
     """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
     if not isinstance(array, Exact):
         array[...] = values
+
+
+def nearest(x: Any) -> float:
+    """One number of either kind as a float, to decide by."""
+    return float(x.nearest() if isinstance(x, Exact) else x)

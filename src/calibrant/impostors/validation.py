@@ -6,14 +6,15 @@ import importlib.util
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from calibrant.impostors import impostor
-from calibrant.impostors.rights import join, narrow
+from calibrant.impostors.descent import Run, loop
+from calibrant.impostors.rights import join, narrow, nearest, overwrite
 
 # The split: what is in which part
 
@@ -409,26 +410,26 @@ def _split_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) 
 
 
 def _split_data_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
-    """Of each column of each part: its dtype, which rows it has, or else whether it is scaled; and whether pairs stay pairs."""
+    """Of each column of each part: its dtype, and which rows it has, or else whether it is scaled; and whether pairs stay pairs."""
     t_u, t_c, val_fraction, seed = question
     others = [columns for asked, columns in before if asked[2] == val_fraction and asked[3] != seed]
-    numbered = [{float(x): i for i, x in enumerate(column)} for column in (t_u, t_c)]
-
-    def rows(columns: Any, k: int) -> list[list[int]] | None:
-        parts = [[numbered[k].get(float(x)) for x in np.ravel(columns[part + k])] for part in (0, 2)]
-        return None if any(None in part for part in parts) else parts  # type: ignore[return-value]
-
     told: list[Any] = [(column.dtype.name, column.shape) for column in answer]
-    found = [rows(answer, k) for k in (0, 1)]
-    for k, parts in enumerate(found):
-        if parts is None:
-            columns = [answer[k], answer[2 + k], np.append(answer[k], answer[2 + k])]
+    found = []
+    for k, given in enumerate((t_u, t_c)):
+        parts, *of_others = [[_found(columns[part + k], given) for part in (0, 2)] for columns in (answer, *others)]
+        if any(None in part for part in parts):
+            columns = answer[k], answer[2 + k], np.append(answer[k], answer[2 + k])
             told.append([(abs(x.mean()) < 0.01, abs(x.std() - 1) < 0.01) for x in columns if x.size])
         else:
-            told.append(_facts_of_rows(len(t_u), parts, [rows(other, k) or [[], []] for other in others]))
-    if None not in found:
-        told += [found[0] == found[1], [list(map(sorted, parts)) for parts in found][0] == list(map(sorted, found[1]))]  # type: ignore[union-attr, arg-type]
-    return told
+            told.append(_facts_of_rows(len(given), parts, of_others))
+        found.append(parts)
+    return [*told, found[0] == found[1], *([set(u) == set(c) for u, c in zip(*found, strict=True)])]
+
+
+def _found(column: Any, given: Any) -> list[Any]:
+    """The rows in which the numbers of a column were given; None for one that was not."""
+    numbered = {float(x): i for i, x in enumerate(given)}
+    return [numbered.get(float(x)) for x in np.ravel(column)]
 
 
 FACTS = {"split": _split_facts, "split_data": _split_data_facts}
@@ -796,7 +797,8 @@ def _watched(
     """Early stopping with another rule in one place; `after` is the count after an improvement."""
     right(val_losses, patience)  # it refuses what must be refused
     wait = Wait([float(loss) for loss in val_losses], patience)
-    for wait.epoch, wait.loss in enumerate(wait.val_losses):
+    for wait.epoch, loss in enumerate(val_losses):
+        wait.loss = float(loss)
         wait.waited += bool(counts(wait))
         if improves(wait):
             wait.lowest, wait.best, wait.waited = wait.loss, wait.epoch, after(wait)
@@ -1142,6 +1144,207 @@ def nan_is_good(right: Any, train_losses: Any, val_losses: Any) -> str:
     return _diagnosed(lambda train, val: None, train_losses, val_losses)
 
 
+# Training loops with validation data
+
+
+def validated_impostor(clauses: str, **about: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Register an impostor of the training loop, to be tried on the clauses of validation alone."""
+    return impostor("training_loop", clauses, **{"chapters": ("validation",)} | about)
+
+
+@validated_impostor("validation.logged", seen="keras-team/keras#8578")
+def validated_after_the_update(*arguments: Any) -> Any:
+    """The validation loss of an epoch is that of the parameters after its step."""
+    return loop(*arguments, val_loss=lambda run: replace(run, params=run.step()).validation_loss())
+
+
+@validated_impostor("validation.non-interference validation.logged", seen="NifTK/NiftyNet#28")
+def trained_on_both(*arguments: Any) -> Any:
+    """The gradient is that of both losses together."""
+
+    def step(run: Run) -> Any:
+        both = run.step()
+        return both if run.val_t_u is None else both - run.rate * run.validation().gradient()
+
+    return loop(*arguments, step=step)
+
+
+@validated_impostor(
+    "validation.non-interference validation.logged",
+    seen="SKrisanski/FSCT#12 princeton-vl/pose-ae-train#11 r9y9/deepvoice3_pytorch#122",
+)
+def steps_on_validation_data(*arguments: Any) -> Any:
+    """After each epoch's step there is another one, on the validation data."""
+
+    def step(run: Run) -> Any:
+        after = run.step()
+        return after if run.val_t_u is None else replace(run.validation(), params=after).step()
+
+    return loop(*arguments, step=step)
+
+
+@validated_impostor("validation.non-interference validation.logged")
+def stays_where_validation_rises(*arguments: Any) -> Any:
+    """No step is made in an epoch whose validation loss has risen."""
+
+    def step(run: Run) -> Any:
+        if run.val_t_u is None:
+            return run.step()
+        before, run.kept = run.kept, nearest(run.validation_loss())
+        return run.params if before is not None and run.kept > before else run.step()
+
+    return loop(*arguments, step=step)
+
+
+@validated_impostor("validation.non-interference validation.logged?")
+def best_params_returned(right: Any, n_epochs: int, *others: Any) -> Any:
+    """The parameters of the lowest validation loss are returned, not the last ones."""
+    params, losses, val_losses = right(n_epochs, *others)
+    if len(val_losses) == 0:
+        return params, losses, val_losses
+    best = min(range(n_epochs), key=lambda epoch: nearest(val_losses[epoch]))
+    return right(best, *others)[0], losses, val_losses
+
+
+@validated_impostor("validation.non-interference", exactly=False)
+def ends_where_validation_is_nan(right: Any, n_epochs: int, *others: Any) -> Any:
+    """The run ends with the first validation loss that is not finite."""
+    _, _, val_losses = right(n_epochs, *others)
+    finite = [bool(np.isfinite(loss)) for loss in val_losses]
+    return right(n_epochs if all(finite) else finite.index(False) + 1, *others)
+
+
+@validated_impostor("validation.logged")
+def losses_of_the_training_data(*arguments: Any) -> Any:
+    """The validation losses are those of the training data."""
+    return loop(*arguments, val_loss=Run.loss)
+
+
+@validated_impostor("validation.logged")
+def last_loss_of_every_epoch(
+    right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any
+) -> Any:
+    """The validation loss is computed once, at the end, and logged for every epoch."""
+    params, losses, val_losses = right(n_epochs, optimizer, params, t_u, t_c, *val)
+    if len(val_losses):
+        val_losses = [right.loss_fn(right.model(val[0], *params), val[1])] * n_epochs
+    return params, losses, val_losses
+
+
+@validated_impostor("validation.logged")
+def every_other_epoch(right: Any, *arguments: Any) -> Any:
+    """The validation loss is logged in every other epoch."""
+    params, losses, val_losses = right(*arguments)
+    return params, losses, val_losses[::2]
+
+
+@validated_impostor("validation.logged", name="first-validation-loss-missing")
+def first_validation_loss_missing(right: Any, *arguments: Any) -> Any:
+    """The first validation loss is not logged."""
+    params, losses, val_losses = right(*arguments)
+    return params, losses, val_losses[1:]
+
+
+@validated_impostor("validation.logged", seen="ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112")
+def running_mean_of_validation(right: Any, *arguments: Any) -> Any:
+    """Each validation loss is the mean of those until then, because the sum is not reset."""
+    params, losses, val_losses = right(*arguments)
+    return params, losses, [join(*val_losses[: epoch + 1]).mean() for epoch in range(len(val_losses))]
+
+
+@validated_impostor("validation.logged")
+def validation_losses_summed(*arguments: Any) -> Any:
+    """The validation losses are sums of squared residuals, not means."""
+    return loop(*arguments, val_loss=lambda run: run.validation_loss() * run.val_t_u.size)
+
+
+@validated_impostor("validation.logged")
+def half_the_validation_loss(*arguments: Any) -> Any:
+    """The validation losses have a factor 1/2 in front."""
+    return loop(*arguments, val_loss=lambda run: run.validation_loss() / 2)
+
+
+@validated_impostor(
+    "validation.logged",
+    seen="catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924",
+    ugly="three samples of different losses are needed",
+)
+def mean_of_validation_batches(*arguments: Any) -> Any:
+    """The validation loss is the mean of the losses of batches of two, as if all were equally large."""
+
+    def batches(run: Run) -> Any:
+        columns = run.val_t_u, run.val_t_c
+        starts = range(0, run.val_t_u.size, 2)
+        parts = [[column[i : i + 2] for column in columns] for i in starts]
+        return join(*(replace(run, val_t_u=u, val_t_c=c).validation_loss() for u, c in parts)).mean()
+
+    return loop(*arguments, val_loss=batches)
+
+
+@validated_impostor("validation.logged", seen="NervanaSystems/neon#9")
+def last_validation_batch_dropped(*arguments: Any) -> Any:
+    """A last batch of the validation data that is not full is dropped, where batches have two samples."""
+
+    def full(run: Run) -> Any:
+        keep = run.val_t_u.size // 2 * 2 or 1
+        return replace(run, val_t_u=run.val_t_u[:keep], val_t_c=run.val_t_c[:keep]).validation_loss()
+
+    return loop(*arguments, val_loss=full)
+
+
+@validated_impostor("validation.none")
+def training_losses_without_validation(
+    right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, val_t_u: Any = None, val_t_c: Any = None
+) -> Any:
+    """Without validation data the training losses are logged in their place."""
+    val = (t_u, t_c) if val_t_u is None and val_t_c is None else (val_t_u, val_t_c)
+    return right(n_epochs, optimizer, params, t_u, t_c, *val)
+
+
+@validated_impostor("validation.none")
+def zeros_without_validation(
+    right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any
+) -> Any:
+    """Without validation data zeros are logged in their place."""
+    params, losses, val_losses = right(n_epochs, optimizer, params, t_u, t_c, *val)
+    return params, losses, val_losses if any(x is not None for x in val) else [loss * 0 for loss in losses]
+
+
+@validated_impostor("validation.shapes")
+def any_validation_shape(
+    right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, val_t_u: Any = None, val_t_c: Any = None
+) -> Any:
+    """Validation data of different shapes are broadcast to pairs."""
+    if val_t_u is None or val_t_c is None or val_t_u.shape == val_t_c.shape:
+        return right(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)
+
+    def of_pairs(run: Run) -> Any:
+        residuals = right.model(val_t_u, *run.params) - val_t_c
+        return right.loss_fn(residuals, residuals * 0)
+
+    return loop(right, n_epochs, optimizer, params, t_u, t_c, t_u, t_c, val_loss=of_pairs)
+
+
+@validated_impostor("validation.shapes")
+def empty_is_none(
+    right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, val_t_u: Any = None, val_t_c: Any = None
+) -> Any:
+    """Validation data without rows count as none."""
+    val = (None, None) if val_t_u is not None and val_t_u.size == 0 else (val_t_u, val_t_c)
+    return right(n_epochs, optimizer, params, t_u, t_c, *val)
+
+
+@validated_impostor("validation.pure")
+def validation_scaled_in_place(
+    right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any
+) -> Any:
+    """The validation readings are scaled in place."""
+    answer = right(n_epochs, optimizer, params, t_u, t_c, *val)
+    if val and val[0] is not None:
+        overwrite(val[0], val[0] / 2)
+    return answer
+
+
 # What all of them are asked
 
 _SPLITS = (
@@ -1188,7 +1391,22 @@ _PENALTIES = ((0.5, 0.25), (2.0, 0.0), (0.0, 2.0))
 _NO_PENALTIES = ((-0.125, 0.5), (0.5, math.nan))
 
 
+_START = {"name": "sgd", "lr": 0.125}, np.array([1.0, -1.0]), np.array([-2.0, 2.0]), np.array([-1.0, 3.0])
+
+
+def _validated_runs() -> Any:
+    # Validation losses that fall, and then rise; with many digits; and what is not finite.
+    yield 4, *_START, np.array([4.0, 1.0, 2.0]), np.array([4.0, 1.0, 3.5])
+    yield 3, {"name": "sgd", "lr": 0.01}, np.array([0.7, -1.3]), _LONG_U, _LONG_C, _LONG_C, _LONG_U
+    yield 3, *_START, np.array([1.0, 2.0]), np.array([math.nan, 1.0])
+    # None, no rows, and what must be refused.
+    yield 2, *_START
+    for shapes in (((0,), (0,)), ((3,), (3, 1)), ((3,), (1,))):
+        yield 1, *_START, *map(np.ones, shapes)
+
+
 QUESTIONS = {
+    "training_loop": tuple(_validated_runs()),
     "split": _SPLITS,
     "split_data": _COLUMNS,
     "validation_loss": _EVALUATIONS,
