@@ -13,8 +13,8 @@ import numpy as np
 
 def states() -> dict[str, Any]:
     """Where each of them stands."""
-    _, key, position, *gauss = np.random.get_state()
-    standing = {"random": random.getstate(), "numpy.random": (key.tobytes(), position, *gauss)}
+    _, key, position, *gauss = np.random.get_state(legacy=True)
+    standing = {"random": random.getstate(), "numpy.random": (np.asarray(key).tobytes(), position, *gauss)}
     torch = sys.modules.get("torch")
     return standing | ({"torch": torch.get_rng_state().numpy().tobytes()} if torch else {})
 

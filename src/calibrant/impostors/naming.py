@@ -167,29 +167,42 @@ class _Inquiry:
         self, subject: Subject, operation: str, asked: Sequence[Question], answered: Sequence[Outcome | None]
     ) -> None:
         self.subject = subject
-        self.asked = asked
-        self.answered = answered
+        self.operation = operation
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        self.rightly = list(itertools.islice(self._own(self.right), len(asked)))
+        dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
+        self.asked = [
+            (question, theirs, due, self._is_right(question, theirs, due))
+            for question, theirs, due in zip(asked, answered, dues, strict=True)
+            if theirs is not None and due is not None
+        ]
+        if operation not in facts():  # where the target errs, most impostors are told from it at once
+            self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
 
-    def _own(self, one: Impostor) -> Iterator[Outcome | None]:
+    def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
         """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
         try:
-            yield from _asked(planted(one).at(self.subject.form.name), one.operation, self.asked)
+            yield from _asked(planted(one).at(self.subject.form.name), one.operation, asked)
         except Failure:
             yield from itertools.repeat(None)
+
+    def _is_right(self, question: Question, theirs: Outcome, due: Outcome) -> bool:
+        """Whether the target answers a question rightly, whatever it changes."""
+        if theirs.refused or due.refused or self.operation in facts():
+            return bool(theirs.refused == due.refused and theirs.facts == due.facts)
+        expected = self._expected(self.right, Right(self.operation, OVER_EXACT), question, due, due)
+        with tallying(Tally(slack=self.subject.target.slack)):
+            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
 
     def explains(self, one: Impostor) -> bool:
         """Whether the impostor gives all the answers, and at least one that is not right."""
         wrongly = False
         over_exact = Right(one.operation, OVER_EXACT)
+        own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
-            for question, mine, theirs, due in zip(
-                self.asked, self._own(one), self.answered, self.rightly, strict=False
-            ):
-                if theirs is None or mine is None or due is None:
+            for (question, theirs, due, is_right), mine in zip(self.asked, own, strict=False):
+                if mine is None:
                     continue
-                if mine.like(due) and (due.refused or not _finite(question) or not _finite(due.answer)):
+                if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
                     continue
                 expected = self._expected(one, over_exact, question, mine, due)
                 if not _gives(one.operation, question, theirs, mine, due, expected):

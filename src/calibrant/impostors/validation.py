@@ -403,10 +403,10 @@ def _facts_of_rows(n_samples: int, parts: Sequence[list[int]], others: Sequence[
 
 def _split_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
     others = [parts for asked, parts in before if asked[:2] == question[:2] and asked[2] != question[2]]
-    parts, *others = [[_whole(part) for part in parts] for parts in (answer, *others)]
-    if None in parts or any(None in other for other in others):
+    numbered: list[Any] = [[_whole(part) for part in parts] for parts in (answer, *others)]
+    if any(None in parts for parts in numbered):
         return None
-    return _facts_of_rows(question[0], parts, others)
+    return _facts_of_rows(question[0], numbered[0], numbered[1:])
 
 
 def _split_data_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
