@@ -1275,8 +1275,8 @@ def loss_logs() -> st.SearchStrategy[Any]:
 
 
 def spoiled_loss_logs() -> st.SearchStrategy[Any]:
-    """The same, with NaN, or infinity, in the place of some losses."""
-    return drawn(_spoiled_loss_log, _LOG + 1 + WIDTH)
+    """The same, with NaN, or infinity, in the place of some losses, of the first in half of the logs."""
+    return drawn(_spoiled_loss_log, _LOG + 2 + WIDTH)
 
 
 _LOG = 3 + WIDTH
@@ -1302,6 +1302,8 @@ def _spoiled_loss_log(data: Bytes, form: Format) -> Losses:
     log = _loss_log(data, form)
     value, where = data.pick(math.nan, math.nan, math.inf), data.column(len(log.val_losses))
     log.val_losses[where % 3 == 1] = value
+    if data.pick(False, True):
+        log.val_losses[0] = value
     return log
 
 

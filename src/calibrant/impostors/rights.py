@@ -129,6 +129,10 @@ def _training_loop(
     return next(walk), losses, val_losses
 
 
+def _validation_loss(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, int]:
+    return exact.loss_fn(exact.model(t_u, *params), t_c), 0
+
+
 def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
     return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
 
@@ -149,8 +153,10 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "multiply": lambda x, y: x * y,
     "multiply_grad": exact.multiply_grad,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
+    "validation_loss": _validation_loss,
     "regularized_loss": exact.regularized_loss,
     "regularized_grad": _regularized_grad,
+    "ridge": exact.least_squares,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
 
@@ -209,3 +215,8 @@ def overwrite(array: Any, values: Any) -> None:
     """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
     if not isinstance(array, Exact):
         array[...] = values
+
+
+def nearest(x: Any) -> float:
+    """One number of either kind as a float, to decide by."""
+    return float(x.nearest() if isinstance(x, Exact) else x)
