@@ -387,8 +387,15 @@ def _probe(data: Bytes, form: Format) -> Probe:
 
 
 def lines() -> st.SearchStrategy[Any]:
-    """Data sets with two different readings at least, so that one line fits best."""
-    return drawn(_line, _FIT)
+    """Data sets with two different readings at least, so that one line fits best; some far from zero, where formulas cancel."""
+    return drawn(_far_line, _FIT + 1)
+
+
+def _far_line(data: Bytes, form: Format) -> Fit:
+    line = _line(data, form)
+    offset = data.pick(0.0, 0.0, 64.0, 1024.0) * float(np.max(abs(_wide(line.t_u))))
+    far = _to(_wide(line.t_u) + offset, form)
+    return line if np.all(far == far[0]) else Fit(far, line.t_c, line.w, line.b)
 
 
 def _line(data: Bytes, form: Format) -> Fit:
@@ -1268,8 +1275,8 @@ def loss_logs() -> st.SearchStrategy[Any]:
 
 
 def spoiled_loss_logs() -> st.SearchStrategy[Any]:
-    """The same, with NaN, or infinity, in the place of some losses."""
-    return drawn(_spoiled_loss_log, _LOG + 1 + WIDTH)
+    """The same, with NaN, or infinity, in the place of some losses, of the first in half of the logs."""
+    return drawn(_spoiled_loss_log, _LOG + 2 + WIDTH)
 
 
 _LOG = 3 + WIDTH
@@ -1295,6 +1302,8 @@ def _spoiled_loss_log(data: Bytes, form: Format) -> Losses:
     log = _loss_log(data, form)
     value, where = data.pick(math.nan, math.nan, math.inf), data.column(len(log.val_losses))
     log.val_losses[where % 3 == 1] = value
+    if data.pick(False, True):
+        log.val_losses[0] = value
     return log
 
 

@@ -53,12 +53,14 @@ class Impostor:
     """Other impostors of the operation that answer the same to everything."""
     applies_to: tuple[str, ...] = ()
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
-    repeats: bool = True
-    """Whether it answers the same when it is asked again; what does not is never named."""
     ugly: str = ""
     """Why no small example of round numbers can show it; empty if one can."""
+    repeats: bool = True
+    """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
     chapters: tuple[str, ...] = ()
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
+    beside: tuple[str, ...] = ()
+    """The right operations that its target offers as well, because a clause compares them with it."""
 
     @property
     def links(self) -> list[str]:

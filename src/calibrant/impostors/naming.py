@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Exact
+from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.planting import plantable, planted
-from calibrant.impostors.rights import OVER_EXACT, Right, lifted
+from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
 from calibrant.target import numpy_dtype
@@ -32,13 +33,20 @@ What has a method `fresh` is made anew by it for each call, from the subject tha
 """
 
 
+Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
+"""From a question, its answer, and the questions before it with theirs: what can be said of an answer whoever draws it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one call."""
 
     refused: bool
     changed: str
+    """The names of the arguments that it changed, and of the global generators if its answers are drawn."""
     answer: Any
+    facts: Any = None
+    """What is compared in the place of an answer that is drawn."""
 
     def like(self, other: Outcome) -> bool:
         """Whether both are the same to the last bit."""
@@ -50,14 +58,16 @@ def questions() -> dict[str, Sequence[Question]]:
     """The questions about each operation, from the chapters' modules."""
     asked: dict[str, Sequence[Question]] = {}
     for chapter in CHAPTERS:
-        asked |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "QUESTIONS", {})
+        module = importlib.import_module(f"calibrant.impostors.{chapter}")
+        for operation, more in getattr(module, "QUESTIONS", {}).items():
+            asked[operation] = (*asked.get(operation, ()), *more)
     return asked
 
 
 @functools.cache
-def facts() -> dict[str, Callable[[Question, Any], Any]]:
-    """Of operations whose answers are drawn: what is compared instead of the answer, from the question and the answer."""
-    known: dict[str, Callable[[Question, Any], Any]] = {}
+def facts() -> dict[str, Facts]:
+    """Of operations whose answers are drawn: what is compared instead of the answer."""
+    known: dict[str, Facts] = {}
     for chapter in CHAPTERS:
         known |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "FACTS", {})
     return known
@@ -82,6 +92,7 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
         one
         for one in catalog()
         if one.operation == operation
+        and one.repeats
         and (not one.applies_to or named is None or named in one.applies_to)
         and plantable(one)
     ]
@@ -125,23 +136,32 @@ def _alike(one: Outcome | None, other: Outcome | None) -> bool:
 def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Outcome | None] | None:
     """What becomes of each question, None of one that is not served; None of all if one gets no answer that could be judged."""
     calls = list(subject.calls)
-    outcomes: list[Outcome | None] = []
     try:
-        for question in asked:
-            refused, answer = False, None
-            try:
-                answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
-            except Absent:
-                outcomes.append(None)
-                continue
-            except Failure as failure:
-                if not failure.raised:
-                    return None
-                refused = True
-            outcomes.append(Outcome(refused, "" if refused else subject.changed(), answer))
+        return list(_asked(subject, operation, asked))
+    except Failure:
+        return None
     finally:
         subject.calls[:] = calls
-    return outcomes
+
+
+def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+    """What becomes of one question after the other; raises Failure where there is no answer that could be judged."""
+    told = facts().get(operation)
+    before: list[tuple[Question, Any]] = []
+    for question in asked:
+        standing = stirred() if told else {}
+        try:
+            answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
+        except Absent:
+            yield None
+        except Failure as failure:
+            if not failure.raised:
+                raise
+            yield Outcome(True, "", None)
+        else:
+            changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+            yield Outcome(False, changed, answer, told and told(question, answer, before))
+            before.append((question, answer))
 
 
 class _Inquiry:
@@ -155,27 +175,42 @@ class _Inquiry:
         self, subject: Subject, operation: str, asked: Sequence[Question], answered: Sequence[Outcome | None]
     ) -> None:
         self.subject = subject
-        self.asked = asked
-        self.answered = answered
+        self.operation = operation
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        self.rightly = self._own(self.right)
+        dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
+        self.asked = [
+            (question, theirs, due, self._is_right(question, theirs, due))
+            for question, theirs, due in zip(asked, answered, dues, strict=True)
+            if theirs is not None and due is not None
+        ]
+        if operation not in facts():  # where the target errs, most impostors are told from it at once
+            self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
 
-    def _own(self, one: Impostor) -> list[Outcome | None]:
-        """What becomes of each question where the impostor itself is asked."""
-        target = planted(one).at(self.subject.form.name)
-        return _outcomes(target, one.operation, self.asked) or [None] * len(self.asked)
+    def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+        """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
+        try:
+            yield from _asked(planted(one).at(self.subject.form.name), one.operation, asked)
+        except Failure:
+            yield from itertools.repeat(None)
+
+    def _is_right(self, question: Question, theirs: Outcome, due: Outcome) -> bool:
+        """Whether the target answers a question rightly, whatever it changes."""
+        if theirs.refused or due.refused or self.operation in facts():
+            return bool(theirs.refused == due.refused and theirs.facts == due.facts)
+        expected = self._expected(self.right, Right(self.operation, OVER_EXACT), question, due, due)
+        with tallying(Tally(slack=self.subject.target.slack)):
+            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
 
     def explains(self, one: Impostor) -> bool:
         """Whether the impostor gives all the answers, and at least one that is not right."""
         wrongly = False
         over_exact = Right(one.operation, OVER_EXACT)
+        own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
-            for question, mine, theirs, due in zip(
-                self.asked, self._own(one), self.answered, self.rightly, strict=True
-            ):
-                if theirs is None or mine is None or due is None:
+            for (question, theirs, due, is_right), mine in zip(self.asked, own, strict=False):
+                if mine is None:
                     continue
-                if mine.like(due) and (due.refused or not _finite(question) or not _finite(due.answer)):
+                if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
                     continue
                 expected = self._expected(one, over_exact, question, mine, due)
                 if not _gives(one.operation, question, theirs, mine, due, expected):
@@ -208,8 +243,7 @@ def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, o
     if mine.changed != other.changed and mine.changed != theirs.changed:
         return False
     if operation in facts():
-        told = facts()[operation]
-        return bool(told(question, mine.answer) == told(question, theirs.answer))
+        return bool(mine.facts == theirs.facts)
     strictly = other.refused or _structure(mine.answer) != _structure(other.answer)
     if strictly and _structure(mine.answer) != _structure(theirs.answer):
         return False
@@ -227,6 +261,8 @@ def _matches(answer: Any, mine: Any, expected: Any) -> bool:
         return not is_array(answer) and bool(answer == mine)
     if not is_array(answer):
         return False
+    if isinstance(expected, (list, tuple)) and expected:  # numbers one by one, as a log has them
+        expected = join(*expected)
     if isinstance(expected, Exact):
         narrow = numpy_dtype(expected.form.name)
         if narrow.itemsize < answer.itemsize and not np.array_equal(answer, answer.astype(narrow), equal_nan=True):

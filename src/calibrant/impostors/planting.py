@@ -82,7 +82,7 @@ def planted(one: Impostor, timeout: float = 10.0) -> Target:
         dtype = dtype_of(arguments) if one.keeps_dtype else None
         return answer if dtype is None else in_dtype(answer, dtype)
 
-    beside = {name: over_arrays()[name] for name in BESIDE.get(one.operation, ())}
+    beside = {name: over_arrays()[name] for name in (*BESIDE.get(one.operation, ()), *one.beside)}
     return described(
         f"{one.operation}.{one.name}", SimpleNamespace(**beside, **{one.operation: operation}), one.name, timeout
     )

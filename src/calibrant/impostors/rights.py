@@ -12,6 +12,7 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.impostors import machine
+from calibrant.measurements import NORRIS, T_C, T_U
 from calibrant.target import PARAMETERS, numpy_dtype
 from calibrant.wording import is_array
 
@@ -48,6 +49,12 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
         if hasattr(module, name)
     }
     table |= machine.by_hand(table)
+    table |= {
+        "thermometer": lambda: (np.array(T_U), np.array(T_C)),
+        "norris": lambda: tuple(np.array(NORRIS).T),
+        "value_and_grad": _value_and_grad_by_hand,
+        "closed_form": _closed_form,
+    }
     if importlib.util.find_spec("torch") is not None:
         from calibrant.targets import reference
 
@@ -55,6 +62,21 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
             if name not in table and hasattr(reference, name):
                 table[name] = _through_torch(getattr(reference, name))
     return table
+
+
+def _value_and_grad_by_hand(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
+    right = over_arrays()
+    t_p = right["model"](t_u, *params)
+    return right["loss_fn"](t_p, t_c), right["grad_fn"](t_u, t_c, t_p, *params)
+
+
+def _closed_form(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
+    """theta* + (I - lr H)^k (theta_0 - theta*)."""
+    optimum = over_arrays()["least_squares"](t_u, t_c)
+    u = np.mean(t_u)
+    hessian = np.array([[2 * np.mean(t_u * t_u), 2 * u], [2 * u, 2]], dtype=t_u.dtype)
+    step = np.eye(2, dtype=t_u.dtype) - t_u.dtype.type(learning_rate) * hessian
+    return optimum + np.linalg.matrix_power(step, n_epochs) @ (params - optimum)
 
 
 def _through_torch(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,6 +136,10 @@ def _training_loop(
     return next(walk), losses, val_losses
 
 
+def _validation_loss(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, int]:
+    return exact.loss_fn(exact.model(t_u, *params), t_c), 0
+
+
 def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
     return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
 
@@ -129,12 +155,15 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "finite_difference": exact.finite_difference,
     "value_and_grad": _value_and_grad,
     "training_loop": _training_loop,
-    "closed_form": exact.closed_form,
+    "closed_form": exact.by_squaring,
+    "least_squares": exact.least_squares,
     "multiply": lambda x, y: x * y,
     "multiply_grad": exact.multiply_grad,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
+    "validation_loss": _validation_loss,
     "regularized_loss": exact.regularized_loss,
     "regularized_grad": _regularized_grad,
+    "ridge": exact.least_squares,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
 
@@ -145,6 +174,8 @@ def lifted(argument: Any) -> Any:
     """An argument with its arrays as exact numbers; raises ValueError where one is not finite."""
     if isinstance(argument, (list, tuple)):
         return type(argument)(map(lifted, argument))
+    if isinstance(argument, dict):
+        return dict(argument)
     return exact.of(argument) if is_array(argument) else argument
 
 
@@ -193,3 +224,8 @@ def overwrite(array: Any, values: Any) -> None:
     """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
     if not isinstance(array, Exact):
         array[...] = values
+
+
+def nearest(x: Any) -> float:
+    """One number of either kind as a float, to decide by."""
+    return float(x.nearest() if isinstance(x, Exact) else x)
