@@ -247,9 +247,10 @@ def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strat
 @clause("broadcast.no-copy", share=0.5)
 @given(strategies.operands())
 def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: strategies.Operands) -> None:
-    expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
+    for operand in (sample.x, sample.y):
+        expanded, _, _ = target.expand(operand, sample.upstream.shape)
 
-    agree(expanded, np.broadcast_to(sample.x, sample.upstream.shape))
+        agree(expanded, np.broadcast_to(operand, sample.upstream.shape))
 
 
 @clause("broadcast.no-copy")

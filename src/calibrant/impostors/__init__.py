@@ -55,6 +55,8 @@ class Impostor:
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
     ugly: str = ""
     """Why no small example of round numbers can show it; empty if one can."""
+    repeats: bool = True
+    """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
     chapters: tuple[str, ...] = ()
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
 

@@ -35,6 +35,7 @@ class Outcome:
 
     refused: bool
     changed: str
+    """The arguments that it changed, of a refused call too."""
     answer: Any
 
     def like(self, other: Outcome) -> bool:
@@ -100,7 +101,8 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
     inquiry = _Inquiry(subject, operation, asked, answered)
-    return [one for one in candidates if inquiry.explains(one)]
+    wrong = {one: inquiry.explained(one) for one in candidates}
+    return [one for one, some in wrong.items() if some and not any(some < more for more in wrong.values())]
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:
@@ -129,7 +131,7 @@ def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> li
                 if not failure.raised:
                     return None
                 refused = True
-            outcomes.append(Outcome(refused, "" if refused else subject.changed(), answer))
+            outcomes.append(Outcome(refused, subject.changed(), answer))
     finally:
         subject.calls[:] = calls
     return outcomes
@@ -156,13 +158,13 @@ class _Inquiry:
         target = planted(one).at(self.subject.form.name)
         return _outcomes(target, one.operation, self.asked) or [None] * len(self.asked)
 
-    def explains(self, one: Impostor) -> bool:
-        """Whether the impostor gives all the answers, and at least one that is not right."""
-        wrongly = False
+    def explained(self, one: Impostor) -> set[int]:
+        """Which answers that are not right the impostor gives; none if it does not give all the answers."""
+        wrong: set[int] = set()
         over_exact = Right(one.operation, OVER_EXACT)
         with tallying(Tally(slack=self.subject.target.slack)):
-            for question, mine, theirs, due in zip(
-                self.asked, self._own(one), self.answered, self.rightly, strict=True
+            for number, (question, mine, theirs, due) in enumerate(
+                zip(self.asked, self._own(one), self.answered, self.rightly, strict=True)
             ):
                 if theirs is None or mine is None or due is None:
                     continue
@@ -170,9 +172,10 @@ class _Inquiry:
                     continue
                 expected = self._expected(one, over_exact, question, mine, due)
                 if not _gives(one.operation, question, theirs, mine, due, expected):
-                    return False
-                wrongly = wrongly or not self._right(one, over_exact, question, mine, theirs, due)
-        return wrongly
+                    return set()
+                if not self._right(one, over_exact, question, mine, theirs, due):
+                    wrong.add(number)
+        return wrong
 
     def _expected(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, due: Outcome) -> Any:
         """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
@@ -194,10 +197,10 @@ class _Inquiry:
 
 def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
     """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
-    if theirs.refused or mine.refused:
-        return theirs.refused and mine.refused
     if mine.changed != other.changed and mine.changed != theirs.changed:
         return False
+    if theirs.refused or mine.refused:
+        return theirs.refused and mine.refused
     if operation in facts():
         told = facts()[operation]
         return bool(told(question, mine.answer) == told(question, theirs.answer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.target import PARAMETERS, numpy_dtype
 from calibrant.wording import is_array
+
+Batches = Sequence[tuple[Any, Any]]
 
 
 class Right:
@@ -41,6 +43,7 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
     from calibrant.targets import numpy_target
 
     table = {name: getattr(numpy_target, name) for name in PARAMETERS if hasattr(numpy_target, name)}
+    table["data_parallel"] = _data_parallel
     if importlib.util.find_spec("torch") is not None:
         from calibrant.targets import reference
 
@@ -48,6 +51,17 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
             if name not in table and hasattr(reference, name):
                 table[name] = _through_torch(getattr(reference, name))
     return table
+
+
+def _data_parallel(params: Any, shards: Batches, n_epochs: int, lr: float) -> tuple[Any, Any]:
+    """What workers are to answer, which is what one process with all samples does."""
+    from calibrant.targets import numpy_target
+
+    samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
+    first = numpy_target.accumulated_grad(params, samples)
+    for _ in range(n_epochs):
+        params = params - params.dtype.type(lr) * numpy_target.accumulated_grad(params, samples)
+    return first, params
 
 
 def _through_torch(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,6 +121,23 @@ def _training_loop(
     return next(walk), losses, val_losses
 
 
+def _accumulate(params: Exact, batches: Batches, zero_grad: bool) -> Exact:
+    w, b = params
+    sums = exact.accumulate(batches, w, b)
+    rows = [exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches] if zero_grad else sums
+    return moved(lambda x: x.reshape(-1, 2), join(*rows))  # type: ignore[no-any-return]
+
+
+def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: float) -> tuple[Exact, Exact]:
+    samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
+    t_u, t_c = (exact.concatenate(*columns) for columns in zip(*samples, strict=True))
+
+    def slope(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
+        return exact.accumulated_grad(samples, w, b)
+
+    return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
+
+
 def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
     return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
 
@@ -123,8 +154,9 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "value_and_grad": _value_and_grad,
     "training_loop": _training_loop,
     "closed_form": exact.closed_form,
-    "multiply": lambda x, y: x * y,
     "multiply_grad": exact.multiply_grad,
+    "accumulate": _accumulate,
+    "data_parallel": _trained_in_parallel,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
     "regularized_loss": exact.regularized_loss,
     "regularized_grad": _regularized_grad,
@@ -170,3 +202,10 @@ def narrow(x: Any, dtype: str) -> Any:
     if isinstance(x, Exact):
         return exact.of(x.nearest().astype(numpy_dtype(dtype)))
     return x.astype(numpy_dtype(dtype))
+
+
+def moved(function: Callable[[Any], Any], x: Any) -> Any:
+    """An array of either kind whose elements a function of NumPy's takes elsewhere, repeats or leaves out."""
+    if isinstance(x, Exact):
+        return Exact(function(x.m), x.e, x.d, function(x.errors()), x.form)
+    return function(x)
