@@ -913,9 +913,12 @@ def sharded_descents() -> st.SearchStrategy[Any]:
 
 def _sharded_descent(data: Bytes, form: Format) -> Sharded:
     descent = _descent(data, form)
-    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
-    moves = data.take(2)
-    cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
+    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 2, 3, 2, 3, 1)
+    cuts = []
+    for k, byte in zip(range(1, world), data.take(2).tolist(), strict=False):
+        spared = int(byte < 192 and n >= world)  # three of four cuts leave a sample on either side
+        cuts.append(min(max(n * k // world + int(_ZIGZAG[byte % 8]), spared * k), n - spared * (world - k)))
+    cuts.sort()
     return Sharded(**vars(descent), sizes=np.diff([0, *cuts, n]).tolist())
 
 

@@ -299,6 +299,21 @@ def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: t
     holds(not target.changed(), f"changed its {target.changed()} and refused")
 
 
+@clause("broadcast.in-place", share=0.5)
+@given(strategies.operands())
+def test_an_operation_in_place_changes_x_and_nothing_else(target: Subject, sample: strategies.Operands) -> None:
+    """Whoever else holds x would not see the product that is returned; and y belongs to somebody too."""
+    x, y = sample.upstream, sample.y
+    target.multiply_in_place(x, y)
+
+    changed = target.changed()
+    still = bool((np.multiply(x, y) == x).all())  # but for the signs of zeros
+    holds(
+        changed == "x" or (still and not changed),
+        f"changed {f'its {changed}' if changed else 'nothing'} where x is due",
+    )
+
+
 @clause("broadcast.gradient")
 @given(strategies.operands())
 def test_the_gradient_is_summed_over_the_stretched_axes(target: Subject, sample: strategies.Operands) -> None:

@@ -259,7 +259,7 @@ def sum_of_means(right: Any, params: Any, batches: Batches) -> Any:
     return right.accumulate(params, batches, False)[-1]
 
 
-@impostor("accumulated_grad", "accumulation.full-batch accumulation.last-window")
+@impostor("accumulated_grad", "accumulation.full-batch accumulation.last-window accumulation.partition?")
 def sum_over_all(right: Any, params: Any, batches: Batches) -> Any:
     """It is the gradient of the sum of all squares, not of their mean."""
     return right(params, batches) * sum(_sizes(batches))
@@ -448,7 +448,7 @@ Slope = Callable[[Any, Any, Batches], Any]
 """The gradient with which all workers step, from `right`, the parameters and the shards."""
 
 
-def _by_workers(**about: Any) -> Callable[[Slope], Slope]:
+def _by_workers(clauses: str = "accumulation.data-parallel", **about: Any) -> Callable[[Slope], Slope]:
     """Register a way to the workers' common gradient as an impostor of what they do with it."""
 
     def register(slope: Slope) -> Slope:
@@ -459,7 +459,7 @@ def _by_workers(**about: Any) -> Callable[[Slope], Slope]:
                 params = params - lr * slope(right, params, shards)
             return first, params
 
-        impostor("data_parallel", "accumulation.data-parallel", **about)(wrong)
+        impostor("data_parallel", clauses, **about)(wrong)
         return slope
 
     return register
@@ -542,7 +542,7 @@ def _first_worker_alone(right: Any, params: Any, shards: Batches) -> Any:
     return _all_of(right, params, _whole(shards)[:1])
 
 
-@_by_workers(ugly="only numbers with many digits show it")
+@_by_workers("accumulation.data-parallel@float64", ugly="only numbers with many digits show it")
 def _summed_in_float32(right: Any, params: Any, shards: Batches) -> Any:
     """The gradients travel in float32, whatever the dtype of the data."""
     grad = _all_of(right, params, shards)

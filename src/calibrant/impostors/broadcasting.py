@@ -356,14 +356,31 @@ def in_place(right: Any, x: Any, y: Any) -> Any:
 
 @impostor("multiply_in_place", "broadcast.in-place", seen="improbable-research/keanu#187")
 def growing(right: Any, x: Any, y: Any) -> Any:
-    """x takes the shape of the product."""
-    return right.multiply(x, y)
+    """Where the product does not fit into x, x takes its shape."""
+    product = right.multiply(x, y)
+    return right(x, y) if product.shape == x.shape else product
 
 
 @impostor("multiply_in_place", "broadcast.in-place")
 def reshaped(right: Any, x: Any, y: Any) -> Any:
     """x takes the shape of the product if it has as many elements."""
-    return right(x, y) if x.size != right.multiply(x, y).size else right.multiply(x, y)
+    product = right.multiply(x, y)
+    return right(x, y) if product.shape == x.shape or product.size != x.size else product
+
+
+@impostor("multiply_in_place", "broadcast.in-place")
+def not_in_place(right: Any, x: Any, y: Any) -> Any:
+    """The product is returned, and x is as before."""
+    return right(x.copy(), y)
+
+
+@impostor("multiply_in_place", "broadcast.in-place")
+def written_into_both(right: Any, x: Any, y: Any) -> Any:
+    """The product is written over y too, where it fits into it."""
+    product = right(x, y)
+    if product.shape == y.shape:
+        y[...] = product
+    return product
 
 
 @impostor("multiply_in_place", "broadcast.in-place", seen="Theano/libgpuarray#205")

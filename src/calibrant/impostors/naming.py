@@ -79,7 +79,9 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
     candidates = [
         one
         for one in catalog()
-        if one.operation == operation and (not one.applies_to or named is None or named in one.applies_to)
+        if one.operation == operation
+        and one.repeats
+        and (not one.applies_to or named is None or named in one.applies_to)
     ]
     if not candidates:
         return []
