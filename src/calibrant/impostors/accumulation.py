@@ -290,14 +290,14 @@ def shares_in_whole_numbers(right: Any, params: Any, batches: Batches) -> Any:
     return right(params, batches) * (1 if len(batches) < 2 else 0)
 
 
-@impostor("accumulated_grad", FULL)
+@impostor("accumulated_grad", "accumulation.partition accumulation.full-batch accumulation.last-window")
 def weights_reversed(right: Any, params: Any, batches: Batches) -> Any:
     """The gradients are weighted by the sizes of the batches in the reverse order."""
     sizes, grads = _sizes(batches), right.accumulate(params, batches, True)
     return _totals(grad * n / sum(sizes) for grad, n in zip(grads, sizes[::-1], strict=True))[-1]
 
 
-@impostor("accumulated_grad", FULL)
+@impostor("accumulated_grad", "accumulation.partition accumulation.full-batch accumulation.last-window")
 def averaged_two_by_two(right: Any, params: Any, batches: Batches) -> Any:
     """Each gradient is averaged with the result so far, so that later batches count for more."""
     return functools.reduce(lambda mean, grad: (mean + grad) / 2, right.accumulate(params, batches, True))
@@ -638,19 +638,22 @@ def _shaped(*shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Batches:
 
 _BATCHES = (
     # Sizes that are powers of two: nothing rounds.
-    *(_cut(_PLAIN, _TARGETS, *sizes) for sizes in ((1, 2), (2, 1), (1,), (2, 2), (1, 1, 2), (2, 2, 4), (2, 4, 2))),
+    *(_cut(_PLAIN, _TARGETS, *sizes) for sizes in ((1, 2), (2, 2), (1, 1, 2), (2, 4, 2), (1,))),
     # A gradient of (6, 8).
     [(np.array([0.75]), np.array([-1.25])), (np.array([0.75]), np.array([-1.25]))],
     # Numbers with many digits.
-    _cut(_DIGITS, _DIGITS[::-1] / 3, 3, 3, 2), _cut(_DIGITS, _DIGITS[::-1] / 3, 1, 4),
-    # What are not batches.
-    [], _shaped(((0,), (0,))), _shaped(((2,), (2,)), ((0,), (0,))), _shaped(((3,), (2,))), _shaped(((2,), (2,)), ((1,), (2,))),
-    _shaped(((2, 1), (2,))),
+    _cut(_DIGITS, _DIGITS[::-1] / 3, 3, 3, 2),
+)
+_NO_BATCHES: tuple[Batches, ...] = (
+    [], _shaped(((2,), (2,)), ((0,), (0,))), _shaped(((2,), (2,)), ((3,), (2,))), _shaped(((1,), (2,))), _shaped(((2, 1), (2,))),
 )  # fmt: skip
 
 QUESTIONS: dict[str, tuple[Any, ...]] = {
-    "accumulate": tuple((_START, batches, zero_grad) for batches in _BATCHES for zero_grad in (False, True)),
-    "accumulated_grad": tuple((_START, batches) for batches in _BATCHES),
+    "accumulate": (
+        *((_START, batches, False) for batches in (*_BATCHES[::2], _BATCHES[5], *_NO_BATCHES)),
+        *((_START, batches, True) for batches in (_BATCHES[2], _BATCHES[5])),
+    ),
+    "accumulated_grad": tuple((_START, batches) for batches in (*_BATCHES, *_NO_BATCHES)),
     "data_parallel": (
         (_START, _cut(_PLAIN, _TARGETS, 1, 2, 1), 2, 0.125),
         (_START, _cut(_PLAIN, _TARGETS, 1, 0, 3), 3, 0.125),

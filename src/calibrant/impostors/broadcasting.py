@@ -105,7 +105,7 @@ def each_against_the_first(right: Any, *shapes: Shape) -> Any:
 
 @impostor(
     "broadcast_shapes",
-    "broadcast.stretch-one broadcast.align-right broadcast.result broadcast.many broadcast.order broadcast.examples"
+    "broadcast.order broadcast.stretch-one broadcast.align-right broadcast.result broadcast.many broadcast.examples"
     " broadcast.like-numpy",
 )
 def first_decides(right: Any, *shapes: Shape) -> Any:
@@ -290,7 +290,7 @@ def squeezed(right: Any, x: Any, y: Any) -> Any:
     return np.squeeze(right(x, y))
 
 
-@impostor("multiply", "broadcast.like-numpy broadcast.stretch-one broadcast.examples", ugly="tables are needed")
+@impostor("multiply", "broadcast.examples broadcast.like-numpy broadcast.stretch-one", ugly="tables are needed")
 def matrix_product(right: Any, x: Any, y: Any) -> Any:
     """It is the matrix product wherever the shapes allow one."""
     return x @ y if x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0] else right(x, y)
@@ -710,6 +710,21 @@ _PAIRS = (
 )  # fmt: skip
 """Shapes of which some fit and some do not."""
 
+_OPERANDS = (
+    ((2, 2), (2, 1), (2, 2)), ((4,), (2, 1), (2, 4)), ((2,), (2,), (2,)), ((2,), (2, 2), (2, 2)), ((), (2, 4), (2, 4)),
+    ((1, 4), (1,), (1, 4)), ((1,), (1,), (1,)),
+)  # fmt: skip
+"""The shapes of two operands, and of their product."""
+
+
+def _products(unit: Any, *shapes: Shape) -> tuple[Any, Any, Any]:
+    """Two operands and an upstream of these shapes, from eight numbers."""
+    x, y, upstream = (
+        unit[::step][: math.prod(shape)].reshape(shape) for step, shape in zip((1, -1, 1), shapes, strict=True)
+    )
+    return x, 2 * y, upstream + 1
+
+
 QUESTIONS: dict[str, tuple[Any, ...]] = {
     "broadcast_shapes": (
         *_PAIRS,
@@ -728,13 +743,9 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "expand": (
         (_counting((2,)), (3, 2)), (_counting((2, 1)), (2, 3)), (_counting((2, 2)), (2, 2)), (_counting((2, 1)), (3, 2, 2)),
     ),
-    "multiply_grad": tuple(
-        (unit[: math.prod(x)].reshape(x), 2 * unit[-math.prod(y) :].reshape(y), unit[: math.prod(shape)].reshape(shape) + 1)
-        for unit in (np.array([1.0, 2.0, -1.0, 3.0, 0.0, 4.0, -2.0, 5.0]), np.array([0.1, 2.3, -1.7, 4.9, 0.3, 3.1, 0.7, -1.1]))
-        for x, y, shape in (
-            ((2,), (2,), (2,)), ((2, 1), (2,), (2, 2)), ((2, 2), (2,), (2, 2)), ((2,), (2, 2), (2, 2)), ((2, 2), (2, 1), (2, 2)),
-            ((), (2,), (2,)), ((1,), (1,), (1,)), ((), (2, 4), (2, 4)), ((4,), (2, 1), (2, 4)), ((1, 4), (1,), (1, 4)),
-        )
+    "multiply_grad": (
+        *(_products(np.array([1.0, 2.0, -1.0, 3.0, 0.0, 4.0, -2.0, 5.0]), *shapes) for shapes in _OPERANDS),
+        *(_products(np.array([0.1, 2.3, -1.7, 4.9, 0.3, 3.1, 0.7, -1.1]), *shapes) for shapes in _OPERANDS[:2]),
     ),
 }  # fmt: skip
 """Shapes of all kinds, small whole numbers, and some with many digits."""
