@@ -92,8 +92,9 @@ def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to 
             typer.echo(f"Checked by {prop.function} in {prop.file.name}:\n\n{prop.source}\n")
     from calibrant.impostors import breaking
 
-    for one in breaking(name):
-        typer.echo(f"Broken by {one.operation} as {one.name}: {one.sentence}.")
+    others = [f"{one.operation} as {one.name}" for one in breaking(name) if one.main != name]
+    if others:
+        typer.echo(f"Also broken by {', '.join(others)}.")
 
 
 @app.command()
