@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from support import run
 
-from calibrant import cli
-from calibrant.impostors import Impostor, catalog, machine, naming, planting
-from calibrant.impostors.planting import plantable, planted
+from calibrant.impostors import Impostor, machine, naming
 from calibrant.power import tried
 from calibrant.strategies import Program
-from calibrant.target import TargetError, described, load
+from calibrant.target import described, load
 
 torch = pytest.importorskip("torch")
 
@@ -124,23 +122,3 @@ def test_no_impostor_of_autograd_needs_torch() -> None:
 
     assert process.stderr == ""
     assert sorted(process.stdout.splitlines()) == sorted(f"{operation} True" for operation in OPERATIONS)
-
-
-def test_what_torch_alone_knows_is_left_out_without_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (one,) = (one for one in catalog() if (one.operation, one.name) == ("loss_fn", "half"))
-    target = planted(one)
-    monkeypatch.setattr(planting, "over_arrays", dict)
-
-    assert not plantable(one)
-    with pytest.raises(TargetError, match=r"^loss_fn.half needs torch.*pip install 'calibrant\[torch\]'$"):
-        planted(one)
-    assert naming.among(target.at("float32"), "loss_fn") == []
-    with pytest.raises(cli.typer.Exit) as ended:
-        cli.power(["loss_fn"])
-    assert ended.value.exit_code == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "The impostors of loss_fn need torch and are left out: pip install 'calibrant[torch]'",
-        "No impostor breaks it; nothing was tried.",
-    ]

@@ -157,7 +157,6 @@ def power(
 
     from calibrant.check import CheckError, Options
     from calibrant.impostors import chosen
-    from calibrant.impostors.planting import plantable
     from calibrant.power import measured, summary
     from calibrant.reports import trials as report
 
@@ -165,14 +164,9 @@ def power(
         _fail(f"--json {json}: there is no folder {json.parent}")
     try:
         Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
-        every = chosen(name or [])
+        listed = chosen(name or [])
     except (CheckError, LookupError) as error:
         _fail(str(error.args[0]))
-    listed = [one for one in every if plantable(one)]
-    if left_out := dict.fromkeys(one.operation for one in every if one not in listed):
-        typer.echo(
-            f"The impostors of {', '.join(left_out)} need torch and are left out: pip install 'calibrant[torch]'"
-        )
     console, trials = Console(highlight=False), []
     try:
         with _bar(console) as (progress, task):

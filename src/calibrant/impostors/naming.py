@@ -19,7 +19,7 @@ import numpy as np
 from calibrant.exact import Exact
 from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
-from calibrant.impostors.planting import plantable, planted
+from calibrant.impostors.planting import planted
 from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
@@ -43,7 +43,7 @@ class Outcome:
 
     refused: bool
     changed: str
-    """The names of the arguments that it changed, and of the global generators if its answers are drawn."""
+    """The names of the arguments that it changed, of a refused call too, and of the global generators if its answers are drawn."""
     answer: Any
     facts: Any = None
     """What is compared in the place of an answer that is drawn."""
@@ -94,7 +94,6 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
         if one.operation == operation
         and one.repeats
         and (not one.applies_to or named is None or named in one.applies_to)
-        and plantable(one)
     ]
     if not candidates:
         return []
@@ -116,7 +115,8 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
     inquiry = _Inquiry(subject, operation, asked, answered)
-    return [one for one in candidates if inquiry.explains(one)]
+    wrong = {one: inquiry.explained(one) for one in candidates}
+    return [one for one, some in wrong.items() if some and not any(some < more for more in wrong.values())]
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:
@@ -157,7 +157,7 @@ def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Itera
         except Failure as failure:
             if not failure.raised:
                 raise
-            yield Outcome(True, "", None)
+            yield Outcome(True, subject.changed(), None)
         else:
             changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
             yield Outcome(False, changed, answer, told and told(question, answer, before))
@@ -201,22 +201,23 @@ class _Inquiry:
         with tallying(Tally(slack=self.subject.target.slack)):
             return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
 
-    def explains(self, one: Impostor) -> bool:
-        """Whether the impostor gives all the answers, and at least one that is not right."""
-        wrongly = False
+    def explained(self, one: Impostor) -> set[int]:
+        """Which answers that are not right the impostor gives; none if it does not give all the answers."""
+        wrong: set[int] = set()
         over_exact = Right(one.operation, OVER_EXACT)
         own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
-            for (question, theirs, due, is_right), mine in zip(self.asked, own, strict=False):
+            for number, ((question, theirs, due, is_right), mine) in enumerate(zip(self.asked, own, strict=False)):
                 if mine is None:
                     continue
                 if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
                     continue
                 expected = self._expected(one, over_exact, question, mine, due)
                 if not _gives(one.operation, question, theirs, mine, due, expected):
-                    return False
-                wrongly = wrongly or not self._right(one, over_exact, question, mine, theirs, due)
-        return wrongly
+                    return set()
+                if not self._right(one, over_exact, question, mine, theirs, due):
+                    wrong.add(number)
+        return wrong
 
     def _expected(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, due: Outcome) -> Any:
         """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
@@ -238,10 +239,10 @@ class _Inquiry:
 
 def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
     """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
-    if theirs.refused or mine.refused:
-        return theirs.refused and mine.refused
     if mine.changed != other.changed and mine.changed != theirs.changed:
         return False
+    if theirs.refused or mine.refused:
+        return theirs.refused and mine.refused
     if operation in facts():
         return bool(mine.facts == theirs.facts)
     strictly = other.refused or _structure(mine.answer) != _structure(other.answer)

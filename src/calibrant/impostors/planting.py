@@ -9,7 +9,7 @@ import numpy as np
 
 from calibrant.impostors import Impostor
 from calibrant.impostors.rights import Right, dtype_of, in_dtype, over_arrays
-from calibrant.target import Target, TargetError, described
+from calibrant.target import Target, described
 
 CHAPTERS = {
     "thermometer": ("data",),
@@ -58,20 +58,8 @@ BESIDE = {"loss_fn": ("model",), "manual_training_loop": ("training_loop",)}
 """What else the clauses on an operation call: the right one is offered."""
 
 
-def plantable(one: Impostor) -> bool:
-    """Whether what is right of its operation is known here: of some it is PyTorch that knows."""
-    return one.operation in over_arrays()
-
-
 def planted(one: Impostor, timeout: float = 10.0) -> Target:
-    """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before.
-
-    Raises TargetError if nothing here knows what is right of it.
-    """
-    if not plantable(one):
-        raise TargetError(
-            f"{one.operation}.{one.name} needs torch, which is not installed: pip install 'calibrant[torch]'"
-        )
+    """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before."""
     right = Right(one.operation, over_arrays())
 
     def operation(*arguments: Any) -> Any:
