@@ -48,23 +48,11 @@ CHAPTERS = {
     "closed_form": ("descent",),
     "training_loop": ("data", "descent"),
     "optimize": ("optimizers",),
-    "split": ("validation",),
-    "split_data": ("validation",),
-    "validated_loop": ("validation",),
-    "validation_loss": ("validation",),
-    "regularized_loss": ("validation",),
-    "regularized_grad": ("validation",),
-    "ridge": ("validation",),
-    "early_stopping": ("validation",),
-    "diagnose": ("validation",),
 }
 """The chapters that have something to say of each operation."""
 
 MODULES = {"thermometer": "data", "norris": "data"}
 """The modules of `faulty` that are not named after their operation."""
-
-OPERATIONS = {"validated_loop": "training_loop"}
-"""The operations that are not named as the table names them: this one has faults of its own in each of two chapters."""
 
 BESIDE = {"loss_fn": ("model",)}
 """What else the clauses on an operation call: the right one is offered."""
@@ -192,78 +180,6 @@ FAULTS = {
     "optimize.asgd_not_shrunk": "optimizer.asgd",
     "optimize.rprop_not_clamped": "optimizer.rprop",
     "optimize.rprop_steps_after_a_turn": "optimizer.rprop",
-    "split.first_validation_row_in_both": "split.partition split.invalid",
-    "split.validation_from_the_unshuffled": "split.partition split.random",
-    "split.last_row_lost": "split.partition split.none-held-out",
-    "split.not_shuffled": "split.random",
-    "split.turned_instead_of_shuffled": "split.random",
-    "split.first_row_never_held_out": "split.random",
-    "split.seed_ignored": "split.seeded split.global-state",
-    "split.global_generator_seeded": "split.global-state",
-    "split.python_generator_seeded": "split.global-state",
-    "split.rounded_up": "split.sizes split.as-written split.none-held-out split.random",
-    "split.rounded_to_nearest": "split.sizes split.as-written",
-    "split.one_row_at_least": "split.sizes split.as-written split.none-held-out",
-    "split.whole_part_of_the_product": "split.as-written",
-    "split.cut_from_the_end": "split.none-held-out split.sizes split.as-written",
-    "split.any_fraction": "split.invalid",
-    "split_data.shuffled_one_after_the_other": "split.pairs",
-    "split_data.drawn_with_replacement": "split.pairs",
-    "split_data.sorted_columns": "split.pairs",
-    "split_data.normalized": "split.pairs",
-    "split_data.in_place": "split.pure",
-    "split_data.in_float64": "split.pairs@float32",
-    "validated_loop.logged_after_the_update": "validation.logged",
-    "validated_loop.trained_on_both": "validation.non-interference validation.logged",
-    "validated_loop.stops_when_validation_rises": "validation.non-interference validation.logged",
-    "validated_loop.losses_of_the_training_data": "validation.logged",
-    "validated_loop.last_loss_of_every_epoch": "validation.logged",
-    "validated_loop.training_losses_without_validation": "validation.none",
-    "validated_loop.any_validation_shape": "validation.shapes",
-    "validated_loop.validation_scaled_in_place": "validation.pure",
-    "validation_loss.recorded": "validation.not-recorded",
-    "validation_loss.half": "validation.not-recorded",
-    "diagnose.from_training_alone": "overfitting.diagnosis",
-    "diagnose.from_the_gap": "overfitting.diagnosis",
-    "diagnose.against_the_first": "overfitting.diagnosis",
-    "diagnose.without_tolerance": "overfitting.diagnosis",
-    "diagnose.whatever_training_does": "overfitting.diagnosis",
-    "diagnose.underfitting_first": "overfitting.diagnosis",
-    "diagnose.any_lengths": "overfitting.lengths overfitting.not-finite",
-    "diagnose.nan_is_good": "overfitting.not-finite",
-    "regularized_loss.penalties_swapped": "regularization.l1 regularization.l2 regularization.sum",
-    "regularized_loss.half_the_square": "regularization.l2 regularization.sum",
-    "regularized_loss.size_without_the_sign": "regularization.l1 regularization.sum",
-    "regularized_loss.averaged": "regularization.l1 regularization.l2 regularization.sum",
-    "regularized_loss.one_or_the_other": "regularization.sum",
-    "regularized_loss.any_penalty": "regularization.invalid",
-    "regularized_loss.in_float64": "regularization.dtype@float32",
-    "regularized_grad.not_penalized": "regularization.gradient",
-    "regularized_grad.bias_penalized": "regularization.bias regularization.gradient regularization.kink",
-    "regularized_grad.factor_missing": "regularization.gradient",
-    "regularized_grad.size_for_the_sign": "regularization.gradient",
-    "regularized_grad.divided_by_the_size": "regularization.kink",
-    "regularized_grad.twice_the_slope_at_zero": "regularization.kink",
-    "regularized_grad.any_penalty": "regularization.invalid",
-    "ridge.bias_penalized": "regularization.ridge regularization.shrinks?",
-    "ridge.sum_for_mean": "regularization.ridge",
-    "ridge.penalty_doubled": "regularization.ridge",
-    "ridge.bias_of_least_squares": "regularization.ridge",
-    "ridge.growing": "regularization.ridge regularization.shrinks",
-    "ridge.any_penalty": "regularization.invalid",
-    "early_stopping.one_epoch_late": "early-stopping.patience early-stopping.best early-stopping.nan",
-    "early_stopping.one_epoch_early": "early-stopping.patience early-stopping.never-triggered early-stopping.best"
-    " early-stopping.nan",
-    "early_stopping.ties_improve": "early-stopping.patience early-stopping.best early-stopping.nan",
-    "early_stopping.nan_improves": "early-stopping.nan",
-    "early_stopping.nan_not_counted": "early-stopping.nan",
-    "early_stopping.against_the_previous": "early-stopping.patience early-stopping.best early-stopping.nan",
-    "early_stopping.wait_never_reset": "early-stopping.patience early-stopping.never-triggered early-stopping.best"
-    " early-stopping.nan",
-    "early_stopping.best_is_the_last": "early-stopping.best early-stopping.nan",
-    "early_stopping.best_of_all_epochs": "early-stopping.best early-stopping.nan",
-    "early_stopping.best_only_if_stopped": "early-stopping.best early-stopping.nan",
-    "early_stopping.any_patience": "early-stopping.invalid",
 }
 """Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
 
@@ -278,10 +194,6 @@ UGLY = {
     "least_squares.spread_over_n_minus_1": "one of the clause's two properties divides the readings by ten",
     "thermometer.two_readings_swapped": "it has no arguments",
     "norris.one_digit_wrong": "it has no arguments",
-    "early_stopping.against_the_previous": "two rises and a fall between them are needed",
-    "early_stopping.wait_never_reset": "two waits and an improvement between them are needed",
-    "early_stopping.best_of_all_epochs": "an improvement after a stop is needed",
-    "diagnose.underfitting_first": "two curves that turn are needed",
 }
 """Faults that no small example of round numbers can show."""
 
@@ -321,7 +233,7 @@ def planted(fault: str) -> Target:
     right = {other: getattr(numpy_target, other) for other in BESIDE.get(operation, ())}
     return described(
         "planted",
-        SimpleNamespace(**right, **{OPERATIONS.get(operation, operation): getattr(module, name)}),
+        SimpleNamespace(**right, **{operation: getattr(module, name)}),
         "planted",
         10.0,
     )
