@@ -53,6 +53,10 @@ class Impostor:
     """Other impostors of the operation that answer the same to everything."""
     applies_to: tuple[str, ...] = ()
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
+    convention: tuple[str, str] = ("", "")
+    """Of a variant that can be declared: the convention and its value."""
+    repeats: bool = True
+    """Whether it answers the same when it is asked again; what does not is never named."""
     ugly: str = ""
     """Why no small example of round numbers can show it; empty if one can."""
     chapters: tuple[str, ...] = ()

@@ -69,7 +69,7 @@ def explaining(subject: Subject) -> list[Impostor]:
         found += [
             one
             for one in among(subject, operation, calls[-1].given[0] if operation == "optimize" else None)
-            if one not in found
+            if one not in found and not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
         ]
     return found
 
@@ -148,12 +148,14 @@ class _Inquiry:
         self.asked = asked
         self.answered = answered
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        self.rightly = self._own(self.right)
+        self.rightly = list(self._own(self.right))
 
-    def _own(self, one: Impostor) -> list[Outcome | None]:
+    def _own(self, one: Impostor) -> Iterator[Outcome | None]:
         """What becomes of each question where the impostor itself is asked."""
-        target = planted(one).at(self.subject.form.name)
-        return _outcomes(target, one.operation, self.asked) or [None] * len(self.asked)
+        target = planted(one, conventions=self.subject.target.conventions).at(self.subject.form.name)
+        for question in self.asked:
+            (outcome,) = _outcomes(target, one.operation, [question]) or [None]
+            yield outcome
 
     def explains(self, one: Impostor) -> bool:
         """Whether the impostor gives all the answers, and not because nothing in them was held against it."""
@@ -164,7 +166,7 @@ class _Inquiry:
 
     def gives(self, one: Impostor) -> Iterator[bool]:
         """Of each question, whether the impostor gives the answer that the target gave."""
-        over_exact = Right(one.operation, OVER_EXACT)
+        over_exact = Right(one.operation, OVER_EXACT, self.subject.target.conventions)
         with tallying(Tally(slack=self.subject.target.slack)):
             for question, mine, theirs, due in zip(
                 self.asked, self._own(one), self.answered, self.rightly, strict=True
