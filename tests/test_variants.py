@@ -17,7 +17,6 @@ from calibrant.subject import Subject
 from calibrant.target import CONVENTIONS, TargetError, described
 from calibrant.targets import numpy_target
 
-
 right = numpy_target.optimize
 IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
 VARIANTS = [one for one in IMPOSTORS.values() if one.convention[0]]

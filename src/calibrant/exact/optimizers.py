@@ -14,8 +14,6 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-import numpy as np
-
 from calibrant.exact.formats import FORMATS, Format
 from calibrant.exact.numbers import Exact
 from calibrant.exact.scalars import (
@@ -288,7 +286,9 @@ class Hyperparameters:
     def but(self, **changes: Any) -> Hyperparameters:
         """The same, but for some: as if they had been given otherwise, or with an exact number or a function in the place of one here."""
         instead = {key: x for key, x in changes.items() if isinstance(x, Number) or callable(x)}
-        other = Hyperparameters({**self._given, **{key: x for key, x in changes.items() if key not in instead}}, self.form)
+        other = Hyperparameters(
+            {**self._given, **{key: x for key, x in changes.items() if key not in instead}}, self.form
+        )
         for key, x in instead.items():
             setattr(other, key, x)
         return other
@@ -365,14 +365,11 @@ class Frame:
     An impostor changes a part of it.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, settings: Callable[[Hyperparameters], Hyperparameters] | None = None) -> None:
         self.rule = rule
+        self.settings = settings or (lambda h: h)
         self.states: dict[tuple[int, int], State] = {}
         self.counts: dict[int, int] = {}
-
-    def settings(self, h: Hyperparameters) -> Hyperparameters:
-        """The hyperparameters of all steps."""
-        return h
 
     def count(self, k: int, present: bool) -> int:
         """Which step of parameter k this is, from 1: one without a gradient does not count."""
@@ -429,7 +426,8 @@ def optimize(
             t = frame.count(k, slope is not None)
             slopes = [None] * len(now[k]) if slope is None else scatter(slope, form)
             now[k] = [
-                frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in enumerate(zip(now[k], slopes, strict=True))
+                frame.step((k, i), h, t, rate, p, g, follow)
+                for i, (p, g) in enumerate(zip(now[k], slopes, strict=True))
             ]
         path.append([gather(numbers, p.shape, form) for numbers, p in zip(now, params, strict=True)])
     return path

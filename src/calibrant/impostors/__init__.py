@@ -76,9 +76,8 @@ def impostor(operation: str, clauses: str, *, seen: str = "", **about: Any) -> C
 
     def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
         name = about.pop("name", wrong.__name__.strip("_").replace("_", "-"))
-        add(
-            Impostor(name, operation, wrong, sentence(wrong), tuple(clauses.split()), seen=tuple(seen.split()), **about)
-        )
+        broken = tuple(dict.fromkeys(clauses.split()))
+        add(Impostor(name, operation, wrong, sentence(wrong), broken, seen=tuple(seen.split()), **about))
         return wrong
 
     return register

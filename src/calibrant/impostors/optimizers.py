@@ -21,6 +21,8 @@ from calibrant.wording import is_array
 Rule = Callable[[State, Hyperparameters, int, Number, Number, Number], Number]
 """A rule `rule(s, h, t, lr, p, g)` of `calibrant.exact.optimizers` in the variants that are meant."""
 
+Settings = Callable[[Hyperparameters], Hyperparameters]
+
 ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop"
 REMEMBERING = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam rprop"
 SCHEDULED = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam"
@@ -31,9 +33,18 @@ AVERAGING = "adam adamw nadam radam adamax"
 CORRECTED = "adam adamw nadam adamax"
 STABILIZED = "adam adamw rmsprop adagrad adadelta adamax nadam radam"
 
+SGD = "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.sgd.weight-decay"
+ADAM = "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.amsgrad optimizer.adam.weight-decay"
+
 
 def walked(
-    right: Any, frame: Frame, name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any, refuses: bool = True
+    right: Any,
+    frame: Frame,
+    name: str,
+    hyperparameters: Mapping[str, Any],
+    params: Any,
+    grads: Any,
+    refuses: bool = True,
 ) -> Any:
     """The parameters after each step, in a frame; what is to be refused is, and what is not finite is right."""
     if not any(isinstance(p, Exact) for p in params):
@@ -61,10 +72,10 @@ def rule(applies_to: str, clauses: str, **about: Any) -> Callable[[Callable[...,
 
     def register(changed: Callable[..., Number]) -> Callable[..., Number]:
         def frame(right: Any, name: str) -> Frame:
-            def bound(*arguments: Any) -> Number:
-                return RULES[name](*arguments, right.follow)
+            def bound(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
+                return RULES[name](s, h, t, lr, p, g, right.follow)
 
-            return Frame(lambda *arguments: changed(bound, *arguments[:-1]))
+            return Frame(lambda s, h, t, lr, p, g, follow: changed(bound, s, h, t, lr, p, g))
 
         _framed(changed, frame, applies_to, clauses, about)
         return changed
@@ -72,18 +83,11 @@ def rule(applies_to: str, clauses: str, **about: Any) -> Callable[[Callable[...,
     return register
 
 
-def settings(
-    applies_to: str, clauses: str, **about: Any
-) -> Callable[[Callable[[Hyperparameters], Hyperparameters]], Callable[[Hyperparameters], Hyperparameters]]:
+def settings(applies_to: str, clauses: str, **about: Any) -> Callable[[Settings], Settings]:
     """Register a function that changes the hyperparameters, and what follows from them, before all steps of some optimizers."""
 
-    def register(changed: Callable[[Hyperparameters], Hyperparameters]) -> Callable[[Hyperparameters], Hyperparameters]:
-        def frame(right: Any, name: str) -> Frame:
-            made = Frame(RULES[name])
-            made.settings = changed  # type: ignore[method-assign]
-            return made
-
-        _framed(changed, frame, applies_to, clauses, about)
+    def register(changed: Settings) -> Settings:
+        _framed(changed, lambda right, name: Frame(RULES[name], changed), applies_to, clauses, about)
         return changed
 
     return register
@@ -100,6 +104,7 @@ def frame(applies_to: str, clauses: str, **about: Any) -> Callable[[type[Frame]]
 
 
 def one(h: Hyperparameters) -> Number:
+    """The number 1."""
     return constant(1.0, h.form)
 
 
@@ -116,7 +121,7 @@ def move(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number
 # The sign and the gradient
 
 
-@rule(ALL, "optimizer.sgd", seen="")
+@rule(ALL, f"{SGD} optimizer.changing-rate")
 def uphill(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """Every step goes up the gradient."""
     return rule(s, h, t, lr, p, -g)
@@ -134,23 +139,37 @@ def decay_negated_too(h: Hyperparameters) -> Hyperparameters:
     return h.but(weight_decay=-h.weight_decay) if h["maximize"] else h
 
 
-@rule("adam sgd adamw rmsprop adagrad adadelta adamax nadam radam asgd", "optimizer.adam.scale-free")
+@rule(
+    "adam sgd adamw rmsprop adagrad adadelta adamax nadam radam asgd",
+    f"optimizer.adam.scale-free {ADAM} optimizer.changing-rate",
+)
 def gradients_clipped(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """Every number of a gradient is clipped to between -1 and 1."""
     return rule(s, h, t, lr, p, maximum(minimum(g, one(h)), -one(h)))
 
 
-@impostor("optimize", "optimizer.own-state", applies_to=tuple(ALL.split()))
+@impostor(
+    "optimize",
+    "optimizer.own-state optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.weight-decay optimizer.sgd.nesterov? optimizer.changing-rate?",
+    applies_to=tuple(ALL.split()),
+)
 def gradient_of_the_first(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Every parameter of the shape of the first is moved along the gradient of the first."""
     if any(len(step) != len(params) for step in grads):
         return right(name, hyperparameters, params, grads)
-    along = [[step[0] if p.shape == params[0].shape else g for p, g in zip(params, step, strict=True)] for step in grads]
+    along = [
+        [step[0] if p.shape == params[0].shape else g for p, g in zip(params, step, strict=True)] for step in grads
+    ]
     return right(name, hyperparameters, params, along)
 
 
-@frame(ALL, "optimizer.own-state", seen="apache/systemds#2330", name="along-its-own-value")
-class AlongItsOwnValue(Frame):
+@frame(
+    ALL,
+    f"optimizer.own-state {SGD} optimizer.maximize optimizer.changing-rate",
+    seen="apache/systemds#2330",
+    name="along-its-own-value",
+)
+class _AlongItsOwnValue(Frame):
     """Every parameter but the first is moved along its own value, not along its gradient."""
 
     def step(self, place: Any, h: Any, t: int, lr: Number, p: Number, g: Number | None, follow: Any) -> Number:
@@ -160,15 +179,22 @@ class AlongItsOwnValue(Frame):
 # Which parameters are moved, and how often
 
 
-@impostor("optimize", "optimizer.own-state", applies_to=tuple(ALL.split()), seen="nntrainer/nntrainer#219")
+@impostor(
+    "optimize",
+    f"optimizer.own-state {SGD} optimizer.changing-rate",
+    applies_to=tuple(ALL.split()),
+    seen="nntrainer/nntrainer#219",
+)
 def only_the_first_moved(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Only the first parameter is moved."""
     right(name, hyperparameters, params, grads)
     return right(name, hyperparameters, params, [[*step[:1], *(None for _ in step[1:])] for step in grads])
 
 
-@frame(ALL, "optimizer.own-state", seen="nntrainer/nntrainer#219", name="others-moved-twice")
-class OthersMovedTwice(Frame):
+@frame(
+    ALL, f"optimizer.own-state {SGD} optimizer.changing-rate", seen="nntrainer/nntrainer#219", name="others-moved-twice"
+)
+class _OthersMovedTwice(Frame):
     """Every parameter but the first is moved twice by each gradient."""
 
     def step(self, place: Any, h: Any, t: int, lr: Number, p: Number, g: Number | None, follow: Any) -> Number:
@@ -178,8 +204,10 @@ class OthersMovedTwice(Frame):
         return super().step(place, h, t, lr, p, g, follow)
 
 
-@frame(ALL, "optimizer.absent-gradient", seen="pytorch/pytorch#28294 pytorch/pytorch#42754", name="absent-as-zero")
-class AbsentAsZero(Frame):
+@frame(
+    ALL, f"optimizer.absent-gradient {SGD}", seen="pytorch/pytorch#28294 pytorch/pytorch#42754", name="absent-as-zero"
+)
+class _AbsentAsZero(Frame):
     """A gradient that is absent counts as zero: momentum and decay go on."""
 
     def count(self, k: int, present: bool) -> int:
@@ -189,23 +217,36 @@ class AbsentAsZero(Frame):
         return super().step(place, h, t, lr, p, constant(0.0, p.form) if g is None else g, follow)
 
 
-@frame("adamw", "optimizer.absent-gradient", seen="KellerJordan/Muon#54", name="decay-though-absent")
-class DecayThoughAbsent(Frame):
+@frame(
+    "adamw",
+    "optimizer.absent-gradient optimizer.adamw optimizer.adamw.decoupled?",
+    seen="KellerJordan/Muon#54",
+    name="decay-though-absent",
+)
+class _DecayThoughAbsent(Frame):
     """The decay goes on where the gradient is absent."""
 
     def step(self, place: Any, h: Any, t: int, lr: Number, p: Number, g: Number | None, follow: Any) -> Number:
         return p - product([lr, h.weight_decay, p]) if g is None else super().step(place, h, t, lr, p, g, follow)
 
 
-@frame(COUNTING, "optimizer.absent-gradient", name="absent-counts")
-class AbsentCounts(Frame):
+@frame(
+    COUNTING,
+    "optimizer.absent-gradient optimizer.adam optimizer.adam.amsgrad optimizer.adam.weight-decay optimizer.adam.bias-correction? optimizer.adam.epsilon?",
+    name="absent-counts",
+)
+class _AbsentCounts(Frame):
     """A step without a gradient counts as a step."""
 
     def count(self, k: int, present: bool) -> int:
         return super().count(k, True)
 
 
-@impostor("optimize", "optimizer.absent-gradient", applies_to=tuple(ALL.split()))
+@impostor(
+    "optimize",
+    "optimizer.absent-gradient optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.own-state optimizer.sgd.weight-decay?",
+    applies_to=tuple(ALL.split()),
+)
 def absent_stops_all(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Where one gradient is absent no parameter is moved."""
     right(name, hyperparameters, params, grads)
@@ -216,8 +257,8 @@ def absent_stops_all(right: Any, name: str, hyperparameters: Any, params: Any, g
 # Whose state it is
 
 
-@frame(REMEMBERING, "optimizer.own-state", name="state-shared")
-class StateShared(Frame):
+@frame(REMEMBERING, f"optimizer.own-state {SGD} optimizer.changing-rate optimizer.absent-gradient", name="state-shared")
+class _StateShared(Frame):
     """All parameters share one state: the buffers of one are found by the next."""
 
     def state(self, k: int, i: int, form: Any) -> State:
@@ -226,25 +267,32 @@ class StateShared(Frame):
 
 @frame(
     COUNTING,
-    "optimizer.own-state",
-    seen="DiffSharp/DiffSharp#292 mlx-node/mlx-node#11"
-    " Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26#1575",
+    f"optimizer.own-state {ADAM} optimizer.adam.first-step optimizer.changing-rate optimizer.absent-gradient",
+    seen="DiffSharp/DiffSharp#292 mlx-node/mlx-node#11 Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26#1575",
     name="steps-count-parameters",
 )
-class StepsCountParameters(Frame):
+class _StepsCountParameters(Frame):
     """All parameters share one count of steps, which goes on with each of them."""
 
     def count(self, k: int, present: bool) -> int:
         return super().count(0, present)
 
 
-@impostor("optimize", "optimizer.fresh", applies_to=tuple(REMEMBERING.split()), repeats=False)
+@impostor(
+    "optimize",
+    f"optimizer.fresh {SGD} optimizer.changing-rate optimizer.own-state optimizer.absent-gradient",
+    applies_to=tuple(REMEMBERING.split()),
+    repeats=False,
+)
 def state_kept(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """A new optimizer goes on with the state of the one before."""
     return walked(right, right.memory.setdefault(name, Frame(RULES[name])), name, hyperparameters, params, grads)
 
 
-@rule(SCHEDULED, "optimizer.changing-rate")
+@rule(
+    SCHEDULED,
+    "optimizer.changing-rate optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov",
+)
 def state_lost_with_the_rate(
     rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 ) -> Number:
@@ -262,14 +310,19 @@ def state_lost_with_the_rate(
 
 
 def _with_rates(
-    right: Any, change: Callable[[Sequence[float]], list[float]], name: str, hyperparameters: Any, params: Any, grads: Any
+    right: Any,
+    change: Callable[[Sequence[float]], list[float]],
+    name: str,
+    hyperparameters: Any,
+    params: Any,
+    grads: Any,
 ) -> Any:
     rates = hyperparameters.get("lr")
     changed = {"lr": change(rates)} if isinstance(rates, (list, tuple)) and rates else {}
     return right(name, {**hyperparameters, **changed}, params, grads)
 
 
-@impostor("optimize", "optimizer.changing-rate", applies_to=tuple(SCHEDULED.split()))
+@impostor("optimize", f"optimizer.changing-rate {SGD}", applies_to=tuple(SCHEDULED.split()))
 def rate_frozen(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """All steps have the learning rate of the first."""
     return _with_rates(right, lambda rates: [rates[0] for _ in rates], name, hyperparameters, params, grads)
@@ -277,7 +330,7 @@ def rate_frozen(right: Any, name: str, hyperparameters: Any, params: Any, grads:
 
 @impostor(
     "optimize",
-    "optimizer.changing-rate",
+    f"optimizer.changing-rate {SGD}",
     applies_to=tuple(SCHEDULED.split()),
     seen="yueatsprograms/uda_release#3 jdonnelly36/Deformable-ProtoPNet#6",
 )
@@ -286,7 +339,7 @@ def first_rate_skipped(right: Any, name: str, hyperparameters: Any, params: Any,
     return _with_rates(right, lambda rates: [*rates[1:], rates[-1]], name, hyperparameters, params, grads)
 
 
-@impostor("optimize", "optimizer.changing-rate", applies_to=tuple(SCHEDULED.split()))
+@impostor("optimize", f"optimizer.changing-rate {SGD}", applies_to=tuple(SCHEDULED.split()))
 def rate_one_late(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Each step but the first has the learning rate of the one before."""
     return _with_rates(right, lambda rates: [rates[0], *rates[:-1]], name, hyperparameters, params, grads)
@@ -294,7 +347,7 @@ def rate_one_late(right: Any, name: str, hyperparameters: Any, params: Any, grad
 
 @impostor(
     "optimize",
-    "optimizer.changing-rate",
+    f"optimizer.changing-rate {SGD}",
     applies_to=tuple(SCHEDULED.split()),
     seen="google-research/bert#1293 EleutherAI/gpt-neox#1373 facebookresearch/barlowtwins#45",
 )
@@ -306,26 +359,34 @@ def first_rate_zero(right: Any, name: str, hyperparameters: Any, params: Any, gr
 # What is returned
 
 
-@impostor("optimize", "optimizer.sgd", applies_to=tuple(ALL.split()))
+@impostor("optimize", f"{SGD} optimizer.changing-rate", applies_to=tuple(ALL.split()))
 def one_array_listed(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Every step lists the same arrays, which the last step leaves as they are."""
     path = right(name, hyperparameters, params, grads)
     return [path[-1] for _ in path]
 
 
-@impostor("optimize", "optimizer.sgd", applies_to=tuple(ALL.split()))
+@impostor("optimize", f"{SGD} optimizer.changing-rate optimizer.absent-gradient", applies_to=tuple(ALL.split()))
 def parameters_before_each_step(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """What is listed are the parameters before each step."""
     return [list(params), *right(name, hyperparameters, params, grads)][:-1]
 
 
-@impostor("optimize", "optimizer.sgd", applies_to=tuple(ALL.split()))
+@impostor(
+    "optimize",
+    f"{SGD} optimizer.maximize optimizer.changing-rate optimizer.own-state optimizer.absent-gradient optimizer.gradients-kept optimizer.fresh optimizer.zero-rate",
+    applies_to=tuple(ALL.split()),
+)
 def last_step_alone(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Only the parameters after the last step are listed."""
     return right(name, hyperparameters, params, grads)[-1:]
 
 
-@impostor("optimize", "optimizer.sgd", applies_to=tuple(ALL.split()))
+@impostor(
+    "optimize",
+    "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.weight-decay optimizer.absent-gradient optimizer.sgd.nesterov?",
+    applies_to=tuple(ALL.split()),
+)
 def flattened(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Every parameter is returned as one column."""
     return [[join(p) for p in step] for step in right(name, hyperparameters, params, grads)]
@@ -368,20 +429,28 @@ def _each(change: Callable[[Any], Any], params: Any, grads: Any) -> tuple[Any, A
 
 
 @impostor(
-    "optimize", "optimizer.sgd@float64", applies_to=tuple(ALL.split()), ugly="only numbers with many digits show it"
+    "optimize",
+    "optimizer.sgd@float64 optimizer.sgd.momentum@float64 optimizer.sgd.dampening@float64 optimizer.sgd.nesterov@float64 optimizer.sgd.weight-decay@float64 optimizer.changing-rate@float64 optimizer.absent-gradient@float64",
+    applies_to=tuple(ALL.split()),
+    ugly="only numbers with many digits show it",
 )
 def in_float32(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """It is computed in float32, whatever the dtype of the arguments."""
     return right(name, hyperparameters, *_each(lambda x: narrow(x, "float32"), params, grads))
 
 
-@impostor("optimize", "optimizer.sgd", applies_to=tuple(ALL.split()), ugly="only numbers with many digits show it")
+@impostor(
+    "optimize",
+    f"{SGD} optimizer.maximize optimizer.changing-rate optimizer.own-state optimizer.absent-gradient",
+    applies_to=tuple(ALL.split()),
+    ugly="only numbers with many digits show it",
+)
 def in_float16(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """It is computed in float16, whatever the dtype of the arguments."""
     return right(name, hyperparameters, *_each(lambda x: narrow(x, "float16"), params, grads))
 
 
-@impostor("optimize", "optimizer.sgd@float32", applies_to=tuple(ALL.split()), keeps_dtype=False)
+@impostor("optimize", "optimizer.dtype@float32", applies_to=tuple(ALL.split()), keeps_dtype=False)
 def returned_in_float64(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """It is computed and returned in float64, whatever the dtype of the arguments."""
     return right(name, hyperparameters, *_each(lambda x: narrow(x, "float64"), params, grads))
@@ -413,9 +482,7 @@ def values_unchecked(right: Any, name: str, hyperparameters: Any, params: Any, g
 def last_rate_goes_on(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Where there are fewer learning rates than steps, the last goes on."""
     missing = len(grads) - len(hyperparameters["lr"]) if isinstance(hyperparameters.get("lr"), list) else 0
-    return _with_rates(
-        right, lambda rates: [*rates, *rates[-1:] * missing], name, hyperparameters, params, grads
-    )
+    return _with_rates(right, lambda rates: [*rates, *[rates[-1]] * missing], name, hyperparameters, params, grads)
 
 
 # Weight decay
@@ -423,7 +490,7 @@ def last_rate_goes_on(right: Any, name: str, hyperparameters: Any, params: Any, 
 
 @settings(
     "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd",
-    "optimizer.sgd.weight-decay",
+    "optimizer.sgd.weight-decay optimizer.sgd",
     seen="chainer/chainer#261 andersbll/deeppy#17",
 )
 def decay_grows(h: Hyperparameters) -> Hyperparameters:
@@ -431,26 +498,30 @@ def decay_grows(h: Hyperparameters) -> Hyperparameters:
     return h.but(weight_decay=-h.weight_decay)
 
 
-@settings(DECAYING, "optimizer.sgd.weight-decay")
+@settings(DECAYING, "optimizer.sgd.weight-decay optimizer.sgd")
 def decay_ignored(h: Hyperparameters) -> Hyperparameters:
     """The decay is ignored."""
     return h.but(weight_decay=0.0)
 
 
-@rule(COUPLED, "optimizer.sgd.weight-decay", seen="jettify/pytorch-optimizer#454 jettify/pytorch-optimizer#433")
+@rule(
+    COUPLED,
+    "optimizer.sgd.weight-decay optimizer.sgd",
+    seen="jettify/pytorch-optimizer#454 jettify/pytorch-optimizer#433",
+)
 def decay_constant(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The decay itself is added to the gradient, not its product with the parameter."""
     return rule(s, bare(h), t, lr, p, g + h.weight_decay)
 
 
-@rule(COUPLED, "optimizer.sgd.weight-decay", seen="OverLordGoldDragon/keras-adamw#39")
+@rule(COUPLED, "optimizer.sgd.weight-decay optimizer.sgd", seen="OverLordGoldDragon/keras-adamw#39")
 def decay_of_the_sign(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The decay is that of an L1 penalty: it is multiplied by the sign of the parameter."""
     sign = p.sign() or 0
     return rule(s, bare(h), t, lr, p, g + h.weight_decay * float(sign))
 
 
-@impostor("optimize", "optimizer.sgd.weight-decay", applies_to=tuple(DECAYING.split()))
+@impostor("optimize", "optimizer.sgd.weight-decay optimizer.sgd", applies_to=tuple(DECAYING.split()))
 def only_tables_decay(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Scalars and columns do not decay: only parameters of two dimensions do."""
     right(name, hyperparameters, params, grads)
@@ -464,7 +535,7 @@ def only_tables_decay(right: Any, name: str, hyperparameters: Any, params: Any, 
 
 @rule(
     "adamw",
-    "optimizer.adamw.decoupled",
+    "optimizer.adamw.decoupled optimizer.adamw optimizer.changing-rate",
     seen="pytorch/pytorch#48793 mapbox/robosat#166 google-deepmind/optax#417",
 )
 def decay_coupled(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
@@ -472,7 +543,7 @@ def decay_coupled(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, 
     return rule(s, bare(h), t, lr, p, g + h.weight_decay * p)
 
 
-@impostor("optimize", "optimizer.adamw", applies_to=("adamw",))
+@impostor("optimize", "optimizer.adamw optimizer.adamw.decoupled optimizer.changing-rate", applies_to=("adamw",))
 def no_decay_by_default(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Where no decay is given there is none."""
     return right(name, {"weight_decay": 0.0, **hyperparameters}, params, grads)
@@ -481,13 +552,13 @@ def no_decay_by_default(right: Any, name: str, hyperparameters: Any, params: Any
 # SGD
 
 
-@settings("sgd rmsprop", "optimizer.sgd.momentum")
+@settings("sgd rmsprop", f"optimizer.sgd.momentum {SGD} optimizer.changing-rate")
 def momentum_ignored(h: Hyperparameters) -> Hyperparameters:
     """The momentum is ignored."""
     return h.but(momentum=0.0)
 
 
-@rule("sgd", "optimizer.sgd.momentum", seen="ooples/AiDotNet#2008")
+@rule("sgd", f"optimizer.sgd.momentum {SGD} optimizer.changing-rate", seen="ooples/AiDotNet#2008")
 def momentum_on_the_gradient(
     rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 ) -> Number:
@@ -498,26 +569,31 @@ def momentum_on_the_gradient(
     return rule(s, unfading, t, lr, p, h.momentum * (g + h.weight_decay * p))
 
 
-@settings("sgd", "optimizer.sgd.dampening", seen="open-lm-engine/accelerated-model-architectures#436")
+@settings("sgd", "optimizer.sgd.dampening optimizer.sgd", seen="open-lm-engine/accelerated-model-architectures#436")
 def dampening_ignored(h: Hyperparameters) -> Hyperparameters:
     """No gradient is dampened."""
     return h.but(dampening=0.0)
 
 
-@settings("sgd", "optimizer.sgd.dampening")
+@settings("sgd", "optimizer.sgd.dampening optimizer.sgd")
 def dampening_for_its_rest(h: Hyperparameters) -> Hyperparameters:
     """Gradients are multiplied by the dampening, not by 1 less it."""
     return h.but(dampening=complement(h.dampening))
 
 
-@impostor("optimize", "optimizer.sgd.momentum", applies_to=("sgd",), seen="torch/optim#163 intel/analytics-zoo#1038")
+@impostor(
+    "optimize",
+    "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.weight-decay optimizer.changing-rate",
+    applies_to=("sgd",),
+    seen="torch/optim#163 intel/analytics-zoo#1038",
+)
 def dampened_by_default(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Where no dampening is given it is the momentum, as in Lua's torch."""
     momentum = 0.0 if hyperparameters.get("nesterov") else hyperparameters.get("momentum", 0.0)
     return right(name, {"dampening": momentum, **hyperparameters}, params, grads)
 
 
-@rule("sgd", "optimizer.sgd.momentum")
+@rule("sgd", f"optimizer.sgd.momentum {SGD} optimizer.changing-rate")
 def buffer_one_late(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The step is that of the buffer before the gradient is added."""
     before = s.buffer
@@ -525,7 +601,7 @@ def buffer_one_late(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number
     return p - lr * before if h["momentum"] else after
 
 
-@rule("sgd", "optimizer.sgd.nesterov")
+@rule("sgd", "optimizer.sgd.nesterov optimizer.sgd")
 def nesterov_without_its_factor(
     rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 ) -> Number:
@@ -545,13 +621,13 @@ def _exchanged(h: Hyperparameters, *pairs: tuple[str, str]) -> Hyperparameters:
     return h.but(**changed)
 
 
-@settings("adam adamw nadam radam adamax", "optimizer.adam")
+@settings("adam adamw nadam radam adamax", f"{ADAM} optimizer.changing-rate")
 def betas_swapped(h: Hyperparameters) -> Hyperparameters:
     """The two betas have changed places."""
     return _exchanged(h, ("beta1", "beta2"), ("part1", "part2"))
 
 
-@settings("adam adamw rmsprop adadelta nadam radam", "optimizer.adam")
+@settings("adam adamw rmsprop adadelta nadam radam", f"{ADAM} optimizer.changing-rate")
 def shares_swapped(h: Hyperparameters) -> Hyperparameters:
     """Averages keep 1 - beta of the past and take beta of the new."""
     return _exchanged(h, ("beta1", "part1"), ("beta2", "part2"), ("alpha", "part"), ("rho", "part"))
@@ -559,7 +635,7 @@ def shares_swapped(h: Hyperparameters) -> Hyperparameters:
 
 @settings(
     "adam adamw nadam radam rmsprop adadelta",
-    "optimizer.adam",
+    f"{ADAM} optimizer.adam.first-step optimizer.changing-rate",
     seen="fastai/fastbook#342 Devinterview-io/gradient-descent-interview-questions#1",
 )
 def squares_summed(h: Hyperparameters) -> Hyperparameters:
@@ -567,13 +643,20 @@ def squares_summed(h: Hyperparameters) -> Hyperparameters:
     return h.but(**{"part2" if hasattr(h, "part2") else "part": one(h)})
 
 
-@settings("adam adamw adamax nadam radam", "optimizer.adam", seen="PennyLaneAI/pennylane#1928")
+@settings(
+    "adam adamw adamax nadam radam",
+    f"{ADAM} optimizer.adam.first-step optimizer.changing-rate",
+    seen="PennyLaneAI/pennylane#1928",
+)
 def gradients_summed(h: Hyperparameters) -> Hyperparameters:
     """Gradients are added to their average whole, without the factor 1 - beta."""
     return h.but(part1=one(h))
 
 
-@rule("adam adamw nadam adamax", "optimizer.adam.bias-correction")
+@rule(
+    "adam adamw nadam adamax",
+    f"optimizer.adam.bias-correction {ADAM} optimizer.adam.first-step optimizer.changing-rate",
+)
 def correction_one_late(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """Steps are counted from 2: the correction divides by 1 - beta ** (t + 1)."""
     return rule(s, h, t + 1, lr, p, g)
@@ -581,7 +664,7 @@ def correction_one_late(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Nu
 
 @settings(
     "adam adamw nadam adamax",
-    "optimizer.adam.bias-correction",
+    f"optimizer.adam.bias-correction {ADAM} optimizer.changing-rate",
     seen="eriklindernoren/ML-From-Scratch#35 ufal/npfl114#79",
 )
 def correction_without_power(h: Hyperparameters) -> Hyperparameters:
@@ -589,19 +672,23 @@ def correction_without_power(h: Hyperparameters) -> Hyperparameters:
     return h.but(correction1=lambda t: h.correction1(1), correction2=lambda t: h.correction2(1))
 
 
-@settings("adam adamw radam", "optimizer.adam.bias-correction")
+@settings(
+    "adam adamw radam", f"optimizer.adam.bias-correction {ADAM} optimizer.adam.first-step optimizer.changing-rate"
+)
 def gradients_uncorrected(h: Hyperparameters) -> Hyperparameters:
     """The average of the gradients is not corrected; that of their squares is."""
     return h.but(correction1=lambda t: one(h))
 
 
-@settings("adam adamw nadam", "optimizer.adam.bias-correction")
+@settings(
+    "adam adamw nadam", f"optimizer.adam.bias-correction {ADAM} optimizer.adam.first-step optimizer.changing-rate"
+)
 def squares_uncorrected(h: Hyperparameters) -> Hyperparameters:
     """The average of the squares is not corrected; that of the gradients is."""
     return h.but(correction2=lambda t: one(h))
 
 
-@settings("adam adamw", "optimizer.adam.bias-correction")
+@settings("adam adamw", f"optimizer.adam.bias-correction {ADAM} optimizer.adam.first-step optimizer.changing-rate")
 def corrections_swapped(h: Hyperparameters) -> Hyperparameters:
     """Each of the two averages is corrected by the beta of the other."""
     return h.but(correction1=h.correction2, correction2=h.correction1)
@@ -609,7 +696,7 @@ def corrections_swapped(h: Hyperparameters) -> Hyperparameters:
 
 @settings(
     "adam adamw",
-    "optimizer.adam.bias-correction",
+    f"optimizer.adam.bias-correction {ADAM} optimizer.adam.first-step optimizer.changing-rate",
     seen="karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
 def correction_multiplied(h: Hyperparameters) -> Hyperparameters:
@@ -620,25 +707,28 @@ def correction_multiplied(h: Hyperparameters) -> Hyperparameters:
     )
 
 
-@settings("adam adamw", "optimizer.adam.amsgrad", seen="pytorch/pytorch#4034")
+@settings("adam adamw", "optimizer.adam.amsgrad optimizer.adam", seen="pytorch/pytorch#4034")
 def maximum_forgotten(h: Hyperparameters) -> Hyperparameters:
     """AMSGrad is Adam: its largest average is not kept from step to step."""
     return h.but(amsgrad=False)
 
 
-@settings("adam adamw", "optimizer.adam")
+@settings(
+    "adam adamw",
+    "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.weight-decay optimizer.changing-rate?",
+)
 def always_amsgrad(h: Hyperparameters) -> Hyperparameters:
     """The average of the squares never falls, as in AMSGrad, whether that is asked for or not."""
     return h.but(amsgrad=True)
 
 
-@settings(STABILIZED, "optimizer.adam.epsilon", seen="davharris/mistnet#94")
+@settings(STABILIZED, f"optimizer.adam.epsilon {ADAM} optimizer.changing-rate?", seen="davharris/mistnet#94")
 def epsilon_ignored(h: Hyperparameters) -> Hyperparameters:
     """There is no epsilon."""
     return h.but(eps=0.0)
 
 
-@settings(STABILIZED, "optimizer.adam.scale-free@float64")
+@settings(STABILIZED, "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step?")
 def zero_epsilon_replaced(h: Hyperparameters) -> Hyperparameters:
     """An epsilon of zero is taken for none, and the default put in its place."""
     return h if h["eps"] else h.but(eps=1e-8)
@@ -647,13 +737,13 @@ def zero_epsilon_replaced(h: Hyperparameters) -> Hyperparameters:
 # RMSprop, Adagrad, Adadelta
 
 
-@settings("rmsprop", "optimizer.rmsprop.centered")
+@settings("rmsprop", "optimizer.rmsprop.centered optimizer.rmsprop")
 def centered_ignored(h: Hyperparameters) -> Hyperparameters:
     """The average of the gradients is never subtracted."""
     return h.but(centered=False)
 
 
-@rule("rmsprop", "optimizer.rmsprop")
+@rule("rmsprop", "optimizer.rmsprop optimizer.rmsprop.centered optimizer.rmsprop.momentum optimizer.changing-rate")
 def corrected_as_in_adam(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """Averages are divided by what they have seen, 1 - alpha ** t, as in Adam."""
     seen = 1.0 - h.power(h.alpha, t)
@@ -661,54 +751,64 @@ def corrected_as_in_adam(rule: Rule, s: State, h: Hyperparameters, t: int, lr: N
     return rule(s, h.but(alpha=keep, part=product([h.part], [seen])), t, lr, p, g)
 
 
-@settings("adagrad", "optimizer.adagrad.initial-accumulator")
+@settings("adagrad", "optimizer.adagrad.initial-accumulator optimizer.adagrad")
 def sum_from_zero(h: Hyperparameters) -> Hyperparameters:
     """The sum of squares begins at zero, whatever it should."""
     return h.but(initial_accumulator_value=0.0)
 
 
-@settings("adagrad", "optimizer.adagrad.initial-accumulator", seen="deeplearning4j/deeplearning4j#953")
+@settings(
+    "adagrad",
+    "optimizer.adagrad.initial-accumulator optimizer.adagrad optimizer.adagrad.lr-decay optimizer.changing-rate",
+    seen="deeplearning4j/deeplearning4j#953",
+)
 def sum_from_one(h: Hyperparameters) -> Hyperparameters:
     """The sum of squares begins at one, whatever it should."""
     return h.but(initial_accumulator_value=1.0)
 
 
 @impostor(
-    "optimize", "optimizer.adagrad", applies_to=("adagrad",), seen="pytorch/pytorch#6616 tensorflow/tensorflow#37819"
+    "optimize",
+    "optimizer.adagrad.lr-decay optimizer.changing-rate optimizer.adagrad?",
+    applies_to=("adagrad",),
+    seen="pytorch/pytorch#6616 tensorflow/tensorflow#37819",
 )
 def sum_from_a_tenth_by_default(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Where it is not said at what the sum of squares begins, it begins at 0.1."""
     return right(name, {"initial_accumulator_value": 0.1, **hyperparameters}, params, grads)
 
 
-@rule("adagrad", "optimizer.adagrad")
+@rule(
+    "adagrad",
+    "optimizer.adagrad optimizer.adagrad.lr-decay optimizer.adagrad.initial-accumulator optimizer.changing-rate",
+)
 def sum_forgotten(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The sum of squares is that of the last gradient alone."""
     s.v = h.initial_accumulator_value
     return rule(s, h, t, lr, p, g)
 
 
-@settings("adagrad", "optimizer.adagrad.lr-decay", seen="eaplatanios/tensorflow_scala#55")
+@settings("adagrad", "optimizer.adagrad.lr-decay optimizer.adagrad", seen="eaplatanios/tensorflow_scala#55")
 def rate_decay_ignored(h: Hyperparameters) -> Hyperparameters:
     """The decay of the learning rate is ignored."""
     return h.but(lr_decay=0.0)
 
 
-@rule("adagrad", "optimizer.adagrad.lr-decay")
+@rule("adagrad", "optimizer.adagrad.lr-decay optimizer.adagrad")
 def rate_decays_at_once(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The learning rate decays from the first step on."""
     s.v = h.initial_accumulator_value if t == 1 else s.v
     return rule(s, h, t + 1, lr, p, g)
 
 
-@rule("adagrad", "optimizer.adagrad.lr-decay")
+@rule("adagrad", "optimizer.adagrad.lr-decay optimizer.adagrad")
 def rate_grows(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The learning rate is multiplied by 1 + (t - 1) lr_decay, not divided."""
     grown = 1.0 + h.lr_decay * (t - 1)
     return rule(s, h, t, lr * grown * grown, p, g)
 
 
-@rule("adadelta", "optimizer.adadelta")
+@rule("adadelta", "optimizer.adadelta optimizer.changing-rate")
 def epsilon_outside(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The root of epsilon is added to the root of the average of squares, not epsilon inside it."""
     x, g = s.x, g + h.weight_decay * p
@@ -718,13 +818,13 @@ def epsilon_outside(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number
     return p - lr * d
 
 
-@rule("adadelta", "optimizer.adadelta")
+@rule("adadelta", "optimizer.adadelta optimizer.changing-rate")
 def nothing_to_begin_with(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """There is no epsilon in the numerator, so that no step is ever made."""
     return p
 
 
-@rule("adadelta", "optimizer.adadelta")
+@rule("adadelta", "optimizer.adadelta optimizer.changing-rate")
 def steps_forgotten(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The squares of the steps are not averaged: the numerator stays what it was at the first."""
     s.x = constant(0.0, p.form)
@@ -743,31 +843,31 @@ def steps_with_the_rate(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Nu
 # Adamax, NAdam, RAdam
 
 
-@settings("adamax", "optimizer.adamax")
+@settings("adamax", "optimizer.adamax optimizer.changing-rate")
 def maximum_never_fades(h: Hyperparameters) -> Hyperparameters:
     """The largest gradient does not fade."""
     return h.but(beta2=one(h))
 
 
-@settings("adamax", "optimizer.adamax")
+@settings("adamax", "optimizer.adamax optimizer.changing-rate")
 def last_gradient_for_the_largest(h: Hyperparameters) -> Hyperparameters:
     """The average is divided by the magnitude of the last gradient, not by the largest."""
     return h.but(beta2=constant(0.0, h.form))
 
 
-@rule("adamax", "optimizer.adamax")
+@rule("adamax", "optimizer.adamax optimizer.changing-rate")
 def sum_for_the_maximum(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """Fading magnitudes are summed up where the largest of them is due."""
     return rule(s, h.but(beta2=constant(0.0, h.form), eps=h.eps + h.beta2 * s.u), t, lr, p, g)
 
 
-@rule("adamax", "optimizer.adamax")
+@rule("adamax", "optimizer.adamax optimizer.changing-rate")
 def maximum_corrected(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The largest gradient is divided by 1 - beta2 ** t, as if it were an average."""
     return rule(s, h, t, lr * h.correction2(t), p, g)
 
 
-@settings("nadam", "optimizer.nadam")
+@settings("nadam", "optimizer.nadam optimizer.changing-rate?")
 def no_look_ahead(h: Hyperparameters) -> Hyperparameters:
     """The average is multiplied by the momentum of this step, not by that of the next."""
 
@@ -779,7 +879,7 @@ def no_look_ahead(h: Hyperparameters) -> Hyperparameters:
     return h.but(momenta=momenta)
 
 
-@settings("nadam", "optimizer.nadam")
+@settings("nadam", "optimizer.nadam optimizer.changing-rate")
 def momenta_not_multiplied(h: Hyperparameters) -> Hyperparameters:
     """The correction divides by 1 less the momentum of the step alone, not less the product of all."""
 
@@ -790,7 +890,7 @@ def momenta_not_multiplied(h: Hyperparameters) -> Hyperparameters:
     return h.but(momenta=momenta)
 
 
-@settings("nadam", "optimizer.nadam")
+@settings("nadam", "optimizer.nadam optimizer.changing-rate")
 def gradient_left_out(h: Hyperparameters) -> Hyperparameters:
     """The step is along the average alone, without the gradient's own part."""
 
@@ -801,19 +901,19 @@ def gradient_left_out(h: Hyperparameters) -> Hyperparameters:
     return h.but(momenta=momenta)
 
 
-@settings("radam", "optimizer.radam")
+@settings("radam", "optimizer.radam optimizer.changing-rate?")
 def threshold_four(h: Hyperparameters) -> Hyperparameters:
     """The step is rectified where more than four gradients count, not five."""
     return h.but(rectification=lambda t: h.rectification(t, enough=4.0))
 
 
-@settings("radam", "optimizer.radam")
+@settings("radam", "optimizer.radam optimizer.changing-rate?")
 def not_rectified(h: Hyperparameters) -> Hyperparameters:
     """The factor of the rectification is left out."""
     return h.but(rectification=lambda t: None if h.rectification(t) is None else one(h))
 
 
-@settings("radam", "optimizer.radam")
+@settings("radam", "optimizer.radam optimizer.changing-rate?")
 def rectification_without_its_root(h: Hyperparameters) -> Hyperparameters:
     """The root of the rectification is left out."""
 
@@ -824,13 +924,13 @@ def rectification_without_its_root(h: Hyperparameters) -> Hyperparameters:
     return h.but(rectification=rectification)
 
 
-@settings("radam", "optimizer.radam")
+@settings("radam", "optimizer.radam optimizer.changing-rate?")
 def never_adaptive(h: Hyperparameters) -> Hyperparameters:
     """The step is never adaptive: it is that of momentum alone."""
     return h.but(rectification=lambda t: None)
 
 
-@settings("radam", "optimizer.radam")
+@settings("radam", "optimizer.radam optimizer.changing-rate")
 def always_adaptive(h: Hyperparameters) -> Hyperparameters:
     """The step is adaptive from the first on, rectified or not."""
     return h.but(rectification=lambda t: h.rectification(t) or one(h))
@@ -863,7 +963,7 @@ def not_pulled(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: 
     return p + move(rule, s, h, t, lr, p, g)
 
 
-@rule("asgd", "optimizer.asgd")
+@rule("asgd", "optimizer.asgd optimizer.zero-rate")
 def pulled_without_the_rate(
     rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 ) -> Number:
@@ -871,7 +971,7 @@ def pulled_without_the_rate(
     return p - h.lambd * p + move(rule, s, h, t, lr, p, g)
 
 
-@impostor("optimize", "optimizer.asgd", applies_to=("asgd",))
+@impostor("optimize", "optimizer.asgd optimizer.absent-gradient", applies_to=("asgd",))
 def mean_returned(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """The mean of the parameters after all steps so far is listed, whatever `t0`."""
     means: list[Any] = []
@@ -884,7 +984,7 @@ def mean_returned(right: Any, name: str, hyperparameters: Any, params: Any, grad
 
 
 def _turns(s: State, g: Number) -> bool:
-    return (g * s.before).sign() == -1
+    return bool((g * s.before).sign() == -1)
 
 
 def _stepped(p: Number, g: Number, size: Number) -> Number:
@@ -942,35 +1042,36 @@ def turn_takes_back(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number
 def times_the_gradient(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number) -> Number:
     """The size is multiplied by the gradient, not by its sign."""
     rule(s, h, t, lr, p, g)
-    return p - s.size * s.before
+    step: Number = s.size * s.before
+    return p - step
 
 
 # Legitimate variants
 
 
 _VARIANTS = {
-    ("sgd.buffer", "with-lr"): ("the learning rate is inside the momentum buffer: a new rate does not reach what is in it", "optimizer.sgd.momentum", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099"),
-    ("sgd.buffer", "average"): ("the momentum buffer averages gradients, with the factor 1 - momentum", "optimizer.sgd.momentum", "HIPS/autograd#289 PaddlePaddle/Paddle#1002"),
-    ("sgd.dampening", "always"): ("the first gradient is dampened too", "optimizer.sgd.dampening", "pytorch/pytorch#152833 ml-explore/mlx#473"),
-    ("sgd.nesterov", "look-ahead"): ("Nesterov's step is the buffer alone: right for gradients taken at the point ahead, else plain momentum", "optimizer.sgd.nesterov", "chainer/chainer#4274 keras-team/keras#966"),
-    ("sgd.decay", "decoupled"): ("the decay shrinks the parameters beside the buffer, and is no part of the gradient", "optimizer.sgd.weight-decay", ""),
-    ("adam.epsilon", "inside"): ("epsilon is inside the root", "optimizer.adam.epsilon", "sail-sg/Adan#8 d2l-ai/d2l-zh#502"),
-    ("adam.epsilon", "hat"): ("epsilon is added before the average of the squares is corrected", "optimizer.adam.epsilon", "tensorflow/tensorflow#9047 pytorch/pytorch#22628 karpathy/nanochat#304"),
-    ("adam.correction", "none"): ("the averages are not corrected", "optimizer.adam.bias-correction", "ml-explore/mlx#1640 oxiglade/mlx-rs#301"),
-    ("adam.amsgrad", "corrected"): ("AMSGrad takes the largest of the corrected averages", "optimizer.adam.amsgrad", "google-deepmind/optax#1389 pytorch/pytorch#142323"),
-    ("adam.decay", "decoupled"): ("the decay shrinks the parameters beside the step, as AdamW's does", "optimizer.adam.weight-decay", ""),
-    ("adamw.decay", "after"): ("the parameters decay after the step", "optimizer.adamw", ""),
-    ("adamw.decay", "without-lr"): ("the decay is not multiplied by the learning rate", "optimizer.adamw.decoupled", "tensorflow/addons#2282 google-deepmind/optax#292 modern-fortran/neural-fortran#152 tensorflow/tensorflow#22763"),
-    ("rmsprop.epsilon", "inside"): ("epsilon is inside the root", "optimizer.rmsprop", "pytorch/pytorch#23796 chainer/chainer#4754 apache/mxnet#4493 jax-ml/jax#1427"),
-    ("rmsprop.start", "one"): ("the average of the squares begins at one", "optimizer.rmsprop", "google-deepmind/optax#49"),
-    ("rmsprop.buffer", "with-lr"): ("the learning rate is inside the momentum buffer", "optimizer.rmsprop.momentum", "pytorch/pytorch#32545"),
-    ("adagrad.epsilon", "inside"): ("epsilon is inside the root", "optimizer.adagrad", "keras-team/keras#17391"),
-    ("adadelta.rate", "without"): ("there is no learning rate", "optimizer.adadelta", ""),
-    ("adamax.epsilon", "outside"): ("epsilon is added to the largest gradient, not to each before it", "optimizer.adamax", ""),
-    ("adamax.correction", "none"): ("the average is not corrected", "optimizer.adamax", ""),
-    ("nadam.schedule", "fast"): ("the momenta rise as if momentum_decay were 1", "optimizer.nadam", ""),
-    ("nadam.schedule", "constant"): ("the momentum is beta1 at every step", "optimizer.nadam", ""),
-    ("radam.epsilon", "outside"): ("epsilon is added to the root of the corrected average", "optimizer.radam", ""),
+    ("sgd.buffer", "with-lr"): ("the learning rate is inside the momentum buffer: a new rate does not reach what is in it", "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.changing-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099"),
+    ("sgd.buffer", "average"): ("the momentum buffer averages gradients, with the factor 1 - momentum", f"optimizer.sgd.momentum {SGD} optimizer.changing-rate", "HIPS/autograd#289 PaddlePaddle/Paddle#1002"),
+    ("sgd.dampening", "always"): ("the first gradient is dampened too", "optimizer.sgd.dampening optimizer.sgd", "pytorch/pytorch#152833 ml-explore/mlx#473"),
+    ("sgd.nesterov", "look-ahead"): ("Nesterov's step is the buffer alone: right for gradients taken at the point ahead, else plain momentum", "optimizer.sgd.nesterov optimizer.sgd", "chainer/chainer#4274 keras-team/keras#966"),
+    ("sgd.decay", "decoupled"): ("the decay shrinks the parameters beside the buffer, and is no part of the gradient", "optimizer.sgd.weight-decay optimizer.sgd", ""),
+    ("adam.epsilon", "inside"): ("epsilon is inside the root", f"optimizer.adam.epsilon {ADAM} optimizer.changing-rate?", "sail-sg/Adan#8 d2l-ai/d2l-zh#502"),
+    ("adam.epsilon", "hat"): ("epsilon is added before the average of the squares is corrected", "optimizer.adam.epsilon optimizer.adam optimizer.adam.bias-correction optimizer.adam.weight-decay optimizer.adam.amsgrad? optimizer.changing-rate?", "tensorflow/tensorflow#9047 pytorch/pytorch#22628 karpathy/nanochat#304"),
+    ("adam.correction", "none"): ("the averages are not corrected", f"optimizer.adam.bias-correction {ADAM} optimizer.adam.first-step optimizer.changing-rate", "ml-explore/mlx#1640 oxiglade/mlx-rs#301"),
+    ("adam.amsgrad", "corrected"): ("AMSGrad takes the largest of the corrected averages", "optimizer.adam.amsgrad optimizer.adam", "google-deepmind/optax#1389 pytorch/pytorch#142323"),
+    ("adam.decay", "decoupled"): ("the decay shrinks the parameters beside the step, as AdamW's does", "optimizer.adam.weight-decay optimizer.adam", ""),
+    ("adamw.decay", "after"): ("the parameters decay after the step", "optimizer.adamw optimizer.adamw.decoupled optimizer.changing-rate", ""),
+    ("adamw.decay", "without-lr"): ("the decay is not multiplied by the learning rate", "optimizer.adamw.decoupled optimizer.adamw optimizer.changing-rate optimizer.zero-rate", "tensorflow/addons#2282 google-deepmind/optax#292 modern-fortran/neural-fortran#152 tensorflow/tensorflow#22763"),
+    ("rmsprop.epsilon", "inside"): ("epsilon is inside the root", "optimizer.rmsprop optimizer.rmsprop.centered optimizer.rmsprop.momentum optimizer.changing-rate?", "pytorch/pytorch#23796 chainer/chainer#4754 apache/mxnet#4493 jax-ml/jax#1427"),
+    ("rmsprop.start", "one"): ("the average of the squares begins at one", "optimizer.rmsprop optimizer.rmsprop.centered optimizer.rmsprop.momentum optimizer.changing-rate", "google-deepmind/optax#49"),
+    ("rmsprop.buffer", "with-lr"): ("the learning rate is inside the momentum buffer", "optimizer.rmsprop.momentum optimizer.rmsprop optimizer.changing-rate?", "pytorch/pytorch#32545"),
+    ("adagrad.epsilon", "inside"): ("epsilon is inside the root", "optimizer.adagrad optimizer.adagrad.lr-decay optimizer.adagrad.initial-accumulator optimizer.changing-rate?", "keras-team/keras#17391"),
+    ("adadelta.rate", "without"): ("there is no learning rate", "optimizer.adadelta optimizer.changing-rate optimizer.zero-rate", ""),
+    ("adamax.epsilon", "outside"): ("epsilon is added to the largest gradient, not to each before it", "optimizer.adamax optimizer.changing-rate?", ""),
+    ("adamax.correction", "none"): ("the average is not corrected", "optimizer.adamax optimizer.changing-rate", ""),
+    ("nadam.schedule", "fast"): ("the momenta rise as if momentum_decay were 1", "optimizer.nadam optimizer.changing-rate", ""),
+    ("nadam.schedule", "constant"): ("the momentum is beta1 at every step", "optimizer.nadam optimizer.changing-rate", ""),
+    ("radam.epsilon", "outside"): ("epsilon is added to the root of the corrected average", "optimizer.radam optimizer.changing-rate?", ""),
 }  # fmt: skip
 """What each does, what it breaks in a target that does not declare it, and where it was seen."""
 
@@ -988,7 +1089,7 @@ def _variant(convention: str, value: str, told: str, clauses: str, seen: str) ->
         "optimize",
         wrong,
         told,
-        tuple(clauses.split()),
+        tuple(dict.fromkeys(clauses.split())),
         kind="variant",
         seen=tuple(seen.split()),
         applies_to=("adam", "adamw") if optimizer == "adam" and convention != "adam.decay" else (optimizer,),

@@ -14,7 +14,6 @@ from calibrant.exact import Exact
 from calibrant.target import CONVENTIONS, PARAMETERS, numpy_dtype
 from calibrant.wording import is_array
 
-
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 """The variants that are meant where none is declared."""
 
