@@ -24,7 +24,6 @@ import pytest
 from calibrant import plugin
 from calibrant.check import Options, check
 from calibrant.clauses import Property, properties
-from calibrant.exact import OPTIMIZERS
 from calibrant.target import Target, described
 from calibrant.targets import numpy_target
 from calibrant.verdicts import failure_of
@@ -47,7 +46,6 @@ CHAPTERS = {
     "value_and_grad": ("gradients",),
     "closed_form": ("descent",),
     "training_loop": ("data", "descent"),
-    "optimize": ("optimizers",),
 }
 """The chapters that have something to say of each operation."""
 
@@ -114,72 +112,6 @@ FAULTS = {
     "training_loop.readings_scaled_in_place": "descent.input-kept",
     "training_loop.any_rate": "descent.negative-rate",
     "training_loop.in_float64": "descent.dtype@float32 descent.diverges@float32",
-    "optimize.sgd_minimized": "optimizer.maximize optimizer.sgd",
-    "optimize.sgd_constant_decay": "optimizer.sgd.weight-decay optimizer.sgd",
-    "optimize.sgd_decay_grows": "optimizer.sgd.weight-decay optimizer.sgd",
-    "optimize.sgd_rate_inside": "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.dampening optimizer.sgd.nesterov"
-    " optimizer.changing-rate",
-    "optimize.sgd_never_dampened": "optimizer.sgd.dampening optimizer.sgd",
-    "optimize.sgd_always_dampened": "optimizer.sgd.dampening optimizer.sgd",
-    "optimize.sgd_average": "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.dampening optimizer.sgd.nesterov"
-    " optimizer.sgd.weight-decay optimizer.changing-rate",
-    "optimize.sgd_wrong_term": "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.dampening optimizer.sgd.nesterov"
-    " optimizer.sgd.weight-decay optimizer.changing-rate",
-    "optimize.sgd_old_buffer": "optimizer.sgd.nesterov optimizer.sgd",
-    "optimize.sgd_absent_is_zero": "optimizer.absent-gradient optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening"
-    " optimizer.sgd.nesterov optimizer.sgd.weight-decay",
-    "optimize.sgd_shared": "optimizer.own-state optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening"
-    " optimizer.sgd.nesterov optimizer.sgd.weight-decay optimizer.changing-rate"
-    " optimizer.absent-gradient",
-    "optimize.sgd_remembered": "optimizer.fresh optimizer.sgd? optimizer.sgd.momentum? optimizer.sgd.dampening?"
-    " optimizer.sgd.nesterov? optimizer.sgd.weight-decay? optimizer.changing-rate?"
-    " optimizer.own-state? optimizer.absent-gradient?",
-    "optimize.adam_betas_swapped": "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.amsgrad"
-    " optimizer.adam.weight-decay optimizer.changing-rate",
-    "optimize.adam_decoupled": "optimizer.adam.weight-decay optimizer.adam",
-    "optimize.adam_not_averaged": "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.amsgrad"
-    " optimizer.adam.weight-decay optimizer.adam.first-step optimizer.changing-rate",
-    "optimize.adam_one_late": "optimizer.adam.bias-correction optimizer.adam optimizer.adam.epsilon optimizer.adam.amsgrad"
-    " optimizer.adam.weight-decay optimizer.adam.first-step optimizer.changing-rate",
-    "optimize.adam_without_power": "optimizer.adam.bias-correction optimizer.adam optimizer.adam.epsilon optimizer.adam.amsgrad"
-    " optimizer.adam.weight-decay optimizer.changing-rate",
-    "optimize.adam_uncorrected": "optimizer.adam.bias-correction optimizer.adam optimizer.adam.epsilon optimizer.adam.amsgrad"
-    " optimizer.adam.weight-decay optimizer.adam.first-step optimizer.changing-rate",
-    "optimize.adam_amsgrad_ignored": "optimizer.adam.amsgrad optimizer.adam",
-    "optimize.adam_largest_forgotten": "optimizer.adam.amsgrad optimizer.adam",
-    "optimize.adam_epsilon_inside": "optimizer.adam.epsilon optimizer.adam optimizer.adam.bias-correction optimizer.adam.amsgrad"
-    " optimizer.adam.weight-decay optimizer.changing-rate?",
-    "optimize.adam_epsilon_hat": "optimizer.adam.epsilon optimizer.adam optimizer.adam.bias-correction optimizer.adam.amsgrad?"
-    " optimizer.adam.weight-decay optimizer.changing-rate?",
-    "optimize.adam_absent_counts": "optimizer.absent-gradient optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon?"
-    " optimizer.adam.amsgrad optimizer.adam.weight-decay",
-    "optimize.adam_shared_steps": "optimizer.own-state optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon"
-    " optimizer.adam.amsgrad optimizer.adam.weight-decay optimizer.adam.first-step"
-    " optimizer.changing-rate optimizer.absent-gradient",
-    "optimize.adam_any_name": "optimizer.unknown",
-    "optimize.adamw_coupled": "optimizer.adamw.decoupled optimizer.adamw optimizer.changing-rate",
-    "optimize.adamw_decay_without_rate": "optimizer.adamw.decoupled optimizer.adamw optimizer.changing-rate optimizer.zero-rate",
-    "optimize.rmsprop_from_one": "optimizer.rmsprop optimizer.rmsprop.centered optimizer.rmsprop.momentum optimizer.changing-rate",
-    "optimize.rmsprop_not_centered": "optimizer.rmsprop.centered optimizer.rmsprop",
-    "optimize.rmsprop_epsilon_inside": "optimizer.rmsprop optimizer.rmsprop.centered optimizer.rmsprop.momentum optimizer.changing-rate?",
-    "optimize.rmsprop_rate_inside": "optimizer.rmsprop.momentum optimizer.rmsprop optimizer.changing-rate",
-    "optimize.adagrad_from_zero": "optimizer.adagrad.initial-accumulator optimizer.adagrad",
-    "optimize.adagrad_decay_ignored": "optimizer.adagrad.lr-decay optimizer.adagrad",
-    "optimize.adagrad_decay_at_once": "optimizer.adagrad.lr-decay optimizer.adagrad",
-    "optimize.adadelta_epsilon_outside": "optimizer.adadelta optimizer.changing-rate",
-    "optimize.adadelta_without_rate": "optimizer.adadelta optimizer.changing-rate optimizer.zero-rate",
-    "optimize.adamax_epsilon_outside": "optimizer.adamax optimizer.changing-rate?",
-    "optimize.adamax_uncorrected": "optimizer.adamax optimizer.changing-rate",
-    "optimize.adamax_negated_in_place": "optimizer.gradients-kept",
-    "optimize.nadam_constant": "optimizer.nadam optimizer.changing-rate",
-    "optimize.nadam_no_look_ahead": "optimizer.nadam optimizer.changing-rate?",
-    "optimize.radam_threshold_four": "optimizer.radam optimizer.changing-rate?",
-    "optimize.radam_not_rectified": "optimizer.radam optimizer.changing-rate?",
-    "optimize.radam_epsilon_outside": "optimizer.radam optimizer.changing-rate?",
-    "optimize.asgd_rate_constant": "optimizer.asgd",
-    "optimize.asgd_not_shrunk": "optimizer.asgd",
-    "optimize.rprop_not_clamped": "optimizer.rprop",
-    "optimize.rprop_steps_after_a_turn": "optimizer.rprop",
 }
 """Each fault, with the clauses that it breaks: in float32 and in float64, or in one of them.
 
@@ -239,20 +171,11 @@ def planted(fault: str) -> Target:
     )
 
 
-def concerned(fault: str, name: str) -> bool:
-    """Whether a fault can show in what is named: a fault of one optimizer in that one alone."""
-    if not fault.startswith("optimize.") or name not in OPTIMIZERS:
-        return True
-    return fault.split(".")[1].split("_")[0] == name
-
-
 def failures(prop: Property, fault: str, dtype: str, shrink: bool) -> Iterator[dict[str, Any]]:
     """What a property finds, once for each of its parameters that fails."""
     target = planted(fault)
     function = getattr(suite(prop.file, shrink), prop.function)
     for arguments in parametrized(function):
-        if not concerned(fault, arguments.get("name", "")):
-            continue
         subject = target.at(dtype)
         try:
             function(target=subject, **arguments)
@@ -282,7 +205,7 @@ def test_a_fault_breaks_the_clauses_that_it_should_and_no_others(fault: str) -> 
     found: dict[str, list[dict[str, Any]]] = {}
     for prop in properties():
         chapter = prop.file.stem.removeprefix("test_")
-        if chapter in CHAPTERS[fault.split(".")[0]] and concerned(fault, prop.clause.split(".")[1]):
+        if chapter in CHAPTERS[fault.split(".")[0]]:
             for dtype in ("float32", "float64"):
                 seen = list(failures(prop, fault, dtype, shrink=prop.clause == main and fault not in UGLY))
                 if seen:

@@ -977,7 +977,7 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "decoupled_weight_decay": _FLAGS,
     },
     "asgd": {"lambd": (None, 0.25, 1e-2, 1e-4, 0.0), "alpha": (None, 0.5, 0.75, 0.0, 1.0), "weight_decay": _DECAYS},
-    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 1.0), (1e-6, 50.0), (0.0, 0.6))},
+    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 0.5), (0.5, 1.0), (0.0, 0.6), (1e-6, 50.0))},
 }  # fmt: skip
 """What the hyperparameters of each optimizer may be, the simplest first; None leaves one out. A third of the drawn numbers is none of these."""
 

@@ -82,7 +82,12 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
     found = []
     for operation, call in failing.items():
         named = among(subject, operation, call.given[0] if operation == "optimize" else None)
-        found += [one for one in named if len(failing) > 1 or clause in one.told()["clauses"]]
+        found += [
+            one
+            for one in named
+            if not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
+            and (len(failing) > 1 or clause in one.told()["clauses"])
+        ]
     return found
 
 
@@ -189,22 +194,26 @@ class _Inquiry:
     def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
         """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
         try:
-            yield from _asked(planted(one).at(self.subject.form.name), one.operation, asked)
+            target = planted(one, conventions=self.subject.target.conventions)
+            yield from _asked(target.at(self.subject.form.name), one.operation, asked)
         except Failure:
             yield from itertools.repeat(None)
+
+    def _over_exact(self) -> Right:
+        return Right(self.operation, OVER_EXACT, self.subject.target.conventions)
 
     def _is_right(self, question: Question, theirs: Outcome, due: Outcome) -> bool:
         """Whether the target answers a question rightly, whatever it changes."""
         if theirs.refused or due.refused or self.operation in facts():
             return bool(theirs.refused == due.refused and theirs.facts == due.facts)
-        expected = self._expected(self.right, Right(self.operation, OVER_EXACT), question, due, due)
+        expected = self._expected(self.right, self._over_exact(), question, due, due)
         with tallying(Tally(slack=self.subject.target.slack)):
             return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
 
     def explained(self, one: Impostor) -> set[int]:
         """Which answers that are not right the impostor gives; none if it does not give all the answers."""
         wrong: set[int] = set()
-        over_exact = Right(one.operation, OVER_EXACT)
+        over_exact = self._over_exact()
         own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
             for number, ((question, theirs, due, is_right), mine) in enumerate(zip(self.asked, own, strict=False)):

@@ -12,18 +12,27 @@ from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.impostors import machine
 from calibrant.measurements import NORRIS, T_C, T_U
-from calibrant.target import PARAMETERS, numpy_dtype
+from calibrant.target import CONVENTIONS, PARAMETERS, numpy_dtype
 from calibrant.wording import is_array
 
 Batches = Sequence[tuple[Any, Any]]
+
+PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
+"""The variants that are meant where none is declared."""
 
 
 class Right:
     """`right(...)` is the operation in whose place an impostor stands; `right.model(...)` is any other one."""
 
-    def __init__(self, operation: str, table: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self, operation: str, table: Mapping[str, Callable[..., Any]], conventions: Mapping[str, str] | None = None
+    ) -> None:
         self._operation = operation
         self._table = table
+        self.follow = PYTORCH | dict(conventions or {})
+        """The variants that are meant: those that are declared, else PyTorch's."""
+        if conventions:
+            self._table = {**table, "optimize": _declared(table["optimize"], self.follow)}
         self.memory: dict[Any, Any] = {}
         """What an impostor that remembers keeps from call to call."""
 
@@ -36,6 +45,16 @@ class Right:
             return self._table[operation]
         except KeyError:
             raise AttributeError(operation) from None
+
+
+def _declared(optimize: Callable[..., Any], follow: Mapping[str, str]) -> Callable[..., Any]:
+    """The exact optimizers in these variants; what the other one refuses is refused."""
+
+    def declared(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> Any:
+        optimize(name, hyperparameters, params, grads)
+        return exact.optimize(name, hyperparameters, params, grads, follow)
+
+    return declared
 
 
 @functools.cache
@@ -149,6 +168,10 @@ def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2:
     return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
 
 
+def _optimize(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> list[list[Exact]]:
+    return exact.optimize(name, hyperparameters, params, grads, PYTORCH)
+
+
 OVER_EXACT: dict[str, Callable[..., Any]] = {
     "model": exact.model,
     "loss_fn": exact.loss_fn,
@@ -167,6 +190,7 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "data_parallel": _trained_in_parallel,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
     "validation_loss": _validation_loss,
+    "optimize": _optimize,
     "regularized_loss": exact.regularized_loss,
     "regularized_grad": _regularized_grad,
     "ridge": exact.least_squares,
