@@ -1132,6 +1132,12 @@ _MORE: dict[str, tuple[dict[str, Any], ...]] = {
 """Others with which some things show that do not there; with the defaults too."""
 
 
+@impostor("training_loop", "optimizer.swap optimizer.thermometer-adam", chapters=("optimizers",))
+def always_sgd(right: Any, n_epochs: int, optimizer: Any, *data: Any) -> Any:
+    """The optimizer is gradient descent, whatever its name."""
+    return right(n_epochs, {"name": "sgd", "lr": optimizer["lr"]}, *data)
+
+
 _RATES = [0.5, 0.5, 0.25, 0.25, 1.0, 0.125]
 _GRADS = [
     (2.0, -1.5, 0.3, 1.0),
@@ -1178,5 +1184,14 @@ QUESTIONS = {
         *itertools.chain.from_iterable(map(_asked, RULES)),
         ("adm", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]),
         ("", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]),
-    )
+    ),
+    "training_loop": (
+        (
+            2,
+            {"name": "adam", "lr": 0.5, "eps": 0.25},
+            np.array([1.0, -2.0]),
+            np.array([2.0, 0.5]),
+            np.array([1.0, -3.0]),
+        ),
+    ),
 }

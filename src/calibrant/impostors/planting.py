@@ -15,6 +15,7 @@ from calibrant.target import Target, described
 CHAPTERS = {
     "thermometer": ("data",),
     "norris": ("data",),
+    "figures": ("data",),
     "least_squares": ("data",),
     "model": ("model",),
     "loss_fn": ("loss",),
