@@ -49,7 +49,7 @@ def outcome(clause: str, status: str, dtype: str = "float32", **more: Any) -> di
 def failing(text: str = "  loss_fn([0.0]) returned 1.0") -> dict[str, Any]:
     """A failure, as the plugin tells it."""
     keys = ("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet")
-    return dict.fromkeys(keys) | {"text": text, "calls": []}
+    return dict.fromkeys(keys) | {"text": text, "calls": [], "impostors": []}
 
 
 def result(outcomes: Iterable[dict[str, Any]], unfinished: tuple[str, ...] = (), **target: Any) -> Result:

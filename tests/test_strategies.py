@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -32,6 +34,14 @@ FITS = (
     "shuffled_fits",
     "probes",
 )
+STRATEGIES = [
+    name
+    for name, function in inspect.getmembers(strategies, inspect.isfunction)
+    if function.__module__ == strategies.__name__
+    and name[0] != "_"
+    and not inspect.signature(function).parameters
+    and "SearchStrategy" in str(inspect.signature(function).return_annotation)
+]
 Check = Callable[[Any], None]
 
 
@@ -292,6 +302,26 @@ def test_operands_broadcast_and_their_products_stay_in_range(form: Format) -> No
             assert np.isfinite(due.err).all()
 
     always("operands", form, check)
+
+
+def test_the_largest_operands_stay_small() -> None:
+    """Tables of fours, of which some axes are empty in the product, unless both operands have a one there."""
+    for sizes in itertools.product((3, 7), repeat=4):  # 4 and 0
+        for ones, others in itertools.product(range(16), repeat=2):
+            data = bytes([3, 7, *sizes, 0, ones, 0, others]).ljust(strategies._OPERANDS, b"\x05")
+            sample = strategies.Drawn(data, strategies._operands).at(FLOAT32)
+
+            assert max(sample.x.size, sample.y.size, sample.upstream.size) <= strategies.SMALL
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_length_can_be_decoded(strategy: str) -> None:
+    """The longest columns of all too, from the places of a table where they start."""
+    drawn = find(getattr(strategies, strategy)(), lambda drawn: True, settings=SEARCH)
+    if not isinstance(drawn, strategies.Drawn):  # it is sampled from a list
+        return
+    for byte in (*range(12), *range(192, 220)):  # 1 to 12 samples, 13 to 40
+        strategies.Drawn(bytes([byte]) * len(drawn.data), drawn.decode).at(FLOAT32)
 
 
 @forms

@@ -90,6 +90,11 @@ def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to 
     for prop in properties():
         if prop.clause == name:
             typer.echo(f"Checked by {prop.function} in {prop.file.name}:\n\n{prop.source}\n")
+    from calibrant.impostors import breaking
+
+    others = [f"{one.operation} as {one.name}" for one in breaking(name) if one.main != name]
+    if others:
+        typer.echo(f"Also broken by {', '.join(others)}.")
 
 
 @app.command()
@@ -113,19 +118,101 @@ def targets() -> None:
             typer.echo(line)
 
 
-def _progress(console: Any) -> Any:
-    """A progress bar that is an observer of the check; where no person looks on, only the observer."""
+@app.command()
+def impostors(
+    name: Annotated[
+        str | None, typer.Argument(help="Only those of this operation, of this clause, or of this name.")
+    ] = None,
+) -> None:
+    """List the known wrong answers and the legitimate variants: what each does, what it breaks, where it was seen."""
+    from calibrant.impostors import chosen
+
+    try:
+        listed = chosen([name] if name else [])
+    except LookupError as error:
+        _fail(str(error.args[0]))
+    for one in listed:
+        typer.echo(f"{one.operation} as {one.name}  {one.kind}\n    {one.sentence[0].upper()}{one.sentence[1:]}.")
+        typer.echo(f"    breaks {', '.join(one.told()['clauses'])}")
+        for link in one.links:
+            typer.echo(f"    seen in {link}")
+
+
+@app.command()
+def power(
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Only the impostors of these operations, clauses, or names.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")] = "ci",
+    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the trials to this file as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Measure the suite: put every impostor in the place of the right operation, and see which clauses reject it.
+
+    Exit status: 0 each breaks the clauses that it names and no others, 1 not so, 2 the measurement could not be made.
+    """
+    from rich.console import Console
+
+    from calibrant.check import CheckError, Options
+    from calibrant.impostors import chosen
+    from calibrant.power import measured, summary
+    from calibrant.reports import trials as report
+
+    if json is not None and not json.parent.is_dir():
+        _fail(f"--json {json}: there is no folder {json.parent}")
+    try:
+        Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
+        listed = chosen(name or [])
+    except (CheckError, LookupError) as error:
+        _fail(str(error.args[0]))
+    console, trials = Console(highlight=False), []
+    try:
+        with _bar(console) as (progress, task):
+            progress.update(task, total=len(listed), description="trying impostors")
+            for trial in measured(listed, workers=workers, profile=profile, examples=examples, seed=seed):
+                trials.append(trial)
+                progress.update(task, advance=1)
+        if json is not None:
+            report.write(trials, json)
+    except OSError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing is said of the suite")
+    for line in report.lines(trials, listed):
+        typer.echo(line)
+    said = summary(trials)
+    raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
+
+
+def _bar(console: Any) -> Any:
+    """A progress bar and its task; nothing is shown where no person looks on."""
     import contextlib
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    @contextlib.contextmanager
+    def shown() -> Any:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            yield progress, progress.add_task("", total=None)
+
+    return shown()
+
+
+def _progress(console: Any) -> Any:
+    """A progress bar that is an observer of the check; where no person looks on, only the observer."""
+    import contextlib
+
     from calibrant.check import Observer
 
     class Bar(Observer):
-        def __init__(self, progress: Progress) -> None:
+        def __init__(self, progress: Any, task: Any) -> None:
             self.progress = progress
-            self.task = progress.add_task("loading the target", total=None)
+            self.task = task
             self.failed = 0
+            self.progress.update(self.task, description="loading the target")
 
         def total(self, count: int) -> None:
             self.progress.update(self.task, total=count, description="checking")
@@ -138,9 +225,8 @@ def _progress(console: Any) -> Any:
 
     @contextlib.contextmanager
     def shown() -> Any:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            yield Bar(progress)
+        with _bar(console) as (progress, task):
+            yield Bar(progress, task)
 
     return shown()
 

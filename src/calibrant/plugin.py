@@ -259,7 +259,7 @@ def pytest_runtest_makereport(
 
     clause = require(marker.args[0])
     subject = getattr(item, "funcargs", {}).get("target")
-    said = _outcome(subject, call.excinfo)
+    said = _outcome(subject, call.excinfo, clause.name)
     declared = subject.target.deviations.get(clause.name) if subject is not None else None
     said |= {
         "clause": clause.name,
@@ -277,7 +277,9 @@ def pytest_runtest_makereport(
     return report
 
 
-def _outcome(subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseException] | None) -> dict[str, Any]:
+def _outcome(
+    subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseException] | None, clause: str
+) -> dict[str, Any]:
     """What became of a property, as plain data that crosses processes."""
     from calibrant.verdicts import failure_of
 
@@ -297,6 +299,10 @@ def _outcome(subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseExceptio
     if isinstance(error, pytest.skip.Exception):
         return said | {"status": "absent", "reason": str(error)}
     status, failure = failure_of(error, subject)
+    if status in ("breaks", "broken") and subject is not None:
+        from calibrant.impostors import naming
+
+        failure["impostors"] = [one.told() for one in naming.explaining(subject, clause)]
     if status == "error":
         failure["text"] = f"  the check itself failed: {excinfo.exconly()}\n  at {str(excinfo.traceback[-1]).strip()}"
     return said | {"status": status, "failure": failure}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import multiprocessing
 import os
 import statistics
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -85,32 +86,58 @@ def tried(
     examples: int | None = None,
     seed: int | None = None,
     shrink: str | None = None,
+    others: int | None = None,
 ) -> Trial:
-    """Hold an impostor against all clauses that have something to say of its operation; make the examples of one clause simpler."""
+    """Hold an impostor against all clauses that have something to say of its operation.
+
+    The failing examples of the clause `shrink` are made simpler. Of clauses that it does not name, `others` examples are drawn.
+    """
+    always, perhaps = due(one)
+    names = {clause.partition("@")[0] for clause in always | perhaps}
     rejections = [
         rejection
         for prop in properties()
         if prop.file.stem.removeprefix("test_") in (one.chapters or CHAPTERS[one.operation])
         and _concerned(one, prop.clause.split(".")[1])
         for dtype in DTYPES
-        for rejection in _rejections(prop, one, dtype, (profile, examples, seed, prop.clause == shrink))
+        for rejection in _rejections(
+            prop,
+            one,
+            dtype,
+            (profile, examples if prop.clause in names else others or examples, seed, prop.clause == shrink),
+        )
     ]
     found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
-    always, perhaps = due(one)
     return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
 
 
 def measured(chosen: Iterable[Impostor], *, workers: int | None = None, **settings: Any) -> Iterator[Trial]:
     """Try impostors in several processes; each trial as it ends."""
-    # What torch starts in one process does not survive a fork; each process tries many.
-    import multiprocessing
+    for _, trial in _spread(_tried, [(one.operation, one.name, settings) for one in chosen], workers):
+        yield trial
 
+
+def detections(
+    chosen: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
+) -> Iterator[tuple[Impostor, int | None]]:
+    """Of each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
+    tasks = [(one.operation, one.name, {"seed": seed}) for seed in seeds for one in chosen]
+    by_name = {(one.operation, one.name): one for one in chosen}
+    for (operation, name, _), examples in _spread(_detected, tasks, workers):
+        yield by_name[operation, name], examples
+
+
+Task = tuple[str, str, dict[str, Any]]
+
+
+def _spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
+    # What torch starts in one process does not survive a fork; each process does many.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
-        waiting = [pool.submit(_tried, one.operation, one.name, settings) for one in chosen]
+        waiting = {pool.submit(work, *task): task for task in tasks}
         try:
             for done in as_completed(waiting):
-                yield done.result()
+                yield waiting[done], done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -130,10 +157,29 @@ def summary(trials: Iterable[Trial]) -> dict[str, Any]:
 
 
 def _tried(operation: str, name: str, settings: dict[str, Any]) -> Trial:
-    (one,) = (one for one in catalog() if (one.operation, one.name) == (operation, name))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what an impostor warns of is its own affair
-        return tried(one, **settings)
+        return tried(_named(operation, name), **settings)
+
+
+def _detected(operation: str, name: str, settings: dict[str, Any]) -> int | None:
+    one = _named(operation, name)
+    shows = {dtype for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [
+            rejection.examples
+            for prop in properties()
+            if prop.clause == one.main
+            for dtype in sorted(shows)
+            for rejection in _rejections(prop, one, dtype, ("dev", None, settings["seed"], False))
+        ]
+    return min(found, default=None)
+
+
+def _named(operation: str, name: str) -> Impostor:
+    (one,) = (one for one in catalog() if (one.operation, one.name) == (operation, name))
+    return one
 
 
 def _concerned(one: Impostor, name: str) -> bool:

@@ -387,8 +387,15 @@ def _probe(data: Bytes, form: Format) -> Probe:
 
 
 def lines() -> st.SearchStrategy[Any]:
-    """Data sets with two different readings at least, so that one line fits best."""
-    return drawn(_line, _FIT)
+    """Data sets with two different readings at least, so that one line fits best; some far from zero, where formulas cancel."""
+    return drawn(_far_line, _FIT + 1)
+
+
+def _far_line(data: Bytes, form: Format) -> Fit:
+    line = _line(data, form)
+    offset = data.pick(0.0, 0.0, 64.0, 1024.0) * float(np.max(abs(_wide(line.t_u))))
+    far = _to(_wide(line.t_u) + offset, form)
+    return line if np.all(far == far[0]) else Fit(far, line.t_c, line.w, line.b)
 
 
 def _line(data: Bytes, form: Format) -> Fit:
@@ -609,8 +616,11 @@ def _operands(data: Bytes, form: Format) -> Operands:
         size = (
             sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         )  # half of all tables are square
-        sizes.append(size if math.prod(sizes) * size <= SMALL else 1)
-    x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
+        # A size of 0 counts as the 1 that it is where an operand is stretched along it.
+        sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
+    cut, ones, other_cut, other_ones = data.take(4).tolist()
+    # What one operand is stretched along the other is not: an axis of size 1 in both shows nothing.
+    x, y = _part(tuple(sizes), cut, ones), _part(tuple(sizes), other_cut, other_ones & ~ones)
     return Operands(
         _block(data, x, kind_x, form, 0),
         _block(data, y, kind_y, form, SMALL // 2),
@@ -910,9 +920,12 @@ def sharded_descents() -> st.SearchStrategy[Any]:
 
 def _sharded_descent(data: Bytes, form: Format) -> Sharded:
     descent = _descent(data, form)
-    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
-    moves = data.take(2)
-    cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
+    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 2, 3, 2, 3, 1)
+    cuts = []
+    for k, byte in zip(range(1, world), data.take(2).tolist(), strict=False):
+        spared = int(byte < 192 and n >= world)  # three of four cuts leave a sample on either side
+        cuts.append(min(max(n * k // world + int(_ZIGZAG[byte % 8]), spared * k), n - spared * (world - k)))
+    cuts.sort()
     return Sharded(**vars(descent), sizes=np.diff([0, *cuts, n]).tolist())
 
 
@@ -1267,8 +1280,8 @@ def loss_logs() -> st.SearchStrategy[Any]:
 
 
 def spoiled_loss_logs() -> st.SearchStrategy[Any]:
-    """The same, with NaN, or infinity, in the place of some losses."""
-    return drawn(_spoiled_loss_log, _LOG + 1 + WIDTH)
+    """The same, with NaN, or infinity, in the place of some losses, of the first in half of the logs."""
+    return drawn(_spoiled_loss_log, _LOG + 2 + WIDTH)
 
 
 _LOG = 3 + WIDTH
@@ -1294,6 +1307,8 @@ def _spoiled_loss_log(data: Bytes, form: Format) -> Losses:
     log = _loss_log(data, form)
     value, where = data.pick(math.nan, math.nan, math.inf), data.column(len(log.val_losses))
     log.val_losses[where % 3 == 1] = value
+    if data.pick(False, True):
+        log.val_losses[0] = value
     return log
 
 

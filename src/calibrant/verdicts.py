@@ -111,6 +111,7 @@ def _failure(text: str, subject: Subject | None, error: BaseException | None) ->
         "expected": plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
         "exactly": [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
         **{key: plain(getattr(error, "measured", {}).get(key)) for key in ("error", "bound", "bounds", "ulps")},
+        "impostors": [],
         "snippet": snippet(subject.target, calls) if subject is not None and calls else None,
     }
 

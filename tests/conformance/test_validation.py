@@ -1,11 +1,7 @@
 """The chapter on validation."""
 
-import contextlib
 import itertools
 import math
-import random
-import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +12,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.clauses import clause
 from calibrant.exact import Exact
+from calibrant.generators import moved_since, seeded, states
 from calibrant.judge import agree, at_most, holds, shaped, taken
 from calibrant.subject import Subject
 
@@ -27,17 +24,27 @@ def rows(indices: Any) -> list[int]:
     return [int(i) for i in indices]
 
 
-def parts(target: Subject, sample: strategies.Split) -> tuple[list[int], list[int]]:
-    """The rows for training and for validation."""
-    train, val = target.split(sample.n_samples, sample.val_fraction, sample.seed)
-    return rows(train), rows(val)
+WAYS = pytest.mark.parametrize("operation", ["split", "split_data"])
+
+
+def parts(target: Subject, operation: str, sample: strategies.Split) -> tuple[list[int], list[int]]:
+    """The rows for training and for validation: as they are returned, or from temperatures that number them."""
+    n, fraction, seed = sample.n_samples, sample.val_fraction, sample.seed
+    if operation == "split":
+        train, val = target.split(n, fraction, seed)
+        return rows(train), rows(val)
+    first = -(n // 2)  # every dtype has these numbers; bfloat16 has not all from 0 to n - 1
+    numbers = target.array(np.arange(first, first + n))
+    _, train, _, val = target.split_data(numbers, numbers, fraction, seed)
+    return rows(train.astype(np.float64) - first), rows(val.astype(np.float64) - first)
 
 
 @clause("split.partition", share=0.6)
+@WAYS
 @given(strategies.splits())
-def test_every_row_is_in_one_part(target: Subject, sample: strategies.Split) -> None:
+def test_every_row_is_in_one_part(target: Subject, operation: str, sample: strategies.Split) -> None:
     """A row in both parts is a question whose answer was in the textbook; a row in neither was measured for nothing."""
-    train, val = parts(target, sample)
+    train, val = parts(target, operation, sample)
 
     holds(not set(train) & set(val), f"put the rows {sorted(set(train) & set(val))} into both parts")
     every = sorted(train + val)
@@ -47,9 +54,10 @@ def test_every_row_is_in_one_part(target: Subject, sample: strategies.Split) -> 
 
 
 @clause("split.sizes", share=0.6)
+@WAYS
 @given(strategies.splits())
-def test_validation_has_the_whole_part_of_its_share(target: Subject, sample: strategies.Split) -> None:
-    _, val = parts(target, sample)
+def test_validation_has_the_whole_part_of_its_share(target: Subject, operation: str, sample: strategies.Split) -> None:
+    _, val = parts(target, operation, sample)
 
     fewest, most = exact.held_out(sample.n_samples, sample.val_fraction)
     due = str(fewest) if fewest == most else f"{fewest} or {most}"
@@ -57,30 +65,33 @@ def test_validation_has_the_whole_part_of_its_share(target: Subject, sample: str
 
 
 @clause("split.as-written")
+@WAYS
 @given(strategies.splits())
-def test_fraction_counts_as_written(target: Subject, sample: strategies.Split) -> None:
+def test_fraction_counts_as_written(target: Subject, operation: str, sample: strategies.Split) -> None:
     """`int(0.29 * 100)` is 28, because 0.29 stands for a number just below it."""
-    _, val = parts(target, sample)
+    _, val = parts(target, operation, sample)
 
     due = exact.held_out_as_written(sample.n_samples, sample.val_fraction)
     holds(len(val) == due, f"held out {len(val)} rows where {due} are due")
 
 
 @clause("split.none-held-out", share=0.2)
+@WAYS
 @given(strategies.splits())
-def test_no_validation_rows_leave_all_for_training(target: Subject, sample: strategies.Split) -> None:
+def test_no_validation_rows_leave_all_for_training(target: Subject, operation: str, sample: strategies.Split) -> None:
     """`shuffled[:-0]` is empty, and `shuffled[-0:]` is everything."""
     sample.val_fraction = sample.val_fraction / (2 * sample.n_samples)
 
-    train, val = parts(target, sample)
+    train, val = parts(target, operation, sample)
 
     holds(len(val) == 0, f"held out {len(val)} rows where none is due")
     holds(len(train) == sample.n_samples, f"left {len(train)} rows for training where {sample.n_samples} are due")
 
 
 @clause("split.random", share=0.04)
+@WAYS
 @given(strategies.seeds())
-def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, seed: int) -> None:
+def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, operation: str, seed: int) -> None:
     """Over 300 seeds, two of five rows: each of the ten pairs is held out with probability 1/10 if the split is fair.
 
     A fair split fails this with a probability of less than 1e-9: ten pairs, each too seldom or too often.
@@ -89,7 +100,7 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, se
     fewest, most = exact.fair_counts(n_splits, Fraction(1, len(pairs)), Fraction(1, 10**9) / (2 * len(pairs)))
     counts = dict.fromkeys(pairs, 0)
     for k in range(n_splits):
-        _, val = parts(target, strategies.Split(5, 0.5, (seed + k) % 2**32))
+        _, val = parts(target, operation, strategies.Split(5, 0.5, (seed + k) % 2**32))
         holds(tuple(sorted(val)) in counts, f"held out the rows {val} where two of five are due")
         counts[tuple(sorted(val))] += 1
 
@@ -101,52 +112,28 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, se
         )
 
 
-def states() -> dict[str, Any]:
-    """Where the global generators stand: Python's, NumPy's, and torch's if anybody has loaded it."""
-    _, key, position, *gauss = np.random.get_state()
-    standing = {"random": random.getstate(), "numpy.random": (key.tobytes(), position, *gauss)}
-    torch = sys.modules.get("torch")
-    return standing | ({"torch": torch.get_rng_state().numpy().tobytes()} if torch else {})
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The global generators seeded, and afterwards as they were."""
-    torch = sys.modules.get("torch")
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
-    random.seed(seed)
-    np.random.seed(seed)
-    if torch:
-        torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        if torch:
-            torch.set_rng_state(before[2])
-
-
 @clause("split.seeded", share=0.3)
+@WAYS
 @given(strategies.splits())
-def test_seed_alone_decides(target: Subject, sample: strategies.Split) -> None:
+def test_seed_alone_decides(target: Subject, operation: str, sample: strategies.Split) -> None:
     """The same seed gives the same rows in the same order, wherever the global generators stand."""
     with seeded(1):
-        first = parts(target, sample)
+        first = parts(target, operation, sample)
     with seeded(2):
-        second = parts(target, sample)
+        second = parts(target, operation, sample)
 
     holds(second == first, f"returned the rows {second} where the same seed had given {first}")
 
 
 @clause("split.global-state", share=0.3)
+@WAYS
 @given(strategies.splits())
-def test_global_generators_stay_where_they_are(target: Subject, sample: strategies.Split) -> None:
+def test_global_generators_stay_where_they_are(target: Subject, operation: str, sample: strategies.Split) -> None:
     """`torch.manual_seed(seed)` inside a split makes whatever is drawn after it the same every time."""
     with seeded(1):
         before = states()
-        parts(target, sample)
-        moved = [name for name, state in states().items() if state != before[name]]
+        parts(target, operation, sample)
+        moved = moved_since(before)
 
     holds(not moved, f"changed the global state of {', '.join(moved)}")
 
@@ -190,6 +177,14 @@ def test_splits_that_mean_nothing_are_refused(target: Subject, n_samples: int, f
     refused = target.refuses("split", n_samples, fraction, 0)
 
     holds(refused, f"did not refuse a fraction of {fraction} of {n_samples} samples")
+
+
+@clause("split.invalid")
+@pytest.mark.parametrize("fraction", [-0.125, 1.125, math.nan, math.inf, -math.inf, 2.0])
+def test_columns_are_not_split_by_what_is_no_fraction(target: Subject, fraction: float) -> None:
+    refused = target.refuses("split_data", target.array([0.0, 1.0]), target.array([0.0, 1.0]), fraction, 0)
+
+    holds(refused, f"did not refuse a fraction of {fraction}")
 
 
 @clause("split.invalid")
@@ -505,6 +500,12 @@ TABLE = [
     ([8.0, 4.0, 3.0, 2.0], [8.0, 2.0, 3.0, 4.0], "overfitting"),
     ([8.0, 4.0, 4.0, 4.0], [8.0, 4.0, 5.0, 6.0], "underfitting"),
     ([1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0], "underfitting"),
+    # The first of two best epochs counts; an eighth of a small loss is little, and any less is no rise; the last losses count.
+    ([8.0, 4.0, 1.0, 2.0], [8.0, 2.0, 2.0, 4.0], "overfitting"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 0.5, 0.25, 0.3125], "overfitting"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 4.0, 2.0, 2.125], "good"),
+    ([8.0, 4.0, 2.0, 1.0], [8.0, 2.0, 4.0, 4.0], "overfitting"),
+    ([8.0, 1.0, 4.0, 2.0], [8.0, 1.0, 2.0, 2.0], "underfitting"),
     ([0.0, 0.0], [1.0, 1.0], "good"),
 ]
 

@@ -3,6 +3,7 @@
     python -m calibrant.benchmarks judge
     python -m calibrant.benchmarks soundness --cases 1000000
     python -m calibrant.benchmarks peers
+    python -m calibrant.benchmarks detection
 
 torch takes part where it is installed. The same seed gives the same cases.
 """

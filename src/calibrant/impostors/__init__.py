@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +55,35 @@ class Impostor:
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
     convention: tuple[str, str] = ("", "")
     """Of a variant that can be declared: the convention and its value."""
-    repeats: bool = True
-    """Whether it answers the same when it is asked again; what does not is never named."""
     ugly: str = ""
     """Why no small example of round numbers can show it; empty if one can."""
+    repeats: bool = True
+    """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
     chapters: tuple[str, ...] = ()
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
+    beside: tuple[str, ...] = ()
+    """The right operations that its target offers as well, because a clause compares them with it."""
 
     @property
     def links(self) -> list[str]:
         """The addresses of where it was seen."""
         return [f"https://github.com/{place.replace('#', '/issues/')}" for place in self.seen]
+
+    @property
+    def main(self) -> str:
+        """The clause that shows it best."""
+        return self.clauses[0].rstrip("?").partition("@")[0]
+
+    def told(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {
+            "operation": self.operation,
+            "name": self.name,
+            "kind": self.kind,
+            "sentence": self.sentence,
+            "clauses": list(dict.fromkeys(clause.rstrip("?").partition("@")[0] for clause in self.clauses)),
+            "seen": self.links,
+        }
 
 
 _registered: dict[tuple[str, str], Impostor] = {}
@@ -109,3 +127,31 @@ def catalog() -> tuple[Impostor, ...]:
         importlib.import_module(f"calibrant.impostors.{chapter}")
     order = list(PARAMETERS)
     return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))
+
+
+def breaking(clause: str) -> list[Impostor]:
+    """The impostors that break a clause, those first that it shows best."""
+    found = [one for one in catalog() if clause in one.told()["clauses"]]
+    return sorted(found, key=lambda one: one.main != clause)
+
+
+def chosen(names: Sequence[str]) -> list[Impostor]:
+    """The impostors of these operations, clauses or names; all if there are none.
+
+    Raises LookupError for what is none of them, with the nearest.
+    """
+    from calibrant.clauses import book
+    from calibrant.target import nearest
+
+    found: dict[tuple[str, str], Impostor] = {}
+    for name in names:
+        of_name = [
+            one
+            for one in catalog()
+            if name in (one.operation, one.name, f"{one.operation}.{one.name}") or name in one.told()["clauses"]
+        ]
+        if not of_name and name not in book():
+            known = dict.fromkeys(word for one in catalog() for word in (one.operation, one.name, one.main))
+            raise LookupError(f"{name!r} is no impostor, operation or clause{nearest(name, list(known))}")
+        found |= {(one.operation, one.name): one for one in of_name}
+    return [*found.values()] if names else [*catalog()]

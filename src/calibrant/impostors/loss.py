@@ -251,6 +251,7 @@ _PAIRS = (
     (np.array([2.0]), np.array([5.0])),
     # Five samples, numbers with many digits.
     (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])),
+    (np.array([1000.1, 2000.3, 999.7]), np.array([1000.2, 2000.1, 999.9])),
     # Squares whose sum overflows, and whose mean does not: in float32, and in float64.
     (np.full(4, 2.0**63), np.zeros(4)),
     (np.full(4, 2.0**511), np.zeros(4)),

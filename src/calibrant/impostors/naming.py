@@ -1,8 +1,8 @@
 """Whose answers a failing target gives: each impostor of the operation is asked the same questions.
 
-The questions are few, fixed, and such that the impostors of an operation answer them differently. An impostor explains a target
-if it refuses what the target refuses, changes the arguments that the target changes, and answers all else within the bound of its own
-rounding. A target that answers all of them rightly is not explained, and neither is one that answers differently when it is asked again.
+The questions are few, fixed, and such that the impostors of an operation answer them differently. An impostor explains a target whose
+answers are all within the bound of the impostor's rounding, and some of them not right. A target that answers differently when it is
+asked again is not explained.
 """
 
 from __future__ import annotations
@@ -17,16 +17,24 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Exact
+from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.planting import planted
-from calibrant.impostors.rights import OVER_EXACT, Right, lifted
+from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
 from calibrant.target import numpy_dtype
 from calibrant.wording import is_array
 
 Question = tuple[Any, ...]
-"""The arguments of one call; arrays of float64 take the dtype under test."""
+"""The arguments of one call; arrays of float64 take the dtype under test.
+
+What has a method `fresh` is made anew by it for each call, from the subject that is asked.
+"""
+
+
+Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
+"""From a question, its answer, and the questions before it with theirs: what can be said of an answer whoever draws it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,10 @@ class Outcome:
 
     refused: bool
     changed: str
+    """The names of the arguments that it changed, of a refused call too, and of the global generators if its answers are drawn."""
     answer: Any
+    facts: Any = None
+    """What is compared in the place of an answer that is drawn."""
 
     def like(self, other: Outcome) -> bool:
         """Whether both are the same to the last bit."""
@@ -47,29 +58,35 @@ def questions() -> dict[str, Sequence[Question]]:
     """The questions about each operation, from the chapters' modules."""
     asked: dict[str, Sequence[Question]] = {}
     for chapter in CHAPTERS:
-        asked |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "QUESTIONS", {})
+        module = importlib.import_module(f"calibrant.impostors.{chapter}")
+        for operation, more in getattr(module, "QUESTIONS", {}).items():
+            asked[operation] = (*asked.get(operation, ()), *more)
     return asked
 
 
 @functools.cache
-def facts() -> dict[str, Callable[[Question, Any], Any]]:
-    """Of operations whose answers are drawn: what is compared instead of the answer, from the question and the answer."""
-    known: dict[str, Callable[[Question, Any], Any]] = {}
+def facts() -> dict[str, Facts]:
+    """Of operations whose answers are drawn: what is compared instead of the answer."""
+    known: dict[str, Facts] = {}
     for chapter in CHAPTERS:
         known |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "FACTS", {})
     return known
 
 
-def explaining(subject: Subject) -> list[Impostor]:
-    """The impostors as which the operations behave that the failing example called; none where that is not clear."""
-    failing = [call for call in subject.calls if call.answer is not None]
-    found: list[Impostor] = []
-    for operation in dict.fromkeys(call.operation for call in failing):
-        calls = [call for call in failing if call.operation == operation]
+def explaining(subject: Subject, clause: str) -> list[Impostor]:
+    """The impostors as which the operations behave that the failing example of a clause called; none where that is not clear.
+
+    Where one operation was called, an impostor that does not break the clause explains nothing of this failure.
+    """
+    failing = {call.operation: call for call in subject.calls if call.answer is not None}
+    found = []
+    for operation, call in failing.items():
+        named = among(subject, operation, call.given[0] if operation == "optimize" else None)
         found += [
             one
-            for one in among(subject, operation, calls[-1].given[0] if operation == "optimize" else None)
-            if one not in found and not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
+            for one in named
+            if not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
+            and (len(failing) > 1 or clause in one.told()["clauses"])
         ]
     return found
 
@@ -79,7 +96,9 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
     candidates = [
         one
         for one in catalog()
-        if one.operation == operation and (not one.applies_to or named is None or named in one.applies_to)
+        if one.operation == operation
+        and one.repeats
+        and (not one.applies_to or named is None or named in one.applies_to)
     ]
     if not candidates:
         return []
@@ -101,15 +120,18 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
     inquiry = _Inquiry(subject, operation, asked, answered)
-    if all(inquiry.gives(inquiry.right)):
-        return []
-    return [one for one in candidates if inquiry.explains(one)]
+    wrong = {one: inquiry.explained(one) for one in candidates}
+    return [one for one, some in wrong.items() if some and not any(some < more for more in wrong.values())]
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)(_in_dtype(part, subject) for part in x)
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
+
+
+def _fresh(part: Any, subject: Subject) -> Any:
+    return part.fresh(subject) if hasattr(part, "fresh") else part
 
 
 def _alike(one: Outcome | None, other: Outcome | None) -> bool:
@@ -119,98 +141,144 @@ def _alike(one: Outcome | None, other: Outcome | None) -> bool:
 def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Outcome | None] | None:
     """What becomes of each question, None of one that is not served; None of all if one gets no answer that could be judged."""
     calls = list(subject.calls)
-    outcomes: list[Outcome | None] = []
     try:
-        for question in asked:
-            refused, answer = False, None
-            try:
-                answer = subject.call(operation, question)
-            except Absent:
-                outcomes.append(None)
-                continue
-            except Failure as failure:
-                if not failure.raised:
-                    return None
-                refused = True
-            outcomes.append(Outcome(refused, "" if refused else subject.changed(), answer))
+        return list(_asked(subject, operation, asked))
+    except Failure:
+        return None
     finally:
         subject.calls[:] = calls
-    return outcomes
+
+
+def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+    """What becomes of one question after the other; raises Failure where there is no answer that could be judged."""
+    told = facts().get(operation)
+    before: list[tuple[Question, Any]] = []
+    for question in asked:
+        standing = stirred() if told else {}
+        try:
+            answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
+        except Absent:
+            yield None
+        except Failure as failure:
+            if not failure.raised:
+                raise
+            yield Outcome(True, subject.changed(), None)
+        else:
+            changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+            yield Outcome(False, changed, answer, told and told(question, answer, before))
+            before.append((question, answer))
 
 
 class _Inquiry:
-    """The questions that a target was asked about an operation, and what became of each."""
+    """The questions that a target was asked about an operation, and what became of each.
+
+    People err in several ways at once: a sum in the place of a mean that also broadcasts is still a sum. So on questions that the right
+    operation refuses, or that are not about finite numbers, an impostor is held only to that in which it differs from the right one.
+    """
 
     def __init__(
         self, subject: Subject, operation: str, asked: Sequence[Question], answered: Sequence[Outcome | None]
     ) -> None:
         self.subject = subject
-        self.asked = asked
-        self.answered = answered
+        self.operation = operation
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        self.rightly = list(self._own(self.right))
+        dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
+        self.asked = [
+            (question, theirs, due, self._is_right(question, theirs, due))
+            for question, theirs, due in zip(asked, answered, dues, strict=True)
+            if theirs is not None and due is not None
+        ]
+        if operation not in facts():  # where the target errs, most impostors are told from it at once
+            self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
 
-    def _own(self, one: Impostor) -> Iterator[Outcome | None]:
-        """What becomes of each question where the impostor itself is asked."""
-        target = planted(one, conventions=self.subject.target.conventions).at(self.subject.form.name)
-        for question in self.asked:
-            (outcome,) = _outcomes(target, one.operation, [question]) or [None]
-            yield outcome
+    def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+        """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
+        try:
+            target = planted(one, conventions=self.subject.target.conventions)
+            yield from _asked(target.at(self.subject.form.name), one.operation, asked)
+        except Failure:
+            yield from itertools.repeat(None)
 
-    def explains(self, one: Impostor) -> bool:
-        """Whether the impostor gives all the answers, and not because nothing in them was held against it."""
-        if not all(self.gives(one)):
-            return False
-        held = [True if one.exactly else _plain(question) for question in self.asked]
-        return not all(itertools.compress(self.gives(self.right), held))
+    def _over_exact(self) -> Right:
+        return Right(self.operation, OVER_EXACT, self.subject.target.conventions)
 
-    def gives(self, one: Impostor) -> Iterator[bool]:
-        """Of each question, whether the impostor gives the answer that the target gave."""
-        over_exact = Right(one.operation, OVER_EXACT, self.subject.target.conventions)
+    def _is_right(self, question: Question, theirs: Outcome, due: Outcome) -> bool:
+        """Whether the target answers a question rightly, whatever it changes."""
+        if theirs.refused or due.refused or self.operation in facts():
+            return bool(theirs.refused == due.refused and theirs.facts == due.facts)
+        expected = self._expected(self.right, self._over_exact(), question, due, due)
         with tallying(Tally(slack=self.subject.target.slack)):
-            for question, mine, theirs, due in zip(
-                self.asked, self._own(one), self.answered, self.rightly, strict=True
-            ):
-                yield theirs is None or (mine is not None and self._gives(one, over_exact, question, mine, theirs, due))
+            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
 
-    def _gives(
-        self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, theirs: Outcome, due: Outcome | None
+    def explained(self, one: Impostor) -> set[int]:
+        """Which answers that are not right the impostor gives; none if it does not give all the answers."""
+        wrong: set[int] = set()
+        over_exact = self._over_exact()
+        own = self._own(one, [question for question, *_ in self.asked])
+        with tallying(Tally(slack=self.subject.target.slack)):
+            for number, ((question, theirs, due, is_right), mine) in enumerate(zip(self.asked, own, strict=False)):
+                if mine is None:
+                    continue
+                if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
+                    continue
+                expected = self._expected(one, over_exact, question, mine, due)
+                if not _gives(one.operation, question, theirs, mine, due, expected):
+                    return set()
+                if not self._right(one, over_exact, question, mine, theirs, due):
+                    wrong.add(number)
+        return wrong
+
+    def _expected(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, due: Outcome) -> Any:
+        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
+        if mine.refused or one.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
+            return mine.answer
+        if one.exactly:
+            return one.wrong(over_exact, *map(lifted, question))
+        if mine.like(due):
+            return over_exact(*map(lifted, question))
+        return mine.answer if _plain(question) else None
+
+    def _right(
+        self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, theirs: Outcome, due: Outcome
     ) -> bool:
-        if (mine.refused, mine.changed) != (theirs.refused, theirs.changed):
-            return False
-        if mine.refused:
-            return True
-        if one.operation in facts():
-            told = facts()[one.operation]
-            return bool(told(question, mine.answer) == told(question, theirs.answer))
-        expected = mine.answer
-        if one.operation in OVER_EXACT and _finite(question) and _finite(mine.answer):
-            if one.exactly:
-                expected = one.wrong(over_exact, *map(lifted, question))
-            elif due is not None and mine.like(due):
-                expected = over_exact(*map(lifted, question))
-            elif not _plain(question):
-                return bool(_structure(theirs.answer) == _structure(mine.answer))
-        return _matches(theirs.answer, mine.answer, expected)
+        """Whether what the target does with a question is right, as far as the impostor differs from that."""
+        expected = self._expected(self.right, over_exact, question, due, due)
+        return _gives(one.operation, question, theirs, due, mine, expected)
+
+
+def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
+    """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
+    if mine.changed != other.changed and mine.changed != theirs.changed:
+        return False
+    if theirs.refused or mine.refused:
+        return theirs.refused and mine.refused
+    if operation in facts():
+        return bool(mine.facts == theirs.facts)
+    strictly = other.refused or _structure(mine.answer) != _structure(other.answer)
+    if strictly and _structure(mine.answer) != _structure(theirs.answer):
+        return False
+    return _matches(theirs.answer, mine.answer, expected)
 
 
 def _matches(answer: Any, mine: Any, expected: Any) -> bool:
-    """Whether an answer has the structure, shapes and dtypes of the impostor's own, and the values that are expected."""
+    """Whether an answer has the parts of the impostor's own, and the values that are expected."""
     if isinstance(mine, (list, tuple)):
-        parts = expected if isinstance(expected, (list, tuple)) else list(expected)
-        return (
-            isinstance(answer, (list, tuple))
-            and len(answer) == len(mine) == len(parts)
-            and all(itertools.starmap(_matches, zip(answer, mine, parts, strict=True)))
-        )
+        if not isinstance(answer, (list, tuple)) or len(answer) != len(mine):
+            return False
+        parts = [None] * len(mine) if expected is None else list(expected)
+        return len(parts) == len(mine) and all(itertools.starmap(_matches, zip(answer, mine, parts, strict=True)))
     if not is_array(mine):
         return not is_array(answer) and bool(answer == mine)
-    if not is_array(answer) or (answer.shape, answer.dtype) != (mine.shape, mine.dtype):
+    if not is_array(answer):
         return False
+    if isinstance(expected, (list, tuple)) and expected:  # numbers one by one, as a log has them
+        expected = join(*expected)
     if isinstance(expected, Exact):
         narrow = numpy_dtype(expected.form.name)
         if narrow.itemsize < answer.itemsize and not np.array_equal(answer, answer.astype(narrow), equal_nan=True):
             return False
+    if expected is None:
+        return True
     try:
         agree(answer, expected if isinstance(expected, Exact) and np.isfinite(expected.err).all() else mine)
     except Disagreement:

@@ -33,7 +33,8 @@ CHAPTERS = {
     "multiply_in_place": ("broadcasting",),
     "expand": ("broadcasting",),
     "multiply_grad": ("broadcasting",),
-    "automatic_gradient": ("autograd",),
+    "difference_gradient": ("gradients",),
+    "automatic_gradient": ("autograd", "gradients"),
     "backward": ("autograd",),
     "descend": ("autograd",),
     "manual_training_loop": ("autograd",),
@@ -54,7 +55,7 @@ CHAPTERS = {
 }
 """The chapters that have something to say of each operation."""
 
-BESIDE = {"loss_fn": ("model",)}
+BESIDE = {"loss_fn": ("model",), "manual_training_loop": ("training_loop",)}
 """What else the clauses on an operation call: the right one is offered."""
 
 
@@ -69,7 +70,7 @@ def planted(one: Impostor, timeout: float = 10.0, conventions: Mapping[str, str]
         dtype = dtype_of(arguments) if one.keeps_dtype else None
         return answer if dtype is None else in_dtype(answer, dtype)
 
-    beside = {name: over_arrays()[name] for name in BESIDE.get(one.operation, ())}
+    beside = {name: over_arrays()[name] for name in (*BESIDE.get(one.operation, ()), *one.beside)}
     return described(
         f"{one.operation}.{one.name}", SimpleNamespace(**beside, **{one.operation: operation}), one.name, timeout
     )

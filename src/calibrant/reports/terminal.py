@@ -142,8 +142,22 @@ def _failure_lines(failure: dict[str, Any], verdict: Verdict) -> list[str]:
         ulps = failure["ulps"]
         in_ulps = f", {ulps:.3g} units in the last place" if isinstance(ulps, (int, float)) else ""
         lines.append(f"  The error is {failure['bounds']:.3g} times its bound{in_ulps} of {verdict.dtype}.")
+    lines += impostor_lines(failure["impostors"])
     if failure["snippet"]:
         lines += ["  To see it:", textwrap.indent(failure["snippet"], "    ")]
+    return lines
+
+
+def impostor_lines(impostors: list[dict[str, Any]]) -> list[str]:
+    """'  loss_fn behaves as `half`: ...; seen in ...', or as either of several."""
+    lines = []
+    for operation in dict.fromkeys(one["operation"] for one in impostors):
+        named = [one for one in impostors if one["operation"] == operation]
+        for k, one in enumerate(named):
+            places = [link.removeprefix("https://github.com/").replace("/issues/", "#") for link in one["seen"]]
+            seen = f"; seen in {', '.join(places[:3])}" if places else ""
+            what = f"{operation} behaves as" if k == 0 else "  or as"
+            lines.append(f"  {what} `{one['name']}`: {one['sentence']}{seen}.")
     return lines
 
 

@@ -1,0 +1,169 @@
+"""Naming: a failing target is told as what it behaves, by what it does and not by accident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibrant.check import Options, check
+from calibrant.impostors import catalog, naming
+from calibrant.reports.terminal import failure_lines
+from calibrant.subject import Subject
+from calibrant.target import described, load
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its own affair
+
+OPERATIONS = list(dict.fromkeys((one.operation, *one.applies_to[:1]) for one in catalog()))
+
+
+def subject(operation: str, answer: Any, dtype: str = "float64") -> Subject:
+    return described("mine", SimpleNamespace(**{operation: answer}), "mine", 10.0).at(dtype)
+
+
+def named(operation: str, answer: Any, *of_which: str) -> list[str]:
+    return [one.name for one in naming.among(subject(operation, answer), operation, *of_which)]
+
+
+def right(operation: str) -> Any:
+    from calibrant.impostors.rights import over_arrays
+
+    return over_arrays()[operation]
+
+
+def each_array(answer: Any, change: Any) -> Any:
+    """An answer with a change made to every array."""
+    if isinstance(answer, (list, tuple)):
+        return type(answer)(each_array(part, change) for part in answer)
+    return change(np.asarray(answer)) if isinstance(answer, (np.ndarray, np.generic, float)) else answer
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=".".join)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: np.full(x.shape, np.nan, x.dtype),
+        lambda x: np.full(x.shape, np.inf, x.dtype),
+        lambda x: np.full(x.shape, 0.3125, x.dtype),
+        lambda x: np.stack([x, x, x]),
+        lambda x: x * x.dtype.type(1.015625) + x.dtype.type(0.0078125),
+    ],
+    ids=["NaN", "infinite", "constant", "tripled", "bent"],
+)
+def test_an_answer_that_no_impostor_gives_is_not_named(operation: tuple[str, ...], change: Any) -> None:
+    name, *of_which = operation
+
+    assert named(name, lambda *arguments: each_array(right(name)(*arguments), change), *of_which) == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=".".join)
+def test_answers_drawn_at_random_are_not_named(operation: tuple[str, ...]) -> None:
+    name, *of_which = operation
+    generator = np.random.default_rng(1)
+
+    def random(*arguments: Any) -> Any:
+        return each_array(right(name)(*arguments), lambda x: generator.normal(size=x.shape).astype(x.dtype))
+
+    assert named(name, random, *of_which) == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=".".join)
+def test_who_always_refuses_or_returns_nothing_is_not_named(operation: tuple[str, ...]) -> None:
+    name, *of_which = operation
+
+    assert named(name, lambda *arguments: 1 / 0, *of_which) == []
+    assert named(name, lambda *arguments: None, *of_which) == []
+    assert named(name, lambda *arguments: "loss", *of_which) == []
+
+
+@pytest.mark.parametrize("target", ["numpy", "reference", "torch"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_right_target_is_named_as_nothing(target: str, dtype: str) -> None:
+    """But for what it declares: PyTorch's losses do broadcast."""
+    if target != "numpy":
+        pytest.importorskip("torch")
+    loaded = load(target)
+
+    found = {
+        ".".join(operation): [
+            one.name
+            for one in naming.among(loaded.at(dtype), *operation)
+            if not set(one.told()["clauses"]) <= set(loaded.deviations)
+        ]
+        for operation in OPERATIONS
+        if operation[0] in loaded.operations
+    }
+
+    assert {operation: names for operation, names in found.items() if names} == {}
+
+
+def test_a_sum_that_also_broadcasts_is_a_sum() -> None:
+    """As people write it: without a refusal of shapes that differ, and of no samples."""
+    assert named("loss_fn", lambda t_p, t_c: ((t_p - t_c) ** 2).sum()) == ["sum-instead-of-mean"]
+
+
+def test_a_sum_in_another_dtype_is_a_sum() -> None:
+    assert named("loss_fn", lambda t_p, t_c: float(((t_p - t_c) ** 2).sum())) == ["sum-instead-of-mean"]
+    assert named("loss_fn", lambda t_p, t_c: np.longdouble(((t_p - t_c) ** 2).sum())) == ["sum-instead-of-mean"]
+
+
+def test_a_target_that_is_right_now_and_then_is_not_named() -> None:
+    calls = iter(range(10**6))
+
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        return ((t_p - t_c) ** 2).mean() * (t_p.size if next(calls) % 3 else 1)
+
+    assert named("loss_fn", loss_fn) == []
+
+
+def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
+    asked = []
+
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        asked.append(t_p)
+        return ((t_p - t_c) ** 2).sum()
+
+    mine = subject("loss_fn", loss_fn)
+    mine.loss_fn(np.ones(2), np.zeros(2))
+    names = {one.name for _ in range(3) for one in naming.explaining(mine, "loss.mean-square")}
+
+    assert names == {"sum-instead-of-mean"}
+    assert len(asked) == 1 + 2 * len(naming.questions()["loss_fn"])
+    assert len(mine.calls) == 1
+    assert mine.tally.judged == 0
+
+
+def test_an_impostor_explains_only_what_it_breaks() -> None:
+    mine = subject("loss_fn", lambda t_p, t_c: ((t_p - t_c) ** 2).sum())
+    mine.loss_fn(np.ones(2), np.zeros(2))
+
+    assert [one.name for one in naming.explaining(mine, "loss.wide-accumulation")] == ["sum-instead-of-mean"]
+    assert naming.explaining(mine, "loss.same-shape") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "return ((t_p - t_c) ** 2).sum()",
+            "  loss_fn behaves as `sum-instead-of-mean`: the squared residuals are summed, not averaged; seen in"
+            " pytorch/pytorch#10148, odlgroup/odl#1114.",
+        ),
+        ("return ((t_p - t_c) ** 2).mean() * random.random()", "the same question the same way twice"),
+        ("return ((t_p - t_c) ** 2).mean() + float('nan')", ""),
+    ],
+    ids=["a sum", "nondeterministic", "NaN"],
+)
+def test_a_check_tells_what_a_target_behaves_as(tmp_path: Path, line: str, told: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"import random\n\ndef loss_fn(t_p, t_c):\n    {line}\n", encoding="utf-8")
+
+    result = check(str(file), Options(clauses=("loss.mean-square",), profile="ci", workers=1))
+    lines = failure_lines(result.verdicts)
+
+    assert result.exit_status == 1
+    assert any(told in line for line in lines)
+    assert any("behaves as" in line for line in lines) == ("behaves as" in told)

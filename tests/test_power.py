@@ -1,0 +1,126 @@
+"""The power of the suite: what `calibrant power` and `calibrant impostors` say, and what a trial finds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import calibrant, one_sentence
+
+from calibrant.impostors import Impostor, add, chosen, impostor, sentence
+from calibrant.power import Rejection, Trial, measured, summary, tried
+from calibrant.reports import trials as report
+
+
+def one(name: str) -> Impostor:
+    (found,) = chosen([name])
+    return found
+
+
+def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
+    """An impostor that names the wrong clauses does not pass."""
+    lying = replace(one("loss_fn.half"), clauses=("loss.zero", "loss.permutation?"))
+
+    trial = tried(lying, examples=20)
+
+    assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
+    assert trial.beyond == ["loss.mean-square@float32", "loss.mean-square@float64"]
+    assert trial.quickest is not None
+    assert trial.quickest.clause == "loss.mean-square"
+
+
+def test_trials_in_other_processes_say_the_same() -> None:
+    here = tried(one("dloss_fn.not-averaged"), examples=10)
+
+    (there,) = measured([one("dloss_fn.not-averaged")], workers=1, examples=10)
+
+    assert there == here
+    assert there.rejections
+
+
+def test_a_report_says_what_is_wrong_with_a_trial() -> None:
+    caught = Trial("loss_fn", "half", rejections=[Rejection("loss.mean-square", "float32", 2, "", {})])
+    lost = Trial("loss_fn", "expanded", missed=["loss.zero@float32"], beyond=["loss.nan@float64"])
+
+    lines = report.lines([lost, caught], chosen(["loss_fn"]))
+
+    assert lines[0].split() == ["loss_fn", "as", "half", "2", "loss.mean-square", "in", "float32"]
+    assert lines[1].split() == ["loss_fn", "as", "expanded", "not", "caught"]
+    assert "    names loss.zero@float32, and does not break it" in lines
+    assert "    breaks loss.nan@float64, and does not name it" in lines
+    assert lines[-1] == (
+        "1 of 2 impostors are caught, after 2 examples in the median and 2 at most; 1 break less than they name, 1 more."
+    )
+    assert summary([])["median_examples"] is None
+    assert report.lines([], []) == ["No impostor breaks it; nothing was tried."]
+
+
+def test_the_command_measures_and_writes(tmp_path: Path) -> None:
+    file = tmp_path / "trials.json"
+
+    process = calibrant("power", "loss_fn.half", "dloss_fn.not-averaged", "--json", str(file), "--workers", "1")
+    written = json.loads(file.read_text(encoding="utf-8"))
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1].startswith("2 of 2 impostors are caught, after ")
+    assert written["summary"]["caught"] == len(written["trials"]) == 2
+    assert all(trial["caught"] and not trial["missed"] + trial["beyond"] for trial in written["trials"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["power", "los_fn"], ["los_fn", "nearest: loss_fn"]),
+        (["power", "loss_fn", "--profile", "cii"], ["cii", "nearest: ci"]),
+        (["power", "loss_fn", "--examples", "0"], ["examples is 0"]),
+        (["power", "loss_fn", "--json", "no/such/file.json"], ["no/such"]),
+        (["impostors", "sum-instead-of-men"], ["sum-instead-of-men", "nearest: sum-instead-of-mean"]),
+    ],
+)
+def test_what_does_not_exist_is_one_sentence(arguments: list[str], said: list[str]) -> None:
+    assert one_sentence(calibrant(*arguments), *said)
+
+
+def test_impostors_are_listed_by_operation_clause_and_name() -> None:
+    process = calibrant("impostors", "loss_fn.sum-instead-of-mean")
+
+    assert process.stdout.splitlines() == [
+        "loss_fn as sum-instead-of-mean  bug",
+        "    The squared residuals are summed, not averaged.",
+        "    breaks loss.mean-square, loss.wide-accumulation",
+        "    seen in https://github.com/pytorch/pytorch/issues/10148",
+        "    seen in https://github.com/odlgroup/odl/issues/1114",
+    ]
+    assert {found.operation for found in chosen(["sum-instead-of-mean"])} >= {"loss_fn", "absolute_loss"}
+    assert one("loss_fn.half") in chosen(["loss.mean-square"])
+    assert chosen([]) == chosen([*dict.fromkeys(found.operation for found in chosen([]))])
+
+
+def test_an_explained_clause_shows_what_breaks_it() -> None:
+    said = " ".join(calibrant("explain", "loss.zero").stdout.split())
+
+    assert "Also broken by loss_fn as last-sample-dropped" in said
+
+
+def test_an_impostor_says_what_it_does() -> None:
+    def silent() -> None:
+        pass
+
+    def told() -> None:
+        """It does this. And more."""
+
+    with pytest.raises(ValueError, match="silent has no docstring"):
+        sentence(silent)
+    assert sentence(told) == "it does this"
+
+
+def test_two_impostors_of_an_operation_have_two_names() -> None:
+    with pytest.raises(ValueError, match="two impostors of loss_fn are called half"):
+
+        @impostor("loss_fn", "loss.mean-square", name="half")
+        def another() -> None:
+            """It is another one."""
+
+    add(one("loss_fn.half"))  # the same once more, as when a module is read twice
