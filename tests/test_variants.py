@@ -8,55 +8,72 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faulty.optimize import _planted, right
 
 from calibrant import variants
 from calibrant.clauses import book_folder
+from calibrant.impostors import Impostor, catalog, naming
+from calibrant.impostors.planting import planted
 from calibrant.subject import Subject
 from calibrant.target import CONVENTIONS, TargetError, described
+from calibrant.targets import numpy_target
+
+right = numpy_target.optimize
+IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
+VARIANTS = [one for one in IMPOSTORS.values() if one.convention[0]]
+each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.name)
 
 
 def subject(optimize: Any = right, dtype: str = "float64", **attributes: Any) -> Subject:
     return described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0).at(dtype)
 
 
-KNOWN = {
-    "sgd.buffer": ("sgd", {"with-lr": "rate-inside", "average": "average"}),
-    "sgd.dampening": ("sgd", {"always": "always-dampened"}),
-    "adam.epsilon": ("adam", {"hat": "epsilon-hat", "inside": "epsilon-inside"}),
-    "adam.correction": ("adam", {"none": "uncorrected"}),
-    "adam.decay": ("adam", {"decoupled": "decoupled"}),
-    "adamw.decay": ("adamw", {"without-lr": "decay-without-rate"}),
-    "rmsprop.epsilon": ("rmsprop", {"inside": "epsilon-inside"}),
-    "rmsprop.start": ("rmsprop", {"one": "from-one"}),
-    "rmsprop.buffer": ("rmsprop", {"with-lr": "rate-inside"}),
-    "adadelta.rate": ("adadelta", {"without": "without-rate"}),
-    "adamax.epsilon": ("adamax", {"outside": "epsilon-outside"}),
-    "adamax.correction": ("adamax", {"none": "uncorrected"}),
-    "nadam.schedule": ("nadam", {"constant": "constant"}),
-    "radam.epsilon": ("radam", {"outside": "epsilon-outside"}),
-}
-"""Variants that the faulty optimizers have."""
-CASES = [
-    (convention, name, value, fault) for convention, (name, faults) in KNOWN.items() for value, fault in faults.items()
-]
+def optimize_of(name: str) -> Any:
+    return planted(IMPOSTORS[name]).implementation.optimize
+
+
+def test_every_variant_is_an_impostor() -> None:
+    values = {(convention, value) for convention, values in CONVENTIONS.items() for value in values[1:]}
+
+    assert {one.convention for one in VARIANTS} == values
+    assert {one.kind for one in VARIANTS} == {"variant"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("convention", "name", "value", "fault"), CASES)
-def test_an_undeclared_variant_is_named(convention: str, name: str, value: str, fault: str, dtype: str) -> None:
-    told = variants.explanation(subject(_planted(**{name: fault}), dtype), name)
+@each_variant
+def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
+    told = variants.explanation(subject(optimize_of(variant.name), dtype), variant.applies_to[0])
 
+    convention, value = variant.convention
     declare = {convention: value}
     assert told == f"; its answers are those of {convention} = {value}: declare conventions = {declare}"
 
 
-@pytest.mark.parametrize(("convention", "name", "value", "fault"), CASES)
-def test_a_declared_variant_needs_no_explanation(convention: str, name: str, value: str, fault: str) -> None:
-    declaring = subject(_planted(**{name: fault}), conventions={convention: value})
+@each_variant
+def test_a_declared_variant_needs_no_explanation(variant: Impostor) -> None:
+    convention, value = variant.convention
+    declaring = subject(optimize_of(variant.name), conventions={convention: value})
 
     assert variants.followed(declaring)[convention] == value
-    assert variants.explanation(declaring, name) == ""
+    assert variants.explanation(declaring, variant.applies_to[0]) == ""
+
+
+@each_variant
+def test_a_variant_is_told_of_once(variant: Impostor) -> None:
+    """With what to declare, by the clause; it is not named as an impostor beside that."""
+    target = subject(optimize_of(variant.name))
+    target.optimize(variant.applies_to[0], {}, [np.ones(1)], [[np.ones(1)]])
+
+    assert naming.explaining(target) == []
+
+
+def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
+    """The betas are swapped in an Adam whose epsilon is declared to be inside the root."""
+    conventions = {"adam.epsilon": "inside"}
+    optimize = planted(IMPOSTORS["betas-swapped"], conventions=conventions).implementation.optimize
+    target = subject(optimize, conventions=conventions)
+    target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
+
+    assert [one.name for one in naming.explaining(target)] == ["betas-swapped"]
 
 
 @pytest.mark.parametrize("name", variants.BATTERY)
@@ -66,17 +83,22 @@ def test_who_follows_pytorch_is_told_nothing(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("adam", "betas-swapped"), ("adam", "one-late"), ("sgd", "wrong-term"), ("radam", "threshold-four")],
+    [
+        ("adam", "betas-swapped"),
+        ("adam", "correction-one-late"),
+        ("sgd", "momentum-on-the-gradient"),
+        ("radam", "threshold-four"),
+    ],
 )
 def test_a_fault_is_no_variant(name: str, fault: str) -> None:
-    assert variants.explanation(subject(_planted(**{name: fault})), name) == ""
+    assert variants.explanation(subject(optimize_of(fault)), name) == ""
 
 
 def test_two_variants_at_once_are_named_together() -> None:
     """As Keras has it: the epsilon of the paper's second form, and a decay beside the step."""
 
     def keras(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
-        return _planted(adam="epsilon-hat")(name, {**hyperparameters, "decoupled_weight_decay": True}, params, grads)
+        return optimize_of("adam-epsilon-hat")(name, {**hyperparameters, "decoupled_weight_decay": True}, params, grads)
 
     told = variants.explanation(subject(keras), "adam")
 
@@ -89,7 +111,7 @@ def test_what_is_not_served_decides_nothing() -> None:
     def without(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
         if hyperparameters.get("amsgrad"):
             raise NotImplementedError
-        return _planted(adam="epsilon-hat")(name, hyperparameters, params, grads)
+        return optimize_of("adam-epsilon-hat")(name, hyperparameters, params, grads)
 
     assert "adam.epsilon = hat:" in variants.explanation(subject(without), "adam")
 
@@ -108,7 +130,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
 
     def counting(name: str, *arguments: Any) -> Any:
         asked.append(name)
-        return _planted(adam="epsilon-hat")(name, *arguments)
+        return optimize_of("adam-epsilon-hat")(name, *arguments)
 
     target = subject(counting)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])

@@ -99,18 +99,25 @@ def agree(answer: Any, expected: Any) -> None:
             )
 
 
+def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
+    """The answer, a list for each step; raises Disagreement if there are not as many, or not as many arrays in each."""
+    if len(answer) != len(counts):
+        raise Disagreement(
+            f"returned {len(answer)} steps where {len(counts)} are due", actual=answer, expected=len(counts)
+        )
+    for t, (arrays, count) in enumerate(zip(answer, counts, strict=True), start=1):
+        given = sum(array is not None for array in arrays)
+        if given != count or len(arrays) != count:
+            raise Disagreement(
+                f"returned {given} arrays for step {t} where {count} are due", actual=answer, expected=count
+            )
+    steps: list[list[Any]] = answer
+    return steps
+
+
 def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
     """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
-    if len(answer) != len(expected):
-        raise Disagreement(
-            f"returned {len(answer)} steps where {len(expected)} are due", actual=answer, expected=expected
-        )
-    for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1):
-        if len(arrays) != len(truths) or any(array is None for array in arrays):
-            given = sum(array is not None for array in arrays)
-            raise Disagreement(
-                f"returned {given} arrays for step {t} where {len(truths)} are due", actual=answer, expected=expected
-            )
+    listed(answer, [len(truths) for truths in expected])
     leaves = [pair for pairs in map(zip, answer, expected) for pair in pairs]
     together = exact.concatenate(*(truth for _, truth in leaves)) if leaves else None
     try:

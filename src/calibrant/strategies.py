@@ -616,9 +616,11 @@ def _operands(data: Bytes, form: Format) -> Operands:
         size = (
             sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         )  # half of all tables are square
-        # A size of 0 counts as the 1 that it is where both operands are stretched.
+        # A size of 0 counts as the 1 that it is where an operand is stretched along it.
         sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
-    x, y = (_part(tuple(sizes), data.one(), data.one()) for _ in range(2))
+    cut, ones, other_cut, other_ones = data.take(4).tolist()
+    # What one operand is stretched along the other is not: an axis of size 1 in both shows nothing.
+    x, y = _part(tuple(sizes), cut, ones), _part(tuple(sizes), other_cut, other_ones & ~ones)
     return Operands(
         _block(data, x, kind_x, form, 0),
         _block(data, y, kind_y, form, SMALL // 2),
@@ -918,9 +920,12 @@ def sharded_descents() -> st.SearchStrategy[Any]:
 
 def _sharded_descent(data: Bytes, form: Format) -> Sharded:
     descent = _descent(data, form)
-    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 1)
-    moves = data.take(2)
-    cuts = sorted((n * k // world + int(move)) % (n + 1) for k, move in zip(range(1, world), moves, strict=False))
+    n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 2, 3, 2, 3, 1)
+    cuts = []
+    for k, byte in zip(range(1, world), data.take(2).tolist(), strict=False):
+        spared = int(byte < 192 and n >= world)  # three of four cuts leave a sample on either side
+        cuts.append(min(max(n * k // world + int(_ZIGZAG[byte % 8]), spared * k), n - spared * (world - k)))
+    cuts.sort()
     return Sharded(**vars(descent), sizes=np.diff([0, *cuts, n]).tolist())
 
 
@@ -972,7 +977,7 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "decoupled_weight_decay": _FLAGS,
     },
     "asgd": {"lambd": (None, 0.25, 1e-2, 1e-4, 0.0), "alpha": (None, 0.5, 0.75, 0.0, 1.0), "weight_decay": _DECAYS},
-    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 1.0), (1e-6, 50.0), (0.0, 0.6))},
+    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 0.5), (0.5, 1.0), (0.0, 0.6), (1e-6, 50.0))},
 }  # fmt: skip
 """What the hyperparameters of each optimizer may be, the simplest first; None leaves one out. A third of the drawn numbers is none of these."""
 

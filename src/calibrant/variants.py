@@ -7,9 +7,11 @@ to PyTorch's. One whose answers are those of another is told so, from a few fixe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from calibrant import exact
 from calibrant.judge import Disagreement, Tally, agree_lists, tallying
@@ -87,17 +89,17 @@ def _explained(subject: Subject, optimizer: str) -> str:
     return f"; its answers are those of {named}: declare conventions = {changes}"
 
 
+def runs(optimizer: str, array: Callable[[Any], Any] = np.asarray) -> list[Run]:
+    """The runs in which the variants of an optimizer differ."""
+    params, grads = [array(_PARAMS)], [[array(grad)] for grad in _GRADS]
+    return [(optimizer, {**settings, "lr": _RATES}, params, grads) for settings in BATTERY.get(optimizer, ())]
+
+
 def _answers(subject: Subject, optimizer: str) -> list[tuple[Run, Any]]:
-    """The runs of the battery that the target serves, each with what it returns."""
+    """The runs that the target serves, each with what it returns."""
     served = []
     before = len(subject.calls)
-    for hyperparameters in BATTERY.get(optimizer, ()):
-        run: Run = (
-            optimizer,
-            {**hyperparameters, "lr": _RATES},
-            [subject.array(_PARAMS)],
-            [[subject.array(grad)] for grad in _GRADS],
-        )
+    for run in runs(optimizer, subject.array):
         try:
             served.append((run, subject.call("optimize", run)))
         except Absent:

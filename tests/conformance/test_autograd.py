@@ -120,6 +120,16 @@ def test_every_use_of_a_parameter_contributes(target: Subject, factors: int) -> 
     agree(gradient, np.array([factors * 2.0 ** (factors - 1)]))
 
 
+@clause("autograd.shared-node")
+def test_what_one_operand_of_a_sum_gets_elsewhere_the_other_does_not_get(target: Subject) -> None:
+    """x x (x + y): both operands of the sum get the same, and who keeps that in one place for both adds the other uses of x to y."""
+    program = strategies.Program(2, (("*", 0, 0), ("+", 0, 1), ("*", 2, 3)))
+
+    _, gradient = target.automatic_gradient(program, target.array([2.0, 3.0]))
+
+    agree(gradient, np.array([24.0, 4.0]))
+
+
 @clause("autograd.none-before", share=0.15)
 @PASSES
 @given(sample=strategies.programs())
@@ -422,6 +432,18 @@ def test_the_mode_is_what_it_was_after_an_exception(
     """A line that restores it is skipped by whatever is raised above it."""
     nesting = Nesting(target, Interrupting(), inner_is_train, sample.losses[0], sample.params)
     value, gradient = listed(target.evaluate(nesting, sample.params, is_train), 2)
+
+    judge_evaluation(value, gradient, sample, is_train)
+
+
+@clause("autograd.mode-restored", share=0.2)
+@pytest.mark.parametrize("is_train", [True, False], ids=["recorded", "not recorded"])
+@given(sample=strategies.programs())
+def test_the_mode_is_what_it_was_however_deep(target: Subject, is_train: bool, sample: strategies.Programs) -> None:
+    """Who remembers the mode before in one place, which an evaluation within another overwrites, has lost it at the third level."""
+    loss, params = sample.losses[0], sample.params
+    nesting = Nesting(target, Nesting(target, loss, is_train, loss, params), not is_train, loss, params)
+    value, gradient = listed(target.evaluate(nesting, params, is_train), 2)
 
     judge_evaluation(value, gradient, sample, is_train)
 

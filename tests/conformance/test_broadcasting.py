@@ -247,9 +247,10 @@ def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strat
 @clause("broadcast.no-copy", share=0.5)
 @given(strategies.operands())
 def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: strategies.Operands) -> None:
-    expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
+    for operand in (sample.x, sample.y):
+        expanded, _, _ = target.expand(operand, sample.upstream.shape)
 
-    agree(expanded, np.broadcast_to(sample.x, sample.upstream.shape))
+        agree(expanded, np.broadcast_to(operand, sample.upstream.shape))
 
 
 @clause("broadcast.no-copy")
@@ -296,6 +297,21 @@ def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: t
     target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))
 
     holds(not target.changed(), f"changed its {target.changed()} and refused")
+
+
+@clause("broadcast.in-place", share=0.5)
+@given(strategies.operands())
+def test_an_operation_in_place_changes_x_and_nothing_else(target: Subject, sample: strategies.Operands) -> None:
+    """Whoever else holds x would not see the product that is returned; and y belongs to somebody too."""
+    x, y = sample.upstream, sample.y
+    target.multiply_in_place(x, y)
+
+    changed = target.changed()
+    still = bool((np.multiply(x, y) == x).all())  # but for the signs of zeros
+    holds(
+        changed == "x" or (still and not changed),
+        f"changed {f'its {changed}' if changed else 'nothing'} where x is due",
+    )
 
 
 @clause("broadcast.gradient")

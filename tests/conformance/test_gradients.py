@@ -61,6 +61,18 @@ def test_difference_quotient_has_no_truncation_error(target: Subject, sample: st
     agree(answer, truth(sample).within(error("finite_difference", sample), target.form))
 
 
+@clause("gradient.central", share=0.3)
+@given(strategies.approaches())
+def test_difference_quotients_of_any_loss_move_each_parameter_alone(
+    target: Subject, sample: strategies.Approach
+) -> None:
+    delta = target.array(0.5)
+
+    answer = target.difference_gradient(sample.loss, sample.params, delta)
+
+    agree(answer, exact.difference_gradient(sample.loss, exact.of(sample.params), exact.of(delta)))
+
+
 @clause("gradient.cost")
 @pytest.mark.parametrize("p", [1, 2, 3, 10, 50])
 def test_differences_cost_two_evaluations_for_each_parameter(target: Subject, p: int) -> None:

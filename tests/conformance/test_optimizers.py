@@ -9,7 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies, variants
 from calibrant.clauses import clause
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, agree, agree_lists, holds, shaped
+from calibrant.judge import Disagreement, agree, agree_lists, holds, listed, shaped
 from calibrant.strategies import Optimization, optimizations
 from calibrant.subject import Subject
 
@@ -21,9 +21,9 @@ CORE = ("beta1", "beta2", "eps")
 
 
 def walk(target: Subject, run: Optimization) -> list[list[Any]]:
-    """The parameters after each step."""
-    steps: list[list[Any]] = target.optimize(run.name, run.hyperparameters, run.params, run.grads)
-    return steps
+    """The parameters after each step; raise Disagreement unless all are there."""
+    steps = target.optimize(run.name, run.hyperparameters, run.params, run.grads)
+    return listed(steps, [len(step) for step in run.grads])
 
 
 def truth(target: Subject, run: Optimization) -> list[list[Exact]]:
@@ -47,7 +47,7 @@ def near(steps: list[list[Any]], bounds: list[list[Exact]]) -> list[list[Exact]]
     return [
         [
             exact.of(np.where(np.isfinite(x), x, 0.0).astype(np.float64), bound.form).within(2 * bound.err, bound.form)
-            for x, bound in zip(xs, of_step, strict=True)
+            for x, bound in ((shaped(x, bound.shape), bound) for x, bound in zip(xs, of_step, strict=True))
         ]
         for xs, of_step in zip(steps, bounds, strict=True)
     ]
@@ -99,7 +99,7 @@ def test_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> No
 
 @clause("optimizer.maximize", share=0.14)
 @each_optimizer
-@given(drawn=strategies.of_each(only=("weight_decay",), maximize=(True,), weight_decay=(None, 0.25)))
+@given(drawn=strategies.of_each(only=("weight_decay",), maximize=(True,), weight_decay=(None, 0.25, 0.1)))
 def test_to_maximize_is_to_follow_the_gradient_upward(target: Subject, name: str, drawn: Any) -> None:
     """Only the gradient turns its sign: a decay goes on to shrink the parameters."""
     run = drawn(name)
@@ -176,7 +176,7 @@ def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimizat
 
 
 @clause("optimizer.adam.scale-free", share=0.4)
-@given(optimizations("adam", only=("beta1", "beta2", "amsgrad"), absent=(False,)))
+@given(optimizations("adam", only=("beta1", "beta2", "amsgrad"), steps=(2, 8), absent=(False,)))
 def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimization) -> None:
     """Without epsilon; times a power of two, so that scaling rounds nothing."""
     run.hyperparameters["eps"] = 0.0
@@ -346,6 +346,16 @@ def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: 
     walk(target, drawn(name))
 
     holds(target.repeats(), "returned something else when it was called again")
+
+
+@clause("optimizer.dtype", share=0.08)
+@each_optimizer
+@given(drawn=strategies.of_each())
+def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> None:
+    steps = walk(target, drawn(name))
+
+    dtypes = {p.dtype.name for step in steps for p in step}
+    holds(dtypes <= {target.form.name}, f"returned {', '.join(sorted(dtypes))} where {target.form.name} is due")
 
 
 @clause("optimizer.zero-rate", share=0.08)

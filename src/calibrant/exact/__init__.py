@@ -11,6 +11,7 @@ from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory, walk
 from calibrant.exact.formats import FORMATS, UNROUNDED, Format
 from calibrant.exact.gradients import (
+    difference_gradient,
     dloss_fn,
     finite_difference,
     grad_fn,
@@ -59,6 +60,7 @@ __all__ = [
     "constant",
     "curvatures",
     "diagnose",
+    "difference_gradient",
     "differentiate",
     "dloss_fn",
     "early_stopping",

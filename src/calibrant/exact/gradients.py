@@ -41,6 +41,15 @@ def gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
     return grad_fn(t_u, t_c, model(t_u, w, b))
 
 
+def difference_gradient(loss: Callable[[Exact], Exact], params: Exact, delta: Exact) -> Exact:
+    """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter, for any loss of a column of them."""
+
+    def moved(i: int, step: Exact) -> Exact:
+        return concatenate(*(x + step if i == j else x for j, x in enumerate(params)))
+
+    return concatenate(*((loss(moved(i, delta)) - loss(moved(i, -delta))) / (2 * delta) for i in range(params.size)))
+
+
 def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) -> Exact:
     """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter."""
 

@@ -14,8 +14,6 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-import numpy as np
-
 from calibrant.exact.formats import FORMATS, Format
 from calibrant.exact.numbers import Exact
 from calibrant.exact.scalars import (
@@ -185,31 +183,13 @@ def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     spread = either([root(product([s.v], [h.correction2(t)])), product([root(s.v)], [root(h.correction2(t))])]) + h.eps
-    now, ahead = _momenta(h, t, follow["nadam.schedule"])
+    now, ahead = h.momenta(t, follow["nadam.schedule"])
     look = product([now[0], g], [now[1]]) + product([ahead[0], s.m], [ahead[1]])
     steps = product([lr, now[0], g], [now[1], spread]), product([lr, ahead[0], s.m], [ahead[1], spread])
     together = product([lr, look], [spread])
     if h["decoupled_weight_decay"]:
         p = _shrunk(p, lr, h.weight_decay)
     return either([p - steps[0] - steps[1], p - steps[1] - steps[0], p - together])
-
-
-def _momenta(h: Hyperparameters, t: int, schedule: str) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
-    """(1 - mu_t, 1 - mu_1 ... mu_t) and (mu_(t+1), 1 - mu_1 ... mu_(t+1)) for mu_t = beta1 (1 - 0.96^(momentum_decay t) / 2)."""
-
-    def momentum(step: int) -> Number:
-        if schedule == "constant":
-            return h.beta1
-        pace = Fraction(step) * (1 if schedule == "fast" else Fraction(h["momentum_decay"]))
-        return h.once(("mu", step), lambda: h.beta1 * (1.0 - 0.5 * real_power(constant(0.96, h.form), pace)))
-
-    def together(steps: int) -> Number:
-        return h.once(
-            ("mus", steps),
-            lambda: times_power(together(steps - 1), momentum(steps)) if steps else constant(1.0, h.form),
-        )
-
-    return (1.0 - momentum(t), 1.0 - together(t)), (momentum(t + 1), 1.0 - together(t + 1))
 
 
 def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
@@ -222,7 +202,7 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     c1, c2 = h.correction1(t), h.correction2(t)
-    factor = h.once(("rectified", t), lambda: _rectification(h, t))
+    factor = h.rectification(t)
     spread = root(s.v) + h.eps
     if factor is None:
         step = product([lr, s.m], [c1])
@@ -234,18 +214,6 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     if h["decoupled_weight_decay"]:
         return _shrunk(p, lr, h.weight_decay, step)
     return p - step
-
-
-def _rectification(h: Hyperparameters, t: int) -> Number | None:
-    """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
-    longest = product([constant(2.0, h.form)], [h.part2]) - 1.0
-    counted = longest - product([constant(2.0 * t, h.form), h.power(h.beta2, t)], [h.correction2(t)])
-    enough = (counted - 5.0).sign()
-    if enough is None:
-        return constant(1.0, h.form).within(math.inf)
-    if enough <= 0:
-        return None
-    return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
 
 
 def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
@@ -315,6 +283,16 @@ class Hyperparameters:
     def __getattr__(self, key: str) -> Number:
         raise AttributeError(key)
 
+    def but(self, **changes: Any) -> Hyperparameters:
+        """The same, but for some: as if they had been given otherwise, or with an exact number or a function in the place of one here."""
+        instead = {key: x for key, x in changes.items() if isinstance(x, Number) or callable(x)}
+        other = Hyperparameters(
+            {**self._given, **{key: x for key, x in changes.items() if key not in instead}}, self.form
+        )
+        for key, x in instead.items():
+            setattr(other, key, x)
+        return other
+
     def once(self, key: Any, compute: Callable[[], Known]) -> Known:
         """What is the same for all parameters, computed for the first."""
         if key not in self._known:
@@ -336,10 +314,88 @@ class Hyperparameters:
         """1 - beta2 ** t."""
         return self.once(("c2", t), lambda: 1.0 - self.power(self.beta2, t))
 
+    def momenta(self, t: int, schedule: str) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
+        """NAdam's (1 - mu_t, 1 - mu_1 ... mu_t) and (mu_(t+1), 1 - mu_1 ... mu_(t+1)), with mu_t = beta1 (1 - 0.96^(momentum_decay t) / 2)."""
+
+        def momentum(step: int) -> Number:
+            if schedule == "constant":
+                return self.beta1
+            pace = Fraction(step) * (1 if schedule == "fast" else Fraction(self["momentum_decay"]))
+            return self.once(
+                ("mu", step), lambda: self.beta1 * (1.0 - 0.5 * real_power(constant(0.96, self.form), pace))
+            )
+
+        def together(steps: int) -> Number:
+            return self.once(
+                ("mus", steps),
+                lambda: times_power(together(steps - 1), momentum(steps)) if steps else constant(1.0, self.form),
+            )
+
+        return (1.0 - momentum(t), 1.0 - together(t)), (momentum(t + 1), 1.0 - together(t + 1))
+
+    def rectification(self, t: int, *, enough: float = 5.0) -> Number | None:
+        """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
+        return self.once(("rectified", t), lambda: self._rectification(t, enough))
+
+    def _rectification(self, t: int, enough: float) -> Number | None:
+        longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
+        counted = longest - product([constant(2.0 * t, self.form), self.power(self.beta2, t)], [self.correction2(t)])
+        more = (counted - enough).sign()
+        if more is None:
+            return constant(1.0, self.form).within(math.inf)
+        if more <= 0:
+            return None
+        return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
+
 
 RULES: dict[str, Rule] = {
     rule.__name__: rule for rule in (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
 }
+
+
+def fresh(form: Format) -> State:
+    """What is kept of a number before its first step."""
+    zero = constant(0.0, form)
+    return State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
+
+
+class Frame:
+    """What lies around a rule: its hyperparameters, whose state it is given, which of a parameter's steps a step is, and which way is up.
+
+    An impostor changes a part of it.
+    """
+
+    def __init__(self, rule: Rule, settings: Callable[[Hyperparameters], Hyperparameters] | None = None) -> None:
+        self.rule = rule
+        self.settings = settings or (lambda h: h)
+        self.states: dict[tuple[int, int], State] = {}
+        self.counts: dict[int, int] = {}
+
+    def count(self, k: int, present: bool) -> int:
+        """Which step of parameter k this is, from 1: one without a gradient does not count."""
+        self.counts[k] = self.counts.get(k, 0) + present
+        return self.counts[k]
+
+    def state(self, k: int, i: int, form: Format) -> State:
+        """What is kept of number i of parameter k."""
+        if (k, i) not in self.states:
+            self.states[k, i] = fresh(form)
+        return self.states[k, i]
+
+    def step(
+        self,
+        place: tuple[int, int],
+        h: Hyperparameters,
+        t: int,
+        lr: Number,
+        p: Number,
+        g: Number | None,
+        follow: Mapping[str, str],
+    ) -> Number:
+        """Number i of parameter k after a step; without a gradient it stays."""
+        if g is None:
+            return p
+        return self.rule(self.state(*place, p.form), h, t, lr, p, -g if h["maximize"] else g, follow)
 
 
 def optimize(
@@ -348,6 +404,7 @@ def optimize(
     params: Sequence[Any],
     grads: Sequence[Sequence[Any]],
     follow: Mapping[str, str],
+    frame: Frame | None = None,
 ) -> list[list[Exact]]:
     """The parameters after each step: a list of T lists of K arrays, as the operation `optimize` returns them.
 
@@ -360,34 +417,17 @@ def optimize(
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")
     rates = [hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
-    h = Hyperparameters(given, form)
-    after: list[list[Exact]] = [[] for _ in grads]
-    for k, start in enumerate(params):
-        slopes = [None if step[k] is None else scatter(step[k], form) for step in grads]
-        paths = [
-            _walk(RULES[name], h, rates, p, [None if slope is None else slope[i] for slope in slopes], follow)
-            for i, p in enumerate(scatter(start, form))
-        ]
-        for t, column in enumerate(zip(*paths, strict=True)):
-            after[t].append(gather(column, np.shape(start) if not isinstance(start, Exact) else start.shape, form))
-    return after
-
-
-def _walk(
-    rule: Rule,
-    h: Hyperparameters,
-    rates: list[Number],
-    p: Number,
-    slopes: list[Number | None],
-    follow: Mapping[str, str],
-) -> list[Number]:
-    """One parameter after each step."""
-    zero = constant(0.0, p.form)
-    s = State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
-    t, path = 0, []
-    for lr, g in zip(rates, slopes, strict=True):
-        if g is not None:
-            t += 1
-            p = rule(s, h, t, lr, p, -g if h["maximize"] else g, follow)
-        path.append(p)
+    frame = frame or Frame(RULES[name])
+    h = frame.settings(Hyperparameters(given, form))
+    now = [scatter(p, form) for p in params]
+    path = []
+    for rate, step in zip(rates, grads, strict=True):
+        for k, slope in enumerate(step):
+            t = frame.count(k, slope is not None)
+            slopes = [None] * len(now[k]) if slope is None else scatter(slope, form)
+            now[k] = [
+                frame.step((k, i), h, t, rate, p, g, follow)
+                for i, (p, g) in enumerate(zip(now[k], slopes, strict=True))
+            ]
+        path.append([gather(numbers, p.shape, form) for numbers, p in zip(now, params, strict=True)])
     return path

@@ -53,6 +53,8 @@ class Impostor:
     """Other impostors of the operation that answer the same to everything."""
     applies_to: tuple[str, ...] = ()
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
+    convention: tuple[str, str] = ("", "")
+    """Of a variant that can be declared: the convention and its value."""
     ugly: str = ""
     """Why no small example of round numbers can show it; empty if one can."""
     repeats: bool = True
@@ -92,9 +94,8 @@ def impostor(operation: str, clauses: str, *, seen: str = "", **about: Any) -> C
 
     def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
         name = about.pop("name", wrong.__name__.strip("_").replace("_", "-"))
-        add(
-            Impostor(name, operation, wrong, sentence(wrong), tuple(clauses.split()), seen=tuple(seen.split()), **about)
-        )
+        broken = tuple(dict.fromkeys(clauses.split()))
+        add(Impostor(name, operation, wrong, sentence(wrong), broken, seen=tuple(seen.split()), **about))
         return wrong
 
     return register

@@ -106,19 +106,21 @@ def uphill(*arguments: Any) -> Any:
     return loop(*arguments, step=lambda run: run.params + run.rate * run.gradient())
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.norris")
 def not_averaged(*arguments: Any) -> Any:
     """The gradient is that of the sum: it is not divided by n."""
     return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() * run.t_u.size))
 
 
-@loop_impostor(f"{STEPS} {ENDS}", seen="patrickloeber/MLfromscratch#18")
+@loop_impostor(f"{STEPS} {ENDS} descent.diverges descent.norris@float64", seen="patrickloeber/MLfromscratch#18")
 def factor_2_missing(*arguments: Any) -> Any:
     """The gradient is that of half the loss, but the loss that is logged is not halved."""
     return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() / 2))
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(
+    f"{STEPS} descent.closed-form descent.diverges descent.raw-diverges@float64 descent.scaled-converges@float64"
+)
 def bias_from_the_new_weight(*arguments: Any) -> Any:
     """The bias is moved along a gradient at the weight that has moved already."""
 
@@ -129,20 +131,20 @@ def bias_from_the_new_weight(*arguments: Any) -> Any:
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(f"{STEPS} {ENDS} descent.diverges descent.norris")
 def bias_never_moved(*arguments: Any) -> Any:
     """Only the weight is moved: the bias stays where it was."""
     return loop(*arguments, step=lambda run: join(run.step()[0], run.params[1]))
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.diverges descent.norris")
 def components_swapped(*arguments: Any) -> Any:
     """The weight is moved by the bias's derivative, and the bias by the weight's."""
     return loop(*arguments, step=lambda run: run.params - run.rate * run.gradient()[::-1])
 
 
 @loop_impostor(
-    f"descent.trajectory descent.log {ENDS}",
+    f"descent.trajectory descent.log {ENDS} descent.converges descent.diverges? descent.norris",
     seen="tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
 )
 def gradients_accumulate(*arguments: Any) -> Any:
@@ -155,7 +157,7 @@ def gradients_accumulate(*arguments: Any) -> Any:
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"descent.trajectory descent.log {ENDS}")
+@loop_impostor(f"descent.trajectory descent.log {ENDS} descent.converges descent.diverges descent.norris")
 def gradient_of_the_start(*arguments: Any) -> Any:
     """The gradient is computed once, at the start, and every step goes along it."""
 
@@ -166,7 +168,10 @@ def gradient_of_the_start(*arguments: Any) -> Any:
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(
+    f"{STEPS} descent.closed-form descent.converges descent.diverges descent.raw-diverges@float64"
+    " descent.scaled-converges@float64 descent.norris"
+)
 def gradient_of_the_epoch_before(*arguments: Any) -> Any:
     """Every step goes along the gradient of the epoch before, and the first goes nowhere."""
 
@@ -177,7 +182,9 @@ def gradient_of_the_epoch_before(*arguments: Any) -> Any:
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"descent.trajectory descent.log {ENDS}")
+@loop_impostor(
+    "descent.trajectory descent.log descent.closed-form descent.raw-diverges descent.scaled-converges@float64"
+)
 def momentum_unasked(*arguments: Any) -> Any:
     """Half of the last move is added to each, though no momentum was asked for."""
 
@@ -188,31 +195,38 @@ def momentum_unasked(*arguments: Any) -> Any:
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(
+    f"{STEPS} descent.closed-form descent.converges descent.fixed-point descent.raw-diverges@float64"
+    " descent.scaled-converges descent.norris"
+)
 def decay_unasked(*arguments: Any) -> Any:
     """A 64th of the parameters is added to the gradient, though no weight decay was asked for."""
     return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() + run.params / 64))
 
 
-@loop_impostor(f"descent.trajectory descent.log {ENDS}")
+@loop_impostor(f"descent.trajectory descent.log {ENDS} descent.diverges descent.norris")
 def rate_falls(*arguments: Any) -> Any:
     """The learning rate is divided by the number of the epoch."""
     return loop(*arguments, step=lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient())
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
-def sample_by_sample(*arguments: Any) -> Any:
-    """A step is taken for each sample, where one is due for all of them."""
+@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.fixed-point descent.norris")
+def a_step_for_each_half(*arguments: Any) -> Any:
+    """A step is taken for each half of the samples, where one is due for all of them."""
 
     def step(run: Run) -> Any:
-        for i in range(run.t_u.size):
-            run.params = replace(run, t_u=run.t_u[i : i + 1], t_c=run.t_c[i : i + 1]).step()
+        middle = run.t_u.size // 2
+        for part in (slice(middle), slice(middle, None)) if middle else (slice(None),):
+            run.params = replace(run, t_u=run.t_u[part], t_c=run.t_c[part]).step()
         return run.params
 
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"{STEPS} {ENDS}")
+@loop_impostor(
+    f"{STEPS} descent.closed-form descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
+    " descent.norris@float64"
+)
 def last_sample_dropped(*arguments: Any) -> Any:
     """The last sample has no part in the gradient."""
 
@@ -224,7 +238,7 @@ def last_sample_dropped(*arguments: Any) -> Any:
 
 
 @loop_impostor(
-    f"{STEPS} {ENDS} descent.norris",
+    f"{STEPS} {ENDS} descent.converges descent.fixed-point descent.norris",
     seen="DrexelChatbotGroup/DrexelChatbot#15 mlcommons/GaNDLF#870 xudonmao/VMT#1",
 )
 def pairs_torn_apart(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
@@ -232,13 +246,17 @@ def pairs_torn_apart(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u
     return right(n_epochs, optimizer, params, t_u, t_c[::-1], *val)
 
 
-@loop_impostor(f"{STEPS} {ENDS} descent.norris")
+@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.diverges descent.fixed-point descent.norris")
 def readings_scaled(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
     """It trains on a tenth of the readings, and returns the parameters of these."""
     return right(n_epochs, optimizer, params, t_u * rounded(0.1, t_u), t_c, *val)
 
 
-@loop_impostor(f"{STEPS} {ENDS}", exactly=False, ugly="only gradients above 100 show it")
+@loop_impostor(
+    f"{STEPS} descent.closed-form descent.diverges descent.raw-diverges",
+    exactly=False,
+    ugly="only gradients above 100 show it",
+)
 def gradient_clipped(*arguments: Any) -> Any:
     """The gradient is cut to a length of at most 100."""
 
@@ -250,7 +268,11 @@ def gradient_clipped(*arguments: Any) -> Any:
     return loop(*arguments, step=step)
 
 
-@loop_impostor(f"{STEPS} {ENDS}", exactly=False)
+@loop_impostor(
+    f"{STEPS} descent.closed-form descent.converges descent.diverges descent.fixed-point descent.zero-rate"
+    " descent.raw-diverges descent.scaled-converges@float64 descent.norris",
+    exactly=False,
+)
 def steps_of_one_length(*arguments: Any) -> Any:
     """The gradient is divided by its length, so that the rate alone says how far a step goes."""
 
@@ -289,14 +311,21 @@ def one_epoch_at_least(right: Any, n_epochs: int, *others: Any) -> Any:
     return right(n_epochs or 1, *others)
 
 
-@loop_impostor(f"{STEPS} {ENDS}", exactly=False)
+@loop_impostor(
+    "descent.log descent.diverges descent.raw-diverges descent.trajectory? descent.closed-form?"
+    " descent.scaled-converges?"
+    " descent.norris?",
+    exactly=False,
+)
 def stops_when_the_loss_rises(right: Any, n_epochs: int, *others: Any) -> Any:
     """It stops as soon as the loss has risen."""
     losses = right(n_epochs, *others)[1]
     return right(next((k + 1 for k in range(1, n_epochs) if losses[k] > losses[k - 1]), n_epochs), *others)
 
 
-@loop_impostor(f"{STEPS} {ENDS}", exactly=False)
+@loop_impostor(
+    "descent.log descent.closed-form descent.scaled-converges descent.norris? descent.trajectory?", exactly=False
+)
 def stops_when_the_loss_stays(right: Any, n_epochs: int, *others: Any) -> Any:
     """It stops as soon as the loss has fallen by less than 1e-6."""
     losses = right(n_epochs, *others)[1]
@@ -307,21 +336,27 @@ def stops_when_the_loss_stays(right: Any, n_epochs: int, *others: Any) -> Any:
 # Wrong answers of a right run
 
 
-@loop_impostor(f"descent.step descent.trajectory {ENDS}")
+@loop_impostor(f"descent.step descent.trajectory {ENDS} descent.diverges descent.norris")
 def start_returned(right: Any, n_epochs: int, optimizer: Any, params: Any, *others: Any) -> Any:
     """The parameters that it returns are those it was given: the trained ones have another name."""
     _, losses, val_losses = right(n_epochs, optimizer, params, *others)
     return params * 1, losses, val_losses
 
 
-@loop_impostor(f"descent.step descent.trajectory {ENDS}")
+@loop_impostor(
+    "descent.step descent.trajectory descent.closed-form descent.raw-diverges@float64 descent.scaled-converges@float64"
+)
 def params_of_the_last_loss(right: Any, n_epochs: int, *others: Any) -> Any:
     """The parameters that it returns are those before the last step, which the last loss belongs to."""
     _, losses, val_losses = right(n_epochs, *others)
     return right(max(n_epochs - 1, 0), *others)[0], losses, val_losses
 
 
-@loop_impostor(f"descent.step descent.trajectory {ENDS}", exactly=False)
+@loop_impostor(
+    "descent.step descent.trajectory descent.closed-form descent.diverges descent.raw-diverges"
+    " descent.scaled-converges@float64",
+    exactly=False,
+)
 def params_of_the_least_loss(right: Any, n_epochs: int, *others: Any) -> Any:
     """The parameters that it returns are those of the least loss in the log."""
     _, losses, val_losses = right(n_epochs, *others)
@@ -329,7 +364,10 @@ def params_of_the_least_loss(right: Any, n_epochs: int, *others: Any) -> Any:
     return right(best, *others)[0], losses, val_losses
 
 
-@loop_impostor(f"descent.step descent.trajectory {ENDS}")
+@loop_impostor(
+    f"descent.step descent.trajectory {ENDS} descent.converges descent.fixed-point descent.zero-epochs"
+    " descent.zero-rate descent.norris"
+)
 def bias_first(right: Any, *arguments: Any) -> Any:
     """The bias is returned first, and then the weight."""
     params, losses, val_losses = right(*arguments)
@@ -364,7 +402,7 @@ def every_hundredth_logged(right: Any, *arguments: Any) -> Any:
     return params, losses[::100], val_losses
 
 
-@loop_impostor("descent.log descent.scaled-converges")
+@loop_impostor("descent.log descent.raw-diverges descent.scaled-converges")
 def logged_by_the_start(right: Any, *arguments: Any) -> Any:
     """Every epoch logs the loss of the start."""
     params, losses, val_losses = right(*arguments)
@@ -375,10 +413,14 @@ def logged_by_the_start(right: Any, *arguments: Any) -> Any:
     "descent.log descent.scaled-converges",
     seen="ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
 )
-def mean_loss_so_far(right: Any, *arguments: Any) -> Any:
+def mean_loss_so_far(*arguments: Any) -> Any:
     """Every epoch logs the mean of all losses so far: the sum is never reset."""
-    params, losses, val_losses = right(*arguments)
-    return params, [join(*losses[: k + 1]).mean() for k in range(len(losses))], val_losses
+
+    def mean(run: Run) -> Any:
+        run.kept = run.kept + run.loss()
+        return run.kept / (run.epoch + 1)
+
+    return loop(*arguments, loss=mean)
 
 
 @loop_impostor("descent.log descent.scaled-converges", name="sum-instead-of-mean")
@@ -405,7 +447,9 @@ def root_logged(*arguments: Any) -> Any:
     return loop(*arguments, loss=lambda run: np.sqrt(run.loss()))
 
 
-@loop_impostor("descent.log descent.scaled-converges", exactly=False, ugly="only numbers with many digits show it")
+@loop_impostor(
+    "descent.log descent.scaled-converges@float64", exactly=False, ugly="only numbers with many digits show it"
+)
 def four_decimals_logged(*arguments: Any) -> Any:
     """The losses that are logged are rounded to four decimals."""
     return loop(*arguments, loss=lambda run: np.round(run.loss(), 4))
@@ -478,6 +522,7 @@ def returned_in_float64(right: Any, n_epochs: int, optimizer: Any, *data: Any) -
 
 @loop_impostor(
     "descent.step@float64 descent.trajectory@float64 descent.log@float64 descent.closed-form@float64"
+    " descent.converges@float64 descent.zero-epochs@float64 descent.zero-rate@float64"
     " descent.raw-diverges@float64 descent.scaled-converges@float64 descent.norris@float64",
     ugly="only numbers with many digits show it",
 )
@@ -582,9 +627,11 @@ _SHAPES = (
 
 
 def _descents() -> Any:
+    # The first question is the cheapest, because all are asked it.
+    yield 1, {"name": "sgd", "lr": 0.125}, *_PLAIN
     yield 3, {"name": "sgd", "lr": 0.125}, *_PLAIN
     # A loss that rises at once, and one that falls by very little.
-    yield 3, {"name": "sgd", "lr": 0.5}, *_PLAIN
+    yield 3, {"name": "sgd", "lr": 1.0}, *_PLAIN
     yield 3, {"name": "sgd", "lr": 2.0**-30}, *_PLAIN
     yield 3, {"name": "sgd", "lr": 0.01}, *_DIGITS
     # Gradients above 100, and parameters that overflow.

@@ -27,7 +27,10 @@ from calibrant.target import numpy_dtype
 from calibrant.wording import is_array
 
 Question = tuple[Any, ...]
-"""The arguments of one call; arrays of float64 take the dtype under test."""
+"""The arguments of one call; arrays of float64 take the dtype under test.
+
+What has a method `fresh` is made anew by it for each call, from the subject that is asked.
+"""
 
 
 Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
@@ -40,7 +43,7 @@ class Outcome:
 
     refused: bool
     changed: str
-    """The names of the arguments that it changed, and of the global generators if its answers are drawn."""
+    """The names of the arguments that it changed, of a refused call too, and of the global generators if its answers are drawn."""
     answer: Any
     facts: Any = None
     """What is compared in the place of an answer that is drawn."""
@@ -79,7 +82,12 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
     found = []
     for operation, call in failing.items():
         named = among(subject, operation, call.given[0] if operation == "optimize" else None)
-        found += [one for one in named if len(failing) > 1 or clause in one.told()["clauses"]]
+        found += [
+            one
+            for one in named
+            if not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
+            and (len(failing) > 1 or clause in one.told()["clauses"])
+        ]
     return found
 
 
@@ -112,13 +120,18 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
     inquiry = _Inquiry(subject, operation, asked, answered)
-    return [one for one in candidates if inquiry.explains(one)]
+    wrong = {one: inquiry.explained(one) for one in candidates}
+    return [one for one, some in wrong.items() if some and not any(some < more for more in wrong.values())]
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)(_in_dtype(part, subject) for part in x)
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
+
+
+def _fresh(part: Any, subject: Subject) -> Any:
+    return part.fresh(subject) if hasattr(part, "fresh") else part
 
 
 def _alike(one: Outcome | None, other: Outcome | None) -> bool:
@@ -143,13 +156,13 @@ def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Itera
     for question in asked:
         standing = stirred() if told else {}
         try:
-            answer = subject.call(operation, question)
+            answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
         except Absent:
             yield None
         except Failure as failure:
             if not failure.raised:
                 raise
-            yield Outcome(True, "", None)
+            yield Outcome(True, subject.changed(), None)
         else:
             changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
             yield Outcome(False, changed, answer, told and told(question, answer, before))
@@ -181,34 +194,39 @@ class _Inquiry:
     def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
         """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
         try:
-            yield from _asked(planted(one).at(self.subject.form.name), one.operation, asked)
+            target = planted(one, conventions=self.subject.target.conventions)
+            yield from _asked(target.at(self.subject.form.name), one.operation, asked)
         except Failure:
             yield from itertools.repeat(None)
+
+    def _over_exact(self) -> Right:
+        return Right(self.operation, OVER_EXACT, self.subject.target.conventions)
 
     def _is_right(self, question: Question, theirs: Outcome, due: Outcome) -> bool:
         """Whether the target answers a question rightly, whatever it changes."""
         if theirs.refused or due.refused or self.operation in facts():
             return bool(theirs.refused == due.refused and theirs.facts == due.facts)
-        expected = self._expected(self.right, Right(self.operation, OVER_EXACT), question, due, due)
+        expected = self._expected(self.right, self._over_exact(), question, due, due)
         with tallying(Tally(slack=self.subject.target.slack)):
             return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
 
-    def explains(self, one: Impostor) -> bool:
-        """Whether the impostor gives all the answers, and at least one that is not right."""
-        wrongly = False
-        over_exact = Right(one.operation, OVER_EXACT)
+    def explained(self, one: Impostor) -> set[int]:
+        """Which answers that are not right the impostor gives; none if it does not give all the answers."""
+        wrong: set[int] = set()
+        over_exact = self._over_exact()
         own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
-            for (question, theirs, due, is_right), mine in zip(self.asked, own, strict=False):
+            for number, ((question, theirs, due, is_right), mine) in enumerate(zip(self.asked, own, strict=False)):
                 if mine is None:
                     continue
                 if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
                     continue
                 expected = self._expected(one, over_exact, question, mine, due)
                 if not _gives(one.operation, question, theirs, mine, due, expected):
-                    return False
-                wrongly = wrongly or not self._right(one, over_exact, question, mine, theirs, due)
-        return wrongly
+                    return set()
+                if not self._right(one, over_exact, question, mine, theirs, due):
+                    wrong.add(number)
+        return wrong
 
     def _expected(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, due: Outcome) -> Any:
         """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
@@ -230,10 +248,10 @@ class _Inquiry:
 
 def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
     """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
-    if theirs.refused or mine.refused:
-        return theirs.refused and mine.refused
     if mine.changed != other.changed and mine.changed != theirs.changed:
         return False
+    if theirs.refused or mine.refused:
+        return theirs.refused and mine.refused
     if operation in facts():
         return bool(mine.facts == theirs.facts)
     strictly = other.refused or _structure(mine.answer) != _structure(other.answer)

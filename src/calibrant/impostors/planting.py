@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,8 @@ CHAPTERS = {
     "multiply_in_place": ("broadcasting",),
     "expand": ("broadcasting",),
     "multiply_grad": ("broadcasting",),
-    "automatic_gradient": ("autograd",),
+    "difference_gradient": ("gradients",),
+    "automatic_gradient": ("autograd", "gradients"),
     "backward": ("autograd",),
     "descend": ("autograd",),
     "manual_training_loop": ("autograd",),
@@ -53,19 +55,18 @@ CHAPTERS = {
 }
 """The chapters that have something to say of each operation."""
 
-BESIDE = {"loss_fn": ("model",)}
+BESIDE = {"loss_fn": ("model",), "manual_training_loop": ("training_loop",)}
 """What else the clauses on an operation call: the right one is offered."""
 
 
-def planted(one: Impostor, timeout: float = 10.0) -> Target:
+def planted(one: Impostor, timeout: float = 10.0, conventions: Mapping[str, str] | None = None) -> Target:
     """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before."""
-    right = Right(one.operation, over_arrays())
+    right = Right(one.operation, over_arrays(), conventions)
 
     def operation(*arguments: Any) -> Any:
         with np.errstate(all="ignore"):
-            if one.applies_to and arguments[0] not in one.applies_to:
-                return right(*arguments)
-            answer = one.wrong(right, *arguments)
+            concerned = not one.applies_to or arguments[0] in one.applies_to
+            answer = one.wrong(right, *arguments) if concerned else right(*arguments)
         dtype = dtype_of(arguments) if one.keeps_dtype else None
         return answer if dtype is None else in_dtype(answer, dtype)
 

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact
+from calibrant.impostors import machine
 from calibrant.measurements import NORRIS, T_C, T_U
-from calibrant.target import PARAMETERS, numpy_dtype
+from calibrant.target import CONVENTIONS, PARAMETERS, numpy_dtype
 from calibrant.wording import is_array
+
+Batches = Sequence[tuple[Any, Any]]
+
+PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
+"""The variants that are meant where none is declared."""
 
 
 class Right:
     """`right(...)` is the operation in whose place an impostor stands; `right.model(...)` is any other one."""
 
-    def __init__(self, operation: str, table: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self, operation: str, table: Mapping[str, Callable[..., Any]], conventions: Mapping[str, str] | None = None
+    ) -> None:
         self._operation = operation
         self._table = table
+        self.follow = PYTORCH | dict(conventions or {})
+        """The variants that are meant: those that are declared, else PyTorch's."""
+        if conventions:
+            self._table = {**table, "optimize": _declared(table["optimize"], self.follow)}
         self.memory: dict[Any, Any] = {}
         """What an impostor that remembers keeps from call to call."""
 
@@ -36,24 +47,35 @@ class Right:
             raise AttributeError(operation) from None
 
 
+def _declared(optimize: Callable[..., Any], follow: Mapping[str, str]) -> Callable[..., Any]:
+    """The exact optimizers in these variants; what the other one refuses is refused."""
+
+    def declared(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> Any:
+        optimize(name, hyperparameters, params, grads)
+        return exact.optimize(name, hyperparameters, params, grads, follow)
+
+    return declared
+
+
 @functools.cache
 def over_arrays() -> Mapping[str, Callable[..., Any]]:
-    """The right operations over NumPy's arrays: the NumPy target's, those below, and PyTorch's where there is none yet and torch is here."""
+    """The right operations over NumPy's arrays: the NumPy target's, the machine's, and what is put together of them."""
     from calibrant.targets import numpy_target
 
-    table = {name: getattr(numpy_target, name) for name in PARAMETERS if hasattr(numpy_target, name)}
+    table = {
+        name: getattr(module, name)
+        for module in (machine, numpy_target)
+        for name in PARAMETERS
+        if hasattr(module, name)
+    }
+    table |= machine.by_hand(table)
     table |= {
         "thermometer": lambda: (np.array(T_U), np.array(T_C)),
         "norris": lambda: tuple(np.array(NORRIS).T),
         "value_and_grad": _value_and_grad_by_hand,
         "closed_form": _closed_form,
+        "data_parallel": _data_parallel,
     }
-    if importlib.util.find_spec("torch") is not None:
-        from calibrant.targets import reference
-
-        for name in PARAMETERS:
-            if name not in table and hasattr(reference, name):
-                table[name] = _through_torch(getattr(reference, name))
     return table
 
 
@@ -72,23 +94,15 @@ def _closed_form(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c
     return optimum + np.linalg.matrix_power(step, n_epochs) @ (params - optimum)
 
 
-def _through_torch(operation: Callable[..., Any]) -> Callable[..., Any]:
-    from calibrant.targets import reference
+def _data_parallel(params: Any, shards: Batches, n_epochs: int, lr: float) -> tuple[Any, Any]:
+    """What workers are to answer, which is what one process with all samples does."""
+    from calibrant.targets import numpy_target
 
-    def converted(x: Any) -> Any:
-        if isinstance(x, (list, tuple)):
-            return type(x)(map(converted, x))
-        return reference.asarray(x) if is_array(x) else x
-
-    def back(x: Any) -> Any:
-        if isinstance(x, (list, tuple)):
-            return type(x)(map(back, x))
-        return reference.to_numpy(x) if hasattr(x, "detach") else x
-
-    def call(*arguments: Any) -> Any:
-        return back(operation(*map(converted, arguments)))
-
-    return call
+    samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
+    first = numpy_target.accumulated_grad(params, samples)
+    for _ in range(n_epochs):
+        params = params - params.dtype.type(lr) * numpy_target.accumulated_grad(params, samples)
+    return first, params
 
 
 # Over exact numbers
@@ -133,8 +147,29 @@ def _validation_loss(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, int]
     return exact.loss_fn(exact.model(t_u, *params), t_c), 0
 
 
+def _accumulate(params: Exact, batches: Batches, zero_grad: bool) -> Exact:
+    w, b = params
+    sums = exact.accumulate(batches, w, b)
+    rows = [exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches] if zero_grad else sums
+    return moved(lambda x: x.reshape(-1, 2), join(*rows))  # type: ignore[no-any-return]
+
+
+def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: float) -> tuple[Exact, Exact]:
+    samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
+    t_u, t_c = (exact.concatenate(*columns) for columns in zip(*samples, strict=True))
+
+    def slope(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
+        return exact.accumulated_grad(samples, w, b)
+
+    return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
+
+
 def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
     return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
+
+
+def _optimize(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> list[list[Exact]]:
+    return exact.optimize(name, hyperparameters, params, grads, PYTORCH)
 
 
 OVER_EXACT: dict[str, Callable[..., Any]] = {
@@ -150,15 +185,19 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "training_loop": _training_loop,
     "closed_form": exact.by_squaring,
     "least_squares": exact.least_squares,
-    "multiply": lambda x, y: x * y,
     "multiply_grad": exact.multiply_grad,
+    "accumulate": _accumulate,
+    "data_parallel": _trained_in_parallel,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
     "validation_loss": _validation_loss,
+    "optimize": _optimize,
     "regularized_loss": exact.regularized_loss,
     "regularized_grad": _regularized_grad,
     "ridge": exact.least_squares,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
+
+OVER_EXACT |= machine.by_hand(OVER_EXACT)
 
 
 def lifted(argument: Any) -> Any:
@@ -220,3 +259,10 @@ def overwrite(array: Any, values: Any) -> None:
 def nearest(x: Any) -> float:
     """One number of either kind as a float, to decide by."""
     return float(x.nearest() if isinstance(x, Exact) else x)
+
+
+def moved(function: Callable[[Any], Any], x: Any) -> Any:
+    """An array of either kind whose elements a function of NumPy's takes elsewhere, repeats or leaves out."""
+    if isinstance(x, Exact):
+        return Exact(function(x.m), x.e, x.d, function(x.errors()), x.form)
+    return function(x)

@@ -1,0 +1,200 @@
+"""A machine for automatic differentiation over NumPy's numbers, and the chapter's operations on it.
+
+Each keyword argument is a place where such machines and loops go wrong: the right one is its default.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Loss = Callable[[Any], Any]
+
+
+class Value:
+    """A number, and what it was made of: each operand with the factor that passes the derivative on to it.
+
+    A factor is 1, -1, or the value that the operand was multiplied by.
+    """
+
+    def __init__(self, data: Any, tape: Tape, operands: Sequence[tuple[Value, Any]] = ()) -> None:
+        self.data = data
+        self.tape = tape
+        self.operands = operands
+        self.grad: Any = None
+        tape.append(self)
+
+    def _other(self, other: Any) -> Value:
+        return other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
+
+    def _made(self, data: Any, *operands: tuple[Value, Any]) -> Value:
+        return Value(data, self.tape, operands if self.tape.records() else ())
+
+    def __add__(self, other: Any) -> Value:
+        y = self._other(other)
+        return self._made(self.data + y.data, (self, 1), (y, 1))
+
+    def __sub__(self, other: Any) -> Value:
+        y = self._other(other)
+        return self._made(self.data - y.data, (self, 1), (y, -1))
+
+    def __mul__(self, other: Any) -> Value:
+        y = self._other(other)
+        return self._made(self.data * y.data, (self, y), (y, self))
+
+
+class Column(list[Value]):
+    """Several values, as parameters are."""
+
+    def _each(self, combine: Callable[[Any, Any], Any], other: Any) -> Column:
+        others = other if isinstance(other, list) else [other] * len(self)
+        return Column(map(combine, self, others))
+
+    def __sub__(self, other: Any) -> Column:
+        return self._each(operator.sub, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._each(operator.mul, other)
+
+    def __pow__(self, power: int) -> Column:
+        return self * self if power == 2 else NotImplemented
+
+    def sum(self) -> Value:
+        """The sum of all."""
+        total, *others = self
+        for value in others:
+            total = total + value
+        return total
+
+
+class Tape(list[Value]):
+    """All values of one evaluation in the order in which they were made, and whether it is recorded what they are made of."""
+
+    def __init__(self, records: Callable[[], bool] = lambda: True) -> None:
+        super().__init__()
+        self.records = records
+
+
+def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Column]:
+    """The loss as a value, and the parameters that it was computed from."""
+    leaves = Column(Value(x, tape) for x in params)
+    return loss(leaves), leaves
+
+
+def latest_first(result: Value) -> Iterable[Value]:
+    """All that was computed, each value after all its uses."""
+    return reversed(result.tape)
+
+
+def share(grad: Any, factor: Any) -> Any:
+    """What an operand gets of the derivative by a value that it went into."""
+    return grad * (factor.data if isinstance(factor, Value) else factor)
+
+
+def walked(
+    result: Value,
+    leaves: Column,
+    *,
+    seeds: Callable[[Value], Mapping[Value, Any]] = lambda result: {result: type(result.data)(1)},
+    order: Callable[[Value], Iterable[Value]] = latest_first,
+    operands: Callable[[Value], Sequence[tuple[Value, Any]]] = lambda value: value.operands,
+    share: Callable[[Any, Any], Any] = share,
+    added: Callable[[Any, Any], Any] = operator.add,
+    unreached: float = 0.0,
+) -> Any:
+    """The derivatives by the leaves, (p,): from the seeds, in this order, each value passes shares on, which are added."""
+    for value, seed in seeds(result).items():
+        value.grad = seed
+    for value in order(result):
+        if value.grad is not None:
+            for operand, factor in operands(value):
+                part = share(value.grad, factor)
+                operand.grad = part if operand.grad is None else added(operand.grad, part)
+    return np.array([type(leaf.data)(unreached) if leaf.grad is None else leaf.grad for leaf in leaves])
+
+
+def automatic_gradient(loss: Loss, params: Any, **walk: Any) -> tuple[Any, Any]:
+    """The loss, and its gradient."""
+    result, leaves = recorded(loss, params, Tape())
+    return result.data, walked(result, leaves, **walk)
+
+
+def difference_gradient(loss: Loss, params: Any, delta: Any) -> Any:
+    """The central differences of each parameter."""
+    steps = delta * np.eye(params.size, dtype=params.dtype)
+    return np.stack([(loss(params + step) - loss(params - step)) / (2 * delta) for step in steps])
+
+
+ZEROED: dict[str, Callable[[Any], Any]] = {
+    "never": lambda grad: grad,
+    "to-none": lambda grad: None,
+    "to-zero": lambda grad: None if grad is None else grad * 0,
+}
+"""What is left of a gradient before the next pass."""
+
+
+def backward(
+    losses: Sequence[Loss],
+    params: Any,
+    zero_grad: str,
+    *,
+    grad: Any = None,
+    zeroed: Mapping[str, Callable[[Any], Any]] = ZEROED,
+    added: Callable[[Any, Any], Any] = operator.add,
+    **walk: Any,
+) -> list[list[Any]]:
+    """What each pass finds and leaves, where `grad` is there at first."""
+    passes = []
+    for loss in losses:
+        found = zeroed[zero_grad](grad)
+        _, gradient = automatic_gradient(loss, params, **walk)
+        grad = gradient if found is None else added(found, gradient)
+        passes.append([found, grad])
+    return passes
+
+
+def descend(
+    loss: Loss,
+    params: Any,
+    learning_rate: float,
+    n_steps: int,
+    no_grad: bool,
+    *,
+    kept: Callable[[Any, Any], Any] = lambda before, new: new,
+) -> list[list[Any]]:
+    """Each step's loss, gradient and parameters; a step goes against what is kept of the gradient before and the new one."""
+    if n_steps and not no_grad:
+        raise RuntimeError("a leaf that requires grad is changed in place")
+    grad, steps = None, []
+    for _ in range(n_steps):
+        value, new = automatic_gradient(loss, params)
+        grad = new if grad is None else kept(grad, new)
+        params = params - params.dtype.type(learning_rate) * grad
+        steps.append([value, grad, params])
+    return steps
+
+
+def evaluate(loss: Loss, params: Any, is_train: bool, *, records: Callable[[], bool] | None = None) -> list[Any]:
+    """The loss, and its gradient if it was recorded: each evaluation has a tape, and so a mode, of its own."""
+    result, leaves = recorded(loss, params, Tape(records or (lambda: is_train)))
+    return [result.data, walked(result, leaves) if result.operands else None]
+
+
+def by_hand(table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The operations of the chapter that know their model, from those whose gradients are derived by hand: of either kind of numbers."""
+
+    def manual_training_loop(
+        n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any
+    ) -> tuple[Any, list[Any]]:
+        params, losses, _ = table["training_loop"](n_epochs, {"name": "sgd", "lr": learning_rate}, params, t_u, t_c)
+        return params, losses
+
+    def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> list[Any]:
+        w, b = params
+        t_p = table["model"](t_u, w, b)
+        return [table["loss_fn"](t_p, t_c), table["grad_fn"](t_u, t_c, t_p, w, b) if is_train else None]
+
+    return {"manual_training_loop": manual_training_loop, "calc_forward": calc_forward}

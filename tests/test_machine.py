@@ -1,0 +1,124 @@
+"""The machine that impostors of autograd are changes to: right where it is not changed, and no part of torch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from support import run
+
+from calibrant.impostors import Impostor, machine, naming
+from calibrant.power import tried
+from calibrant.strategies import Program
+from calibrant.target import described, load
+
+torch = pytest.importorskip("torch")
+
+OPERATIONS = (
+    "difference_gradient",
+    "automatic_gradient",
+    "backward",
+    "descend",
+    "manual_training_loop",
+    "evaluate",
+    "calc_forward",
+)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_is_not_changed_breaks_nothing(operation: str) -> None:
+    right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
+
+    assert tried(right).rejections == []
+
+
+def test_the_machine_computes_what_torch_does() -> None:
+    """x y - y, squared, times 2 x: at x = 3 and y = 2."""
+    loss = Program(2, (("*", 0, 1), ("-", 2, 1), ("*", 3, 3), ("*", 0, 2.0), ("*", 4, 5)))
+    leaf = torch.tensor([3.0, 2.0], requires_grad=True)
+    loss(leaf).backward()
+
+    value, gradient = machine.automatic_gradient(loss, np.array([3.0, 2.0]))
+
+    assert (value, gradient.tolist()) == (loss(leaf).item(), leaf.grad.tolist())
+
+
+def test_only_squares_are_known_to_the_machine() -> None:
+    with pytest.raises(TypeError):
+        machine.automatic_gradient(lambda params: (params**3).sum(), np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("target", ["reference", "torch"])
+def test_what_is_right_is_named_as_nothing(target: str, operation: str, dtype: str) -> None:
+    assert naming.among(load(target).at(dtype), operation) == []
+
+
+def _never_reset(losses: Any, params: Any, zero_grad: str) -> Any:
+    leaf = torch.from_numpy(params.copy()).requires_grad_()
+    passes = []
+    for loss in losses:
+        found = None if leaf.grad is None else leaf.grad.numpy().copy()
+        loss(leaf).backward()
+        passes.append((found, leaf.grad.numpy().copy()))
+    return passes
+
+
+def _left_as_it_was_set(loss: Any, params: Any, is_train: bool) -> Any:
+    leaf = torch.from_numpy(params.copy()).requires_grad_()
+    torch.set_grad_enabled(is_train)
+    value = loss(leaf)
+    if value.requires_grad:
+        value.backward()
+    return value.detach().numpy(), None if leaf.grad is None else leaf.grad.numpy()
+
+
+def _rebound(loss: Any, params: Any, learning_rate: float, n_steps: int, no_grad: bool) -> Any:
+    if not no_grad:
+        raise RuntimeError
+    params = torch.from_numpy(params.copy()).requires_grad_()
+    steps = []
+    for _ in range(n_steps):
+        value = loss(params)
+        value.backward(retain_graph=True)
+        grad = params.grad if params.is_leaf else None
+        params = params if grad is None else params - learning_rate * grad
+        steps.append((value.detach().numpy(), None if grad is None else grad.numpy().copy(), params.detach().numpy()))
+    return steps
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("operation", "wrong", "name"),
+    [
+        ("backward", _never_reset, "never-reset"),
+        ("evaluate", _left_as_it_was_set, "left-as-it-was-set"),
+        ("descend", _rebound, "rebound"),
+    ],
+)
+def test_mistakes_with_torch_are_named_as_what_they_are(operation: str, wrong: Any, name: str) -> None:
+    target = described("mine", SimpleNamespace(**{operation: wrong}), "mine", 10.0)
+
+    found = naming.among(target.at("float32"), operation)
+    torch.set_grad_enabled(True)
+
+    assert [one.name for one in found] == [name]
+
+
+def test_no_impostor_of_autograd_needs_torch() -> None:
+    """Not to be listed, not to be planted, and not to be asked."""
+    lines = [
+        "import sys; sys.modules['torch'] = None",
+        "from calibrant.impostors import catalog, naming",
+        "from calibrant.impostors.planting import planted",
+        f"first = {{one.operation: one for one in reversed(catalog()) if one.operation in {OPERATIONS!r}}}",
+        "for one in first.values():",
+        "    print(one.operation, one in naming.among(planted(one).at('float64'), one.operation))",
+    ]
+    process = run("-W", "ignore", "-c", "\n".join(lines))
+
+    assert process.stderr == ""
+    assert sorted(process.stdout.splitlines()) == sorted(f"{operation} True" for operation in OPERATIONS)
