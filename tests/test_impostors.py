@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from calibrant.check import Options, check
 from calibrant.clauses import CHAPTERS, book, book_folder
 from calibrant.impostors import Impostor, catalog, naming
 from calibrant.impostors.__main__ import with_impostors
@@ -70,3 +72,22 @@ def test_the_book_shows_impostors_beside_the_clauses_that_they_break(chapter: st
     text = (book_folder() / f"{chapter}.md").read_text(encoding="utf-8")
 
     assert with_impostors(text) == text
+
+
+def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:
+    """Two comparisons of three fail, and both have called the faulty way."""
+    lines = [
+        "from calibrant.impostors import chosen",
+        "from calibrant.impostors.planting import planted",
+        "from calibrant.impostors.rights import over_arrays",
+        "finite_difference, value_and_grad = (over_arrays()[name] for name in ('finite_difference', 'value_and_grad'))",
+        "grad_fn = planted(*chosen(['grad_fn.bias-halved'])).implementation.grad_fn",
+    ]
+    (tmp_path / "planted.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    result = check(str(tmp_path / "planted.py"), Options(clauses=("gradient.agree",), profile="ci", workers=1))
+
+    for verdict in result.verdicts:
+        called = [{call["operation"] for call in failure["calls"]} for failure in verdict.failures]
+        assert verdict.status == "breaks"
+        assert sorted(called, key=sorted) == [{"finite_difference", "grad_fn"}, {"grad_fn", "value_and_grad"}]

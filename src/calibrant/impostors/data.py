@@ -214,7 +214,7 @@ QUESTIONS = {
 }
 
 
-def _in_hundredths(question: Any, columns: Any) -> Any:
+def _in_hundredths(question: Any, columns: Any, before: Any) -> Any:
     """The columns in hundredths, and they are written in tenths: their dtype is the target's choice."""
     return [np.round(column.astype(np.float64) * 100).tolist() for column in columns]
 
