@@ -60,7 +60,7 @@ def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
     """In the place of a target it gives its own answers; what answers otherwise when it is asked again is not named."""
     shown = {clause.partition("@")[2] for clause in set.union(*due(one))}
     dtype = max(shown)  # float64, if it shows there
-    for named in one.applies_to or ("",):
+    for named in dict.fromkeys((*one.applies_to[:1], *one.applies_to[-1:])) or ("",):
         found = naming.among(planted(one).at(dtype), one.operation, named or None)
 
         assert {other.name for other in found} == ({one.name, *one.same_as} if one.repeats else set())
