@@ -127,6 +127,20 @@ def averaged_twice(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> 
     return right(t_u, t_c, t_p, w, b) / t_p.size
 
 
+@impostor("grad_fn", SIZES, seen="purushottamkar/ml19-20a#5")
+def bias_not_averaged(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
+    """The derivative by the bias is not divided by n."""
+    by_w, by_b = right(t_u, t_c, t_p, w, b)
+    return join(by_w, by_b * t_p.size)
+
+
+@impostor("grad_fn", SIZES, seen="purushottamkar/ml19-20a#5")
+def weight_not_averaged(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
+    """The derivative by the weight is not divided by n."""
+    by_w, by_b = right(t_u, t_c, t_p, w, b)
+    return join(by_w * t_p.size, by_b)
+
+
 @impostor("grad_fn", SIZES, seen="kvfrans/notes#5")
 def bias_averaged_twice(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     """The terms of the bias, which are divided by n already, are averaged and not summed."""

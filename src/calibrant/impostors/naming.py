@@ -176,6 +176,7 @@ class _Inquiry:
 
     People err in several ways at once: a sum in the place of a mean that also broadcasts is still a sum. So on questions that the right
     operation refuses, or that are not about finite numbers, an impostor is held only to that in which it differs from the right one.
+    A question that the target alone refuses is not asked: a loop that takes no validation data may go uphill all the same.
     """
 
     def __init__(
@@ -219,7 +220,7 @@ class _Inquiry:
         own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
             for number, ((question, theirs, due, is_right), mine) in enumerate(zip(self.asked, own, strict=False)):
-                if mine is None:
+                if mine is None or (theirs.refused and not (mine.refused or due.refused)):
                     continue
                 if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
                     continue
