@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from calibrant.check import Options, check
 from calibrant.clauses import CHAPTERS, book, book_folder
 from calibrant.impostors import Impostor, catalog, naming
 from calibrant.impostors.__main__ import with_impostors
@@ -17,15 +19,25 @@ from calibrant.power import due, tried
 
 EACH = pytest.mark.parametrize("one", catalog(), ids=lambda one: f"{one.operation}.{one.name}")
 
+# Of each clause the impostors that are first in the catalog: `calibrant power` tries them all.
+FIRST = [one for _, (one, *_) in itertools.groupby(sorted(catalog(), key=lambda one: one.main), lambda one: one.main)]
+
 
 @pytest.mark.filterwarnings("ignore")  # what an impostor warns of is its own affair
-@EACH
+@pytest.mark.parametrize("one", FIRST, ids=lambda one: f"{one.operation}.{one.name}")
 def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Impostor) -> None:
     trial = tried(one, others=25, shrink=None if one.ugly else one.main)
 
     told = [rejection for rejection in trial.rejections if rejection.clause == one.main]
     ugly = [] if one.ugly else [r.text for r in told if not a_person_would_write(r.arguments)]
     assert (trial.missed, trial.beyond, ugly) == ([], [], [])
+
+
+def test_every_clause_is_broken_by_an_impostor() -> None:
+    """A clause that no known mistake breaks is not one, or the mistake is missing."""
+    broken = {clause.partition("@")[0] for one in catalog() for clause in due(one)[0]}
+
+    assert [clause for clause in book() if clause not in broken] == []
 
 
 def a_person_would_write(arguments: dict[str, Any]) -> bool:
@@ -43,19 +55,26 @@ def a_person_would_write(arguments: dict[str, Any]) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @EACH
-def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor, dtype: str) -> None:
-    """In the place of a target it gives its own answers; in a dtype in which it breaks nothing it is right, and not named.
-
-    What answers otherwise when it is asked again is not named either.
-    """
-    always, perhaps = due(one)
-    shows = one.repeats and any(clause.endswith(f"@{dtype}") for clause in always | perhaps)
+def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
+    """In the place of a target it gives its own answers; what answers otherwise when it is asked again is not named."""
+    shown = {clause.partition("@")[2] for clause in set.union(*due(one))}
+    dtype = max(shown)  # float64, if it shows there
     for named in one.applies_to or ("",):
         found = naming.among(planted(one).at(dtype), one.operation, named or None)
 
-        assert {other.name for other in found} == ({one.name, *one.same_as} if shows and one.repeats else set())
+        assert {other.name for other in found} == ({one.name, *one.same_as} if one.repeats else set())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "one", [one for one in catalog() if len({clause.partition("@")[2] for clause in set.union(*due(one))}) == 1]
+)
+def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor) -> None:
+    (shown,) = {clause.partition("@")[2] for clause in set.union(*due(one))}
+    other = "float32" if shown == "float64" else "float64"
+
+    assert naming.among(planted(one).at(other), one.operation, *one.applies_to[:1]) == []
 
 
 def test_impostors_name_clauses_of_the_book() -> None:
@@ -70,3 +89,22 @@ def test_the_book_shows_impostors_beside_the_clauses_that_they_break(chapter: st
     text = (book_folder() / f"{chapter}.md").read_text(encoding="utf-8")
 
     assert with_impostors(text) == text
+
+
+def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:
+    """Two comparisons of three fail, and both have called the faulty way."""
+    lines = [
+        "from calibrant.impostors import chosen",
+        "from calibrant.impostors.planting import planted",
+        "from calibrant.impostors.rights import over_arrays",
+        "finite_difference, value_and_grad = (over_arrays()[name] for name in ('finite_difference', 'value_and_grad'))",
+        "grad_fn = planted(*chosen(['grad_fn.bias-halved'])).implementation.grad_fn",
+    ]
+    (tmp_path / "planted.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    result = check(str(tmp_path / "planted.py"), Options(clauses=("gradient.agree",), profile="ci", workers=1))
+
+    for verdict in result.verdicts:
+        called = [{call["operation"] for call in failure["calls"]} for failure in verdict.failures]
+        assert verdict.status == "breaks"
+        assert sorted(called, key=sorted) == [{"finite_difference", "grad_fn"}, {"grad_fn", "value_and_grad"}]

@@ -148,6 +148,8 @@ class Target:
     timeout: float = 10.0
     hung: dict[str, str] = field(default_factory=dict)
     """What is said of operations that did not return in time: they are not called again."""
+    trusted: bool = False
+    """Whether it is calibrant's own: nothing has to watch over its calls."""
     explained: dict[Any, Any] = field(default_factory=dict)
     """The impostors that its answers were found to be those of."""
 

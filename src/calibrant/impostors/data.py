@@ -195,7 +195,37 @@ def line_of_nothing(right: Any, t_u: Any, t_c: Any) -> Any:
 
 _NEAR = 64 + np.array([0.1, 0.7, 0.2, 0.9])
 _SMALL = 1 + 2.0**-20 * np.array([0.0, 1.0, 3.0, 2.0])
+# The figures
+
+
+def _losses_shown(right: Any, change: Any) -> Any:
+    """The figures with other losses: changed epochs and losses of each run."""
+    shown = right()
+    return {**shown, "losses": {name: change(*series) for name, series in shown["losses"].items()}}
+
+
+@impostor("figures", "data.plot", ugly="it has no arguments")
+def losses_after_the_update(right: Any) -> Any:
+    """The loss that is drawn for an epoch is the one after its update."""
+    return _losses_shown(right, lambda epochs, losses: (epochs[:-1], losses[1:]))
+
+
+@impostor("figures", "data.plot", ugly="it has no arguments")
+def losses_smoothed(right: Any) -> Any:
+    """The losses that are drawn are running means of the losses."""
+    return _losses_shown(right, lambda epochs, losses: (epochs, (np.cumsum(losses) / epochs).tolist()))
+
+
+@impostor("figures", "data.plot", ugly="it has no arguments")
+def fit_by_hand(right: Any) -> Any:
+    """The line that is drawn is 5/9 (t_u - 32), whatever was fitted."""
+    shown = right()
+    readings, _ = shown["fit"]["fit"]
+    return {**shown, "fit": {"fit": (readings, [(reading - 32) * 5 / 9 for reading in readings])}}
+
+
 QUESTIONS = {
+    "figures": ((),),
     "thermometer": ((),),
     "norris": ((),),
     "least_squares": (
@@ -214,7 +244,7 @@ QUESTIONS = {
 }
 
 
-def _in_hundredths(question: Any, columns: Any) -> Any:
+def _in_hundredths(question: Any, columns: Any, before: Any) -> Any:
     """The columns in hundredths, and they are written in tenths: their dtype is the target's choice."""
     return [np.round(column.astype(np.float64) * 100).tolist() for column in columns]
 

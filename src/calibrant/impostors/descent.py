@@ -316,6 +316,7 @@ def one_epoch_at_least(right: Any, n_epochs: int, *others: Any) -> Any:
     " descent.scaled-converges?"
     " descent.norris?",
     exactly=False,
+    ugly="with plain numbers a loss rises by rounding first",
 )
 def stops_when_the_loss_rises(right: Any, n_epochs: int, *others: Any) -> Any:
     """It stops as soon as the loss has risen."""

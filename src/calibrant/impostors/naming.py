@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.containment import at_ease
 from calibrant.exact import Exact
 from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
@@ -119,6 +120,7 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     again = _outcomes(subject, operation, asked)
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
+    at_ease()  # what follows takes its time, and calls the target no more
     inquiry = _Inquiry(subject, operation, asked, answered)
     wrong = {one: inquiry.explained(one) for one in candidates}
     return [one for one, some in wrong.items() if some and not any(some < more for more in wrong.values())]

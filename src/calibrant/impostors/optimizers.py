@@ -722,13 +722,20 @@ def always_amsgrad(h: Hyperparameters) -> Hyperparameters:
     return h.but(amsgrad=True)
 
 
-@settings(STABILIZED.replace("adadelta ", ""), f"optimizer.adam.epsilon {ADAM} optimizer.changing-rate?", seen="davharris/mistnet#94")
+@settings(
+    STABILIZED.replace("adadelta ", ""),
+    f"optimizer.adam.epsilon {ADAM} optimizer.changing-rate?",
+    seen="davharris/mistnet#94",
+)
 def epsilon_ignored(h: Hyperparameters) -> Hyperparameters:
     """There is no epsilon."""
     return h.but(eps=0.0)
 
 
-@settings(STABILIZED.replace(" radam", ""), "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step?")
+@settings(
+    STABILIZED.replace(" radam", ""),
+    "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step?",
+)
 def zero_epsilon_replaced(h: Hyperparameters) -> Hyperparameters:
     """An epsilon of zero is taken for none, and the default put in its place."""
     return h if h["eps"] else h.but(eps=1e-8)
@@ -1128,6 +1135,12 @@ _MORE: dict[str, tuple[dict[str, Any], ...]] = {
 """Others with which some things show that do not there: defaults, for instance."""
 
 
+@impostor("training_loop", "optimizer.swap optimizer.thermometer-adam", chapters=("optimizers",))
+def always_sgd(right: Any, n_epochs: int, optimizer: Any, *data: Any) -> Any:
+    """The optimizer is gradient descent, whatever its name."""
+    return right(n_epochs, {"name": "sgd", "lr": optimizer["lr"]}, *data)
+
+
 _RATES = [0.5, 0.5, 0.25, 1.0]
 _GRADS = [
     (2.0, -1.5, 0.3, 1.0),
@@ -1171,5 +1184,14 @@ QUESTIONS = {
     "optimize": (
         *itertools.chain.from_iterable(map(_asked, RULES)),
         ("adm", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]),
-    )
+    ),
+    "training_loop": (
+        (
+            2,
+            {"name": "adam", "lr": 0.5, "eps": 0.25},
+            np.array([1.0, -2.0]),
+            np.array([2.0, 0.5]),
+            np.array([1.0, -3.0]),
+        ),
+    ),
 }

@@ -15,6 +15,7 @@ from calibrant.target import Target, described
 CHAPTERS = {
     "thermometer": ("data",),
     "norris": ("data",),
+    "figures": ("data",),
     "least_squares": ("data",),
     "model": ("model",),
     "loss_fn": ("loss",),
@@ -71,6 +72,7 @@ def planted(one: Impostor, timeout: float = 10.0, conventions: Mapping[str, str]
         return answer if dtype is None else in_dtype(answer, dtype)
 
     beside = {name: over_arrays()[name] for name in (*BESIDE.get(one.operation, ()), *one.beside)}
-    return described(
-        f"{one.operation}.{one.name}", SimpleNamespace(**beside, **{one.operation: operation}), one.name, timeout
-    )
+    offered = SimpleNamespace(**beside, **{one.operation: operation})
+    target = described(f"{one.operation}.{one.name}", offered, one.name, timeout)
+    target.trusted = True
+    return target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,7 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
     table |= {
         "thermometer": lambda: (np.array(T_U), np.array(T_C)),
         "norris": lambda: tuple(np.array(NORRIS).T),
+        "figures": _figures,
         "value_and_grad": _value_and_grad_by_hand,
         "closed_form": _closed_form,
         "data_parallel": _data_parallel,
@@ -83,6 +84,22 @@ def _value_and_grad_by_hand(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
     right = over_arrays()
     t_p = right["model"](t_u, *params)
     return right["loss_fn"](t_p, t_c), right["grad_fn"](t_u, t_c, t_p, *params)
+
+
+def _figures() -> dict[str, dict[str, Any]]:
+    """What the book's figures of the data, of the fit and of the losses show."""
+    right = over_arrays()
+    t_u, t_c = right["thermometer"]()
+    ascending = np.sort(t_u)
+    runs = {
+        name: right["training_loop"](120, {"name": "sgd", "lr": rate}, np.array([1.0, 0.0]), readings, t_c)[1]
+        for name, rate, readings in (("raw, 1e-4", 1e-4, t_u), ("scaled, 1e-2", 1e-2, 0.1 * t_u))
+    }
+    return {
+        "thermometer": {"measurements": (t_u.tolist(), t_c.tolist())},
+        "fit": {"fit": (ascending.tolist(), right["model"](ascending, *right["least_squares"](t_u, t_c)).tolist())},
+        "losses": {name: (list(range(1, 121)), np.array(losses).tolist()) for name, losses in runs.items()},
+    }
 
 
 def _closed_form(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
@@ -130,17 +147,29 @@ def _training_loop(
     val_t_u: Exact | None = None,
     val_t_c: Exact | None = None,
 ) -> tuple[Exact, list[Exact], list[Exact]]:
-    """Descent by the recurrence itself; of SGD without momentum alone."""
-    if set(optimizer) - {"name", "lr"}:
-        raise ValueError(f"optimizer is {dict(optimizer)}: only plain descent is exact here")
+    """Descent by the recurrence itself, or by the optimizer's rule."""
     losses, val_losses = [], []
-    walk = exact.walk(optimizer["lr"], params, t_u, t_c)
+    if optimizer["name"] == "sgd" and set(optimizer) == {"name", "lr"}:
+        walk = exact.walk(optimizer["lr"], params, t_u, t_c)
+    else:
+        walk = _optimized(optimizer, params, t_u, t_c)
     for _ in range(n_epochs):
         w, b = params = next(walk)
         losses.append(exact.loss_fn(exact.model(t_u, w, b), t_c))
         if val_t_u is not None and val_t_c is not None:
             val_losses.append(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c))
     return next(walk), losses, val_losses
+
+
+def _optimized(optimizer: Mapping[str, Any], params: Exact, t_u: Exact, t_c: Exact) -> Iterator[Exact]:
+    """The parameters before each step of a loop without end."""
+    hyperparameters = {key: value for key, value in optimizer.items() if key != "name"}
+    grads: list[list[Exact]] = []
+    before = params
+    while True:
+        yield before
+        grads.append([exact.gradient(t_u, t_c, *before)])
+        ((*_, (before,)),) = [_optimize(optimizer["name"], hyperparameters, [params], grads)]
 
 
 def _validation_loss(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, int]:

@@ -300,7 +300,7 @@ def part_by_part(right: Any, t_u: Any, t_c: Any, val_fraction: float, seed: int)
     return train_t_u, val_t_u, train_t_c, val_t_c
 
 
-@impostor("split_data", "split.random", name="last-rows-held-out")
+@impostor("split_data", "split.random", name="last-rows-held-out", ugly="five rows are needed")
 def last_pairs_held_out(right: Any, t_u: Any, t_c: Any, val_fraction: float, seed: int) -> Columns:
     """The rows are not shuffled: the last ones are held out."""
     n = len(right(t_u, t_c, val_fraction, seed)[0])
@@ -847,7 +847,7 @@ def last_of_ties(right: Any, val_losses: Any, patience: int) -> Any:
     return stopped, max(lowest, default=best)
 
 
-@impostor("early_stopping", EARLY)
+@impostor("early_stopping", EARLY, ugly="nearly equal losses are needed")
 def improvement_too_small(right: Any, val_losses: Any, patience: int) -> Any:
     """Only a loss that is lower by more than 1e-4 of the lowest counts as an improvement."""
     return _watched(right, val_losses, patience, improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4))
@@ -1038,7 +1038,7 @@ def against_the_first(right: Any, train_losses: Any, val_losses: Any) -> str:
     )
 
 
-@impostor("diagnose", "overfitting.diagnosis", name="against-the-previous")
+@impostor("diagnose", "overfitting.diagnosis", name="against-the-previous", ugly="a rise that lasts is needed")
 def losses_against_the_previous(right: Any, train_losses: Any, val_losses: Any) -> str:
     """The last losses are compared with those of the epoch before."""
     return _diagnosed(
@@ -1060,7 +1060,7 @@ def without_tolerance(right: Any, train_losses: Any, val_losses: Any) -> str:
     )
 
 
-@impostor("diagnose", "overfitting.diagnosis")
+@impostor("diagnose", "overfitting.diagnosis", ugly="a rise by less than 1/8 is needed, or a large loss")
 def absolute_tolerance(right: Any, train_losses: Any, val_losses: Any) -> str:
     """A rise of the validation loss by 1/8 is called overfitting, not one by an eighth of it."""
     return _diagnosed(
@@ -1083,7 +1083,7 @@ def whatever_validation_does(right: Any, train_losses: Any, val_losses: Any) -> 
     return _diagnosed(right, train_losses, val_losses, rises=lambda train, val: train[-1] < train[_best(val)])
 
 
-@impostor("diagnose", "overfitting.diagnosis")
+@impostor("diagnose", "overfitting.diagnosis", ugly="two best epochs, and training that falls between them, are needed")
 def last_best_epoch(right: Any, train_losses: Any, val_losses: Any) -> str:
     """Of equally low validation losses, the last is taken for the best."""
     return _diagnosed(
