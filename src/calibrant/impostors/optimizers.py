@@ -374,7 +374,7 @@ def parameters_before_each_step(right: Any, name: str, hyperparameters: Any, par
 
 @impostor(
     "optimize",
-    f"{SGD} optimizer.maximize optimizer.changing-rate optimizer.own-state optimizer.absent-gradient optimizer.gradients-kept optimizer.fresh optimizer.zero-rate",
+    f"{SGD} optimizer.maximize optimizer.changing-rate optimizer.own-state optimizer.absent-gradient optimizer.gradients-kept optimizer.fresh optimizer.zero-rate optimizer.dtype",
     applies_to=tuple(ALL.split()),
 )
 def last_step_alone(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
@@ -386,6 +386,7 @@ def last_step_alone(right: Any, name: str, hyperparameters: Any, params: Any, gr
     "optimize",
     "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.weight-decay optimizer.absent-gradient optimizer.sgd.nesterov?",
     applies_to=tuple(ALL.split()),
+    ugly="a table is needed",
 )
 def flattened(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Every parameter is returned as one column."""
@@ -735,6 +736,7 @@ def epsilon_ignored(h: Hyperparameters) -> Hyperparameters:
 @settings(
     STABILIZED.replace(" radam", ""),
     "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step?",
+    ugly="only small gradients show it",
 )
 def zero_epsilon_replaced(h: Hyperparameters) -> Hyperparameters:
     """An epsilon of zero is taken for none, and the default put in its place."""
