@@ -289,7 +289,9 @@ class _Engine(Gatherer):
         operation, sentence = last_words(self._folder, worker, self._options.timeout)
         text = f"  {operation} {sentence}"
         counts = {"examples": 0, "judged": 0, "unjudged": 0, "refused": 0, "worst": 0.0}
-        failure = dict.fromkeys(("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet")) | {"impostors": []}
+        failure = dict.fromkeys(("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet")) | {
+            "impostors": []
+        }
         return counts | {
             "clause": prop.clause,
             "property": function,
