@@ -611,7 +611,7 @@ def _any_pair(data: Bytes, form: Format) -> tuple[Shape, ...]:
 def _operands(data: Bytes, form: Format) -> Operands:
     kind_x, kind_y = (kind.replace("subnormal", "few") for kind in _kinds(data))
     sizes: list[int] = []
-    rank = data.pick(1, 2, 1, 3, 2, 0, 3, 4)
+    rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
         size = (
             sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]

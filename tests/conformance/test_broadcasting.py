@@ -244,7 +244,7 @@ def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strat
     holds(kept, f"returned {grads[0].dtype} and {grads[1].dtype} where {target.dtype} is due")
 
 
-@clause("broadcast.no-copy", share=0.5)
+@clause("broadcast.no-copy")
 @given(strategies.operands())
 def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: strategies.Operands) -> None:
     for operand in (sample.x, sample.y):
