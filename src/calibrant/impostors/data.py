@@ -85,7 +85,7 @@ def columns_sorted_apart(right: Any) -> Any:
 # The least-squares line
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly="one of the two properties divides the readings by ten")
 def no_intercept(right: Any, t_u: Any, t_c: Any) -> Any:
     """The line goes through the origin."""
     w, _ = right(t_u, t_c)

@@ -1137,7 +1137,9 @@ _MORE: dict[str, tuple[dict[str, Any], ...]] = {
 """Others with which some things show that do not there: defaults, for instance."""
 
 
-@impostor("training_loop", "optimizer.swap optimizer.thermometer-adam", chapters=("optimizers",))
+@impostor(
+    "training_loop", "optimizer.swap optimizer.thermometer-adam", chapters=("optimizers",), ugly="any data show it"
+)
 def always_sgd(right: Any, n_epochs: int, optimizer: Any, *data: Any) -> Any:
     """The optimizer is gradient descent, whatever its name."""
     return right(n_epochs, {"name": "sgd", "lr": optimizer["lr"]}, *data)
