@@ -63,7 +63,7 @@ def test_a_variant_is_told_of_once(variant: Impostor) -> None:
     target = subject(optimize_of(variant.name))
     target.optimize(variant.applies_to[0], {}, [np.ones(1)], [[np.ones(1)]])
 
-    assert naming.explaining(target) == []
+    assert naming.explaining(target, variant.main) == []
 
 
 def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
@@ -73,7 +73,15 @@ def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
     target = subject(optimize, conventions=conventions)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
 
-    assert [one.name for one in naming.explaining(target)] == ["betas-swapped"]
+    assert [one.name for one in naming.explaining(target, "optimizer.adam")] == ["betas-swapped"]
+
+
+def test_what_is_told_of_one_optimizer_is_named_of_another() -> None:
+    target = subject(optimize_of("betas-swapped"))
+    target.optimize("nadam", {}, [np.ones(1)], [[np.ones(1)]])
+
+    assert [one.name for one in naming.explaining(target, "optimizer.nadam")] == ["betas-swapped"]
+    assert naming.explaining(target, "optimizer.zero-rate") == []
 
 
 @pytest.mark.parametrize("name", variants.BATTERY)

@@ -77,7 +77,8 @@ def facts() -> dict[str, Facts]:
 def explaining(subject: Subject, clause: str) -> list[Impostor]:
     """The impostors as which the operations behave that the failing example of a clause called; none where that is not clear.
 
-    Where one operation was called, an impostor that does not break the clause explains nothing of this failure.
+    Where one operation was called, an impostor that does not break the clause explains nothing of this failure; what it breaks is told of
+    the first optimizer that it applies to, and each of the others has clauses of its own.
     """
     failing = {call.operation: call for call in subject.calls if call.answer is not None}
     found = []
@@ -87,7 +88,7 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
             one
             for one in named
             if not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
-            and (len(failing) > 1 or clause in one.told()["clauses"])
+            and (len(failing) > 1 or clause in one.told()["clauses"] or clause.split(".")[1] in one.applies_to[1:])
         ]
     return found
 
