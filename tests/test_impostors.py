@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 
 from calibrant.check import Options, check
 from calibrant.clauses import CHAPTERS, book, book_folder
-from calibrant.impostors import Impostor, catalog, naming
+from calibrant.impostors import Impostor, catalog, chosen, naming
 from calibrant.impostors.__main__ import with_impostors
 from calibrant.impostors.planting import planted
 from calibrant.power import due, tried
+from calibrant.target import described
 
 EACH = pytest.mark.parametrize("one", catalog(), ids=lambda one: f"{one.operation}.{one.name}")
 
@@ -75,6 +77,17 @@ def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor)
     other = "float32" if shown == "float64" else "float64"
 
     assert naming.among(planted(one).at(other), one.operation, *one.applies_to[:1]) == []
+
+
+def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
+    """It refuses the questions that have some: no answer, and so none to explain."""
+    (uphill,) = chosen(["training_loop.uphill"])
+    climb = planted(uphill).implementation.training_loop
+    loop = SimpleNamespace(training_loop=lambda n, optimizer, params, t_u, t_c: climb(n, optimizer, params, t_u, t_c))
+
+    found = naming.among(described("loop", loop, "loop", 10.0).at("float64"), "training_loop")
+
+    assert found == [uphill]
 
 
 def test_impostors_name_clauses_of_the_book() -> None:

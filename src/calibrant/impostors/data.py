@@ -84,15 +84,17 @@ def columns_sorted_apart(right: Any) -> Any:
 
 # The least-squares line
 
+TENTHS = "one of the clause's two properties divides the readings by ten"
 
-@impostor("least_squares", "data.scaling", ugly="one of the two properties divides the readings by ten")
+
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def no_intercept(right: Any, t_u: Any, t_c: Any) -> Any:
     """The line goes through the origin."""
     w, _ = right(t_u, t_c)
     return join((t_u * t_c).sum() / (t_u * t_u).sum(), w * 0)
 
 
-@impostor("least_squares", "data.scaling", ugly="one of the clause's two properties divides the readings by ten")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def spread_over_n_minus_1(right: Any, t_u: Any, t_c: Any) -> Any:
     """The covariance is over n, the variance over n - 1."""
     w, _ = right(t_u, t_c)
@@ -100,41 +102,41 @@ def spread_over_n_minus_1(right: Any, t_u: Any, t_c: Any) -> Any:
     return join(w, t_c.mean() - w * t_u.mean())
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def intercept_not_moved_back(right: Any, t_u: Any, t_c: Any) -> Any:
     """The intercept is that of the centred readings: the mean of the temperatures."""
     w, _ = right(t_u, t_c)
     return join(w, t_c.mean())
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def intercept_first(right: Any, t_u: Any, t_c: Any) -> Any:
     """The intercept is returned first, and then the slope."""
     w, b = right(t_u, t_c)
     return join(b, w)
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def readings_from_temperatures(right: Any, t_u: Any, t_c: Any) -> Any:
     """The line predicts the readings from the temperatures."""
     return right(t_c, t_u)
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def through_the_ends(right: Any, t_u: Any, t_c: Any) -> Any:
     """The line goes through the first pair and the last one."""
     right(t_u, t_c)
     return right(t_u[[0, -1]], t_c[[0, -1]])
 
 
-@impostor("least_squares", "data.scaling", name="last-sample-dropped")
+@impostor("least_squares", "data.scaling", ugly=TENTHS, name="last-sample-dropped")
 def fit_without_the_last_sample(right: Any, t_u: Any, t_c: Any) -> Any:
     """The last pair is left out."""
     right(t_u, t_c)
     return right(t_u[: max(t_u.size - 1, 1)], t_c[: max(t_u.size - 1, 1)])
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def spread_over_n_too(right: Any, t_u: Any, t_c: Any) -> Any:
     """The sum of the products is divided by the variance, and not by the sum of the squares."""
     w, _ = right(t_u, t_c)
@@ -142,7 +144,7 @@ def spread_over_n_too(right: Any, t_u: Any, t_c: Any) -> Any:
     return join(w, t_c.mean() - w * t_u.mean())
 
 
-@impostor("least_squares", "data.scaling")
+@impostor("least_squares", "data.scaling", ugly=TENTHS)
 def penalized(right: Any, t_u: Any, t_c: Any) -> Any:
     """A 64th is added to the sum of the squares, so that it is never zero."""
     w, _ = right(t_u, t_c)

@@ -107,9 +107,7 @@ def sign_flipped(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> An
     return -right(t_u, t_c, t_p, w, b)
 
 
-@impostor(
-    "grad_fn", SIZES, seen="pytorch/pytorch#28993 kakaobrain/trident#66", ugly="the clause's plainest samples are one"
-)
+@impostor("grad_fn", SIZES, seen="pytorch/pytorch#28993 kakaobrain/trident#66")
 def not_averaged(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     """It is the gradient of the sum: it is not divided by n."""
     return right(t_u, t_c, t_p, w, b) * t_p.size
@@ -506,7 +504,9 @@ def accumulating(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:
     return loss, total
 
 
-@impostor("value_and_grad", f"{GIVEN} gradient.additive gradient.nan", repeats=False)
+@impostor(
+    "value_and_grad", f"{GIVEN} gradient.additive gradient.nan", repeats=False, ugly="it depends on the call before"
+)
 def of_the_call_before(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:
     """The gradient is that of the call before."""
     loss, gradient = right(params, t_u, t_c)
