@@ -116,8 +116,8 @@ def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impos
     asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
     asked = [_in_dtype(question, subject) for question in asked]
     answered = _outcomes(subject, operation, asked)
-    if answered is None or not any(answered):
-        return []
+    if answered is None or all(one is None or one.refused for one in answered):
+        return []  # who answers nothing behaves as nobody
     again = _outcomes(subject, operation, asked)
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return []
