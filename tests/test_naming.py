@@ -91,7 +91,7 @@ def test_a_right_target_is_named_as_nothing(target: str, dtype: str) -> None:
         ".".join(operation): [
             one.name
             for one in naming.among(loaded.at(dtype), *operation)
-            if not set(one.told()["clauses"]) <= set(loaded.deviations)
+            if not set(one.breaks) <= set(loaded.deviations)
         ]
         for operation in OPERATIONS
         if operation[0] in loaded.operations

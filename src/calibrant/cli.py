@@ -133,7 +133,7 @@ def impostors(
         _fail(str(error.args[0]))
     for one in listed:
         typer.echo(f"{one.operation} as {one.name}  {one.kind}\n    {one.sentence[0].upper()}{one.sentence[1:]}.")
-        typer.echo(f"    breaks {', '.join(one.told()['clauses'])}")
+        typer.echo(f"    breaks {', '.join(one.breaks)}")
         for link in one.links:
             typer.echo(f"    seen in {link}")
 

@@ -26,7 +26,7 @@ import pytest
 from calibrant import plugin
 from calibrant.clauses import Property, properties
 from calibrant.exact import OPTIMIZERS
-from calibrant.impostors import Impostor, catalog
+from calibrant.impostors import Impostor, chosen
 from calibrant.impostors.planting import CHAPTERS, planted
 from calibrant.verdicts import failure_of
 
@@ -111,18 +111,18 @@ def tried(
     return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
 
 
-def measured(chosen: Iterable[Impostor], *, workers: int | None = None, **settings: Any) -> Iterator[Trial]:
+def measured(impostors: Iterable[Impostor], *, workers: int | None = None, **settings: Any) -> Iterator[Trial]:
     """Try impostors in several processes; each trial as it ends."""
-    for _, trial in _spread(_tried, [(one.operation, one.name, settings) for one in chosen], workers):
+    for _, trial in _spread(_tried, [(one.operation, one.name, settings) for one in impostors], workers):
         yield trial
 
 
 def detections(
-    chosen: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
+    impostors: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
 ) -> Iterator[tuple[Impostor, int | None]]:
     """Of each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
-    tasks = [(one.operation, one.name, {"seed": seed}) for seed in seeds for one in chosen]
-    by_name = {(one.operation, one.name): one for one in chosen}
+    tasks = [(one.operation, one.name, {"seed": seed}) for seed in seeds for one in impostors]
+    by_name = {(one.operation, one.name): one for one in impostors}
     for (operation, name, _), examples in _spread(_detected, tasks, workers):
         yield by_name[operation, name], examples
 
@@ -178,7 +178,7 @@ def _detected(operation: str, name: str, settings: dict[str, Any]) -> int | None
 
 
 def _named(operation: str, name: str) -> Impostor:
-    (one,) = (one for one in catalog() if (one.operation, one.name) == (operation, name))
+    (one,) = chosen([f"{operation}.{name}"])
     return one
 
 
@@ -237,5 +237,5 @@ def _parametrized(function: Any) -> Iterator[dict[str, Any]]:
             names, values = mark.args[:2]
             names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
             axes.append([dict(zip(names, value if len(names) > 1 else [value], strict=True)) for value in values])
-    for chosen in itertools.product(*axes):
-        yield {name: value for arguments in chosen for name, value in arguments.items()}
+    for combination in itertools.product(*axes):
+        yield {name: value for arguments in combination for name, value in arguments.items()}

@@ -72,7 +72,12 @@ class Impostor:
     @property
     def main(self) -> str:
         """The clause that shows it best."""
-        return self.clauses[0].rstrip("?").partition("@")[0]
+        return self.breaks[0]
+
+    @property
+    def breaks(self) -> list[str]:
+        """The clauses that it breaks, or may break, in whatever dtype."""
+        return list(dict.fromkeys(clause.rstrip("?").partition("@")[0] for clause in self.clauses))
 
     def told(self) -> dict[str, Any]:
         """What a report says of it."""
@@ -81,7 +86,7 @@ class Impostor:
             "name": self.name,
             "kind": self.kind,
             "sentence": self.sentence,
-            "clauses": list(dict.fromkeys(clause.rstrip("?").partition("@")[0] for clause in self.clauses)),
+            "clauses": self.breaks,
             "seen": self.links,
         }
 
@@ -131,7 +136,7 @@ def catalog() -> tuple[Impostor, ...]:
 
 def breaking(clause: str) -> list[Impostor]:
     """The impostors that break a clause, those first that it shows best."""
-    found = [one for one in catalog() if clause in one.told()["clauses"]]
+    found = [one for one in catalog() if clause in one.breaks]
     return sorted(found, key=lambda one: one.main != clause)
 
 
@@ -143,15 +148,15 @@ def chosen(names: Sequence[str]) -> list[Impostor]:
     from calibrant.clauses import book
     from calibrant.target import nearest
 
-    found: dict[tuple[str, str], Impostor] = {}
+    found: dict[Impostor, None] = {}
     for name in names:
         of_name = [
             one
             for one in catalog()
-            if name in (one.operation, one.name, f"{one.operation}.{one.name}") or name in one.told()["clauses"]
+            if name in (one.operation, one.name, f"{one.operation}.{one.name}") or name in one.breaks
         ]
         if not of_name and name not in book():
             known = dict.fromkeys(word for one in catalog() for word in (one.operation, one.name, one.main))
             raise LookupError(f"{name!r} is no impostor, operation or clause{nearest(name, list(known))}")
-        found |= {(one.operation, one.name): one for one in of_name}
-    return [*found.values()] if names else [*catalog()]
+        found |= dict.fromkeys(of_name)
+    return [*found] if names else [*catalog()]

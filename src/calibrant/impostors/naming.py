@@ -88,7 +88,7 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
             one
             for one in named
             if not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
-            and (len(failing) > 1 or clause in one.told()["clauses"] or clause.split(".")[1] in one.applies_to[1:])
+            and (len(failing) > 1 or clause in one.breaks or clause.split(".")[1] in one.applies_to[1:])
         ]
     return found
 
@@ -187,11 +187,12 @@ class _Inquiry:
         self.operation = operation
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
         dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
-        self.asked = [
-            (question, theirs, due, self._is_right(question, theirs, due))
-            for question, theirs, due in zip(asked, answered, dues, strict=True)
-            if theirs is not None and due is not None
-        ]
+        over_exact = self._over_exact()
+        self.asked: list[tuple[Question, Outcome, Outcome, Any, bool]] = []
+        for question, theirs, due in zip(asked, answered, dues, strict=True):
+            if theirs is not None and due is not None:
+                truth = self._evaluated(self.right, over_exact, question, due)
+                self.asked.append((question, theirs, due, truth, self._is_right(theirs, due, truth)))
         if operation not in facts():  # where the target errs, most impostors are told from it at once
             self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
 
@@ -206,13 +207,12 @@ class _Inquiry:
     def _over_exact(self) -> Right:
         return Right(self.operation, OVER_EXACT, self.subject.target.conventions)
 
-    def _is_right(self, question: Question, theirs: Outcome, due: Outcome) -> bool:
+    def _is_right(self, theirs: Outcome, due: Outcome, truth: Any) -> bool:
         """Whether the target answers a question rightly, whatever it changes."""
         if theirs.refused or due.refused or self.operation in facts():
             return bool(theirs.refused == due.refused and theirs.facts == due.facts)
-        expected = self._expected(self.right, self._over_exact(), question, due, due)
         with tallying(Tally(slack=self.subject.target.slack)):
-            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, expected)
+            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, truth)
 
     def explained(self, one: Impostor) -> set[int]:
         """Which answers that are not right the impostor gives; none if it does not give all the answers."""
@@ -220,37 +220,31 @@ class _Inquiry:
         over_exact = self._over_exact()
         own = self._own(one, [question for question, *_ in self.asked])
         with tallying(Tally(slack=self.subject.target.slack)):
-            for number, ((question, theirs, due, is_right), mine) in enumerate(zip(self.asked, own, strict=False)):
+            for number, ((question, theirs, due, truth, is_right), mine) in enumerate(
+                zip(self.asked, own, strict=False)
+            ):
                 if mine is None or (theirs.refused and not (mine.refused or due.refused)):
                     continue
                 if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
                     continue
-                expected = self._expected(one, over_exact, question, mine, due)
-                if not _gives(one.operation, question, theirs, mine, due, expected):
+                as_due = not one.exactly and mine.like(due)
+                expected = truth if as_due else self._evaluated(one, over_exact, question, mine)
+                if not _gives(one.operation, theirs, mine, due, expected):
                     return set()
-                if not self._right(one, over_exact, question, mine, theirs, due):
+                if not _gives(one.operation, theirs, due, mine, truth):
                     wrong.add(number)
         return wrong
 
-    def _expected(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, due: Outcome) -> Any:
+    def _evaluated(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome) -> Any:
         """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
         if mine.refused or one.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
             return mine.answer
         if one.exactly:
             return one.wrong(over_exact, *map(lifted, question))
-        if mine.like(due):
-            return over_exact(*map(lifted, question))
         return mine.answer if _plain(question) else None
 
-    def _right(
-        self, one: Impostor, over_exact: Right, question: Question, mine: Outcome, theirs: Outcome, due: Outcome
-    ) -> bool:
-        """Whether what the target does with a question is right, as far as the impostor differs from that."""
-        expected = self._expected(self.right, over_exact, question, due, due)
-        return _gives(one.operation, question, theirs, due, mine, expected)
 
-
-def _gives(operation: str, question: Question, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
+def _gives(operation: str, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
     """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
     if mine.changed != other.changed and mine.changed != theirs.changed:
         return False

@@ -169,7 +169,7 @@ def _optimized(optimizer: Mapping[str, Any], params: Exact, t_u: Exact, t_c: Exa
     while True:
         yield before
         grads.append([exact.gradient(t_u, t_c, *before)])
-        ((*_, (before,)),) = [_optimize(optimizer["name"], hyperparameters, [params], grads)]
+        *_, (before,) = _optimize(optimizer["name"], hyperparameters, [params], grads)
 
 
 def _validation_loss(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, int]:
@@ -191,10 +191,6 @@ def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: floa
         return exact.accumulated_grad(samples, w, b)
 
     return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
-
-
-def _regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
-    return exact.regularized_grad(t_u, t_c, w, b, l1, l2)
 
 
 def _optimize(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> list[list[Exact]]:
@@ -221,7 +217,7 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "validation_loss": _validation_loss,
     "optimize": _optimize,
     "regularized_loss": exact.regularized_loss,
-    "regularized_grad": _regularized_grad,
+    "regularized_grad": exact.regularized_grad,
     "ridge": exact.least_squares,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""

@@ -121,9 +121,10 @@ def always_the_same_seed(right: Any, n_samples: int, val_fraction: float, seed: 
 
 
 @impostor("split", "split.seeded split.global-state", repeats=False)
-def seed_ignored(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
+@impostor("split_data", "split.seeded split.global-state", repeats=False)
+def seed_ignored(right: Any, *arguments: Any) -> Any:
     """The rows are shuffled by a global generator, and the seed is not used."""
-    return right(n_samples, val_fraction, np.random.randint(2**31))  # type: ignore[no-any-return]
+    return right(*arguments[:-1], np.random.randint(2**31))
 
 
 @impostor("split", "split.seeded", repeats=False)
@@ -134,10 +135,11 @@ def seeded_once(right: Any, n_samples: int, val_fraction: float, seed: int) -> R
 
 
 @impostor("split", "split.global-state")
-def numpy_seeded(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
+@impostor("split_data", "split.global-state")
+def numpy_seeded(right: Any, *arguments: Any) -> Any:
     """NumPy's global generator is seeded."""
-    np.random.seed(seed)
-    return right(n_samples, val_fraction, seed)  # type: ignore[no-any-return]
+    np.random.seed(arguments[-1])
+    return right(*arguments)
 
 
 @impostor("split", "split.global-state")
@@ -312,19 +314,6 @@ def columns_swapped(right: Any, t_u: Any, t_c: Any, val_fraction: float, seed: i
     """The fraction is taken for that of the training part."""
     train_t_u, train_t_c, val_t_u, val_t_c = right(t_u, t_c, val_fraction, seed)
     return val_t_u, val_t_c, train_t_u, train_t_c
-
-
-@impostor("split_data", "split.seeded split.global-state", name="seed-ignored", repeats=False)
-def seed_of_the_columns_ignored(right: Any, t_u: Any, t_c: Any, val_fraction: float, seed: int) -> Columns:
-    """The rows are shuffled by a global generator, and the seed is not used."""
-    return right(t_u, t_c, val_fraction, np.random.randint(2**31))  # type: ignore[no-any-return]
-
-
-@impostor("split_data", "split.global-state", name="numpy-seeded")
-def numpy_seeded_for_the_columns(right: Any, t_u: Any, t_c: Any, val_fraction: float, seed: int) -> Columns:
-    """NumPy's global generator is seeded."""
-    np.random.seed(seed)
-    return right(t_u, t_c, val_fraction, seed)  # type: ignore[no-any-return]
 
 
 @impostor("split_data", "split.invalid", name="any-fraction")
