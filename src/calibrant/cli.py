@@ -24,8 +24,16 @@ app = typer.Typer(
 @app.command()
 def check(
     target: Annotated[
-        str, typer.Argument(help="file.py, file.py:object, package.module, module:object, or a registered name")
-    ] = "reference",
+        str | None,
+        typer.Argument(
+            help="file.py, file.py:object, package.module, module:object, or a registered name",
+            show_default="reference",
+        ),
+    ] = None,
+    program: Annotated[
+        str | None,
+        typer.Option(help="Check a program that speaks the protocol, in any language.", metavar="COMMAND"),
+    ] = None,
     chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
     clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
     dtype: Annotated[
@@ -61,7 +69,7 @@ def check(
         _fail(f"--json {json}: there is no folder {json.parent}")
     try:
         with _progress(console) as observer:
-            result = run(target, options, observer)
+            result = run(_spec(target, program), options, observer)
         if json is not None:
             machine.write(result, json)
     except (CheckError, OSError) as error:
@@ -184,6 +192,17 @@ def power(
         typer.echo(line)
     said = summary(trials)
     raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
+
+
+def _spec(target: str | None, program: str | None) -> str:
+    """What is to be checked: a target, or the program of a command line."""
+    from calibrant.target import PROGRAM
+
+    if program is None:
+        return target or "reference"
+    if target is not None:
+        _fail(f"there is a target, {target!r}, and a program, {program!r}: only one of them can be checked at a time")
+    return PROGRAM + program
 
 
 def _bar(console: Any) -> Any:

@@ -130,7 +130,19 @@ class Subject:
             watch(operation, limit)
         sink = _Sink()
         if operation in target.hung:
-            raise self._not_again(operation, arguments)
+            problem, raised, answered = self._not_again(operation, arguments), False, False
+        else:
+            problem, raised, answered = self._made(call, limit, sink)
+        call.output = sink.kept()
+        if problem:
+            printed = f"; it had printed {call.output!r}" if call.output else ""
+            raise Failure(problem + printed, raised=raised, answered=answered) from None
+        self.tally.answered += 1
+        return call.answer
+
+    def _made(self, call: Call, limit: float, sink: _Sink) -> tuple[str, bool, bool]:
+        """Make a call: what its problem is, if it has one, and whether it raised, or answered something."""
+        target, operation, arguments = self.target, call.operation, call.given
         problem, raised, answered = "", False, False
         try:
             if target.program is not None:
@@ -160,12 +172,7 @@ class Subject:
             problem = f"called sys.exit({error.code!r})"
         except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
             problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
-        call.output = sink.kept()
-        if problem:
-            printed = f"; it had printed {call.output!r}" if call.output else ""
-            raise Failure(problem + printed, raised=raised, answered=answered) from None
-        self.tally.answered += 1
-        return call.answer
+        return problem, raised, answered
 
     def _given_up(self, operation: str, arguments: tuple[Any, ...], problem: str) -> str:
         """Put on record that an operation is not called again; what is to be said of it."""
@@ -174,12 +181,14 @@ class Subject:
         self._stuck[operation] = repr(plain(arguments)), sentence
         return sentence
 
-    def _not_again(self, operation: str, arguments: tuple[Any, ...]) -> Failure | NotCalled:
-        """What becomes of a request to an operation that is not called any more."""
+    def _not_again(self, operation: str, arguments: tuple[Any, ...]) -> str:
+        """What is to be said of an operation that is not called any more. Raises NotCalled for all but the first request."""
         asked = repr(plain(arguments))
         problem = self.target.hung[operation]
         first, sentence = self._stuck.setdefault(operation, (asked, f"is not called again: it {problem}"))
-        return Failure(sentence) if asked == first else NotCalled(f"{operation} is not called again")
+        if asked != first:
+            raise NotCalled(f"{operation} is not called again")
+        return sentence
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
         """Whether the operation answers these arguments with an error, of any type but NotImplementedError."""
