@@ -81,6 +81,62 @@ def check(
 
 
 @app.command()
+def matrix(
+    target: Annotated[list[str] | None, typer.Argument(help="Targets, as `check` takes them.")] = None,
+    program: Annotated[
+        list[str] | None, typer.Option(help="A program that speaks the protocol (may be repeated).", metavar="COMMAND")
+    ] = None,
+    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
+    clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Check in this dtype (may be repeated).")] = None,
+    profile: Annotated[
+        str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")
+    ] = "dev",
+    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")] = None,
+    timeout: Annotated[float, typer.Option(help="The most seconds that one call may take.")] = 10,
+    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the table to this file as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Check several targets, and print one table: clauses by targets.
+
+    Exit status: 0 all conform, 1 one does not, 2 one could not be checked.
+    """
+    from rich.console import Console
+
+    from calibrant.check import CheckError, Options
+    from calibrant.matrix import checked, exit_status
+    from calibrant.reports import table
+    from calibrant.target import PROGRAM
+
+    specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
+    if not specs:
+        _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
+    if json is not None and not json.parent.is_dir():
+        _fail(f"--json {json}: there is no folder {json.parent}")
+    chosen = tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ())
+    options = Options(*chosen, profile, examples, seed, timeout, workers)
+    console, found = Console(highlight=False), []
+    try:
+        options.validated()
+        with _bar(console) as (progress, task):
+            progress.update(task, total=len(specs))
+            progress.update(task, description=f"checking {specs[0]}")
+            for one in checked(specs, options.arguments()):
+                found.append(one)
+                left = specs[len(found) :]
+                progress.update(task, advance=1, description=f"checking {left[0]}" if left else "done")
+        if json is not None:
+            table.write(found, json)
+    except (CheckError, OSError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing is said of the targets")
+    table.show(found, console)
+    raise typer.Exit(exit_status(found))
+
+
+@app.command()
 def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
     """Print a clause from the book, with its reason and the source of its properties."""
     from calibrant.clauses import CHAPTERS, book, properties, require

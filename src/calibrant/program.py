@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import select
 import shlex
 import signal
@@ -206,8 +207,9 @@ class Program:
         except BaseException:
             self.close(0.0)
             raise
+        words = self._last_words()
         self.close(0.0)
-        raise TargetError(f"program {self!r} {problem}{self._last_words()}") from None
+        raise TargetError(f"program {self!r} {problem}{words}") from None
 
     def _described(self, said: Any) -> dict[str, Any]:
         """What it says of itself, as far as a target in Python could not say it wrongly."""
@@ -343,20 +345,24 @@ class Program:
         return _Unreachable(f"{how}{f' in the middle of {_quoted(self._left)}' if self._left else ''}")
 
     def _last_words(self) -> str:
-        words = bytes(self._errors).decode("utf-8", "replace").strip()
-        return f"; it had written to standard error {words[-300:]!r}" if words else ""
+        """The line that says most of what it last wrote to standard error: as a rule the last one, or the one that names an error."""
+        process = self._process
+        if process is not None and process.stderr is not None:
+            until = time.monotonic() + 1.0
+            while time.monotonic() < until and select.select([process.stderr], [], [], 0)[0]:
+                if not self._listen(process.stderr.fileno()):
+                    break
+        lines = [line.rstrip() for line in bytes(self._errors).decode("utf-8", "replace").splitlines() if line.strip()]
+        named = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
+        return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
 
     def _end(self, operation: str, why: _Unreachable) -> NoAnswer:
         """End a program that gave no answer; what is to be said of it."""
-        process = self._process
-        if process is not None and process.stderr is not None:
-            while select.select([process.stderr], [], [], 0)[0] and self._listen(process.stderr.fileno()):
-                if len(self._errors) >= 2000:
-                    break
+        words = self._last_words()
         self.close(0.0)
         self._deaths[operation] = self._deaths.get(operation, 0) + 1
         final = isinstance(why, _Late) or self._deaths[operation] >= DEATHS
-        return NoAnswer(f"{why}{self._last_words()}", final=final)
+        return NoAnswer(f"{why}{words}", final=final)
 
 
 class _Operation:

@@ -220,6 +220,8 @@ def load(spec: str, timeout: float = 10.0) -> Target:
 
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
     place, _, attribute = resolve(spec).partition(":") if not is_file(spec) else split_file(spec)
+    if spec in registered() and (lacking := unmet(spec)):
+        raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
         module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place, spec)
     except (TargetError, KeyboardInterrupt):
@@ -266,6 +268,28 @@ def _started(spec: str, command: list[str], timeout: float) -> Target:
 def registered() -> dict[str, str]:
     """The targets that installed distributions register, by name: where each is found."""
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def unmet(name: str) -> str:
+    """Which version of what a registered target does not work with: 'optax>=0.2, but 0.1.9 is installed'; empty if none."""
+    from packaging.requirements import Requirement
+
+    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
+        for text in (entry.dist.requires if entry.dist is not None else None) or []:
+            needed = Requirement(text)
+            if (
+                needed.marker is None
+                or not needed.marker.evaluate({"extra": name})
+                or needed.marker.evaluate({"extra": ""})
+            ):
+                continue
+            try:
+                found = importlib.metadata.version(needed.name)
+            except importlib.metadata.PackageNotFoundError:
+                continue  # its import says so
+            if not needed.specifier.contains(found, prereleases=True):
+                return f"{needed.name}{needed.specifier}, but {found} is installed"
+    return ""
 
 
 def install_hint(name: str) -> str:
