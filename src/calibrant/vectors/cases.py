@@ -19,7 +19,7 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, holds, shaped, tallying
 from calibrant.subject import Failure, Subject
 from calibrant.target import PARAMETERS, numpy_dtype
-from calibrant.vectors.due import REFUSED
+from calibrant.vectors.numbers import REFUSED
 from calibrant.wording import is_array, plain, shown
 
 DTYPES = ("float32", "float64")
@@ -167,23 +167,23 @@ def judged(case: Case, answer: Any) -> str:
     """What is wrong with an answer, in a sentence; nothing if it agrees."""
     if case.expected == REFUSED:
         return f"returned {shown(answer)} where an error is due"
-    where = ""
+    place, first = "", 0
     try:
-        pairs = list(_paired(answer, case.expected, ""))
-        first = 0
-        for part, due, where in pairs:
+        for part, due, where in _paired(answer, case.expected, ""):
+            place = where
             column = _column(part, due)
             if column is not None and case.truth is not None:
                 truth = case.truth[first : first + column.size]
-                agree(column, Exact(truth.m, truth.e, truth.d, truth.err, truth.form))
+                agree(*(column, truth) if due["shape"] else (column[0], truth[0]))
                 first += column.size
     except Disagreement as disagreement:
-        return disagreement.sentence.replace("returned", f"returned, as part {where},", 1) if where else disagreement.sentence
+        said = disagreement.sentence
+        return said.replace("returned", f"returned, as part {place},", 1) if place else said
     return ""
 
 
 def agrees(case: Case, answer: Any, slack: float) -> bool:
-    """Whether an answer is within so many bounds: sooner, and without a sentence."""
+    """Whether an answer is within so many bounds: without a sentence, and by float64 alone where its rounding decides nothing."""
     if case.expected == REFUSED:
         return False
     try:
@@ -194,11 +194,12 @@ def agrees(case: Case, answer: Any, slack: float) -> bool:
         together = np.concatenate(numbers)
         near, bound = case.decimals
         with np.errstate(all="ignore"):
-            # Twice what may be due to the rounding of the decimals: then no more needs to be known.
-            if (np.abs(together.astype(np.float64) - near) > slack * bound + 2.0**-51 * np.abs(near)).any():
+            off, unsure = np.abs(together.astype(np.float64) - near), 2.0**-51 * np.abs(near)
+            if (off > slack * bound + unsure).any():
                 return False
-        with tallying(Tally(slack=slack)):
-            agree(together, case.truth)
+            if not (off + unsure <= slack * bound).all():
+                with tallying(Tally(slack=slack)):
+                    agree(together, case.truth)
     except Disagreement:
         return False
     return True

@@ -6,7 +6,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from calibrant.impostors.planting import planted
 from calibrant.power import spread
 from calibrant.subject import Absent, Failure, Subject
 from calibrant.vectors.cases import DTYPES, Case, agrees, asked
-from calibrant.vectors.due import OPERATIONS, REFUSED, claims
+from calibrant.vectors.due import OPERATIONS, claims
+from calibrant.vectors.numbers import REFUSED
 from calibrant.wording import is_array
 
 CLEARLY = 1.5
@@ -44,6 +45,15 @@ class Group:
     operation: str
     dtype: str
     optimizer: str = ""
+
+    def named(self) -> tuple[str, ...]:
+        """What makes the group again."""
+        return self.operation, self.dtype, self.optimizer
+
+    def holds(self, case: Case) -> bool:
+        """Whether a case is one of the group's."""
+        optimizer = case.inputs["name"] if case.operation == "optimize" else ""
+        return (case.operation, case.dtype, optimizer) == self.named()
 
     def impostors(self) -> list[Impostor]:
         """Those that answer the same when they are asked again."""
@@ -99,7 +109,7 @@ def groups() -> list[Group]:
 
 def chosen(told: Callable[[int, int], None] = lambda done, count: None, workers: int | None = None) -> list[Case]:
     """The cases that are written, each with its flags; `told` is how many groups are done, and of how many."""
-    tasks = [astuple(group) for group in groups()]
+    tasks = [group.named() for group in groups()]
     found: dict[Any, list[Case]] = {}
     for task, cases in spread(of_group, tasks, workers):
         found[task] = cases

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from decimal import ROUND_UP, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -18,18 +17,10 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.rights import OVER_EXACT, lifted, over_arrays
 from calibrant.measurements import NORRIS, T_C, T_U
 from calibrant.target import PARAMETERS
+from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, shaped, words
 
 Claim = tuple[str, Any]
 """A clause, and what it says of an answer as JSON; REFUSED if it says that there is none."""
-
-REFUSED = "an error"
-NOTHING: dict[str, Any] = {}
-"""Nothing is said of this part of an answer."""
-
-_LONGEST = 100
-"""A fraction of more characters is written as one that lies next to it."""
-_NEXT_TO = 30
-"""How near: the allowed error, halved so many times."""
 
 
 def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
@@ -38,14 +29,14 @@ def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
     try:
         with np.errstate(all="ignore"):
             answer = right(*(_copied(argument) for argument in arguments))
-    except Exception:  # the right operation refuses: whether the book wants that is another question
+    except ValueError:  # whether the book wants that too is another question
         clause = _REFUSALS[operation](*arguments) if operation in _REFUSALS else ""
         if clause:
             yield clause, REFUSED
         return
     if operation in _VALUES:
         for clause, due in _VALUES[operation](answer, *arguments):
-            if _says(due):
+            if says(due):
                 yield clause, due
 
 
@@ -55,68 +46,14 @@ def _copied(argument: Any) -> Any:
     return argument.copy() if isinstance(argument, np.ndarray) else argument
 
 
-def _says(due: Any) -> bool:
-    """Whether anything is claimed at all."""
-    if isinstance(due, list):
-        return not due or any(map(_says, due))
-    if isinstance(due, dict):
-        return bool(due) and ("data" not in due or due["data"] == [] or any(x is not None for x in due["data"]))
-    return due is not None
-
-
-# Numbers as JSON has them
-
-
-def numbers(truth: Any, shape: tuple[int, ...] | None = None) -> dict[str, Any]:
-    """Exact values with their bounds, or an array value for value."""
-    if not isinstance(truth, Exact):
-        array = np.asarray(truth)
-        shape = array.shape
-        rows = [_value(x) for x in array.astype(np.float64).reshape(-1).tolist()]
-    else:
-        shape = truth.shape if shape is None else shape
-        rows = [_number(x, float(e)) for x, e in zip(truth.fractions(), truth.errors().reshape(-1), strict=True)]
-    data, fractions, allowed = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
-    return {"shape": list(shape), "data": data, "fractions": fractions, "allowed": allowed}
-
-
-def _value(x: float) -> tuple[Any, ...]:
-    if math.isfinite(x):
-        return x, str(Fraction(x)), 0.0
-    word = "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
-    return word, word, 0.0
-
-
-def _number(x: Fraction, bound: float) -> tuple[Any, ...]:
-    if not math.isfinite(bound):
-        return None, None, None
-    if bound and len(str(x)) > _LONGEST:
-        unit = Fraction(2) ** (math.frexp(bound)[1] - 1 - _NEXT_TO)
-        x, bound = round(x / unit) * unit, bound * (1 + 2.0**-_NEXT_TO)
-    return exact.to_float(x), str(x), _up(bound)
-
-
-def _up(bound: float) -> float:
-    """A bound with four digits, rounded up: whatever the last bits of it are, the files stay the same."""
-    return float(Context(prec=4, rounding=ROUND_UP).create_decimal(Decimal(bound)))
-
-
-def _shaped(shape: Sequence[int]) -> dict[str, Any]:
-    """A shape, whatever the numbers."""
-    return {"shape": list(shape)}
-
-
-def _words(words: Any) -> dict[str, Any]:
-    """What numbers must be that are not finite; None where nothing is claimed."""
-    words = np.asarray(words, dtype=object)
-    data = words.reshape(-1).tolist()
-    return {**_shaped(words.shape), "data": data, "fractions": data, "allowed": [None if x is None else 0.0 for x in data]}
-
-
 def _spoiled(*arrays: Any) -> str:
     """What what is not finite among the numbers becomes: NaN stays, and infinity may become NaN; nothing if all are finite."""
     values = np.concatenate([np.reshape(x, -1).astype(np.float64) for x in arrays])
     return "NaN" if np.isnan(values).any() else "" if np.isfinite(values).all() else "not finite"
+
+
+def _of(*arrays: Any) -> Any:
+    return map(exact.of, arrays)
 
 
 def _form(x: Any) -> exact.Format:
@@ -146,19 +83,19 @@ def _least_squares(answer: Any, t_u: Any, t_c: Any) -> Iterator[Claim]:
 
 
 def _model(answer: Any, t_u: Any, w: Any, b: Any) -> Iterator[Claim]:
-    yield "model.shape", _shaped(t_u.shape)
+    yield "model.shape", shaped(t_u.shape)
     if not _spoiled(t_u, w, b):
-        yield "model.linear", numbers(exact.model(*map(exact.of, (t_u, w, b))))
+        yield "model.linear", numbers(exact.model(*_of(t_u, w, b)))
         if (w, b) == (1, 0):
             yield "model.identity", numbers(t_u)
 
 
 def _loss(clause: str, operation: str, power: int) -> Callable[..., Iterator[Claim]]:
     def due(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
-        yield "loss.scalar", _shaped(())
+        yield "loss.scalar", shaped(())
         spoiled = _spoiled(t_p, t_c)
         if spoiled:
-            yield "loss.nan", _words(spoiled)
+            yield "loss.nan", words(spoiled)
             return
         truth = OVER_EXACT[operation](exact.of(t_p), exact.of(t_c))
         yield clause, numbers(truth)
@@ -175,7 +112,7 @@ def _scaled_loss(operation: str, power: int, t_p: Any, t_c: Any) -> Any:
     scaled = [np.ldexp(x, -k) for x in (t_p, t_c)]
     if any((np.ldexp(x, k) != y).any() for x, y in zip(scaled, (t_p, t_c), strict=True)):
         return NOTHING
-    small = OVER_EXACT[operation](*map(exact.of, scaled))
+    small = OVER_EXACT[operation](*_of(*scaled))
     loss = Exact(small.m, small.e + power * k, small.d, np.ldexp(small.err, power * k), form)
     return numbers(loss) if loss.fraction() <= Fraction(form.largest) else NOTHING
 
@@ -189,7 +126,7 @@ def _dabsolute_loss(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
 
 def _dloss_fn(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
     if _spoiled(t_p, t_c):
-        yield "gradient.nan", _words([_spoiled(p, c) or None for p, c in zip(t_p, t_c, strict=True)])
+        yield "gradient.nan", words([_spoiled(p, c) or None for p, c in zip(t_p, t_c, strict=True)])
     else:
         yield "gradient.by-hand-loss", numbers(exact.dloss_fn(exact.of(t_p), exact.of(t_c)))
 
@@ -204,8 +141,7 @@ def _partial(clause: str) -> Callable[..., Iterator[Claim]]:
 
 def _gradient(clause: str) -> Callable[..., Iterator[Claim]]:
     def due(answer: Any, t_u: Any, t_c: Any, *others: Any) -> Iterator[Claim]:
-        *others, w, b = others
-        yield from _slope(clause, t_u, t_c, w, b)
+        yield from _slope(clause, t_u, t_c, *others[-2:])
 
     return due
 
@@ -213,24 +149,24 @@ def _gradient(clause: str) -> Callable[..., Iterator[Claim]]:
 def _slope(clause: str, t_u: Any, t_c: Any, w: Any, b: Any) -> Iterator[Claim]:
     spoiled = _spoiled(t_u, t_c)
     if spoiled:
-        yield "gradient.nan", _words([spoiled] * 2)
+        yield "gradient.nan", words([spoiled] * 2)
     else:
-        yield clause, numbers(exact.gradient(*map(exact.of, (t_u, t_c, w, b))))
+        yield clause, numbers(exact.gradient(*_of(t_u, t_c, w, b)))
 
 
 def _finite_difference(answer: Any, *arguments: Any) -> Iterator[Claim]:
     spoiled = _spoiled(*arguments[:2])
     if spoiled:
-        yield "gradient.nan", _words([spoiled] * 2)
+        yield "gradient.nan", words([spoiled] * 2)
     else:
-        yield "gradient.central", numbers(exact.finite_difference(*map(exact.of, arguments)))
+        yield "gradient.central", numbers(exact.finite_difference(*_of(*arguments)))
 
 
 def _value_and_grad(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[Claim]:
     for clause, due in _slope("gradient.automatic", t_u, t_c, *params):
         yield clause, [NOTHING, due]
     if not _spoiled(t_u, t_c):
-        loss, _ = OVER_EXACT["value_and_grad"](*map(exact.of, (params, t_u, t_c)))
+        loss, _ = OVER_EXACT["value_and_grad"](*_of(params, t_u, t_c))
         yield "gradient.of-the-reported-loss", [numbers(loss), NOTHING]
 
 
@@ -250,8 +186,12 @@ def _training_loop(
         return
     yield _of_descent(n_epochs, optimizer), [path, NOTHING, NOTHING]
     yield "descent.log", [NOTHING, log, NOTHING]
-    if optimizer["name"] == "sgd" and not np.isfinite(end.err).any() and _overflows(n_epochs - 2, optimizer["lr"], *data):
-        yield "descent.diverges", [_words(["not finite"] * 2), NOTHING, NOTHING]
+    if (
+        optimizer["name"] == "sgd"
+        and not np.isfinite(end.err).any()
+        and _overflows(n_epochs - 2, optimizer["lr"], *data)
+    ):
+        yield "descent.diverges", [words(["not finite"] * 2), NOTHING, NOTHING]
     yield "validation.none", [NOTHING, NOTHING, val_log]
 
 
@@ -274,7 +214,7 @@ def _log(losses: list[Exact]) -> dict[str, Any]:
 
 
 def _closed_form(answer: Any, n_epochs: int, learning_rate: float, *data: Any) -> Iterator[Claim]:
-    yield "descent.closed-form", numbers(exact.by_squaring(n_epochs, learning_rate, *map(exact.of, data)))
+    yield "descent.closed-form", numbers(exact.by_squaring(n_epochs, learning_rate, *_of(*data)))
 
 
 def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
@@ -284,7 +224,7 @@ def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
 
 
 def _multiply(answer: Any, x: Any, y: Any) -> Iterator[Claim]:
-    yield "broadcast.result", _shaped(answer.shape)
+    yield "broadcast.result", shaped(answer.shape)
     yield "broadcast.like-numpy", numbers(answer)
 
 
@@ -309,17 +249,17 @@ def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
 
 
 def _multiply_grad(answer: Any, x: Any, y: Any, upstream: Any) -> Iterator[Claim]:
-    yield "broadcast.gradient", [_shaped(x.shape), _shaped(y.shape)]
-    yield "broadcast.gradient", [numbers(grad) for grad in exact.multiply_grad(*map(exact.of, (x, y, upstream)))]
+    yield "broadcast.gradient", [shaped(x.shape), shaped(y.shape)]
+    yield "broadcast.gradient", [numbers(grad) for grad in exact.multiply_grad(*_of(x, y, upstream))]
 
 
 def _manual_training_loop(answer: Any, n_epochs: int, learning_rate: float, *data: Any) -> Iterator[Claim]:
-    params, losses = exact.trajectory(n_epochs, learning_rate, *map(exact.of, data))
+    params, losses = exact.trajectory(n_epochs, learning_rate, *_of(*data))
     yield "autograd.loop", [numbers(params), _log(losses)]
 
 
 def _calc_forward(answer: Any, params: Any, t_u: Any, t_c: Any, is_train: bool) -> Iterator[Claim]:
-    loss, grad = OVER_EXACT["calc_forward"](*map(exact.of, (params, t_u, t_c)), is_train)
+    loss, grad = OVER_EXACT["calc_forward"](*_of(params, t_u, t_c), is_train)
     yield "autograd.set-grad-enabled", [numbers(loss), numbers(grad) if is_train else None]
 
 
@@ -344,17 +284,17 @@ def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: 
 
 def _validation_loss(answer: Any, *arguments: Any) -> Iterator[Claim]:
     if not _spoiled(*arguments):
-        loss, recorded = OVER_EXACT["validation_loss"](*map(exact.of, arguments))
+        loss, recorded = OVER_EXACT["validation_loss"](*_of(*arguments))
         yield "validation.not-recorded", [numbers(loss), numbers(float(recorded))]
 
 
 def _regularized_loss(answer: Any, t_p: Any, t_c: Any, w: Any, l1: float, l2: float) -> Iterator[Claim]:
     which = "sum" if l1 and l2 else "l1" if l1 else "l2"
-    yield f"regularization.{which}", numbers(exact.regularized_loss(*map(exact.of, (t_p, t_c, w)), l1, l2))
+    yield f"regularization.{which}", numbers(exact.regularized_loss(exact.of(t_p), exact.of(t_c), exact.of(w), l1, l2))
 
 
 def _regularized_grad(answer: Any, t_u: Any, t_c: Any, w: Any, b: Any, l1: float, l2: float) -> Iterator[Claim]:
-    due = exact.regularized_grad(*map(exact.of, (t_u, t_c, w, b)), l1, l2)
+    due = exact.regularized_grad(exact.of(t_u), exact.of(t_c), exact.of(w), exact.of(b), l1, l2)
     yield f"regularization.{'gradient' if w else 'kink'}", numbers(due)
 
 
@@ -425,7 +365,7 @@ def _untrainable(n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any,
     if _no_columns(t_u, t_c):
         return "data.shapes"
     if val:
-        return "validation.shapes" if _no_columns(*val) else ""
+        return "validation.shapes" if all(x is not None for x in val) and _no_columns(*val) else ""
     senseless = n_epochs < 0 or not 0 <= optimizer["lr"] < math.inf
     return "descent.negative-rate" if optimizer["name"] == "sgd" and senseless else ""
 

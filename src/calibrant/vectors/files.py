@@ -15,7 +15,7 @@ from calibrant.impostors import catalog
 from calibrant.impostors.rights import PYTORCH
 from calibrant.target import PARAMETERS, nearest
 from calibrant.vectors.cases import DTYPES, Case
-from calibrant.vectors.due import REFUSED
+from calibrant.vectors.numbers import REFUSED
 
 FORMAT = 1
 """Of the files; a change that readers must know of has the next number."""

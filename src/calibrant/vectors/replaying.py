@@ -191,7 +191,7 @@ def _passed_over(case: Case, target: Target) -> str:
     for name, value in target.conventions.items():
         concerned = name.split(".")[0]
         if value != CONVENTIONS[name][0] and (
-            optimizer == concerned or (optimizer, concerned) == ("adamw", "adam") and name != "adam.decay"
+            optimizer == concerned or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
         ):
             return f"it declares {name} = {value}"
     return ""
