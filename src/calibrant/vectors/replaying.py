@@ -27,6 +27,8 @@ from calibrant.wording import shown
 
 _GRACE = 10.0
 """Seconds beyond all its time limits after which a process that goes no further is ended."""
+_LEAVING = 2.0
+"""Seconds in which a process that has asked everything may end by itself."""
 _WORKER = "vectors"
 
 
@@ -127,6 +129,8 @@ def _run(arguments: list[str], results: Path, timeout: float, told: Callable[[in
                 return
             now = _written(results)
             if now == count:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LEAVING)
                 return
             if now != done:
                 done, since = now, time.monotonic()
@@ -143,7 +147,9 @@ def _on_record(spec: str, run: Path, results: Path, timeout: float) -> None:
     """The outcome of the case in which a process died; its operation is not called again."""
     operation, sentence = last_words(run, _WORKER, timeout) if (run / f"{_WORKER}.call").exists() else ("", "")
     if not operation:
-        raise CheckError(f"target {spec!r} ended its process before it was asked anything")
+        raise CheckError(
+            f"target {spec!r} was loaded once, and then ended its process, or went no further, when it was loaded again"
+        )
     if operation not in not_called_again(run):
         sentence += "; it is not called again"
         call_no_more(run, operation, sentence)
