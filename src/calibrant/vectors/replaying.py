@@ -19,7 +19,8 @@ from calibrant.check import CheckError, probe
 from calibrant.clauses import book
 from calibrant.containment import call_no_more, contain, last_words, not_called_again
 from calibrant.judge import tallying
-from calibrant.subject import Absent
+from calibrant.program import REGISTER, end_all
+from calibrant.subject import Absent, NotCalled
 from calibrant.target import CONVENTIONS, IMPORT_PATIENCE, Target, load
 from calibrant.vectors.cases import DTYPES, Case, verdict
 from calibrant.vectors.files import VectorsError, read
@@ -39,7 +40,7 @@ class Outcome:
     file: str
     case: Case
     status: str
-    """agrees, disagrees, deviates (as the target declares), absent, or passed over (another dtype or convention)."""
+    """agrees, disagrees, deviates (as the target declares), absent, or passed over (another dtype or convention, or not called again)."""
     sentence: str = ""
 
     @property
@@ -114,12 +115,14 @@ def _written(results: Path) -> int:
 
 def _run(arguments: list[str], results: Path, timeout: float, told: Callable[[int, int], None], count: int) -> None:
     """A process that goes on where the one before it ended, until all is asked, it ends, or it goes no further."""
+    register = results.with_name("programs")
     process = subprocess.Popen(
         [sys.executable, "-m", "calibrant.vectors", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env=os.environ | {REGISTER: str(register)},
     )
     done, since = -1, 0.0
     try:
@@ -141,6 +144,7 @@ def _run(arguments: list[str], results: Path, timeout: float, told: Callable[[in
         with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        end_all(register)
 
 
 def _on_record(spec: str, run: Path, results: Path, timeout: float) -> None:
@@ -151,8 +155,8 @@ def _on_record(spec: str, run: Path, results: Path, timeout: float) -> None:
             f"target {spec!r} was loaded once, and then ended its process, or went no further, when it was loaded again"
         )
     if operation not in not_called_again(run):
-        sentence += "; it is not called again"
         call_no_more(run, operation, sentence)
+        sentence += "; it is not called again"
     whole = results.read_bytes()
     results.write_bytes(whole[: whole.rfind(b"\n") + 1] + _line("disagrees", sentence))
     for left in ("call", "trace"):
@@ -182,10 +186,13 @@ def replay(spec: str, folder: str, run: str, first: str, timeout: str) -> None:
                 try:
                     sentence = verdict(case, subject)
                 except Absent as absent:
-                    results.write(_line("absent", str(absent)))
+                    status = "passed over" if isinstance(absent, NotCalled) else "absent"
+                    results.write(_line(status, str(absent)))
                 else:
                     results.write(_line("disagrees" if sentence else "agrees", sentence))
             subject.calls.clear()
+    if target.program is not None:
+        target.program.close()
 
 
 def _passed_over(case: Case, target: Target) -> str:
