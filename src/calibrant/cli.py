@@ -250,6 +250,55 @@ def power(
     raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
 
 
+@app.command()
+def vectors(
+    folder: Annotated[Path, typer.Argument(help="Where the vectors are to be, or are.", metavar="DIR")],
+    target: Annotated[str | None, typer.Argument(help="What to replay them on.", show_default="reference")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Replay DIR on TARGET; nothing is written.")] = False,
+    program: Annotated[
+        str | None, typer.Option(help="Replay them on a program that speaks the protocol.", metavar="COMMAND")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="The most seconds that one call may take; an import, six times that.")
+    ] = 10,
+    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+) -> None:
+    """Write frozen test vectors to DIR, for programs that nobody can ask in Python; or replay those that are there.
+
+    Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
+    """
+    from rich.console import Console
+
+    from calibrant.check import CheckError, Options
+    from calibrant.reports import vectors as report
+    from calibrant.vectors.choosing import chosen
+    from calibrant.vectors.files import VectorsError, write
+    from calibrant.vectors.replaying import verify as replayed
+
+    if not verify and (target or program):
+        _fail(f"a target is for --verify: vectors are the same whatever {target or program} says")
+    try:
+        Options(workers=workers, timeout=timeout).validated()
+        with _bar(Console(highlight=False)) as (progress, task):
+            progress.update(task, description="asking the target" if verify else "choosing cases")
+
+            def told(done: int, count: int) -> None:
+                progress.update(task, completed=done, total=count)
+
+            if verify:
+                replay = replayed(folder, _spec(target, program), timeout, told)
+            else:
+                cases = chosen(told, workers)
+                size = write(cases, folder)
+    except (CheckError, VectorsError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing is said of the target" if verify else "interrupted: nothing is written")
+    for line in report.replayed(replay) if verify else report.written(cases, size, folder):
+        typer.echo(line)
+    raise typer.Exit(replay.exit_status if verify else 0)
+
+
 def _spec(target: str | None, program: str | None) -> str:
     """What is to be checked: a target, or the program of a command line."""
     from calibrant.target import PROGRAM

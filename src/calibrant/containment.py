@@ -42,11 +42,18 @@ def contain(folder: Path, worker: str) -> None:
     with record.open("r+b") as file:
         _word = mmap.mmap(file.fileno(), 64)
     subject.watch = _watch
-    from calibrant.plugin import session
 
+
+def not_called_again(folder: Path) -> dict[str, str]:
+    """The operations that hung, or ended their process, in the workers before this one, each with what is said of it."""
     hung = folder / "hung.json"
-    if hung.exists():
-        session.load().hung |= json.loads(hung.read_text())
+    known: dict[str, str] = json.loads(hung.read_text()) if hung.exists() else {}
+    return known
+
+
+def call_no_more(folder: Path, operation: str, sentence: str) -> None:
+    """Put an operation on record for the workers to come."""
+    (folder / "hung.json").write_text(json.dumps(not_called_again(folder) | {operation: sentence}))
 
 
 def _watch(operation: str, seconds: float) -> None:
@@ -74,9 +81,7 @@ def last_words(folder: Path, worker: str, timeout: float) -> tuple[str, str]:
     left = trace.read_text() if trace.exists() else ""
     if "Timeout" in left:
         sentence = f"did not return within {patience(operation, timeout):g} s and its process had to be ended"
-        hung = folder / "hung.json"
-        known = json.loads(hung.read_text()) if hung.exists() else {}
-        hung.write_text(json.dumps(known | {operation: sentence}))
+        call_no_more(folder, operation, sentence)
         return operation, f"{sentence}; it is not called again"
     fatal = [line for line in left.splitlines() if line.startswith("Fatal Python error")]
     return operation, "ended its process" + (f" ({fatal[0]})" if fatal else "")

@@ -105,9 +105,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _require_clauses(option.target_clause)
     worker = getattr(config, "workerinput", None)
     if worker is not None and session.run_folder is not None:
-        from calibrant.containment import contain
+        from calibrant.containment import contain, not_called_again
 
         contain(session.run_folder, worker["workerid"])
+        hung = not_called_again(session.run_folder)
+        if hung:
+            session.load().hung |= hung
     elif worker is None and session.run_folder is None:
         if option.target is not None:
             _load_or_stop()

@@ -113,7 +113,7 @@ def tried(
 
 def measured(impostors: Iterable[Impostor], *, workers: int | None = None, **settings: Any) -> Iterator[Trial]:
     """Try impostors in several processes; each trial as it ends."""
-    for _, trial in _spread(_tried, [(one.operation, one.name, settings) for one in impostors], workers):
+    for _, trial in spread(_tried, [(one.operation, one.name, settings) for one in impostors], workers):
         yield trial
 
 
@@ -123,14 +123,15 @@ def detections(
     """Of each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
     tasks = [(one.operation, one.name, {"seed": seed}) for seed in seeds for one in impostors]
     by_name = {(one.operation, one.name): one for one in impostors}
-    for (operation, name, _), examples in _spread(_detected, tasks, workers):
+    for (operation, name, _), examples in spread(_detected, tasks, workers):
         yield by_name[operation, name], examples
 
 
-Task = tuple[str, str, dict[str, Any]]
+Task = tuple[Any, ...]
 
 
-def _spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
+def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
+    """Each task, and what the work on it returns, in the order in which they end; the work is done in other processes."""
     # What torch starts in one process does not survive a fork; each process does many.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:

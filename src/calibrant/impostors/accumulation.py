@@ -21,7 +21,7 @@ Batches = list[tuple[Any, Any]]
 
 def _rows(*parts: Any) -> Any:
     """Gradients of either kind below each other, (k, 2)."""
-    return moved(functools.partial(np.reshape, shape=(-1, 2)), join(*parts))
+    return moved(lambda x: np.reshape(x, (-1, 2)), join(*parts))
 
 
 def _totals(grads: Iterable[Any]) -> Any:

@@ -395,7 +395,9 @@ def first_row_only(right: Any, x: Any, y: Any) -> Any:
 @impostor("multiply_in_place", "broadcast.in-place")
 def row_after_row(right: Any, x: Any, y: Any) -> Any:
     """Where x would have to be stretched, all that meets one of its elements multiplies it."""
-    np.multiply.at(np.broadcast_to(x, shape := np.broadcast_shapes(x.shape, y.shape)), (), np.broadcast_to(y, shape))
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    stretched = np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides)  # one may write into it
+    np.multiply.at(stretched, (), np.broadcast_to(y, shape))
     return x
 
 
@@ -482,7 +484,7 @@ def _onto(shape: Shape) -> Callable[[Any], Any]:
 
 
 def _into(shape: Shape) -> Callable[[Any], Any]:
-    return functools.partial(np.reshape, shape=shape)
+    return lambda x: np.reshape(x, shape)
 
 
 def _ones(x: Any) -> Any:
