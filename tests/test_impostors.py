@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from calibrant.impostors.planting import planted
 from calibrant.power import due, tried
 from calibrant.target import described
 
+if importlib.util.find_spec("torch") is not None:
+    importlib.import_module("torch")  # whether its generator was seeded is seen only of one that was there before
+
 EACH = pytest.mark.parametrize("one", catalog(), ids=lambda one: f"{one.operation}.{one.name}")
 
 # Of each clause the impostors that are first in the catalog: `calibrant power` tries them all.
@@ -28,7 +32,7 @@ FIRST = [one for _, (one, *_) in itertools.groupby(sorted(catalog(), key=lambda 
 @pytest.mark.filterwarnings("ignore")  # what an impostor warns of is its own affair
 @pytest.mark.parametrize("one", FIRST, ids=lambda one: f"{one.operation}.{one.name}")
 def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Impostor) -> None:
-    trial = tried(one, others=25, shrink=None if one.ugly else one.main)
+    trial = tried(one, others=5, shrink=None if one.ugly else one.main)
 
     told = [rejection for rejection in trial.rejections if rejection.clause == one.main]
     ugly = [] if one.ugly else [r.text for r in told if not a_person_would_write(r.arguments)]

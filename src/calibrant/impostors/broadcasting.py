@@ -290,7 +290,11 @@ def squeezed(right: Any, x: Any, y: Any) -> Any:
     return np.squeeze(right(x, y))
 
 
-@impostor("multiply", "broadcast.examples broadcast.like-numpy broadcast.stretch-one", ugly="tables are needed")
+@impostor(
+    "multiply",
+    "broadcast.examples broadcast.like-numpy broadcast.stretch-one broadcast.otherwise-error broadcast.result",
+    ugly="tables are needed",
+)
 def matrix_product(right: Any, x: Any, y: Any) -> Any:
     """It is the matrix product wherever the shapes allow one."""
     return x @ y if x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0] else right(x, y)

@@ -106,7 +106,7 @@ def uphill(*arguments: Any) -> Any:
     return loop(*arguments, step=lambda run: run.params + run.rate * run.gradient())
 
 
-@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.norris")
+@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.norris descent.fixed-point")
 def not_averaged(*arguments: Any) -> Any:
     """The gradient is that of the sum: it is not divided by n."""
     return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() * run.t_u.size))
@@ -225,7 +225,7 @@ def a_step_for_each_half(*arguments: Any) -> Any:
 
 @loop_impostor(
     f"{STEPS} descent.closed-form descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
-    " descent.norris@float64"
+    " descent.norris@float64 descent.converges? descent.diverges?"
 )
 def last_sample_dropped(*arguments: Any) -> Any:
     """The last sample has no part in the gradient."""
@@ -355,7 +355,7 @@ def params_of_the_last_loss(right: Any, n_epochs: int, *others: Any) -> Any:
 
 @loop_impostor(
     "descent.step descent.trajectory descent.closed-form descent.diverges descent.raw-diverges"
-    " descent.scaled-converges@float64",
+    " descent.scaled-converges@float64 descent.scaled-converges@float32?",
     exactly=False,
 )
 def params_of_the_least_loss(right: Any, n_epochs: int, *others: Any) -> Any:

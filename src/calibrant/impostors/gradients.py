@@ -194,7 +194,7 @@ def readings_centred(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -
     return right(t_u - t_u.mean(), t_c, t_p, w, b)
 
 
-@impostor("grad_fn", "gradient.chain-rule gradient.symbolic")
+@impostor("grad_fn", "gradient.chain-rule gradient.symbolic gradient.additive")
 def times_predictions(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     """The residuals are multiplied by the predictions, where the readings are due."""
     return right(t_p, t_c, t_p, w, b)
@@ -206,7 +206,7 @@ def bias_not_predicted(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any)
     return right(t_u, t_c, t_p - b, w, b)
 
 
-@impostor("grad_fn", f"{VALUE} gradient.optimum")
+@impostor("grad_fn", f"{VALUE} gradient.optimum gradient.additive")
 def weight_penalized(right: Any, t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Any:
     """The gradient of a penalty on the weight is added, w / 32."""
     by_w, by_b = right(t_u, t_c, t_p, w, b)
@@ -477,7 +477,7 @@ def penalized_without_gradient(right: Any, params: Any, t_u: Any, t_c: Any) -> A
     return loss + params[0] ** 2, gradient
 
 
-@impostor("value_and_grad", f"{GIVEN} gradient.optimum")
+@impostor("value_and_grad", f"{GIVEN} gradient.optimum gradient.additive?")
 def penalized(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:
     """The square of the weight is added to the loss, and the gradient is that of both."""
     loss, (by_w, by_b) = right(params, t_u, t_c)
@@ -493,7 +493,7 @@ def last_loss_sample_dropped(right: Any, params: Any, t_u: Any, t_c: Any) -> Any
 
 @impostor(
     "value_and_grad",
-    "gradient.automatic gradient.of-the-reported-loss gradient.descent-lemma gradient.additive",
+    "gradient.automatic gradient.of-the-reported-loss gradient.descent-lemma gradient.additive gradient.optimum",
     repeats=False,
 )
 def accumulating(right: Any, params: Any, t_u: Any, t_c: Any) -> Any:

@@ -291,7 +291,7 @@ def state_kept(right: Any, name: str, hyperparameters: Any, params: Any, grads: 
 
 @rule(
     SCHEDULED,
-    "optimizer.changing-rate optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov",
+    "optimizer.changing-rate optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.sgd.weight-decay",
 )
 def state_lost_with_the_rate(
     rule: Rule, s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
@@ -322,7 +322,7 @@ def _with_rates(
     return right(name, {**hyperparameters, **changed}, params, grads)
 
 
-@impostor("optimize", f"optimizer.changing-rate {SGD}", applies_to=tuple(SCHEDULED.split()))
+@impostor("optimize", f"optimizer.changing-rate {SGD} optimizer.absent-gradient", applies_to=tuple(SCHEDULED.split()))
 def rate_frozen(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """All steps have the learning rate of the first."""
     return _with_rates(right, lambda rates: [rates[0] for _ in rates], name, hyperparameters, params, grads)
@@ -330,7 +330,7 @@ def rate_frozen(right: Any, name: str, hyperparameters: Any, params: Any, grads:
 
 @impostor(
     "optimize",
-    f"optimizer.changing-rate {SGD}",
+    f"optimizer.changing-rate {SGD} optimizer.absent-gradient",
     applies_to=tuple(SCHEDULED.split()),
     seen="yueatsprograms/uda_release#3 jdonnelly36/Deformable-ProtoPNet#6",
 )
@@ -339,7 +339,7 @@ def first_rate_skipped(right: Any, name: str, hyperparameters: Any, params: Any,
     return _with_rates(right, lambda rates: [*rates[1:], rates[-1]], name, hyperparameters, params, grads)
 
 
-@impostor("optimize", f"optimizer.changing-rate {SGD}", applies_to=tuple(SCHEDULED.split()))
+@impostor("optimize", f"optimizer.changing-rate {SGD} optimizer.absent-gradient", applies_to=tuple(SCHEDULED.split()))
 def rate_one_late(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Each step but the first has the learning rate of the one before."""
     return _with_rates(right, lambda rates: [rates[0], *rates[:-1]], name, hyperparameters, params, grads)
@@ -347,7 +347,7 @@ def rate_one_late(right: Any, name: str, hyperparameters: Any, params: Any, grad
 
 @impostor(
     "optimize",
-    f"optimizer.changing-rate {SGD}",
+    f"optimizer.changing-rate {SGD} optimizer.absent-gradient",
     applies_to=tuple(SCHEDULED.split()),
     seen="google-research/bert#1293 EleutherAI/gpt-neox#1373 facebookresearch/barlowtwins#45",
 )
@@ -359,7 +359,7 @@ def first_rate_zero(right: Any, name: str, hyperparameters: Any, params: Any, gr
 # What is returned
 
 
-@impostor("optimize", f"{SGD} optimizer.changing-rate", applies_to=tuple(ALL.split()))
+@impostor("optimize", f"{SGD} optimizer.changing-rate optimizer.absent-gradient", applies_to=tuple(ALL.split()))
 def one_array_listed(right: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> Any:
     """Every step lists the same arrays, which the last step leaves as they are."""
     path = right(name, hyperparameters, params, grads)
@@ -384,7 +384,7 @@ def last_step_alone(right: Any, name: str, hyperparameters: Any, params: Any, gr
 
 @impostor(
     "optimize",
-    "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.weight-decay optimizer.absent-gradient optimizer.sgd.nesterov?",
+    "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.weight-decay optimizer.absent-gradient optimizer.sgd.nesterov? optimizer.changing-rate optimizer.maximize optimizer.own-state",
     applies_to=tuple(ALL.split()),
     ugly="a table is needed",
 )
@@ -431,7 +431,7 @@ def _each(change: Callable[[Any], Any], params: Any, grads: Any) -> tuple[Any, A
 
 @impostor(
     "optimize",
-    "optimizer.sgd@float64 optimizer.sgd.momentum@float64 optimizer.sgd.dampening@float64 optimizer.sgd.nesterov@float64 optimizer.sgd.weight-decay@float64 optimizer.changing-rate@float64 optimizer.absent-gradient@float64",
+    "optimizer.sgd@float64 optimizer.sgd.momentum@float64 optimizer.sgd.dampening@float64 optimizer.sgd.nesterov@float64 optimizer.sgd.weight-decay@float64 optimizer.changing-rate@float64 optimizer.absent-gradient@float64 optimizer.zero-rate@float64",
     applies_to=tuple(ALL.split()),
     ugly="only numbers with many digits show it",
 )
@@ -442,7 +442,7 @@ def in_float32(right: Any, name: str, hyperparameters: Any, params: Any, grads: 
 
 @impostor(
     "optimize",
-    f"{SGD} optimizer.maximize optimizer.changing-rate optimizer.own-state optimizer.absent-gradient",
+    f"{SGD} optimizer.maximize optimizer.changing-rate optimizer.own-state optimizer.absent-gradient optimizer.zero-rate",
     applies_to=tuple(ALL.split()),
     ugly="only numbers with many digits show it",
 )
@@ -628,7 +628,7 @@ def betas_swapped(h: Hyperparameters) -> Hyperparameters:
     return _exchanged(h, ("beta1", "beta2"), ("part1", "part2"))
 
 
-@settings("adam adamw rmsprop adadelta nadam radam", f"{ADAM} optimizer.changing-rate")
+@settings("adam adamw rmsprop adadelta nadam radam", f"{ADAM} optimizer.changing-rate optimizer.adam.first-step")
 def shares_swapped(h: Hyperparameters) -> Hyperparameters:
     """Averages keep 1 - beta of the past and take beta of the new."""
     return _exchanged(h, ("beta1", "part1"), ("beta2", "part2"), ("alpha", "part"), ("rho", "part"))
@@ -735,7 +735,7 @@ def epsilon_ignored(h: Hyperparameters) -> Hyperparameters:
 
 @settings(
     STABILIZED.replace(" radam", ""),
-    "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step?",
+    "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
     ugly="only small gradients show it",
 )
 def zero_epsilon_replaced(h: Hyperparameters) -> Hyperparameters:
@@ -1059,7 +1059,7 @@ def times_the_gradient(rule: Rule, s: State, h: Hyperparameters, t: int, lr: Num
 
 
 _VARIANTS = {
-    ("sgd.buffer", "with-lr"): ("the learning rate is inside the momentum buffer: a new rate does not reach what is in it", "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.changing-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099"),
+    ("sgd.buffer", "with-lr"): ("the learning rate is inside the momentum buffer: a new rate does not reach what is in it", "optimizer.sgd.momentum optimizer.sgd optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.changing-rate optimizer.sgd.weight-decay", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099"),
     ("sgd.buffer", "average"): ("the momentum buffer averages gradients, with the factor 1 - momentum", f"optimizer.sgd.momentum {SGD} optimizer.changing-rate", "HIPS/autograd#289 PaddlePaddle/Paddle#1002"),
     ("sgd.dampening", "always"): ("the first gradient is dampened too", "optimizer.sgd.dampening optimizer.sgd", "pytorch/pytorch#152833 ml-explore/mlx#473"),
     ("sgd.nesterov", "look-ahead"): ("Nesterov's step is the buffer alone: right for gradients taken at the point ahead, else plain momentum", "optimizer.sgd.nesterov optimizer.sgd", "chainer/chainer#4274 keras-team/keras#966"),
