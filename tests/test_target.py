@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import target as written
 
-from calibrant.target import TargetError, brief, install_hint, load, nearest, numpy_dtype
+from calibrant.target import TargetError, brief, install_hint, load, nearest, numpy_dtype, unmet
 
 LOSS = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).mean()\n"
 SHELF = f"class Shelf:\n    class inner:\n        @staticmethod\n        {LOSS.replace(chr(10), chr(10) + ' ' * 8)}\n"
@@ -237,3 +238,21 @@ def test_interrupting_an_import_interrupts(tmp_path: Path) -> None:
     """Control-C is the user's, not the target's."""
     with pytest.raises(KeyboardInterrupt):
         load(written(tmp_path, "raise KeyboardInterrupt\n"))
+
+
+def test_a_library_that_is_too_old_is_said_with_what_installs_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: {"torch": "1.13.1"}[name])
+
+    assert unmet("torch") == "torch>=2.2, but 1.13.1 is installed"
+    assert unmet("numpy") == ""
+    with pytest.raises(TargetError, match=r"^target 'torch' needs torch>=2.2, but 1.13.1 is installed: pip install"):
+        load("torch")
+
+
+def test_a_library_that_is_missing_is_left_to_its_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+
+    assert unmet("torch") == ""

@@ -240,10 +240,10 @@ def load(spec: str, timeout: float = 10.0) -> Target:
             public = [name for name in dir(implementation) if not name.startswith("_")]
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
-    command = getattr(implementation, "program", None)
-    if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
-        return _started(spec, command, timeout)
     try:
+        command = getattr(implementation, "program", None)
+        if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
+            return _started(spec, command, timeout)
         return described(spec, implementation, name, timeout)
     except TargetError:
         raise
