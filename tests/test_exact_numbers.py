@@ -89,6 +89,15 @@ def test_a_value_has_the_same_digits_in_every_format(form: Format) -> None:
     check()
 
 
+def test_what_is_true_has_no_error() -> None:
+    x = exact.of(np.array([0.5, -3.0], dtype=np.float32)) / 3
+
+    assert x.err.all()
+    assert x.true().err.tolist() == [0.0, 0.0]
+    assert x.true().form is UNROUNDED
+    assert x.true().fractions() == x.fractions()
+
+
 def test_long_numbers_are_cut_within_their_error() -> None:
     """The square of the square ... of a number of 53 bits: soon longer than is kept."""
     third, truth = exact.constant(Fraction(1, 3), UNROUNDED), Fraction(1, 3)

@@ -318,6 +318,11 @@ def test_a_rejection_names_the_worst_element_in_units_of_its_bound() -> None:
     assert "(element 1)" in str(caught)
 
 
+def test_an_element_is_named_where_there_are_two_or_more() -> None:
+    assert "(element 1)" in str(disagreement([1.0, 3.0], column([1.0, 2.0], [0.5, 0.5])))
+    assert "element" not in str(disagreement([3.0], column([2.0], [0.5])))
+
+
 def test_an_error_without_a_bound_is_measured_in_float64s_least_number() -> None:
     measured = disagreement(1.5, number(1)).measured
 
