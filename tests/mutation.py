@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -297,8 +298,13 @@ def main() -> None:
 
 def report(mutants: dict[str, dict[str, str]], results: dict[str, dict[str, Any]]) -> int:
     """Print the counts of each module, and what is not explained or no longer lives; the status to end with."""
-    document = tomllib.loads(SURVIVORS.read_text(encoding="utf-8")) if SURVIVORS.exists() else {}
-    reasons = {said: entry["reason"] for entry in document.get("survivors", ()) for said in entry["changes"]}
+    entries = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivors"]
+    exactly = {said for entry in entries for said in entry.get("changes", ())}
+    patterns = [re.compile(entry["pattern"]) for entry in entries if "pattern" in entry]
+
+    def explained(said: str) -> bool:
+        return said in exactly or any(pattern.fullmatch(said) for pattern in patterns)
+
     total: collections.Counter[str] = collections.Counter()
     wrong = []
     print(f"\n{'module':26}{'mutants':>9}{'tried':>7}{'killed':>8}{'timeout':>9}{'explained':>11}{'living':>8}")
@@ -306,14 +312,19 @@ def report(mutants: dict[str, dict[str, str]], results: dict[str, dict[str, Any]
         known = {said: results[said]["status"] for said in of_module if said in results}
         living = [said for said, status in known.items() if status == "lived"]
         counts = collections.Counter(known.values())
-        counts |= {"mutants": len(of_module), "tried": len(known), "explained": sum(said in reasons for said in living)}
+        counts |= {"mutants": len(of_module), "tried": len(known), "explained": sum(map(explained, living))}
         counts["living"] = len(living) - counts["explained"]
         total += counts
         line(module, counts)
-        wrong += [f"lives: {said}" for said in living if said not in reasons]
-        mine = [said for said in reasons if said.startswith(f"{module} ")]
+        wrong += [f"lives: {said}" for said in living if not explained(said)]
+        mine = [said for said in exactly if said.startswith(f"{module} ")]
         wrong += [f"is explained, but is no mutant: {said}" for said in mine if said not in of_module]
         wrong += [f"is explained, but was killed: {said}" for said in mine if known.get(said, "lived") != "lived"]
+    if len(results) >= total["mutants"] > 0 and total["tried"] == total["mutants"]:
+        lived = [said for said, result in results.items() if result["status"] == "lived"]
+        wrong += [
+            f"explains nothing: {pattern.pattern}" for pattern in patterns if not any(map(pattern.fullmatch, lived))
+        ]
     line("all", total)
     print(*wrong, sep="\n")
     return 1 if wrong else 0

@@ -297,6 +297,11 @@ def reach(x: Number) -> Fraction:
     return abs(x.fraction()) + Fraction(x.err)
 
 
+def scales(x: Number) -> bool:
+    """Whether it is a power of two, or zero, without error."""
+    return not x.err and not abs(x.m) & (abs(x.m) - 1)
+
+
 def rounding(value: Fraction, error: Fraction, roundings: int, least: Fraction = Fraction(0)) -> Rounds:
     """What so many roundings of a value add to its error."""
     if not value and not error:
@@ -319,8 +324,7 @@ def agrees(judged: Number, due: Rounds) -> bool:
 @given(uncertain, uncertain)
 def test_sums_and_products_of_two_err_by_their_rules(x: Number, y: Number) -> None:
     a, b = x.fraction(), y.fraction()
-    scales = [not z.err and not abs(z.m) & (abs(z.m) - 1) for z in (x, y)]
-    scaled = rounding(a * b, reach(x) * reach(y) - abs(a * b), 0 if any(scales) else 1, TINY)
+    scaled = rounding(a * b, reach(x) * reach(y) - abs(a * b), 0 if scales(x) or scales(y) else 1, TINY)
 
     assert agrees(x * y, scaled)
     for sign, judged in ((1, x + y), (-1, x - y)):
@@ -397,8 +401,8 @@ def test_powers_err_by_a_rounding_more_or_by_a_unit_in_the_last_place(beta: floa
     square, cube = scalars.times_power(base, base), scalars.times_power(scalars.times_power(base, base), base)
 
     for power, before, value in ((square, base, Fraction(beta) ** 2), (cube, square, Fraction(beta) ** 3)):
-        scales = not before.err and not before.m & (before.m - 1) or not base.err and not base.m & (base.m - 1)
-        _, error = rounding(value, reach(before) * reach(base) - value, 0 if scales else 1, TINY)
+        roundings = 0 if scales(before) or scales(base) else 1
+        _, error = rounding(value, reach(before) * reach(base) - value, roundings, TINY)
         assert error is not None
         assert agrees(power, (value, error + (U * value if error else 0)))
 
