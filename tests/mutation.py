@@ -3,7 +3,7 @@
 mutmut makes the mutants: all of a module in one file, of which one at a time is awake. They are tried here, because there are
 seven thousand: each in a process forked from one that has imported and collected everything, with the tests of its module (TESTS),
 the quickest first, until one fails. What was found is kept in build/mutation, so that a run goes on where the last one ended;
-what lived is tried again. Every mutant that lives must be explained in tests/survivors.toml, and every one explained must live.
+what lived unexplained is tried again. Every mutant that lives must be explained in tests/survivors.toml, and every one explained must live.
 
 mutmut leaves functions alone that have a decorator, as every rule of an optimizer has: it is shown modules in which a decorator is
 a call below its function. What stands outside functions (constants, tables of defaults) it does not change.
@@ -262,6 +262,7 @@ def main() -> None:
         parser.error(f"there is no module {unknown[0]}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     mutants = made(modules)
+    reasons = Reasons()
     ledger = FOLDER / "results.jsonl"
     results: dict[str, dict[str, Any]] = {}
     for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else ():
@@ -291,20 +292,13 @@ def main() -> None:
                 random.Random(f"{SEED} {module}").shuffle(chosen)
                 chosen = chosen[: options.sample]
                 for said in chosen:
-                    if results.get(said, {}).get("status", "lived") == "lived":
+                    if said not in results or (results[said]["status"] == "lived" and not reasons.explain(said)):
                         pool.submit(tried, module, said)
-    sys.exit(report(mutants, results))
+    sys.exit(report(mutants, results, reasons))
 
 
-def report(mutants: dict[str, dict[str, str]], results: dict[str, dict[str, Any]]) -> int:
+def report(mutants: dict[str, dict[str, str]], results: dict[str, dict[str, Any]], reasons: Reasons) -> int:
     """Print the counts of each module, and what is not explained or no longer lives; the status to end with."""
-    entries = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivors"]
-    exactly = {said for entry in entries for said in entry.get("changes", ())}
-    patterns = [re.compile(entry["pattern"]) for entry in entries if "pattern" in entry]
-
-    def explained(said: str) -> bool:
-        return said in exactly or any(pattern.fullmatch(said) for pattern in patterns)
-
     total: collections.Counter[str] = collections.Counter()
     wrong = []
     print(f"\n{'module':26}{'mutants':>9}{'tried':>7}{'killed':>8}{'timeout':>9}{'explained':>11}{'living':>8}")
@@ -312,22 +306,37 @@ def report(mutants: dict[str, dict[str, str]], results: dict[str, dict[str, Any]
         known = {said: results[said]["status"] for said in of_module if said in results}
         living = [said for said, status in known.items() if status == "lived"]
         counts = collections.Counter(known.values())
-        counts |= {"mutants": len(of_module), "tried": len(known), "explained": sum(map(explained, living))}
+        counts |= {"mutants": len(of_module), "tried": len(known), "explained": sum(map(reasons.explain, living))}
         counts["living"] = len(living) - counts["explained"]
         total += counts
         line(module, counts)
-        wrong += [f"lives: {said}" for said in living if not explained(said)]
-        mine = [said for said in exactly if said.startswith(f"{module} ")]
+        wrong += [f"lives: {said}" for said in living if not reasons.explain(said)]
+        mine = [said for said in reasons.changes if said.startswith(f"{module} ")]
         wrong += [f"is explained, but is no mutant: {said}" for said in mine if said not in of_module]
         wrong += [f"is explained, but was killed: {said}" for said in mine if known.get(said, "lived") != "lived"]
     if len(results) >= total["mutants"] > 0 and total["tried"] == total["mutants"]:
         lived = [said for said, result in results.items() if result["status"] == "lived"]
         wrong += [
-            f"explains nothing: {pattern.pattern}" for pattern in patterns if not any(map(pattern.fullmatch, lived))
+            f"explains nothing: {pattern.pattern}"
+            for pattern in reasons.patterns
+            if not any(map(pattern.fullmatch, lived))
         ]
     line("all", total)
     print(*wrong, sep="\n")
     return 1 if wrong else 0
+
+
+class Reasons:
+    """tests/survivors.toml."""
+
+    def __init__(self) -> None:
+        entries = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivors"]
+        self.changes = [said for entry in entries for said in entry.get("changes", ())]
+        self.patterns = [re.compile(entry["pattern"]) for entry in entries if "pattern" in entry]
+
+    def explain(self, said: str) -> bool:
+        """Whether there is a reason why this mutant lives."""
+        return said in self.changes or any(pattern.fullmatch(said) for pattern in self.patterns)
 
 
 def line(name: str, counts: collections.Counter[str]) -> None:
