@@ -336,7 +336,8 @@ class Reasons:
 
     def explain(self, said: str) -> bool:
         """Whether there is a reason why this mutant lives."""
-        return said in self.changes or any(pattern.fullmatch(said) for pattern in self.patterns)
+        once = said.removesuffix(" (again)" * said.count(" (again)"))
+        return said in self.changes or any(pattern.fullmatch(once) for pattern in self.patterns)
 
 
 def line(name: str, counts: collections.Counter[str]) -> None:
