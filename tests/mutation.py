@@ -248,6 +248,13 @@ def timed(modules: list[str]) -> dict[str, float]:
     return durations
 
 
+def sampled(module: str, mutants: list[str], size: int | None) -> list[str]:
+    """So many of a module's mutants, or all of them, always in the same order."""
+    mutants = sorted(mutants)
+    random.Random(f"{SEED} {module}").shuffle(mutants)
+    return mutants[:size]
+
+
 def main() -> None:
     """Try the mutants, print what became of them by module, and end with status 1 unless the list of survivors is right."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -288,10 +295,7 @@ def main() -> None:
 
         with ThreadPoolExecutor(options.jobs) as pool:
             for module in modules:
-                chosen = sorted(mutants[module])
-                random.Random(f"{SEED} {module}").shuffle(chosen)
-                chosen = chosen[: options.sample]
-                for said in chosen:
+                for said in sampled(module, list(mutants[module]), options.sample):
                     if said not in results or (results[said]["status"] == "lived" and not reasons.explain(said)):
                         pool.submit(tried, module, said)
     sys.exit(report(mutants, results, reasons))
@@ -337,7 +341,7 @@ class Reasons:
     def explain(self, said: str) -> bool:
         """Whether there is a reason why this mutant lives."""
         once = said.removesuffix(" (again)" * said.count(" (again)"))
-        return said in self.changes or any(pattern.fullmatch(once) for pattern in self.patterns)
+        return once in self.changes or any(pattern.fullmatch(once) for pattern in self.patterns)
 
 
 def line(name: str, counts: collections.Counter[str]) -> None:
