@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -224,6 +225,101 @@ class Judge(Algebra):
 
     def mean(self, a: Exact) -> Exact:
         return a.mean()
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A true value, and the bound that the rules of the running error analysis give it; None where it may overflow."""
+
+    value: Fraction
+    error: Fraction | None
+
+    def reach(self) -> Fraction:
+        """As far from zero as an evaluation may find it."""
+        assert self.error is not None
+        return abs(self.value) + self.error
+
+
+class Bounds(Algebra):
+    """The rules of the running error analysis once more, in fractions: what bounds should be, were they never rounded."""
+
+    def __init__(self, numbers: dict[str, Any], form: Format) -> None:
+        self.form = form
+        self.u, self.tiny = Fraction(form.u), Fraction(form.tiny)
+        self.numbers = {name: self.each(lambda x: Ruled(x, Fraction(0)), fractions(x)) for name, x in numbers.items()}
+
+    def each(self, rule: Any, *operands: Any) -> Any:
+        return objects(np.frompyfunc(rule, len(operands), 1)(*operands))
+
+    def __call__(self, tree: Tree) -> Any:
+        match tree:
+            case int():
+                return objects(Ruled(Fraction(tree), Fraction(0)))
+            case ("abs", a):
+                return self.each(lambda x: Ruled(abs(x.value), x.error), self(a))
+        return super().__call__(tree)
+
+    def rounded(self, value: Fraction, error: Fraction | None, roundings: int, least: Fraction) -> Ruled:
+        if error is None or (not value and not error):
+            return Ruled(value, error)
+        error += roundings * self.u * (1 + self.u) * (abs(value) + error) + least
+        return Ruled(value, error if abs(value) + error <= Fraction(self.form.largest) else None)
+
+    def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
+        def rule(x: Ruled, y: Ruled) -> Ruled:
+            value = x.value + y.value if sign == "+" else x.value - y.value
+            error = None if x.error is None or y.error is None else x.error + y.error
+            return self.rounded(value, error, 1, Fraction(0))
+
+        return self.each(rule, a, b)
+
+    def scales(self, a: Any) -> bool:
+        """Whether it is one power of two, or zero, without error: a product with it is not rounded."""
+        x = a.item() if a.size == 1 else Ruled(Fraction(3), None)
+        numerator, denominator = abs(x.value.numerator), x.value.denominator
+        return x.error == 0 and not numerator & (numerator - 1) and not denominator & (denominator - 1)
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        roundings = 0 if self.scales(a) or self.scales(b) else 1
+
+        def rule(x: Ruled, y: Ruled) -> Ruled:
+            unknown = x.error is None or y.error is None
+            error = None if unknown else x.reach() * y.reach() - abs(x.value * y.value)
+            return self.rounded(x.value * y.value, error, roundings, self.tiny)
+
+        return self.each(rule, a, b)
+
+    def divide(self, a: Any, b: Any) -> Any:
+        y, roundings = b.item(), 0 if self.scales(b) else 2
+
+        def rule(x: Ruled) -> Ruled:
+            value = x.value / y.value
+            if x.error is None or y.error is None or y.error >= abs(y.value):
+                return Ruled(value, None)
+            error = (x.error + abs(value) * y.error) / (abs(y.value) - y.error)
+            return self.rounded(value, error, roundings, self.tiny)
+
+        return self.each(rule, a)
+
+    def summed(self, a: Any, roundings: int) -> tuple[Fraction, Fraction | None]:
+        """The sum, and what errors and so many roundings of each term make of it."""
+        terms = list(a.flat)
+        value = sum((x.value for x in terms), Fraction(0))
+        ku = roundings * self.u
+        if ku >= 1 or any(x.error is None for x in terms):
+            return value, None
+        span = sum(x.reach() for x in terms)
+        rounding = ku / (1 - ku) * span
+        fits = span + rounding <= Fraction(self.form.largest)
+        return value, sum(x.error for x in terms) + rounding if fits else None
+
+    def sum(self, a: Any, tree: Tree) -> Any:
+        return objects(self.rounded(*self.summed(a, a.size - 1), 0, Fraction(0)))
+
+    def mean(self, a: Any) -> Any:
+        n = a.size
+        value, error = self.summed(a, n - 1 + (2 if n & (n - 1) else 0))
+        return objects(self.rounded(value / n, None if error is None else error / n + n * self.tiny, 0, Fraction(0)))
 
 
 class NumPy(Algebra):

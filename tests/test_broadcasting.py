@@ -117,7 +117,7 @@ def test_a_sum_of_nothing_is_zero() -> None:
 def test_shapes_that_do_not_broadcast_have_no_exact_shape() -> None:
     assert exact.broadcast_shapes((2,), (3,)) is None
     assert exact.broadcast_shapes((0, 1), (2,), ()) == (0, 2)
-    assert exact.broadcast_shapes() == ()
+    assert exact.broadcast_shapes() == broadcasting.broadcast_shapes() == ()
 
 
 def test_where_there_are_no_elements_numpy_shares_no_memory() -> None:

@@ -174,6 +174,18 @@ def test_a_gradient_whose_sums_overflow_before_they_are_divided_has_no_bound() -
         Rounding({"x": t_u, "y": t_p}, FORMATS["float16"])(("mean", ("*", ("*", 2, "y"), "x")))
 
 
+def test_a_gradient_whose_sums_only_overflow_by_their_roundings_has_no_bound() -> None:
+    """The true sum of the magnitudes fits: where the spacing is 32, each of the 600 small terms adds 64."""
+    t_p = np.array([16384.0] + [24.015625] * 600, dtype=np.float16)
+    t_u, t_c = np.ones_like(t_p), np.zeros_like(t_p)
+    judged = exact.grad_fn(exact.of(t_u), exact.of(t_c), exact.of(t_p))
+
+    assert 2 * sum(exact.of(t_p).fractions()) <= Fraction(FORMATS["float16"].largest)
+    with pytest.raises(Overflow):
+        Rounding({"x": t_u, "y": t_p}, FORMATS["float16"])(("mean", ("*", ("*", 2, "y"), "x")))
+    assert np.isinf(judged.err).all()
+
+
 @pytest.mark.parametrize("form", ROUNDED, ids=lambda form: form.name)
 def test_the_bounds_of_lines_and_walks_are_small_on_ordinary_data(form: Format) -> None:
     """A bound that is infinite, or as large as the answer, would hold for everything."""

@@ -13,7 +13,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algebras import EXAMPLES, Algebra, Judge, NumPy, Overflow, Rounding, Tree, cases, floats, objects, off, within
+from algebras import (
+    EXAMPLES,
+    Algebra,
+    Bounds,
+    Judge,
+    NumPy,
+    Overflow,
+    Rounding,
+    Tree,
+    cases,
+    floats,
+    objects,
+    off,
+    within,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import forms
@@ -73,6 +87,15 @@ def test_a_value_has_the_same_digits_in_every_format(form: Format) -> None:
         assert Judge(numbers, form)(tree).fractions() == Judge(numbers, UNROUNDED)(tree).fractions()
 
     check()
+
+
+def test_what_is_true_has_no_error() -> None:
+    x = exact.of(np.array([0.5, -3.0], dtype=np.float32)) / 3
+
+    assert x.err.all()
+    assert x.true().err.tolist() == [0.0, 0.0]
+    assert x.true().form is UNROUNDED
+    assert x.true().fractions() == x.fractions()
 
 
 def test_long_numbers_are_cut_within_their_error() -> None:
@@ -172,6 +195,27 @@ def test_numpy_stays_within_the_bound(form: Format) -> None:
         assert np.isfinite(value[claimed]).all()
         true = objects(judged.fractions()).reshape(judged.shape)
         assert within(off(value[claimed], true[claimed]), np.broadcast_to(judged.err, judged.shape)[claimed])
+
+    check()
+
+
+@pytest.mark.parametrize("name", ["float16", "float32"])
+def test_a_bound_is_what_the_rules_give_without_rounding(name: str) -> None:
+    """In formats that float64 has room for: neither less nor more, but for what each step is rounded up by."""
+    form = FORMATS[name]
+
+    @settings(EXAMPLES, max_examples=120)
+    @given(cases(form))
+    def check(case: tuple[Tree, dict[str, Any]]) -> None:
+        tree, numbers = case
+        judged, ruled = Judge(numbers, form)(tree), Bounds(numbers, form)(tree)
+
+        for bound, due in zip(judged.errors().ravel().tolist(), ruled.ravel(), strict=True):
+            if due.error is None or bound == math.inf:
+                assert bound == math.inf
+                assert due.error is None or due.reach() * (1 + Fraction(2) ** -36) > Fraction(form.largest)
+            else:
+                assert due.error <= Fraction(bound) <= due.error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
 
     check()
 

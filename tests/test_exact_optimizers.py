@@ -17,7 +17,7 @@ from plain_optimizers import walk
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format, scalars
-from calibrant.exact.scalars import Number
+from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import Tally, agree_lists, tallying
 from calibrant.strategies import Optimization
 from calibrant.target import CONVENTIONS
@@ -274,6 +274,137 @@ def test_powers_are_true(base: float, exponent: float) -> None:
 
     assert abs(due.fraction() - power) <= power * Fraction(2) ** -100
     assert is_within(rounded(base) ** rounded(exponent), due)
+
+
+# Their bounds, by the rules in fractions: wider ones would pass everything above
+
+
+U, TINY, LARGEST = (Fraction(x) for x in (FLOAT32.u, FLOAT32.tiny, FLOAT32.largest))
+Rounds = tuple[Fraction, Fraction | None]
+"""A true value and its bound; None where nothing is claimed."""
+
+uncertain = st.builds(
+    lambda x, units: number(x).within(units * FLOAT32.u * abs(x)),
+    st.sampled_from([1.0, 0.0, 0.75, -2.0, -1.375])
+    | numbers
+    | st.floats(width=32, allow_nan=False, allow_infinity=False),
+    st.sampled_from([0, 0, 1, 5, 2**22]),
+)
+shares = st.sampled_from([0.9, 0.5, 0.0, 1.0, 0.25, 0.999]) | st.floats(0, 1)
+
+
+def reach(x: Number) -> Fraction:
+    return abs(x.fraction()) + Fraction(x.err)
+
+
+def scales(x: Number) -> bool:
+    """Whether it is a power of two, or zero, without error."""
+    return not x.err and not abs(x.m) & (abs(x.m) - 1)
+
+
+def rounding(value: Fraction, error: Fraction, roundings: int, least: Fraction = Fraction(0)) -> Rounds:
+    """What so many roundings of a value add to its error."""
+    if not value and not error:
+        return value, error
+    error += roundings * U * (1 + U) * (abs(value) + error) + least
+    return value, error if abs(value) + error <= LARGEST else None
+
+
+def agrees(judged: Number, due: Rounds) -> bool:
+    """Whether a bound is the one that is due, but for what each step is rounded up by, and a value is true to 160 bits."""
+    value, error = due
+    if error is None or math.isinf(judged.err):
+        near = error is None or abs(value) + error * (1 + Fraction(2) ** -36) > LARGEST * (1 - Fraction(2) ** -36)
+        return math.isinf(judged.err) and near
+    close = abs(judged.fraction() - value) <= abs(value) * Fraction(2) ** -160
+    return close and error <= Fraction(judged.err) <= error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
+
+
+@SOME
+@given(uncertain, uncertain)
+def test_sums_and_products_of_two_err_by_their_rules(x: Number, y: Number) -> None:
+    a, b = x.fraction(), y.fraction()
+    scaled = rounding(a * b, reach(x) * reach(y) - abs(a * b), 0 if scales(x) or scales(y) else 1, TINY)
+
+    assert agrees(x * y, scaled)
+    for sign, judged in ((1, x + y), (-1, x - y)):
+        exactly = not x.m and not x.err, not y.m and not y.err
+        added = rounding(a + sign * b, Fraction(x.err) + Fraction(y.err), 0 if any(exactly) else 1)
+        assert agrees(judged, added)
+    assert agrees(maximum(x, y), (max(a, b), Fraction(max(x.err, y.err))))
+    assert agrees(minimum(x, y), (min(a, b), Fraction(max(x.err, y.err))))
+
+
+@SOME
+@given(st.lists(uncertain, min_size=1, max_size=4), st.lists(uncertain, max_size=3))
+def test_a_product_of_many_errs_by_its_rule(factors: list[Number], divisors: list[Number]) -> None:
+    value = math.prod((x.fraction() for x in factors), start=Fraction(1))
+    error = math.prod(map(reach, factors), start=Fraction(1)) - abs(value)
+    stretch = math.prod((max(reach(x), Fraction(1)) for x in factors), start=Fraction(1))
+    lost = False
+    for y in divisors:
+        least = abs(y.fraction()) - Fraction(y.err)
+        if least <= 0:
+            lost = True
+            break
+        error = (error + abs(value / y.fraction()) * Fraction(y.err)) / least
+        value, stretch = value / y.fraction(), stretch / min(least, Fraction(1))
+    count = len(factors) - 1 + 2 * len(divisors)
+    error += count * U / (1 - count * U) * (abs(value) + error) + TINY * (count + 1) * stretch
+    judged = scalars.product(factors, divisors)
+
+    if lost or stretch > LARGEST:
+        assert math.isinf(judged.err)
+    elif any(x.known_zero() for x in factors):
+        assert judged.known_zero()
+    else:
+        assert agrees(judged, (value, error if abs(value) + error <= LARGEST else None))
+
+
+@SOME
+@given(uncertain.map(abs), st.booleans())
+def test_a_root_errs_by_its_rule(x: Number, signed: bool) -> None:
+    def of(square: Fraction) -> Fraction:
+        with decimal.localcontext(prec=80):
+            return Fraction((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())
+
+    a, error = x.fraction(), Fraction(x.err)
+    judged = scalars.root(x, signed=signed)
+
+    if x.err and a <= error:
+        assert (
+            math.isinf(judged.err) if signed else agrees(judged, rounding(of(a), max(of(a), error / of(a + error)), 2))
+        )
+    else:
+        assert agrees(judged, rounding(of(a), of(a) - of(a - error), 2))
+
+
+@SOME
+@given(uncertain, uncertain, shares)
+def test_a_moving_average_errs_by_its_rule(x: Number, y: Number, keep: float) -> None:
+    kept = scalars.hyperparameter(keep, FLOAT32)
+    part = scalars.complement(kept)
+    k, p, span = Fraction(keep), 1 - Fraction(keep), reach(x) + reach(y)
+    ways = [k * reach(x) + p * reach(y), 2 * p * span, 3 * k * span if k <= p else Fraction(0)]
+    error = k * Fraction(x.err) + p * Fraction(y.err) + Fraction(part.err) * span + U * max(ways)
+    value, due = rounding(k * x.fraction() + p * y.fraction(), error, 1, 3 * TINY)
+    off = abs(exact.round_to(p, FLOAT32) - p)
+
+    assert agrees(part, (p, Fraction(kept.err) + U * (p + Fraction(kept.err)) if kept.err else off))
+    assert agrees(scalars.mix(x, y, kept, part), (value, due if span <= LARGEST else None))
+
+
+@SOME
+@given(shares)
+def test_powers_err_by_a_rounding_more_or_by_a_unit_in_the_last_place(beta: float) -> None:
+    base = scalars.hyperparameter(beta, FLOAT32)
+    square, cube = scalars.times_power(base, base), scalars.times_power(scalars.times_power(base, base), base)
+
+    for power, before, value in ((square, base, Fraction(beta) ** 2), (cube, square, Fraction(beta) ** 3)):
+        roundings = 0 if scales(before) or scales(base) else 1
+        _, error = rounding(value, reach(before) * reach(base) - value, roundings, TINY)
+        assert error is not None
+        assert agrees(power, (value, error + (U * value if error else 0)))
 
 
 def test_a_sign_is_not_known_within_the_error() -> None:

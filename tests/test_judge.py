@@ -15,7 +15,7 @@ from support import forms
 
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
-from calibrant.judge import Disagreement, Tally, agree, at_most, holds, taken, tallying
+from calibrant.judge import Disagreement, Tally, agree, agree_lists, at_most, holds, listed, taken, tallying
 from calibrant.target import numpy_dtype
 from calibrant.wording import show, show_exact, show_fraction
 
@@ -240,6 +240,70 @@ def test_an_answer_is_taken_to_compute_with_if_it_is_finite_and_of_the_shape_tha
             taken(answer, shape)
 
 
+# Lists
+
+
+TRUTHS = [[column([1.0, 2.0], 0.5), number(3.0, 0.5)], [column([4.0, 5.0], 0.5), number(6.0, 0.5)]]
+
+
+def paths(**changes: Any) -> list[list[Any]]:
+    """Two steps of two arrays that agree with TRUTHS, but for what is named: `t1k0` is the array 0 after step 1."""
+    right = [[np.array([1.0, 2.5]), np.array(3.0)], [np.array([4.0, 5.0]), np.array([6.5])]]
+    return [[changes.get(f"t{t}k{k}", x) for k, x in enumerate(step)] for t, step in enumerate(right, start=1)]
+
+
+def test_a_list_agrees_if_every_array_of_every_step_does(tally: Tally) -> None:
+    agree_lists(paths(), TRUTHS)
+    agree_lists([], [])
+    agree_lists([[], []], [[], []])
+
+    assert (tally.judged, tally.unjudged) == (6, 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "sentence"),
+    [
+        ("t1k0", np.array([1.0, 2.75]), "after step 1, parameter 0 is [1.0, 2.75], exactly"),
+        ("t1k1", np.array(2.0), "after step 1, parameter 1 is 2.0, exactly"),
+        ("t2k0", np.array([4.0, math.nan]), "after step 2, parameter 0 is [4.0, nan], exactly"),
+        ("t2k1", np.array(7.0), "after step 2, parameter 1 is 7.0, exactly"),
+        ("t2k0", np.array([[4.0], [5.0]]), "after step 2, parameter 0 is shape (2, 1) where (2,) is due"),
+    ],
+)
+def test_a_list_disagrees_by_one_array_which_is_named(place: str, wrong: Any, sentence: str) -> None:
+    with pytest.raises(Disagreement) as caught:
+        agree_lists(paths(**{place: wrong}), TRUTHS)
+
+    assert str(caught.value).startswith(sentence)
+    assert caught.value.sentence == str(caught.value)
+    assert caught.value.actual is wrong or np.array_equal(caught.value.actual, wrong, equal_nan=True)
+
+
+def test_a_parameter_is_not_counted_where_there_is_one() -> None:
+    with pytest.raises(Disagreement, match=r"^after step 2, (?!parameter).*9\.0"):
+        agree_lists([[np.array(1.0)], [np.array(9.0)]], [[number(1)], [number(2)]])
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence", "expected"),
+    [
+        ([[1, 2]], "returned 1 steps where 2 are due", 2),
+        ([[1, 2], [1, 2], [1, 2]], "returned 3 steps where 2 are due", 2),
+        ([[1, 2], [1]], "returned 1 arrays for step 2 where 2 are due", 2),
+        ([[1, 2], [1, 2, 3]], "returned 3 arrays for step 2 where 2 are due", 2),
+        ([[1, None], [1, 2]], "returned 1 arrays for step 1 where 2 are due", 2),
+        ([[1, 2, None], [1, 2]], "returned 2 arrays for step 1 where 2 are due", 2),
+    ],
+)
+def test_a_list_has_as_many_steps_and_arrays_as_are_due(answer: list[Any], sentence: str, expected: int) -> None:
+    with pytest.raises(Disagreement) as caught:
+        listed(answer, [2, 2])
+
+    assert str(caught.value) == sentence
+    assert (caught.value.actual, caught.value.expected) == (answer, expected)
+    assert listed([[1, 2], [3, 4]], [2, 2]) == [[1, 2], [3, 4]]
+
+
 # What a rejection says
 
 
@@ -252,6 +316,11 @@ def test_a_rejection_names_the_worst_element_in_units_of_its_bound() -> None:
     assert np.array_equal(caught.actual, [1.25, 2.5, 103.0])
     assert caught.sentence == str(caught)
     assert "(element 1)" in str(caught)
+
+
+def test_an_element_is_named_where_there_are_two_or_more() -> None:
+    assert "(element 1)" in str(disagreement([1.0, 3.0], column([1.0, 2.0], [0.5, 0.5])))
+    assert "element" not in str(disagreement([3.0], column([2.0], [0.5])))
 
 
 def test_an_error_without_a_bound_is_measured_in_float64s_least_number() -> None:

@@ -118,7 +118,7 @@ def test_defaults_are_those_of_pytorch() -> None:
         assert numpy_optimizers.DEFAULTS[name] == rule.defaults == exact.OPTIMIZERS[name]
 
 
-@pytest.mark.parametrize("t0", [1e6, 0.0, 2.0])
+@pytest.mark.parametrize("t0", [1e6, 0.0, 2.0, -3.0])
 def test_asgd_keeps_the_average_of_its_parameters(t0: float) -> None:
     ours, theirs = [torch.tensor([1.0, -2.0])], [torch.tensor([1.0, -2.0])]
     mine = Optimizer("asgd", ours, t0=t0)

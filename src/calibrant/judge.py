@@ -160,10 +160,10 @@ def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
         return
     with np.errstate(all="ignore"):
         ratio = np.where(wrong, error / np.where(bound > 0, bound, 5e-324), -1.0)
-    worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    truth = expected.true().fractions()[int(np.ravel_multi_index(worst, ratio.shape)) if ratio.shape else 0]
+    position = int(np.argmax(ratio))
+    worst, truth = np.unravel_index(position, ratio.shape), expected.true().fractions()[position]
     off, allowed = float(error[worst]), float(bound[worst])
-    ulps = off / exact.to_float(exact.ulp(truth, expected.form)) if np.isfinite(off) else float("inf")
+    ulps = off / exact.to_float(exact.ulp(truth, expected.form))
     place = f" (element {', '.join(map(str, worst))})" if expected.size > 1 else ""
     raise Disagreement(
         f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}",

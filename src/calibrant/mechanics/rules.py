@@ -156,7 +156,7 @@ def asgd(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
     """Polyak & Juditsky (1992): a falling rate; s.mean is the average of the parameters since step t0.  [optimizer.asgd]"""
     eta = h.lr / (1 + h.lambd * h.lr * (s.t - 1)) ** h.alpha
     theta = theta * (1 - h.lambd * eta) - eta * g
-    s.mean = s.mean + (theta - s.mean) / max(1, s.t - 1 - h.t0)
+    s.mean = theta if s.t == 1 else s.mean + (theta - s.mean) / max(1, s.t - 1 - h.t0)
     return theta
 
 

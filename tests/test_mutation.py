@@ -1,0 +1,99 @@
+"""What mutation testing rests on: modules without decorators do the same, and its list of survivors names what is there."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import mutation
+import pytest
+
+SOURCE = Path(mutation.ROOT / "src" / "calibrant")
+
+
+def test_a_decorator_is_a_call_below_its_function() -> None:
+    namespace: dict[str, object] = {"order": []}
+    source = '''
+def noted(name):
+    def enter(function):
+        order.append((name, function()))
+        return function
+    return enter
+
+@noted(
+    "outer"
+)
+@noted("inner")
+def one():
+    """One."""
+    return 1
+
+class Two:
+    @property
+    def two(self):
+        return 2
+'''
+
+    exec(mutation.undecorated(source), namespace)
+
+    assert namespace["order"] == [("inner", 1), ("outer", 1)]
+    assert namespace["Two"]().two == 2  # type: ignore[operator]
+    assert not any(
+        node.decorator_list
+        for node in ast.walk(ast.parse(mutation.undecorated(source)))
+        if isinstance(node, ast.FunctionDef)
+    )
+
+
+def test_every_module_that_is_mutated_has_tests() -> None:
+    present = {
+        f"{file.parent.name}.{file.stem}"
+        for folder in ("exact", "mechanics")
+        for file in (SOURCE / folder).glob("[a-z]*.py")
+    }
+
+    assert {*mutation.TESTS, "mechanics.parallel", "mechanics.shards"} == present | {"judge"}
+    for name in {name for names in mutation.TESTS.values() for name in names.split()}:
+        assert (mutation.ROOT / mutation.file_of(name)).exists()
+
+
+def test_what_a_mutant_changes_is_told_without_its_name() -> None:
+    texts = {"x_f__mutmut_orig": ["def x_f__mutmut_orig(a):", "    b = a + 1", "    return b"]}
+    texts["x_f__mutmut_2"] = ["def x_f__mutmut_2(a):", "    b = a - 1", "    return b"]
+
+    assert mutation.change("exact.loss", "x_f__mutmut_2", texts) == "exact.loss f: b = a + 1 -> b = a - 1"
+
+
+def test_survivors_are_mutants_of_code_that_is_there() -> None:
+    """Where a line has changed, its reason is to be thought over again."""
+    for said in mutation.Reasons().changes:
+        place, _, changed = said.partition(": ")
+        module, _, function = place.partition(" ")
+        source = (SOURCE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        old = changed.partition(" -> ")[0]
+
+        assert f"def {function.rpartition('.')[2]}(" in source, said
+        assert old in " ".join(source.split()), said
+
+
+def test_a_reason_explains_what_it_names_and_nothing_else() -> None:
+    reasons = mutation.Reasons()
+    zipped = "exact.loss f: for x in zip(a, b, strict=True): -> for x in zip(a, b, {}):"
+
+    for said in reasons.changes:
+        assert reasons.explain(said)
+        assert reasons.explain(f"{said} (again)")
+    assert reasons.explain(zipped.format("strict=False"))
+    assert reasons.explain(zipped.format(""))
+    assert not reasons.explain(zipped.format("strict=True"))
+    assert not reasons.explain("exact.loss loss_fn: return a + b -> return a - b")
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_larger_sample_holds_the_smaller_one(size: int) -> None:
+    mutants = [f"exact.loss f: {k}" for k in range(9)]
+
+    assert (
+        mutation.sampled("exact.loss", mutants, size) == mutation.sampled("exact.loss", mutants[::-1], size + 1)[:size]
+    )
+    assert sorted(mutation.sampled("exact.loss", mutants, None)) == mutants
