@@ -465,3 +465,38 @@ def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path
 def test_unknown_names_are_one_sentence_for_a_program_too() -> None:
     with pytest.raises(CheckError, match="there is no chapter 'los'; nearest: loss"):
         check("numpy", Options(chapters=("los",)))
+
+
+def test_what_a_convention_excepts_leaves_the_clause_decided(tmp_path: Path) -> None:
+    """Adadelta without a rate moves at a rate of zero; that SGD does not still counts."""
+    file = target(
+        tmp_path,
+        """
+        conventions = {"adadelta.rate": "without"}
+
+        def optimize(name, hyperparameters, params, grads):
+            if name not in ("sgd", "adadelta"):
+                raise NotImplementedError(name)
+            return [[p.copy() for p in params] for _ in grads]
+        """,
+    )
+
+    said, _ = checked(tmp_path, file, "--clause", "optimizer.zero-rate", *QUICK)
+
+    assert statuses(said) == {"optimizer.zero-rate": {"holds"}}
+
+
+def test_a_split_that_refuses_every_empty_part_is_decided(tmp_path: Path) -> None:
+    file = target(
+        tmp_path,
+        """
+        def split(n_samples, val_fraction, seed):
+            if n_samples < 2 or not 0 < val_fraction < 1:
+                raise ValueError("an empty part")
+            return [], []
+        """,
+    )
+
+    said, _ = checked(tmp_path, file, "--clause", "split.invalid", *QUICK)
+
+    assert statuses(said) == {"split.invalid": {"holds"}}

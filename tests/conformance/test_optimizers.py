@@ -161,7 +161,7 @@ def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimizat
     """Whatever the gradient's magnitude, and whatever the betas: m and v hold one gradient and its square."""
     run.hyperparameters["eps"] = 0.0
     if variants.followed(target)["adam.correction"] == "none":
-        return
+        pytest.skip("uncorrected averages are not those of one gradient")
 
     steps = walk(target, run)
 
@@ -368,7 +368,7 @@ def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn
         "adamw",
         "without-lr",
     ):
-        return
+        pytest.skip(f"{name} moves whatever its rate")
 
     steps = walk(target, run)
 
