@@ -449,7 +449,7 @@ def test_another_optimizer_in_the_loop_is_one_line_changed(
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
     path, grads = [sample.params], []
     for epoch in range(n_epochs):
-        w, b = exact.of(path[-1])
+        w, b = exact.of(path[-1], target.form)
         grads.append([exact.gradient(t_u, t_c, w, b)])
         path.append(shaped(target.training_loop(epoch + 1, optimizer, sample.params, sample.t_u, sample.t_c)[0], (2,)))
         if not np.isfinite(path[-1]).all():

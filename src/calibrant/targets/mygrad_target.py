@@ -22,7 +22,37 @@ name = "mygrad"
 version = f"{importlib.metadata.version('mygrad')}, mynn {importlib.metadata.version('mynn')}"
 asarray = mg.tensor
 
-deviations: dict[str, str] = {}
+_BROADCASTS = "mygrad broadcasts, as NumPy does, and the mean of no samples is NaN"
+_OVERWRITES = "mygrad forgets a gradient when its tensor enters another graph, as its documentation says"
+_WIDENS = "a Python number becomes an array of float64, which widens float32 since NumPy 2"
+_DECAYS = "mynn's decay, not times the rate and no part of the gradient, is for parameters of two dimensions or more"
+_COUNTS = "mynn's optimizers count one step for all parameters, though some have no gradient in it"
+deviations = {
+    "data.shapes": _BROADCASTS,
+    "loss.same-shape": _BROADCASTS,
+    "loss.empty": "the mean of no samples is NaN",
+    "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "descent.negative-rate": "any rate is taken, and a loop over range(n_epochs) runs no epochs where n_epochs is negative",
+    "autograd.accumulates": _OVERWRITES,
+    "autograd.three-batches": _OVERWRITES,
+    "autograd.separate-graphs": _OVERWRITES,
+    "autograd.recorded-update": "a step in place is recorded wherever it is made, as mygrad means it to be",
+    "autograd.dtype": _WIDENS,
+    "accumulation.sum": _OVERWRITES,
+    "accumulation.refused": _BROADCASTS,
+    "optimizer.sgd": _DECAYS,
+    "optimizer.sgd.weight-decay": _DECAYS,
+    "optimizer.adam": f"{_DECAYS}; {_COUNTS}",
+    "optimizer.adam.bias-correction": _COUNTS,
+    "optimizer.adam.epsilon": _COUNTS,
+    "optimizer.adam.weight-decay": _DECAYS,
+    "optimizer.adamax": f"{_DECAYS}; {_COUNTS}",
+    "optimizer.absent-gradient": _COUNTS,
+    "optimizer.invalid": "mynn looks at nothing but the momentum of SGD and the betas",
+    "validation.shapes": _BROADCASTS,
+    "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
+    "regularization.dtype": _WIDENS,
+}
 conventions = {
     "sgd.buffer": "with-lr",
     "adamax.epsilon": "outside",
@@ -174,11 +204,11 @@ def descend(
 
 
 def evaluate(loss: Callable[[Tensor], Tensor], params: Tensor, is_train: bool) -> list[Any]:
-    """A loss, under mg.no_autodiff or not, and its gradient if it is no constant."""
+    """A loss, under mg.no_autodiff or not, and its gradient if it has a creator, and so is recorded."""
     leaf = mg.tensor(params)
     with contextlib.nullcontext() if is_train else mg.no_autodiff:
         value = loss(leaf)
-    if not value.constant:
+    if value.creator is not None:
         value.backward()
     return [value, leaf.grad]
 
@@ -243,7 +273,7 @@ def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, i
     """The loss of the line under mg.no_autodiff, and whether it is recorded all the same."""
     with mg.no_autodiff:
         loss = _loss(mg.tensor(params), t_u, t_c)
-    return loss, int(not loss.constant)
+    return loss, int(loss.creator is not None)
 
 
 def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) -> Tensor:
