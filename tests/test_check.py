@@ -236,7 +236,7 @@ ENDS = {
     "gradient.by-hand-b": "dmodel_db did not return within 0.3 s and its process had to be ended; it is not called again",
     "gradient.by-hand-loss": "raised RecursionError",
     "gradient.chain-rule": "called sys.exit(3)",
-    "gradient.central": "did not return within 0.3 s; it is not called again",
+    "gradient.central": "did not return within 0.3 s",
     "data.scaling": "returned {} where numbers are due",
 }
 """What is said of each clause."""

@@ -24,6 +24,7 @@ import pytest
 from calibrant.clauses import CHAPTERS, book, properties
 from calibrant.containment import last_words
 from calibrant.plugin import PROFILES
+from calibrant.program import REGISTER, end_all
 from calibrant.target import DTYPES, IMPORT_PATIENCE, TargetError, nearest
 from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
 
@@ -79,6 +80,13 @@ class Options:
             self.timeout,
             self.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else self.workers or 1,
         )
+
+    def arguments(self) -> list[str]:
+        """These options as the command line writes them."""
+        repeated = (("chapter", self.chapters), ("clause", self.clauses), ("dtype", self.dtypes))
+        written = [f"--{option}={value}" for option, values in repeated for value in values]
+        single = ("profile", "examples", "seed", "timeout", "workers")
+        return written + [f"--{name}={value}" for name in single if (value := getattr(self, name)) is not None]
 
     def selects(self, clause: str) -> bool:
         """Whether a clause is asked for."""
@@ -141,8 +149,11 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
         folder = Path(name)
         engine = _Engine(folder, options, dtypes, described["deviations"], observer or Observer())
         complaints = io.StringIO()
-        with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
-            code = _run_pytest(_arguments(spec, options, dtypes, folder), engine)
+        try:
+            with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
+                code = _run_pytest(_arguments(spec, options, dtypes, folder), engine, folder / "programs")
+        finally:
+            end_all(folder / "programs")
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
             said = [*engine.errors, *reversed(complaints.getvalue().split("\n")), f"pytest ended with status {code}"]
             raise CheckError(f"the check could not be run: {next(line for line in said if line.strip())}")
@@ -157,13 +168,14 @@ def probe(spec: str, timeout: float) -> dict[str, Any]:
     """What a target says of itself, found out in a process of its own. Raises CheckError if it cannot be loaded."""
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        answer = Path(folder) / "target.json"
+        answer, register = Path(folder) / "target.json", Path(folder) / "programs"
         process = subprocess.Popen(
-            [sys.executable, "-m", "calibrant.target", spec, str(answer)],
+            [sys.executable, "-m", "calibrant.target", spec, str(timeout), str(answer)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env=os.environ | {REGISTER: str(register)},
         )
         try:
             code = process.wait(patience)
@@ -173,6 +185,7 @@ def probe(spec: str, timeout: float) -> dict[str, Any]:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            end_all(register)
         if not answer.exists():
             raise CheckError(f"target {spec!r} ended its process (status {code}) while it was imported")
         said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
@@ -223,11 +236,15 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
     return arguments
 
 
-def _run_pytest(arguments: list[str], engine: _Engine) -> int:
+def _run_pytest(arguments: list[str], engine: _Engine, register: Path) -> int:
     """pytest in this process, with nothing of the user's own configuration."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
     with _environment(
-        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS="", PYTEST_PLUGINS="", OMP_NUM_THREADS=threads
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+        PYTEST_ADDOPTS="",
+        PYTEST_PLUGINS="",
+        OMP_NUM_THREADS=threads,
+        **{REGISTER: str(register)},
     ):
         return int(pytest.main(arguments, plugins=[engine]))
 

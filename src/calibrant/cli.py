@@ -24,8 +24,16 @@ app = typer.Typer(
 @app.command()
 def check(
     target: Annotated[
-        str, typer.Argument(help="file.py, file.py:object, package.module, module:object, or a registered name")
-    ] = "reference",
+        str | None,
+        typer.Argument(
+            help="file.py, file.py:object, package.module, module:object, or a registered name",
+            show_default="reference",
+        ),
+    ] = None,
+    program: Annotated[
+        str | None,
+        typer.Option(help="Check a program that speaks the protocol, in any language.", metavar="COMMAND"),
+    ] = None,
     chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
     clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
     dtype: Annotated[
@@ -61,7 +69,7 @@ def check(
         _fail(f"--json {json}: there is no folder {json.parent}")
     try:
         with _progress(console) as observer:
-            result = run(target, options, observer)
+            result = run(_spec(target, program), options, observer)
         if json is not None:
             machine.write(result, json)
     except (CheckError, OSError) as error:
@@ -70,6 +78,62 @@ def check(
         _fail("interrupted: nothing is said of the target")
     terminal.show(result, console)
     raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def matrix(
+    target: Annotated[list[str] | None, typer.Argument(help="Targets, as `check` takes them.")] = None,
+    program: Annotated[
+        list[str] | None, typer.Option(help="A program that speaks the protocol (may be repeated).", metavar="COMMAND")
+    ] = None,
+    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
+    clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Check in this dtype (may be repeated).")] = None,
+    profile: Annotated[
+        str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")
+    ] = "dev",
+    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")] = None,
+    timeout: Annotated[float, typer.Option(help="The most seconds that one call may take.")] = 10,
+    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the table to this file as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Check several targets, and print one table: clauses by targets.
+
+    Exit status: 0 all conform, 1 one does not, 2 one could not be checked.
+    """
+    from rich.console import Console
+
+    from calibrant.check import CheckError, Options
+    from calibrant.matrix import checked, exit_status
+    from calibrant.reports import table
+    from calibrant.target import PROGRAM
+
+    specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
+    if not specs:
+        _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
+    if json is not None and not json.parent.is_dir():
+        _fail(f"--json {json}: there is no folder {json.parent}")
+    chosen = tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ())
+    options = Options(*chosen, profile, examples, seed, timeout, workers)
+    console, found = Console(highlight=False), []
+    try:
+        options.validated()
+        with _bar(console) as (progress, task):
+            progress.update(task, total=len(specs))
+            progress.update(task, description=f"checking {specs[0]}")
+            for one in checked(specs, options.arguments()):
+                found.append(one)
+                left = specs[len(found) :]
+                progress.update(task, advance=1, description=f"checking {left[0]}" if left else "done")
+        if json is not None:
+            table.write(found, json)
+    except (CheckError, OSError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing is said of the targets")
+    table.show(found, console)
+    raise typer.Exit(exit_status(found))
 
 
 @app.command()
@@ -184,6 +248,17 @@ def power(
         typer.echo(line)
     said = summary(trials)
     raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
+
+
+def _spec(target: str | None, program: str | None) -> str:
+    """What is to be checked: a target, or the program of a command line."""
+    from calibrant.target import PROGRAM
+
+    if program is None:
+        return target or "reference"
+    if target is not None:
+        _fail(f"there is a target, {target!r}, and a program, {program!r}: only one of them can be checked at a time")
+    return PROGRAM + program
 
 
 def _bar(console: Any) -> Any:

@@ -73,10 +73,10 @@ def last_words(folder: Path, worker: str, timeout: float) -> tuple[str, str]:
     operation = record.read_text().strip() if record.exists() else ""
     left = trace.read_text() if trace.exists() else ""
     if "Timeout" in left:
-        sentence = f"did not return within {patience(operation, timeout):g} s and its process had to be ended; it is not called again"
+        sentence = f"did not return within {patience(operation, timeout):g} s and its process had to be ended"
         hung = folder / "hung.json"
         known = json.loads(hung.read_text()) if hung.exists() else {}
         hung.write_text(json.dumps(known | {operation: sentence}))
-        return operation, sentence
+        return operation, f"{sentence}; it is not called again"
     fatal = [line for line in left.splitlines() if line.startswith("Fatal Python error")]
     return operation, "ended its process" + (f" ({fatal[0]})" if fatal else "")

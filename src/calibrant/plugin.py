@@ -119,6 +119,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Give the session back to the run that this one was started in."""
     global session
+    if session.loaded is not None and session.loaded.program is not None:
+        session.loaded.program.close()
     session = config.stash[_OUTER]
 
 
@@ -215,8 +217,10 @@ def prepared(function: Any, share: float = 1.0) -> Any:
 def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
     @functools.wraps(property_)
     def run(*args: Any, **kwargs: Any) -> None:
+        import hypothesis
+
         from calibrant.judge import Disagreement, tallying
-        from calibrant.subject import Absent, Failure, Refused
+        from calibrant.subject import Absent, Failure, NotCalled, Refused
 
         subject = kwargs["target"]
         subject.calls.clear()
@@ -232,8 +236,9 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
                 if not (given and tally.answered):
                     pytest.skip(str(refused))
                 tally.refused += 1
-                import hypothesis
-
+                hypothesis.reject()
+            except NotCalled:
+                tally.examples -= 1
                 hypothesis.reject()
             except Absent as absent:
                 tally.examples -= 1

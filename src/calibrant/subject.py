@@ -17,8 +17,19 @@ import numpy as np
 
 from calibrant.exact import FORMATS
 from calibrant.judge import Tally
-from calibrant.target import LISTS, PARAMETERS, RETURNS, SHAPES, WORDS, brief, first_line, numpy_dtype, patience
-from calibrant.wording import is_array
+from calibrant.target import (
+    LISTS,
+    PARAMETERS,
+    RETURNS,
+    SHAPES,
+    WORDS,
+    NoAnswer,
+    brief,
+    first_line,
+    numpy_dtype,
+    patience,
+)
+from calibrant.wording import is_array, plain
 
 if TYPE_CHECKING:
     from calibrant.target import Target
@@ -32,6 +43,10 @@ class Absent(Exception):
 
 class Refused(Absent):
     """A request that an operation does not serve: it raised NotImplementedError."""
+
+
+class NotCalled(Absent):
+    """A request that is not made, because the operation did not return from an earlier one: of this one nothing can be said."""
 
 
 class Failure(AssertionError):
@@ -79,6 +94,7 @@ class Subject:
         self.form = FORMATS[dtype]
         self.calls: list[Call] = []
         self.tally = Tally(slack=target.slack)
+        self._stuck: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:
         return f"{self.target.name} in {self.form.name}"
@@ -101,6 +117,7 @@ class Subject:
         """Call an operation with copies of the arguments.
 
         Raises Absent if it is not provided, Refused if it does not serve the request, Failure if it raises, hangs, or returns no numbers.
+        An operation that hung is not called again: the request that it hung in fails once more, and others raise NotCalled.
         """
         target = self.target
         if operation not in target.operations:
@@ -112,11 +129,29 @@ class Subject:
         if watch is not None and not target.trusted:
             watch(operation, limit)
         sink = _Sink()
-        problem, raised, answered = target.hung.get(operation, ""), False, False
+        if operation in target.hung:
+            problem, raised, answered = self._not_again(operation, arguments), False, False
+        else:
+            problem, raised, answered = self._made(call, limit, sink)
+        call.output = sink.kept()
+        if problem:
+            printed = f"; it had printed {call.output!r}" if call.output else ""
+            raise Failure(problem + printed, raised=raised, answered=answered) from None
+        self.tally.answered += 1
+        return call.answer
+
+    def _made(self, call: Call, limit: float, sink: _Sink) -> tuple[str, bool, bool]:
+        """Make a call: what its problem is, if it has one, and whether it raised, or answered something."""
+        target, operation, arguments = self.target, call.operation, call.given
+        problem, raised, answered = "", False, False
         try:
-            if problem:
-                raise Hang
-            with _deadline(limit), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            if target.program is not None:
+                target.program.ready()
+            with (
+                _deadline(limit) if target.program is None else contextlib.nullcontext(),
+                contextlib.redirect_stdout(sink),
+                contextlib.redirect_stderr(sink),
+            ):
                 call.passed = tuple(_copied(argument) for argument in arguments)
                 call.converted = tuple(self._converted(argument) for argument in call.passed)
                 answer = getattr(target.implementation, operation)(*call.converted)
@@ -124,8 +159,11 @@ class Subject:
         except NotImplementedError as error:
             raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
         except Hang:
-            problem = problem or f"did not return within {limit:g} s; it is not called again"
-            target.hung[operation] = problem
+            problem = self._given_up(operation, arguments, f"did not return within {limit:g} s")
+        except NoAnswer as error:
+            problem, answered = str(error), error.answered
+            if error.final:
+                problem = self._given_up(operation, arguments, problem)
         except KeyboardInterrupt:
             raise
         except _NotNumbers as error:
@@ -134,12 +172,23 @@ class Subject:
             problem = f"called sys.exit({error.code!r})"
         except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
             problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
-        call.output = sink.kept()
-        if problem:
-            printed = f"; it had printed {call.output!r}" if call.output else ""
-            raise Failure(problem + printed, raised=raised, answered=answered) from None
-        self.tally.answered += 1
-        return call.answer
+        return problem, raised, answered
+
+    def _given_up(self, operation: str, arguments: tuple[Any, ...], problem: str) -> str:
+        """Put on record that an operation is not called again; what is to be said of it."""
+        self.target.hung[operation] = problem
+        sentence = f"{problem}; it is not called again"
+        self._stuck[operation] = repr(plain(arguments)), sentence
+        return sentence
+
+    def _not_again(self, operation: str, arguments: tuple[Any, ...]) -> str:
+        """What is to be said of an operation that is not called any more. Raises NotCalled for all but the first request."""
+        asked = repr(plain(arguments))
+        problem = self.target.hung[operation]
+        first, sentence = self._stuck.setdefault(operation, (asked, f"is not called again: it {problem}"))
+        if asked != first:
+            raise NotCalled(f"{operation} is not called again")
+        return sentence
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
         """Whether the operation answers these arguments with an error, of any type but NotImplementedError."""

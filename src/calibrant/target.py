@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from calibrant.program import Program
     from calibrant.subject import Subject
 
 PARAMETERS = {
@@ -96,6 +97,9 @@ STARTING = ("data_parallel",)
 IMPORT_PATIENCE = 6
 """An import may take this many times as long as a call."""
 
+FUNCTIONS = ("difference_gradient", "automatic_gradient", "backward", "descend", "evaluate")
+"""The operations that take functions of Python's, so that no program in another language can have them."""
+
 SHAPES = ("broadcast_shapes",)
 """The operations that return a shape."""
 
@@ -126,10 +130,23 @@ CONVENTIONS = {
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 GROUP = "calibrant.targets"
+PROGRAM = "program: "
+"""What a target begins with that is a command line."""
 
 
 class TargetError(Exception):
     """A target that cannot be checked at all, in one sentence."""
+
+
+class NoAnswer(Exception):
+    """What a program gives that is no answer: it died, hung, or spoke another language."""
+
+    def __init__(self, sentence: str, *, answered: bool = False, final: bool = False) -> None:
+        super().__init__(sentence)
+        self.answered = answered
+        """Whether it returned something, though no numbers."""
+        self.final = final
+        """Whether the operation is not to be called any more."""
 
 
 @dataclass
@@ -147,7 +164,9 @@ class Target:
     slack: float
     timeout: float = 10.0
     hung: dict[str, str] = field(default_factory=dict)
-    """What is said of operations that did not return in time: they are not called again."""
+    """What is said of operations that are not called again: they did not return in time, or ended the program."""
+    program: Program | None = None
+    """The program that it is, if it is one; it keeps the time of its calls."""
     trusted: bool = False
     """Whether it is calibrant's own: nothing has to watch over its calls."""
     explained: dict[Any, Any] = field(default_factory=dict)
@@ -191,11 +210,18 @@ def patience(operation: str, timeout: float) -> float:
 
 
 def load(spec: str, timeout: float = 10.0) -> Target:
-    """The target that `spec` names: a registered name, `file.py`, `file.py:object`, `package.module` or `module:object`.
+    """The target that `spec` names: a registered name, `file.py`, `file.py:object`, `package.module` or `module:object`; or
+    `program: COMMAND LINE`.
 
     Raises TargetError, in one sentence, if there is none, if it cannot be imported, or if it offers nothing to check.
     """
+    if spec.startswith(PROGRAM):
+        from calibrant.program import command_of
+
+        return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
     place, _, attribute = resolve(spec).partition(":") if not is_file(spec) else split_file(spec)
+    if spec in registered() and (lacking := unmet(spec)):
+        raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
         module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place, spec)
     except (TargetError, KeyboardInterrupt):
@@ -214,6 +240,9 @@ def load(spec: str, timeout: float = 10.0) -> Target:
             public = [name for name in dir(implementation) if not name.startswith("_")]
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
+    command = getattr(implementation, "program", None)
+    if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
+        return _started(spec, command, timeout)
     try:
         return described(spec, implementation, name, timeout)
     except TargetError:
@@ -222,9 +251,45 @@ def load(spec: str, timeout: float = 10.0) -> Target:
         raise TargetError(f"target {spec!r} cannot be read: {type(error).__name__}: {first_line(error)}") from None
 
 
+def _started(spec: str, command: list[str], timeout: float) -> Target:
+    """The target that a program is."""
+    from calibrant.program import Program
+
+    program = Program(command, timeout)
+    try:
+        target = described(spec, program, Path(command[0]).name, timeout)
+    except TargetError:
+        program.close(0.0)
+        raise
+    target.program, target.trusted = program, True
+    return target
+
+
 def registered() -> dict[str, str]:
     """The targets that installed distributions register, by name: where each is found."""
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def unmet(name: str) -> str:
+    """Which version of what a registered target does not work with: 'optax>=0.2, but 0.1.9 is installed'; empty if none."""
+    from packaging.requirements import Requirement
+
+    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
+        for text in (entry.dist.requires if entry.dist is not None else None) or []:
+            needed = Requirement(text)
+            if (
+                needed.marker is None
+                or not needed.marker.evaluate({"extra": name})
+                or needed.marker.evaluate({"extra": ""})
+            ):
+                continue
+            try:
+                found = importlib.metadata.version(needed.name)
+            except importlib.metadata.PackageNotFoundError:
+                continue  # its import says so
+            if not needed.specifier.contains(found, prereleases=True):
+                return f"{needed.name}{needed.specifier}, but {found} is installed"
+    return ""
 
 
 def install_hint(name: str) -> str:
@@ -388,14 +453,19 @@ def first_line(error: BaseException) -> str:
 
 
 def _probe(arguments: list[str]) -> None:
-    """Load a target in this process and write what it says of itself to a file: `python -m calibrant.target SPEC FILE`."""
-    spec, file = arguments
+    """Load a target in this process and write what it says of itself to a file: `python -m calibrant.target SPEC SECONDS FILE`."""
+    spec, timeout, file = arguments
     try:
-        said = load(spec).describe()
+        target = load(spec, float(timeout))
+        said = target.describe()
+        if target.program is not None:
+            target.program.close()
     except TargetError as error:
         said = {"error": str(error)}
     Path(file).write_text(json.dumps(said), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    _probe(sys.argv[1:])
+    from calibrant.target import _probe as probe  # of the module that the others know, and not of this second one
+
+    probe(sys.argv[1:])

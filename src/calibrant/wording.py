@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -64,7 +65,9 @@ def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
-    """Python that repeats the calls with nothing but NumPy and the target."""
+    """Python that repeats the calls with nothing but NumPy and the target; of a program, the command line that does."""
+    if target.program is not None:
+        return _shell(target.program.command, calls)
     lines = ["import numpy as np"]
     from calibrant.target import is_file, resolve, split_file
 
@@ -86,6 +89,15 @@ def snippet(target: Target, calls: list[Call]) -> str:
     if any("ml_dtypes." in line for line in lines):
         lines.insert(1, "import ml_dtypes")
     return "\n".join(lines)
+
+
+def _shell(command: list[str], calls: list[Call]) -> str:
+    """A command line that sends the calls to a program and prints what it answers."""
+    from calibrant.program import message
+
+    requests = [message(0, "initialize", {})]
+    requests += [message(number, call.operation, call.arguments) for number, call in enumerate(calls, start=1)]
+    return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(command)}"
 
 
 def plain(value: Any) -> Any:

@@ -48,13 +48,20 @@ def mean_of_batches(right: Any, t_p: Any, t_c: Any) -> Any:
 def broadcasting(right: Any, t_p: Any, t_c: Any) -> Any:
     """(n,) against (n, 1) is broadcast to n² pairs, and their mean returned."""
     residuals = t_p - t_c
-    return right(residuals, residuals * 0)
+    zeros = np.zeros_like(residuals) if isinstance(residuals, np.ndarray) else residuals * 0
+    return right(residuals, zeros)
 
 
 @impostor("loss_fn", "loss.empty", seen="pytorch/pytorch#50224")
 def empty_is_zero(right: Any, t_p: Any, t_c: Any) -> Any:
     """The mean of no samples is 0."""
     return 0.0 if t_p.shape == t_c.shape and t_p.size == 0 else right(t_p, t_c)
+
+
+@impostor("loss_fn", "loss.empty")
+def empty_is_nan(right: Any, t_p: Any, t_c: Any) -> Any:
+    """The mean of no samples is 0 divided by 0."""
+    return np.float64(np.nan).astype(t_p.dtype) if t_p.shape == t_c.shape and t_p.size == 0 else right(t_p, t_c)
 
 
 @impostor("loss_fn", "loss.nan")

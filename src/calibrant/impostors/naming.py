@@ -78,23 +78,40 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
     """The impostors as which the operations behave that the failing example of a clause called; none where that is not clear.
 
     Where one operation was called, an impostor that does not break the clause explains nothing of this failure; what it breaks is told of
-    the first optimizer that it applies to, and each of the others has clauses of its own.
+    the first optimizer that it applies to, and each of the others has clauses of its own. Of those that explain, one that explains less
+    of what is wrong than another does is left out.
     """
     failing = {call.operation: call for call in subject.calls if call.answer is not None}
     found = []
     for operation, call in failing.items():
-        named = among(subject, operation, call.given[0] if operation == "optimize" else None)
+        wrong = {
+            one: some
+            for one, some in explanations(
+                subject, operation, call.given[0] if operation == "optimize" else None
+            ).items()
+            if len(failing) > 1 or clause in one.breaks or clause.split(".")[1] in one.applies_to[1:]
+        }
         found += [
             one
-            for one in named
+            for one in foremost(wrong)
             if not one.convention[0]  # which `calibrant.variants` tells of, with what to declare
-            and (len(failing) > 1 or clause in one.breaks or clause.split(".")[1] in one.applies_to[1:])
         ]
     return found
 
 
+def foremost(wrong: dict[Impostor, set[int]]) -> list[Impostor]:
+    """Those of several impostors that explain no less than another does."""
+    return [one for one, some in wrong.items() if not any(some < more for more in wrong.values())]
+
+
 def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]:
-    """The impostors of one operation that explain all that the target answers; asked once for each dtype, and optimizer `named`."""
+    """The impostors of one operation that explain most of all that the target answers, whatever they break."""
+    return foremost(explanations(subject, operation, named))
+
+
+def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Impostor, set[int]]:
+    """The impostors of one operation that explain all that the target answers, each with the wrong answers that it explains; asked
+    once for each dtype, and optimizer `named`."""
     candidates = [
         one
         for one in catalog()
@@ -103,28 +120,27 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
         and (not one.applies_to or named is None or named in one.applies_to)
     ]
     if not candidates:
-        return []
-    known: dict[Any, list[Impostor]] = subject.target.explained
+        return {}
+    known: dict[Any, dict[Impostor, set[int]]] = subject.target.explained
     key = operation, named, subject.form.name
     if key not in known:
-        known[key] = []  # a target that ends its process here is not asked again
+        known[key] = {}  # a target that ends its process here is not asked again
         known[key] = _of_all(subject, operation, named, candidates)
     return known[key]
 
 
-def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impostor]) -> list[Impostor]:
+def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impostor]) -> dict[Impostor, set[int]]:
     asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
     asked = [_in_dtype(question, subject) for question in asked]
     answered = _outcomes(subject, operation, asked)
     if answered is None or all(one is None or one.refused for one in answered):
-        return []  # who answers nothing behaves as nobody
+        return {}  # who answers nothing behaves as nobody
     again = _outcomes(subject, operation, asked)
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
-        return []
+        return {}
     at_ease()  # what follows takes its time, and calls the target no more
     inquiry = _Inquiry(subject, operation, asked, answered)
-    wrong = {one: inquiry.explained(one) for one in candidates}
-    return [one for one, some in wrong.items() if some and not any(some < more for more in wrong.values())]
+    return {one: wrong for one in candidates if (wrong := inquiry.explained(one))}
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:
@@ -176,7 +192,8 @@ class _Inquiry:
     """The questions that a target was asked about an operation, and what became of each.
 
     People err in several ways at once: a sum in the place of a mean that also broadcasts is still a sum. So on questions that the right
-    operation refuses, or that are not about finite numbers, an impostor is held only to that in which it differs from the right one.
+    operation refuses, that are not about finite numbers, or in which a target overflows that has right answers too, an impostor is held
+    only to that in which it differs from the right one.
     A question that the target alone refuses is not asked: a loop that takes no validation data may go uphill all the same.
     """
 
@@ -193,6 +210,9 @@ class _Inquiry:
             if theirs is not None and due is not None:
                 truth = self._evaluated(self.right, over_exact, question, due)
                 self.asked.append((question, theirs, due, truth, self._is_right(theirs, due, truth)))
+        self.sometimes_right = any(
+            is_right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, is_right in self.asked
+        )
         if operation not in facts():  # where the target errs, most impostors are told from it at once
             self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
 
@@ -225,7 +245,8 @@ class _Inquiry:
             ):
                 if mine is None or (theirs.refused and not (mine.refused or due.refused)):
                     continue
-                if mine.like(due) and (is_right or due.refused or not _finite(question) or not _finite(due.answer)):
+                aside = due.refused or not (_finite(question) and _finite(due.answer))
+                if mine.like(due) and (is_right or aside or (self.sometimes_right and not _finite(theirs.answer))):
                     continue
                 as_due = not one.exactly and mine.like(due)
                 expected = truth if as_due else self._evaluated(one, over_exact, question, mine)

@@ -1,0 +1,1 @@
+"""Programs that the tests run as targets: right ones, and one that lies."""

@@ -1,0 +1,140 @@
+"""A program that is asked for `loss_fn` and lies, in the way that its first argument names.
+
+It is right until it is asked as often as its second argument says (0: from the first time on), and then it lies.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+def said(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def right(request):
+    t_p, t_c = (request["params"][name]["data"] for name in ("t_p", "t_c"))
+    loss = sum((p - c) ** 2 / len(t_p) for p, c in zip(t_p, t_c, strict=False)) if t_p else 0.0
+    return {"jsonrpc": "2.0", "id": request["id"], "result": loss}
+
+
+def answer(request, **changes):
+    said(json.dumps(right(request) | changes) + "\n")
+
+
+def result(request, text):
+    said(f'{{"jsonrpc": "2.0", "id": {request["id"]}, "result": {text}}}\n')
+
+
+def child():
+    """A child that outlives its parent, and holds its output open."""
+    subprocess.Popen([sys.executable, "-c", "import sys, time; time.sleep(600)", *sys.argv[1:]])
+
+
+LIES = {
+    # how it is written
+    "garbage": lambda request: said("loss = 0.5\n"),
+    "half-a-line": lambda request: (said('{"jsonrpc": "2.0", "id"'), os._exit(3)),
+    "half-a-line-and-waits": lambda request: (said('{"jsonrpc": "2.0", "id"'), time.sleep(600)),
+    "not-utf-8": lambda request: (
+        sys.stdout.buffer.write(b'{"jsonrpc": "2.0", "result": "\xff\xfe"}\n'),
+        sys.stdout.flush(),
+    ),
+    "nested": lambda request: said("[" * 100_000 + "]" * 100_000 + "\n"),
+    "a-line-without-end": lambda request: [said("x" * 65536) for _ in range(10_000)],
+    "NaN-of-python": lambda request: said(json.dumps(right(request) | {"result": float("nan")}) + "\n"),
+    # whom it answers
+    "another-id": lambda request: answer(request, id=request["id"] + 1000),
+    "the-id-before": lambda request: answer(request, id=request["id"] - 1),
+    "a-word-for-id": lambda request: answer(request, id=str(request["id"])),
+    "no-id": lambda request: said(json.dumps({"jsonrpc": "2.0", "result": 0.5}) + "\n"),
+    "twice": lambda request: (answer(request), answer(request)),
+    "a-batch-for-one": lambda request: said(json.dumps([right(request)]) + "\n"),
+    "another-version": lambda request: answer(request, jsonrpc="1.0"),
+    "result-and-error": lambda request: answer(request, error={"code": 1, "message": "both"}),
+    "an-error-that-is-none": lambda request: said(
+        json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": "no"}) + "\n"
+    ),
+    # what it answers
+    "a-huge-number": lambda request: result(request, "9" * 100_000),
+    "a-big-number": lambda request: result(request, "9" * 1000),
+    "an-object": lambda request: answer(request, result={"loss": 0.5}),
+    "a-string": lambda request: answer(request, result="0.5"),
+    "null": lambda request: answer(request, result=None),
+    "true": lambda request: answer(request, result=True),
+    "too-few": lambda request: answer(request, result={"dtype": "float64", "shape": [3], "data": [0.5]}),
+    "no-shape": lambda request: answer(request, result={"dtype": "float64", "data": [0.5]}),
+    "a-negative-shape": lambda request: answer(request, result={"dtype": "float64", "shape": [-1], "data": [0.5]}),
+    "another-dtype": lambda request: answer(request, result={"dtype": "float128", "shape": [], "data": [0.5]}),
+    "words-for-numbers": lambda request: answer(request, result={"dtype": "float64", "shape": [], "data": ["half"]}),
+    "lists-in-lists": lambda request: result(request, "[" * 90 + "]" * 90),
+    # what becomes of it
+    "dies": lambda request: os._exit(3),
+    "is-killed": lambda request: os.kill(os.getpid(), signal.SIGKILL),
+    "hangs": lambda request: time.sleep(600),
+    "hangs-and-stays": lambda request: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(600)),
+    "closes-its-output": lambda request: (os.close(1), time.sleep(600)),
+    "leaves-a-child": lambda request: (child(), os._exit(0)),
+    "leaves-a-child-and-answers": lambda request: (child(), answer(request)),
+    "writes-gigabytes": lambda request: [
+        said('{"jsonrpc": "2.0", "id": 1, "result": 0.5}\n' * 10_000) for _ in range(10_000)
+    ],
+    "floods-standard-error": lambda request: [sys.stderr.write("wrong " * 10_000) for _ in range(100_000)],
+    "complains-and-dies": lambda request: (
+        sys.stderr.write("there is no memory left\n"),
+        sys.stderr.flush(),
+        os._exit(4),
+    ),
+}
+
+STARTS = {
+    "exits": lambda: sys.exit(5),
+    "exits-with-a-word": lambda: sys.exit("there is no such library"),
+    "speaks-http": lambda: said("HTTP/1.1 400 Bad Request\r\n\r\n"),
+    "says-nothing": lambda: time.sleep(600),
+    "describes-a-list": lambda: said('{"jsonrpc": "2.0", "id": 0, "result": ["loss_fn"]}\n'),
+    "refuses": lambda: said('{"jsonrpc": "2.0", "id": 0, "error": {"code": 1, "message": "tfjs is not installed"}}\n'),
+}
+
+DESCRIPTIONS = {
+    "no-operations": {"operations": None},
+    "an-unknown-operation": {"operations": ["los_fn"]},
+    "a-function": {"operations": ["automatic_gradient"]},
+    "an-empty-list": {"operations": []},
+    "an-unknown-word": {"operatons": ["loss_fn"]},
+    "a-number-for-a-name": {"name": 3},
+    "a-word-for-batch": {"batch": "no"},
+    "an-unknown-dtype": {"dtypes": ["float128"]},
+    "a-slack-below-one": {"slack": 0},
+    "an-unknown-clause": {"deviations": {"loss.men-square": "because"}},
+    "an-unknown-convention": {"conventions": {"adam.epsilon": "hatt"}},
+}
+
+
+def main(lie, patience):
+    if lie in STARTS:
+        STARTS[lie]()
+        return
+    asked = 0
+    for line in sys.stdin:
+        for request in [message] if isinstance(message := json.loads(line), dict) else message:
+            if request["method"] == "initialize":
+                about = {"name": "liar", "operations": ["loss_fn"], "dtypes": ["float64"], "batch": False}
+                said(
+                    json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": about | DESCRIPTIONS.get(lie, {})})
+                    + "\n"
+                )
+            elif (asked := asked + 1) > patience and lie in LIES:
+                LIES[lie](request)
+            else:
+                answer(request)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -1,0 +1,64 @@
+"""`calibrant matrix`: several targets side by side, one of which cannot be checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support import calibrant, one_sentence, target
+
+from calibrant.matrix import Checked, exit_status
+from calibrant.reports.machine import schema
+
+QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
+
+
+def test_targets_stand_side_by_side(tmp_path: Path) -> None:
+    wrong = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n", "summing.py")
+    node = f"node {Path(__file__).parent / 'programs' / 'adapter.js'}"
+    file = tmp_path / "matrix.json"
+
+    process = calibrant("matrix", "numpy", wrong, "nonsense", "--program", node, "--json", str(file), *QUICK)
+
+    lines = [line.split() for line in process.stdout.splitlines()]
+    assert process.returncode == 1, process.stderr
+    assert lines[0] == ["clause", "numpy", wrong, "plain", "JavaScript"]
+    assert ["model.linear", "holds", "·", "holds"] in lines
+    assert ["loss.mean-square", "holds", "BREAKS", "holds"] in lines
+    assert ["breaks", "0", "1", "0"] in lines
+    assert "nonsense cannot be checked here: target 'nonsense': no file, module or registered target" in process.stdout
+    said = json.loads(file.read_text(encoding="utf-8"))
+    assert [one["exit_status"] for one in said["targets"]] == [0, 1, 2, 0]
+    assert {"clause": "loss.mean-square", "statuses": ["holds", "breaks", None, "holds"]} in said["clauses"]
+    for one in said["targets"]:
+        if one["check"] is not None:
+            jsonschema.validate(one["check"], schema())
+            assert one["check"]["options"]["seed"] == 3
+
+
+def test_what_cannot_be_checked_is_no_pass() -> None:
+    process = calibrant("matrix", "nonsense", *QUICK)
+
+    assert process.returncode == 2
+    assert process.stdout.startswith("nonsense cannot be checked here: ")
+
+
+@pytest.mark.parametrize("found, status", [([0, 0], 0), ([0, 2], 2), ([2, 1], 1), ([], 2)])
+def test_the_gravest_outcome_is_that_of_the_matrix(found: list[int], status: int) -> None:
+    documents = [{"exit_status": one, "outcome": "", "target": {"name": "x"}} if one < 2 else None for one in found]
+
+    assert exit_status([Checked("x", document, None) for document in documents]) == status
+
+
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        ((), "no target is named"),
+        (("numpy", "--clause", "loss.men-square"), "nearest: loss.mean-square"),
+        (("numpy", "--json", "/no/such/folder/m.json"), "there is no folder"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_sentence(arguments: tuple[str, ...], part: str) -> None:
+    assert one_sentence(calibrant("matrix", *arguments), part)

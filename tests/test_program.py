@@ -1,0 +1,401 @@
+"""Targets in other languages: programs that are right, and programs that do everything that a program can do wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from programs import liar
+from support import calibrant, checked, one_sentence, statuses
+
+from calibrant import program
+from calibrant.program import LONGEST, Program, ProgramError, command_of, decoded
+from calibrant.subject import Failure, NotCalled
+from calibrant.target import NoAnswer, TargetError, load
+
+PROGRAMS = Path(__file__).parent / "programs"
+NODE = ["node", str(PROGRAMS / "adapter.js")]
+HALF = (np.array([0.0, 0.0]), np.array([0.0, 1.0]))
+"""Arguments of which the loss is 0.5."""
+
+
+@pytest.fixture(scope="module")
+def adapter_in_c(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The adapter in C, compiled."""
+    binary = tmp_path_factory.mktemp("c") / "adapter"
+    subprocess.run(
+        ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary, PROGRAMS / "adapter.c", "-lm"],
+        check=True,
+    )
+    return str(binary)
+
+
+def lying(lie: str, patience: int = 0) -> list[str]:
+    return [sys.executable, "-I", str(PROGRAMS / "liar.py"), lie, str(patience)]
+
+
+# A program that is right
+
+
+@pytest.mark.parametrize(
+    "name, chapters, holding",
+    [("plain JavaScript", "loss broadcasting validation", 39), ("plain C", "loss gradients", 26)],
+)
+def test_a_right_program_conforms(name: str, chapters: str, holding: int, adapter_in_c: str, tmp_path: Path) -> None:
+    line = shlex.join(NODE) if "Script" in name else shlex.quote(adapter_in_c)
+    chosen = [option for chapter in chapters.split() for option in ("--chapter", chapter)]
+
+    said, shown = checked(tmp_path, "--program", line, "--profile", "ci", "--examples", "8", *chosen)
+
+    found = statuses(said)
+    assert said["exit_status"] == 0, shown
+    assert said["target"]["name"] == name
+    assert sum(seen == {"holds"} for seen in found.values()) == holding
+    assert {status for seen in found.values() for status in seen} == {"holds", "absent"}
+
+
+@pytest.mark.parametrize("command", ["node", "c"])
+def test_a_batch_is_answered_as_its_requests_one_by_one(command: str, adapter_in_c: str) -> None:
+    running = Program(NODE if command == "node" else [adapter_in_c], 10)
+    calls = [(np.full(3, k / 8), np.zeros(3)) for k in range(150)] + [(np.zeros(2), np.zeros((2, 1)))]
+
+    together = list(running.many("loss_fn", calls))
+
+    assert [float(answer) for answer in together[:-1]] == [(k / 8) ** 2 for k in range(150)]
+    assert isinstance(together[-1], ProgramError)
+    assert [float(running.ask("loss_fn", call)) for call in calls[:3]] == [0.0, 1 / 64, 1 / 16]
+    running.close()
+
+
+def test_numbers_that_json_has_not_go_both_ways(adapter_in_c: str) -> None:
+    running = Program([adapter_in_c], 10)
+    t_u = np.array([math.nan, math.inf, -math.inf, 5e-324, 1 / 3])
+
+    there_and_back = running.ask("dmodel_dw", (t_u, np.array(1.0), np.array(0.0)))
+
+    assert there_and_back.tobytes() == t_u.tobytes()
+    narrow = np.float32([0.1, 3.4e38, 1e-45])
+    assert running.ask("dmodel_dw", (narrow, np.float32(1), np.float32(0))).tobytes() == narrow.tobytes()
+    running.close()
+
+
+def test_a_program_is_named_in_a_file_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "in_node.py"
+    file.write_text(f"program = {NODE!r}\n", encoding="utf-8")
+
+    said, _ = checked(tmp_path, str(file), "--clause", "loss.mean-square", "--examples", "3", "--workers", "1")
+
+    assert said["target"]["name"] == "plain JavaScript"
+    assert statuses(said) == {"loss.mean-square": {"holds"}}
+
+
+def test_a_wrong_program_is_told_what_it_behaves_as_and_how_to_see_it(tmp_path: Path) -> None:
+    source = (PROGRAMS / "adapter.js").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.js"
+    wrong.write_text(source.replace("value / values.length, 0)", "value, 0)"), encoding="utf-8")
+
+    said, shown = checked(
+        tmp_path, "--program", f"node {wrong}", "--clause", "loss.mean-square", "--profile", "ci", "--workers", "1"
+    )
+
+    assert statuses(said) == {"loss.mean-square": {"breaks"}}
+    assert "loss_fn behaves as `sum-instead-of-mean`" in shown
+    lines = re.search(r"To see it:\n((?:    .*\n)+)", shown)
+    assert lines is not None
+    seen = subprocess.run(["sh", "-c", lines[1]], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in seen] == [0, 1]
+    assert json.loads(seen[1])["result"]["data"] == [1]
+
+
+# Programs that lie: each lie with what is said of it
+
+GIVES_NO_ANSWER = {
+    "garbage": "wrote 'loss = 0.5', which is not JSON",
+    "half-a-line": """ended (status 3) in the middle of '{"jsonrpc": "2.0", "id"'""",
+    "half-a-line-and-waits": "did not return within 0.5 s",
+    "not-utf-8": "which is not UTF-8",
+    "nested": "nested too deeply",
+    "a-line-without-end": f"wrote more than {LONGEST >> 20} MiB without ending its line",
+    "NaN-of-python": 'NaN is no number of JSON; the string "NaN" is due',
+    "another-id": "answered request 1001 where 1 was asked",
+    "the-id-before": "answered request 0 where 1 was asked",
+    "a-word-for-id": "where 1 was asked",
+    "no-id": "which is no JSON-RPC 2.0 response",
+    "a-batch-for-one": "which is no JSON-RPC 2.0 response",
+    "another-version": "which is no JSON-RPC 2.0 response",
+    "result-and-error": "which is no JSON-RPC 2.0 response",
+    "an-error-that-is-none": "answered with an error that is none of JSON-RPC's: 'no'",
+    "a-huge-number": "which is not JSON",
+    "too-few": "returned an array of shape [3] with 1 numbers",
+    "no-shape": "which is no array: dtype, shape and data make one",
+    "a-negative-shape": "returned an array whose shape is [-1]",
+    "another-dtype": "returned an array of dtype 'float128'; nearest: ",
+    "words-for-numbers": "returned an array with 'half' where a number is due",
+    "lists-in-lists": "returned lists that are nested more than 32 deep",
+    "dies": "ended (status 3)",
+    "is-killed": "was ended by SIGKILL",
+    "hangs": "did not return within 0.5 s",
+    "hangs-and-stays": "did not return within 0.5 s",
+    "closes-its-output": "closed its standard input or output",
+    "leaves-a-child": "ended (status 0)",
+    "floods-standard-error": "had written to standard error",
+    "complains-and-dies": "ended (status 4); it had written to standard error 'there is no memory left'",
+}
+RETURNS_NO_NUMBERS = ("a-big-number", "an-object", "a-string", "null", "true")
+ANSWERS_ONCE = {"twice": "answered request 1 where 2 was asked", "writes-gigabytes": "where 2 was asked"}
+ANSWERS = ("leaves-a-child-and-answers",)
+
+
+def test_every_lie_is_told_here() -> None:
+    assert {*GIVES_NO_ANSWER, *RETURNS_NO_NUMBERS, *ANSWERS_ONCE, *ANSWERS} == {*liar.LIES}
+
+
+@pytest.mark.parametrize("lie", GIVES_NO_ANSWER)
+def test_what_is_no_answer_is_said_and_the_program_is_asked_again(lie: str) -> None:
+    """Right once, it lies, and has been ended: asked anew it starts anew, and is right once more."""
+    running = Program(lying(lie, 0), 0.5)
+    before = group_of(running)
+
+    with pytest.raises(NoAnswer) as error:
+        running.ask("loss_fn", HALF)
+
+    assert GIVES_NO_ANSWER[lie] in str(error.value)
+    if not error.value.answered:
+        assert ended(before)
+        running.ready()
+        assert group_of(running) != before
+    running.close(0.0)
+
+
+@pytest.mark.parametrize("lie", RETURNS_NO_NUMBERS)
+def test_what_is_no_number_is_broken(lie: str) -> None:
+    target = load("program: " + shlex.join(lying(lie)), 0.5)
+    subject = target.at("float64")
+
+    with pytest.raises(Failure, match="where numbers are due") as failure:
+        subject.loss_fn(*HALF)
+
+    assert failure.value.answered
+    assert not failure.value.raised
+    target.program.close(0.0)  # type: ignore[union-attr]  # it is one
+
+
+@pytest.mark.parametrize("lie", ANSWERS_ONCE)
+def test_an_answer_too_many_is_no_answer_to_what_is_asked_next(lie: str) -> None:
+    running = Program(lying(lie, 0), 0.5)
+    assert running.ask("loss_fn", HALF) == 0.5
+    time.sleep(0.05)  # so that what it wrote too much has arrived
+
+    with pytest.raises(NoAnswer, match=rf"{ANSWERS_ONCE[lie]}|without being asked"):
+        running.ask("loss_fn", HALF)
+
+    running.close(0.0)
+
+
+def test_children_that_a_program_leaves_end_with_it() -> None:
+    running = Program(lying("leaves-a-child-and-answers"), 0.5)
+    group = group_of(running)
+    assert running.ask("loss_fn", HALF) == 0.5
+
+    running.close()
+
+    assert ended(group)
+
+
+def test_a_program_leaves_when_its_input_ends(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    code = f"import sys; {ABOUT}; [None for _ in sys.stdin]; open({str(said)!r}, 'w').write('left')"
+    running = Program([sys.executable, "-c", code], 5)
+
+    running.close()
+
+    assert said.read_text() == "left"
+
+
+def test_an_operation_that_hangs_is_asked_once() -> None:
+    target = load("program: " + shlex.join(lying("hangs")), 0.3)
+    subject = target.at("float64")
+
+    for _ in range(2):
+        with pytest.raises(Failure, match=r"did not return within 0.3 s; it is not called again"):
+            subject.loss_fn(*HALF)
+    with pytest.raises(NotCalled):
+        subject.loss_fn(np.zeros(3), np.ones(3))
+    with pytest.raises(Failure, match=r"is not called again: it did not return within 0.3 s"):
+        target.at("float64").loss_fn(np.zeros(3), np.ones(3))
+
+    assert target.program is not None
+    target.program.close(0.0)
+
+
+def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
+    target = load("program: " + shlex.join(lying("dies")), 5)
+    subject = target.at("float64")
+
+    for _ in range(program.DEATHS):
+        with pytest.raises(Failure, match=r"ended \(status 3\)"):
+            subject.loss_fn(*HALF)
+
+    assert "ended (status 3)" in target.hung["loss_fn"]
+    target.program.close(0.0)  # type: ignore[union-attr]  # it is one
+
+
+def test_where_a_batch_fails_its_requests_are_made_one_by_one() -> None:
+    running = Program(lying("dies", 3), 5)
+    running.batch = True
+
+    answers = list(running.many("loss_fn", [HALF] * 5))
+
+    assert answers[:3] == [0.5, 0.5, 0.5]
+    assert isinstance(answers[3], NoAnswer)
+    assert answers[4] == 0.5
+    running.close(0.0)
+
+
+# Programs that cannot be checked
+
+ABOUT = """print('{"jsonrpc": "2.0", "id": 0, "result": {"name": "x", "operations": ["model"]}}', flush=True)"""
+
+CANNOT_START = {
+    "exits": "did not answer initialize: ended (status 5)",
+    "exits-with-a-word": "ended (status 1); it had written to standard error 'there is no such library'",
+    "speaks-http": "wrote 'HTTP/1.1 400 Bad Request",
+    "says-nothing": "did not answer initialize within 0.6 s",
+    "describes-a-list": "answered initialize with ['loss_fn'], not with an object",
+    "refuses": "did not answer initialize: tfjs is not installed (code 1)",
+    "no-operations": "operations is None, not a list of names",
+    "an-unknown-operation": "there is no operation 'los_fn'; nearest: loss_fn",
+    "a-function": "names automatic_gradient, which takes a function: only a target in Python can",
+    "an-empty-list": "has none of the operations",
+    "an-unknown-word": "says 'operatons' of itself, which means nothing; nearest: operations",
+    "a-number-for-a-name": "name is 3, not a string",
+    "a-word-for-batch": "batch is 'no', not true or false",
+    "an-unknown-dtype": "dtypes names 'float128', which is not judged",
+    "a-slack-below-one": "slack is 0, not a number of at least 1",
+    "an-unknown-clause": "names the clause 'loss.men-square', which is not in the book",
+    "an-unknown-convention": "says adam.epsilon = 'hatt', not one of outside, inside, hat",
+}
+
+
+def test_every_bad_start_is_told_here() -> None:
+    assert {*CANNOT_START} == {*liar.STARTS, *liar.DESCRIPTIONS}
+
+
+@pytest.mark.parametrize("lie", CANNOT_START)
+def test_a_program_that_cannot_be_asked_is_one_sentence(lie: str) -> None:
+    with pytest.raises(TargetError) as error:
+        load("program: " + shlex.join(lying(lie)), 0.2 if lie == "says-nothing" else 5)
+
+    assert CANNOT_START[lie] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        (
+            "calibrant-no-such-program --x",
+            "program calibrant-no-such-program --x: 'calibrant-no-such-program' was not found",
+        ),
+        ("{readable}", "is not executable"),
+        ("{nonsense}", "cannot be started: "),
+        ("node 'adapter.js", "is no command line: No closing quotation"),
+        ("", "program is empty"),
+        ("{liar} refuses", "tfjs is not installed (code 1)"),
+    ],
+)
+def test_a_command_line_that_starts_nothing_is_one_sentence(line: str, sentence: str, tmp_path: Path) -> None:
+    readable, nonsense = tmp_path / "readable", tmp_path / "nonsense"
+    readable.write_text("", encoding="utf-8")
+    nonsense.write_bytes(b"\x00\x01\x02")
+    nonsense.chmod(0o755)
+    line = line.format(readable=readable, nonsense=nonsense, liar=f"{sys.executable} {PROGRAMS / 'liar.py'}")
+
+    process = calibrant("check", "--program", line)
+
+    assert one_sentence(process, "calibrant: ", sentence), process.stderr
+
+
+def test_a_target_and_a_program_are_one_too_many() -> None:
+    assert one_sentence(calibrant("check", "numpy", "--program", "node x.js"), "only one of them")
+
+
+def test_a_check_of_a_liar_ends_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    mark = str(tmp_path / "mark")
+    line = shlex.join([*lying("leaves-a-child-and-answers"), mark])
+
+    said, _ = checked(tmp_path, "--program", line, "--clause", "loss.mean-square", "--examples", "3", "--timeout", "2")
+
+    assert statuses(said) == {"loss.mean-square": {"holds"}}
+    assert not [name for name in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in contents(name)]
+
+
+# What a program answers, as arrays
+
+
+@pytest.mark.parametrize(
+    "sent, array",
+    [
+        ({"dtype": "float32", "shape": [2], "data": [0.1, "NaN"]}, np.float32([0.1, math.nan])),
+        ({"dtype": "float64", "shape": [], "data": ["-Infinity"]}, np.array(-math.inf)),
+        ({"dtype": "int64", "shape": [0, 3], "data": []}, np.zeros((0, 3), dtype=np.int64)),
+        ({"dtype": "bool", "shape": [1], "data": [True]}, np.array([True])),
+    ],
+)
+def test_an_array_is_its_dtype_its_shape_and_its_numbers(sent: Any, array: Any) -> None:
+    got = decoded(sent)
+
+    assert got.dtype == array.dtype
+    assert got.shape == array.shape
+    assert got.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"dtype": "int32", "shape": [1], "data": [10**400]}, {"dtype": "float64", "shape": [1], "data": [10**400]}],
+)
+def test_a_number_that_no_array_holds_is_no_answer(value: Any) -> None:
+    with pytest.raises(NoAnswer, match="cannot be one"):
+        decoded(value)
+
+
+def test_a_command_line_is_read_as_a_shell_reads_it() -> None:
+    assert command_of("node 'my adapter.js' --x=1") == ["node", "my adapter.js", "--x=1"]
+
+
+def group_of(running: Program) -> int:
+    assert running._process is not None
+    return running._process.pid
+
+
+def ended(group: int) -> bool:
+    """Whether a process group that was told to end does so, soon."""
+    until = time.monotonic() + 10
+    while living(group) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not living(group)
+
+
+def living(group: int) -> bool:
+    """Whether any process of that group lives, but for those that are dead and not yet buried."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        fields = contents(status).rpartition(b")")[2].split()
+        if fields and int(fields[2]) == group and fields[0] != b"Z":
+            return True
+    return False
+
+
+def contents(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
