@@ -22,7 +22,9 @@ name = "autograd"
 version = importlib.metadata.version("autograd")
 
 _BROADCASTS = "autograd.numpy broadcasts, as NumPy does, and the mean of no samples is NaN"
-_WIDENS = "the optimizers' buffers are float64, and so is a single array that they have moved; lists of arrays are cast back"
+_WIDENS = (
+    "the optimizers' buffers are float64, and so is a single array that they have moved; lists of arrays are cast back"
+)
 deviations = {
     "data.shapes": _BROADCASTS,
     "loss.same-shape": _BROADCASTS,

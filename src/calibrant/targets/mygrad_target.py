@@ -6,8 +6,9 @@ What they have no function for (hand-derived gradients, gradients that accumulat
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mygrad as mg
@@ -36,7 +37,7 @@ deviations = {
     "autograd.accumulates": _OVERWRITES,
     "autograd.three-batches": _OVERWRITES,
     "autograd.separate-graphs": _OVERWRITES,
-    "autograd.recorded-update": "a step in place is recorded wherever it is made, as mygrad means it to be",
+    "autograd.recorded-update": "mygrad records a step in place on any tensor, and refuses none",
     "autograd.mode-restored": "nothing switches recording on within mg.no_autodiff",
     "autograd.dtype": _WIDENS,
     "accumulation.sum": _OVERWRITES,
@@ -174,7 +175,7 @@ def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], 
 # Autograd
 
 
-def backward(losses: list[Callable[[Tensor], Tensor]], params: Tensor, zero_grad: str) -> list[list[Any]]:
+def backward(losses: Sequence[Callable[[Tensor], Tensor]], params: Tensor, zero_grad: str) -> list[list[Any]]:
     """What each backward pass found in the gradient of the parameters, and what it left there."""
     if zero_grad == "to-zero":
         raise NotImplementedError("mygrad has no function that writes zeros into a gradient")
@@ -222,7 +223,7 @@ def calc_forward(params: Tensor, t_u: Tensor, t_c: Tensor, is_train: bool) -> li
 
 def accumulate(params: Tensor, batches: list[tuple[Tensor, Tensor]], zero_grad: bool) -> list[Tensor]:
     """The gradient of the parameters after each batch's backward pass, (k, 2)."""
-    losses = [lambda leaf, t_u=t_u, t_c=t_c: _loss(leaf, t_u, t_c) for t_u, t_c in batches]
+    losses = [functools.partial(_loss, t_u=t_u, t_c=t_c) for t_u, t_c in batches]
     return [left for _, left in backward(losses, params, "to-none" if zero_grad else "never")]
 
 

@@ -26,8 +26,12 @@ asarray = jnp.asarray
 to_numpy = np.asarray
 
 _FLUSHES = "XLA on a CPU takes numbers below the smallest normal one for zero, as JAX's documentation says"
-_SUMS_NARROW = "MultiSteps sums gradients in float32, its default accumulator_dtype, whatever the dtype of the parameters"
-_UNCHECKED = "only the shapes of predictions and targets are compared: no samples have a mean of NaN, and columns may be tables"
+_SUMS_NARROW = (
+    "MultiSteps sums gradients in float32, its default accumulator_dtype, whatever the dtype of the parameters"
+)
+_UNCHECKED = (
+    "only the shapes of predictions and targets are compared: no samples have a mean of NaN, and columns may be tables"
+)
 deviations = {
     "data.shapes": _UNCHECKED,
     "data.scaling": "jnp.linalg.lstsq takes columns that are nearly parallel for one, and returns the shortest solution",
@@ -77,6 +81,9 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "rprop": (optax.rprop, {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)}),
 }
 """Each optimizer with torch.optim's defaults."""
+
+DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
+"""The optimizers whose decay is decoupled where that is asked for."""
 
 NAMES = {
     "lr": ("learning_rate",),
@@ -174,7 +181,8 @@ def training_loop(
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """jnp.broadcast_shapes."""
-    return jnp.broadcast_shapes(*shapes)
+    shape: tuple[int, ...] = jnp.broadcast_shapes(*shapes)
+    return shape
 
 
 def multiply(x: Array, y: Array) -> Array:
@@ -242,26 +250,26 @@ def _optimizer(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTran
     for absent in ("dampening", "lr_decay", "momentum_decay"):
         if options.pop(absent, None):
             raise NotImplementedError(f"optax's {name} has no {absent}")
-    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
     amsgrad, decoupled = options.pop("amsgrad", False), options.pop("decoupled_weight_decay", False)
-    if amsgrad and name == "adam":
+    if (amsgrad and (name != "adam" or decoupled)) or (decoupled and name not in DECOUPLED):
+        raise NotImplementedError(f"optax has no {name} with {'amsgrad' if amsgrad else 'decoupled decay'}")
+    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
+    if amsgrad:
         make = optax.amsgrad
-    if decoupled and name in ("adam", "nadam"):
-        make = {"adam": optax.adamw, "nadam": optax.nadamw}[name]
-        options.setdefault("weight_decay", 0.0)
+    if decoupled:
+        make, options = DECOUPLED[name], {"weight_decay": 0.0, **options}
     elif name not in ("adamw", "adadelta") and "weight_decay" in options:
         before.append(optax.add_decayed_weights(options.pop("weight_decay")))
-    if (amsgrad and make is not optax.amsgrad) or (decoupled and name not in ("adam", "nadam")):
-        raise NotImplementedError(f"optax's {name} has no amsgrad" if amsgrad else f"optax has no {name} of decoupled decay")
     if isinstance(options["lr"], list):
         if name == "rprop":
             raise NotImplementedError("optax's rprop has one rate")
         rates = options["lr"]
         options["lr"] = lambda count: rates[int(count)]
-    arguments = {}
-    for key, value in options.items():
-        arguments |= zip(NAMES[key], value) if key in NAMES and isinstance(value, tuple) else {NAMES.get(key, (key,))[0]: value}
-    return optax.chain(*before, make(**arguments))
+    for key, names in NAMES.items():
+        if key in options:
+            value = options.pop(key)
+            options |= zip(names, value if len(names) > 1 else [value], strict=True)
+    return optax.chain(*before, make(**options))
 
 
 # Validation
