@@ -465,3 +465,81 @@ def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path
 def test_unknown_names_are_one_sentence_for_a_program_too() -> None:
     with pytest.raises(CheckError, match="there is no chapter 'los'; nearest: loss"):
         check("numpy", Options(chapters=("los",)))
+
+
+def test_what_a_convention_excepts_leaves_the_clause_decided(tmp_path: Path) -> None:
+    """Adadelta without a rate moves at a rate of zero; that SGD does not still counts."""
+    file = target(
+        tmp_path,
+        """
+        conventions = {"adadelta.rate": "without"}
+
+        def optimize(name, hyperparameters, params, grads):
+            if name not in ("sgd", "adadelta"):
+                raise NotImplementedError(name)
+            return [[p.copy() for p in params] for _ in grads]
+        """,
+    )
+
+    said, _ = checked(tmp_path, file, "--clause", "optimizer.zero-rate", *QUICK)
+
+    assert statuses(said) == {"optimizer.zero-rate": {"holds"}}
+
+
+def test_a_split_that_refuses_every_empty_part_is_decided(tmp_path: Path) -> None:
+    file = target(
+        tmp_path,
+        """
+        def split(n_samples, val_fraction, seed):
+            if n_samples < 2 or not 0 < val_fraction < 1:
+                raise ValueError("an empty part")
+            return [], []
+        """,
+    )
+
+    said, _ = checked(tmp_path, file, "--clause", "split.invalid", *QUICK)
+
+    assert statuses(said) == {"split.invalid": {"holds"}}
+
+
+def test_a_target_that_refuses_the_simplest_requests_is_judged_by_the_others(tmp_path: Path) -> None:
+    """The first examples of a split are of one row."""
+    file = target(
+        tmp_path,
+        """
+        def split(n_samples, val_fraction, seed):
+            if n_samples < 2:
+                raise NotImplementedError("one row is not split")
+            return range(n_samples), range(n_samples)
+        """,
+    )
+
+    said, _ = checked(tmp_path, file, "--clause", "split.partition", *QUICK)
+
+    assert statuses(said) == {"split.partition": {"breaks"}}
+
+
+def test_a_loop_that_widens_is_judged_all_the_same(tmp_path: Path) -> None:
+    """Its float64 parameters go into the gradients of the next step, and must not end the check."""
+    file = target(
+        tmp_path,
+        """
+        import numpy as np
+
+        def training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u=None, val_t_c=None):
+            if optimizer["name"] != "sgd":
+                raise NotImplementedError(optimizer["name"])
+            (w, b), u, c = params.astype(float), t_u.astype(float), t_c.astype(float)
+            with np.errstate(all="ignore"):
+                for _ in range(n_epochs):
+                    r = 2 * (w * u + b - c) / len(u)
+                    w, b = w - optimizer["lr"] * (r * u).sum(), b - optimizer["lr"] * r.sum()
+            return np.array([w, b]), [], []
+        """,
+    )
+
+    said, _ = checked(
+        tmp_path, file, "--clause", "optimizer.swap", "--profile", "ci", "--examples", "50", "--workers", "1"
+    )
+
+    assert statuses(said) == {"optimizer.swap": {"holds"}}

@@ -217,6 +217,10 @@ def prepared(function: Any, share: float = 1.0) -> Any:
     )(function)
 
 
+_REFUSALS = 10
+"""An operation that has served none of so many requests of a property is taken to serve none of them."""
+
+
 def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
     @functools.wraps(property_)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -236,9 +240,9 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
                 property_(*args, target=subject, **drawn)
             except Refused as refused:
                 tally.examples -= 1
-                if not (given and tally.answered):
-                    pytest.skip(str(refused))
                 tally.refused += 1
+                if not given or (not tally.answered and tally.refused >= _REFUSALS):
+                    pytest.skip(str(refused))
                 hypothesis.reject()
             except NotCalled:
                 tally.examples -= 1

@@ -161,7 +161,7 @@ def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimizat
     """Whatever the gradient's magnitude, and whatever the betas: m and v hold one gradient and its square."""
     run.hyperparameters["eps"] = 0.0
     if variants.followed(target)["adam.correction"] == "none":
-        return
+        pytest.skip("uncorrected averages are not those of one gradient")
 
     steps = walk(target, run)
 
@@ -368,7 +368,7 @@ def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn
         "adamw",
         "without-lr",
     ):
-        return
+        pytest.skip(f"{name} moves whatever its rate")
 
     steps = walk(target, run)
 
@@ -449,7 +449,7 @@ def test_another_optimizer_in_the_loop_is_one_line_changed(
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
     path, grads = [sample.params], []
     for epoch in range(n_epochs):
-        w, b = exact.of(path[-1])
+        w, b = exact.of(path[-1], target.form)
         grads.append([exact.gradient(t_u, t_c, w, b)])
         path.append(shaped(target.training_loop(epoch + 1, optimizer, sample.params, sample.t_u, sample.t_c)[0], (2,)))
         if not np.isfinite(path[-1]).all():

@@ -1,0 +1,286 @@
+"""JAX and Optax as their users call them: optax's losses, transformations and MultiSteps, jax's autodiff. Nothing here computes.
+
+What is called often is compiled, as it is everywhere; an optimizer only for a long run. What torch.optim does not name keeps optax's
+default. What they have no function for (hand-derived gradients, gradients that are kept, splits, stopping) is absent.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+Array = Any
+"""JAX arrays."""
+
+jax.config.update("jax_enable_x64", True)
+
+name = "optax"
+version = f"{optax.__version__}, jax {jax.__version__}"
+asarray = jnp.asarray
+to_numpy = np.asarray
+
+_FLUSHES = "XLA on a CPU takes numbers below the smallest normal one for zero, as JAX's documentation says"
+_SUMS_NARROW = (
+    "MultiSteps sums gradients in float32, its default accumulator_dtype, whatever the dtype of the parameters"
+)
+_UNCHECKED = (
+    "only the shapes of predictions and targets are compared: no samples have a mean of NaN, and columns may be tables"
+)
+deviations = {
+    "data.shapes": _UNCHECKED,
+    "data.scaling": "jnp.linalg.lstsq takes columns that are nearly parallel for one, and returns the shortest solution",
+    "model.identity": _FLUSHES,
+    "loss.empty": "the mean of no samples is NaN",
+    "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "gradient.by-hand-loss": _FLUSHES,
+    "gradient.by-hand-w": _FLUSHES,
+    "gradient.automatic": _FLUSHES,
+    "gradient.additive": _FLUSHES,
+    "descent.negative-rate": "optax takes any learning rate, and a loop over range(n_epochs) runs no epochs where n_epochs is negative",
+    "accumulation.full-batch": f"{_SUMS_NARROW}; and {_FLUSHES}",
+    "accumulation.partition": _SUMS_NARROW,
+    "accumulation.last-window": _SUMS_NARROW,
+    "accumulation.refused": "a batch of no samples has a sum, which is zero",
+    "optimizer.sgd": _FLUSHES,
+    "optimizer.sgd.weight-decay": _FLUSHES,
+    "optimizer.adam": _FLUSHES,
+    "optimizer.adamw.decoupled": _FLUSHES,
+    "optimizer.rmsprop.centered": _FLUSHES,
+    "optimizer.rmsprop.momentum": _FLUSHES,
+    "optimizer.rprop": "scale_by_rprop returns the update of the step before: the first step is zero, and every other is one late",
+    "optimizer.swap": "rprop is one step late",
+    "optimizer.invalid": "optax takes hyperparameters as they are",
+    "validation.shapes": _UNCHECKED,
+    "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
+}
+conventions = {
+    "adam.amsgrad": "corrected",
+    "rmsprop.epsilon": "inside",
+    "rmsprop.buffer": "with-lr",
+    "adagrad.epsilon": "inside",
+    "nadam.schedule": "constant",
+    "radam.epsilon": "outside",
+}
+
+OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "sgd": (optax.sgd, {"lr": 1e-3}),
+    "adam": (optax.adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
+    "adamw": (optax.adamw, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}),
+    "rmsprop": (optax.rmsprop, {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8}),
+    "adagrad": (optax.adagrad, {"lr": 1e-2, "initial_accumulator_value": 0.0, "eps": 1e-10}),
+    "adadelta": (optax.adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
+    "adamax": (optax.adamax, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
+    "nadam": (optax.nadam, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
+    "radam": (optax.radam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
+    "rprop": (optax.rprop, {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)}),
+}
+"""Each optimizer with torch.optim's defaults."""
+
+DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
+"""The optimizers whose decay is decoupled where that is asked for."""
+
+NAMES = {
+    "lr": ("learning_rate",),
+    "betas": ("b1", "b2"),
+    "alpha": ("decay",),
+    "etas": ("eta_minus", "eta_plus"),
+    "step_sizes": ("min_step_size", "max_step_size"),
+}
+"""What optax calls torch.optim's hyperparameters, where it has other names for them."""
+
+LONG = 100
+"""The optimizer of a run of more epochs is compiled."""
+
+
+def model(t_u: Array, w: Array, b: Array) -> Array:
+    """A line, (n,)."""
+    return w * t_u + b
+
+
+def loss_fn(t_p: Array, t_c: Array) -> Array:
+    """The mean of optax.squared_error, as its documentation has it."""
+    return optax.squared_error(t_p, t_c).mean()
+
+
+@jax.jit
+def dloss_fn(t_p: Array, t_c: Array) -> Array:
+    """The derivative of that by each prediction, (n,)."""
+    return jax.grad(loss_fn)(t_p, t_c)
+
+
+@jax.jit
+def dmodel_dw(t_u: Array, w: Array, b: Array) -> Array:
+    """The derivative of each prediction by the weight, (n,)."""
+    return jax.jacobian(model, argnums=1)(t_u, w, b)
+
+
+@jax.jit
+def dmodel_db(t_u: Array, w: Array, b: Array) -> Array:
+    """The derivative of each prediction by the bias, (n,)."""
+    return jax.jacobian(model, argnums=2)(t_u, w, b)
+
+
+def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[Array, Array]:
+    """A loss and its gradient, (p,)."""
+    return jax.value_and_grad(loss)(params)
+
+
+def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]:
+    """The loss of the line and its gradient, (2,)."""
+    loss, grad = _loss_and_grad(params, t_u, t_c)
+    return loss, grad
+
+
+def _loss(params: Array, t_u: Array, t_c: Array) -> Array:
+    w, b = params
+    return loss_fn(model(t_u, w, b), t_c)
+
+
+_loss_and_grad = jax.jit(jax.value_and_grad(_loss))
+
+
+def least_squares(t_u: Array, t_c: Array) -> Array:
+    """jnp.linalg.lstsq on the columns [t_u, 1], (2,)."""
+    return jnp.linalg.lstsq(jnp.stack([t_u, jnp.ones_like(t_u)], axis=1), t_c)[0]
+
+
+def training_loop(
+    n_epochs: int,
+    optimizer: dict[str, Any],
+    params: Array,
+    t_u: Array,
+    t_c: Array,
+    val_t_u: Array | None = None,
+    val_t_c: Array | None = None,
+) -> tuple[Array, list[Array], list[Array]]:
+    """The loop of Optax's tutorials."""
+    options = dict(optimizer)
+    transformation = _optimizer(options.pop("name"), options)
+
+    update = jax.jit(transformation.update) if n_epochs > LONG else transformation.update
+    state = transformation.init(params)
+    train_losses, val_losses = [], []
+    for _ in range(n_epochs):
+        loss, grad = _loss_and_grad(params, t_u, t_c)
+        train_losses.append(loss)
+        if val_t_u is not None:
+            val_losses.append(_loss(params, val_t_u, val_t_c))
+        updates, state = update(grad, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, train_losses, val_losses
+
+
+# Broadcasting
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """jnp.broadcast_shapes."""
+    shape: tuple[int, ...] = jnp.broadcast_shapes(*shapes)
+    return shape
+
+
+def multiply(x: Array, y: Array) -> Array:
+    """x * y."""
+    return x * y
+
+
+def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
+    """The vector-Jacobian product of x * y."""
+    grad_x, grad_y = jax.vjp(multiply, x, y)[1](upstream)
+    return grad_x, grad_y
+
+
+# Accumulation
+
+
+def accumulated_grad(params: Array, batches: list[tuple[Array, Array]]) -> Array:
+    """What optax.MultiSteps hands on: the sum, for each batch's loss is its own sum over the number of all samples."""
+    n = sum(len(t_u) for t_u, _ in batches)
+    init, update = _accumulating(len(batches))
+    state = init(params)
+    for t_u, t_c in batches:
+        updates, state = update(_share_grad(params, t_u, t_c, n), state, params)
+    return updates
+
+
+@functools.cache
+def _accumulating(k: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    steps = optax.MultiSteps(optax.identity(), every_k_schedule=k, use_grad_mean=False)
+    return steps.init, jax.jit(steps.update)
+
+
+@jax.jit
+@jax.grad
+def _share_grad(params: Array, t_u: Array, t_c: Array, n: int) -> Array:
+    w, b = params
+    return optax.squared_error(model(t_u, w, b), t_c).sum() / n
+
+
+# Optimizers
+
+
+def optimize(
+    name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
+) -> list[list[Array]]:
+    """The parameters after each step of one of optax's optimizers that is fed these gradients."""
+    transformation = _optimizer(name, hyperparameters)
+    if any(grad is None for step in grads for grad in step):
+        raise NotImplementedError("optax has no step in which a parameter has no gradient")
+    state = transformation.init(params)
+    path = []
+    for step in grads:
+        updates, state = transformation.update(step, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return path
+
+
+def _optimizer(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTransformation:
+    """One of optax's optimizers, behind the transformations that turn the sign and that add a coupled decay."""
+    if name not in OPTIMIZERS:
+        raise NotImplementedError(f"optax has no {name}")
+    make, defaults = OPTIMIZERS[name]
+    options = defaults | hyperparameters
+    for absent in ("dampening", "lr_decay", "momentum_decay"):
+        if options.pop(absent, None):
+            raise NotImplementedError(f"optax's {name} has no {absent}")
+    amsgrad, decoupled = options.pop("amsgrad", False), options.pop("decoupled_weight_decay", False)
+    if (amsgrad and (name != "adam" or decoupled)) or (decoupled and name not in DECOUPLED):
+        raise NotImplementedError(f"optax has no {name} with {'amsgrad' if amsgrad else 'decoupled decay'}")
+    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
+    if amsgrad:
+        make = optax.amsgrad
+    if decoupled:
+        make, options = DECOUPLED[name], {"weight_decay": 0.0, **options}
+    elif name not in ("adamw", "adadelta") and "weight_decay" in options:
+        before.append(optax.add_decayed_weights(options.pop("weight_decay")))
+    if isinstance(options["lr"], list):
+        if name == "rprop":
+            raise NotImplementedError("optax's rprop has one rate")
+        rates = options["lr"]
+        options["lr"] = lambda count: rates[int(count)]
+    for key, names in NAMES.items():
+        if key in options:
+            value = options.pop(key)
+            options |= zip(names, value if len(names) > 1 else [value], strict=True)
+    return optax.chain(*before, make(**options))
+
+
+# Validation
+
+
+def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> Array:
+    """The loss with both penalties as optax's own norms."""
+    return loss_fn(t_p, t_c) + l1 * optax.tree.norm(w, ord=1) + l2 * optax.tree.norm(w, squared=True)
+
+
+@jax.jit
+def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
+    """The gradient of that loss of the line, (2,)."""
+    return jnp.stack(jax.grad(lambda w, b: regularized_loss(model(t_u, w, b), t_c, w, l1, l2), argnums=(0, 1))(w, b))
