@@ -21,14 +21,29 @@ from calibrant.targets.hyperparameters import offered, rates_of
 
 os.environ.setdefault("DEV", "PYTHON")  # tinygrad reads it once
 
-from tinygrad import Context, Tensor, TinyJit  # noqa: E402
+from tinygrad import Context, Device, Tensor, TinyJit  # noqa: E402
 from tinygrad.nn import optim  # noqa: E402
 
 name = "tinygrad"
 version = importlib.metadata.version("tinygrad")
 dtypes = (os.environ.get("DEFAULT_FLOAT", "float32").lower(),)
 
-deviations: dict[str, str] = {}
+_EMPTY = "a loss that is written out broadcasts, and the mean of no samples is NaN"
+_CLONE = "Tensor.clone shares the buffer of a tensor that was not realized before"
+deviations = {
+    "data.shapes": _EMPTY,
+    "loss.same-shape": _EMPTY,
+    "loss.empty": _EMPTY,
+    "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "accumulation.refused": _EMPTY,
+    "validation.shapes": _EMPTY,
+    "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
+    "optimizer.invalid": "only a rate, a momentum or a decay that is negative is refused",
+    "optimizer.gradients-kept": _CLONE,
+    "validation.pure": _CLONE,
+    "descent.input-kept": _CLONE,
+    "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
+}
 
 OPTIMIZERS = {
     "sgd": (optim.SGD, "lr momentum weight_decay nesterov"),
@@ -39,13 +54,15 @@ OPTIMIZERS = {
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Tensor:
-    """The array, copied."""
-    return Tensor(x.copy())
+    """The array, copied; one of shape () by way of another shape, for tinygrad would take it for a constant, which lies in no memory."""
+    return Tensor(x.reshape(x.shape or 1).copy()).reshape(x.shape)
 
 
 def to_numpy(x: Any) -> np.ndarray[Any, Any]:
-    """The tensor's values."""
-    return np.array(x.numpy() if isinstance(x, Tensor) else x)
+    """The tensor's values; a constant is first put where the other tensors are, for else tinygrad puts it on CPU."""
+    if not isinstance(x, Tensor):
+        return np.asarray(x)
+    return np.array((x.clone(Device.DEFAULT) if x.device is None else x).numpy())
 
 
 def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -193,7 +210,9 @@ def optimize(
 ) -> list[list[Any]]:
     """The parameters after each step of one of tinygrad.nn.optim; each of them needs its gradient in each step."""
     if any(grad is None for step in grads for grad in step):
-        raise NotImplementedError("tinygrad's optimizers step along gradients that are all there")
+        raise NotImplementedError("tinygrad's optimizers need a gradient for each parameter")
+    if any(x.shape == () for x in params):
+        raise NotImplementedError("tinygrad's optimizers take no parameters of shape (), for their rate has the shape (1,)")
     rates, options = rates_of(hyperparameters, len(grads))
     params = [x.clone().realize() for x in params]
     stepper = _optimizer(name, params, options)
