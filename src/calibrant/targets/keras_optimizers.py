@@ -32,6 +32,15 @@ CONVENTIONS = {
     "nadam.schedule": "fast",
 }
 
+_STEPS = "one count of steps serves the corrections of all parameters, and a step counts for those without a gradient"
+DEVIATIONS = {
+    "optimizer.absent-gradient": _STEPS,
+    "optimizer.invalid": "few hyperparameters are looked at: rates, betas, epsilons and decays that mean nothing are taken",
+    "descent.negative-rate": "any rate is taken, and a loop over range(n_epochs) runs no epochs where n_epochs is negative",
+    "early-stopping.nan": "EarlyStopping takes a first loss that is NaN for the best, which no loss is then less than",
+    "early-stopping.invalid": "EarlyStopping takes any patience, and a run without epochs",
+}
+
 
 def made(optimizers: Any, name: str, hyperparameters: dict[str, Any]) -> Any:
     """The optimizer of that name."""

@@ -3,6 +3,9 @@ to be called. Nothing here computes.
 
 The backend is the one that needs no compilation for each shape of its arguments. What Keras has no function for (least squares, gradients that
 accumulate, steps in place, a diagnosis) is absent. Its floatx is that of the arrays, as for somebody who works in their dtype.
+
+It is checked in float32 alone: on this backend, and on JAX, Keras takes the mean of float64 numbers in float32, so that a check in float64
+(`--dtype float64`) is one of that, everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from calibrant.targets.hyperparameters import rates_of
 
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it once
 
-import keras  # noqa: E402
+import keras
 
 Array = Any
 """PyTorch's tensors."""
@@ -30,8 +33,22 @@ torch.set_num_threads(1)
 name = "keras"
 version = f"{keras.__version__}, torch {torch.__version__}"
 
+dtypes = ("float32",)
 conventions = keras_optimizers.CONVENTIONS
-deviations: dict[str, str] = {}
+
+_EMPTY = "a loss squeezes or stretches an axis of size 1, and the mean of no samples is NaN"
+_SHARED = "on this backend a keras.Variable lies in the memory of the tensor that it is made from"
+deviations = {
+    **keras_optimizers.DEVIATIONS,
+    "data.shapes": _EMPTY,
+    "loss.same-shape": _EMPTY,
+    "loss.empty": _EMPTY,
+    "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "validation.shapes": _EMPTY,
+    "validation.pure": _SHARED,
+    "descent.input-kept": _SHARED,
+    "optimizer.gradients-kept": _SHARED,
+}
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Array:

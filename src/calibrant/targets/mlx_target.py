@@ -117,7 +117,7 @@ def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]
     return automatic_gradient(lambda params: loss_fn(model(t_u, *params), t_c), params)
 
 
-class Line(nn.Module):  # type: ignore[misc,unused-ignore]  # MLX may not be installed
+class Line(nn.Module):  # type: ignore[misc]  # mypy does not look into MLX
     """The model as a module."""
 
     def __init__(self, params: Array) -> None:

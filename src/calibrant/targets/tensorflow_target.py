@@ -20,14 +20,16 @@ from calibrant.targets.hyperparameters import rates_of
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or it prints of the processor that it found
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 Array = Any
 """TensorFlow's tensors."""
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
-tf.Tensor.sum = tf.reduce_sum  # some losses that the protocol hands over call this method, which NumPy's and most others' arrays have
+tf.Tensor.sum = (
+    tf.reduce_sum
+)  # some losses that the protocol hands over call this method, which NumPy's and most others' arrays have
 keras = tf.keras
 
 name = "tensorflow"
@@ -226,7 +228,12 @@ def optimize(
 
 def split(n_samples: int, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """tf.keras.utils.split_dataset, shuffled."""
-    parts = keras.utils.split_dataset(np.arange(n_samples), right_size=val_fraction, shuffle=True, seed=seed)
+    try:
+        parts = keras.utils.split_dataset(np.arange(n_samples), right_size=val_fraction, shuffle=True, seed=seed)
+    except ValueError as error:
+        if "split will be empty" in str(error):
+            raise NotImplementedError("Keras makes no split that leaves a part without rows") from error
+        raise
     train, val = ([int(row) for row in part] for part in parts)
     return train, val
 

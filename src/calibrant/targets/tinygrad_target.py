@@ -21,8 +21,8 @@ from calibrant.targets.hyperparameters import offered, rates_of
 
 os.environ.setdefault("DEV", "PYTHON")  # tinygrad reads it once
 
-from tinygrad import Context, Device, Tensor, TinyJit  # noqa: E402
-from tinygrad.nn import optim  # noqa: E402
+from tinygrad import Context, Device, Tensor, TinyJit
+from tinygrad.nn import optim
 
 name = "tinygrad"
 version = importlib.metadata.version("tinygrad")
@@ -212,7 +212,9 @@ def optimize(
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("tinygrad's optimizers need a gradient for each parameter")
     if any(x.shape == () for x in params):
-        raise NotImplementedError("tinygrad's optimizers take no parameters of shape (), for their rate has the shape (1,)")
+        raise NotImplementedError(
+            "tinygrad's optimizers take no parameters of shape (), for their rate has the shape (1,)"
+        )
     rates, options = rates_of(hyperparameters, len(grads))
     params = [x.clone().realize() for x in params]
     stepper = _optimizer(name, params, options)
