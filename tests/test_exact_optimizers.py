@@ -97,6 +97,28 @@ def test_arithmetic_in_the_dtype_alone_stays_within_the_bounds(name: str, form: 
     checked()
 
 
+@SOME
+@given(
+    strategies.optimizations(
+        "sgd", only=("momentum", "nesterov"), momentum=(0.5, 0.9), nesterov=(True,), absent=(False,)
+    )
+)
+def test_nesterovs_step_may_be_taken_in_two_parts(drawn: strategies.Drawn[Optimization]) -> None:
+    """As Keras takes it on PyTorch: along the gradient, and then along the buffer; or the other way round."""
+    run = drawn.at(FLOAT32)
+    lr, mu = run.hyperparameters["lr"], np.float32(run.hyperparameters["momentum"])
+    rates = [np.float32(x) for x in (lr if isinstance(lr, list) else [lr] * len(run.grads))]
+    for parts in ((0, 1), (1, 0)):
+        now, buffers, path = run.params, [np.zeros_like(p) for p in run.params], []
+        for rate, step in zip(rates, run.grads, strict=True):
+            buffers = [mu * b + g for b, g in zip(buffers, step, strict=True)]
+            for part in parts:
+                now = [p - rate * (g, mu * b)[part] for p, b, g in zip(now, buffers, step, strict=True)]
+            path.append([np.asarray(p, dtype=np.float32) for p in now])
+
+        within(run, path)
+
+
 @each_optimizer
 def test_the_bounds_are_narrow(name: str) -> None:
     """Half of all numbers are claimed to some hundred units of roundoff, though betas near 1 lose a factor of a thousand."""

@@ -77,7 +77,15 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     ahead = h["nesterov"] and follow["sgd.nesterov"] == "torch"
     moved = pushed + h.momentum * s.buffer if ahead else s.buffer
     step = moved if inside else lr * moved
-    return p - step if coupled else _shrunk(p, lr, h.weight_decay, step)
+    together = p - step if coupled else _shrunk(p, lr, h.weight_decay, step)
+    if not ahead:
+        return together
+    own, past = (
+        (pushed if inside else lr * pushed),
+        product([h.momentum, s.buffer] if inside else [lr, h.momentum, s.buffer]),
+    )
+    kept = p if coupled else _shrunk(p, lr, h.weight_decay)
+    return either([together, kept - own - past, kept - past - own])
 
 
 def _dampens(h: Hyperparameters, t: int, follow: Mapping[str, str]) -> bool:
