@@ -128,7 +128,8 @@ def dmodel_db(t_u: Array, w: Array, b: Array) -> Array:
 
 def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[Array, Array]:
     """A loss and its gradient, (p,)."""
-    return jax.value_and_grad(loss)(params)
+    value, grad = jax.value_and_grad(loss)(params)
+    return value, grad
 
 
 def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]:
