@@ -86,6 +86,11 @@ def test_readings_that_are_all_the_same_have_no_slope(target: Any) -> None:
     assert fit.tolist() == [0.0, 2.0]
 
 
+@TARGETS
+def test_no_rows_can_be_split(target: Any) -> None:
+    assert [part.tolist() for part in target.split(0, 0.5, 1)] == [[], []]
+
+
 @pytest.mark.parametrize("delta", [0.0, -1.0, math.nan, math.inf])
 def test_a_step_that_is_none_is_refused(delta: float) -> None:
     with pytest.raises(ValueError, match="delta"):
@@ -102,6 +107,12 @@ def test_data_of_two_lengths_are_refused() -> None:
 def test_no_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="no samples"):
         loss.loss_fn(torch.ones(0), torch.ones(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_data_come_in_the_dtype_that_is_asked_for(dtype: torch.dtype) -> None:
+    for columns in (data.thermometer(dtype), data.norris(dtype)):
+        assert [column.dtype for column in columns] == [dtype, dtype]
 
 
 def test_the_limit_of_the_thermometer() -> None:

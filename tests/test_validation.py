@@ -77,6 +77,14 @@ def test_the_limits_of_a_fair_split_are_those_of_the_binomial_distribution() -> 
     assert sum(chance[most + 1 :]) <= error < sum(chance[most:])
 
 
+def test_what_happens_as_often_as_something_else_fails_to_has_its_limits() -> None:
+    """A probability whose numerator is not 1."""
+    fewest, most = exact.fair_counts(60, Fraction(1, 3), Fraction(1, 10**6))
+
+    assert 0 < fewest < 20 < most < 60
+    assert exact.fair_counts(60, Fraction(2, 3), Fraction(1, 10**6)) == (60 - most, 60 - fewest)
+
+
 def test_everything_is_possible_where_no_error_is_allowed() -> None:
     assert exact.fair_counts(10, Fraction(1, 2), Fraction(0)) == (0, 10)
     with pytest.raises(ValueError, match="error"):
