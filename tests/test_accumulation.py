@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from calibrant import exact, strategies
-from calibrant.exact import FORMATS, Exact
+from calibrant.exact import FORMATS, Exact, Format
 from calibrant.target import numpy_dtype
 from calibrant.targets import numpy_target
 
@@ -117,6 +118,52 @@ def test_the_bound_holds_for_every_sensible_way(way: Callable[..., Any], dtype: 
 
     check()
     assert max(worst) > 0.1, "a bound that nothing comes near to judges little"
+
+
+def counted(sample: strategies.Batched, by_w: bool, form: Format) -> Fraction | None:
+    """The bound as the docstring of `exact.accumulated_grad` counts it, in fractions; None where a sum may overflow."""
+    batches, w, b = exactly(sample)
+    k, n, u = len(batches), len(sample.t_u), Fraction(form.u)
+    twice = 2 * (exact.model(exact.of(sample.t_u), w, b) - exact.of(sample.t_c))
+    if not np.isfinite(twice.err).all():
+        return None
+    residuals, within = twice.fractions(), [Fraction(err) for err in twice.errors().tolist()]
+    spans, errors, sizes, gradients, start = [], [], [], [], 0
+    for t_u, _ in batches:
+        x = t_u.fractions() if by_w else [Fraction(1)] * t_u.size
+        terms = list(zip(residuals[start : start + t_u.size], within[start : start + t_u.size], x, strict=True))
+        spans.append(sum((abs(r) + e) * abs(v) for r, e, v in terms))
+        errors.append(sum(e * abs(v) for _, e, v in terms))
+        gradients.append(abs(sum(r * v for r, _, v in terms)))
+        sizes.append(sum(map(abs, x)))
+        start += t_u.size
+    counts = [t_u.size for t_u, _ in batches]
+    inside = (n + 2) * u / (1 - (n + 2) * u)
+    largest = max((g + e + inside * s) / c for g, e, s, c in zip(gradients, errors, spans, counts, strict=True))
+    span = Fraction(sum(spans))
+    running = 6 * largest if k > 1 else Fraction(0)
+    roundings = u / (1 - (n + 9) * u) * ((n + 3) * span / n + max(3 * span / n, running))
+    lost = 2 * (sum(sizes) + n + k) * Fraction(form.tiny)
+    fits = span * (1 + (n + 9) * u / (1 - (n + 9) * u)) + n * lost <= Fraction(form.largest)
+    return sum(errors) / n + roundings + lost if fits else None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_bound_is_what_it_is_said_to_count(dtype: str) -> None:
+    """In formats that float64 has room for: neither less nor more, but for what each step is rounded up by."""
+    form = FORMATS[dtype]
+
+    @EXAMPLES
+    @given(strategies.batched_fits())
+    def check(drawn: strategies.Drawn[Any]) -> None:
+        sample = drawn.at(form)
+        bounds = exact.accumulated_grad(*exactly(sample)).err.tolist()
+
+        for bound, due in zip(bounds, (counted(sample, by_w, form) for by_w in (True, False)), strict=True):
+            assert (bound == math.inf) == (due is None)
+            assert due is None or due <= Fraction(bound) <= due * (1 + Fraction(2) ** -30)
+
+    check()
 
 
 def test_nothing_is_claimed_where_a_sum_may_overflow() -> None:
