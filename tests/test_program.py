@@ -116,6 +116,22 @@ def test_a_wrong_program_is_told_what_it_behaves_as_and_how_to_see_it(tmp_path: 
     assert json.loads(seen[1])["result"]["data"] == [1]
 
 
+@pytest.mark.parametrize(("name", "package"), [("deepbox", "deepbox@1"), ("tfjs", "@tensorflow/tfjs@4")])
+@pytest.mark.parametrize("installed", [None, "0.9.0"])
+def test_a_library_that_node_does_not_find_is_asked_for(
+    name: str, package: str, installed: str | None, tmp_path: Path
+) -> None:
+    """The library is looked for where calibrant is started, and is not there, or too old."""
+    if installed:
+        about = tmp_path / "node_modules" / package.rpartition("@")[0] / "package.json"
+        about.parent.mkdir(parents=True)
+        about.write_text(json.dumps({"version": installed}), encoding="utf-8")
+
+    process = calibrant("check", name, cwd=tmp_path)
+
+    assert one_sentence(process, installed or "is not installed here", f"npm install {package}"), process.stderr
+
+
 # Programs that lie: each lie with what is said of it
 
 GIVES_NO_ANSWER = {

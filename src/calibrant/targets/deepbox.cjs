@@ -80,11 +80,11 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     "descent.negative-rate": "a loop up to a negative number of epochs runs none",
     "optimizer.rmsprop": inside,
     "optimizer.rmsprop.centered": inside,
-    "optimizer.rprop": "the first step is lr, whatever the limits of steps",
+    "optimizer.rprop": "the first step is lr, whatever the limits of steps, and the lower limit holds only where steps shrink",
     "optimizer.unknown": "options that it does not know are ignored",
     "split.invalid": "a testSize of 1 or more is a number of rows",
     "regularization.ridge": "Ridge solves in float32, whatever the dtype of the columns",
-    "regularization.shrinks": "Ridge solves in float32, where readings that are close together make its matrix singular",
+    "regularization.shrinks": "Ridge raises an error where the squares of the readings underflow, and its matrix is singular",
     "early-stopping.invalid": "EarlyStopping is told each loss by itself, and none of them is no call",
   };
 
