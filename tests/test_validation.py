@@ -6,11 +6,13 @@ import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import find, given, settings
+from support import checked, statuses, target
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, UNROUNDED, Format
@@ -28,10 +30,10 @@ narrow_and_wide = pytest.mark.parametrize(
 def always(strategy: Any, form: Format, check: Callable[[Any], None]) -> None:
     @EXAMPLES
     @given(strategy)
-    def checked(drawn: Any) -> None:
+    def on_each(drawn: Any) -> None:
         check(drawn.at(form))
 
-    checked()
+    on_each()
 
 
 def found(strategy: Any, condition: Callable[[Any], Any]) -> Any:
@@ -426,3 +428,26 @@ def test_the_figures_are_the_three_diagnoses() -> None:
         assert validation.diagnose(shown[name]["training"][1], shown[name]["validation"][1]) == name
     weights = shown["shrinking"]["weight"][1]
     assert all(later < earlier for earlier, later in itertools.pairwise(weights))
+
+
+# What nothing can be claimed of
+
+
+def test_a_fit_whose_squares_underflow_may_be_refused(tmp_path: Path) -> None:
+    """deepbox's Ridge calls such a matrix singular, which is no weight that grows with the penalty."""
+    source = """
+        import numpy as np
+
+        from calibrant.targets import numpy_target
+
+        def ridge(t_u, t_c, l2):
+            if np.ptp(t_u) > 0 and np.mean(np.square(t_u - np.mean(t_u))) + t_u.dtype.type(l2) == 0:
+                raise ZeroDivisionError("the matrix is singular")
+            return numpy_target.ridge(t_u, t_c, l2)
+    """
+
+    said, shown = checked(
+        tmp_path, target(tmp_path, source), "--clause", "regularization.shrinks", "--profile", "ci", "--workers", "1"
+    )
+
+    assert statuses(said) == {"regularization.shrinks": {"holds"}}, shown

@@ -84,7 +84,6 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     "optimizer.unknown": "options that it does not know are ignored",
     "split.invalid": "a testSize of 1 or more is a number of rows",
     "regularization.ridge": "Ridge solves in float32, whatever the dtype of the columns",
-    "regularization.shrinks": "Ridge raises an error where the squares of the readings underflow, and its matrix is singular",
     "early-stopping.invalid": "EarlyStopping is told each loss by itself, and none of them is no call",
   };
 
