@@ -332,6 +332,11 @@ def rounding(value: Fraction, error: Fraction, roundings: int, least: Fraction =
     return value, error if abs(value) + error <= LARGEST else None
 
 
+def at_the_border(x: Fraction) -> bool:
+    """Whether it depends on what is rounded up if x is taken to fit."""
+    return abs(x - LARGEST) <= LARGEST * Fraction(2) ** -36
+
+
 def agrees(judged: Number, due: Rounds) -> bool:
     """Whether a bound is the one that is due, but for what each step is rounded up by, and a value is true to 160 bits."""
     value, error = due
@@ -350,9 +355,9 @@ def test_sums_and_products_of_two_err_by_their_rules(x: Number, y: Number) -> No
 
     assert agrees(x * y, scaled)
     for sign, judged in ((1, x + y), (-1, x - y)):
-        exactly = not x.m and not x.err, not y.m and not y.err
-        added = rounding(a + sign * b, Fraction(x.err) + Fraction(y.err), 0 if any(exactly) else 1)
-        assert agrees(judged, added)
+        value, error = a + sign * b, Fraction(x.err) + Fraction(y.err)
+        as_it_is = x.known_zero() or y.known_zero()
+        assert agrees(judged, (value, error) if as_it_is else rounding(value, error, 1))
     assert agrees(maximum(x, y), (max(a, b), Fraction(max(x.err, y.err))))
     assert agrees(minimum(x, y), (min(a, b), Fraction(max(x.err, y.err))))
 
@@ -375,6 +380,8 @@ def test_a_product_of_many_errs_by_its_rule(factors: list[Number], divisors: lis
     error += count * U / (1 - count * U) * (abs(value) + error) + TINY * (count + 1) * stretch
     judged = scalars.product(factors, divisors)
 
+    if at_the_border(stretch):
+        return
     if lost or stretch > LARGEST:
         assert math.isinf(judged.err)
     elif any(x.known_zero() for x in factors):
@@ -409,11 +416,16 @@ def test_a_moving_average_errs_by_its_rule(x: Number, y: Number, keep: float) ->
     k, p, span = Fraction(keep), 1 - Fraction(keep), reach(x) + reach(y)
     ways = [k * reach(x) + p * reach(y), 2 * p * span, 3 * k * span if k <= p else Fraction(0)]
     error = k * Fraction(x.err) + p * Fraction(y.err) + Fraction(part.err) * span + U * max(ways)
-    value, due = rounding(k * x.fraction() + p * y.fraction(), error, 1, 3 * TINY)
+    value = k * x.fraction() + p * y.fraction()
+    error += U * (1 + U) * (abs(value) + error) + 3 * TINY
     off = abs(exact.round_to(p, FLOAT32) - p)
 
     assert agrees(part, (p, Fraction(kept.err) + U * (p + Fraction(kept.err)) if kept.err else off))
-    assert agrees(scalars.mix(x, y, kept, part), (value, due if span <= LARGEST else None))
+    if not span:
+        assert scalars.mix(x, y, kept, part).known_zero()
+    elif not at_the_border(span):
+        fits = max(span, abs(value) + error) <= LARGEST
+        assert agrees(scalars.mix(x, y, kept, part), (value, error if fits else None))
 
 
 @SOME
