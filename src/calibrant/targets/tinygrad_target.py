@@ -37,6 +37,7 @@ deviations = {
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "autograd.accumulates": _PASSES,
+    "autograd.reset": _PASSES,
     "autograd.separate-graphs": _PASSES,
     "accumulation.refused": _EMPTY,
     "validation.shapes": _EMPTY,
