@@ -228,7 +228,7 @@ def power(
         _fail(f"--json {json}: there is no folder {json.parent}")
     try:
         Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
-        listed = chosen(name or [])
+        listed = [one for one in chosen(name or []) if one.possible]
     except (CheckError, LookupError) as error:
         _fail(str(error.args[0]))
     console, trials = Console(highlight=False), []

@@ -13,7 +13,7 @@ from calibrant.power import detections
 
 def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:
     """For each impostor: after how many examples the clause that shows it best rejected it, over so many seeds of the default profile."""
-    impostors, seeds = catalog(), range(seed, seed + cases)
+    impostors, seeds = [one for one in catalog() if one.possible], range(seed, seed + cases)
     counts: dict[str, list[int | None]] = {f"{one.operation} as {one.name}": [] for one in impostors}
     runs = len(impostors) * cases
     for done, (one, examples) in enumerate(detections(impostors, seeds, workers=workers), start=1):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,14 @@ class Impostor:
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
     beside: tuple[str, ...] = ()
     """The right operations that its target offers as well, because a clause compares them with it."""
+
+    needs: str = ""
+    """The module without which it cannot be tried; empty if it needs none."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can be tried here."""
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
     @property
     def links(self) -> list[str]:

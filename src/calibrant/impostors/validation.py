@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -149,15 +148,13 @@ def python_seeded(right: Any, n_samples: int, val_fraction: float, seed: int) ->
     return right(n_samples, val_fraction, seed)  # type: ignore[no-any-return]
 
 
-if importlib.util.find_spec("torch") is not None:
+@impostor("split", "split.global-state", needs="torch")
+def torch_seeded(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
+    """PyTorch's global generator is seeded."""
+    import torch
 
-    @impostor("split", "split.global-state")
-    def torch_seeded(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
-        """PyTorch's global generator is seeded."""
-        import torch
-
-        torch.manual_seed(seed)
-        return right(n_samples, val_fraction, seed)  # type: ignore[no-any-return]
+    torch.manual_seed(seed)
+    return right(n_samples, val_fraction, seed)  # type: ignore[no-any-return]
 
 
 # How many are held out
@@ -168,14 +165,14 @@ def _held_out(right: Any, n_samples: int, val_fraction: float, seed: int, n_val:
     return _cut(np.append(*right(n_samples, val_fraction, seed)), n_samples - n_val)
 
 
-@impostor("split", f"{SIZES} split.none-held-out split.random")
+@impostor("split", f"{SIZES} split.none-held-out")
 def rounded_up(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
     """The size of the validation part is rounded up."""
     right(n_samples, val_fraction, seed)
     return _held_out(right, n_samples, val_fraction, seed, math.ceil(Fraction(str(val_fraction)) * n_samples))
 
 
-@impostor("split", f"{SIZES} split.random")
+@impostor("split", SIZES)
 def rounded_to_nearest(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
     """The size of the validation part is rounded to the nearest whole number."""
     _, val = right(n_samples, val_fraction, seed)
@@ -197,7 +194,7 @@ def whole_part_of_the_product(right: Any, n_samples: int, val_fraction: float, s
     return _held_out(right, n_samples, val_fraction, seed, int(val_fraction * n_samples))
 
 
-@impostor("split", f"{SIZES} split.none-held-out split.random")
+@impostor("split", f"{SIZES} split.none-held-out")
 def training_part_cut(right: Any, n_samples: int, val_fraction: float, seed: int) -> Rows:
     """The size of the training part is cut to its whole part, in floating point, and all other rows are held out."""
     right(n_samples, val_fraction, seed)
