@@ -52,7 +52,7 @@ TESTS = {
     "exact.formats": "test_exact_numbers",
     "exact.numbers": "test_exact_numbers test_judge",
     "exact.scalars": "test_exact_optimizers",
-    "exact.optimizers": "test_exact_optimizers conformance/test_optimizers",
+    "exact.optimizers": "test_exact_optimizers test_variants conformance/test_optimizers",
     "exact.loss": "test_judge conformance/test_loss",
     "exact.model": "test_judge conformance/test_model",
     "exact.gradients": "test_judge test_exact_formulas conformance/test_gradients",
@@ -299,9 +299,14 @@ def main() -> None:
 
         with ThreadPoolExecutor(options.jobs) as pool:
             for module in modules:
-                for said in sampled(module, list(mutants[module]), options.sample):
-                    if said not in results or (results[said]["status"] == "lived" and not reasons.explain(said)):
-                        pool.submit(tried, module, said)
+                unexplained = [
+                    said
+                    for said in mutants[module]
+                    if results.get(said, {}).get("status") == "lived" and not reasons.explain(said)
+                ]
+                fresh = [said for said in sampled(module, list(mutants[module]), options.sample) if said not in results]
+                for said in [*unexplained, *fresh]:
+                    pool.submit(tried, module, said)
     sys.exit(report(mutants, results, reasons))
 
 

@@ -209,6 +209,17 @@ def test_every_variant_differs_from_pytorchs(convention: str, value: str) -> Non
     assert differ
 
 
+@pytest.mark.parametrize(("decay", "after"), [("coupled", -0.28125), ("decoupled", -0.15625)])
+def test_a_decay_of_momentums_is_in_the_buffer_or_beside_it(decay: str, after: float) -> None:
+    """By hand: the buffer is 1.5 and 0.75 + 2.3125, or 1 and 0.5 + 2; after the first step both stand at 1.25."""
+    run = {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.25}
+    path = exact.optimize(
+        "sgd", run, [np.array(2.0)], [[np.array(1.0)], [np.array(2.0)]], PYTORCH | {"sgd.decay": decay}
+    )
+
+    assert [step[0].fraction() for step in path] == [Fraction(1.25), Fraction(after)]
+
+
 # Numbers one at a time
 
 
@@ -388,6 +399,17 @@ def test_a_product_of_many_errs_by_its_rule(factors: list[Number], divisors: lis
         assert judged.known_zero()
     else:
         assert agrees(judged, (value, error if abs(value) + error <= LARGEST else None))
+
+
+@pytest.mark.parametrize("units", [0, 1, 3, 8])
+def test_quotients_among_float64s_least_numbers_err_by_no_less_than_their_rule(units: int) -> None:
+    """What float64 loses of the bound itself there is added to it."""
+    tiny, divisor = Fraction(5e-324), 3 + units
+    y = number(float(divisor), FLOAT64).within(2.0**-52)
+    judged = scalars.product([number(9 * 5e-324, FLOAT64).within(units * 5e-324)], [y])
+
+    value, least = 9 * tiny / divisor, divisor - Fraction(y.err)
+    assert Fraction(judged.err) >= (units * tiny + value * Fraction(y.err)) / least + 3 * tiny
 
 
 @SOME
