@@ -157,6 +157,9 @@ class Watch:
     """The plugin of a run: the quickest tests first, no failure made simpler or named, and what does not end is ended."""
 
     def __init__(self, durations: dict[str, float]) -> None:
+        from calibrant.impostors import naming
+
+        self.explaining = naming.explaining
         self.known = durations
         self.durations: dict[str, float] = {}
         self.failed = ""
@@ -164,16 +167,17 @@ class Watch:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
         from calibrant import plugin
-        from calibrant.impostors import naming
 
         plugin.session.shrink = False
-        naming.explaining = lambda subject, clause: []
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
 
     def pytest_runtest_setup(self, item: Any) -> None:
         """Ten times what it took before, and five seconds of computing more, are taken for no end."""
+        from calibrant.impostors import naming
+
+        naming.explaining = self.explaining if item.get_closest_marker("clause") is None else lambda *_: []
         self.failed = item.nodeid
         if self.known:
             signal.signal(signal.SIGPROF, signal.SIG_DFL)
