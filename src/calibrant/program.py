@@ -32,11 +32,12 @@ from calibrant.target import (
     NoAnswer,
     TargetError,
     brief,
+    by_name,
     nearest,
     numpy_dtype,
     patience,
 )
-from calibrant.wording import plain
+from calibrant.wording import NOT_FINITE, plain
 
 ABSENT = -32601
 """The error that says: there is no such method."""
@@ -58,8 +59,6 @@ _LEAVING = 2.0
 
 _GLANCE = 0.05
 """Seconds after which it is seen whether a program that is silent still lives: a child of its own may hold its output open."""
-
-_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 REGISTER = "CALIBRANT_PROGRAMS"
 """The environment variable that names a file for the process groups of all programs, where somebody ends what outlives its caller."""
@@ -194,16 +193,14 @@ class Program:
                 register.write(f"{process.pid}\n")
         for pipe in (process.stdin, process.stdout, process.stderr):
             os.set_blocking(pipe.fileno(), False)  # type: ignore[union-attr]  # they are pipes
+        patient = self.timeout * IMPORT_PATIENCE / 2  # so that whoever waits for the import of a target hears of it
         try:
-            answer = _result(*self._exchange([self._message("initialize", {})], self.timeout * IMPORT_PATIENCE / 2))
+            answer = _result(*self._exchange([self._message("initialize", {})], patient))
             return self._described(answer)
         except _Late:
-            problem = f"did not answer initialize within {self.timeout * IMPORT_PATIENCE / 2:g} s"
+            problem = f"did not answer initialize within {patient:g} s"
         except (_Unreachable, ProgramError, NotImplementedError) as error:
             problem = f"did not answer initialize: {error}"
-        except TargetError:
-            self.close(0.0)
-            raise
         except BaseException:
             self.close(0.0)
             raise
@@ -241,10 +238,7 @@ class Program:
         return {**said, "operations": tuple(operations), "batch": batch is None or batch}
 
     def _request(self, operation: str, arguments: Sequence[Any]) -> bytes:
-        names = PARAMETERS[operation]
-        if names and names[0].startswith("*"):
-            return self._message(operation, {names[0][1:]: list(arguments)})
-        return self._message(operation, dict(zip(names, arguments, strict=False)))
+        return self._message(operation, by_name(operation, arguments))
 
     def _message(self, method: str, params: dict[str, Any]) -> bytes:
         return message(self._count, method, params).encode()
@@ -417,7 +411,7 @@ def decoded(value: Any, depth: int = 0) -> Any:
         return {key: decoded(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list):
         return [decoded(part, depth + 1) for part in value]
-    return _WORDS.get(value, value) if isinstance(value, str) else value
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 def _array(value: dict[str, Any]) -> Any:
@@ -430,7 +424,7 @@ def _array(value: dict[str, Any]) -> Any:
         raise NoAnswer(f"returned an array whose shape is {brief(shape)}", answered=True)
     if len(shape) > DEEPEST or math.prod(shape) != len(data):
         raise NoAnswer(f"returned an array of shape {brief(shape)} with {len(data)} numbers", answered=True)
-    numbers = [_WORDS.get(x, x) if isinstance(x, str) else x for x in data]
+    numbers = [NOT_FINITE.get(x, x) if isinstance(x, str) else x for x in data]
     for x in numbers:
         if isinstance(x, bool) != (dtype == "bool") or not isinstance(x, (int, float)):
             raise NoAnswer(f"returned an array with {brief(x)} where a number is due", answered=True)

@@ -25,6 +25,7 @@ from calibrant.target import (
     WORDS,
     NoAnswer,
     brief,
+    by_name,
     first_line,
     numpy_dtype,
     patience,
@@ -79,10 +80,7 @@ class Call:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments by their names."""
-        names = PARAMETERS[self.operation]
-        if names and names[0].startswith("*"):
-            return {names[0][1:]: list(self.given)}
-        return dict(zip(names, self.given, strict=False))
+        return by_name(self.operation, self.given)
 
 
 class Subject:
@@ -152,7 +150,7 @@ class Subject:
                 contextlib.redirect_stdout(sink),
                 contextlib.redirect_stderr(sink),
             ):
-                call.passed = tuple(_copied(argument) for argument in arguments)
+                call.passed = tuple(copied(argument) for argument in arguments)
                 call.converted = tuple(self._converted(argument) for argument in call.passed)
                 answer = getattr(target.implementation, operation)(*call.converted)
                 call.answer = self._normalized(operation, answer)
@@ -382,9 +380,10 @@ def identical(one: Any, other: Any) -> bool:
     return bool(isinstance(one, dict) or (is_array(one) == is_array(other) and one == other))
 
 
-def _copied(argument: Any) -> Any:
+def copied(argument: Any) -> Any:
+    """An argument whose arrays are copies, within lists and dicts too."""
     if isinstance(argument, (list, tuple)):
-        return type(argument)(map(_copied, argument))
+        return type(argument)(map(copied, argument))
     if isinstance(argument, dict):
-        return {key: _copied(value) for key, value in argument.items()}
+        return {key: copied(value) for key, value in argument.items()}
     return argument.copy() if is_array(argument) else argument

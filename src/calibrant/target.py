@@ -9,7 +9,7 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -202,6 +202,14 @@ def numpy_dtype(name: str) -> Any:
         except ImportError:
             raise TargetError("bfloat16 needs ml_dtypes: pip install 'calibrant[bfloat16]'") from None
     return np.dtype(name)
+
+
+def by_name(operation: str, arguments: Sequence[Any]) -> dict[str, Any]:
+    """The arguments of a call by their names; any number of them is a list."""
+    names = PARAMETERS[operation]
+    if names and names[0].startswith("*"):
+        return {names[0][1:]: list(arguments)}
+    return dict(zip(names, arguments, strict=False))
 
 
 def patience(operation: str, timeout: float) -> float:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from calibrant.target import Target
 
 
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""The numbers that JSON has not, each by the word that is written for it."""
+
+
 def show(x: Any) -> str:
     """An array as a person would write it: shortest digits of its own dtype."""
     x = np.asarray(x)
@@ -105,18 +109,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if is_array(value):
-        data = [_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
+        data = [json_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
         return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
     if isinstance(value, dict):
         return {str(key): plain(x) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(x) for x in value]
     if isinstance(value, float):
-        return _number(value)
+        return json_number(value)
     return value if isinstance(value, (int, str, bool)) or value is None else getattr(value, "source", repr(value))
 
 
-def _number(x: float) -> float | str:
+def json_number(x: float) -> float | str:
+    """A number as JSON can hold it."""
     return x if math.isfinite(x) else "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
 
 

@@ -18,9 +18,9 @@ from calibrant.clauses import book
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, holds, shaped, tallying
 from calibrant.subject import Failure, Subject
-from calibrant.target import PARAMETERS, numpy_dtype
+from calibrant.target import by_name, numpy_dtype
 from calibrant.vectors.numbers import REFUSED
-from calibrant.wording import is_array, plain, shown
+from calibrant.wording import NOT_FINITE, is_array, plain, shown
 
 DTYPES = ("float32", "float64")
 """The dtypes in which vectors ask."""
@@ -110,9 +110,7 @@ class Case:
 
 def asked(operation: str, dtype: str, arguments: Sequence[Any], clause: str, expected: Any) -> Case:
     """The case of a call."""
-    names = PARAMETERS[operation]
-    inputs = {"shapes": list(arguments)} if names == ("*shapes",) else dict(zip(names, arguments, strict=False))
-    return Case(operation, dtype, clause, plain(inputs), expected)
+    return Case(operation, dtype, clause, plain(by_name(operation, arguments)), expected)
 
 
 def _parts(expected: Any) -> Any:
@@ -148,7 +146,7 @@ def _argument(name: str, value: Any) -> Any:
         inner = "batch" if name in ("batches", "shards") else ""
         parts = [_argument(inner, x) for x in value]
         return tuple(parts) if name in _TUPLES else parts
-    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 # The judge

@@ -16,6 +16,7 @@ from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.rights import OVER_EXACT, lifted, over_arrays
 from calibrant.measurements import NORRIS, T_C, T_U
+from calibrant.subject import copied
 from calibrant.target import PARAMETERS
 from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, shaped, words
 
@@ -28,7 +29,7 @@ def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
     right = over_arrays()[operation]
     try:
         with np.errstate(all="ignore"):
-            answer = right(*(_copied(argument) for argument in arguments))
+            answer = right(*map(copied, arguments))
     except ValueError:  # whether the book wants that too is another question
         clause = _REFUSALS[operation](*arguments) if operation in _REFUSALS else ""
         if clause:
@@ -38,12 +39,6 @@ def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
         for clause, due in _VALUES[operation](answer, *arguments):
             if says(due):
                 yield clause, due
-
-
-def _copied(argument: Any) -> Any:
-    if isinstance(argument, (list, tuple)):
-        return type(argument)(map(_copied, argument))
-    return argument.copy() if isinstance(argument, np.ndarray) else argument
 
 
 def _spoiled(*arrays: Any) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact
+from calibrant.wording import json_number
 
 REFUSED = "an error"
 """No answer."""
@@ -37,10 +38,8 @@ def numbers(truth: Any) -> dict[str, Any]:
 
 
 def _value(x: float) -> tuple[Any, ...]:
-    if math.isfinite(x):
-        return x, str(Fraction(x)), 0.0
-    word = "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
-    return word, word, 0.0
+    written = json_number(x)
+    return written, written if isinstance(written, str) else str(Fraction(x)), 0.0
 
 
 def _number(x: Fraction, bound: float) -> tuple[Any, ...]:
