@@ -10,9 +10,7 @@ import contextlib
 import io
 import json
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from typing import Any
 import pytest
 
 from calibrant.clauses import CHAPTERS, book, properties
-from calibrant.containment import last_words
+from calibrant.containment import apart, last_words
 from calibrant.plugin import PROFILES
 from calibrant.program import REGISTER, end_all
 from calibrant.target import DTYPES, IMPORT_PATIENCE, TargetError, nearest
@@ -169,23 +167,11 @@ def probe(spec: str, timeout: float) -> dict[str, Any]:
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "calibrant.target", spec, str(timeout), str(answer)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=os.environ | {REGISTER: str(register)},
-        )
-        try:
-            code = process.wait(patience)
-        except subprocess.TimeoutExpired:
-            raise CheckError(f"target {spec!r} did not finish importing within {patience:g} s") from None
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            end_all(register)
+        with apart("calibrant.target", spec, str(timeout), str(answer), register=register) as process:
+            try:
+                code = process.wait(patience)
+            except subprocess.TimeoutExpired:
+                raise CheckError(f"target {spec!r} did not finish importing within {patience:g} s") from None
         if not answer.exists():
             raise CheckError(f"target {spec!r} ended its process (status {code}) while it was imported")
         said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="calibrant",
@@ -19,6 +16,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+# Options that several commands have.
+Chapters = Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")]
+Clauses = Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")]
+Profile = Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")]
+Examples = Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")]
+Seed = Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")]
+Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
+Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
 
 
 @app.command()
@@ -34,24 +41,20 @@ def check(
         str | None,
         typer.Option(help="Check a program that speaks the protocol, in any language.", metavar="COMMAND"),
     ] = None,
-    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
-    clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
+    chapter: Chapters = None,
+    clause: Clauses = None,
     dtype: Annotated[
         list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
     ] = None,
-    profile: Annotated[
-        str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")
-    ] = "dev",
+    profile: Profile = "dev",
     examples: Annotated[
         int | None, typer.Option(help="Examples for each property.", show_default="50, ci 100, thorough 2000")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw the examples that this seed gives.", show_default="random")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="The most seconds that one call may take; an import, six times that.")
-    ] = 10,
-    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    timeout: Timeout = 10,
+    workers: Workers = None,
     json: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
@@ -65,8 +68,7 @@ def check(
     options = Options(
         tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), profile, examples, seed, timeout, workers
     )
-    if json is not None and not json.parent.is_dir():
-        _fail(f"--json {json}: there is no folder {json.parent}")
+    _require_folder(json)
     try:
         with _progress(console) as observer:
             result = run(_spec(target, program), options, observer)
@@ -86,16 +88,14 @@ def matrix(
     program: Annotated[
         list[str] | None, typer.Option(help="A program that speaks the protocol (may be repeated).", metavar="COMMAND")
     ] = None,
-    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")] = None,
-    clause: Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")] = None,
+    chapter: Chapters = None,
+    clause: Clauses = None,
     dtype: Annotated[list[str] | None, typer.Option(help="Check in this dtype (may be repeated).")] = None,
-    profile: Annotated[
-        str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")
-    ] = "dev",
-    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")] = None,
-    timeout: Annotated[float, typer.Option(help="The most seconds that one call may take.")] = 10,
-    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    profile: Profile = "dev",
+    examples: Examples = None,
+    seed: Seed = None,
+    timeout: Timeout = 10,
+    workers: Workers = None,
     json: Annotated[Path | None, typer.Option(help="Write the table to this file as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
@@ -112,16 +112,14 @@ def matrix(
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
-    if json is not None and not json.parent.is_dir():
-        _fail(f"--json {json}: there is no folder {json.parent}")
+    _require_folder(json)
     chosen = tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ())
     options = Options(*chosen, profile, examples, seed, timeout, workers)
     console, found = Console(highlight=False), []
     try:
         options.validated()
         with _bar(console) as (progress, task):
-            progress.update(task, total=len(specs))
-            progress.update(task, description=f"checking {specs[0]}")
+            progress.update(task, total=len(specs), description=f"checking {specs[0]}")
             for one in checked(specs, options.arguments()):
                 found.append(one)
                 left = specs[len(found) :]
@@ -207,10 +205,10 @@ def power(
     name: Annotated[
         list[str] | None, typer.Argument(help="Only the impostors of these operations, clauses, or names.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")] = "ci",
-    examples: Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    profile: Profile = "ci",
+    examples: Examples = None,
+    seed: Seed = None,
+    workers: Workers = None,
     json: Annotated[Path | None, typer.Option(help="Write the trials to this file as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Measure the suite: put every impostor in the place of the right operation, and see which clauses reject it.
@@ -224,8 +222,7 @@ def power(
     from calibrant.power import measured, summary
     from calibrant.reports import trials as report
 
-    if json is not None and not json.parent.is_dir():
-        _fail(f"--json {json}: there is no folder {json.parent}")
+    _require_folder(json)
     try:
         Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
         listed = [one for one in chosen(name or []) if one.possible]
@@ -258,10 +255,8 @@ def vectors(
     program: Annotated[
         str | None, typer.Option(help="Replay them on a program that speaks the protocol.", metavar="COMMAND")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="The most seconds that one call may take; an import, six times that.")
-    ] = 10,
-    workers: Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")] = None,
+    timeout: Timeout = 10,
+    workers: Workers = None,
 ) -> None:
     """Write frozen test vectors to DIR, for programs that nobody can ask in Python; or replay those that are there.
 
@@ -353,6 +348,12 @@ def _progress(console: Any) -> Any:
             yield Bar(progress, task)
 
     return shown()
+
+
+def _require_folder(json: Path | None) -> None:
+    """Nothing is done whose result could not be written."""
+    if json is not None and not json.parent.is_dir():
+        _fail(f"--json {json}: there is no folder {json.parent}")
 
 
 def _fail(sentence: str) -> Any:

@@ -7,15 +7,20 @@ be told.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import mmap
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from calibrant import subject
+from calibrant.program import REGISTER, end_all, end_group
 from calibrant.target import patience
 
 _GRACE = 3.0
@@ -42,6 +47,25 @@ def contain(folder: Path, worker: str) -> None:
     with record.open("r+b") as file:
         _word = mmap.mmap(file.fileno(), 64)
     subject.watch = _watch
+
+
+@contextlib.contextmanager
+def apart(module: str, *arguments: str, register: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A module of calibrant's run in a silent process of its own, which ends with the block, as does all that it started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {REGISTER: str(register)},
+    )
+    try:
+        yield process
+    finally:
+        end_group(process.pid)
+        process.wait()
+        end_all(register)
 
 
 def not_called_again(folder: Path) -> dict[str, str]:

@@ -163,8 +163,7 @@ class Program:
             process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(leaving)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
-            os.killpg(process.pid, signal.SIGKILL)
+        end_group(process.pid)
         process.wait()
         for pipe in (process.stdout, process.stderr):
             pipe.close()  # type: ignore[union-attr]  # likewise
@@ -493,11 +492,16 @@ def _quoted(line: bytes | bytearray) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
+def end_group(group: int) -> None:
+    """End a process group, if anything of it is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
+        os.killpg(group, signal.SIGKILL)
+
+
 def end_all(register: Path) -> None:
     """End whatever is left of the programs that a register names."""
     for group in register.read_text().split() if register.exists() else ():
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # as a rule it has left, with all its children
-            os.killpg(int(group), signal.SIGKILL)
+        end_group(int(group))
 
 
 def _closed(program: weakref.ref[Program]) -> None:

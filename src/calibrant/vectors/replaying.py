@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,9 +14,8 @@ from typing import Any
 
 from calibrant.check import CheckError, probe
 from calibrant.clauses import book
-from calibrant.containment import call_no_more, contain, last_words, not_called_again
+from calibrant.containment import apart, call_no_more, contain, last_words, not_called_again
 from calibrant.judge import tallying
-from calibrant.program import REGISTER, end_all
 from calibrant.subject import Absent, NotCalled
 from calibrant.target import CONVENTIONS, IMPORT_PATIENCE, Target, load
 from calibrant.vectors.cases import DTYPES, Case, verdict
@@ -115,17 +111,8 @@ def _written(results: Path) -> int:
 
 def _run(arguments: list[str], results: Path, timeout: float, told: Callable[[int, int], None], count: int) -> None:
     """A process that goes on where the one before it ended, until all is asked, it ends, or it goes no further."""
-    register = results.with_name("programs")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "calibrant.vectors", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {REGISTER: str(register)},
-    )
     done, since = -1, 0.0
-    try:
+    with apart("calibrant.vectors", *arguments, register=results.with_name("programs")) as process:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
@@ -140,11 +127,6 @@ def _run(arguments: list[str], results: Path, timeout: float, told: Callable[[in
                 told(done, count)
             elif time.monotonic() - since > IMPORT_PATIENCE * timeout + _GRACE:
                 return
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        end_all(register)
 
 
 def _on_record(spec: str, run: Path, results: Path, timeout: float) -> None:
