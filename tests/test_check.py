@@ -543,3 +543,13 @@ def test_a_loop_that_widens_is_judged_all_the_same(tmp_path: Path) -> None:
     )
 
     assert statuses(said) == {"optimizer.swap": {"holds"}}
+
+
+def test_an_operation_that_serves_no_request_is_absent_however_few_are_possible(tmp_path: Path) -> None:
+    """Of shapes that differ there are fewer than it takes refusals to give up."""
+    file = target(tmp_path, "def loss_fn(t_p, t_c):\n    raise NotImplementedError('not here')\n")
+
+    said, _ = checked(tmp_path, file, "--chapter", "loss", "--examples", "2", "--workers", "1")
+
+    assert {status for seen in statuses(said).values() for status in seen} == {"absent"}
+    assert said["exit_status"] == 2

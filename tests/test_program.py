@@ -289,6 +289,7 @@ CANNOT_START = {
     "describes-a-list": "answered initialize with ['loss_fn'], not with an object",
     "refuses": "did not answer initialize: tfjs is not installed (code 1)",
     "no-operations": "operations is None, not a list of names",
+    "an-array": "did not answer initialize: returned {",
     "an-unknown-operation": "there is no operation 'los_fn'; nearest: loss_fn",
     "a-function": "names automatic_gradient, which takes a function: only a target in Python can",
     "an-empty-list": "has none of the operations",

@@ -258,6 +258,23 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A property that runs out of requests before any of them is served is absent; few are possible where shapes are all that varies."""
+    if pyfuncitem.get_closest_marker("clause") is None:
+        return (yield)
+    from hypothesis.errors import Unsatisfiable
+
+    try:
+        return (yield)
+    except Unsatisfiable:
+        subject: Any = pyfuncitem.funcargs["target"]
+        tally = subject.tally
+        if tally.answered or not tally.refused:
+            raise
+        pytest.skip(f"none of {tally.refused} requests is served")
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:

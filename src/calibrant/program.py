@@ -198,7 +198,7 @@ class Program:
             return self._described(answer)
         except _Late:
             problem = f"did not answer initialize within {patient:g} s"
-        except (_Unreachable, ProgramError, NotImplementedError) as error:
+        except (_Unreachable, ProgramError, NotImplementedError, NoAnswer) as error:
             problem = f"did not answer initialize: {error}"
         except BaseException:
             self.close(0.0)

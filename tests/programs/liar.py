@@ -103,6 +103,7 @@ STARTS = {
 
 DESCRIPTIONS = {
     "no-operations": {"operations": None},
+    "an-array": {"dtype": "float64"},
     "an-unknown-operation": {"operations": ["los_fn"]},
     "a-function": {"operations": ["automatic_gradient"]},
     "an-empty-list": {"operations": []},
