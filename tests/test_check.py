@@ -553,3 +553,16 @@ def test_an_operation_that_serves_no_request_is_absent_however_few_are_possible(
 
     assert {status for seen in statuses(said).values() for status in seen} == {"absent"}
     assert said["exit_status"] == 2
+
+
+def test_a_target_that_was_asked_nothing_holds_nothing(tmp_path: Path) -> None:
+    """Where the optimum has no bound a property asks nothing; what it says of the optimum itself is not said of the target."""
+    file = target(tmp_path, "def ridge(t_u, t_c, l2):\n    raise NotImplementedError('not here')\n")
+
+    said, shown = checked(
+        tmp_path, file, "--clause", "regularization.shrinks", "--profile", "ci", "--examples", "1", "--workers", "1"
+    )
+
+    assert statuses(said)["regularization.shrinks"] <= {"undecided", "absent"}
+    assert said["exit_status"] == 2
+    assert "nothing could be judged" in shown

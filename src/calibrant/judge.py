@@ -23,6 +23,8 @@ class Tally:
     slack: float = 1.0
     """The target's factor on every bound."""
     examples: int = 0
+    asked: int = 0
+    """Requests that the target served, be it with an error."""
     answered: int = 0
     """Calls that returned numbers."""
     judged: int = 0

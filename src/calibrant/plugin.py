@@ -323,7 +323,8 @@ def _outcome(
         "failure": None,
     }
     if excinfo is None:
-        return said | {"status": "holds" if said["judged"] else "undecided"}
+        asked = tally is not None and tally.asked  # what is true of the examples alone says nothing of the target
+        return said | {"status": "holds" if said["judged"] and asked else "undecided"}
     error = excinfo.value
     if isinstance(error, pytest.skip.Exception):
         return said | {"status": "absent", "reason": str(error)}

@@ -131,6 +131,7 @@ class Subject:
             problem, raised, answered = self._not_again(operation, arguments), False, False
         else:
             problem, raised, answered = self._made(call, limit, sink)
+        self.tally.asked += 1
         call.output = sink.kept()
         if problem:
             printed = f"; it had printed {call.output!r}" if call.output else ""
