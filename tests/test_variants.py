@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support import checked, target
 
-from calibrant import variants
+from calibrant import exact, variants
 from calibrant.clauses import book_folder
 from calibrant.impostors import Impostor, catalog, naming
 from calibrant.impostors.planting import planted
@@ -18,6 +20,7 @@ from calibrant.target import CONVENTIONS, TargetError, described
 from calibrant.targets import numpy_target
 
 right = numpy_target.optimize
+PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
 IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
 VARIANTS = [one for one in IMPOSTORS.values() if one.convention[0]]
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.name)
@@ -178,3 +181,84 @@ def test_the_book_lists_every_convention_with_its_values_in_order() -> None:
         listed.setdefault(convention, []).append(value)
 
     assert {convention: tuple(values) for convention, values in listed.items()} == CONVENTIONS
+
+
+FLUSHING = """
+import torch
+from calibrant.targets import numpy_target as right
+
+conventions = {conventions}
+
+
+def flushing(operation):
+    def call(*arguments):
+        torch.set_flush_denormal(True)
+        try:
+            return operation(*arguments)
+        finally:
+            torch.set_flush_denormal(False)
+
+    return call
+
+
+model = flushing(right.model)
+loss_fn = flushing(right.loss_fn)
+absolute_loss = flushing(right.absolute_loss)
+grad_fn = flushing(right.grad_fn)
+accumulated_grad = flushing(right.accumulated_grad)
+optimize = flushing(right.optimize)
+"""
+SUBNORMAL = [
+    "model.identity",
+    "loss.absolute",
+    "gradient.chain-rule",
+    "accumulation.full-batch",
+    "optimizer.sgd",
+    "optimizer.adam",
+    "optimizer.adamw.decoupled",
+    "optimizer.rmsprop.centered",
+]
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Path, declared: bool) -> None:
+    """The processor itself does so here, on request."""
+    torch = pytest.importorskip("torch")
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor does not take subnormal numbers for zero")
+    conventions = {"arithmetic.subnormals": "flushed"} if declared else {}
+    file = target(tmp_path, FLUSHING.format(conventions=conventions))
+
+    said, _ = checked(tmp_path, file, *(f"--clause={clause}" for clause in SUBNORMAL), "--profile=ci", "--workers=1")
+
+    broken = {verdict["clause"]: verdict for verdict in said["verdicts"] if verdict["status"] != "holds"}
+    if declared:
+        assert not broken
+    else:
+        assert {"model.identity", "loss.absolute", "gradient.chain-rule"} < set(broken)
+        for verdict in broken.values():
+            for failure in verdict["failures"]:
+                assert failure["text"].endswith("declare conventions = {'arithmetic.subnormals': 'flushed'}")
+                assert not failure["impostors"]
+
+
+@pytest.mark.parametrize("x", [1e-39, -1e-45, 0.0, 2.0**-126, 1.0])
+def test_what_is_given_may_be_lost_where_it_is_subnormal(x: float) -> None:
+    x32 = np.array([x], dtype=np.float32)
+    lost = abs(float(x32[0])) if abs(x32[0]) < 2.0**-126 else 0.0
+
+    with exact.evaluated(flushes=True):
+        assert exact.of(x32).err.item() == lost
+        ((after,),) = exact.optimize("sgd", {"lr": 1.0}, [x32], [[x32]], PYTORCH)
+        assert after.err.item() >= 2 * lost
+    assert exact.of(x32).err.item() == 0
+
+
+def test_sums_and_products_of_normal_numbers_may_be_lost_where_they_are_subnormal() -> None:
+    least = np.array([2.0**-126, -(1.5 * 2.0**-126)], dtype=np.float32)
+    for flushes, lost in ((False, 0.0), (True, 2.0**-126)):
+        with exact.evaluated(flushes=flushes):
+            x = exact.of(least)
+            assert (x[:1] + x[1:]).err.item() == pytest.approx(lost, rel=1e-6, abs=3e-45)
+            assert x.sum().err.item() == pytest.approx(lost, rel=1e-6, abs=3e-45)
+            assert (x * exact.constant(0.5, x.form)).err.max() == pytest.approx(lost, rel=1e-6, abs=3e-45)

@@ -22,6 +22,8 @@ class Tally:
 
     slack: float = 1.0
     """The target's factor on every bound."""
+    flushes: bool = False
+    """Whether the target takes subnormal numbers for zero."""
     examples: int = 0
     asked: int = 0
     """Requests that the target served, be it with an error."""
@@ -44,11 +46,12 @@ _tally = Tally()
 
 @contextlib.contextmanager
 def tallying(tally: Tally) -> Iterator[Tally]:
-    """Count what is judged inside the block in `tally`."""
+    """Count what is judged inside the block in `tally`, and judge as it says."""
     global _tally
     before, _tally = _tally, tally
     try:
-        yield tally
+        with exact.evaluated(flushes=tally.flushes):
+            yield tally
     finally:
         _tally = before
 
@@ -86,7 +89,7 @@ def agree(answer: Any, expected: Any) -> None:
     """Raise Disagreement unless the answer is `expected`: within its bound if that is Exact, else value for value.
 
     Answers of one element may have any shape of one element: the clauses on shape judge that. Zeros have no sign, and a NaN
-    equals a NaN, where `expected` is an array.
+    equals a NaN, where `expected` is an array; where subnormal numbers are taken for zero, zero is as good as one.
     """
     answer = shaped(answer, expected.shape if isinstance(expected, Exact) else np.shape(expected))
     if isinstance(expected, Exact):
@@ -95,6 +98,8 @@ def agree(answer: Any, expected: Any) -> None:
         expected = np.asarray(expected)
         _tally.judged += answer.size
         same = (answer == expected) | (np.isnan(answer) & np.isnan(expected))
+        if _tally.flushes and expected.dtype.name in exact.FORMATS:
+            same |= (answer == 0) & (np.abs(expected) < exact.FORMATS[expected.dtype.name].normal)
         if not same.all():
             raise Disagreement(
                 f"returned {show(answer)} where {show(expected)} is due, exactly", actual=answer, expected=expected

@@ -252,6 +252,7 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
                 pytest.skip(str(absent))
             except (Disagreement, Failure):
                 tally.rejected = tally.rejected or tally.examples
+                subject.asked = functools.partial(property_, *args, **drawn)
                 raise
 
     return run
@@ -330,9 +331,13 @@ def _outcome(
         return said | {"status": "absent", "reason": str(error)}
     status, failure = failure_of(error, subject)
     if status in ("breaks", "broken") and subject is not None:
+        from calibrant import variants
         from calibrant.impostors import naming
 
-        failure["impostors"] = [one.told() for one in naming.explaining(subject, clause)]
+        if status == "breaks" and variants.only_flushes(subject):
+            failure["text"] += f"; {variants.FLUSHES}"
+        else:
+            failure["impostors"] = [one.told() for one in naming.explaining(subject, clause)]
     if status == "error":
         failure["text"] = f"  the check itself failed: {excinfo.exconly()}\n  at {str(excinfo.traceback[-1]).strip()}"
     return said | {"status": status, "failure": failure}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from calibrant.exact import FORMATS
+from calibrant.exact import FLUSHING, FORMATS
 from calibrant.judge import Tally
 from calibrant.target import (
     LISTS,
@@ -89,13 +89,19 @@ class Subject:
     def __init__(self, target: Target, dtype: str) -> None:
         self.target = target
         self.dtype = numpy_dtype(dtype)
-        self.form = FORMATS[dtype]
+        self.form = (FLUSHING if target.flushes else FORMATS)[dtype]
         self.calls: list[Call] = []
-        self.tally = Tally(slack=target.slack)
+        self.tally = self.tally_anew()
+        self.asked: Callable[..., None] | None = None
+        """The example of a property that failed last, to be asked again with `target=`."""
         self._stuck: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:
         return f"{self.target.name} in {self.form.name}"
+
+    def tally_anew(self) -> Tally:
+        """A tally of nothing yet, to judge the target by."""
+        return Tally(slack=self.target.slack, flushes=self.target.flushes)
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if operation not in PARAMETERS:

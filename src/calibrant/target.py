@@ -126,7 +126,10 @@ CONVENTIONS = {
     "nadam.schedule": ("slow", "fast", "constant"),
     "radam.epsilon": ("hat", "outside"),
 }
-"""Where the field has several legitimate variants: the name of each choice and what it may be, PyTorch's first."""
+"""Where the field has several legitimate variants of an optimizer: the name of each choice and what it may be, PyTorch's first."""
+
+ARITHMETIC = {"arithmetic.subnormals": ("kept", "flushed")}
+"""What a machine, or a compiler, may do otherwise than IEEE 754 has it."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 GROUP = "calibrant.targets"
@@ -171,6 +174,11 @@ class Target:
     """Whether it is calibrant's own: nothing has to watch over its calls."""
     explained: dict[Any, Any] = field(default_factory=dict)
     """The impostors that its answers were found to be those of."""
+
+    @property
+    def flushes(self) -> bool:
+        """Whether it declares that it takes subnormal numbers for zero."""
+        return self.conventions.get("arithmetic.subnormals") == "flushed"
 
     def describe(self) -> dict[str, Any]:
         """What it says of itself, for reports."""
@@ -404,15 +412,16 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
             raise TargetError(
                 f"target {spec!r}: deviations names the clause {clause!r}, which is not in the book{nearest(clause, list(book()))}"
             )
+    known = CONVENTIONS | ARITHMETIC
     for convention, value in tables["conventions"].items():
-        if convention not in CONVENTIONS:
+        if convention not in known:
             raise TargetError(
-                f"target {spec!r}: conventions names {convention!r}, which is none{nearest(convention, list(CONVENTIONS))}"
+                f"target {spec!r}: conventions names {convention!r}, which is none{nearest(convention, list(known))}"
             )
-        if value not in CONVENTIONS[convention]:
+        if value not in known[convention]:
             raise TargetError(
-                f"target {spec!r}: conventions says {convention} = {value!r}, not one of {', '.join(CONVENTIONS[convention])}"
-                f"{nearest(value, CONVENTIONS[convention])}"
+                f"target {spec!r}: conventions says {convention} = {value!r}, not one of {', '.join(known[convention])}"
+                f"{nearest(value, known[convention])}"
             )
     version = getattr(implementation, "version", None)
     return Target(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from calibrant import exact
-from calibrant.judge import Disagreement, Tally, agree_lists, tallying
+from calibrant.judge import Disagreement, agree_lists, tallying
 from calibrant.subject import Absent, Failure, Subject
 from calibrant.target import CONVENTIONS
 
@@ -49,6 +50,8 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""
 
+FLUSHES = "arithmetic that takes subnormal numbers for zero may answer so: declare conventions = {'arithmetic.subnormals': 'flushed'}"
+
 Run = tuple[str, dict[str, Any], list[Any], list[list[Any]]]
 _found: WeakKeyDictionary[Subject, dict[str, str]] = WeakKeyDictionary()
 
@@ -72,14 +75,14 @@ def explanation(subject: Subject, optimizer: str) -> str:
 def _explained(subject: Subject, optimizer: str) -> str:
     answers = _answers(subject, optimizer)
     meant = followed(subject)
-    if not answers or _explains(answers, optimizer, meant):
+    if not answers or _explains(subject, answers, optimizer, meant):
         return ""
     size = len(CONVENTIONS) + 1
     explaining: list[dict[str, str]] = []
     for changes in _alternatives(subject, optimizer):
         if len(changes) > size:
             break
-        if _explains(answers, optimizer, meant | changes):
+        if _explains(subject, answers, optimizer, meant | changes):
             size = len(changes)
             explaining.append(changes)
     if len(explaining) != 1:
@@ -87,6 +90,20 @@ def _explained(subject: Subject, optimizer: str) -> str:
     (changes,) = explaining
     named = " and ".join(f"{name} = {value}" for name, value in changes.items())
     return f"; its answers are those of {named}: declare conventions = {changes}"
+
+
+def only_flushes(subject: Subject) -> bool:
+    """Whether the example that failed would hold of a target that takes subnormal numbers for zero."""
+    if subject.asked is None or subject.target.flushes:
+        return False
+    declared = {**subject.target.conventions, "arithmetic.subnormals": "flushed"}
+    flushing = replace(subject.target, conventions=declared).at(subject.dtype.name)
+    with tallying(flushing.tally):
+        try:
+            subject.asked(target=flushing)
+        except (Absent, Disagreement, Failure):
+            return False
+    return True
 
 
 def runs(optimizer: str, array: Callable[[Any], Any] = np.asarray) -> list[Run]:
@@ -132,9 +149,9 @@ def _alternatives(subject: Subject, optimizer: str) -> Iterator[dict[str, str]]:
     return iter(sorted((changes for changes in combinations if changes), key=len))
 
 
-def _explains(answers: list[tuple[Run, Any]], optimizer: str, follow: Mapping[str, str]) -> bool:
+def _explains(subject: Subject, answers: list[tuple[Run, Any]], optimizer: str, follow: Mapping[str, str]) -> bool:
     """Whether all the answers are within the bounds of these variants."""
-    with tallying(Tally()):
+    with tallying(subject.tally_anew()):
         try:
             for run, answer in answers:
                 agree_lists(answer, exact.optimize(*run, follow))

@@ -9,7 +9,7 @@ from calibrant.exact.autograd import differentiate
 from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory, walk
-from calibrant.exact.formats import FORMATS, UNROUNDED, Format
+from calibrant.exact.formats import FLUSHING, FORMATS, UNROUNDED, Format, evaluated
 from calibrant.exact.gradients import (
     difference_gradient,
     dloss_fn,
@@ -45,6 +45,7 @@ from calibrant.exact.validation import (
 )
 
 __all__ = [
+    "FLUSHING",
     "FORMATS",
     "OPTIMIZERS",
     "UNROUNDED",
@@ -64,6 +65,7 @@ __all__ = [
     "differentiate",
     "dloss_fn",
     "early_stopping",
+    "evaluated",
     "fair_counts",
     "finite_difference",
     "grad_fn",

@@ -1,6 +1,8 @@
 """The floating-point formats that are judged, by their NumPy names."""
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 
@@ -13,6 +15,8 @@ class Format:
     """Bits of the significand, the leading one included."""
     max_exponent: int
     """The largest finite number is just below 2 ** (max_exponent + 1)."""
+    flushes: bool = False
+    """Whether numbers below the smallest normal one may be taken for zero, wherever they turn up."""
 
     @cached_property
     def u(self) -> float:
@@ -26,8 +30,13 @@ class Format:
 
     @cached_property
     def tiny(self) -> float:
-        """The smallest subnormal number: what a product or quotient may lose to gradual underflow."""
-        return 2.0 ** (2 - self.max_exponent - self.precision)
+        """What a product or quotient may lose to underflow: the smallest subnormal number, or all of them."""
+        return self.normal if self.flushes else 2.0 ** (2 - self.max_exponent - self.precision)
+
+    @cached_property
+    def flushed(self) -> float:
+        """What a number that is given, or a sum, may lose to underflow: nothing, unless subnormal numbers are taken for zero."""
+        return self.normal if self.flushes else 0.0
 
     @cached_property
     def largest(self) -> float:
@@ -41,6 +50,7 @@ class _Unrounded(Format):
     u = 0.0
     normal = 0.0
     tiny = 0.0
+    flushed = 0.0
     largest = float("inf")
 
 
@@ -53,6 +63,28 @@ FORMATS = {
         Format("float64", 53, 1023),
     )
 }
+
+FLUSHING = {name: replace(form, flushes=True) for name, form in FORMATS.items()}
+"""The same formats on hardware, or with a compiler, that takes subnormal numbers for zero."""
+
+_formats = FORMATS
+
+
+def format_of(dtype: str) -> Format:
+    """The format of a dtype, by its NumPy name, as it is evaluated where this is called."""
+    return _formats[dtype]
+
+
+@contextlib.contextmanager
+def evaluated(*, flushes: bool) -> Iterator[None]:
+    """Say of all arrays inside the block whether what is computed from them may take subnormal numbers for zero."""
+    global _formats
+    before, _formats = _formats, FLUSHING if flushes else FORMATS
+    try:
+        yield
+    finally:
+        _formats = before
+
 
 UNROUNDED = _Unrounded("unrounded", 0, 0)
 """The true values themselves: formulas over numbers of this format carry no error."""

@@ -11,7 +11,6 @@ the way to it may overflow the format.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.exact.formats import FORMATS, UNROUNDED, Format
+from calibrant.exact.formats import UNROUNDED, Format, format_of
 
 Ints = NDArray[np.object_]
 Floats = NDArray[np.float64]
@@ -162,7 +161,7 @@ class Exact:
             return NotImplemented
         m1, m2, e, d = self._aligned(y)
         with np.errstate(all="ignore"):
-            return _rounded(_objects(m1 + m2), e, d, self.err + y.err, self.form)
+            return _rounded(_objects(m1 + m2), e, d, self.err + y.err, self.form, least=self.form.flushed)
 
     __radd__ = __add__
 
@@ -247,6 +246,7 @@ class Exact:
         passed: Any = self.errors().sum(axis=axes) * _UP if self.rounds() else 0.0
         if self.form is UNROUNDED:
             return passed
+        passed += roundings * self.form.flushed
         span = self.magnitude().sum(axis=axes) * _UP + passed
         rounded = gamma(roundings, self.form) * span
         return np.where(span + rounded <= self.form.largest, passed + rounded, np.inf)
@@ -300,7 +300,7 @@ def gamma(k: int, form: Format) -> float:
 def of(x: Any, form: Format | None = None) -> Exact:
     """The numbers of a NumPy array of a judged dtype, as they are; its format is the dtype's unless another is given."""
     x = np.asarray(x)
-    form = form or _format_of(x.dtype)
+    form = form or format_of(x.dtype.name)
     wide = x.astype(np.float64)
     mantissa, exponent = np.frexp(wide)
     if np.count_nonzero(np.isfinite(mantissa)) < x.size:
@@ -308,12 +308,9 @@ def of(x: Any, form: Format | None = None) -> Exact:
     m = np.ldexp(mantissa, 53).astype(np.int64)
     exponents = np.where(m != 0, exponent - 53, 1100)
     e = int(exponents.min(initial=1100))
-    return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, np.zeros(x.shape), form, np.abs(wide))
-
-
-@functools.cache
-def _format_of(dtype: np.dtype[Any]) -> Format:
-    return FORMATS[dtype.name]
+    size = np.abs(wide)
+    err = np.where(size < form.flushed, size, 0.0)
+    return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, err, form, size)
 
 
 def constant(x: int | float | Fraction, form: Format) -> Exact:
@@ -329,7 +326,8 @@ def constant(x: int | float | Fraction, form: Format) -> Exact:
 def hyperparameter(x: float, form: Format) -> Exact:
     """A Python number that an implementation may first round to its format: it enters with the error of that."""
     value = constant(x, form)
-    return value.within(to_float(abs(Fraction(x) - round_to(Fraction(x), form))) * _UP, form)
+    lost = abs(Fraction(x) - round_to(Fraction(x), form)) if abs(x) >= form.flushed else abs(Fraction(x))
+    return value.within(to_float(lost) * _UP, form)
 
 
 def concatenate(*parts: Exact) -> Exact:

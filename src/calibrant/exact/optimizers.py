@@ -14,7 +14,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from calibrant.exact.formats import FORMATS, Format
+from calibrant.exact.formats import Format, format_of
 from calibrant.exact.numbers import Exact
 from calibrant.exact.scalars import (
     Number,
@@ -262,7 +262,11 @@ def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) ->
     if not drop.known_zero():
         left = p - drop
         moved = 0.0 if step is None else step.size + step.err
-        more = p.form.u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved) + p.form.tiny
+        more = (
+            p.form.u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
+            + p.form.tiny
+            + 2 * p.form.flushed
+        )
         left = left.within((left.err + more) * (1 + 2.0**-40))
     return left if step is None else left - step
 
@@ -421,7 +425,7 @@ def optimize(
     unknown = sorted(set(hyperparameters) - set(DEFAULTS[name]))
     if unknown:
         raise ValueError(f"{name} has no hyperparameters {', '.join(unknown)}")
-    form = params[0].form if isinstance(params[0], Exact) else FORMATS[params[0].dtype.name]
+    form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")
     rates = [hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]

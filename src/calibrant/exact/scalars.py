@@ -82,7 +82,7 @@ class Number:
             return self
         if self.known_zero():
             return y
-        return _rounded(*_aligned_sum(self, y), self.err + y.err, self.form)
+        return _rounded(*_aligned_sum(self, y), self.err + y.err, self.form, 1, self.form.flushed)
 
     __radd__ = __add__
 
@@ -152,6 +152,8 @@ def _round_off(x: Number) -> float:
     """How far the nearest number of the format is from x, rounded up; infinite beyond its range."""
     if x.size > x.form.largest * _UP:
         return math.inf
+    if x.size < x.form.flushed:
+        return x.size
     tiniest = 2 - x.form.max_exponent - x.form.precision
     dropped = max(x.m.bit_length() - x.form.precision, tiniest - x.e)
     if dropped <= 0:
@@ -170,7 +172,8 @@ def scatter(x: np.ndarray | Exact, form: Format) -> list[Number]:
     """The numbers of an array, in row-major order."""
     if not isinstance(x, Exact):
         pairs = (math.frexp(value) for value in np.asarray(x, dtype=np.float64).reshape(-1).tolist())
-        return [Number(int(math.ldexp(m, 53)), e - 53, 0.0, form) for m, e in pairs]
+        numbers = [Number(int(math.ldexp(m, 53)), e - 53, 0.0, form) for m, e in pairs]
+        return [x.within(x.size) if x.size < form.flushed else x for x in numbers] if form.flushes else numbers
     errors = x.errors().reshape(-1).tolist()
     return [_over(int(m), x.e, x.d, err, form) for m, err in zip(x.m.flat, errors, strict=True)]
 
@@ -268,7 +271,8 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     )
     m, e = _aligned_sum(first, second)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
-    return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, 3 * form.tiny)
+    least = 3 * form.tiny + 2 * form.flushed
+    return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, least)
 
 
 def maximum(x: Number, y: Number) -> Number:

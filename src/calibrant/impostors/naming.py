@@ -22,7 +22,7 @@ from calibrant.generators import moved_since, stirred
 from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.planting import planted
 from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
-from calibrant.judge import Disagreement, Tally, agree, tallying
+from calibrant.judge import Disagreement, agree, tallying
 from calibrant.subject import Absent, Failure, Subject, identical
 from calibrant.target import numpy_dtype
 from calibrant.wording import is_array
@@ -231,7 +231,7 @@ class _Inquiry:
         """Whether the target answers a question rightly, whatever it changes."""
         if theirs.refused or due.refused or self.operation in facts():
             return bool(theirs.refused == due.refused and theirs.facts == due.facts)
-        with tallying(Tally(slack=self.subject.target.slack)):
+        with tallying(self.subject.tally_anew()):
             return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, truth)
 
     def explained(self, one: Impostor) -> set[int]:
@@ -239,7 +239,7 @@ class _Inquiry:
         wrong: set[int] = set()
         over_exact = self._over_exact()
         own = self._own(one, [question for question, *_ in self.asked])
-        with tallying(Tally(slack=self.subject.target.slack)):
+        with tallying(self.subject.tally_anew()):
             for number, ((question, theirs, due, truth, is_right), mine) in enumerate(
                 zip(self.asked, own, strict=False)
             ):

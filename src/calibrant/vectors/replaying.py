@@ -15,9 +15,10 @@ from typing import Any
 from calibrant.check import CheckError, probe
 from calibrant.clauses import book
 from calibrant.containment import apart, call_no_more, contain, last_words, not_called_again
+from calibrant.exact import FORMATS
 from calibrant.judge import tallying
 from calibrant.subject import Absent, NotCalled
-from calibrant.target import CONVENTIONS, IMPORT_PATIENCE, Target, load
+from calibrant.target import ARITHMETIC, CONVENTIONS, IMPORT_PATIENCE, Target, load
 from calibrant.vectors.cases import DTYPES, Case, verdict
 from calibrant.vectors.files import VectorsError, read
 from calibrant.wording import shown
@@ -185,8 +186,19 @@ def _passed_over(case: Case, target: Target) -> str:
     optimizer = inputs.get("name") or inputs["optimizer"]["name"] if {"name", "optimizer"} & set(inputs) else ""
     for name, value in target.conventions.items():
         concerned = name.split(".")[0]
-        if value != CONVENTIONS[name][0] and (
+        if value != (CONVENTIONS | ARITHMETIC)[name][0] and (
             optimizer == concerned or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
         ):
             return f"it declares {name} = {value}"
+    if target.flushes and _near_underflow(case.inputs, FORMATS[case.dtype or "float64"].normal):
+        return "it declares arithmetic.subnormals = flushed, and a product may be subnormal here"
     return ""
+
+
+def _near_underflow(given: Any, normal: float) -> bool:
+    """Whether there is a number whose square is below the smallest normal one."""
+    if isinstance(given, dict):
+        return any(_near_underflow(part, normal) for part in given.values())
+    if isinstance(given, list):
+        return any(_near_underflow(part, normal) for part in given)
+    return isinstance(given, float) and 0 < abs(given) < normal**0.5
