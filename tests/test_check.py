@@ -566,3 +566,23 @@ def test_a_target_that_was_asked_nothing_holds_nothing(tmp_path: Path) -> None:
     assert statuses(said)["regularization.shrinks"] <= {"undecided", "absent"}
     assert said["exit_status"] == 2
     assert "nothing could be judged" in shown
+
+
+def test_a_fit_may_refuse_where_nothing_is_claimed_of_it(tmp_path: Path) -> None:
+    """Readings that are all the same have no slope; a fit of them may be anything, or an error."""
+    file = target(
+        tmp_path,
+        """
+        import numpy as np
+        from calibrant.targets import numpy_target as right
+
+        def least_squares(t_u, t_c):
+            if t_u.shape != t_c.shape or np.ptp(t_u) < 1e-30:
+                raise np.linalg.LinAlgError(f"{t_u} is singular")
+            return right.least_squares(t_u, t_c)
+        """,
+    )
+
+    said, _ = checked(tmp_path, file, "--clause", "data.scaling", "--profile", "ci", "--examples", "300")
+
+    assert statuses(said)["data.scaling"] == {"holds"}

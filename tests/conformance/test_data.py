@@ -69,9 +69,11 @@ def test_a_fit_refuses_what_are_not_two_columns_of_one_length(
 @clause("data.scaling")
 @given(strategies.lines())
 def test_a_fit_finds_the_least_squares_line(target: Subject, sample: strategies.Fit) -> None:
-    answer = target.least_squares(sample.t_u, sample.t_c)
+    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c))
+    if not due.claimed() and target.refuses("least_squares", sample.t_u, sample.t_c):
+        return
 
-    agree(answer, exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c)))
+    agree(target.least_squares(sample.t_u, sample.t_c), due)
 
 
 @clause("data.scaling")
@@ -83,9 +85,11 @@ def test_a_tenth_of_the_readings_has_ten_times_the_slope(target: Subject, sample
     holds(exact.optimum(t_u / 10, t_c) == (10 * w, b), "the optimum of t_u / 10 is not ten times the slope")
     scaled = target.array(sample.t_u.astype(np.float64) / 10)
 
-    answer = target.least_squares(scaled, sample.t_c)
+    due = exact.least_squares(exact.of(scaled), exact.of(sample.t_c))
+    if not due.claimed() and target.refuses("least_squares", scaled, sample.t_c):
+        return
 
-    agree(answer, exact.least_squares(exact.of(scaled), exact.of(sample.t_c)))
+    agree(target.least_squares(scaled, sample.t_c), due)
 
 
 @clause("data.plot")

@@ -376,9 +376,11 @@ def test_bias_is_free(target: Subject, sample: strategies.Penalized) -> None:
 @clause("regularization.ridge", share=0.6)
 @given(strategies.ridges())
 def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies.Ridge) -> None:
-    answer = target.ridge(sample.t_u, sample.t_c, sample.l2)
+    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2)
+    if not due.claimed() and target.refuses("ridge", sample.t_u, sample.t_c, sample.l2):
+        return
 
-    agree(answer, exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2))
+    agree(target.ridge(sample.t_u, sample.t_c, sample.l2), due)
 
 
 @clause("regularization.shrinks", share=0.4)

@@ -50,6 +50,8 @@ def _mean(twice: Exact, t_u: Exact | None, starts: Ints, sizes: Ints) -> Exact:
     with np.errstate(all="ignore"):
         x = np.ones(n) if t_u is None else t_u.magnitude()
         terms, errors = (twice.magnitude() + twice.errors()) * x, twice.errors() * x
+        if t_u is not None and t_u.rounds():
+            errors = errors + (twice.magnitude() + twice.errors()) * t_u.errors()
         of_batch = Exact(np.add.reduceat(true.m, starts), true.e, true.d, 0.0, UNROUNDED).magnitude() / sizes
         # What a batch's gradient may be at most, as it was evaluated.
         largest = (of_batch + np.add.reduceat(errors + gamma(n + 2, form) * terms, starts) / sizes).max()

@@ -119,6 +119,10 @@ class Exact:
         """Whether there is any error."""
         return bool(np.count_nonzero(self.err))
 
+    def claimed(self) -> bool:
+        """Whether anything is claimed: that some element has a bound."""
+        return bool(np.isfinite(self.err).any())
+
     def magnitude(self) -> Floats:
         """|value| as float64, rounded up."""
         if self._magnitude is None:

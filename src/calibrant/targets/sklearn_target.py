@@ -29,7 +29,6 @@ deviations = {
     "split.sizes": _ROUNDS_UP,
     "split.as-written": _ROUNDS_UP,
     "split.none-held-out": _ROUNDS_UP,
-    "split.random": _ROUNDS_UP,
 }
 
 

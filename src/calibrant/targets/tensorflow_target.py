@@ -35,21 +35,17 @@ keras = tf.keras
 name = "tensorflow"
 version = f"{tf.__version__}, Keras {keras.__version__}"
 
-conventions = keras_optimizers.CONVENTIONS
+conventions = {**keras_optimizers.CONVENTIONS, "arithmetic.subnormals": "flushed"}
 _EMPTY = "a loss squeezes, stretches or broadcasts, and the mean of no samples is NaN"
 _NUMBERS = "Keras's operations take Python numbers into float32 on this backend, and only from there into float64"
-_SUBNORMAL = "TensorFlow takes subnormal numbers for zero"
 deviations = {
     **keras_optimizers.DEVIATIONS,
-    "model.identity": _SUBNORMAL,
-    "loss.absolute": _SUBNORMAL,
     "data.shapes": _EMPTY,
     "data.scaling": "tf.linalg.lstsq solves the normal equations unless it is told fast=False",
     "loss.same-shape": _EMPTY,
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "broadcast.no-copy": "tf.broadcast_to returns a tensor in memory of its own",
-    "autograd.set-grad-enabled": _SUBNORMAL,
     **dict.fromkeys(("optimizer.sgd", "optimizer.sgd.momentum", "optimizer.sgd.nesterov"), _NUMBERS),
     **dict.fromkeys(("optimizer.sgd.weight-decay", "optimizer.adagrad"), _NUMBERS),
     **dict.fromkeys(("optimizer.adamax", "optimizer.nadam"), _NUMBERS),

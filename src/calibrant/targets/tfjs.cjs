@@ -26,8 +26,10 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
     if (!(name in OPTIMIZERS)) throw new Absent(`tf.train has no ${name}`);
     const [made, defaults, order] = OPTIMIZERS[name === "sgd" && hyperparameters.momentum ? "momentum" : name];
     const given = { ...defaults, ...hyperparameters };
-    for (const [option, value] of Object.entries(given))
-      if (value && !order.includes(option)) throw new Absent(`tf.train.${made} has no ${option}`);
+    for (const [option, value] of Object.entries(given)) {
+      const fixed = option === "eps" ? tf.backend().epsilon() : 0; // what it is where it cannot be chosen
+      if (!order.includes(option) && Number(value) !== fixed) throw new Absent(`tf.train.${made} has no ${option} of ${value}`);
+    }
     return tf.train[made](...order.flatMap((option) => given[option]));
   }
 
@@ -131,7 +133,7 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
   return {
     name: "TensorFlow.js",
     dtypes: ["float32"],
-    conventions: { "rmsprop.epsilon": "inside", "rmsprop.buffer": "with-lr", "adamax.epsilon": "outside" },
+    conventions: { "rmsprop.epsilon": "inside", "rmsprop.buffer": "with-lr", "adagrad.epsilon": "inside", "adamax.epsilon": "outside" },
     deviations,
     operations,
     tensor: (data, shape, dtype) => tf.tensor(data, shape, dtype),
