@@ -608,7 +608,7 @@ def _any_pair(data: Bytes, form: Format) -> tuple[Shape, ...]:
     return tuple(tuple((1, 2, 3, 0)[byte % 4] for byte in data.take(3).tolist()[:rank]) for rank in ranks)
 
 
-def _operands(data: Bytes, form: Format) -> Operands:
+def _operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands:
     kind_x, kind_y = (kind.replace("subnormal", "few") for kind in _kinds(data))
     sizes: list[int] = []
     rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
@@ -616,11 +616,17 @@ def _operands(data: Bytes, form: Format) -> Operands:
         size = (
             sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         )  # half of all tables are square
+        if stretched and not sizes:
+            size = max(size, 2)
         # A size of 0 counts as the 1 that it is where an operand is stretched along it.
         sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
     cut, ones, other_cut, other_ones = data.take(4).tolist()
     # What one operand is stretched along the other is not: an axis of size 1 in both shows nothing.
     x, y = _part(tuple(sizes), cut, ones), _part(tuple(sizes), other_cut, other_ones & ~ones)
+    if stretched and rank:
+        first, *rest = sizes
+        x, y = (first, *_part(tuple(rest), 0, ones)), _part((1, *rest), other_cut, other_ones & ~ones)
+        x, y = (y, x) if cut % 2 else (x, y)
     return Operands(
         _block(data, x, kind_x, form, 0),
         _block(data, y, kind_y, form, SMALL // 2),
@@ -684,6 +690,11 @@ def growing_shapes() -> st.SearchStrategy[tuple[Shape, Shape]]:
 def operands() -> st.SearchStrategy[Any]:
     """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
     return drawn(_operands, _OPERANDS)
+
+
+def stretched_operands() -> st.SearchStrategy[Any]:
+    """Operands of which one is stretched along the other's first axis, but for those without axes."""
+    return drawn(lambda data, form: _operands(data, form, stretched=True), _OPERANDS)
 
 
 def spoiled_operands() -> st.SearchStrategy[Any]:
@@ -1003,14 +1014,19 @@ def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     """Runs of one optimizer: all its hyperparameters, constant and changing rates, one to three tensors, gradients of all kinds.
 
     `only` names the hyperparameters that are drawn (the others are left out), `options` what one of them, `rates`, `courses` or
-    `absent` may be instead, `steps` the fewest and the most, `tensors` how many there are at least.
+    `absent` may be instead, `steps` the fewest and the most; if they are `alike`, there are several tensors, the last of the first's shape.
     """
     return drawn(_optimization(name, **options), _OPTIMIZATION)
 
 
 @functools.cache
 def _optimization(
-    name: str, *, steps: tuple[int, int] = (1, 8), only: tuple[str, ...] | None = None, tensors: int = 1, **options: Any
+    name: str,
+    *,
+    steps: tuple[int, int] = (1, 8),
+    only: tuple[str, ...] | None = None,
+    alike: bool = False,
+    **options: Any,
 ) -> Callable[[Bytes, Format], Optimization]:
     """The decoder of such runs."""
     chosen = {**HYPERPARAMETERS[name], "maximize": (None,) if only is not None else _FLAGS}
@@ -1024,7 +1040,7 @@ def _optimization(
     rates = options.pop("lr", _RATES)
     if options:
         raise ValueError(f"{sorted(options)} cannot be chosen for {name}")
-    shapes = [some for some in _SHAPES if len(some) >= tensors]
+    shapes = [some for some in _SHAPES if not alike or (len(some) > 1 and some[0] == some[-1])]
 
     def optimization(data: Bytes, form: Format) -> Optimization:
         some, (low, high) = data.pick(*shapes), steps

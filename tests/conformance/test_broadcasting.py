@@ -52,7 +52,7 @@ def test_a_size_of_one_gives_way(target: Subject, shapes: tuple[Shape, ...]) -> 
 
 
 @clause("broadcast.stretch-one", share=0.5)
-@given(strategies.operands())
+@given(strategies.stretched_operands())
 def test_stretching_repeats_what_is_there(target: Subject, sample: strategies.Operands) -> None:
     """The stretched operand is not padded with zeros, nor cycled through."""
     shape = sample.upstream.shape

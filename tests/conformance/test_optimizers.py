@@ -296,7 +296,7 @@ def test_each_step_has_its_own_rate(target: Subject, name: str, drawn: Any) -> N
 
 @clause("optimizer.own-state", share=0.14)
 @each_optimizer
-@given(drawn=strategies.of_each(only=("momentum",), tensors=2, steps=(2, 8)))
+@given(drawn=strategies.of_each(only=("momentum",), alike=True, steps=(2, 8)))
 def test_parameters_do_not_see_each_other(target: Subject, name: str, drawn: Any) -> None:
     """Each goes the way that it goes alone: a buffer or a count of steps that is shared shows in the second."""
     run = drawn(name)
