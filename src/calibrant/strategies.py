@@ -1036,7 +1036,7 @@ def _optimization(
     chosen |= own
     courses = options.pop("courses", _COURSES)
     changes = options.pop("rates", (1.0,) if name in ("asgd", "rprop") else (1.0, 1.0, 0.5, 0.1, 1.0, 2.0))
-    absent = options.pop("absent", (False, False, False, True))
+    absent = options.pop("absent", (False,))
     rates = options.pop("lr", _RATES)
     if options:
         raise ValueError(f"{sorted(options)} cannot be chosen for {name}")

@@ -38,16 +38,12 @@ conventions = keras_optimizers.CONVENTIONS
 
 _EMPTY = "a loss squeezes or stretches an axis of size 1, and the mean of no samples is NaN"
 _SHARED = "on this backend a keras.Variable lies in the memory of the tensor that it is made from"
-_STEPS = keras_optimizers.DEVIATIONS["optimizer.absent-gradient"]
 deviations = {
     **keras_optimizers.DEVIATIONS,
     "data.shapes": _EMPTY,
     "loss.same-shape": _EMPTY,
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
-    **dict.fromkeys(("optimizer.adam", "optimizer.adam.bias-correction"), _STEPS),
-    **dict.fromkeys(("optimizer.adam.weight-decay", "optimizer.adamw", "optimizer.adamw.decoupled"), _STEPS),
-    **dict.fromkeys(("optimizer.adamax", "optimizer.nadam"), _STEPS),
     "validation.shapes": _EMPTY,
     "validation.pure": _SHARED,
     "descent.input-kept": _SHARED,

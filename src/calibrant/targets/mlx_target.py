@@ -27,7 +27,7 @@ version = importlib.metadata.version("mlx")
 conventions = {"sgd.dampening": "always", "adamax.epsilon": "outside", "adamax.correction": "none"}
 
 _RATE = "mlx.optimizers hold the learning rate in float32, whatever the dtype of the parameters"
-_CORRECTIONS = "Adam's corrections are computed in float32, from one count of steps for all parameters"
+_CORRECTIONS = "Adam's corrections are computed in float32"
 _EMPTY = "the mean of no samples is NaN, and a loss takes any two arrays of one shape"
 deviations = {
     **dict.fromkeys(("descent.step", "descent.trajectory", "descent.log", "descent.closed-form"), _RATE),

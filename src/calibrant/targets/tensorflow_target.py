@@ -48,12 +48,17 @@ deviations = {
     "broadcast.no-copy": "tf.broadcast_to returns a tensor in memory of its own",
     **dict.fromkeys(("optimizer.sgd", "optimizer.sgd.momentum", "optimizer.sgd.nesterov"), _NUMBERS),
     **dict.fromkeys(("optimizer.sgd.weight-decay", "optimizer.adagrad"), _NUMBERS),
+    "optimizer.adagrad.initial-accumulator": _NUMBERS,
     **dict.fromkeys(("optimizer.adamax", "optimizer.nadam"), _NUMBERS),
     **dict.fromkeys(("optimizer.adam", "optimizer.adam.bias-correction", "optimizer.adam.epsilon"), _NUMBERS),
     **dict.fromkeys(("optimizer.adam.amsgrad", "optimizer.adam.weight-decay"), _NUMBERS),
     **dict.fromkeys(("optimizer.adam.first-step", "optimizer.adamw", "optimizer.adamw.decoupled"), _NUMBERS),
     **dict.fromkeys(("optimizer.changing-rate", "optimizer.swap"), _NUMBERS),
     "validation.shapes": _EMPTY,
+    **dict.fromkeys(
+        ("split.sizes", "split.as-written", "split.none-held-out"), "split_dataset rounds to the nearest number of rows"
+    ),
+    "split.global-state": "split_dataset shuffles by Python's own generator, which it seeds",
     **dict.fromkeys(("regularization.l1", "regularization.l2", "regularization.sum"), _NUMBERS),
     "regularization.gradient": _NUMBERS,
     **dict.fromkeys(("early-stopping.patience", "early-stopping.never-triggered", "early-stopping.best"), _NUMBERS),
@@ -252,7 +257,7 @@ def split(n_samples: int, val_fraction: float, seed: int) -> tuple[list[int], li
     try:
         parts = keras.utils.split_dataset(np.arange(n_samples), right_size=val_fraction, shuffle=True, seed=seed)
     except ValueError as error:
-        if "split will be empty" in str(error):
+        if "split will be empty" in str(error) or val_fraction == 0:
             raise NotImplementedError("Keras makes no split that leaves a part without rows") from error
         raise
     train, val = ([int(row) for row in part] for part in parts)
