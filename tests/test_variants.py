@@ -229,7 +229,9 @@ def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Pa
     conventions = {"arithmetic.subnormals": "flushed"} if declared else {}
     file = target(tmp_path, FLUSHING.format(conventions=conventions))
 
-    said, _ = checked(tmp_path, file, *(f"--clause={clause}" for clause in SUBNORMAL), "--profile=ci", "--workers=1")
+    said, _ = checked(
+        tmp_path, file, *(f"--clause={clause}" for clause in SUBNORMAL), "--profile=ci", "--examples=40", "--workers=1"
+    )
 
     broken = {verdict["clause"]: verdict for verdict in said["verdicts"] if verdict["status"] != "holds"}
     if declared:
