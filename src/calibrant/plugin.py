@@ -47,6 +47,11 @@ class Session:
     """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
     loaded: Target | None = None
 
+    @property
+    def few(self) -> bool:
+        """Whether the properties are asked with fewer examples than their profile has."""
+        return self.examples is not None and self.examples < PROFILES[self.profile]["max_examples"]
+
     def load(self) -> Target:
         """The target, loaded once."""
         from calibrant.target import load
@@ -322,6 +327,7 @@ def _outcome(
         "worst": tally.worst if tally and math.isfinite(tally.worst) else 0.0,
         "reason": None,
         "failure": None,
+        "few": session.few,
     }
     if excinfo is None:
         asked = tally is not None and tally.asked  # what is true of the examples alone says nothing of the target

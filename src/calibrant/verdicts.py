@@ -139,7 +139,9 @@ def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
     from calibrant.target import DTYPES
 
     by_clause: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    few: set[str] = set()
     for outcome in outcomes:
+        few.update({outcome["clause"]} if outcome.get("few") else ())
         by_clause.setdefault((outcome["clause"], outcome["dtype"]), []).append(outcome)
     order = list(book())
     verdicts = []
@@ -172,8 +174,8 @@ def gathered(outcomes: Iterable[dict[str, Any]]) -> list[Verdict]:
                 failures=sorted((part["failure"] for part in parts if part["failure"]), key=lambda f: len(f["text"])),
             )
         )
-    # A declared deviation that shows in no dtype is stale in all of them.
-    for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"}:
+    # A declared deviation that shows in no dtype is stale in all of them; of few examples that may be chance.
+    for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
         same = [verdict for verdict in verdicts if verdict.clause == name]
         if all(verdict.status in ("holds", "absent", "undecided") for verdict in same):
             for verdict in same:
