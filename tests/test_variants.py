@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import checked, target
+from support import checked, statuses, target
 
 from calibrant import exact, variants
 from calibrant.clauses import book_folder
 from calibrant.impostors import Impostor, catalog, naming
 from calibrant.impostors.planting import planted
+from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.subject import Subject
 from calibrant.target import CONVENTIONS, TargetError, described
 from calibrant.targets import numpy_target
@@ -264,3 +265,71 @@ def test_sums_and_products_of_normal_numbers_may_be_lost_where_they_are_subnorma
             assert (x[:1] + x[1:]).err.item() == pytest.approx(lost, rel=1e-6, abs=3e-45)
             assert x.sum().err.item() == pytest.approx(lost, rel=1e-6, abs=3e-45)
             assert (x * exact.constant(0.5, x.form)).err.max() == pytest.approx(lost, rel=1e-6, abs=3e-45)
+
+
+def f32(*numbers: float) -> Any:
+    return np.array(numbers, dtype=np.float32)
+
+
+def doubled_after(t_p: Any, t_c: Any) -> Any:
+    return np.float32(2) * ((t_p - t_c) / np.float32(len(t_p)))
+
+
+def mean_doubled(t_u: Any, t_c: Any) -> Any:
+    return np.float32(2) * np.array([(-t_c * t_u).mean(), (-t_c).mean()], dtype=np.float32)
+
+
+LATE = [
+    (doubled_after, exact.dloss_fn, (f32(2.1975439e-38, 0, 0, 0), f32(-1.9517652e-38, 0, 0, 0))),
+    (doubled_after, exact.dloss_fn, (f32(*[16 * 0.99 * 2.0**-126] * 16), f32(*[0.0] * 16))),
+    (mean_doubled, lambda t_u, t_c: exact.grad_fn(t_u, t_c, 0 * t_c), (f32(1.8039046e-19), f32(-5e-20))),
+]
+
+
+@pytest.mark.parametrize(("evaluation", "truth", "arguments"), LATE)
+def test_what_was_lost_may_be_doubled_afterwards(evaluation: Any, truth: Any, arguments: Any) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor does not take subnormal numbers for zero")
+    try:
+        answer = evaluation(*arguments)
+    finally:
+        torch.set_flush_denormal(False)
+
+    with tallying(Tally(flushes=True)):
+        agree(answer, truth(*map(exact.of, arguments)))
+    with pytest.raises(Disagreement), tallying(Tally()):
+        agree(answer, truth(*map(exact.of, arguments)))
+
+
+def test_a_weight_that_may_be_taken_for_zero_may_have_no_sign() -> None:
+    t_u = t_c = np.array([1.0, 2.0], dtype=np.float32)
+    arguments = [exact.of(np.float32(x)) for x in (1e-40, 0.0)]
+    with tallying(Tally(flushes=True)):
+        w, b = (exact.of(np.float32(x)) for x in (1e-40, 0.0))
+        agree(f32(-5.0, -3.0), exact.regularized_grad(exact.of(t_u), exact.of(t_c), w, b, 0.5, 0.0))
+        assert exact.closed_form(0, 0.5, exact.of(f32(1e-40, 1.0)), exact.of(t_u), exact.of(t_c)).err[0] >= 1e-40
+    with pytest.raises(Disagreement):
+        agree(f32(-5.0, -3.0), exact.regularized_grad(exact.of(t_u), exact.of(t_c), *arguments, 0.5, 0.0))
+
+
+def test_a_fault_that_has_nothing_to_do_with_small_numbers_is_not_laid_to_them(tmp_path: Path) -> None:
+    """The size of a part, rounded where the book cuts it; and a property that changes the split that it draws."""
+    file = target(
+        tmp_path,
+        """
+        import numpy as np
+
+        def split(n_samples, val_fraction, seed):
+            if not 0 <= val_fraction < 1 or n_samples < 1:
+                raise ValueError
+            rows = np.random.default_rng(seed).permutation(n_samples)
+            n_val = int(val_fraction * n_samples + 0.75)
+            return rows[n_val:], rows[:n_val]
+        """,
+    )
+
+    said, shown = checked(tmp_path, file, "--clause", "split.none-held-out", "--seed", "3", "--workers", "1")
+
+    assert statuses(said)["split.none-held-out"] == {"breaks"}
+    assert "subnormal" not in shown

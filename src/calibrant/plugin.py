@@ -234,15 +234,16 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
         from calibrant.judge import Disagreement, tallying
         from calibrant.subject import Absent, Failure, NotCalled, Refused
 
+        def asked(subject: Subject) -> None:
+            drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items()}
+            property_(*args, **drawn | {"target": subject})
+
         subject = kwargs["target"]
         subject.calls.clear()
         with tallying(subject.tally) as tally:
             tally.examples += 1
-            drawn = {
-                name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items() if name != "target"
-            }
             try:
-                property_(*args, target=subject, **drawn)
+                asked(subject)
             except Refused as refused:
                 tally.examples -= 1
                 tally.refused += 1
@@ -257,7 +258,7 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
                 pytest.skip(str(absent))
             except (Disagreement, Failure):
                 tally.rejected = tally.rejected or tally.examples
-                subject.asked = functools.partial(property_, *args, **drawn)
+                subject.asked = asked
                 raise
 
     return run
@@ -340,10 +341,9 @@ def _outcome(
         from calibrant import variants
         from calibrant.impostors import naming
 
-        if status == "breaks" and variants.only_flushes(subject):
+        failure["impostors"] = [one.told() for one in naming.explaining(subject, clause)]
+        if status == "breaks" and not failure["impostors"] and variants.only_flushes(subject):
             failure["text"] += f"; {variants.FLUSHES}"
-        else:
-            failure["impostors"] = [one.told() for one in naming.explaining(subject, clause)]
     if status == "error":
         failure["text"] = f"  the check itself failed: {excinfo.exconly()}\n  at {str(excinfo.traceback[-1]).strip()}"
     return said | {"status": status, "failure": failure}

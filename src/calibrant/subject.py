@@ -92,8 +92,8 @@ class Subject:
         self.form = (FLUSHING if target.flushes else FORMATS)[dtype]
         self.calls: list[Call] = []
         self.tally = self.tally_anew()
-        self.asked: Callable[..., None] | None = None
-        """The example of a property that failed last, to be asked again with `target=`."""
+        self.asked: Callable[[Subject], None] | None = None
+        """The example of a property that failed last, to be asked again of any subject."""
         self._stuck: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:

@@ -93,17 +93,27 @@ def _explained(subject: Subject, optimizer: str) -> str:
 
 
 def only_flushes(subject: Subject) -> bool:
-    """Whether the example that failed would hold of a target that takes subnormal numbers for zero."""
+    """Whether the example that failed holds of a target that takes subnormal numbers for zero, by as many numbers, and of no other."""
     if subject.asked is None or subject.target.flushes:
         return False
     declared = {**subject.target.conventions, "arithmetic.subnormals": "flushed"}
-    flushing = replace(subject.target, conventions=declared).at(subject.dtype.name)
-    with tallying(flushing.tally):
-        try:
-            subject.asked(target=flushing)
-        except (Absent, Disagreement, Failure):
-            return False
-    return True
+    tallies = []
+    for target, holds in ((subject.target, False), (replace(subject.target, conventions=declared), True)):
+        again = target.at(subject.dtype.name)
+        with tallying(again.tally):
+            try:
+                subject.asked(again)
+            except Disagreement:
+                if holds:
+                    return False
+            except (Absent, Failure):
+                return False
+            else:
+                if not holds:
+                    return False
+        tallies.append(again.tally)
+    kept, flushed = tallies
+    return flushed.judged > 0 and flushed.unjudged <= kept.unjudged
 
 
 def runs(optimizer: str, array: Callable[[Any], Any] = np.asarray) -> list[Run]:

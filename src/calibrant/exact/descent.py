@@ -129,7 +129,7 @@ def _walking_error(
     add up to d (1 + rho + ... + rho^(k-1)).
     """
     if n_epochs == 0:
-        return 0.0
+        return 1.5 * form.flushed
     rho = to_float(max(abs(1 - Fraction(lr) * curvature) for curvature in curvatures(t_u))) * _UP
     if n_epochs * math.log(max(rho, 1.0)) > 600:
         return math.inf

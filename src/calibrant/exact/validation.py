@@ -64,7 +64,10 @@ def regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: 
     first, second = hyperparameter(l1, w.form), 2 * (hyperparameter(l2, w.form) * w)
     slope = np.sign(float(w.nearest()))
     kink = (first * 0.0).within(first.magnitude() + first.err, w.form)
-    by_w = concatenate(by_w, first * slope if slope else kink, second).sum()
+    inclined = first * slope if slope else kink
+    if slope and w.magnitude().item() < w.form.flushed:  # the weight may be taken for zero
+        inclined = inclined.within(inclined.err + kink.err, w.form)
+    by_w = concatenate(by_w, inclined, second).sum()
     return concatenate(by_w, by_b)
 
 

@@ -206,10 +206,11 @@ class _Inquiry:
         dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
         over_exact = self._over_exact()
         self.asked: list[tuple[Question, Outcome, Outcome, Any, bool]] = []
-        for question, theirs, due in zip(asked, answered, dues, strict=True):
-            if theirs is not None and due is not None:
-                truth = self._evaluated(self.right, over_exact, question, due)
-                self.asked.append((question, theirs, due, truth, self._is_right(theirs, due, truth)))
+        with tallying(subject.tally_anew()):
+            for question, theirs, due in zip(asked, answered, dues, strict=True):
+                if theirs is not None and due is not None:
+                    truth = self._evaluated(self.right, over_exact, question, due)
+                    self.asked.append((question, theirs, due, truth, self._is_right(theirs, due, truth)))
         self.sometimes_right = any(
             is_right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, is_right in self.asked
         )

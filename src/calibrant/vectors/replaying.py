@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import subprocess
 import tempfile
 import time
@@ -190,15 +191,14 @@ def _passed_over(case: Case, target: Target) -> str:
             optimizer == concerned or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
         ):
             return f"it declares {name} = {value}"
-    if target.flushes and _near_underflow(case.inputs, FORMATS[case.dtype or "float64"].normal):
+    form = FORMATS[case.dtype or "float64"]
+    if target.flushes and _smallest(case.inputs) < (form.normal / form.u**2) ** 0.5:
         return "it declares arithmetic.subnormals = flushed, and a product may be subnormal here"
     return ""
 
 
-def _near_underflow(given: Any, normal: float) -> bool:
-    """Whether there is a number whose square is below the smallest normal one."""
-    if isinstance(given, dict):
-        return any(_near_underflow(part, normal) for part in given.values())
-    if isinstance(given, list):
-        return any(_near_underflow(part, normal) for part in given)
-    return isinstance(given, float) and 0 < abs(given) < normal**0.5
+def _smallest(given: Any) -> float:
+    """The smallest magnitude of the numbers that are not zero."""
+    if isinstance(given, (dict, list)):
+        return min(map(_smallest, given.values() if isinstance(given, dict) else given), default=math.inf)
+    return abs(given) if isinstance(given, float) and given else math.inf
