@@ -140,7 +140,7 @@ def test_a_declared_deviation_is_an_expected_failure(tmp_path: Path) -> None:
 def test_a_declared_deviation_that_does_not_deviate_fails_the_run(workers: str, tmp_path: Path) -> None:
     declared = 'deviations = {"loss.mean-square": "a sum is what we want"}\n'
 
-    process = suite(tmp_path, "-n", workers, source=declared + RIGHT)
+    process = suite(tmp_path, "-n", workers, "--target-examples", "100", source=declared + RIGHT)
 
     assert process.returncode == 1
     assert "loss: 1 declared but not deviating" in process.stdout
