@@ -49,7 +49,7 @@ OPTIONS = (
 
 TESTS = {
     "judge": "test_judge",
-    "exact.formats": "test_exact_numbers",
+    "exact.formats": "test_exact_numbers test_judge",
     "exact.numbers": "test_exact_numbers test_judge",
     "exact.scalars": "test_exact_optimizers",
     "exact.optimizers": "test_exact_optimizers test_variants conformance/test_optimizers",

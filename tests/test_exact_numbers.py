@@ -257,6 +257,38 @@ def test_the_bound_of_a_sum_is_nearly_reached(form: Format) -> None:
     assert error <= Fraction(judged.err.item()) <= error * (1 + 20 * Fraction(form.u)) * (1 + Fraction(12, 2**44))
 
 
+def test_a_sum_over_one_axis_errs_by_its_own_terms() -> None:
+    rows = exact.of(np.array([[1.0, 2.0], [2.0**40, 2.0**40]], dtype=np.float32)).sum(axes=(1,))
+
+    assert 0 < rows.err[0] < 1e-6 < 2.0**16 < rows.err[1]
+
+
+def test_whether_subnormal_numbers_are_kept_is_said_for_a_block() -> None:
+    def form() -> Format:
+        return exact.of(np.ones(1, dtype=np.float32)).form
+
+    with exact.evaluated(flushes=True):
+        assert form() is exact.FLUSHING["float32"]
+        with exact.evaluated(flushes=False):
+            assert form() is FORMATS["float32"]
+        with pytest.raises(ZeroDivisionError), exact.evaluated(flushes=False):
+            _ = 1 / 0
+        assert form() is exact.FLUSHING["float32"]
+    assert form() is FORMATS["float32"]
+    for kept, flushing in zip(FORMATS.values(), exact.FLUSHING.values(), strict=True):
+        assert (kept.flushed, flushing.flushed) == (0.0, kept.normal)
+        assert (kept.tiny, flushing.tiny) == (kept.normal * 2 * kept.u, kept.normal)
+
+
+@pytest.mark.parametrize("given", [1e-40, 2.0**-126, 0.1, 0.0, -1e-39])
+def test_a_hyperparameter_that_is_subnormal_may_be_lost(given: float) -> None:
+    lost = abs(given) if 0 < abs(given) < 2.0**-126 else abs(given - float(np.float32(given)))
+
+    for hyperparameter in (exact.hyperparameter, exact.scalars.hyperparameter):
+        value: Any = hyperparameter(given, exact.FLUSHING["float32"])
+        assert float(value.err) == pytest.approx(lost, rel=1e-9, abs=1e-320)
+
+
 def test_a_sum_that_rounds_past_the_largest_number_has_no_bound() -> None:
     """The true sum of the magnitudes fits, and only its roundings overflow."""
     form = FORMATS["float16"]

@@ -460,6 +460,12 @@ def test_powers_err_by_a_rounding_more_or_by_a_unit_in_the_last_place(beta: floa
         assert agrees(power, (value, error + (U * value if error else 0)))
 
 
+def test_a_sign_is_that_of_the_number() -> None:
+    signs = [Number(m, 0, 0.0, FORMATS["float32"]).sign() for m in (-2, -1, 0, 1, 2)]
+
+    assert signs == [-1, -1, 0, 1, 1]
+
+
 def test_a_sign_is_not_known_within_the_error() -> None:
     assert [number(x).sign() for x in (2.0, -2.0, 0.0)] == [1, -1, 0]
     assert number(2.0).within(2.0).sign() is None
