@@ -10,6 +10,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,11 +22,17 @@ from typing import Any
 import pytest
 
 from calibrant.clauses import CHAPTERS, book, properties
-from calibrant.containment import apart, last_words
+from calibrant.containment import apart, last_words, nursery
+from calibrant.forking import command
 from calibrant.plugin import PROFILES
 from calibrant.program import REGISTER, end_all
 from calibrant.target import DTYPES, IMPORT_PATIENCE, TargetError, nearest
 from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
+
+_SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
+"""What every process of a check imports."""
+_ON_TORCH = ("reference", "torch")
+"""The targets of ours that import torch. Others may want to set something before they do."""
 
 
 class CheckError(Exception):
@@ -139,13 +147,20 @@ class Observer:
 def check(spec: str, options: Options, observer: Observer | None = None) -> Result:
     """Hold a target against the book. Raises CheckError, in one sentence, if that cannot be done."""
     options = options.validated()
+    threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
+    modules = [*_SHARED, *(["torch"] if spec in _ON_TORCH else [])]
+    with _environment(OMP_NUM_THREADS=threads), nursery(modules) as found, _environment(**found):
+        return _checked(spec, options, observer or Observer())
+
+
+def _checked(spec: str, options: Options, observer: Observer) -> Result:
     described = probe(spec, options.timeout)
     dtypes = options.dtypes or tuple(described["dtypes"])
     if "bfloat16" in dtypes:
         _require_bfloat16()
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
-        engine = _Engine(folder, options, dtypes, described["deviations"], observer or Observer())
+        engine = _Engine(folder, options, dtypes, described["deviations"], observer)
         complaints = io.StringIO()
         try:
             with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
@@ -167,7 +182,7 @@ def probe(spec: str, timeout: float) -> dict[str, Any]:
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
-        with apart("calibrant.target", spec, str(timeout), str(answer), register=register) as process:
+        with apart("calibrant.probing", spec, str(timeout), str(answer), register=register) as process:
             try:
                 code = process.wait(patience)
             except subprocess.TimeoutExpired:
@@ -205,7 +220,7 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
         "-pno:faulthandler",
         "-pxdist.plugin",
         "-pcalibrant.plugin",
-        f"--numprocesses={options.workers}",
+        f"--tx={options.workers}*popen//python={re.sub('/+', '/', shlex.join(command()))}",  # '//' would end it
         "--dist=worksteal",
         "--max-worker-restart=1000",
         f"--target={spec}",
@@ -224,12 +239,10 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
 
 def _run_pytest(arguments: list[str], engine: _Engine, register: Path) -> int:
     """pytest in this process, with nothing of the user's own configuration."""
-    threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
     with _environment(
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
         PYTEST_ADDOPTS="",
         PYTEST_PLUGINS="",
-        OMP_NUM_THREADS=threads,
         **{REGISTER: str(register)},
     ):
         return int(pytest.main(arguments, plugins=[engine]))

@@ -12,14 +12,16 @@ import faulthandler
 import json
 import mmap
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from calibrant import subject
+from calibrant import forking, subject
 from calibrant.program import REGISTER, end_all, end_group
 from calibrant.target import patience
 
@@ -27,6 +29,9 @@ _GRACE = 3.0
 """Seconds after its time limit in which a call may still be stopped from inside."""
 _REARM = 1.0
 """The watchdog costs a thread each time it is set, so calls in quick succession share one."""
+
+_PATH = 100
+"""The bytes that the path of a socket may have, a few fewer than on any system."""
 
 _armed = 0.0
 _word: mmap.mmap | None = None
@@ -50,10 +55,41 @@ def contain(folder: Path, worker: str) -> None:
 
 
 @contextlib.contextmanager
+def nursery(modules: Sequence[str]) -> Iterator[dict[str, str]]:
+    """A nursery that imports the modules, for as long as the block lasts, and the environment in which `forking` finds it.
+
+    Where the system can have none, the environment is empty.
+    """
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
+        path = f"{folder}/nursery"
+        if not hasattr(os, "pidfd_open") or len(os.fsencode(path)) > _PATH:
+            yield {}
+            return
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "calibrant.forking", str(listener.fileno()), *modules],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+            )
+        try:
+            yield {forking.NURSERY: path}
+        finally:
+            try:
+                process.communicate(timeout=_GRACE)
+            except subprocess.TimeoutExpired:  # it is still importing
+                process.kill()
+                process.communicate()
+
+
+@contextlib.contextmanager
 def apart(module: str, *arguments: str, register: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A module of calibrant's run in a silent process of its own, which ends with the block, as does all that it started."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [*forking.command(), "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -467,22 +466,3 @@ def first_line(error: BaseException) -> str:
         return (str(error).strip().splitlines() or ["(no message)"])[0][:300]
     except Exception as again:  # the target's own __str__ ran
         return f"(its message cannot be read: {type(again).__name__})"
-
-
-def _probe(arguments: list[str]) -> None:
-    """Load a target in this process and write what it says of itself to a file: `python -m calibrant.target SPEC SECONDS FILE`."""
-    spec, timeout, file = arguments
-    try:
-        target = load(spec, float(timeout))
-        said = target.describe()
-        if target.program is not None:
-            target.program.close()
-    except TargetError as error:
-        said = {"error": str(error)}
-    Path(file).write_text(json.dumps(said), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    from calibrant.target import _probe as probe  # of the module that the others know, and not of this second one
-
-    probe(sys.argv[1:])

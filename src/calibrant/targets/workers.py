@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from calibrant.forking import command
 from calibrant.mechanics import parallel
 
 Shard = tuple[Tensor, Tensor]
@@ -78,7 +79,7 @@ class Workers:
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "calibrant.targets.workers"],
+            [*command(), "-m", "calibrant.targets.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
