@@ -137,7 +137,7 @@ def test_children_share_what_the_nursery_has_imported() -> None:
 
 STARTS = """
 import os, subprocess, sys
-other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.DEVNULL)
+other = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
 print(os.getpid(), other.pid, flush=True)
 sys.stdin.read()
 """

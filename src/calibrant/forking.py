@@ -56,9 +56,11 @@ def stand_for_child(path: str, arguments: list[str]) -> None:
 def serve(listener: socket.socket, until: int) -> None:
     """Give a child to each who asks; at the end of the file `until` all of them end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are not waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers need not be waited for
     while True:
         if until in select.select([listener.fileno(), until], [], [])[0]:
+            with contextlib.suppress(ChildProcessError):  # which is raised when the last keeper has ended
+                os.waitpid(-1, 0)
             os._exit(0)
         connection = listener.accept()[0]
         if not os.fork():
