@@ -31,8 +31,8 @@ from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
 
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 """What every process of a check imports."""
-_ON_TORCH = ("reference", "torch")
-"""The targets of ours that import torch. Others may want to set something before they do."""
+_ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
+"""What those of two targets of ours import besides. Other targets may want to set something before they do."""
 
 
 class CheckError(Exception):
@@ -148,7 +148,7 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
     """Hold a target against the book. Raises CheckError, in one sentence, if that cannot be done."""
     options = options.validated()
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
-    modules = [*_SHARED, *(["torch"] if spec in _ON_TORCH else [])]
+    modules = [*_SHARED, *_ALSO.get(spec, [])]
     with _environment(OMP_NUM_THREADS=threads), nursery(modules) as found, _environment(**found):
         return _checked(spec, options, observer or Observer())
 
