@@ -17,6 +17,7 @@ from support import forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
+from calibrant.strategies import broadcasting, drawing, samples
 from calibrant.target import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
@@ -146,10 +147,8 @@ def test_a_line_has_two_different_readings(form: Format) -> None:
         assert len(set(exactly(fit.t_u))) >= 2
 
     always("lines", form, check)
-    for kind in range(
-        len(strategies._KINDS)
-    ):  # one sample of each kind: 1 more is not another number for the large ones
-        check(strategies.Drawn(bytes([kind, 0, 0]) + bytes([255] * strategies._FIT), strategies._line).at(form))
+    for kind in range(len(drawing.KINDS)):  # one sample of each kind: 1 more is not another number for the large ones
+        check(strategies.Drawn(bytes([kind, 0, 0]) + bytes([255] * samples.FIT), samples.decode_line).at(form))
 
 
 @forms
@@ -308,8 +307,8 @@ def test_the_largest_operands_stay_small() -> None:
     """Tables of fours, of which some axes are empty in the product, unless both operands have a one there."""
     for sizes in itertools.product((3, 7), repeat=4):  # 4 and 0
         for ones, others in itertools.product(range(16), repeat=2):
-            data = bytes([3, 7, *sizes, 0, ones, 0, others]).ljust(strategies._OPERANDS, b"\x05")
-            sample = strategies.Drawn(data, strategies._operands).at(FLOAT32)
+            data = bytes([3, 7, *sizes, 0, ones, 0, others]).ljust(broadcasting.OPERANDS, b"\x05")
+            sample = strategies.Drawn(data, broadcasting.decode_operands).at(FLOAT32)
 
             assert max(sample.x.size, sample.y.size, sample.upstream.size) <= strategies.SMALL
 
@@ -370,11 +369,11 @@ def test_the_simplest_parameters_are_whole() -> None:
     simplest = found("simple_fits", lambda fit: fit.w != 0 and fit.b < 0)
 
     assert (float(simplest.w), float(simplest.b)) == (1.0, -1.0)
-    assert sorted(strategies._QUARTERS) == [k / 4 for k in range(-32, 33)]
+    assert sorted(drawing.QUARTERS) == [k / 4 for k in range(-32, 33)]
 
 
 def test_a_descent_can_be_made_from_bytes() -> None:
-    descent = strategies.Drawn(bytes(strategies._FIT + 2), strategies._descent).at(FLOAT32)
+    descent = strategies.Drawn(bytes(samples.FIT + 2), samples.decode_descent).at(FLOAT32)
 
     assert descent.t_u.tolist() == descent.t_c.tolist() == [0.0]
     assert (descent.w, descent.b, descent.n_epochs) == (0, 0, 1)
@@ -508,10 +507,10 @@ def test_others_reach(strategy: str, case: str, condition: Callable[[Any], Any])
 
 
 def test_every_kind_of_numbers_is_drawn() -> None:
-    for kind in strategies._KINDS:
-        assert np.isfinite(strategies._numbers(np.arange(8, dtype=np.uint8), kind, FLOAT32)).all()
+    for kind in drawing.KINDS:
+        assert np.isfinite(drawing.numbers_of(np.arange(8, dtype=np.uint8), kind, FLOAT32)).all()
     with pytest.raises(ValueError, match="kind"):
-        strategies._numbers(np.zeros(1, dtype=np.uint8), "odd", FLOAT32)
+        drawing.numbers_of(np.zeros(1, dtype=np.uint8), "odd", FLOAT32)
 
 
 # What failures shrink to
@@ -598,9 +597,9 @@ def test_a_wrong_order_shrinks_to_the_reversal_of_two() -> None:
 
 def test_the_simplest_order_is_the_reversal() -> None:
     """The identity would show nothing."""
-    data = bytes([0, 2]) + bytes(strategies._FIT + strategies.WIDTH)
+    data = bytes([0, 2]) + bytes(samples.FIT + strategies.WIDTH)
 
-    assert strategies.Drawn(data, strategies._shuffled).at(FLOAT32).order.tolist() == [2, 1, 0]
+    assert strategies.Drawn(data, samples.decode_shuffled).at(FLOAT32).order.tolist() == [2, 1, 0]
 
 
 def test_parts_of_different_sizes_shrink_to_one_and_two() -> None:

@@ -17,6 +17,7 @@ from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
 from calibrant.benchmarks.output import progress, table
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
+from calibrant.strategies import samples
 from calibrant.target import TargetError, numpy_dtype
 
 
@@ -109,11 +110,11 @@ def _strategy_parts(strategy: Callable[[], Any]) -> tuple[Any, int]:
 
 
 _DECODERS: dict[str, tuple[Any, int]] = {
-    "residuals": (strategies._residuals, strategies._PAIR),
-    "fits": (strategies._fit, strategies._FIT),
-    "probes": (strategies._probe, strategies._FIT + 1),
-    "descents": (strategies._descent, strategies._FIT + 2),
-    "long_descents": (strategies._long_descent, strategies._FIT + 2),
+    "residuals": (samples.decode_residuals, samples.PAIR),
+    "fits": (samples.decode_fit, samples.FIT),
+    "probes": (samples.decode_probe, samples.FIT + 1),
+    "descents": (samples.decode_descent, samples.FIT + 2),
+    "long_descents": (samples.decode_long_descent, samples.FIT + 2),
 }
 
 

@@ -1,0 +1,123 @@
+"""Programs of the operations that PyTorch records, and losses to train by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from calibrant.exact import Format
+from calibrant.strategies.drawing import KINDS, WIDTH, ZIGZAG, Array, Bytes, cast, drawn, numbers_of
+
+MOST_PARAMETERS = 3
+MOST_STEPS = 6
+MOST_LOSSES = 3
+
+
+@dataclass(frozen=True)
+class Program:
+    """A scalar function of parameters that applies sums, differences and products to what it has computed before.
+
+    Each step is an operator and two operands: the number of an earlier value, then another or a constant.
+    """
+
+    n_params: int
+    steps: tuple[tuple[str, int, int | float], ...]
+
+    def __call__(self, params: Any) -> Any:
+        """The value of the last step."""
+        values = [params[i] for i in range(self.n_params)]
+        for operator, i, other in self.steps:
+            x, y = values[i], values[other] if isinstance(other, int) else other
+            values.append(x + y if operator == "+" else x - y if operator == "-" else x * y)
+        return values[-1]
+
+    @property
+    def source(self) -> str:
+        """The program as an expression."""
+        values = [f"x{i} := params[{i}]" for i in range(self.n_params)]
+        for operator, i, other in self.steps:
+            y = f"x{other}" if isinstance(other, int) else repr(other)
+            values.append(f"x{len(values)} := x{i} {operator} {y}")
+        return f"lambda params: [{', '.join(values)}][-1]"
+
+
+@dataclass
+class Programs:
+    """Parameters, (p,), and some programs of them. All are whole numbers, and all that the programs compute, their gradients
+    and the sums of those are so small that nothing rounds."""
+
+    params: Array
+    losses: list[Program]
+
+
+def programs() -> st.SearchStrategy[Any]:
+    """Parameters and one to three programs of them."""
+    return drawn(_programs, 2 + MOST_PARAMETERS + MOST_LOSSES * (1 + 2 * MOST_STEPS))
+
+
+def _programs(data: Bytes, form: Format) -> Programs:
+    n_params = data.pick(1, 2, 3)
+    n_losses = data.pick(1, 2, 3)
+    # At 0 a product hides its factors: it is not the simplest here.
+    params = np.array([1.0, 2.0, -1.0, 0.0])[data.take(MOST_PARAMETERS) % 4][:n_params]
+    losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
+    return Programs(cast(params, form), losses)
+
+
+def _program(data: Bytes, sizes: Array, limit: int) -> Program:
+    """A program in whose steps no value and no derivative exceeds the limit, were all its parts positive and of these sizes."""
+    n_steps = 1 + data.one() % MOST_STEPS
+    values = [(size, np.eye(len(sizes))[i]) for i, size in enumerate(sizes)]
+    steps: list[tuple[str, int, int | float]] = []
+    for k in range(MOST_STEPS):
+        operator, operands = data.pick("*", "+", "-", "*", "+", "-2", "*2"), data.one()
+        if k >= n_steps:
+            continue
+        i, j = (len(values) - 1 - x % len(values) for x in (operands & 15, operands >> 4))
+        (x, dx), (y, dy) = values[i], values[j] if len(operator) == 1 else (2.0, 0.0)
+        size, slopes = (x * y, dx * y + x * dy) if operator[0] == "*" else (x + y, dx + dy)
+        if max(size, slopes.max()) <= limit:
+            values.append((size, slopes))
+            steps.append((operator[0], i, j if len(operator) == 1 else 2.0))
+    return Program(len(sizes), tuple(steps) or (("+", 0, 0),))
+
+
+@dataclass(frozen=True)
+class SquaredDistance:
+    """The squared distance of the parameters from a place."""
+
+    place: float
+
+    def __call__(self, params: Any) -> Any:
+        """A scalar."""
+        return ((params - self.place) ** 2).sum()
+
+    @property
+    def source(self) -> str:
+        """The function as an expression."""
+        return f"lambda params: ((params - {self.place!r}) ** 2).sum()"
+
+
+@dataclass
+class Approach:
+    """Parameters, (p,), that descend on their squared distance from a place."""
+
+    loss: SquaredDistance
+    params: Array
+    learning_rate: float
+    n_steps: int
+
+
+def approaches() -> st.SearchStrategy[Any]:
+    """Descents by one to four steps, most of which come nearer."""
+    return drawn(_approach, 5 + WIDTH)
+
+
+def _approach(data: Bytes, form: Format) -> Approach:
+    kind = data.pick(*KINDS)
+    params = cast(numbers_of(data.column(data.pick(1, 2, 3, 5)), kind, form), form)
+    place = float(cast(ZIGZAG[data.one()] / 4, form))
+    return Approach(SquaredDistance(place), params, data.pick(0.25, 0.125, 0.1, 0.3, 1.0), data.pick(1, 2, 3, 4))
