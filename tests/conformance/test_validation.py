@@ -436,9 +436,9 @@ def longest_wait(losses: Any) -> int:
 @clause("early-stopping.patience")
 @given(strategies.loss_logs())
 def test_training_stops_when_patience_is_exhausted(target: Subject, log: strategies.Losses) -> None:
-    """Not an epoch earlier, nor later; and a tie is no improvement."""
+    """Not an epoch earlier, nor later, of which there is one; and a tie is no improvement."""
     if longest_wait(log.val_losses) < log.patience:
-        log.val_losses = np.append(log.val_losses, [log.val_losses.max()] * log.patience)
+        log.val_losses = np.append(log.val_losses, [log.val_losses.max()] * (log.patience + 1))
 
     stopped, _, due, _ = stop(target, log.val_losses, log.patience)
 
