@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +106,7 @@ def test_a_child_is_what_the_interpreter_would_be(forked: bool, way: str, status
         "first": str(tmp_path) if way == "-m" else "",
         "variables": ["ü\n\udcff", None],
         "read": "what is read",
-        "interrupt": True,
+        "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
         "children": True,
         "main": "__main__",
         "files": ["0", "1", "2"],
@@ -167,7 +169,7 @@ def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: boo
             else:
                 os.kill(child, signal.SIGTERM)
 
-            assert asking.wait(PATIENCE) == {"who asked": -signal.SIGKILL, "the nursery": 247, "the child": 241}[first]
+            assert asking.wait(PATIENCE) == -(signal.SIGTERM if first == "the child" else signal.SIGKILL)
             assert ends(child)
             if leads:
                 assert ends(other)
@@ -198,38 +200,192 @@ with nursery([]) as found:
     assert all(ends(number) for number in numbers)
 
 
+def test_a_child_that_ends_its_nursery_ends_with_it() -> None:
+    """Or else it would live on with nobody who knows of it."""
+    with nursed() as path:
+        ending = f"import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n{STARTS}"
+        asking = subprocess.Popen(
+            [sys.executable, "-IS", forking.__file__, path, "-c", ending],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert asking.stdout is not None
+        numbers = [int(number) for number in asking.stdout.readline().split()]
+
+        assert asking.wait(PATIENCE) == 1
+        assert all(ends(number) for number in numbers)
+        asking.communicate()
+
+
+def test_a_nursery_that_does_not_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child may have stopped it."""
+    monkeypatch.setattr(containment, "_GRACE", 0.1)
+    hurried = """
+import sys
+from calibrant import forking
+forking._PATIENCE = 0.1
+forking.stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
+"""
+    stops = "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); print('stopped')"
+    with nursed() as path:
+        stopping = subprocess.Popen(
+            [sys.executable, "-IS", forking.__file__, path, "-c", stops], stdout=subprocess.PIPE, text=True
+        )
+        assert stopping.stdout is not None
+        assert stopping.stdout.readline() == "stopped\n"
+        done = subprocess.Popen([sys.executable, "-c", hurried, path], stdout=subprocess.PIPE, text=True)
+
+        assert done.communicate(timeout=PATIENCE)[0] == f"{done.pid}\n"
+    stopping.communicate(timeout=PATIENCE)
+    assert stopping.returncode == 1
+
+
+def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
+    """xdist knows by that alone that a worker is lost which closes them and hangs."""
+    closing = "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(600)"
+    with nursed() as path:
+        asking = subprocess.Popen(
+            [sys.executable, "-IS", forking.__file__, path, "-c", closing], stdout=subprocess.PIPE
+        )
+        assert asking.stdout is not None
+        try:
+            reader = threading.Thread(target=asking.stdout.read, daemon=True)
+            reader.start()
+            reader.join(PATIENCE)
+
+            assert not reader.is_alive()
+            assert asking.poll() is None
+        finally:
+            asking.kill()
+            asking.communicate()
+
+
+@BOTH
+def test_signals_that_are_ignored_stay_so(forked: bool) -> None:
+    tells = "import signal; print([signal.getsignal(n) is signal.SIG_IGN for n in (2, 15, 1, 3)])"
+
+    for ignored in ("INT", "TERM", "INT HUP", "QUIT", ""):
+        plain, done = (
+            subprocess.run(
+                ["sh", "-c", f"trap '' {ignored or 'USR1'}; exec \"$@\"", "sh", *started, "-c", tells],
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            ).stdout
+            for started in ([sys.executable], forking.command())
+        )
+        assert done == plain
+        assert done.count(b"True") == len(ignored.split())
+
+
+def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:
+    code = """
+import os, signal, subprocess
+from calibrant import forking
+from calibrant.containment import nursery
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, lambda *_: None)
+with nursery(["statistics"]) as found:
+    os.environ |= found
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        os.killpg(0, number)
+    print(subprocess.call([*forking.command(), "-c", "import sys; sys.exit('statistics' in sys.modules)"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        start_new_session=True,
+    )
+    assert done.stdout == "1\n", done.stderr
+
+
+LEAVES = """
+import atexit, sys, threading, time
+
+class Kept:
+    def __del__(self):
+        print("what is kept is finalized")
+
+def later():
+    time.sleep(0.1)
+    print("a thread has ended")
+
+kept = Kept()
+unwritten = open(sys.argv[1], "w")
+unwritten.write("written in the end")
+atexit.register(print, "the end has begun")
+threading.Thread(target=later).start()
+"""
+
+
+@BOTH
+def test_a_child_tidies_up_as_the_interpreter_does(forked: bool, tmp_path: Path) -> None:
+    done = run(*forking.command()[1:], "-c", LEAVES, tmp_path / "file")
+
+    assert done.stdout == "a thread has ended\nthe end has begun\nwhat is kept is finalized\n"
+    assert (tmp_path / "file").read_text() == "written in the end"
+
+
+def test_a_child_may_end_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with nursery([], at_once=True) as found:
+        done = run("-IS", forking.__file__, found[forking.NURSERY], "-c", LEAVES, tmp_path / "file")
+
+    assert (done.returncode, done.stdout) == (0, "the end has begun\n")
+
+
+def test_children_draw_different_numbers() -> None:
+    draws = "import numpy; print(numpy.random.random())"
+    with nursed("numpy.random") as path:
+        drawn = {run("-IS", forking.__file__, path, "-c", draws).stdout for _ in range(2)}
+
+    assert len(drawn) == 2
+
+
 def test_who_ends_before_asking_is_not_served_and_the_next_one_is() -> None:
     with nursed() as path:
-        for said in (b"", b"\n", b'\n{"arguments": ['):
+        whole = marshal.dumps(([b"-c", b"print('never')"], b"/", {}, False, []))
+        for said, answer in ((b"", b""), (whole[:-3], b""), (whole, b"y")):
             with socket.socket(socket.AF_UNIX) as asking:
                 asking.connect(path)
                 asking.sendall(said)
                 asking.shutdown(socket.SHUT_WR)
-                assert asking.recv(1) == b""
+                assert asking.makefile("rb").read() == answer
 
         assert run("-IS", forking.__file__, path, "-c", "print('served')").stdout == "served\n"
 
 
 def test_a_nursery_that_ends_while_it_imports_is_done_without() -> None:
-    with nursed("nowhere_at_all") as path:
-        done = run("-IS", forking.__file__, path, "-c", "print('here all the same')")
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, "here all the same\n", "")
+    with nursery(["nowhere_at_all"]) as found:
+        assert found == {}
 
 
-def test_a_nursery_that_is_still_importing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nursery_that_imports_for_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sleeping.py").write_text(f"""
 import pathlib, time, os
 pathlib.Path({str(tmp_path / "number")!r}).write_text(str(os.getpid()))
 time.sleep(600)
 """)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(containment, "_IMPORTING", 1.0)
     monkeypatch.setattr(containment, "_GRACE", 0.1)
-    with nursed("sleeping"):
+    with nursery(["sleeping"]) as found:
+        assert found == {}
         while not (tmp_path / "number").exists():
             time.sleep(0.01)
 
     assert ends(int((tmp_path / "number").read_text()))
+
+
+def test_imports_for_all_do_not_count_as_those_of_the_target(tmp_path: Path) -> None:
+    """The least patience is enough for a target that is imported in no time."""
+    told, _ = checked(tmp_path, target(tmp_path, "def loss_fn(t_p, t_c):\n    return 0.0"), "--timeout=0.05")
+
+    assert told["target"]["operations"] == ["loss_fn"]
 
 
 def test_a_path_too_long_for_a_socket_means_no_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

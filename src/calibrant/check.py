@@ -32,7 +32,7 @@ from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 """What every process of a check imports."""
 _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
-"""What those of two targets of ours import besides. Other targets may want to set something before they do."""
+"""What those of two targets of ours import besides, and are not needed to tidy up. Others may want to set something before."""
 
 
 class CheckError(Exception):
@@ -148,8 +148,8 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
     """Hold a target against the book. Raises CheckError, in one sentence, if that cannot be done."""
     options = options.validated()
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
-    modules = [*_SHARED, *_ALSO.get(spec, [])]
-    with _environment(OMP_NUM_THREADS=threads), nursery(modules) as found, _environment(**found):
+    modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
+    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as found, _environment(**found):
         return _checked(spec, options, observer or Observer())
 
 

@@ -12,6 +12,7 @@ import faulthandler
 import json
 import mmap
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -30,6 +31,8 @@ _GRACE = 3.0
 _REARM = 1.0
 """The watchdog costs a thread each time it is set, so calls in quick succession share one."""
 
+_IMPORTING = 60.0
+"""Seconds that a nursery may take to import."""
 _PATH = 100
 """The bytes that the path of a socket may have, a few fewer than on any system."""
 
@@ -55,10 +58,10 @@ def contain(folder: Path, worker: str) -> None:
 
 
 @contextlib.contextmanager
-def nursery(modules: Sequence[str]) -> Iterator[dict[str, str]]:
+def nursery(modules: Sequence[str], *, at_once: bool = False) -> Iterator[dict[str, str]]:
     """A nursery that imports the modules, for as long as the block lasts, and the environment in which `forking` finds it.
 
-    Where the system can have none, the environment is empty.
+    Where the system can have none, the environment is empty. Children that end at once leave open files and modules as they are.
     """
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         path = f"{folder}/nursery"
@@ -68,19 +71,22 @@ def nursery(modules: Sequence[str]) -> Iterator[dict[str, str]]:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(path)
             listener.listen()
+            ending = "at-once" if at_once else "in-full"
             process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "calibrant.forking", str(listener.fileno()), *modules],
+                [sys.executable, "-u", "-m", "calibrant.forking", str(listener.fileno()), ending, *modules],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[listener.fileno()],
             )
+        assert process.stdout is not None
         try:
-            yield {forking.NURSERY: path}
+            serves = select.select([process.stdout], [], [], _IMPORTING)[0] and process.stdout.read(1)
+            yield {forking.NURSERY: path} if serves else {}
         finally:
             try:
                 process.communicate(timeout=_GRACE)
-            except subprocess.TimeoutExpired:  # it is still importing
+            except subprocess.TimeoutExpired:  # it imports, or a child has stopped it
                 process.kill()
                 process.communicate()
 

@@ -17,8 +17,9 @@ import atexit
 import contextlib
 import gc
 import importlib
-import json
+import marshal
 import os
+import resource
 import runpy
 import select
 import signal
@@ -29,6 +30,15 @@ from types import ModuleType
 NURSERY = "CALIBRANT_NURSERY"
 """The environment variable that has the path of the nursery's socket."""
 
+_PATIENCE = 5.0
+"""Seconds for which a nursery and who asks it wait for each other, until the child is granted."""
+
+_SENT_TO_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that whole groups of processes are sent: a nursery outlives its children."""
+
+Request = tuple[list[bytes], bytes, dict[bytes, bytes], bool, list[int]]
+"""Arguments, folder, environment, whether the child leads a session, and which of those signals it ignores."""
+
 
 def command() -> list[str]:
     """The interpreter on a command line: a child of the nursery where there is one."""
@@ -38,115 +48,178 @@ def command() -> list[str]:
 
 def stand_for_child(path: str, arguments: list[str]) -> None:
     """Ask the nursery at `path` for a child, and end with it; if there is no nursery, become the interpreter."""
+    ignored = [int(number) for number in _SENT_TO_ALL if signal.getsignal(number) is signal.SIG_IGN]
     leads = os.getsid(0) == os.getpid()
-    request = json.dumps(
-        {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ), "leads": leads}
-    )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child is sent it as well
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as nursery:
+    nursery, granted = socket.socket(socket.AF_UNIX), b""
+    nursery.settimeout(_PATIENCE)
+    with contextlib.suppress(OSError):
+        request: Request = ([*map(os.fsencode, arguments)], os.getcwdb(), {**os.environb}, leads, ignored)
         nursery.connect(path)
-        socket.send_fds(nursery, [b"\n"], [0, 1, 2])
-        nursery.sendall(request.encode() + b"\n")
-        if nursery.recv(1):
-            os._exit(int(nursery.recv(3) or 1))
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+        nursery.sendall(marshal.dumps(request))
+        granted = nursery.recv(1)
+    if granted:
+        end_with_child(nursery, leads)
+    if signal.SIGINT not in ignored:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-def serve(listener: socket.socket, until: int) -> None:
-    """Give a child to each who asks; at the end of the file `until` all of them end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers need not be waited for
-    while True:
-        if until in select.select([listener.fileno(), until], [], [])[0]:
-            with contextlib.suppress(ChildProcessError):  # which is raised when the last keeper has ended
-                os.waitpid(-1, 0)
-            os._exit(0)
-        connection = listener.accept()[0]
-        if not os.fork():
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            keep(connection, until)
-        connection.close()
+def end_with_child(nursery: socket.socket, leads: bool) -> None:
+    """Give the child the standard files, and end as it does: the nursery tells its number, and later its status."""
+    nursery.settimeout(None)
+    said = b""
+    with contextlib.suppress(OSError):
+        socket.send_fds(nursery, [b"y"], [0, 1, 2])
+        os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
+        while more := nursery.recv(64):
+            said += more
+    told = [int(line) for line in said.split()]
+    if len(told) == 1:  # the nursery was ended, maybe by the child
+        end(told[0], leads)
+    status = told[1] if len(told) == 2 else 1
+    if status < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):  # of SIGKILL there is only the default
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
 
 
-def keep(connection: socket.socket, until: int) -> None:
-    """In a process of its own: fork the child, and end it when whoever asked for it has ended, or when all end."""
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
-    with connection.makefile("rb") as lines:
-        asked = json.loads(lines.readline() or "null")
-    if asked is None:  # who asked did not live to say for what
-        os._exit(1)
-    child = os.fork()
-    if not child:
-        for number, file in enumerate(files):
-            os.dup2(file, number)
-        for file in (*files, until, connection.detach()):
-            os.close(file)
-        be(**asked)
-    for file in files:
-        os.close(file)
-    with contextlib.suppress(OSError):  # nobody may be left to be told
-        connection.sendall(b"y")
-    select.select([os.pidfd_open(child), connection.fileno(), until], [], [])
-    os.kill(child, signal.SIGKILL)  # which is too late if it has ended
-    if asked["leads"]:
+def end(child: int, leads: bool) -> None:
+    """End a child, and with it the session that it leads."""
+    for kill in (os.kill, os.killpg) if leads else (os.kill,):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    with contextlib.suppress(OSError):  # nobody may be left to be told
-        connection.sendall(str(status & 0xFF).encode())
-    os._exit(0)
+            kill(child, signal.SIGKILL)
 
 
-def be(arguments: list[str], folder: str, environment: dict[str, str], leads: bool) -> None:
-    """In the child: do what the interpreter does with these arguments, and end."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+class Child:
+    """A child of the nursery."""
+
+    def __init__(self, number: int, leads: bool, asking: socket.socket) -> None:
+        self.number = number
+        self.leads = leads
+        self.asking = asking
+        self.over = os.pidfd_open(number)
+        self.tell(number)
+
+    def files(self) -> set[int]:
+        """Two files: one can be read when the child has ended, the other when who asked for it has."""
+        return {self.over, self.asking.fileno()}
+
+    def tell(self, number: int) -> None:
+        """Tell a number to who asked."""
+        with contextlib.suppress(OSError):  # nobody may be left
+            self.asking.sendall(b"%d\n" % number)
+
+    def bury(self) -> None:
+        """End the child if it has not ended, and tell its status."""
+        end(self.number, self.leads)
+        self.tell(os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1]))
+        self.close()
+
+    def close(self) -> None:
+        """Close both files."""
+        os.close(self.over)
+        self.asking.close()
+
+
+def serve(listener: socket.socket, until: int) -> Request:
+    """Give a child to each who asks, until the end of the file `until`, when all end. It returns in a child, with what it is to be."""
+    children: list[Child] = []
+    while True:
+        watched = {until, listener.fileno()}.union(*(child.files() for child in children))
+        ready = set(select.select(watched, [], [])[0])
+        for child in [child for child in children if ready & {until, *child.files()}]:
+            child.bury()
+            children.remove(child)
+        if until in ready:
+            os._exit(0)
+        if listener.fileno() not in ready or not (granted := asked(listener)):
+            continue
+        request, asking, files = granted
+        if not (number := os.fork()):
+            for child in children:
+                child.close()
+            for standard, file in enumerate(files):
+                os.dup2(file, standard)
+            for file in (until, listener.detach(), asking.detach(), *files):
+                os.close(file)
+            return request
+        children.append(Child(number, request[3], asking))
+        for file in files:
+            os.close(file)
+
+
+def asked(listener: socket.socket) -> tuple[Request, socket.socket, list[int]] | None:
+    """What the next one asks for, who is told that it is granted, and the standard files of the child."""
+    asking = listener.accept()[0]
+    asking.settimeout(_PATIENCE)
+    files: list[int] = []
+    try:
+        with asking.makefile("rb") as stream:
+            request: Request = marshal.load(stream)
+        asking.sendall(b"y")
+        _, files, _, _ = socket.recv_fds(asking, 1, 3)
+        if not files:
+            raise EOFError
+    except (OSError, EOFError):  # who asks has ended, or was stopped
+        for file in (asking.detach(), *files):
+            os.close(file)
+        return None
+    return request, asking, files
+
+
+def be(arguments: list[bytes], folder: bytes, environment: dict[bytes, bytes], leads: bool, ignored: list[int]) -> None:
+    """In the child: do what the interpreter does with these arguments."""
+    for number in _SENT_TO_ALL:
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+    if signal.SIGINT not in ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if leads:
         os.setsid()
     os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    way, what, *rest = arguments[arguments[0] == "-u" :]
+    os.environb.clear()
+    os.environb.update(environment)
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    way, what, *rest = map(os.fsdecode, arguments[arguments[0] == b"-u" :])
     sys.argv[:] = [way, *rest]
     if not sys.flags.safe_path:
-        sys.path[0] = "" if way == "-c" else folder
-    status = 0
-    try:
-        if way == "-c":
-            main = sys.modules["__main__"] = ModuleType("__main__")
-            exec(what, vars(main))
-        else:
-            runpy.run_module(what, run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if isinstance(end.code, int):
-            status = end.code
-        elif end.code is not None:
-            print(end.code, file=sys.stderr)
-            status = 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        status = 1
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(status & 0xFF)  # the interpreter's own end would touch, and so copy, all that is shared
+        sys.path[0] = "" if way == "-c" else os.fsdecode(folder)
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    if way == "-c":
+        exec(what, vars(main))
+    else:
+        runpy._run_module_as_main(what)  # type: ignore[attr-defined]  # as `python -m` does
 
 
-def main(listener: int, modules: list[str]) -> None:
-    """Be the nursery: import the modules, and serve at a socket until standard input ends."""
+def main(listener: int, at_once: bool, modules: list[str]) -> None:
+    """Be the nursery: import the modules, say so, and serve at a socket until standard input ends.
+
+    The interpreter's end touches, and so copies, all that is shared. A child may do without most of it, and end `at_once`.
+    """
+    for number in _SENT_TO_ALL:
+        signal.signal(number, signal.SIG_IGN)
     until = os.dup(0)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
     for module in modules:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    serve(socket.socket(fileno=listener), until)
+    os.write(1, b"y")
+    with open(os.devnull, "r+b") as nothing:
+        for standard in (0, 1):
+            os.dup2(nothing.fileno(), standard)
+    be(*serve(socket.socket(fileno=listener), until))
+    if at_once:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":
     if sys.flags.no_site:
         stand_for_child(sys.argv[1], sys.argv[2:])
     else:
-        main(int(sys.argv[1]), sys.argv[2:])
+        main(int(sys.argv[1]), sys.argv[2] == "at-once", sys.argv[3:])
