@@ -127,6 +127,31 @@ def test_an_error_is_told(forked: bool) -> None:
     assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
 
 
+@BOTH
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGPIPE, signal.SIGABRT, signal.SIGKILL])
+def test_a_signal_that_ends_a_child_is_told(forked: bool, number: int) -> None:
+    ending = (
+        f"import os, signal\nif {number} != 9: signal.signal({number}, signal.SIG_DFL)\nos.kill(os.getpid(), {number})"
+    )
+
+    assert run(*forking.command()[1:], "-c", ending).returncode == -number
+
+
+def test_children_have_no_files_of_each_other() -> None:
+    lists = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1], flush=True); input()"
+    with nursed() as path, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            asking = subprocess.Popen(
+                [sys.executable, "-IS", forking.__file__, path, "-c", lists],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(asking.communicate, timeout=PATIENCE)
+            assert asking.stdout is not None
+            assert asking.stdout.readline() == "['0', '1', '2']\n"
+
+
 def test_children_share_what_the_nursery_has_imported() -> None:
     """With a stand-in that is the interpreter as it starts by default."""
     stands = "import sys; from calibrant.forking import stand_for_child; stand_for_child(sys.argv[1], sys.argv[2:])"
@@ -277,7 +302,7 @@ def test_signals_that_are_ignored_stay_so(forked: bool) -> None:
             for started in ([sys.executable], forking.command())
         )
         assert done == plain
-        assert done.count(b"True") == len(ignored.split())
+        assert done.count(b"True") >= len(ignored.split())
 
 
 def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:
