@@ -227,7 +227,8 @@ def _curves(data: Bytes, form: Format) -> Curves:
         data.pick("any", "falling", "turning"),
     )
     fall, rise = data.pick(0.5, 0.75, 0.97), data.pick(1.5, 1.125, 1.01, 1.25)
-    train, val = _losses(data.column(n), kind, form), _losses(data.column(n), kind, form)
+    # Fewer epochs keep the first training losses and the last validation losses: that is where they are high.
+    train, val = _losses(data.column(n)[::-1], kind, form), _losses(data.column(n), kind, form)
     if shape != "any":  # within rounding of the thresholds too: the first training loss is a power of two
         epochs = np.arange(n)
         turn = n if shape == "falling" else n // 2
