@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import marshal
 import os
@@ -137,6 +138,71 @@ def test_a_signal_that_ends_a_child_is_told(forked: bool, number: int) -> None:
     assert run(*forking.command()[1:], "-c", ending).returncode == -number
 
 
+@BOTH
+def test_an_interrupt_is_told(forked: bool) -> None:
+    assert run(*forking.command()[1:], "-c", "raise KeyboardInterrupt").returncode == -signal.SIGINT
+
+
+@BOTH
+def test_code_is_compiled_as_it_is(forked: bool) -> None:
+    """And not with what this package imports from __future__."""
+    done = run(*forking.command()[1:], "-c", "def f(x: int): pass\nprint(f.__annotations__)")
+
+    assert done.stdout == "{'x': <class 'int'>}\n"
+
+
+@pytest.mark.parametrize("refused", ["fork", "pidfd_open"])
+def test_a_nursery_that_can_have_no_more_children_is_done_without(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "refusing.py").write_text(f"""
+import os
+def refused(*_):
+    raise BlockingIOError
+os.{refused} = refused
+""")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with nursed("refusing") as path:
+        for _ in range(2):
+            done = run("-IS", forking.__file__, path, "-c", "import time; time.sleep(0.5); print('here all the same')")
+
+            assert (done.returncode, done.stdout) == (0, "here all the same\n")
+
+
+def test_where_the_kernel_refuses_what_a_nursery_needs_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "not here")
+
+    for owner, name in ((os, "pidfd_open"), (socket.socket, "bind")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, refused)
+            with nursery([]) as found:
+                assert found == {}
+
+
+def test_a_child_ends_with_its_nursery_even_if_nobody_is_left_to_end_it() -> None:
+    with nursed() as path:
+        asking = subprocess.Popen(
+            [sys.executable, "-IS", forking.__file__, path, "-c", f"import os; print(os.getppid())\n{STARTS}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert asking.stdout is not None
+        its_nursery = int(asking.stdout.readline())
+        child, other = map(int, asking.stdout.readline().split())
+        try:
+            os.kill(its_nursery, signal.SIGSTOP)
+            asking.kill()
+            asking.wait()
+            os.kill(its_nursery, signal.SIGKILL)
+
+            assert ends(child)
+        finally:
+            os.kill(other, signal.SIGKILL)
+            asking.communicate()
+
+
 def test_children_have_no_files_of_each_other() -> None:
     lists = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1], flush=True); input()"
     with nursed() as path, contextlib.ExitStack() as stack:
@@ -264,7 +330,7 @@ forking.stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 
         assert done.communicate(timeout=PATIENCE)[0] == f"{done.pid}\n"
     stopping.communicate(timeout=PATIENCE)
-    assert stopping.returncode == 1
+    assert stopping.returncode == 0
 
 
 def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
@@ -289,20 +355,48 @@ def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
 
 @BOTH
 def test_signals_that_are_ignored_stay_so(forked: bool) -> None:
-    tells = "import signal; print([signal.getsignal(n) is signal.SIG_IGN for n in (2, 15, 1, 3)])"
-
-    for ignored in ("INT", "TERM", "INT HUP", "QUIT", ""):
+    tells = "import signal; print([int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN])"
+    ignores = """
+import os, signal, sys
+for number in sys.argv[1].split():
+    signal.signal(int(number), signal.SIG_IGN)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+    for ignored in ([], [signal.SIGINT], [signal.SIGTERM, signal.SIGHUP], [signal.SIGQUIT, signal.SIGCHLD]):
+        numbers = " ".join(str(int(number)) for number in ignored)
         plain, done = (
-            subprocess.run(
-                ["sh", "-c", f"trap '' {ignored or 'USR1'}; exec \"$@\"", "sh", *started, "-c", tells],
-                capture_output=True,
-                timeout=PATIENCE,
-                check=False,
-            ).stdout
+            run("-c", ignores, numbers, *started, "-c", tells).stdout
             for started in ([sys.executable], forking.command())
         )
         assert done == plain
-        assert done.count(b"True") >= len(ignored.split())
+        assert set(ignored) <= set(json.loads(done))
+
+
+def test_a_nursery_serves_whoever_ignores_the_ends_of_children() -> None:
+    """The system buries their children for them, and a nursery inherits that."""
+    code = """
+import os, signal, subprocess
+from calibrant import forking
+from calibrant.containment import nursery
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with nursery(["statistics"]) as found:
+    os.environ |= found
+    for _ in range(2):
+        print(subprocess.check_output([*forking.command(), "-c", "import sys; print('statistics' in sys.modules)"]))
+"""
+    assert run("-c", code).stdout == "b'True\\n'\n" * 2
+
+
+@BOTH
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_files_may_be_closed(forked: bool, closed: str, tmp_path: Path) -> None:
+    tells = (
+        f"import sys; open({str(tmp_path / 'told')!r}, 'w').write(str([sys.stdin, sys.stdout, sys.stderr].index(None)))"
+    )
+    started = ["sh", "-c", f'exec "$@" {closed}', "sh", *forking.command(), "-c", tells]
+
+    assert subprocess.run(started, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL).returncode == 0
+    assert (tmp_path / "told").read_text() == str(["<&-", ">&-", "2>&-"].index(closed))
 
 
 def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:

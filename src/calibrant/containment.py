@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -33,8 +34,6 @@ _REARM = 1.0
 
 _IMPORTING = 60.0
 """Seconds that a nursery may take to import."""
-_PATH = 100
-"""The bytes that the path of a socket may have, a few fewer than on any system."""
 
 _armed = 0.0
 _word: mmap.mmap | None = None
@@ -65,12 +64,11 @@ def nursery(modules: Sequence[str], *, at_once: bool = False) -> Iterator[dict[s
     """
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         path = f"{folder}/nursery"
-        if not hasattr(os, "pidfd_open") or len(os.fsencode(path)) > _PATH:
+        listener = _listener(path)
+        if listener is None:
             yield {}
             return
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            listener.listen()
+        with listener:
             ending = "at-once" if at_once else "in-full"
             process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "calibrant.forking", str(listener.fileno()), ending, *modules],
@@ -84,11 +82,28 @@ def nursery(modules: Sequence[str], *, at_once: bool = False) -> Iterator[dict[s
             serves = select.select([process.stdout], [], [], _IMPORTING)[0] and process.stdout.read(1)
             yield {forking.NURSERY: path} if serves else {}
         finally:
+            process.send_signal(signal.SIGCONT)  # a child may have stopped it
             try:
                 process.communicate(timeout=_GRACE)
-            except subprocess.TimeoutExpired:  # it imports, or a child has stopped it
+            except subprocess.TimeoutExpired:  # it still imports
                 process.kill()
                 process.communicate()
+
+
+def _listener(path: str) -> socket.socket | None:
+    """A socket that listens at a path, if the system gives one, and what else a nursery needs."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    with contextlib.ExitStack() as stack:
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(path)
+            listener.listen()
+        except OSError:
+            return None
+        stack.pop_all()
+        return listener
 
 
 @contextlib.contextmanager

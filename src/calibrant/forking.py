@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import marshal
@@ -30,14 +31,18 @@ from types import ModuleType
 NURSERY = "CALIBRANT_NURSERY"
 """The environment variable that has the path of the nursery's socket."""
 
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 """Seconds for which a nursery and who asks it wait for each other, until the child is granted."""
 
 _SENT_TO_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that whole groups of processes are sent: a nursery outlives its children."""
+_INHERITED = (*_SENT_TO_ALL, signal.SIGCHLD)
+"""Signals that a child ignores if who asked for it does, and that the nursery has its own way with."""
+_PR_SET_PDEATHSIG = 1
+"""The number of what makes Linux send a process a signal when its parent ends."""
 
 Request = tuple[list[bytes], bytes, dict[bytes, bytes], bool, list[int]]
-"""Arguments, folder, environment, whether the child leads a session, and which of those signals it ignores."""
+"""Arguments, folder, environment, whether the child leads a session, and which of the inherited signals it ignores."""
 
 
 def command() -> list[str]:
@@ -48,16 +53,17 @@ def command() -> list[str]:
 
 def stand_for_child(path: str, arguments: list[str]) -> None:
     """Ask the nursery at `path` for a child, and end with it; if there is no nursery, become the interpreter."""
-    ignored = [int(number) for number in _SENT_TO_ALL if signal.getsignal(number) is signal.SIG_IGN]
+    ignored = [int(number) for number in _INHERITED if signal.getsignal(number) is signal.SIG_IGN]
     leads = os.getsid(0) == os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child is sent it as well
     nursery, granted = socket.socket(socket.AF_UNIX), b""
     nursery.settimeout(_PATIENCE)
-    with contextlib.suppress(OSError):
-        request: Request = ([*map(os.fsencode, arguments)], os.getcwdb(), {**os.environb}, leads, ignored)
-        nursery.connect(path)
-        nursery.sendall(marshal.dumps(request))
-        granted = nursery.recv(1)
+    if nursery.fileno() > 2:  # or else a standard file is closed, and the interpreter is not to find another there
+        with contextlib.suppress(OSError):
+            request: Request = ([*map(os.fsencode, arguments)], os.getcwdb(), {**os.environb}, leads, ignored)
+            nursery.connect(path)
+            nursery.sendall(marshal.dumps(request))
+            granted = nursery.recv(1)
     if granted:
         end_with_child(nursery, leads)
     if signal.SIGINT not in ignored:
@@ -66,18 +72,22 @@ def stand_for_child(path: str, arguments: list[str]) -> None:
 
 
 def end_with_child(nursery: socket.socket, leads: bool) -> None:
-    """Give the child the standard files, and end as it does: the nursery tells its number, and later its status."""
+    """Give the child the standard files, and end as it does: the nursery tells its number, and later its status.
+
+    It returns if the nursery cannot have one.
+    """
     nursery.settimeout(None)
-    said = b""
-    with contextlib.suppress(OSError):
+    child, said = 0, b""
+    with contextlib.suppress(OSError), nursery.makefile("rb") as told:
         socket.send_fds(nursery, [b"y"], [0, 1, 2])
-        os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
-        while more := nursery.recv(64):
-            said += more
-    told = [int(line) for line in said.split()]
-    if len(told) == 1:  # the nursery was ended, maybe by the child
-        end(told[0], leads)
-    status = told[1] if len(told) == 2 else 1
+        if child := int(told.readline() or 0):
+            os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
+            said = told.readline()
+    if not child:
+        return
+    if not said:  # the nursery was ended, maybe by the child
+        end(child, leads)
+    status = int(said or 1)
     if status < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError):  # of SIGKILL there is only the default
@@ -100,7 +110,12 @@ class Child:
         self.number = number
         self.leads = leads
         self.asking = asking
-        self.over = os.pidfd_open(number)
+        try:
+            self.over = os.pidfd_open(number)
+        except OSError:
+            end(number, leads)
+            os.waitpid(number, 0)
+            raise
         self.tell(number)
 
     def files(self) -> set[int]:
@@ -138,15 +153,18 @@ def serve(listener: socket.socket, until: int) -> Request:
         if listener.fileno() not in ready or not (granted := asked(listener)):
             continue
         request, asking, files = granted
-        if not (number := os.fork()):
-            for child in children:
-                child.close()
-            for standard, file in enumerate(files):
-                os.dup2(file, standard)
-            for file in (until, listener.detach(), asking.detach(), *files):
-                os.close(file)
-            return request
-        children.append(Child(number, request[3], asking))
+        try:
+            if not (number := os.fork()):
+                for child in children:
+                    child.close()
+                for standard, file in enumerate(files):
+                    os.dup2(file, standard)
+                for file in (until, listener.detach(), asking.detach(), *files):
+                    os.close(file)
+                return request
+            children.append(Child(number, request[3], asking))
+        except OSError:  # there are no more processes to be had: who asks will see
+            asking.close()
         for file in files:
             os.close(file)
 
@@ -163,7 +181,7 @@ def asked(listener: socket.socket) -> tuple[Request, socket.socket, list[int]] |
         _, files, _, _ = socket.recv_fds(asking, 1, 3)
         if not files:
             raise EOFError
-    except (OSError, EOFError):  # who asks has ended, or was stopped
+    except (OSError, EOFError, ValueError, TypeError):  # who asks has ended, was stopped, or is not a stand-in
         for file in (asking.detach(), *files):
             os.close(file)
         return None
@@ -172,7 +190,8 @@ def asked(listener: socket.socket) -> tuple[Request, socket.socket, list[int]] |
 
 def be(arguments: list[bytes], folder: bytes, environment: dict[bytes, bytes], leads: bool, ignored: list[int]) -> None:
     """In the child: do what the interpreter does with these arguments."""
-    for number in _SENT_TO_ALL:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in _INHERITED:
         signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
     if signal.SIGINT not in ignored:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -189,7 +208,7 @@ def be(arguments: list[bytes], folder: bytes, environment: dict[bytes, bytes], l
         sys.path[0] = "" if way == "-c" else os.fsdecode(folder)
     main = sys.modules["__main__"] = ModuleType("__main__")
     if way == "-c":
-        exec(what, vars(main))
+        exec(compile(what, "<string>", "exec", dont_inherit=True), vars(main))
     else:
         runpy._run_module_as_main(what)  # type: ignore[attr-defined]  # as `python -m` does
 
@@ -201,6 +220,7 @@ def main(listener: int, at_once: bool, modules: list[str]) -> None:
     """
     for number in _SENT_TO_ALL:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     until = os.dup(0)
     for module in modules:
         importlib.import_module(module)
