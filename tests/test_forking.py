@@ -152,21 +152,25 @@ def test_code_is_compiled_as_it_is(forked: bool) -> None:
 
 
 @pytest.mark.parametrize("refused", ["fork", "pidfd_open"])
-def test_a_nursery_that_can_have_no_more_children_is_done_without(
+def test_where_a_nursery_can_have_no_child_the_interpreter_is_started(
     refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The system may have enough of processes, or of open files, for a while."""
     (tmp_path / "refusing.py").write_text(f"""
 import os
-def refused(*_):
+allowed = os.{refused}
+def refused(*arguments):
+    os.{refused} = allowed
     raise BlockingIOError
 os.{refused} = refused
 """)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    tells = "import sys, time; time.sleep(0.5); print('refusing' in sys.modules)"
     with nursed("refusing") as path:
-        for _ in range(2):
-            done = run("-IS", forking.__file__, path, "-c", "import time; time.sleep(0.5); print('here all the same')")
+        first, second = (run("-IS", forking.__file__, path, "-c", tells) for _ in range(2))
 
-            assert (done.returncode, done.stdout) == (0, "here all the same\n")
+    assert (first.returncode, first.stdout) == (0, "False\n")
+    assert (second.returncode, second.stdout) == (0, "True\n")
 
 
 def test_where_the_kernel_refuses_what_a_nursery_needs_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
