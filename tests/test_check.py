@@ -363,6 +363,10 @@ def test_a_declared_deviation_that_ends_its_process_deviates(tmp_path: Path) -> 
 UNLOADABLE = {
     "exits": ("import sys\nsys.exit(4)", "called sys.exit(4) while it was imported"),
     "dies": ("import os\nos._exit(4)", "ended its process (status 4) while it was imported"),
+    "dies in a worker": (
+        "import os, sys\nif 'xdist' in sys.modules:\n    os._exit(4)\ndef loss_fn(t_p, t_c):\n    return 0.0",
+        "ended its process while it was imported in a worker",
+    ),
     "hangs": ("import time\ntime.sleep(1000)", "did not finish importing within 1.2 s"),
     "offers nothing": ("x = 1", "has none of the operations"),
 }
@@ -373,6 +377,23 @@ def test_a_target_that_cannot_be_loaded_is_one_sentence(source: str, sentence: s
     process = calibrant("check", target(tmp_path, source), "--timeout", "0.2")
 
     assert one_sentence(process, sentence), process.stderr
+
+
+def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path: Path) -> None:
+    source = f"""
+    import os, pathlib
+    number = len(list(pathlib.Path({str(tmp_path)!r}).glob("loaded*")))
+    pathlib.Path({str(tmp_path)!r}, f"loaded{{number}}").touch()
+    if number > 1:  # after it was asked what it offers, and loaded in one worker
+        os._exit(4)
+
+    def loss_fn(t_p, t_c):
+        os._exit(4)
+    """
+    said, shown = checked(tmp_path, target(tmp_path, source), "--clause=loss.mean-square", "--workers=1", *QUICK)
+
+    assert statuses(said) == {"loss.mean-square": {"broken"}}
+    assert "PARTIAL: 1 property did not run to an end." in shown
 
 
 def test_options_of_pytest_in_the_environment_change_nothing(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_check_that_did_not_end_is_no_pass() -> None:
     shown = result([outcome("loss.zero", "holds")], unfinished=("test_loss.py::test_it",))
 
     assert shown.exit_status == 2
-    assert "PARTIAL: 1 properties did not run to an end." in printed(shown)
+    assert "PARTIAL: 1 property did not run to an end." in printed(shown)
     assert "could not be checked to the end" in printed(shown)
 
 

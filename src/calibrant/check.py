@@ -34,6 +34,9 @@ _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
 """What those of two targets of ours import besides, and are not needed to tidy up. Others may want to set something before."""
 
+_LOST = 4
+"""Workers that may end before they have begun."""
+
 
 class CheckError(Exception):
     """A check that cannot be made, in one sentence."""
@@ -124,7 +127,8 @@ class Result:
         if left_out:
             reasons.append(f"{', '.join(left_out)} left out")
         if self.unfinished:
-            reasons.append(f"{len(self.unfinished)} properties did not run to an end")
+            count = len(self.unfinished)
+            reasons.append(f"{count} {'property' if count == 1 else 'properties'} did not run to an end")
         return reasons
 
     @property
@@ -172,6 +176,8 @@ def _checked(spec: str, options: Options, observer: Observer) -> Result:
             raise CheckError(f"the check could not be run: {next(line for line in said if line.strip())}")
     verdicts = gathered(engine.outcomes)
     unfinished = sorted(engine.expected - engine.finished)
+    if not engine.expected and engine.lost:
+        raise CheckError(f"target {spec!r} ended its process while it was imported in a worker")
     if not engine.expected:
         raise CheckError("no property was selected")
     return Result(described, options, verdicts, unfinished)
@@ -272,13 +278,22 @@ class _Engine(Gatherer):
         self.expected: set[str] = set()
         self.finished: set[str] = set()
         self.errors: list[str] = []
+        self.lost = 0
+        self._begun: set[str] = set()
         self._folder = folder
         self._options = options
         self._dtypes = dtypes
         self._deviations = deviations
         self._observer = observer
 
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker that ended while it loaded the target is replaced, but not for ever."""
+        self.lost += error is not None and node.gateway.id not in self._begun
+        if self.lost == _LOST:
+            pytest.exit("the workers do not begin")
+
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self._begun.add(node.gateway.id)
         if not self.expected:
             self.expected = set(ids)
             self._observer.total(len(ids))
@@ -303,7 +318,7 @@ class _Engine(Gatherer):
         dtype = next((part for part in bracket.rstrip("]").split("-") if part in self._dtypes), self._dtypes[0])
         worker = report.node.gateway.id
         operation, sentence = last_words(self._folder, worker, self._options.timeout)
-        text = f"  {operation} {sentence}"
+        text = f"  {operation or 'the target'} {sentence}"
         counts = {"examples": 0, "judged": 0, "unjudged": 0, "refused": 0, "worst": 0.0}
         failure = dict.fromkeys(("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet")) | {
             "impostors": []
