@@ -506,6 +506,22 @@ def test_imports_for_all_do_not_count_as_those_of_the_target(tmp_path: Path) -> 
     assert told["target"]["operations"] == ["loss_fn"]
 
 
+def test_a_system_without_what_a_nursery_needs_can_have_the_properties() -> None:
+    """Windows, as far as it can be had here."""
+    code = """
+import os, signal, sys
+sys.modules["resource"] = None
+del signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, os.pidfd_open, os.killpg
+import calibrant.check
+from calibrant.containment import nursery
+with nursery([]) as found:
+    print(found)
+"""
+    done = run("-c", code)
+
+    assert done.stdout == "{}\n", done.stderr
+
+
 def test_a_path_too_long_for_a_socket_means_no_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()

@@ -32,7 +32,8 @@ from calibrant.verdicts import Gatherer, Verdict, exit_status, gathered
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 """What every process of a check imports."""
 _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
-"""What those of two targets of ours import besides, and are not needed to tidy up. Others may want to set something before."""
+"""What those of two targets of ours import besides; they leave nothing open, and end at once. Other targets may want to set
+something before they import the same."""
 
 _LOST = 4
 """Workers that may end before they have begun."""

@@ -20,7 +20,6 @@ import gc
 import importlib
 import marshal
 import os
-import resource
 import runpy
 import select
 import signal
@@ -34,9 +33,15 @@ NURSERY = "CALIBRANT_NURSERY"
 _PATIENCE = 2.0
 """Seconds for which a nursery and who asks it wait for each other, until the child is granted."""
 
-_SENT_TO_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+def _signals(*names: str) -> list[int]:
+    """Those that there are: Windows has no nursery, and not all of these signals."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+_SENT_TO_ALL = _signals("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 """Signals that whole groups of processes are sent: a nursery outlives its children."""
-_INHERITED = (*_SENT_TO_ALL, signal.SIGCHLD)
+_INHERITED = [*_SENT_TO_ALL, *_signals("SIGCHLD")]
 """Signals that a child ignores if who asked for it does, and that the nursery has its own way with."""
 _PR_SET_PDEATHSIG = 1
 """The number of what makes Linux send a process a signal when its parent ends."""
@@ -89,6 +94,8 @@ def end_with_child(nursery: socket.socket, leads: bool) -> None:
         end(child, leads)
     status = int(said or 1)
     if status < 0:
+        import resource  # which Windows has not
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError):  # of SIGKILL there is only the default
             signal.signal(-status, signal.SIG_DFL)
