@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from support import PATIENCE, checked, run, target
@@ -54,6 +55,24 @@ def nursed(*modules: str) -> Iterator[str]:
     """A nursery, by its socket."""
     with nursery(modules) as found:
         yield found[forking.NURSERY]
+
+
+def run_child(path: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of a child of a nursery that runs code."""
+    return run("-IS", forking.__file__, path, "-c", code, *arguments)
+
+
+def stand_in(path: str, code: str, **options: Any) -> tuple[subprocess.Popen[str], IO[str]]:
+    """Who asks a nursery for a child that runs code, and what the child prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-IS", forking.__file__, path, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    assert process.stdout is not None
+    return process, process.stdout
 
 
 @pytest.fixture
@@ -167,7 +186,7 @@ os.{refused} = refused
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tells = "import sys, time; time.sleep(0.5); print('refusing' in sys.modules)"
     with nursed("refusing") as path:
-        first, second = (run("-IS", forking.__file__, path, "-c", tells) for _ in range(2))
+        first, second = (run_child(path, tells) for _ in range(2))
 
     assert (first.returncode, first.stdout) == (0, "False\n")
     assert (second.returncode, second.stdout) == (0, "True\n")
@@ -186,40 +205,28 @@ def test_where_the_kernel_refuses_what_a_nursery_needs_there_is_none(monkeypatch
 
 def test_a_child_ends_with_its_nursery_even_if_nobody_is_left_to_end_it() -> None:
     with nursed() as path:
-        asking = subprocess.Popen(
-            [sys.executable, "-IS", forking.__file__, path, "-c", f"import os; print(os.getppid())\n{STARTS}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert asking.stdout is not None
-        its_nursery = int(asking.stdout.readline())
-        child, other = map(int, asking.stdout.readline().split())
+        process, printed = stand_in(path, f"import os; print(os.getppid())\n{STARTS}")
+        its_nursery = int(printed.readline())
+        child, other = map(int, printed.readline().split())
         try:
             os.kill(its_nursery, signal.SIGSTOP)
-            asking.kill()
-            asking.wait()
+            process.kill()
+            process.wait()
             os.kill(its_nursery, signal.SIGKILL)
 
             assert ends(child)
         finally:
             os.kill(other, signal.SIGKILL)
-            asking.communicate()
+            process.communicate()
 
 
 def test_children_have_no_files_of_each_other() -> None:
     lists = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1], flush=True); input()"
     with nursed() as path, contextlib.ExitStack() as stack:
         for _ in range(3):
-            asking = subprocess.Popen(
-                [sys.executable, "-IS", forking.__file__, path, "-c", lists],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            stack.callback(asking.communicate, timeout=PATIENCE)
-            assert asking.stdout is not None
-            assert asking.stdout.readline() == "['0', '1', '2']\n"
+            process, printed = stand_in(path, lists)
+            stack.callback(process.communicate, timeout=PATIENCE)
+            assert printed.readline() == "['0', '1', '2']\n"
 
 
 def test_children_share_what_the_nursery_has_imported() -> None:
@@ -246,30 +253,23 @@ def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: boo
     """A child that leads a session is ended with all that it started."""
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(nursed())
-        asking = subprocess.Popen(
-            [sys.executable, "-IS", forking.__file__, path, "-c", STARTS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=leads,
-        )
-        assert asking.stdout is not None
-        child, other = map(int, asking.stdout.readline().split())
+        process, printed = stand_in(path, STARTS, start_new_session=leads)
+        child, other = map(int, printed.readline().split())
         try:
             assert os.getsid(child) == (child if leads else os.getsid(0))
             if first == "who asked":
-                asking.kill()
+                process.kill()
             elif first == "the nursery":
                 stack.close()
             else:
                 os.kill(child, signal.SIGTERM)
 
-            assert asking.wait(PATIENCE) == -(signal.SIGTERM if first == "the child" else signal.SIGKILL)
+            assert process.wait(PATIENCE) == -(signal.SIGTERM if first == "the child" else signal.SIGKILL)
             assert ends(child)
             if leads:
                 assert ends(other)
         finally:
-            asking.communicate()
+            process.communicate()
             if not leads:
                 os.kill(other, signal.SIGKILL)
 
@@ -299,19 +299,12 @@ def test_a_child_that_ends_its_nursery_ends_with_it() -> None:
     """Or else it would live on with nobody who knows of it."""
     with nursed() as path:
         ending = f"import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n{STARTS}"
-        asking = subprocess.Popen(
-            [sys.executable, "-IS", forking.__file__, path, "-c", ending],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert asking.stdout is not None
-        numbers = [int(number) for number in asking.stdout.readline().split()]
+        process, printed = stand_in(path, ending, start_new_session=True)
+        numbers = [int(number) for number in printed.readline().split()]
 
-        assert asking.wait(PATIENCE) == 1
+        assert process.wait(PATIENCE) == 1
         assert all(ends(number) for number in numbers)
-        asking.communicate()
+        process.communicate()
 
 
 def test_a_nursery_that_does_not_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,11 +318,8 @@ forking.stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 """
     stops = "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); print('stopped')"
     with nursed() as path:
-        stopping = subprocess.Popen(
-            [sys.executable, "-IS", forking.__file__, path, "-c", stops], stdout=subprocess.PIPE, text=True
-        )
-        assert stopping.stdout is not None
-        assert stopping.stdout.readline() == "stopped\n"
+        stopping, printed = stand_in(path, stops)
+        assert printed.readline() == "stopped\n"
         done = subprocess.Popen([sys.executable, "-c", hurried, path], stdout=subprocess.PIPE, text=True)
 
         assert done.communicate(timeout=PATIENCE)[0] == f"{done.pid}\n"
@@ -341,20 +331,17 @@ def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
     """xdist knows by that alone that a worker is lost which closes them and hangs."""
     closing = "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(600)"
     with nursed() as path:
-        asking = subprocess.Popen(
-            [sys.executable, "-IS", forking.__file__, path, "-c", closing], stdout=subprocess.PIPE
-        )
-        assert asking.stdout is not None
+        process, printed = stand_in(path, closing)
         try:
-            reader = threading.Thread(target=asking.stdout.read, daemon=True)
+            reader = threading.Thread(target=printed.read, daemon=True)
             reader.start()
             reader.join(PATIENCE)
 
             assert not reader.is_alive()
-            assert asking.poll() is None
+            assert process.poll() is None
         finally:
-            asking.kill()
-            asking.communicate()
+            process.kill()
+            process.communicate()
 
 
 @BOTH
@@ -443,15 +430,15 @@ threading.Thread(target=later).start()
 
 @BOTH
 def test_a_child_tidies_up_as_the_interpreter_does(forked: bool, tmp_path: Path) -> None:
-    done = run(*forking.command()[1:], "-c", LEAVES, tmp_path / "file")
+    done = run(*forking.command()[1:], "-c", LEAVES, str(tmp_path / "file"))
 
     assert done.stdout == "a thread has ended\nthe end has begun\n"
     assert (tmp_path / "file").read_text() == "written in the end"
 
 
-def test_a_child_may_end_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_child_may_end_at_once(tmp_path: Path) -> None:
     with nursery([], at_once=True) as found:
-        done = run("-IS", forking.__file__, found[forking.NURSERY], "-c", LEAVES, tmp_path / "file")
+        done = run_child(found[forking.NURSERY], LEAVES, str(tmp_path / "file"))
 
     assert (done.returncode, done.stdout) == (0, "the end has begun\n")
 
@@ -459,7 +446,7 @@ def test_a_child_may_end_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_children_draw_different_numbers() -> None:
     draws = "import numpy; print(numpy.random.random())"
     with nursed("numpy.random") as path:
-        drawn = {run("-IS", forking.__file__, path, "-c", draws).stdout for _ in range(2)}
+        drawn = {run_child(path, draws).stdout for _ in range(2)}
 
     assert len(drawn) == 2
 
@@ -474,7 +461,7 @@ def test_who_ends_before_asking_is_not_served_and_the_next_one_is() -> None:
                 asking.shutdown(socket.SHUT_WR)
                 assert asking.makefile("rb").read() == answer
 
-        assert run("-IS", forking.__file__, path, "-c", "print('served')").stdout == "served\n"
+        assert run_child(path, "print('served')").stdout == "served\n"
 
 
 def test_a_nursery_that_ends_while_it_imports_is_done_without() -> None:

@@ -177,10 +177,9 @@ def _checked(spec: str, options: Options, observer: Observer) -> Result:
             raise CheckError(f"the check could not be run: {next(line for line in said if line.strip())}")
     verdicts = gathered(engine.outcomes)
     unfinished = sorted(engine.expected - engine.finished)
-    if not engine.expected and engine.lost:
-        raise CheckError(f"target {spec!r} ended its process while it was imported in a worker")
     if not engine.expected:
-        raise CheckError("no property was selected")
+        lost = f"target {spec!r} ended its process while it was imported in a worker"
+        raise CheckError(lost if engine.lost else "no property was selected")
     return Result(described, options, verdicts, unfinished)
 
 

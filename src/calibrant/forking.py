@@ -161,7 +161,12 @@ def serve(listener: socket.socket, until: int) -> Request:
             continue
         request, asking, files = granted
         try:
-            if not (number := os.fork()):
+            if number := os.fork():
+                children.append(Child(number, request[3], asking))
+        except OSError:  # there are no more processes to be had: who asks will see
+            asking.close()
+        else:
+            if not number:
                 for child in children:
                     child.close()
                 for standard, file in enumerate(files):
@@ -169,9 +174,6 @@ def serve(listener: socket.socket, until: int) -> Request:
                 for file in (until, listener.detach(), asking.detach(), *files):
                     os.close(file)
                 return request
-            children.append(Child(number, request[3], asking))
-        except OSError:  # there are no more processes to be had: who asks will see
-            asking.close()
         for file in files:
             os.close(file)
 
