@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from calibrant import clauses
-from calibrant.clauses import CHAPTERS, LEVELS, BookError, book, clause, loose_ends, parse, properties, require
+from calibrant.book.clauses import CHAPTERS, LEVELS, BookError, book, parse, require
+from calibrant.book.properties import loose_ends, properties
+from calibrant.suite.property import clause
 
 CHAPTER = """
 # The loss

@@ -21,8 +21,9 @@ from typing import IO, Any
 import pytest
 from support import PATIENCE, checked, run, target
 
-from calibrant import containment, forking
-from calibrant.containment import nursery
+from calibrant import containment
+from calibrant.target import forking
+from calibrant.target.isolation import nursery
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system can have no nursery")
 
@@ -499,8 +500,8 @@ def test_a_system_without_what_a_nursery_needs_can_have_the_properties() -> None
 import os, signal, sys
 sys.modules["resource"] = None
 del signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, os.pidfd_open, os.killpg
-import calibrant.check
-from calibrant.containment import nursery
+import calibrant.checks.check
+from calibrant.target.isolation import nursery
 with nursery([]) as found:
     print(found)
 """

@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 from support import checked, statuses, target
 
-from calibrant import exact, variants
-from calibrant.clauses import book_folder
-from calibrant.impostors import Impostor, catalog, naming
+from calibrant import exact
+from calibrant.adapters import numpy_target
+from calibrant.book.clauses import book_folder
+from calibrant.diagnosis import explaining as naming
+from calibrant.diagnosis import variants
+from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.planting import planted
 from calibrant.judge import Disagreement, Tally, agree, tallying
-from calibrant.subject import Subject
-from calibrant.target import CONVENTIONS, TargetError, described
-from calibrant.targets import numpy_target
+from calibrant.protocol.conventions import CONVENTIONS
+from calibrant.protocol.errors import TargetError
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
 
 right = numpy_target.optimize
 PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
@@ -28,7 +32,7 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.
 
 
 def subject(optimize: Any = right, dtype: str = "float64", **attributes: Any) -> Subject:
-    return described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0).at(dtype)
+    return Subject(described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0), dtype)
 
 
 def optimize_of(name: str) -> Any:
@@ -57,7 +61,7 @@ def test_a_declared_variant_needs_no_explanation(variant: Impostor) -> None:
     convention, value = variant.convention
     declaring = subject(optimize_of(variant.name), conventions={convention: value})
 
-    assert variants.followed(declaring)[convention] == value
+    assert declaring.follow[convention] == value
     assert variants.explanation(declaring, variant.applies_to[0]) == ""
 
 
@@ -186,7 +190,7 @@ def test_the_book_lists_every_convention_with_its_values_in_order() -> None:
 
 FLUSHING = """
 import torch
-from calibrant.targets import numpy_target as right
+from calibrant.adapters import numpy_target as right
 
 conventions = {conventions}
 

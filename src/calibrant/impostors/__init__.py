@@ -135,7 +135,7 @@ def sentence(wrong: Callable[..., Any]) -> str:
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
     """All impostors, in the order of the protocol's operations."""
-    from calibrant.target import PARAMETERS
+    from calibrant.protocol.operations import PARAMETERS
 
     for chapter in CHAPTERS:
         importlib.import_module(f"calibrant.impostors.{chapter}")
@@ -154,8 +154,8 @@ def chosen(names: Sequence[str]) -> list[Impostor]:
 
     Raises LookupError for what is none of them, with the nearest.
     """
-    from calibrant.clauses import book
-    from calibrant.target import nearest
+    from calibrant.book.clauses import book
+    from calibrant.protocol.text import nearest
 
     found: dict[Impostor, None] = {}
     for name in names:
