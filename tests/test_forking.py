@@ -21,8 +21,8 @@ from typing import IO, Any
 import pytest
 from support import PATIENCE, checked, run, target
 
-from calibrant import containment
 from calibrant.target import forking
+from calibrant.target import isolation as containment
 from calibrant.target.isolation import nursery
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system can have no nursery")
@@ -232,7 +232,7 @@ def test_children_have_no_files_of_each_other() -> None:
 
 def test_children_share_what_the_nursery_has_imported() -> None:
     """With a stand-in that is the interpreter as it starts by default."""
-    stands = "import sys; from calibrant.forking import stand_for_child; stand_for_child(sys.argv[1], sys.argv[2:])"
+    stands = "import sys; from calibrant.target.forking import stand_for_child; stand_for_child(sys.argv[1], sys.argv[2:])"
     tells = "import sys; print('statistics' in sys.modules)"
     with nursed("statistics") as path:
         forked, plain = (run("-c", stands, socket, "-c", tells) for socket in (path, f"{path} is gone"))
@@ -278,8 +278,8 @@ def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: boo
 def test_a_nursery_ends_with_whoever_started_it() -> None:
     code = f"""
 import os, signal, subprocess
-from calibrant import forking
-from calibrant.containment import nursery
+from calibrant.target import forking
+from calibrant.target.isolation import nursery
 with nursery([]) as found:
     os.environ |= found
     child = subprocess.Popen([*forking.command(), "-c", {STARTS!r}], stdin=subprocess.PIPE, start_new_session=True)
@@ -313,7 +313,7 @@ def test_a_nursery_that_does_not_answer_is_done_without(monkeypatch: pytest.Monk
     monkeypatch.setattr(containment, "_GRACE", 0.1)
     hurried = """
 import sys
-from calibrant import forking
+from calibrant.target import forking
 forking._PATIENCE = 0.1
 forking.stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 """
@@ -368,8 +368,8 @@ def test_a_nursery_serves_whoever_ignores_the_ends_of_children() -> None:
     """The system buries their children for them, and a nursery inherits that."""
     code = """
 import os, signal, subprocess
-from calibrant import forking
-from calibrant.containment import nursery
+from calibrant.target import forking
+from calibrant.target.isolation import nursery
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 with nursery(["statistics"]) as found:
     os.environ |= found
@@ -394,8 +394,8 @@ def test_standard_files_may_be_closed(forked: bool, closed: str, tmp_path: Path)
 def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:
     code = """
 import os, signal, subprocess
-from calibrant import forking
-from calibrant.containment import nursery
+from calibrant.target import forking
+from calibrant.target.isolation import nursery
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, lambda *_: None)
 with nursery(["statistics"]) as found:

@@ -17,9 +17,9 @@ import pytest
 from programs import liar
 from support import calibrant, checked, one_sentence, statuses
 
-from calibrant import program
 from calibrant.protocol.errors import NoAnswer, TargetError
 from calibrant.protocol.wire import decoded
+from calibrant.target import program
 from calibrant.target.calling import Failure, NotCalled, Subject
 from calibrant.target.loading import load
 from calibrant.target.program import LONGEST, Program, ProgramError, command_of

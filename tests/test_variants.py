@@ -17,6 +17,7 @@ from calibrant.book.clauses import book_folder
 from calibrant.diagnosis import explaining as naming
 from calibrant.diagnosis import variants
 from calibrant.impostors import Impostor, catalog
+from calibrant.impostors.battery import BATTERY
 from calibrant.impostors.planting import planted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.conventions import CONVENTIONS
@@ -92,7 +93,7 @@ def test_what_is_told_of_one_optimizer_is_named_of_another() -> None:
     assert naming.explaining(target, "optimizer.zero-rate") == []
 
 
-@pytest.mark.parametrize("name", variants.BATTERY)
+@pytest.mark.parametrize("name", BATTERY)
 def test_who_follows_pytorch_is_told_nothing(name: str) -> None:
     assert variants.explanation(subject(), name) == ""
 
@@ -153,7 +154,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
     told = {variants.explanation(target, "adam") for _ in range(3)}
 
     assert len(told) == 1
-    assert len(asked) == 1 + len(variants.BATTERY["adam"])
+    assert len(asked) == 1 + len(BATTERY["adam"])
     assert len(target.calls) == 1
     assert target.tally.judged == 0
 
@@ -174,7 +175,7 @@ def test_unknown_conventions_are_refused_with_the_nearest(conventions: dict[str,
 
 
 def test_every_convention_belongs_to_an_optimizer() -> None:
-    assert {name.split(".")[0] for name in CONVENTIONS} == set(variants.BATTERY)
+    assert {name.split(".")[0] for name in CONVENTIONS} == set(BATTERY)
     assert all(len(set(values)) == len(values) > 1 for values in CONVENTIONS.values())
 
 
