@@ -42,6 +42,10 @@ class Run:
         """The same with the validation data in the place of the training data."""
         return Run(self.right, self.rate, self.params, self.val_t_u, self.val_t_c)
 
+    def of(self, rows: slice) -> Run:
+        """The same with some of the training data."""
+        return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
+
     def step(self) -> Any:
         """The parameters after the right step."""
         return self.params - self.rate * self.gradient()
@@ -126,26 +130,15 @@ def stopped(rises: Callable[[Any, Any], Any]) -> Change:
     return changed
 
 
-def _length(gradient: Any) -> Any:
-    return np.sqrt(np.sum(gradient * gradient))
+def _clipped(gradient: Any) -> Any:
+    return (gradient * np.minimum(100 / np.sqrt(np.sum(gradient * gradient)), 1)).astype(gradient.dtype)
 
 
 def _a_step_for_each_half(run: Run) -> Any:
     middle = run.t_u.size // 2
     for half in (slice(middle), slice(middle, None)) if middle else (slice(None),):
-        run.params = replace(run, t_u=run.t_u[half], t_c=run.t_c[half]).step()
+        run.params = run.of(half).step()
     return run.params
-
-
-def _without_the_last(run: Run) -> Run:
-    keep = max(run.t_u.size - 1, 1)
-    return replace(run, t_u=run.t_u[:keep], t_c=run.t_c[:keep])
-
-
-def _clipped(run: Run) -> Any:
-    gradient = run.gradient()
-    factor = np.minimum(100 / _length(gradient), 1)
-    return (gradient * factor).astype(gradient.dtype)
 
 
 def _least(c: Call) -> Any:
@@ -155,7 +148,8 @@ def _least(c: Call) -> Any:
 
 
 STEPS = "descent.step descent.trajectory descent.log"
-ENDS = "descent.closed-form descent.raw-diverges descent.scaled-converges"
+FORM = "descent.closed-form"
+ENDS = f"{FORM} descent.raw-diverges descent.scaled-converges"
 FAR = "descent.converges descent.norris"
 SCALED = "descent.log descent.scaled-converges"
 SHORT = "descent.log descent.raw-diverges descent.scaled-converges"
@@ -181,7 +175,7 @@ descent("factor-2-missing", "the gradient is that of half the loss, but the loss
 )
 descent("bias-from-the-new-weight", "the bias is moved along a gradient at the weight that has moved already")(
     stepping(lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
-    f"{STEPS} descent.closed-form descent.diverges {BY_64}",
+    f"{STEPS} {FORM} descent.diverges {BY_64}",
 )
 descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
     stepping(lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
@@ -198,20 +192,16 @@ descent("gradient-of-the-start", "the gradient is computed once, at the start, a
     along(lambda run: run.keep(run.kept if run.epoch else run.gradient())),
     f"descent.trajectory descent.log {ENDS} {FAR} descent.diverges",
 )
-descent(
-    "gradient-of-the-epoch-before",
-    "every step goes along the gradient of the epoch before, and the first goes nowhere",
-)(
-    along(lambda run: run.exchange(run.gradient())),
-    f"{STEPS} descent.closed-form {FAR} descent.diverges {BY_64}",
+descent("gradient-of-the-epoch-before", "each step goes along the gradient of the epoch before, the first nowhere")(
+    along(lambda run: run.exchange(run.gradient())), f"{STEPS} {FORM} {FAR} descent.diverges {BY_64}"
 )
 descent("momentum-unasked", "half of the last move is added to each, though no momentum was asked for")(
     along(lambda run: run.keep(run.kept / 2 + run.gradient())),
-    "descent.trajectory descent.log descent.closed-form descent.raw-diverges descent.scaled-converges@float64",
+    f"descent.trajectory descent.log {FORM} descent.raw-diverges descent.scaled-converges@float64",
 )
 descent("decay-unasked", "a 64th of the parameters is added to the gradient, though no weight decay was asked for")(
     along(lambda run: run.gradient() + run.params / 64),
-    f"{STEPS} descent.closed-form {FAR} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges",
+    f"{STEPS} {FORM} {FAR} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges",
 )
 descent("rate-falls", "the learning rate is divided by the number of the epoch")(
     stepping(lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
@@ -221,8 +211,8 @@ descent("a-step-for-each-half", "a step is taken for each half of the samples, w
     stepping(_a_step_for_each_half), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
 )
 descent("last-sample-dropped", "the last sample has no part in the gradient")(
-    along(lambda run: _without_the_last(run).gradient()),
-    f"{STEPS} descent.closed-form descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
+    along(lambda run: run.of(slice(max(run.t_u.size - 1, 1))).gradient()),
+    f"{STEPS} {FORM} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
     " descent.norris@float64 descent.converges? descent.diverges?",
 )
 descent("pairs-torn-apart", "the temperatures are in another order than their readings")(
@@ -238,14 +228,10 @@ descent(
     "the gradient is cut to a length of at most 100",
     ugly="only gradients above 100 show it",
     exactly=False,
-)(along(_clipped), f"{STEPS} descent.closed-form descent.diverges descent.raw-diverges")
-descent(
-    "steps-of-one-length",
-    "the gradient is divided by its length, so that the rate alone says how far a step goes",
-    exactly=False,
-)(
+)(along(lambda run: _clipped(run.gradient())), f"{STEPS} {FORM} descent.diverges descent.raw-diverges")
+descent("steps-of-one-length", "the gradient is divided by its length: the rate alone is the step", exactly=False)(
     along(lambda run: (gradient := run.gradient()) / np.hypot(*gradient)),
-    f"{STEPS} descent.closed-form {FAR} descent.diverges descent.fixed-point descent.zero-rate descent.raw-diverges"
+    f"{STEPS} {FORM} {FAR} descent.diverges descent.fixed-point descent.zero-rate descent.raw-diverges"
     " descent.scaled-converges@float64",
 )
 descent(
@@ -270,28 +256,25 @@ descent(
     exactly=False,
 )(
     stopped(lambda before, loss: loss > before),
-    "descent.log descent.diverges descent.raw-diverges descent.trajectory? descent.closed-form?"
+    f"descent.log descent.diverges descent.raw-diverges descent.trajectory? {FORM}?"
     " descent.scaled-converges? descent.norris?",
 )
 descent("stops-when-the-loss-stays", "it stops as soon as the loss has fallen by less than 1e-6", exactly=False)(
     stopped(lambda before, loss: 0 <= before - loss < 1e-6),
-    "descent.log descent.closed-form descent.scaled-converges descent.norris? descent.trajectory?",
+    f"descent.log {FORM} descent.scaled-converges descent.norris? descent.trajectory?",
 )
 
 # Wrong answers of a right run
 
-descent("start-returned", "the parameters that it returns are those it was given: the trained ones have another name")(
+descent("start-returned", "it returns the parameters that it was given: the trained ones have another name")(
     part(0, lambda params, c: c.params * 1), f"{ANSWER} {ENDS} descent.diverges descent.norris"
 )
-descent(
-    "params-of-the-last-loss",
-    "the parameters that it returns are those before the last step, which the last loss belongs to",
-)(part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} descent.closed-form {BY_64}")
-descent(
-    "params-of-the-least-loss", "the parameters that it returns are those of the least loss in the log", exactly=False
-)(
+descent("params-of-the-last-loss", "it returns the parameters before the last step, to which the last loss belongs")(
+    part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} {FORM} {BY_64}"
+)
+descent("params-of-the-least-loss", "it returns the parameters of the least loss in the log", exactly=False)(
     _least,
-    f"{ANSWER} descent.closed-form descent.diverges descent.raw-diverges"
+    f"{ANSWER} {FORM} descent.diverges descent.raw-diverges"
     " descent.scaled-converges@float64 descent.scaled-converges@float32?",
 )
 descent("bias-first", "the bias is returned first, and then the weight")(
@@ -318,23 +301,21 @@ descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the
     SCALED,
     "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
 )
-descent(
-    "sum-instead-of-mean",
-    "the loss that is logged is the sum of the squared residuals, though the steps follow their mean",
-)(logging(lambda run: run.loss() * run.t_u.size), SCALED)
-descent(
-    "half-the-loss-logged",
-    "the loss that is logged has a factor 1/2 in front, though the steps follow the whole of it",
-)(logging(lambda run: run.loss() / 2), SCALED)
+descent("sum-instead-of-mean", "it logs the sum of the squared residuals, though the steps follow their mean")(
+    logging(lambda run: run.loss() * run.t_u.size), SCALED
+)
+descent("half-the-loss-logged", "it logs half the loss, though the steps follow the whole of it")(
+    logging(lambda run: run.loss() / 2), SCALED
+)
 descent("penalty-logged", "the loss that is logged contains a penalty on the weight, w² / 64")(
     logging(lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
 )
 descent("root-logged", "the loss that is logged is the root of the mean squared error", exactly=False)(
     logging(lambda run: np.sqrt(run.loss())), SCALED
 )
-descent(
-    "four-decimals-logged", "the losses that are logged are rounded to four decimals", ugly=kinds.DIGITS, exactly=False
-)(logging(lambda run: np.round(run.loss(), 4)), "descent.log descent.scaled-converges@float64")
+descent("four-decimals-logged", "it logs losses rounded to four decimals", ugly=kinds.DIGITS, exactly=False)(
+    logging(lambda run: np.round(run.loss(), 4)), "descent.log descent.scaled-converges@float64"
+)
 
 # Wrong hands on the arguments
 
@@ -370,7 +351,7 @@ descent("rate-of-zero-is-the-default", "a learning rate of zero counts as none g
 descent.in_dtype("float64", "descent.dtype descent.diverges")
 descent.in_dtype(
     "float32",
-    f"{STEPS} descent.closed-form descent.converges descent.zero-epochs descent.zero-rate {BY_64} descent.norris",
+    f"{STEPS} {FORM} descent.converges descent.zero-epochs descent.zero-rate {BY_64} descent.norris",
 )
 data = impostors_of("training_loop", chapters=("data",))
 data("flattened", "arrays of any shape are flattened first")(
@@ -386,7 +367,6 @@ data("longer-column-cut", "the longer column is cut to the length of the shorter
 # The closed form
 
 closed = impostors_of("closed_form")
-FORM = "descent.closed-form"
 closed("one-step-more", "the power is n + 1, where it is n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
 closed("one-step-less", "the power is n - 1, where it is n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
 closed("hessian-halved", "the factor 2 is missing in the Hessian")(lambda c: c(learning_rate=c.learning_rate / 2), FORM)
