@@ -229,7 +229,7 @@ descent(
     ugly="only gradients above 100 show it",
     exactly=False,
 )(along(lambda run: _clipped(run.gradient())), f"{STEPS} {FORM} descent.diverges descent.raw-diverges")
-descent("steps-of-one-length", "the gradient is divided by its length: the rate alone is the step", exactly=False)(
+descent("steps-of-one-length", "it divides the gradient by its length: the rate sets how far to go", exactly=False)(
     along(lambda run: (gradient := run.gradient()) / np.hypot(*gradient)),
     f"{STEPS} {FORM} {FAR} descent.diverges descent.fixed-point descent.zero-rate descent.raw-diverges"
     " descent.scaled-converges@float64",
