@@ -109,7 +109,8 @@ class Rows:
         wide, shown = dtype == "float64", {"float64": "@float32", "float32": "@float64"}.get(dtype, "")
         sentence = f"it is computed {'and returned ' if wide else ''}in {dtype}, whatever the dtype of the arguments"
         about = {"keeps_dtype": False} | about if wide else {"ugly": DIGITS} | about
-        clauses = " ".join(re.sub(r"(@float..)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
+        if shown:
+            clauses = " ".join(re.sub(r"(@\w+)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
         self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(in_dtype(dtype), clauses, seen)
 
     def nan_replaced(self, clauses: str, **about: Any) -> None:
