@@ -232,7 +232,9 @@ def test_children_have_no_files_of_each_other() -> None:
 
 def test_children_share_what_the_nursery_has_imported() -> None:
     """With a stand-in that is the interpreter as it starts by default."""
-    stands = "import sys; from calibrant.target.forking import stand_for_child; stand_for_child(sys.argv[1], sys.argv[2:])"
+    stands = (
+        "import sys; from calibrant.target.forking import stand_for_child; stand_for_child(sys.argv[1], sys.argv[2:])"
+    )
     tells = "import sys; print('statistics' in sys.modules)"
     with nursed("statistics") as path:
         forked, plain = (run("-c", stands, socket, "-c", tells) for socket in (path, f"{path} is gone"))
