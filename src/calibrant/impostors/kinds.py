@@ -18,8 +18,8 @@ import numpy as np
 from calibrant.exact import Exact
 from calibrant.impostors import Impostor, add
 from calibrant.impostors.rights import join, moved, narrow, overwrite
-from calibrant.target import PARAMETERS
-from calibrant.wording import is_array
+from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.wire import is_array
 
 DIGITS = "only numbers with many digits show it"
 
