@@ -8,7 +8,7 @@ import pytest
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
 from calibrant.protocol.dtypes import DTYPES
-from calibrant.protocol.operations import PARAMETERS, RETURNS
+from calibrant.protocol.operations import OPERATIONS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "spec").glob("*.md"))]
@@ -19,9 +19,18 @@ def test_targets_page_lists_the_operations_and_their_arguments() -> None:
     section = text.split("## Operations")[1].split("## ")[0]
     rows = re.findall(r"^\| `(\w+)\(([^)]*)\)` \| (.*) \|$", section, re.MULTILINE)
 
-    assert {name: tuple(filter(None, arguments.split(", "))) for name, arguments, _ in rows} == PARAMETERS
-    for name, parts in RETURNS.items():
-        assert f"`({', '.join(parts)})`" in next(returned for row, _, returned in rows if row == name)
+    assert [(name, tuple(filter(None, arguments.split(", ")))) for name, arguments, _ in rows] == [
+        (one.name, one.parameters) for one in OPERATIONS.values()
+    ]
+    for (_, _, returned), one in zip(rows, OPERATIONS.values(), strict=True):
+        assert not one.parts or f"`({', '.join(one.parts)})`" in returned
+
+
+def test_targets_page_tells_programs_which_operations_they_cannot_have() -> None:
+    text = (ROOT / "spec" / "targets.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^\| `operations` \| .*; (.*) take functions", text, re.MULTILINE)
+
+    assert re.findall(r"`(\w+)`", said) == [one.name for one in OPERATIONS.values() if one.takes_functions]
 
 
 def test_targets_page_lists_the_attributes() -> None:

@@ -22,7 +22,7 @@ from calibrant.protocol.wire import decoded
 from calibrant.target import program
 from calibrant.target.calling import Failure, NotCalled, Subject
 from calibrant.target.loading import load
-from calibrant.target.program import LONGEST, Program, ProgramError, command_of
+from calibrant.target.program import LONGEST, Program, command_of
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = ["node", str(PROGRAMS / "adapter.js")]
@@ -63,19 +63,6 @@ def test_a_right_program_conforms(name: str, chapters: str, holding: int, adapte
     assert said["target"]["name"] == name
     assert sum(seen == {"holds"} for seen in found.values()) == holding
     assert {status for seen in found.values() for status in seen} == {"holds", "absent"}
-
-
-@pytest.mark.parametrize("command", ["node", "c"])
-def test_a_batch_is_answered_as_its_requests_one_by_one(command: str, adapter_in_c: str) -> None:
-    running = Program(NODE if command == "node" else [adapter_in_c], 10)
-    calls = [(np.full(3, k / 8), np.zeros(3)) for k in range(150)] + [(np.zeros(2), np.zeros((2, 1)))]
-
-    together = list(running.many("loss_fn", calls))
-
-    assert [float(answer) for answer in together[:-1]] == [(k / 8) ** 2 for k in range(150)]
-    assert isinstance(together[-1], ProgramError)
-    assert [float(running.ask("loss_fn", call)) for call in calls[:3]] == [0.0, 1 / 64, 1 / 16]
-    running.close()
 
 
 def test_numbers_that_json_has_not_go_both_ways(adapter_in_c: str) -> None:
@@ -267,18 +254,6 @@ def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
     target.program.close(0.0)  # type: ignore[union-attr]  # it is one
 
 
-def test_where_a_batch_fails_its_requests_are_made_one_by_one() -> None:
-    running = Program(lying("dies", 3), 5)
-    running.batch = True
-
-    answers = list(running.many("loss_fn", [HALF] * 5))
-
-    assert answers[:3] == [0.5, 0.5, 0.5]
-    assert isinstance(answers[3], NoAnswer)
-    assert answers[4] == 0.5
-    running.close(0.0)
-
-
 # Programs that cannot be checked
 
 ABOUT = """print('{"jsonrpc": "2.0", "id": 0, "result": {"name": "x", "operations": ["model"]}}', flush=True)"""
@@ -297,7 +272,6 @@ CANNOT_START = {
     "an-empty-list": "has none of the operations",
     "an-unknown-word": "says 'operatons' of itself, which means nothing; nearest: operations",
     "a-number-for-a-name": "name is 3, not a string",
-    "a-word-for-batch": "batch is 'no', not true or false",
     "an-unknown-dtype": "dtypes names 'float128', which is not judged",
     "a-slack-below-one": "slack is 0, not a number of at least 1",
     "an-unknown-clause": "names the clause 'loss.men-square', which is not in the book",
@@ -392,8 +366,8 @@ def test_a_command_line_is_read_as_a_shell_reads_it() -> None:
 
 
 def group_of(running: Program) -> int:
-    assert running._process is not None
-    return running._process.pid
+    assert running._running is not None
+    return running._running.process.pid
 
 
 def ended(group: int) -> bool:

@@ -26,12 +26,12 @@ from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.planting import planted
 from calibrant.judge import tallying
 from calibrant.protocol.errors import CheckError
-from calibrant.protocol.operations import PARAMETERS, STARTING
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import Absent, Subject
 from calibrant.target.loading import PROGRAM, load
 from calibrant.vectors import choosing, replaying
 from calibrant.vectors.cases import Case, asked, judged, verdict
-from calibrant.vectors.due import OPERATIONS, claims
+from calibrant.vectors.due import CLAIMS, claims
 from calibrant.vectors.files import VectorsError, _digest, read
 from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says
 
@@ -138,7 +138,7 @@ def test_every_impostor_that_a_file_can_show_is_rejected_by_the_case_that_names_
 
 def unsaid(one: Impostor) -> str:
     """Why no case can show an impostor: in what it differs from what is right."""
-    if one.operation not in OPERATIONS:
+    if not OPERATIONS[one.operation].in_files:
         return "functions"  # or, of the figures, how many epochs there are
     if one.operation in ("split", "split_data"):
         return "drawn"
@@ -206,7 +206,7 @@ def test_a_right_target_agrees(cases: list[Case], name: str) -> None:
     subjects = {dtype: Subject(loaded, dtype or "float64") for dtype in ("", "float32", "float64")}
     wrong, absent = [], 0
     for case in cases:
-        if case.clause in loaded.deviations or (case.operation in STARTING and name == "reference"):
+        if case.clause in loaded.deviations or (OPERATIONS[case.operation].starts_processes and name == "reference"):
             continue  # processes take seconds to start, and the chapter on accumulation asks them
         try:
             sentence = verdict(case, subjects[case.dtype])
@@ -238,9 +238,7 @@ def nudged(case: Case) -> Iterator[Case]:
             yield Case(case.operation, case.dtype, case.clause, case.inputs, expected)
 
 
-@pytest.mark.parametrize(
-    "operation", [name for name in OPERATIONS if name not in ("training_loop", "split", "split_data")]
-)
+@pytest.mark.parametrize("operation", [name for name in CLAIMS if name not in ("training_loop", "split", "split_data")])
 def test_a_number_that_is_changed_by_more_than_is_allowed_is_noticed(cases: list[Case], operation: str) -> None:
     from calibrant.impostors.rights import over_arrays
 
@@ -642,12 +640,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
     with pytest.raises(VectorsError, match="cannot be written"):
         write([], tmp_path / "taken")
-
-
-def test_every_operation_is_asked_or_known_not_to_be() -> None:
-    without = {"figures", "difference_gradient", "automatic_gradient", "backward", "descend", "evaluate"}
-
-    assert set(OPERATIONS) == set(PARAMETERS) - without
 
 
 def test_arguments_come_back_as_they_were_asked() -> None:

@@ -262,15 +262,7 @@ int main(void) {
         if (setjmp(unreadable)) {
             printf("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"not read from: %.20s\"}}", at);
         } else {
-            Value *message = value();
-            if (message->kind != LIST) answer(message);
-            else {
-                for (Value *one = message->first; one; one = one->next) {
-                    putchar(one == message->first ? '[' : ',');
-                    answer(one);
-                }
-                putchar(']');
-            }
+            answer(value());
         }
         putchar('\n');
         fflush(stdout);

@@ -222,7 +222,4 @@ function answer({ id, method, params }) {
 
 require("node:readline")
   .createInterface({ input: process.stdin })
-  .on("line", (line) => {
-    const asked = JSON.parse(line);
-    process.stdout.write(JSON.stringify(Array.isArray(asked) ? asked.map(answer) : answer(asked)) + "\n");
-  });
+  .on("line", (line) => process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + "\n"));

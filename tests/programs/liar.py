@@ -109,7 +109,6 @@ DESCRIPTIONS = {
     "an-empty-list": {"operations": []},
     "an-unknown-word": {"operatons": ["loss_fn"]},
     "a-number-for-a-name": {"name": 3},
-    "a-word-for-batch": {"batch": "no"},
     "an-unknown-dtype": {"dtypes": ["float128"]},
     "a-slack-below-one": {"slack": 0},
     "an-unknown-clause": {"deviations": {"loss.men-square": "because"}},
@@ -123,17 +122,14 @@ def main(lie, patience):
         return
     asked = 0
     for line in sys.stdin:
-        for request in [message] if isinstance(message := json.loads(line), dict) else message:
-            if request["method"] == "initialize":
-                about = {"name": "liar", "operations": ["loss_fn"], "dtypes": ["float64"], "batch": False}
-                said(
-                    json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": about | DESCRIPTIONS.get(lie, {})})
-                    + "\n"
-                )
-            elif (asked := asked + 1) > patience and lie in LIES:
-                LIES[lie](request)
-            else:
-                answer(request)
+        request = json.loads(line)
+        if request["method"] == "initialize":
+            about = {"name": "liar", "operations": ["loss_fn"], "dtypes": ["float64"], "batch": "ignored"}
+            result(request, json.dumps(about | DESCRIPTIONS.get(lie, {})))
+        elif (asked := asked + 1) > patience and lie in LIES:
+            LIES[lie](request)
+        else:
+            answer(request)
 
 
 if __name__ == "__main__":

@@ -71,10 +71,7 @@ function serve({ module, version, missing }, described) {
 
   require("node:readline")
     .createInterface({ input: process.stdin })
-    .on("line", (line) => {
-      const asked = JSON.parse(line);
-      write(JSON.stringify(Array.isArray(asked) ? asked.map(answer) : answer(asked)) + "\n");
-    });
+    .on("line", (line) => write(JSON.stringify(answer(JSON.parse(line))) + "\n"));
 }
 
 /** The learning rate of each of so many steps, from `lr`, which may be a list of as many, a number or missing. */

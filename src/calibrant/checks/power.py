@@ -25,7 +25,8 @@ from calibrant.checks.outcomes import outcome_of
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS
 from calibrant.impostors import Impostor, chosen
-from calibrant.impostors.planting import CHAPTERS, planted
+from calibrant.impostors.planting import planted
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import Session, begin, end
 from calibrant.target.calling import Subject
 
@@ -96,7 +97,7 @@ def tried(
     rejections = [
         rejection
         for prop in properties()
-        if prop.file.stem.removeprefix("test_") in (one.chapters or CHAPTERS[one.operation])
+        if prop.file.stem.removeprefix("test_") in (one.chapters or OPERATIONS[one.operation].chapters)
         and _concerned(one, prop.clause.split(".")[1])
         for dtype in DTYPES
         for rejection in _rejections(

@@ -133,11 +133,11 @@ def sentence(wrong: Callable[..., Any]) -> str:
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
     """All impostors, in the order of the protocol's operations."""
-    from calibrant.protocol.operations import PARAMETERS
+    from calibrant.protocol.operations import OPERATIONS
 
     for chapter in CHAPTERS:
         importlib.import_module(f"calibrant.impostors.{chapter}")
-    order = list(PARAMETERS)
+    order = list(OPERATIONS)
     return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from calibrant.exact import Exact
 from calibrant.impostors import Impostor, add
 from calibrant.impostors.rights import join, moved, narrow, overwrite
-from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 
 DIGITS = "only numbers with many digits show it"
@@ -57,7 +57,7 @@ class Call:
     def ask(self, operation: str, **changed: Any) -> Any:
         """The right answer of another operation to the arguments that have the same names, some of them changed."""
         given = self.given | changed
-        return getattr(self.right, operation)(*(given[name] for name in PARAMETERS[operation]))
+        return getattr(self.right, operation)(*(given[name] for name in OPERATIONS[operation].parameters))
 
     @property
     def n(self) -> int:
@@ -85,7 +85,7 @@ class Row:
 
     def __call__(self, change: Change, clauses: str, seen: str = "") -> None:
         """Register the impostor."""
-        names = PARAMETERS[self.operation]
+        names = OPERATIONS[self.operation].parameters
 
         def wrong(right: Any, *arguments: Any) -> Any:
             return change(Call(right, names, arguments))

@@ -14,7 +14,7 @@ from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors import machine
 from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 
 Batches = Sequence[tuple[Any, Any]]
@@ -67,7 +67,7 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
     table = {
         name: getattr(module, name)
         for module in (machine, numpy_target)
-        for name in PARAMETERS
+        for name in OPERATIONS
         if hasattr(module, name)
     }
     table |= machine.by_hand(table)

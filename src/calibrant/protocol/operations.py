@@ -1,106 +1,130 @@
-"""The operations that a target may be asked, and what each takes and returns."""
+"""The operations that a target may be asked: one record each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-PARAMETERS = {
-    "thermometer": (),
-    "norris": (),
-    "least_squares": ("t_u", "t_c"),
-    "figures": (),
-    "model": ("t_u", "w", "b"),
-    "loss_fn": ("t_p", "t_c"),
-    "absolute_loss": ("t_p", "t_c"),
-    "dabsolute_loss": ("t_p", "t_c"),
-    "dloss_fn": ("t_p", "t_c"),
-    "dmodel_dw": ("t_u", "w", "b"),
-    "dmodel_db": ("t_u", "w", "b"),
-    "grad_fn": ("t_u", "t_c", "t_p", "w", "b"),
-    "finite_difference": ("t_u", "t_c", "w", "b", "delta"),
-    "difference_gradient": ("loss", "params", "delta"),
-    "automatic_gradient": ("loss", "params"),
-    "value_and_grad": ("params", "t_u", "t_c"),
-    "training_loop": ("n_epochs", "optimizer", "params", "t_u", "t_c", "val_t_u", "val_t_c"),
-    "closed_form": ("n_epochs", "learning_rate", "params", "t_u", "t_c"),
-    # broadcasting
-    "broadcast_shapes": ("*shapes",),
-    "multiply": ("x", "y"),
-    "multiply_in_place": ("x", "y"),
-    "expand": ("x", "shape"),
-    "multiply_grad": ("x", "y", "upstream"),
-    # autograd
-    "backward": ("losses", "params", "zero_grad"),
-    "descend": ("loss", "params", "learning_rate", "n_steps", "no_grad"),
-    "manual_training_loop": ("n_epochs", "learning_rate", "params", "t_u", "t_c"),
-    "evaluate": ("loss", "params", "is_train"),
-    "calc_forward": ("params", "t_u", "t_c", "is_train"),
-    # accumulation
-    "accumulate": ("params", "batches", "zero_grad"),
-    "accumulated_grad": ("params", "batches"),
-    "data_parallel": ("params", "shards", "n_epochs", "lr"),
-    # optimizers
-    "optimize": ("name", "hyperparameters", "params", "grads"),
-    # validation
-    "split": ("n_samples", "val_fraction", "seed"),
-    "split_data": ("t_u", "t_c", "val_fraction", "seed"),
-    "validation_loss": ("params", "t_u", "t_c"),
-    "regularized_loss": ("t_p", "t_c", "w", "l1", "l2"),
-    "regularized_grad": ("t_u", "t_c", "w", "b", "l1", "l2"),
-    "ridge": ("t_u", "t_c", "l2"),
-    "early_stopping": ("val_losses", "patience"),
-    "diagnose": ("train_losses", "val_losses"),
-}
-"""The operations that are judged, each with the names of its arguments; one with a star stands for any number of them.
-
-A property may leave out the last arguments of an operation that has defaults for them.
-"""
-
-RETURNS = {
-    "thermometer": ("t_u", "t_c"),
-    "norris": ("x", "y"),
-    "automatic_gradient": ("loss", "grad"),
-    "value_and_grad": ("loss", "grad"),
-    "training_loop": ("params", "train_losses", "val_losses"),
-    "expand": ("expanded", "strides", "shared"),
-    "multiply_grad": ("grad_x", "grad_y"),
-    "manual_training_loop": ("params", "losses"),
-    "data_parallel": ("grad", "params"),
-    "split": ("train_indices", "val_indices"),
-    "split_data": ("train_t_u", "train_t_c", "val_t_u", "val_t_c"),
-    "validation_loss": ("loss", "recorded"),
-    "early_stopping": ("stopped_epoch", "best_epoch"),
-}
-"""The operations that return a tuple of arrays and not one array; `figures` returns what no array holds."""
-
-LISTS = {"optimize": 2, "backward": 2, "descend": 2, "evaluate": 1, "calc_forward": 1}
-"""The operations that return lists of arrays, or lists of such lists: how deep. In the place of an array, None may stand."""
-
-STARTING = ("data_parallel",)
-"""The operations that may start processes, which then import what the target did."""
+from dataclasses import dataclass
+from typing import Any, Literal
 
 IMPORT_PATIENCE = 6
 """An import may take this many times as long as a call."""
 
-FUNCTIONS = ("difference_gradient", "automatic_gradient", "backward", "descend", "evaluate")
-"""The operations that take functions of Python's, so that no program in another language can have them."""
 
-SHAPES = ("broadcast_shapes",)
-"""The operations that return a shape."""
+@dataclass(frozen=True)
+class Operation:
+    """One operation. Targets, impostors, vectors, programs and the book's table of operations are held to its record."""
 
-WORDS = ("diagnose",)
-"""The operations that return a word."""
+    name: str
+    parameters: tuple[str, ...]
+    """The names of the arguments; one with a star stands for any number of them. A caller may leave out the last ones that have defaults."""
+    chapters: tuple[str, ...]
+    """The chapters whose clauses concern it."""
+    parts: tuple[str, ...] = ()
+    """The names of the arrays, where it returns a tuple of them."""
+    lists: int = 0
+    """How deep the arrays lie in lists, where it returns lists; in the place of an array, None may stand."""
+    returns: Literal["numbers", "shape", "word", "figures"] = "numbers"
+    """The kind of answer: arrays, or one of the things that no array holds."""
+    takes_functions: bool = False
+    """Whether it takes functions of Python's, so that no program in another language, and no file, can ask it."""
+    starts_processes: bool = False
+    """Whether it may start processes, which then import what the target did."""
+    exact: bool = True
+    """Whether one function over exact numbers gives its right answer. If not, its clauses compare answers with several such functions, with
+    data, with NumPy, or with each other."""
+    beside: tuple[str, ...] = ()
+    """The operations that its clauses call beside it."""
+
+    @property
+    def in_files(self) -> bool:
+        """Whether a file can ask it, and hold its answer."""
+        return not self.takes_functions and self.returns != "figures"
+
+    def named(self, arguments: Sequence[Any]) -> dict[str, Any]:
+        """The arguments of a call by their names; any number of them is a list."""
+        if self.parameters[:1] and self.parameters[0].startswith("*"):
+            return {self.parameters[0][1:]: list(arguments)}
+        return dict(zip(self.parameters, arguments, strict=False))
+
+    def patience(self, timeout: float) -> float:
+        """The seconds that a call may take, where most may take `timeout`."""
+        return timeout * IMPORT_PATIENCE if self.starts_processes else timeout
 
 
-def by_name(operation: str, arguments: Sequence[Any]) -> dict[str, Any]:
-    """The arguments of a call by their names; any number of them is a list."""
-    names = PARAMETERS[operation]
-    if names and names[0].startswith("*"):
-        return {names[0][1:]: list(arguments)}
-    return dict(zip(names, arguments, strict=False))
+def _record(signature: str, chapters: str, parts: str = "", **about: Any) -> Operation:
+    name, _, parameters = signature.removesuffix(")").partition("(")
+    return Operation(name, _words(parameters), _words(chapters), _words(parts), **about)
 
 
-def patience(operation: str, timeout: float) -> float:
-    """The seconds that a call of an operation may take, where most may take `timeout`."""
-    return timeout * IMPORT_PATIENCE if operation in STARTING else timeout
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+OPERATIONS = {
+    one.name: one
+    for one in (
+        _record("thermometer()", "data", "t_u, t_c", exact=False),
+        _record("norris()", "data", "x, y", exact=False),
+        _record("least_squares(t_u, t_c)", "data"),
+        _record("figures()", "data", returns="figures", exact=False),
+        _record("model(t_u, w, b)", "model"),
+        _record("loss_fn(t_p, t_c)", "loss", beside=("model",)),
+        _record("absolute_loss(t_p, t_c)", "loss"),
+        _record("dabsolute_loss(t_p, t_c)", "loss", exact=False),
+        _record("dloss_fn(t_p, t_c)", "loss, gradients"),
+        _record("dmodel_dw(t_u, w, b)", "gradients"),
+        _record("dmodel_db(t_u, w, b)", "gradients"),
+        _record("grad_fn(t_u, t_c, t_p, w, b)", "gradients"),
+        _record("finite_difference(t_u, t_c, w, b, delta)", "gradients"),
+        _record("difference_gradient(loss, params, delta)", "gradients", takes_functions=True),
+        _record(
+            "automatic_gradient(loss, params)", "autograd, gradients", "loss, grad", exact=False, takes_functions=True
+        ),
+        _record("value_and_grad(params, t_u, t_c)", "gradients", "loss, grad"),
+        _record(
+            "training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)",
+            "data, descent, validation",
+            "params, train_losses, val_losses",
+        ),
+        _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent"),
+        _record("broadcast_shapes(*shapes)", "broadcasting", returns="shape"),
+        _record("multiply(x, y)", "broadcasting", exact=False),
+        _record("multiply_in_place(x, y)", "broadcasting", exact=False),
+        _record("expand(x, shape)", "broadcasting", "expanded, strides, shared", exact=False),
+        _record("multiply_grad(x, y, upstream)", "broadcasting", "grad_x, grad_y"),
+        _record("backward(losses, params, zero_grad)", "autograd", lists=2, exact=False, takes_functions=True),
+        _record(
+            "descend(loss, params, learning_rate, n_steps, no_grad)",
+            "autograd",
+            lists=2,
+            exact=False,
+            takes_functions=True,
+        ),
+        _record(
+            "manual_training_loop(n_epochs, learning_rate, params, t_u, t_c)",
+            "autograd",
+            "params, losses",
+            beside=("training_loop",),
+        ),
+        _record("evaluate(loss, params, is_train)", "autograd", lists=1, exact=False, takes_functions=True),
+        _record("calc_forward(params, t_u, t_c, is_train)", "autograd", lists=1),
+        _record("accumulate(params, batches, zero_grad)", "accumulation"),
+        _record("accumulated_grad(params, batches)", "accumulation"),
+        _record("data_parallel(params, shards, n_epochs, lr)", "accumulation", "grad, params", starts_processes=True),
+        _record("optimize(name, hyperparameters, params, grads)", "optimizers", lists=2),
+        _record("split(n_samples, val_fraction, seed)", "validation", "train_indices, val_indices", exact=False),
+        _record(
+            "split_data(t_u, t_c, val_fraction, seed)",
+            "validation",
+            "train_t_u, train_t_c, val_t_u, val_t_c",
+            exact=False,
+        ),
+        _record("validation_loss(params, t_u, t_c)", "validation", "loss, recorded"),
+        _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation"),
+        _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation"),
+        _record("ridge(t_u, t_c, l2)", "validation"),
+        _record("early_stopping(val_losses, patience)", "validation", "stopped_epoch, best_epoch"),
+        _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
+    )
+}
+"""The operations that are judged, in the protocol's order."""

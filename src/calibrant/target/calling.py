@@ -19,7 +19,7 @@ from calibrant.exact import FLUSHING, FORMATS
 from calibrant.judge import Tally
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import NoAnswer
-from calibrant.protocol.operations import LISTS, PARAMETERS, RETURNS, SHAPES, WORDS, by_name, patience
+from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.text import brief, first_line
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
@@ -69,7 +69,7 @@ class Call:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments by their names."""
-        return by_name(self.operation, self.given)
+        return OPERATIONS[self.operation].named(self.given)
 
 
 class Subject:
@@ -98,7 +98,7 @@ class Subject:
         return Tally(slack=self.target.slack, flushes=self.target.flushes)
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        if operation not in PARAMETERS:
+        if operation not in OPERATIONS:
             raise AttributeError(operation)
 
         def call(*arguments: Any) -> Any:
@@ -123,7 +123,7 @@ class Subject:
         arguments = _arrays(arguments)
         call = Call(operation, arguments)
         self.calls.append(call)
-        limit = patience(operation, target.timeout)
+        limit = OPERATIONS[operation].patience(target.timeout)
         if watch is not None and not target.trusted:
             watch(operation, limit)
         sink = _Sink()
@@ -154,7 +154,7 @@ class Subject:
                 call.passed = tuple(copied(argument) for argument in arguments)
                 call.converted = tuple(self._converted(argument) for argument in call.passed)
                 answer = getattr(target.implementation, operation)(*call.converted)
-                call.answer = self._normalized(operation, answer)
+                call.answer = self._normalized(OPERATIONS[operation], answer)
         except NotImplementedError as error:
             raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
         except Hang:
@@ -247,41 +247,33 @@ class Subject:
             return type(argument)(self._converted(x) for x in argument)
         return asarray(argument) if is_array(argument) else argument
 
-    def _normalized(self, operation: str, answer: Any) -> Any:
-        if operation == "figures":
+    def _normalized(self, operation: Operation, answer: Any) -> Any:
+        """The answer in the form that the operation's record names, its numbers as NumPy arrays."""
+        if operation.returns == "figures":
             return answer
-        if operation in WORDS:
+        if operation.returns == "word":
             if not isinstance(answer, str):
                 raise _NotNumbers(f"returned {brief(answer)} where a word is due")
             return answer
-        if operation in SHAPES:
+        if operation.returns == "shape":
             return _shape(answer)
-        if operation in LISTS:
-            return self._lists(operation, answer, LISTS[operation])
-        names = RETURNS.get(operation)
-        if names is None:
-            return self._numbers(operation, answer)
-        if operation == "automatic_gradient" or not isinstance(answer, (str, bytes)):
-            try:
-                parts = tuple(answer)
-            except TypeError:
-                parts = None
-            if parts is not None and len(parts) == len(names):
-                return tuple(
-                    self._numbers(f"{operation}'s {name}", part) for name, part in zip(names, parts, strict=True)
-                )
-        raise _NotNumbers(f"returned {brief(answer)} where ({', '.join(names)}) is due")
+        if operation.lists:
+            return self._lists(operation.name, answer, operation.lists)
+        if not operation.parts:
+            return self._numbers(operation.name, answer)
+        parts = _parts(answer)
+        if parts is None or len(parts) != len(operation.parts):
+            raise _NotNumbers(f"returned {brief(answer)} where ({', '.join(operation.parts)}) is due")
+        names = (f"{operation.name}'s {part}" for part in operation.parts)
+        return tuple(map(self._numbers, names, parts))
 
     def _lists(self, operation: str, answer: Any, depth: int) -> Any:
         """Lists of lists ... of arrays, so many deep."""
         if depth == 0:
             return None if answer is None else self._numbers(operation, answer)
-        if isinstance(answer, (str, bytes, dict)):
+        parts = _parts(answer)
+        if parts is None:
             raise _NotNumbers(f"returned {brief(answer)} where a list is due")
-        try:
-            parts = list(answer)
-        except TypeError:
-            raise _NotNumbers(f"returned {brief(answer)} where a list is due") from None
         return [self._lists(operation, part, depth - 1) for part in parts]
 
     def _numbers(self, what: str, answer: Any) -> Any:
@@ -361,6 +353,14 @@ def _arrays(arguments: Any) -> Any:
     if isinstance(arguments, (list, tuple)):
         return type(arguments)(map(_arrays, arguments))
     return np.asarray(arguments) if isinstance(arguments, np.generic) else arguments
+
+
+def _parts(answer: Any) -> list[Any] | None:
+    """The parts of an answer; None if it has none."""
+    try:
+        return None if isinstance(answer, (str, bytes, dict)) else list(answer)
+    except TypeError:
+        return None
 
 
 def _shape(answer: Any) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from calibrant.book.clauses import book
 from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
 from calibrant.protocol.dtypes import DTYPES
 from calibrant.protocol.errors import TargetError
-from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import brief, nearest
 from calibrant.target.program import Program
 
@@ -71,11 +71,11 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
         value = getattr(implementation, attribute, default)
         return default if value is None else value
 
-    operations = tuple(operation for operation in PARAMETERS if callable(getattr(implementation, operation, None)))
+    operations = tuple(operation for operation in OPERATIONS if callable(getattr(implementation, operation, None)))
     if not operations:
         raise TargetError(
-            f"target {spec!r} has none of the operations: {', '.join(PARAMETERS)}"
-            + nearest(name, list(PARAMETERS)) * (not isinstance(implementation, (ModuleType, SimpleNamespace)))
+            f"target {spec!r} has none of the operations: {', '.join(OPERATIONS)}"
+            + nearest(name, list(OPERATIONS)) * (not isinstance(implementation, (ModuleType, SimpleNamespace)))
         )
     dtypes = said("dtypes", ("float32", "float64"))
     if not isinstance(dtypes, (list, tuple)) or not dtypes:

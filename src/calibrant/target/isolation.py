@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from calibrant.protocol.operations import patience
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.target import calling, forking
 from calibrant.target.processes import REGISTER, end_all, end_group
 
@@ -161,7 +161,9 @@ def last_words(folder: Path, worker: str, timeout: float) -> tuple[str, str]:
     operation = record.read_text().strip() if record.exists() else ""
     left = trace.read_text() if trace.exists() else ""
     if "Timeout" in left:
-        sentence = f"did not return within {patience(operation, timeout):g} s and its process had to be ended"
+        sentence = (
+            f"did not return within {OPERATIONS[operation].patience(timeout):g} s and its process had to be ended"
+        )
         call_no_more(folder, operation, sentence)
         return operation, f"{sentence}; it is not called again"
     fatal = [line for line in left.splitlines() if line.startswith("Fatal Python error")]

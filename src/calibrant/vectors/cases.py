@@ -18,7 +18,7 @@ from calibrant.book.clauses import book
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, holds, shaped, tallying
 from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.protocol.operations import by_name
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import NOT_FINITE, is_array, plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown
@@ -112,7 +112,7 @@ class Case:
 
 def asked(operation: str, dtype: str, arguments: Sequence[Any], clause: str, expected: Any) -> Case:
     """The case of a call."""
-    return Case(operation, dtype, clause, plain(by_name(operation, arguments)), expected)
+    return Case(operation, dtype, clause, plain(OPERATIONS[operation].named(arguments)), expected)
 
 
 def _parts(expected: Any) -> Any:

@@ -15,10 +15,11 @@ from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.planting import planted
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject
 from calibrant.vectors.cases import DTYPES, Case, agrees, asked
-from calibrant.vectors.due import OPERATIONS, claims
+from calibrant.vectors.due import claims
 from calibrant.vectors.numbers import REFUSED
 
 CLEARLY = 1.5
@@ -99,7 +100,7 @@ def _predicted(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Question:
 def groups() -> list[Group]:
     """All of them, in the protocol's order."""
     found = []
-    for operation in OPERATIONS:
+    for operation in (one.name for one in OPERATIONS.values() if one.in_files):
         about = questions()[operation]
         names = dict.fromkeys(question[0] for question in about) if operation == "optimize" else ("",)
         dtypes = DTYPES if any(map(_holds_arrays, about)) else ("",)

@@ -13,7 +13,7 @@ from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.rights import PYTORCH
-from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import nearest
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.numbers import REFUSED
@@ -110,14 +110,13 @@ def _case(file: Path, number: int, written: Any) -> Case:
             list(map(str, written["flags"])),
         )
         for kind, name, known in (
-            ("an operation", case.operation, list(PARAMETERS)),
+            ("an operation", case.operation, list(OPERATIONS)),
             ("a dtype", case.dtype, ["", *DTYPES]),
             ("a clause", case.clause, list(book())),
         ):
             if name not in known:
                 raise ValueError(f"it names {kind} that there is not, {name!r}{nearest(name, known)}")
-        names = [name.lstrip("*") for name in PARAMETERS[case.operation][: len(case.inputs)]]
-        if list(case.inputs) != names:
+        if list(case.inputs) != list(OPERATIONS[case.operation].named(tuple(case.inputs))):
             raise ValueError(f"its inputs are {', '.join(case.inputs)}")
         case.require()
         if case.id != written["id"]:

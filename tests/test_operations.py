@@ -1,0 +1,98 @@
+"""Operations: what each record needs elsewhere is there, and a new record is all that loading, calling and the wire need."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from calibrant import exact
+from calibrant.book.clauses import CHAPTERS, book_folder
+from calibrant.book.properties import conformance_folder
+from calibrant.diagnosis.explaining import questions
+from calibrant.impostors import catalog
+from calibrant.impostors.rights import OVER_EXACT, over_arrays
+from calibrant.judge import agree
+from calibrant.protocol.operations import OPERATIONS, Operation
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
+from calibrant.target.loading import load
+from calibrant.vectors.due import CLAIMS
+
+HALVE = Operation("halve", ("t_u",), ("model",))
+
+
+def missing(one: Operation) -> list[str]:
+    """What an operation lacks, in words."""
+    reference = pytest.importorskip("calibrant.adapters.reference")
+    properties = "".join(file.read_text(encoding="utf-8") for file in conformance_folder().glob("test_*.py"))
+    has_exact = one.name in OVER_EXACT or hasattr(exact, one.name)
+    lacks = {
+        "no function of `exact` gives its right answer": one.exact and not has_exact,
+        "its record denies that a function of `exact` gives its right answer": has_exact and not one.exact,
+        "the reference has no function of its name": not hasattr(reference, one.name),
+        "no property calls it": not re.search(rf"target\.{one.name}\(|\"{one.name}\"", properties),
+        "impostors have no right answer to change": one.name not in over_arrays(),
+        "no impostor stands in its place": all(impostor.operation != one.name for impostor in catalog()),
+        "no question tells its impostors apart": one.name not in questions(),
+        "vectors claim nothing of its answers": one.in_files and one.name not in CLAIMS,
+        "spec/targets.md has no row for it": f"\n| `{one.name}({', '.join(one.parameters)})` | "
+        not in (book_folder() / "targets.md").read_text(encoding="utf-8"),
+        "its record names a chapter that there is not": not one.chapters or not {*one.chapters} <= {*CHAPTERS},
+        "its record names an operation that there is not": not {*one.beside} <= {*OPERATIONS},
+    }
+    return [f"{one.name}: {words}" for words, is_so in lacks.items() if is_so]
+
+
+def test_no_operation_lacks_anything() -> None:
+    assert [words for one in OPERATIONS.values() for words in missing(one)] == []
+    assert [name for name in CLAIMS if name not in OPERATIONS or not OPERATIONS[name].in_files] == []
+
+
+def test_what_a_new_record_lacks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks = [
+        "halve: no function of `exact` gives its right answer",
+        "halve: the reference has no function of its name",
+        "halve: no property calls it",
+        "halve: impostors have no right answer to change",
+        "halve: no impostor stands in its place",
+        "halve: no question tells its impostors apart",
+        "halve: vectors claim nothing of its answers",
+        "halve: spec/targets.md has no row for it",
+    ]
+    assert missing(HALVE) == lacks
+
+    monkeypatch.setitem(OVER_EXACT, "halve", lambda t_u: t_u / 2)
+    assert missing(HALVE) == lacks[1:]
+
+
+@pytest.mark.parametrize("place", ["object", "program"])
+def test_a_new_record_is_all_that_loading_calling_and_the_wire_need(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(OPERATIONS, "halve", HALVE)
+    if place == "object":
+        target = described("new", SimpleNamespace(halve=lambda t_u: t_u / 2), "new", 10.0)
+    else:
+        program = tmp_path / "program.py"
+        program.write_text(
+            "import json, sys\n"
+            "for line in sys.stdin:\n"
+            "    asked = json.loads(line)\n"
+            "    result = {'operations': ['halve']}\n"
+            "    if asked['method'] == 'halve':\n"
+            "        result = [x / 2 for x in asked['params']['t_u']['data']]\n"
+            "    print(json.dumps({'jsonrpc': '2.0', 'id': asked['id'], 'result': result}), flush=True)\n",
+            encoding="utf-8",
+        )
+        target = load(f"program: {sys.executable} {program}")
+    t_u = np.array([1.0, 0.1])
+
+    assert target.operations == ("halve",)
+    agree(Subject(target, "float64").halve(t_u), exact.of(t_u) / 2)
+    if target.program is not None:
+        target.program.close()
