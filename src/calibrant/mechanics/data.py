@@ -20,12 +20,6 @@ _NORRIS_Y = (
 )
 # fmt: on
 
-NORRIS_SLOPE = 1.00211681802045
-"""NIST's certified slope of the Norris data."""
-
-NORRIS_INTERCEPT = -0.262323073774029
-"""NIST's certified intercept of the Norris data."""
-
 
 def thermometer(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """The eleven pairs (t_u, t_c): readings in unknown units, temperatures in °C.  [data.thermometer]"""

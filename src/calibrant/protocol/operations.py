@@ -40,9 +40,14 @@ class Operation:
         """Whether a file can ask it, and hold its answer."""
         return not self.takes_functions and self.returns != "figures"
 
+    @property
+    def starred(self) -> bool:
+        """Whether it takes any number of arguments."""
+        return any(name.startswith("*") for name in self.parameters)
+
     def named(self, arguments: Sequence[Any]) -> dict[str, Any]:
         """The arguments of a call by their names; any number of them is a list."""
-        if self.parameters[:1] and self.parameters[0].startswith("*"):
+        if self.starred:
             return {self.parameters[0][1:]: list(arguments)}
         return dict(zip(self.parameters, arguments, strict=False))
 

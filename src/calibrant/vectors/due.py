@@ -1,7 +1,4 @@
-"""What is due of each operation, as vectors hold it: values with the error that they may show, or an error; and the clause that says so.
-
-An operation whose arguments or answers are functions, or whose answer is drawn, is not here: no file can ask it.
-"""
+"""The claims of the book's clauses on each operation's answer, as vectors hold them: values with the error that they may show, or an error."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def _written(truth: Any) -> Any:
 
 
 def _spoiled(*arrays: Any) -> str:
-    """What what is not finite among the numbers becomes: NaN stays, and infinity may become NaN; nothing if all are finite."""
+    """The word for an answer to numbers that are not all finite: NaN stays, and infinity may become NaN; empty if all are finite."""
     values = np.concatenate([np.reshape(x, -1).astype(np.float64) for x in arrays])
     return "NaN" if np.isnan(values).any() else "" if np.isfinite(values).all() else "not finite"
 
@@ -88,29 +85,29 @@ def _model(answer: Any, t_u: Any, w: Any, b: Any) -> Iterator[Claim]:
             yield "model.identity", numbers(t_u)
 
 
-def _loss(clause: str, operation: str, power: int) -> Callable[..., Iterator[Claim]]:
+def _loss(clause: str, exact_loss: Callable[..., Exact], power: int) -> Callable[..., Iterator[Claim]]:
     def due(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
         yield "loss.scalar", shaped(())
         spoiled = _spoiled(t_p, t_c)
         if spoiled:
             yield "loss.nan", words(spoiled)
             return
-        truth = OVER_EXACT[operation](exact.of(t_p), exact.of(t_c))
+        truth = exact_loss(*_of(t_p, t_c))
         yield clause, numbers(truth)
         if not np.isfinite(truth.err):
-            yield "loss.wide-accumulation", _scaled_loss(operation, power, t_p, t_c)
+            yield "loss.wide-accumulation", _scaled(exact_loss, power, t_p, t_c)
 
     return due
 
 
-def _scaled_loss(operation: str, power: int, t_p: Any, t_c: Any) -> Any:
+def _scaled(exact_loss: Callable[..., Exact], power: int, t_p: Any, t_c: Any) -> Any:
     """A loss whose sum may overflow, though the mean does not: of the numbers divided by a power of two, which rounds nothing."""
     form = FORMATS[t_p.dtype.name]
     k = form.max_exponent // 2
     scaled = [np.ldexp(x, -k) for x in (t_p, t_c)]
     if any((np.ldexp(x, k) != y).any() for x, y in zip(scaled, (t_p, t_c), strict=True)):
         return NOTHING
-    small = OVER_EXACT[operation](*_of(*scaled))
+    small = exact_loss(*_of(*scaled))
     loss = Exact(small.m, small.e + power * k, small.d, np.ldexp(small.err, power * k), form)
     return numbers(loss) if loss.fraction() <= Fraction(form.largest) else NOTHING
 
@@ -164,11 +161,8 @@ def _training_loop(
         return
     yield _of_descent(n_epochs, optimizer), [path, NOTHING, NOTHING]
     yield "descent.log", [NOTHING, log, NOTHING]
-    if (
-        optimizer["name"] == "sgd"
-        and not np.isfinite(end.err).any()
-        and _overflows(n_epochs - 2, optimizer["lr"], *data)
-    ):
+    unbounded = optimizer["name"] == "sgd" and not np.isfinite(end.err).any()
+    if unbounded and _overflows(n_epochs - 2, optimizer["lr"], *data):
         yield "descent.diverges", [words(["not finite"] * 2), NOTHING, NOTHING]
     yield "validation.none", [NOTHING, NOTHING, val_log]
 
@@ -204,18 +198,11 @@ def _multiply(answer: Any, x: Any, y: Any) -> Iterator[Claim]:
 
 def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
     """The numbers; the strides of the axes that are repeated; and that they lie in the memory of x."""
-    missing = len(shape) - x.ndim
-    repeated = [size > 1 and (axis < missing or x.shape[axis - missing] == 1) for axis, size in enumerate(shape)]
-    strides = [0.0 if again else None for again in repeated]
-    nothing = [None if again is None else "0" for again in strides]
-    yield (
-        "broadcast.no-copy",
-        [
-            numbers(np.broadcast_to(x, shape)),
-            {"shape": [len(shape)], "data": strides, "fractions": nothing, "allowed": strides},
-            numbers(1.0),
-        ],
-    )
+    expanded, strides, _ = answer
+    zero = [0.0 if size > 1 and stride == 0 else None for size, stride in zip(shape, strides, strict=True)]
+    fractions = [None if x is None else "0" for x in zero]
+    of_strides = {**shaped([len(shape)]), "data": zero, "fractions": fractions, "allowed": zero}
+    yield "broadcast.no-copy", [numbers(expanded), of_strides, numbers(1.0)]
 
 
 def _multiply_grad(answer: Any, x: Any, y: Any, upstream: Any) -> Iterator[Claim]:
@@ -275,8 +262,8 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "norris": (_data("data.norris", tuple(zip(*NORRIS, strict=True))), ""),
     "least_squares": ("data.scaling", "data.shapes"),
     "model": (_model, ""),
-    "loss_fn": (_loss("loss.mean-square", "loss_fn", 2), _unfit_losses),
-    "absolute_loss": (_loss("loss.absolute", "absolute_loss", 1), _unfit_losses),
+    "loss_fn": (_loss("loss.mean-square", exact.loss_fn, 2), _unfit_losses),
+    "absolute_loss": (_loss("loss.absolute", exact.absolute_loss, 1), _unfit_losses),
     "dabsolute_loss": (_dabsolute_loss, ""),
     "dloss_fn": (_dloss_fn, ""),
     "dmodel_dw": (_partial("gradient.by-hand-w"), ""),
@@ -315,5 +302,6 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
 }
-"""Of each operation that a file can ask: the clause that holds all of its answer against the exact one, or a function that says which, or one
-that gives all claims; and the clause that wants an error, or a function that says which."""
+"""Two claims for each operation that a file can ask. The first is on values: the clause that holds all of the answer against the exact one, or a
+function of the right answer and the arguments that returns such a clause or any claims. The second is the clause that demands an error, or a
+function of the arguments that returns one; empty if none does."""
