@@ -126,6 +126,6 @@ def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path:
     result = check(str(tmp_path / "planted.py"), Options(clauses=("gradient.agree",), profile="ci", workers=1))
 
     for verdict in result.verdicts:
-        called = [{call["operation"] for call in failure["calls"]} for failure in verdict.failures]
+        called = [{call["operation"] for call in failure.calls} for failure in verdict.failures]
         assert verdict.status == "breaks"
         assert sorted(called, key=sorted) == [{"finite_difference", "grad_fn"}, {"grad_fn", "value_and_grad"}]
