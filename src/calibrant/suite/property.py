@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unittest
 import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import UnsatisfiedAssumption
 
 from calibrant.book.clauses import require
 from calibrant.judge import Disagreement, tallying
@@ -67,14 +69,18 @@ _REFUSALS = 10
 """An operation that has served none of so many requests of a property is taken to serve none of them."""
 
 
+class Apart(unittest.SkipTest):
+    """Raised out of a run in several dtypes as soon as they differ: Hypothesis ends the run and does not shrink."""
+
+
 def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
-    @functools.wraps(property_)
-    def run(*args: Any, **kwargs: Any) -> None:
+    """Run one example, and count it. `target` is one subject, or a tuple: then the example is judged in each of several dtypes."""
+
+    def judged(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         def asked(subject: Subject) -> None:
             drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items()}
             property_(*args, **drawn | {"target": subject})
 
-        subject = kwargs["target"]
         subject.calls.clear()
         with tallying(subject.tally) as tally:
             tally.examples += 1
@@ -96,5 +102,24 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
                 tally.rejected = tally.rejected or tally.examples
                 subject.asked = asked
                 raise
+
+    @functools.wraps(property_)
+    def run(*args: Any, **kwargs: Any) -> None:
+        target = kwargs["target"]
+        if isinstance(target, Subject):
+            judged(target, args, kwargs)
+            return
+        rejected = 0
+        for subject in target:
+            try:
+                judged(subject, args, kwargs)
+            except UnsatisfiedAssumption:
+                rejected += 1
+            except (Exception, pytest.skip.Exception):
+                raise Apart("the dtypes differ") from None
+        if rejected == len(target):
+            hypothesis.reject()
+        if rejected:
+            raise Apart("the dtypes differ")
 
     return run

@@ -5,11 +5,12 @@ Every pytest run where calibrant is installed imports this, so nothing heavy is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -35,6 +36,10 @@ class Session:
     shrink: bool = True
     """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
     loaded: Target | None = None
+    dtypes_of: dict[Any, list[str]] = field(default_factory=dict)
+    """The dtypes in which each property runs."""
+    judged: dict[Any, Subject] = field(default_factory=dict)
+    """The subjects of properties that have been judged together with another dtype, and held."""
 
     @property
     def few(self) -> bool:
