@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 50, "derandomize": False},
-    "ci": {"max_examples": 100, "derandomize": True},
-    "thorough": {"max_examples": 2000, "derandomize": False},
-}
-"""The Hypothesis settings of each profile; what they share is in `suite.property`. Where a variable CI is set, Hypothesis has other
-defaults: so nothing that a profile means is left to them."""
+
+class Profile(NamedTuple):
+    """How thoroughly a property is tried."""
+
+    examples: int
+    same: bool = False
+    """Whether the examples are the same in every run."""
+
+
+PROFILES = {"dev": Profile(50), "ci": Profile(100, same=True), "thorough": Profile(2000)}
 
 
 @dataclass(eq=False)
@@ -44,7 +47,7 @@ class Session:
     @property
     def few(self) -> bool:
         """Whether the properties are asked with fewer examples than their profile has."""
-        return self.examples is not None and self.examples < PROFILES[self.profile]["max_examples"]
+        return self.examples is not None and self.examples < PROFILES[self.profile].examples
 
     def load(self) -> Target:
         """The target, loaded once."""
