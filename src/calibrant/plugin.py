@@ -135,13 +135,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if chosen:
         config.hook.pytest_deselected(items=[item for item in items if not asked(item)])
         items[:] = [item for item in items if asked(item)]
+    _keep_dtypes_together(items)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note in which dtypes each property will run."""
-    for item in session.items:
+def _keep_dtypes_together(items: list[pytest.Item]) -> None:
+    """Put the runs of a property in its dtypes one after the other, and note which they are."""
+    dtypes = current().dtypes_of
+    first: dict[Any, int] = {}
+    places: dict[pytest.Item, int] = {}
+    for place, item in enumerate(items):
+        places[item] = place
         if isinstance(item, pytest.Function) and item.get_closest_marker("clause"):
-            current().dtypes_of.setdefault(_key(item), []).append(str(item.callspec.params["target"]))
+            key = _key(item)
+            places[item] = first.setdefault(key, place)
+            dtypes.setdefault(key, []).append(str(item.callspec.params["target"]))
+    items.sort(key=places.__getitem__)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -211,8 +219,8 @@ def _judged_together(item: pytest.Function, arguments: dict[str, Any]) -> Subjec
 
 def _key(item: pytest.Function) -> Any:
     """What the runs of one property in several dtypes have in common."""
-    indices = item.callspec.indices
-    return item.nodeid.partition("[")[0], tuple((name, k) for name, k in indices.items() if name != "target")
+    others = sorted((name, repr(x)) for name, x in item.callspec.params.items() if name != "target")
+    return item.nodeid.partition("[")[0], tuple(others)
 
 
 @pytest.hookimpl(wrapper=True)
