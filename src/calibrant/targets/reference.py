@@ -31,7 +31,7 @@ from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
 from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
-from calibrant.targets.workers import Workers
+from calibrant.targets import workers
 
 __all__ = [
     "absolute_loss",
@@ -119,14 +119,11 @@ def training_loop(
     return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u, val_t_c)
 
 
-_workers = Workers()
-
-
 def data_parallel(
     params: Tensor, shards: list[tuple[Tensor, Tensor]], n_epochs: int, lr: float
 ) -> tuple[Tensor, Tensor]:
     """What workers, a process for each shard, make of the shards together."""
-    return _workers.ask(params, shards, n_epochs, lr)
+    return workers.ask((params, shards, n_epochs, lr))
 
 
 def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
