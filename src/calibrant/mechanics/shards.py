@@ -66,8 +66,8 @@ def _bad_line(file: BinaryIO, place: int, problem: str) -> BadData:
     """The problem of the line that begins at a place. The lines before it are counted without holding them."""
     file.seek(0)
     before = 0
-    while left := place - file.tell():
-        before += file.read(min(left, 1 << 20)).count(b"\n")
+    while chunk := file.read(min(place - file.tell(), 1 << 20)):
+        before += chunk.count(b"\n")
     return BadData(f"{file.name}, line {before + 1}: {problem}")
 
 
@@ -89,9 +89,10 @@ def _npy_rows(file: BinaryIO, rank: int, world: int) -> Tensor:
     start, stop = shard(n, rank, world)
 
     def numbers(first: int, last: int) -> Tensor:
-        file.seek(begin + first * width)
-        size = (last - first) * width
-        read = file.read(size) if size <= os.fstat(file.fileno()).st_size else b""
+        size, read = (last - first) * width, b""
+        if begin + last * width <= os.fstat(file.fileno()).st_size:
+            file.seek(begin + first * width)
+            read = file.read(size)
         if len(read) < size:
             raise BadData(f"{file.name} is cut short: its header promises {n} rows")
         return torch.frombuffer(bytearray(read), dtype=NPY_DTYPES[kind]).double() if read else torch.empty(0).double()

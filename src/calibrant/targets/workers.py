@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from types import ModuleType
 
 import torch
@@ -52,7 +52,15 @@ def ask(request: Request) -> Answer:
                 worker.start()
             stack.callback(worker.join)
             stack.callback(worker.kill)
-        return agreed([_received(pipe) for pipe in pipes])
+        answers: dict[Connection, Answer | Exception] = {}
+        while waiting := [pipe for pipe in pipes if pipe not in answers]:
+            for pipe in wait(waiting):
+                assert isinstance(pipe, Connection)
+                try:
+                    answers[pipe] = pickle.loads(pipe.recv_bytes())
+                except (OSError, EOFError):
+                    raise RuntimeError("a worker ended without an answer") from None
+        return agreed([answers[pipe] for pipe in pipes])
 
 
 @contextlib.contextmanager
@@ -63,14 +71,6 @@ def _no_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _received(pipe: Connection) -> Answer | Exception:
-    try:
-        answer: Answer | Exception = pickle.loads(pipe.recv_bytes())
-    except (OSError, EOFError):
-        return RuntimeError("a worker ended without an answer")
-    return answer
 
 
 def agreed(answers: list[Answer | Exception]) -> Answer:
