@@ -13,8 +13,9 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from typing import Any
 import pytest
 
 from calibrant.clauses import CHAPTERS, book, properties
-from calibrant.containment import apart, last_words, nursery
-from calibrant.forking import command
+from calibrant.containment import apart, last_words
+from calibrant.forking import nursery
 from calibrant.plugin import PROFILES
 from calibrant.program import REGISTER, end_all
 from calibrant.target import DTYPES, IMPORT_PATIENCE, TargetError, nearest
@@ -154,12 +155,12 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
     options = options.validated()
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
     modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
-    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as found, _environment(**found):
-        return _checked(spec, options, observer or Observer())
+    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as python:
+        return _checked(spec, options, observer or Observer(), python)
 
 
-def _checked(spec: str, options: Options, observer: Observer) -> Result:
-    described = probe(spec, options.timeout)
+def _checked(spec: str, options: Options, observer: Observer, python: list[str]) -> Result:
+    described = probe(spec, options.timeout, python)
     dtypes = options.dtypes or tuple(described["dtypes"])
     if "bfloat16" in dtypes:
         _require_bfloat16()
@@ -169,7 +170,7 @@ def _checked(spec: str, options: Options, observer: Observer) -> Result:
         complaints = io.StringIO()
         try:
             with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
-                code = _run_pytest(_arguments(spec, options, dtypes, folder), engine, folder / "programs")
+                code = _run_pytest(_arguments(spec, options, dtypes, folder, python), engine, folder / "programs")
         finally:
             end_all(folder / "programs")
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -183,12 +184,12 @@ def _checked(spec: str, options: Options, observer: Observer) -> Result:
     return Result(described, options, verdicts, unfinished)
 
 
-def probe(spec: str, timeout: float) -> dict[str, Any]:
+def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
     """What a target says of itself, found out in a process of its own. Raises CheckError if it cannot be loaded."""
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
-        with apart("calibrant.probing", spec, str(timeout), str(answer), register=register) as process:
+        with apart("calibrant.probing", spec, str(timeout), str(answer), register=register, python=python) as process:
             try:
                 code = process.wait(patience)
             except subprocess.TimeoutExpired:
@@ -210,7 +211,7 @@ def _require_bfloat16() -> None:
         raise CheckError(str(error)) from None
 
 
-def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Path) -> list[str]:
+def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Path, python: list[str]) -> list[str]:
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     files = {prop.file for prop in properties() if options.selects(prop.clause)}
     arguments = [
@@ -226,7 +227,7 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
         "-pno:faulthandler",
         "-pxdist.plugin",
         "-pcalibrant.plugin",
-        f"--tx={options.workers}*popen//python={re.sub('/+', '/', shlex.join(command()))}",  # '//' would end it
+        f"--tx={options.workers}*popen//python={re.sub('/+', '/', shlex.join(python))}",  # '//' would end it
         "--dist=worksteal",
         "--max-worker-restart=1000",
         f"--target={spec}",
