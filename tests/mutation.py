@@ -48,7 +48,7 @@ OPTIONS = (
 )  # fmt: skip
 
 TESTS = {
-    "judge": "test_judge",
+    "judge.comparing": "test_judge",
     "exact.formats": "test_exact_numbers test_judge",
     "exact.numbers": "test_exact_numbers test_judge",
     "exact.scalars": "test_exact_optimizers",
@@ -157,27 +157,28 @@ class Watch:
     """The plugin of a run: the quickest tests first, no failure made simpler or named, and what does not end is ended."""
 
     def __init__(self, durations: dict[str, float]) -> None:
-        from calibrant.impostors import naming
+        from calibrant.diagnosis import diagnosing
 
-        self.explaining = naming.explaining
+        self.diagnose = diagnosing.diagnose
         self.known = durations
         self.durations: dict[str, float] = {}
         self.failed = ""
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
-        from calibrant import plugin
+        from calibrant.suite.session import current
 
-        plugin.session.shrink = False
+        current().shrink = False
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
 
     def pytest_runtest_setup(self, item: Any) -> None:
         """Ten times what it took before, and five seconds of computing more, are taken for no end."""
-        from calibrant.impostors import naming
+        from calibrant.diagnosis import diagnosing
 
-        naming.explaining = self.explaining if item.get_closest_marker("clause") is None else lambda *_: []
+        untold = diagnosing.Diagnosis()
+        diagnosing.diagnose = self.diagnose if item.get_closest_marker("clause") is None else lambda *_: untold
         self.failed = item.nodeid
         if self.known:
             signal.signal(signal.SIGPROF, signal.SIG_DFL)

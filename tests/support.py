@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from calibrant.exact import FORMATS
-from calibrant.target import TargetError, numpy_dtype
+from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.errors import TargetError
 
 PATIENCE = 120
 """Seconds after which a process that a test started is said to hang."""

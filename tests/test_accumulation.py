@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 
 from calibrant import exact, strategies
+from calibrant.adapters import numpy_target
 from calibrant.exact import FORMATS, Exact, Format
-from calibrant.target import numpy_dtype
-from calibrant.targets import numpy_target
+from calibrant.protocol.dtypes import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=100, database=None)
 

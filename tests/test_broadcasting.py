@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from calibrant import exact
-from calibrant.targets import numpy_target
+from calibrant.adapters import numpy_target
 
 torch = pytest.importorskip("torch")
 
+from calibrant.adapters import reference  # noqa: E402
 from calibrant.mechanics import broadcasting  # noqa: E402  # it needs torch
-from calibrant.targets import reference  # noqa: E402
 
 TARGETS = pytest.mark.parametrize("target", [reference, numpy_target], ids=["reference", "numpy"])
 

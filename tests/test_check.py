@@ -12,9 +12,12 @@ import jsonschema
 import pytest
 from support import calibrant, checked, one_sentence, run, statuses, target
 
-from calibrant.check import CheckError, Options, check
-from calibrant.clauses import book
+from calibrant.book.clauses import book
+from calibrant.checks.check import check
+from calibrant.checks.options import Options
+from calibrant.protocol.errors import CheckError
 from calibrant.reports.machine import document, schema
+from calibrant.suite.session import current
 
 RIGHT = """
     def absolute_loss(t_p, t_c):
@@ -475,13 +478,11 @@ def numbers(printed: str) -> list[float]:
 
 def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path) -> None:
     """The engine is pytest, in the same process: what the outer run was asked for is still known after it."""
-    from calibrant import plugin
-
-    outer = plugin.session
+    outer = current()
 
     result = check(target(tmp_path, RIGHT), Options(clauses=("loss.absolute",), examples=2, workers=1))
 
-    assert plugin.session is outer
+    assert current() is outer
     assert result.exit_status == 0
     assert document(result)["outcome"] == "conforms, as far as it was checked"
 
@@ -598,7 +599,7 @@ def test_a_fit_may_refuse_where_nothing_is_claimed_of_it(tmp_path: Path) -> None
         tmp_path,
         """
         import numpy as np
-        from calibrant.targets import numpy_target as right
+        from calibrant.adapters import numpy_target as right
 
         def least_squares(t_u, t_c):
             if t_u.shape != t_c.shape or np.ptp(t_u) < 1e-30:

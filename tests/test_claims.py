@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calibrant.clauses import book
+from calibrant.book.clauses import book
 
 SPEC = Path(__file__).parent.parent / "spec"
 ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+) \|$", re.MULTILINE)

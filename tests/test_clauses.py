@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from calibrant import clauses
-from calibrant.clauses import CHAPTERS, LEVELS, BookError, book, clause, loose_ends, parse, properties, require
+from calibrant.book import clauses
+from calibrant.book import properties as reading
+from calibrant.book.clauses import CHAPTERS, LEVELS, BookError, book, parse, require
+from calibrant.book.properties import loose_ends, properties
+from calibrant.suite.property import clause
 
 CHAPTER = """
 # The loss
@@ -115,7 +118,7 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
     (tmp_path / "spec").mkdir()
     (tmp_path / "conformance").mkdir()
     monkeypatch.setattr(clauses, "book_folder", lambda: tmp_path / "spec")
-    monkeypatch.setattr(clauses, "conformance_folder", lambda: tmp_path / "conformance")
+    monkeypatch.setattr(reading, "conformance_folder", lambda: tmp_path / "conformance")
 
     def write(chapters: dict[str, str], suite: str) -> None:
         for chapter in CHAPTERS:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from calibrant.clauses import CHAPTERS, book
+from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
-from calibrant.target import DTYPES, PARAMETERS, RETURNS
+from calibrant.protocol.dtypes import DTYPES
+from calibrant.protocol.operations import PARAMETERS, RETURNS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "spec").glob("*.md"))]

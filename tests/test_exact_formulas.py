@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibrant import exact, strategies
+from calibrant.adapters import numpy_target
 from calibrant.exact import FORMATS, Exact, Format
 from calibrant.exact.descent import _POWER_BITS
-from calibrant.targets import numpy_target
 
 FLOAT64 = FORMATS["float64"]
 fits = strategies.fits().map(lambda drawn: drawn.at(FLOAT64))

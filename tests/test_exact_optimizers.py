@@ -19,8 +19,8 @@ from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format, scalars
 from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import Tally, agree_lists, tallying
+from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.strategies import Optimization
-from calibrant.target import CONVENTIONS
 
 NAMES = list(exact.OPTIMIZERS)
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
@@ -187,7 +187,7 @@ def test_a_hyperparameter_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.parametrize(("convention", "value"), [(c, v) for c, values in CONVENTIONS.items() for v in values[1:]])
 def test_every_variant_differs_from_pytorchs(convention: str, value: str) -> None:
-    from calibrant.variants import BATTERY
+    from calibrant.impostors.battery import BATTERY
 
     name = convention.split(".")[0]
     follow = PYTORCH | {convention: value}

@@ -21,8 +21,8 @@ from typing import IO, Any
 import pytest
 from support import PATIENCE, checked, run, target
 
-from calibrant import forking
-from calibrant.forking import nursery
+from calibrant.target import forking
+from calibrant.target.forking import nursery
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system can have no nursery")
 
@@ -258,7 +258,7 @@ def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: boo
 def test_a_nursery_ends_with_whoever_started_it() -> None:
     code = f"""
 import os, signal, subprocess
-from calibrant.forking import nursery
+from calibrant.target.forking import nursery
 with nursery([]) as python:
     child = subprocess.Popen([*python, "-c", {STARTS!r}], stdin=subprocess.PIPE, start_new_session=True)
     signal.pause()
@@ -291,7 +291,7 @@ def test_a_nursery_that_does_not_answer_is_done_without(monkeypatch: pytest.Monk
     monkeypatch.setattr(forking, "_GRACE", 0.1)
     hurried = """
 import sys
-from calibrant import forking
+from calibrant.target import forking
 forking._PATIENCE = 0.1
 forking._stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 """
@@ -327,7 +327,7 @@ def test_signals_that_are_ignored_stay_so() -> None:
     tells = "import signal; print([int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN])"
     code = f"""
 import signal, subprocess, sys
-from calibrant.forking import nursery
+from calibrant.target.forking import nursery
 for name in sys.argv[1:]:
     signal.signal(getattr(signal, name), signal.SIG_IGN)
 with nursery([]) as python:
@@ -344,7 +344,7 @@ def test_a_nursery_serves_whoever_ignores_the_ends_of_children() -> None:
     """The system buries their children for them, and a nursery inherits that."""
     code = """
 import os, signal, subprocess
-from calibrant.forking import nursery
+from calibrant.target.forking import nursery
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 with nursery(["statistics"]) as python:
     for _ in range(2):
@@ -368,7 +368,7 @@ def test_standard_files_may_be_closed(python: list[str], closed: str, tmp_path: 
 def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:
     code = """
 import os, signal, subprocess
-from calibrant.forking import nursery
+from calibrant.target.forking import nursery
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, lambda *_: None)
 with nursery(["statistics"]) as python:

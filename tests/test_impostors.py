@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.check import Options, check
-from calibrant.clauses import CHAPTERS, book, book_folder
-from calibrant.impostors import Impostor, catalog, chosen, naming
+from calibrant.book.clauses import CHAPTERS, book, book_folder
+from calibrant.checks.check import check
+from calibrant.checks.options import Options
+from calibrant.checks.power import due, tried
+from calibrant.diagnosis import explaining as naming
+from calibrant.impostors import Impostor, catalog, chosen
 from calibrant.impostors.__main__ import with_impostors
 from calibrant.impostors.planting import planted
-from calibrant.power import due, tried
-from calibrant.target import described
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
 
 if importlib.util.find_spec("torch") is not None:
     importlib.import_module("torch")  # whether its generator was seeded is seen only of one that was there before
@@ -68,9 +71,9 @@ def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
     shown = {clause.partition("@")[2] for clause in set.union(*due(one))}
     dtype = max(shown)  # float64, if it shows there
     for named in dict.fromkeys((*one.applies_to[:1], *one.applies_to[-1:])) or ("",):
-        found = naming.among(planted(one).at(dtype), one.operation, named or None)
+        found = naming.among(Subject(planted(one), dtype), one.operation, named or None)
 
-        assert {other.name for other in found} == ({one.name, *one.same_as} if one.repeats else set())
+        assert {other.name for other in found} == ({one.name} if one.repeats else set())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -81,7 +84,7 @@ def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor)
     (shown,) = {clause.partition("@")[2] for clause in set.union(*due(one))}
     other = "float32" if shown == "float64" else "float64"
 
-    assert naming.among(planted(one).at(other), one.operation, *one.applies_to[:1]) == []
+    assert naming.among(Subject(planted(one), other), one.operation, *one.applies_to[:1]) == []
 
 
 def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
@@ -90,7 +93,7 @@ def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     climb = planted(uphill).implementation.training_loop
     loop = SimpleNamespace(training_loop=lambda n, optimizer, params, t_u, t_c: climb(n, optimizer, params, t_u, t_c))
 
-    found = naming.among(described("loop", loop, "loop", 10.0).at("float64"), "training_loop")
+    found = naming.among(Subject(described("loop", loop, "loop", 10.0), "float64"), "training_loop")
 
     assert found == [uphill]
 

@@ -16,8 +16,8 @@ from support import forms
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.judge import Disagreement, Tally, agree, agree_lists, at_most, holds, listed, taken, tallying
-from calibrant.target import numpy_dtype
-from calibrant.wording import show, show_exact, show_fraction
+from calibrant.judge.values import show, show_exact, show_fraction
+from calibrant.protocol.dtypes import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
 FLOAT64 = FORMATS["float64"]

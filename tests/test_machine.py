@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from support import run
 
-from calibrant.impostors import Impostor, machine, naming
-from calibrant.power import tried
+from calibrant.checks.power import tried
+from calibrant.diagnosis import explaining as naming
+from calibrant.impostors import Impostor, machine
 from calibrant.strategies import Program
-from calibrant.target import described, load
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
+from calibrant.target.loading import load
 
 torch = pytest.importorskip("torch")
 
@@ -54,7 +57,7 @@ def test_only_squares_are_known_to_the_machine() -> None:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("target", ["reference", "torch"])
 def test_what_is_right_is_named_as_nothing(target: str, operation: str, dtype: str) -> None:
-    assert naming.among(load(target).at(dtype), operation) == []
+    assert naming.among(Subject(load(target), dtype), operation) == []
 
 
 def _never_reset(losses: Any, params: Any, zero_grad: str) -> Any:
@@ -102,7 +105,7 @@ def _rebound(loss: Any, params: Any, learning_rate: float, n_steps: int, no_grad
 def test_mistakes_with_torch_are_named_as_what_they_are(operation: str, wrong: Any, name: str) -> None:
     target = described("mine", SimpleNamespace(**{operation: wrong}), "mine", 10.0)
 
-    found = naming.among(target.at("float32"), operation)
+    found = naming.among(Subject(target, "float32"), operation)
     torch.set_grad_enabled(True)
 
     assert [one.name for one in found] == [name]
@@ -116,7 +119,7 @@ def test_no_impostor_of_autograd_needs_torch() -> None:
         "from calibrant.impostors.planting import planted",
         f"first = {{one.operation: one for one in reversed(catalog()) if one.operation in {OPERATIONS!r}}}",
         "for one in first.values():",
-        "    print(one.operation, one in naming.among(planted(one).at('float64'), one.operation))",
+        "    print(one.operation, one in naming.among(Subject(planted(one), 'float64'), one.operation))",
     ]
     process = run("-W", "ignore", "-c", "\n".join(lines))
 

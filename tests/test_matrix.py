@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from support import calibrant, one_sentence, target
 
-from calibrant.matrix import Checked, exit_status
+from calibrant.checks.matrix import Checked, exit_status
 from calibrant.reports.machine import schema
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.check import Options, check
-from calibrant.impostors import catalog, naming
+from calibrant.checks.check import check
+from calibrant.checks.options import Options
+from calibrant.diagnosis import explaining as naming
+from calibrant.impostors import catalog
 from calibrant.reports.terminal import failure_lines
-from calibrant.subject import Subject
-from calibrant.target import described, load
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
+from calibrant.target.loading import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its own affair
 
@@ -21,7 +24,7 @@ OPERATIONS = list(dict.fromkeys((one.operation, *one.applies_to[:1]) for one in 
 
 
 def subject(operation: str, answer: Any, dtype: str = "float64") -> Subject:
-    return described("mine", SimpleNamespace(**{operation: answer}), "mine", 10.0).at(dtype)
+    return Subject(described("mine", SimpleNamespace(**{operation: answer}), "mine", 10.0), dtype)
 
 
 def named(operation: str, answer: Any, *of_which: str) -> list[str]:
@@ -90,7 +93,7 @@ def test_a_right_target_is_named_as_nothing(target: str, dtype: str) -> None:
     found = {
         ".".join(operation): [
             one.name
-            for one in naming.among(loaded.at(dtype), *operation)
+            for one in naming.among(Subject(loaded, dtype), *operation)
             if not set(one.breaks) <= set(loaded.deviations)
         ]
         for operation in OPERATIONS

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 
 from calibrant import exact, strategies
+from calibrant.adapters import numpy_optimizers
 from calibrant.exact import FORMATS
 from calibrant.judge import agree_lists
-from calibrant.target import CONVENTIONS
-from calibrant.targets import numpy_optimizers
+from calibrant.protocol.conventions import CONVENTIONS
 
 torch = pytest.importorskip("torch")
 
+from calibrant.adapters import torch_target  # noqa: E402
 from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need torch
 from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
-from calibrant.targets import torch_target  # noqa: E402
 
 EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=40)
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}

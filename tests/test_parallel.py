@@ -31,11 +31,11 @@ torch = pytest.importorskip("torch")
 import torch.distributed as dist  # noqa: E402  # it needs torch
 
 from calibrant import exact  # noqa: E402
+from calibrant.adapters import workers  # noqa: E402
 from calibrant.judge import agree  # noqa: E402
 from calibrant.mechanics import gradients, parallel, shards  # noqa: E402
 from calibrant.mechanics.data import thermometer  # noqa: E402
 from calibrant.mechanics.shards import BadData, read_shard  # noqa: E402
-from calibrant.targets import workers  # noqa: E402
 
 PAIRS = [(35.7, 0.5), (-1e-3, 14.0), (7.0, -125.25), (81.9, 28.0), (0.0, 11.0), (48.875, 8.0), (1e4, 3.0)]
 TEXT = "35.7,0.5\n-1e-3,14\n7,-125.25\n 81.9 , 28.0 \n0,11\n+48.875,8.\n1E4,3\n"
@@ -511,7 +511,7 @@ def test_workers_end_with_the_process_that_asked() -> None:
     """Nothing that has its standard output is left."""
     code = """
 import multiprocessing, threading, time, torch
-from calibrant.targets import workers
+from calibrant.adapters import workers
 
 def tell():
     while len(multiprocessing.active_children()) < 2:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support import calibrant, one_sentence
 
+from calibrant.checks.power import Rejection, Trial, measured, summary, tried
 from calibrant.impostors import Impostor, add, chosen, impostor, sentence
-from calibrant.power import Rejection, Trial, measured, summary, tried
 from calibrant.reports import trials as report
 
 

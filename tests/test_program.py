@@ -17,10 +17,12 @@ import pytest
 from programs import liar
 from support import calibrant, checked, one_sentence, statuses
 
-from calibrant import program
-from calibrant.program import LONGEST, Program, ProgramError, command_of, decoded
-from calibrant.subject import Failure, NotCalled
-from calibrant.target import NoAnswer, TargetError, load
+from calibrant.protocol.errors import NoAnswer, TargetError
+from calibrant.protocol.wire import decoded
+from calibrant.target import program
+from calibrant.target.calling import Failure, NotCalled, Subject
+from calibrant.target.loading import load
+from calibrant.target.program import LONGEST, Program, ProgramError, command_of
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = ["node", str(PROGRAMS / "adapter.js")]
@@ -195,7 +197,7 @@ def test_what_is_no_answer_is_said_and_the_program_is_asked_again(lie: str) -> N
 @pytest.mark.parametrize("lie", RETURNS_NO_NUMBERS)
 def test_what_is_no_number_is_broken(lie: str) -> None:
     target = load("program: " + shlex.join(lying(lie)), 0.5)
-    subject = target.at("float64")
+    subject = Subject(target, "float64")
 
     with pytest.raises(Failure, match="where numbers are due") as failure:
         subject.loss_fn(*HALF)
@@ -239,7 +241,7 @@ def test_a_program_leaves_when_its_input_ends(tmp_path: Path) -> None:
 
 def test_an_operation_that_hangs_is_asked_once() -> None:
     target = load("program: " + shlex.join(lying("hangs")), 0.3)
-    subject = target.at("float64")
+    subject = Subject(target, "float64")
 
     for _ in range(2):
         with pytest.raises(Failure, match=r"did not return within 0.3 s; it is not called again"):
@@ -247,7 +249,7 @@ def test_an_operation_that_hangs_is_asked_once() -> None:
     with pytest.raises(NotCalled):
         subject.loss_fn(np.zeros(3), np.ones(3))
     with pytest.raises(Failure, match=r"is not called again: it did not return within 0.3 s"):
-        target.at("float64").loss_fn(np.zeros(3), np.ones(3))
+        Subject(target, "float64").loss_fn(np.zeros(3), np.ones(3))
 
     assert target.program is not None
     target.program.close(0.0)
@@ -255,7 +257,7 @@ def test_an_operation_that_hangs_is_asked_once() -> None:
 
 def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
     target = load("program: " + shlex.join(lying("dies")), 5)
-    subject = target.at("float64")
+    subject = Subject(target, "float64")
 
     for _ in range(program.DEATHS):
         with pytest.raises(Failure, match=r"ended \(status 3\)"):

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from calibrant.check import Options, Result
-from calibrant.clauses import book, require
+from calibrant.book.clauses import book, require
+from calibrant.checks.options import Options
+from calibrant.checks.outcomes import Finding, Outcome, Status
+from calibrant.checks.verdicts import GRAVEST, MEANING, Result, Verdict, exit_status, gathered
+from calibrant.judge.values import show
+from calibrant.protocol.wire import plain
 from calibrant.reports import machine, terminal
-from calibrant.subject import Call
-from calibrant.target import load
-from calibrant.verdicts import GRAVEST, MEANING, Verdict, exit_status, gathered
-from calibrant.wording import plain, show, snippet, written
+from calibrant.target.calling import Call
+from calibrant.target.loading import load
+from calibrant.target.snippets import snippet, written
 
 TARGET: dict[str, Any] = {
     "spec": "theirs.py",
@@ -34,25 +38,18 @@ TARGET: dict[str, Any] = {
 }
 
 
-def outcome(clause: str, status: str, dtype: str = "float32", **more: Any) -> dict[str, Any]:
-    """What became of a property, as the plugin tells it."""
-    numbers = {"examples": 10, "judged": 10, "unjudged": 0, "refused": 0, "worst": 0.5}
-    said = {"clause": clause, "property": "test_it", "dtype": dtype, "status": status}
-    return (
-        numbers
-        | said
-        | {"reason": None, "deviation": None, "failure": failing() if status == "breaks" else None}
-        | more
-    )
+def outcome(clause: str, status: Status, dtype: str = "float32", **more: Any) -> Outcome:
+    """What became of a property."""
+    whole = Outcome(clause, "test_it", dtype, status, examples=10, judged=10, worst=0.5)
+    return replace(whole, **{"failure": failing() if status == "breaks" else None} | more)
 
 
-def failing(text: str = "  loss_fn([0.0]) returned 1.0") -> dict[str, Any]:
-    """A failure, as the plugin tells it."""
-    keys = ("actual", "expected", "exactly", "error", "bound", "bounds", "ulps", "snippet")
-    return dict.fromkeys(keys) | {"text": text, "calls": [], "impostors": []}
+def failing(text: str = "  loss_fn([0.0]) returned 1.0") -> Finding:
+    """What is told of an example that failed."""
+    return Finding(text)
 
 
-def result(outcomes: Iterable[dict[str, Any]], unfinished: tuple[str, ...] = (), **target: Any) -> Result:
+def result(outcomes: Iterable[Outcome], unfinished: tuple[str, ...] = (), **target: Any) -> Result:
     """The result of a whole check in which this became of the properties."""
     options = Options(profile="dev", seed=7, workers=2)
     return Result(TARGET | target, options, gathered(outcomes), list(unfinished))
@@ -109,7 +106,7 @@ def test_failures_of_one_property_stand_in_one_order() -> None:
 
     (verdict,) = gathered(outcomes)
 
-    assert [f["text"] for f in verdict.failures] == ["  c", "  aa", "  bb"]
+    assert [f.text for f in verdict.failures] == ["  c", "  aa", "  bb"]
     assert gathered(outcomes) == gathered(reversed(outcomes))
 
 
@@ -159,7 +156,7 @@ def test_a_check_that_did_not_end_is_no_pass() -> None:
 
 
 def test_the_report_says_everything_once() -> None:
-    failure = failing() | {"bounds": 1e6, "ulps": 2.5, "snippet": "import numpy as np\nprint(1)"}
+    failure = replace(failing(), bounds=1e6, ulps=2.5, snippet="import numpy as np\nprint(1)")
     shown = printed(
         result(
             [outcome("loss.mean-square", "breaks", dtype, failure=failure) for dtype in ("float32", "float64")]

@@ -17,8 +17,8 @@ from support import forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
+from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.strategies import broadcasting, drawing, samples
-from calibrant.target import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
 SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)

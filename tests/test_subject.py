@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.subject import Absent, Failure, Refused, Subject
-from calibrant.target import Target, described
+from calibrant.target.calling import Absent, Failure, Refused, Subject
+from calibrant.target.description import Target, described
 
 ONES = np.ones(2, dtype=np.float32)
 
@@ -23,7 +23,7 @@ ONES = np.ones(2, dtype=np.float32)
 def subject(dtype: str = "float32", timeout: float = 10.0, **attributes: Any) -> Subject:
     """An implementation of these attributes, in one dtype."""
     target: Target = described("planted", SimpleNamespace(**attributes), "planted", timeout)
-    return target.at(dtype)
+    return Subject(target, dtype)
 
 
 def returning(answer: Any, **attributes: Any) -> Subject:
@@ -136,7 +136,7 @@ def test_a_call_that_hangs_is_stopped_and_not_made_again(operation: Callable[...
     assert time.monotonic() - started < 3
     assert hanging.absolute_loss(ONES, ONES) == 1
     with pytest.raises(Failure):
-        hanging.target.at("float64").loss_fn(ONES, ONES)
+        Subject(hanging.target, "float64").loss_fn(ONES, ONES)
 
 
 def test_somebody_elses_alarm_still_rings() -> None:
@@ -521,7 +521,7 @@ def test_an_operation_that_may_start_processes_has_the_patience_of_an_import() -
         return [0.0, 0.0], [0.0, 0.0]
 
     implementation = SimpleNamespace(data_parallel=slow, grad_fn=slow)
-    subject = described("slow", implementation, "slow", 0.25).at("float64")
+    subject = Subject(described("slow", implementation, "slow", 0.25), "float64")
     column = np.ones(1)
 
     subject.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from support import target as written
 
-from calibrant.target import TargetError, brief, install_hint, load, nearest, numpy_dtype, unmet
+from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.errors import TargetError
+from calibrant.protocol.text import brief, nearest
+from calibrant.target.loading import install_hint, load, unmet
 
 LOSS = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).mean()\n"
 SHELF = f"class Shelf:\n    class inner:\n        @staticmethod\n        {LOSS.replace(chr(10), chr(10) + ' ' * 8)}\n"

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.check import Options, check
-from calibrant.targets import numpy_target
+from calibrant.adapters import numpy_target
+from calibrant.checks.check import check
+from calibrant.checks.options import Options
 
 torch = pytest.importorskip("torch")
 
+from calibrant.adapters import reference  # noqa: E402
 from calibrant.mechanics import data, descent, gradients, loss  # noqa: E402  # they need torch
-from calibrant.targets import reference  # noqa: E402
 
 TARGETS = pytest.mark.parametrize("target", [reference, numpy_target], ids=["reference", "numpy"])
 SGD = {"name": "sgd", "lr": 0.5}

@@ -17,7 +17,7 @@ from support import checked, statuses, target
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, UNROUNDED, Format
 from calibrant.exact.validation import MARGIN
-from calibrant.target import numpy_dtype
+from calibrant.protocol.dtypes import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 SEARCH = settings(derandomize=True, deadline=None, database=None, max_examples=20_000)
@@ -317,10 +317,10 @@ def test_overfitting_shrinks_to_zeros_and_two_ones() -> None:
 
 torch = pytest.importorskip("torch")
 
+from calibrant.adapters import numpy_target, reference  # noqa: E402
 from calibrant.mechanics import regularization, validation  # noqa: E402  # they need torch
 from calibrant.mechanics.data import least_squares, thermometer  # noqa: E402
 from calibrant.mechanics.optimizers import Optimizer  # noqa: E402
-from calibrant.targets import numpy_target, reference  # noqa: E402
 
 TARGETS = pytest.mark.parametrize("target", [reference, numpy_target], ids=["reference", "numpy"])
 
@@ -438,7 +438,7 @@ def test_a_fit_whose_squares_underflow_may_be_refused(tmp_path: Path) -> None:
     source = """
         import numpy as np
 
-        from calibrant.targets import numpy_target
+        from calibrant.adapters import numpy_target
 
         def ridge(t_u, t_c, l2):
             if np.ptp(t_u) > 0 and np.mean(np.square(t_u - np.mean(t_u))) + t_u.dtype.type(l2) == 0:

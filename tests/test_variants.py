@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 from support import checked, statuses, target
 
-from calibrant import exact, variants
-from calibrant.clauses import book_folder
-from calibrant.impostors import Impostor, catalog, naming
+from calibrant import exact
+from calibrant.adapters import numpy_target
+from calibrant.book.clauses import book_folder
+from calibrant.diagnosis import explaining as naming
+from calibrant.diagnosis import variants
+from calibrant.impostors import Impostor, catalog
+from calibrant.impostors.battery import BATTERY
 from calibrant.impostors.planting import planted
 from calibrant.judge import Disagreement, Tally, agree, tallying
-from calibrant.subject import Subject
-from calibrant.target import CONVENTIONS, TargetError, described
-from calibrant.targets import numpy_target
+from calibrant.protocol.conventions import CONVENTIONS
+from calibrant.protocol.errors import TargetError
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
 
 right = numpy_target.optimize
 PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
@@ -28,7 +33,7 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.
 
 
 def subject(optimize: Any = right, dtype: str = "float64", **attributes: Any) -> Subject:
-    return described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0).at(dtype)
+    return Subject(described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0), dtype)
 
 
 def optimize_of(name: str) -> Any:
@@ -57,7 +62,7 @@ def test_a_declared_variant_needs_no_explanation(variant: Impostor) -> None:
     convention, value = variant.convention
     declaring = subject(optimize_of(variant.name), conventions={convention: value})
 
-    assert variants.followed(declaring)[convention] == value
+    assert declaring.follow[convention] == value
     assert variants.explanation(declaring, variant.applies_to[0]) == ""
 
 
@@ -88,7 +93,7 @@ def test_what_is_told_of_one_optimizer_is_named_of_another() -> None:
     assert naming.explaining(target, "optimizer.zero-rate") == []
 
 
-@pytest.mark.parametrize("name", variants.BATTERY)
+@pytest.mark.parametrize("name", BATTERY)
 def test_who_follows_pytorch_is_told_nothing(name: str) -> None:
     assert variants.explanation(subject(), name) == ""
 
@@ -149,7 +154,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
     told = {variants.explanation(target, "adam") for _ in range(3)}
 
     assert len(told) == 1
-    assert len(asked) == 1 + len(variants.BATTERY["adam"])
+    assert len(asked) == 1 + len(BATTERY["adam"])
     assert len(target.calls) == 1
     assert target.tally.judged == 0
 
@@ -170,7 +175,7 @@ def test_unknown_conventions_are_refused_with_the_nearest(conventions: dict[str,
 
 
 def test_every_convention_belongs_to_an_optimizer() -> None:
-    assert {name.split(".")[0] for name in CONVENTIONS} == set(variants.BATTERY)
+    assert {name.split(".")[0] for name in CONVENTIONS} == set(BATTERY)
     assert all(len(set(values)) == len(values) > 1 for values in CONVENTIONS.values())
 
 
@@ -186,7 +191,7 @@ def test_the_book_lists_every_convention_with_its_values_in_order() -> None:
 
 FLUSHING = """
 import torch
-from calibrant.targets import numpy_target as right
+from calibrant.adapters import numpy_target as right
 
 conventions = {conventions}
 

@@ -21,13 +21,14 @@ import pytest
 from support import PATIENCE, calibrant, one_sentence, target
 
 from calibrant import cli, exact
-from calibrant.check import CheckError
-from calibrant.clauses import CHAPTERS, book
+from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.planting import planted
 from calibrant.judge import tallying
-from calibrant.subject import Absent, Subject
-from calibrant.target import PARAMETERS, PROGRAM, STARTING, load
+from calibrant.protocol.errors import CheckError
+from calibrant.protocol.operations import PARAMETERS, STARTING
+from calibrant.target.calling import Absent, Subject
+from calibrant.target.loading import PROGRAM, load
 from calibrant.vectors import choosing, replaying
 from calibrant.vectors.cases import Case, asked, judged, verdict
 from calibrant.vectors.due import OPERATIONS, claims
@@ -64,7 +65,7 @@ def cases(folder: Path) -> list[Case]:
 
 
 def subject_of(name: str, case: Case) -> Subject:
-    return load(name).at(case.dtype or "float64")
+    return Subject(load(name), case.dtype or "float64")
 
 
 # What is written
@@ -127,7 +128,7 @@ def test_every_impostor_that_a_file_can_show_is_rejected_by_the_case_that_names_
     missed = []
     for group, of_group in by_group(cases):
         for flag in sorted({flag for case in of_group for flag in case.flags}):
-            subject = planted(by_name[group.operation, flag]).at(group.dtype or "float64")
+            subject = Subject(planted(by_name[group.operation, flag]), group.dtype or "float64")
             case = next(case for case in of_group if flag in case.flags)
             if not verdict(case, subject):
                 missed.append((case.id, flag))
@@ -158,7 +159,7 @@ def test_of_every_other_impostor_it_is_known_why_no_file_can_show_it(cases: list
 
 
 def test_an_impostor_is_rejected_in_every_dtype_and_optimizer_in_which_it_breaks_a_clause(cases: list[Case]) -> None:
-    from calibrant.power import due
+    from calibrant.checks.power import due
 
     missed = []
     for group, of_group in by_group(cases):
@@ -202,7 +203,7 @@ def test_a_right_target_agrees(cases: list[Case], name: str) -> None:
     if name != "numpy":
         pytest.importorskip("torch")
     loaded = load(name)
-    subjects = {dtype: loaded.at(dtype or "float64") for dtype in ("", "float32", "float64")}
+    subjects = {dtype: Subject(loaded, dtype or "float64") for dtype in ("", "float32", "float64")}
     wrong, absent = [], 0
     for case in cases:
         if case.clause in loaded.deviations or (case.operation in STARTING and name == "reference"):
@@ -245,7 +246,7 @@ def test_a_number_that_is_changed_by_more_than_is_allowed_is_noticed(cases: list
 
     right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
     for case in [case for case in cases if case.operation == operation and case.expected != REFUSED][:6]:
-        subject = planted(right).at(case.dtype or "float64")
+        subject = Subject(planted(right), case.dtype or "float64")
         answer = subject.call(operation, case.arguments)
         assert judged(case, answer) == ""
         unnoticed = [changed.expected for changed in nudged(case) if not judged(changed, answer)]
@@ -472,7 +473,7 @@ def test_a_target_that_cannot_be_loaded_twice_is_a_sentence(
 
 def test_a_target_is_not_asked_for_what_it_does_not_mean(folder: Path, tmp_path: Path) -> None:
     source = """
-    from calibrant.targets.numpy_target import broadcast_shapes, model, optimize, training_loop
+    from calibrant.adapters.numpy_target import broadcast_shapes, model, optimize, training_loop
     name, dtypes = "mine", ("float64",)
     conventions = {"adam.epsilon": "hat", "sgd.buffer": "plain"}
     deviations = {"loss.same-shape": "it broadcasts"}
@@ -673,7 +674,7 @@ def test_slack_of_a_target_widens_what_is_allowed() -> None:
     case = Case(
         "model", "float64", "model.linear", {}, {"shape": [], "data": [1.0], "fractions": ["1"], "allowed": [1e-3]}
     )
-    subject = load("numpy").at("float64")
+    subject = Subject(load("numpy"), "float64")
     subject.tally.slack = 3.0
 
     assert judged(case, np.array(1.002)) != ""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from calibrant.checks.outcomes import Outcome
 
 app = typer.Typer(
     name="calibrant",
@@ -60,8 +63,9 @@ def check(
     """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
     from rich.console import Console
 
-    from calibrant.check import CheckError, Options
-    from calibrant.check import check as run
+    from calibrant.checks.check import check as run
+    from calibrant.checks.options import Options
+    from calibrant.protocol.errors import CheckError
     from calibrant.reports import machine, terminal
 
     console = Console(highlight=False)
@@ -104,10 +108,11 @@ def matrix(
     """
     from rich.console import Console
 
-    from calibrant.check import CheckError, Options
-    from calibrant.matrix import checked, exit_status
+    from calibrant.checks.matrix import checked, exit_status
+    from calibrant.checks.options import Options
+    from calibrant.protocol.errors import CheckError
     from calibrant.reports import table
-    from calibrant.target import PROGRAM
+    from calibrant.target.loading import PROGRAM
 
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
@@ -137,7 +142,8 @@ def matrix(
 @app.command()
 def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
     """Print a clause from the book, with its reason and the source of its properties."""
-    from calibrant.clauses import CHAPTERS, book, properties, require
+    from calibrant.book.clauses import CHAPTERS, book, require
+    from calibrant.book.properties import properties
 
     if name in CHAPTERS:
         for clause in book().values():
@@ -164,8 +170,9 @@ def targets() -> None:
     """List the registered targets: which can be checked here, and what is missing for the others."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from calibrant.check import CheckError, probe
-    from calibrant.target import registered
+    from calibrant.protocol.errors import CheckError
+    from calibrant.target.loading import registered
+    from calibrant.target.probing import probe
 
     def described(name: str) -> str:
         try:
@@ -217,9 +224,10 @@ def power(
     """
     from rich.console import Console
 
-    from calibrant.check import CheckError, Options
+    from calibrant.checks.options import Options
+    from calibrant.checks.power import measured, summary
     from calibrant.impostors import chosen
-    from calibrant.power import measured, summary
+    from calibrant.protocol.errors import CheckError
     from calibrant.reports import trials as report
 
     _require_folder(json)
@@ -264,7 +272,8 @@ def vectors(
     """
     from rich.console import Console
 
-    from calibrant.check import CheckError, Options
+    from calibrant.checks.options import Options
+    from calibrant.protocol.errors import CheckError
     from calibrant.reports import vectors as report
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import VectorsError, write
@@ -296,7 +305,7 @@ def vectors(
 
 def _spec(target: str | None, program: str | None) -> str:
     """What is to be checked: a target, or the program of a command line."""
-    from calibrant.target import PROGRAM
+    from calibrant.target.loading import PROGRAM
 
     if program is None:
         return target or "reference"
@@ -324,7 +333,7 @@ def _progress(console: Any) -> Any:
     """A progress bar that is an observer of the check; where no person looks on, only the observer."""
     import contextlib
 
-    from calibrant.check import Observer
+    from calibrant.checks.check import Observer
 
     class Bar(Observer):
         def __init__(self, progress: Any, task: Any) -> None:
@@ -336,8 +345,8 @@ def _progress(console: Any) -> Any:
         def total(self, count: int) -> None:
             self.progress.update(self.task, total=count, description="checking")
 
-        def done(self, outcome: dict[str, Any]) -> None:
-            self.failed += outcome["status"] in ("breaks", "broken", "error") and not outcome["deviation"]
+        def done(self, outcome: Outcome) -> None:
+            self.failed += outcome.status in ("breaks", "broken", "error") and not outcome.deviation
             self.progress.update(
                 self.task, advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking"
             )

@@ -6,64 +6,24 @@ It is loaded into every pytest run where calibrant is installed, so it imports n
 from __future__ import annotations
 
 import argparse
-import functools
-import math
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from calibrant.suite.session import PROFILES, Session, begin, current, end
+
 if TYPE_CHECKING:
-    from calibrant.subject import Subject
-    from calibrant.target import Target
-    from calibrant.verdicts import Gatherer
+    from calibrant.checks.outcomes import Gatherer
+    from calibrant.diagnosis.diagnosing import Diagnosis
+    from calibrant.target.calling import Subject
+    from calibrant.target.description import Target
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 50, "derandomize": False},
-    "ci": {"max_examples": 100, "derandomize": True},
-    "thorough": {"max_examples": 2000, "derandomize": False},
-}
-"""The Hypothesis settings of each profile; what they share is in `prepared`. Where a variable CI is set, Hypothesis has other
-defaults: so nothing that a profile means is left to them."""
-
-PROPERTY = "calibrant"
-"""Under this name a test's report carries what became of its property."""
-
-
-@dataclass
-class Session:
-    """What was asked of this pytest run."""
-
-    target: str = "reference"
-    dtypes: tuple[str, ...] = ()
-    timeout: float = 10.0
-    profile: str = "dev"
-    examples: int | None = None
-    seed: int | None = None
-    run_folder: Path | None = None
-    shrink: bool = True
-    """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
-    loaded: Target | None = None
-
-    @property
-    def few(self) -> bool:
-        """Whether the properties are asked with fewer examples than their profile has."""
-        return self.examples is not None and self.examples < PROFILES[self.profile]["max_examples"]
-
-    def load(self) -> Target:
-        """The target, loaded once."""
-        from calibrant.target import load
-
-        if self.loaded is None:
-            self.loaded = load(self.target, self.timeout)
-        return self.loaded
-
-
-session = Session()
-_OUTER = pytest.StashKey[Session]()
-"""The session of the pytest run that this one was started in, if it was."""
+_SESSION = pytest.StashKey[Session]()
+"""The session of this pytest run."""
+_DIAGNOSIS: pytest.StashKey[Diagnosis] = pytest.StashKey()
+"""What was found out about a property's failure."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -94,11 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Note what was asked; load a target that was named, so that a wrong name ends the run at once."""
-    global session
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
     option = config.option
-    config.stash[_OUTER] = session
-    session = Session(
+    session = config.stash[_SESSION] = Session(
         target=option.target or "reference",
         dtypes=tuple(option.target_dtype),
         timeout=option.target_timeout,
@@ -107,10 +65,11 @@ def pytest_configure(config: pytest.Config) -> None:
         seed=option.target_seed,
         run_folder=Path(option.target_run_folder) if option.target_run_folder else None,
     )
+    begin(session)
     _require_clauses(option.target_clause)
     worker = getattr(config, "workerinput", None)
     if worker is not None and session.run_folder is not None:
-        from calibrant.containment import contain, not_called_again
+        from calibrant.target.isolation import contain, not_called_again
 
         contain(session.run_folder, worker["workerid"])
         hung = not_called_again(session.run_folder)
@@ -119,22 +78,23 @@ def pytest_configure(config: pytest.Config) -> None:
     elif worker is None and session.run_folder is None:
         if option.target is not None:
             _load_or_stop()
-        from calibrant.verdicts import Gatherer
+        from calibrant.checks.outcomes import Gatherer
 
         config.pluginmanager.register(Gatherer(), "calibrant-gatherer")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Give the session back to the run that this one was started in."""
-    global session
-    if session.loaded is not None and session.loaded.program is not None:
-        session.loaded.program.close()
-    session = config.stash[_OUTER]
+    session = config.stash.get(_SESSION, None)
+    if session is not None:
+        if session.loaded is not None and session.loaded.program is not None:
+            session.loaded.program.close()
+        end(session)
 
 
 def _require_clauses(names: list[str]) -> None:
     if names:
-        from calibrant.clauses import require
+        from calibrant.book.clauses import require
 
         try:
             for name in names:
@@ -144,8 +104,11 @@ def _require_clauses(names: list[str]) -> None:
 
 
 def _load_or_stop() -> Target:
-    from calibrant.target import DTYPES, TargetError, nearest, numpy_dtype
+    from calibrant.protocol.dtypes import DTYPES, numpy_dtype
+    from calibrant.protocol.errors import TargetError
+    from calibrant.protocol.text import nearest
 
+    session = current()
     try:
         target = session.load()
         for dtype in session.dtypes:
@@ -182,103 +145,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             target = _load_or_stop()
         except pytest.UsageError as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
-        metafunc.parametrize("target", session.dtypes or target.dtypes, indirect=True)
+        metafunc.parametrize("target", current().dtypes or target.dtypes, indirect=True)
 
 
 @pytest.fixture
 def target(request: pytest.FixtureRequest) -> Subject:
     """The implementation under test, in one dtype."""
-    dtype: str = request.param
-    return session.load().at(dtype)
+    from calibrant.target.calling import Subject
 
-
-def prepared(function: Any, share: float = 1.0) -> Any:
-    """A property under the chosen profile, with its examples counted and in the dtype under test.
-
-    The settings are the property's own: those of other Hypothesis tests in the same run stay as they are.
-    """
-    given = getattr(function, "hypothesis", None)
-    if given is None:
-        return _one_example(function, given=False)
-    import zlib
-
-    from hypothesis import HealthCheck, Phase, seed, settings
-
-    given.inner_test = _one_example(given.inner_test, given=True)
-    profile = dict(PROFILES[session.profile])
-    if session.examples is not None:
-        profile["max_examples"] = session.examples
-    profile["max_examples"] = max(1, round(profile["max_examples"] * share))
-    if session.seed is not None and not profile.get("derandomize"):
-        function = seed(session.seed ^ zlib.crc32(function.__name__.encode()))(function)
-    return settings(
-        **profile,
-        database=None,
-        deadline=None,
-        phases=(Phase.explicit, Phase.generate, *([Phase.shrink] if session.shrink else [])),
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )(function)
-
-
-_REFUSALS = 10
-"""An operation that has served none of so many requests of a property is taken to serve none of them."""
-
-
-def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
-    @functools.wraps(property_)
-    def run(*args: Any, **kwargs: Any) -> None:
-        import hypothesis
-
-        from calibrant.judge import Disagreement, tallying
-        from calibrant.subject import Absent, Failure, NotCalled, Refused
-
-        def asked(subject: Subject) -> None:
-            drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items()}
-            property_(*args, **drawn | {"target": subject})
-
-        subject = kwargs["target"]
-        subject.calls.clear()
-        with tallying(subject.tally) as tally:
-            tally.examples += 1
-            try:
-                asked(subject)
-            except Refused as refused:
-                tally.examples -= 1
-                tally.refused += 1
-                if not given or (not tally.answered and tally.refused >= _REFUSALS):
-                    pytest.skip(str(refused))
-                hypothesis.reject()
-            except NotCalled:
-                tally.examples -= 1
-                hypothesis.reject()
-            except Absent as absent:
-                tally.examples -= 1
-                pytest.skip(str(absent))
-            except (Disagreement, Failure):
-                tally.rejected = tally.rejected or tally.examples
-                subject.asked = asked
-                raise
-
-    return run
+    return Subject(current().load(), request.param)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A property that runs out of requests before any of them is served is absent; few are possible where shapes are all that varies."""
-    if pyfuncitem.get_closest_marker("clause") is None:
+    """Skip a property that runs out of requests before one is served; diagnose one that fails."""
+    marker = pyfuncitem.get_closest_marker("clause")
+    if marker is None:
         return (yield)
     from hypothesis.errors import Unsatisfiable
 
+    from calibrant.diagnosis.diagnosing import diagnose
+
+    subject: Any = pyfuncitem.funcargs["target"]
     try:
         return (yield)
-    except Unsatisfiable:
-        subject: Any = pyfuncitem.funcargs["target"]
-        tally = subject.tally
-        if tally.answered or not tally.refused:
+    except Unsatisfiable:  # few requests are possible where shapes are all that varies
+        if subject.tally.answered or not subject.tally.refused:
             raise
-        pytest.skip(f"none of {tally.refused} requests is served")
+        pytest.skip(f"none of {subject.tally.refused} requests is served")
+    except Exception as error:
+        pyfuncitem.stash[_DIAGNOSIS] = diagnose(subject, error, marker.args[0])
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
@@ -290,69 +187,34 @@ def pytest_runtest_makereport(
     marker = item.get_closest_marker("clause")
     if marker is None or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
         return report
-    from calibrant.clauses import require
-    from calibrant.wording import plain
+    from calibrant.book.clauses import require
+    from calibrant.checks.outcomes import PROPERTY, outcome_of
 
     clause = require(marker.args[0])
-    subject = getattr(item, "funcargs", {}).get("target")
-    said = _outcome(subject, call.excinfo, clause.name)
-    declared = subject.target.deviations.get(clause.name) if subject is not None else None
-    said |= {
-        "clause": clause.name,
-        "property": getattr(item, "originalname", item.name),
-        "dtype": item.callspec.params["target"],  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
-        "deviation": declared,
-    }
-    report.user_properties.append((PROPERTY, plain(said)))  # crosses processes
-    if said["status"] in ("breaks", "broken"):
-        report.longrepr = f"{clause.name}  {said['status']}  {clause.sentence}\n{said['failure']['text']}"
-        excuse = f"deviates as declared: {declared}" if declared else "SHOULD" if clause.level == "SHOULD" else None
+    outcome = outcome_of(
+        clause.name,
+        getattr(item, "originalname", item.name),
+        item.callspec.params["target"],  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
+        getattr(item, "funcargs", {}).get("target"),
+        call.excinfo and call.excinfo.value,
+        item.stash.get(_DIAGNOSIS, None),
+        few=current().few,
+    )
+    report.user_properties.append((PROPERTY, outcome.sent()))
+    if outcome.failure is not None and outcome.status in ("breaks", "broken"):
+        report.longrepr = f"{clause.name}  {outcome.status}  {clause.sentence}\n{outcome.failure.text}"
+        should = "SHOULD" if clause.level == "SHOULD" else None
+        excuse = f"deviates as declared: {outcome.deviation}" if outcome.deviation else should
         if excuse:
             report.outcome = "skipped"
             report.wasxfail = excuse
     return report
 
 
-def _outcome(
-    subject: Subject | None, excinfo: pytest.ExceptionInfo[BaseException] | None, clause: str
-) -> dict[str, Any]:
-    """What became of a property, as plain data that crosses processes."""
-    from calibrant.verdicts import failure_of
-
-    tally = subject.tally if subject is not None else None
-    said: dict[str, Any] = {
-        "examples": tally.examples if tally else 0,
-        "judged": tally.judged if tally else 0,
-        "unjudged": tally.unjudged if tally else 0,
-        "refused": tally.refused if tally else 0,
-        "worst": tally.worst if tally and math.isfinite(tally.worst) else 0.0,
-        "reason": None,
-        "failure": None,
-        "few": session.few,
-    }
-    if excinfo is None:
-        asked = tally is not None and tally.asked  # what is true of the examples alone says nothing of the target
-        return said | {"status": "holds" if said["judged"] and asked else "undecided"}
-    error = excinfo.value
-    if isinstance(error, pytest.skip.Exception):
-        return said | {"status": "absent", "reason": str(error)}
-    status, failure = failure_of(error, subject)
-    if status in ("breaks", "broken") and subject is not None:
-        from calibrant import variants
-        from calibrant.impostors import naming
-
-        failure["impostors"] = [one.told() for one in naming.explaining(subject, clause)]
-        if status == "breaks" and not failure["impostors"] and variants.only_flushes(subject):
-            failure["text"] += f"; {variants.FLUSHES}"
-    if status == "error":
-        failure["text"] = f"  the check itself failed: {excinfo.exconly()}\n  at {str(excinfo.traceback[-1]).strip()}"
-    return said | {"status": status, "failure": failure}
-
-
 def pytest_runtest_teardown() -> None:
     """Between properties, no call is watched."""
-    if session.run_folder is not None:
-        from calibrant.containment import at_ease
+    if current().run_folder is not None:
+        from calibrant.target.isolation import at_ease
 
         at_ease()
 
@@ -361,12 +223,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """End somebody's own pytest run with a line for each chapter."""
     gatherer: Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is not None and gatherer.outcomes:
+        from calibrant.checks.verdicts import gathered
         from calibrant.reports.terminal import coverage_lines, summary_lines
 
         terminalreporter.section("calibrant")
-        for line in summary_lines(gatherer.verdicts()):
+        verdicts = gathered(gatherer.outcomes)
+        for line in summary_lines(verdicts):
             terminalreporter.write_line(line)
-        for line in coverage_lines(gatherer.verdicts()) if config.option.target_coverage else ():
+        for line in coverage_lines(verdicts) if config.option.target_coverage else ():
             terminalreporter.write_line(line)
 
 
@@ -376,9 +240,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     gatherer: Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is None or exitstatus != 0 or not gatherer.outcomes:
         return
-    from calibrant.verdicts import uncovered
+    from calibrant.checks.verdicts import gathered, uncovered
 
-    verdicts = gatherer.verdicts()
+    verdicts = gathered(gatherer.outcomes)
     stale = any(verdict.status == "stale" for verdict in verdicts)
     if stale or (session.config.option.target_coverage and uncovered(verdicts)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.exact import Exact
 from calibrant.judge import agree, holds, taken
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 
 def numbers(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.exact import Exact
 from calibrant.judge import Disagreement, agree, holds, shaped, taken
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 WAYS = ("never", "to-none", "to-zero")
 PASSES = pytest.mark.parametrize("zero_grad", WAYS)

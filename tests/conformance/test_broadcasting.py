@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.judge import agree, holds
 from calibrant.strategies import Shape
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 
 def filled(target: Subject, shape: Shape) -> Any:

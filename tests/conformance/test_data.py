@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
+from calibrant.exact.measurements import INTERCEPT, SLOPE, T_C, T_U
 from calibrant.judge import Disagreement, agree, holds, shaped
-from calibrant.measurements import INTERCEPT, SLOPE, T_C, T_U
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 
 @clause("data.thermometer")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.exact import Exact
+from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.judge import agree, at_most, holds, shaped, taken
-from calibrant.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 
 def descend(target: Subject, sample: strategies.Descent) -> tuple[Any, Any]:

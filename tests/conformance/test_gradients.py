@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.exact import Exact
+from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import agree, at_most, holds, shaped, taken
-from calibrant.measurements import T_C, T_U
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 WAYS = ("finite_difference", "grad_fn", "value_and_grad")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.judge import agree, at_most, holds, shaped, taken
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 LOSSES = pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss"])
 

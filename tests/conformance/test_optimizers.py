@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from calibrant import exact, strategies, variants
-from calibrant.clauses import clause
+from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, agree, agree_lists, holds, listed, shaped
+from calibrant.judge import agree, agree_lists, holds, listed, shaped
 from calibrant.strategies import Optimization, optimizations
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
 
 NAMES = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop")
 each_optimizer = pytest.mark.parametrize("name", NAMES)
@@ -28,18 +28,12 @@ def walk(target: Subject, run: Optimization) -> list[list[Any]]:
 
 def truth(target: Subject, run: Optimization) -> list[list[Exact]]:
     """Where the rule leads that the target means to follow."""
-    return exact.optimize(run.name, run.hyperparameters, run.params, run.grads, variants.followed(target))
+    return exact.optimize(run.name, run.hyperparameters, run.params, run.grads, target.follow)
 
 
 def follows_its_rule(target: Subject, run: Optimization) -> None:
-    """Raise Disagreement, with the variant that explains it if one does, unless every step is within the bound of its rule."""
-    steps = walk(target, run)
-    try:
-        agree_lists(steps, truth(target, run))
-    except Disagreement as wrong:
-        wrong.sentence += variants.explanation(target, run.name)
-        wrong.args = (wrong.sentence,)
-        raise
+    """Raise Disagreement unless every step is within the bound of the rule that the target means to follow."""
+    agree_lists(walk(target, run), truth(target, run))
 
 
 def near(steps: list[list[Any]], bounds: list[list[Exact]]) -> list[list[Exact]]:
@@ -160,7 +154,7 @@ def test_adams_decay_is_part_of_the_gradient(target: Subject, run: Optimization)
 def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimization) -> None:
     """Whatever the gradient's magnitude, and whatever the betas: m and v hold one gradient and its square."""
     run.hyperparameters["eps"] = 0.0
-    if variants.followed(target)["adam.correction"] == "none":
+    if target.follow["adam.correction"] == "none":
         pytest.skip("uncorrected averages are not those of one gradient")
 
     steps = walk(target, run)
@@ -365,7 +359,7 @@ def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> 
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
 def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
     run = drawn(name)
-    follow = variants.followed(target)
+    follow = target.follow
     if (name, follow["adadelta.rate"]) == ("adadelta", "without") or (name, follow["adamw.decay"]) == (
         "adamw",
         "without-lr",
@@ -458,7 +452,7 @@ def test_another_optimizer_in_the_loop_is_one_line_changed(
             return
 
     hyperparameters = {key: value for key, value in optimizer.items() if key != "name"}
-    due = exact.optimize(name, hyperparameters, [exact.of(sample.params)], grads, variants.followed(target))
+    due = exact.optimize(name, hyperparameters, [exact.of(sample.params)], grads, target.follow)
     agree_lists([[params] for params in path[1:]], due)
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.clauses import clause
 from calibrant.exact import Exact
-from calibrant.generators import moved_since, seeded, states
 from calibrant.judge import agree, at_most, holds, shaped, taken
-from calibrant.subject import Subject
+from calibrant.suite.property import clause
+from calibrant.target.calling import Subject
+from calibrant.target.generators import moved_since, seeded, states
 
 
 def rows(indices: Any) -> list[int]:

@@ -6,9 +6,9 @@ import statistics
 from typing import Any
 
 from calibrant.benchmarks.output import progress, table
+from calibrant.checks.power import detections
 from calibrant.impostors import catalog
-from calibrant.plugin import PROFILES
-from calibrant.power import detections
+from calibrant.suite.session import PROFILES
 
 
 def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import numpy as np
 from calibrant import exact
 from calibrant.benchmarks.evaluations import Array, tensors
 from calibrant.benchmarks.output import progress, table
+from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import Disagreement, agree
-from calibrant.measurements import T_C, T_U
 
 PEERS = ("calibrant", "gradcheck", "assert_allclose")
 Gradient = Callable[[Array, Array, Array, Array], Array]

@@ -17,8 +17,9 @@ from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
 from calibrant.benchmarks.output import progress, table
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
+from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.errors import TargetError
 from calibrant.strategies import samples
-from calibrant.target import TargetError, numpy_dtype
 
 
 def _near(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:

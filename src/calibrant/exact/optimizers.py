@@ -3,7 +3,7 @@
 A rule is given the state s of one parameter (of one number: every rule is elementwise), the hyperparameters h, the step t (from 1; steps
 without a gradient are not counted), the learning rate lr of the step, the parameter p and its gradient g. It returns the parameter
 after the step. What is written as `product(...)` may be evaluated in any order, what is written as `either(...)` in any of the ways listed.
-`follow` says which of several legitimate variants is meant (`calibrant.target.CONVENTIONS`).
+`follow` says which of several legitimate variants is meant (`protocol.conventions`).
 """
 
 from __future__ import annotations

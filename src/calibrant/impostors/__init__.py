@@ -50,8 +50,6 @@ class Impostor:
     numbers with which nothing rounds."""
     keeps_dtype: bool = True
     """Whether its answer is in the dtype of its arguments; one that answers in another says so."""
-    same_as: tuple[str, ...] = ()
-    """Other impostors of the operation that answer the same to everything."""
     applies_to: tuple[str, ...] = ()
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
     convention: tuple[str, str] = ("", "")
@@ -118,7 +116,7 @@ def impostor(operation: str, clauses: str, *, seen: str = "", **about: Any) -> C
 def add(one: Impostor) -> None:
     """Put an impostor into the catalog."""
     key = one.operation, one.name
-    if key in _registered and _registered[key].wrong.__qualname__ != one.wrong.__qualname__:
+    if key in _registered and _registered[key].sentence != one.sentence:
         raise ValueError(f"two impostors of {one.operation} are called {one.name}")
     _registered[key] = one
 
@@ -135,7 +133,7 @@ def sentence(wrong: Callable[..., Any]) -> str:
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
     """All impostors, in the order of the protocol's operations."""
-    from calibrant.target import PARAMETERS
+    from calibrant.protocol.operations import PARAMETERS
 
     for chapter in CHAPTERS:
         importlib.import_module(f"calibrant.impostors.{chapter}")
@@ -154,8 +152,8 @@ def chosen(names: Sequence[str]) -> list[Impostor]:
 
     Raises LookupError for what is none of them, with the nearest.
     """
-    from calibrant.clauses import book
-    from calibrant.target import nearest
+    from calibrant.book.clauses import book
+    from calibrant.protocol.text import nearest
 
     found: dict[Impostor, None] = {}
     for name in names:

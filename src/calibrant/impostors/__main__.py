@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from calibrant.clauses import CHAPTERS
+from calibrant.book.clauses import CHAPTERS
 from calibrant.impostors import breaking
 
 _CLAUSE = re.compile(r"^\((?P<name>[a-z0-9.-]+)\)=\n.*?(?=^\([a-z0-9.-]+\)=$|^#{1,2} |\Z)", re.MULTILINE | re.DOTALL)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.impostors import impostor
-from calibrant.impostors.rights import join, narrow, overwrite, rounded
+from calibrant.impostors import kinds
+from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
+from calibrant.impostors.rights import join, rounded
 
 # The frame of a wrong loop
 
@@ -41,6 +42,10 @@ class Run:
         """The same with the validation data in the place of the training data."""
         return Run(self.right, self.rate, self.params, self.val_t_u, self.val_t_c)
 
+    def of(self, rows: slice) -> Run:
+        """The same with some of the training data."""
+        return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
+
     def step(self) -> Any:
         """The parameters after the right step."""
         return self.params - self.rate * self.gradient()
@@ -48,6 +53,16 @@ class Run:
     def validation_loss(self) -> Any:
         """The loss of the validation data."""
         return self.validation().loss()
+
+    def keep(self, new: Any) -> Any:
+        """Carry this to the next epoch."""
+        self.kept = new
+        return new
+
+    def exchange(self, new: Any) -> Any:
+        """Carry this to the next epoch, and return what the last one carried."""
+        before, self.kept = self.kept, new
+        return before
 
 
 Hook = Callable[[Run], Any]
@@ -85,538 +100,299 @@ def loop(
     return run.params * 1, losses, val_losses
 
 
+def stepping(step: Hook) -> Change:
+    """A loop with another step."""
+    return lambda c: loop(c.right, *c.given.values(), step=step)
+
+
+def along(gradient: Hook) -> Change:
+    """A loop that goes against something else in the place of the gradient."""
+    return stepping(lambda run: run.params - run.rate * gradient(run))
+
+
+def logging(loss: Hook) -> Change:
+    """A loop that logs something else in the place of the loss."""
+    return lambda c: loop(c.right, *c.given.values(), loss=loss)
+
+
+def of_rate(change: Callable[[float], float]) -> Change:
+    """The right loop with another learning rate."""
+    return lambda c: c(optimizer={**c.optimizer, "lr": change(c.optimizer["lr"])})
+
+
+def stopped(rises: Callable[[Any, Any], Any]) -> Change:
+    """The right loop until the first epoch whose loss and the one before fulfil a condition."""
+
+    def changed(c: Call) -> Any:
+        losses = c()[1]
+        return c(n_epochs=next((k + 1 for k in range(1, c.n_epochs) if rises(losses[k - 1], losses[k])), c.n_epochs))
+
+    return changed
+
+
+def _clipped(gradient: Any) -> Any:
+    return (gradient * np.minimum(100 / np.sqrt(np.sum(gradient * gradient)), 1)).astype(gradient.dtype)
+
+
+def _a_step_for_each_half(run: Run) -> Any:
+    middle = run.t_u.size // 2
+    for half in (slice(middle), slice(middle, None)) if middle else (slice(None),):
+        run.params = run.of(half).step()
+    return run.params
+
+
+def _least(c: Call) -> Any:
+    _, losses, val_losses = c()
+    best = min(range(c.n_epochs), key=lambda k: losses[k] if np.isfinite(losses[k]) else np.inf, default=0)
+    return c(n_epochs=best)[0], losses, val_losses
+
+
 STEPS = "descent.step descent.trajectory descent.log"
-ENDS = "descent.closed-form descent.raw-diverges descent.scaled-converges"
+FORM = "descent.closed-form"
+ENDS = f"{FORM} descent.raw-diverges descent.scaled-converges"
+FAR = "descent.converges descent.norris"
+SCALED = "descent.log descent.scaled-converges"
+SHORT = "descent.log descent.raw-diverges descent.scaled-converges"
+ANSWER = "descent.step descent.trajectory"
+BY_64 = "descent.raw-diverges@float64 descent.scaled-converges@float64"
 
-
-def loop_impostor(clauses: str, **about: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Register an impostor of the training loop, to be tried on the clauses of descent alone."""
-    return impostor("training_loop", clauses, **{"chapters": ("descent",)} | about)
-
+descent = impostors_of("training_loop", chapters=("descent",))
 
 # Wrong steps
 
-
-@loop_impostor(
-    f"{STEPS} {ENDS} descent.converges descent.norris descent.fixed-point?",
-    seen="PaddlePaddle/Paddle#4184 pytorch/pytorch#1871 Yorko/mlcourse.ai#640",
+descent("uphill", "the gradient is added, not subtracted")(
+    along(lambda run: -run.gradient()),
+    f"{STEPS} {ENDS} {FAR} descent.fixed-point?",
+    "PaddlePaddle/Paddle#4184 pytorch/pytorch#1871 Yorko/mlcourse.ai#640",
 )
-def uphill(*arguments: Any) -> Any:
-    """The gradient is added, not subtracted."""
-    return loop(*arguments, step=lambda run: run.params + run.rate * run.gradient())
-
-
-@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.norris descent.fixed-point")
-def not_averaged(*arguments: Any) -> Any:
-    """The gradient is that of the sum: it is not divided by n."""
-    return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() * run.t_u.size))
-
-
-@loop_impostor(f"{STEPS} {ENDS} descent.diverges descent.norris@float64", seen="patrickloeber/MLfromscratch#18")
-def factor_2_missing(*arguments: Any) -> Any:
-    """The gradient is that of half the loss, but the loss that is logged is not halved."""
-    return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() / 2))
-
-
-@loop_impostor(
-    f"{STEPS} descent.closed-form descent.diverges descent.raw-diverges@float64 descent.scaled-converges@float64"
+descent("not-averaged", "the gradient is that of the sum: it is not divided by n")(
+    along(lambda run: run.gradient() * run.t_u.size), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
 )
-def bias_from_the_new_weight(*arguments: Any) -> Any:
-    """The bias is moved along a gradient at the weight that has moved already."""
-
-    def step(run: Run) -> Any:
-        w = run.step()[0]
-        return join(w, replace(run, params=join(w, run.params[1])).step()[1])
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(f"{STEPS} {ENDS} descent.diverges descent.norris")
-def bias_never_moved(*arguments: Any) -> Any:
-    """Only the weight is moved: the bias stays where it was."""
-    return loop(*arguments, step=lambda run: join(run.step()[0], run.params[1]))
-
-
-@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.diverges descent.norris")
-def components_swapped(*arguments: Any) -> Any:
-    """The weight is moved by the bias's derivative, and the bias by the weight's."""
-    return loop(*arguments, step=lambda run: run.params - run.rate * run.gradient()[::-1])
-
-
-@loop_impostor(
-    f"descent.trajectory descent.log {ENDS} descent.converges descent.diverges? descent.norris",
-    seen="tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
+descent("factor-2-missing", "the gradient is that of half the loss, but the loss that is logged is not halved")(
+    along(lambda run: run.gradient() / 2),
+    f"{STEPS} {ENDS} descent.diverges descent.norris@float64",
+    "patrickloeber/MLfromscratch#18",
 )
-def gradients_accumulate(*arguments: Any) -> Any:
-    """The gradient is added to those of the epochs before: nobody resets it."""
-
-    def step(run: Run) -> Any:
-        run.kept = run.kept + run.gradient()
-        return run.params - run.rate * run.kept
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(f"descent.trajectory descent.log {ENDS} descent.converges descent.diverges descent.norris")
-def gradient_of_the_start(*arguments: Any) -> Any:
-    """The gradient is computed once, at the start, and every step goes along it."""
-
-    def step(run: Run) -> Any:
-        run.kept = run.kept if run.epoch else run.gradient()
-        return run.params - run.rate * run.kept
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(
-    f"{STEPS} descent.closed-form descent.converges descent.diverges descent.raw-diverges@float64"
-    " descent.scaled-converges@float64 descent.norris"
+descent("bias-from-the-new-weight", "the bias is moved along a gradient at the weight that has moved already")(
+    stepping(lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
+    f"{STEPS} {FORM} descent.diverges {BY_64}",
 )
-def gradient_of_the_epoch_before(*arguments: Any) -> Any:
-    """Every step goes along the gradient of the epoch before, and the first goes nowhere."""
-
-    def step(run: Run) -> Any:
-        before, run.kept = run.kept, run.gradient()
-        return run.params - run.rate * before
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(
-    "descent.trajectory descent.log descent.closed-form descent.raw-diverges descent.scaled-converges@float64"
+descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
+    stepping(lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
 )
-def momentum_unasked(*arguments: Any) -> Any:
-    """Half of the last move is added to each, though no momentum was asked for."""
-
-    def step(run: Run) -> Any:
-        run.kept = run.kept / 2 + run.gradient()
-        return run.params - run.rate * run.kept
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(
-    f"{STEPS} descent.closed-form descent.converges descent.fixed-point descent.raw-diverges@float64"
-    " descent.scaled-converges descent.norris"
+descent("components-swapped", "the weight is moved by the bias's derivative, and the bias by the weight's")(
+    along(lambda run: run.gradient()[::-1]), f"{STEPS} {ENDS} {FAR} descent.diverges"
 )
-def decay_unasked(*arguments: Any) -> Any:
-    """A 64th of the parameters is added to the gradient, though no weight decay was asked for."""
-    return loop(*arguments, step=lambda run: run.params - run.rate * (run.gradient() + run.params / 64))
-
-
-@loop_impostor(f"descent.trajectory descent.log {ENDS} descent.diverges descent.norris")
-def rate_falls(*arguments: Any) -> Any:
-    """The learning rate is divided by the number of the epoch."""
-    return loop(*arguments, step=lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient())
-
-
-@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.fixed-point descent.norris")
-def a_step_for_each_half(*arguments: Any) -> Any:
-    """A step is taken for each half of the samples, where one is due for all of them."""
-
-    def step(run: Run) -> Any:
-        middle = run.t_u.size // 2
-        for part in (slice(middle), slice(middle, None)) if middle else (slice(None),):
-            run.params = replace(run, t_u=run.t_u[part], t_c=run.t_c[part]).step()
-        return run.params
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(
-    f"{STEPS} descent.closed-form descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
-    " descent.norris@float64 descent.converges? descent.diverges?"
+descent("gradients-accumulate", "the gradient is added to those of the epochs before: nobody resets it")(
+    along(lambda run: run.keep(run.kept + run.gradient())),
+    f"descent.trajectory descent.log {ENDS} {FAR} descent.diverges?",
+    "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
 )
-def last_sample_dropped(*arguments: Any) -> Any:
-    """The last sample has no part in the gradient."""
-
-    def step(run: Run) -> Any:
-        keep = max(run.t_u.size - 1, 1)
-        return replace(run, t_u=run.t_u[:keep], t_c=run.t_c[:keep]).step()
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(
-    f"{STEPS} {ENDS} descent.converges descent.fixed-point descent.norris",
-    seen="DrexelChatbotGroup/DrexelChatbot#15 mlcommons/GaNDLF#870 xudonmao/VMT#1",
+descent("gradient-of-the-start", "the gradient is computed once, at the start, and every step goes along it")(
+    along(lambda run: run.keep(run.kept if run.epoch else run.gradient())),
+    f"descent.trajectory descent.log {ENDS} {FAR} descent.diverges",
 )
-def pairs_torn_apart(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
-    """The temperatures are in another order than their readings."""
-    return right(n_epochs, optimizer, params, t_u, t_c[::-1], *val)
-
-
-@loop_impostor(f"{STEPS} {ENDS} descent.converges descent.diverges descent.fixed-point descent.norris")
-def readings_scaled(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
-    """It trains on a tenth of the readings, and returns the parameters of these."""
-    return right(n_epochs, optimizer, params, t_u * rounded(0.1, t_u), t_c, *val)
-
-
-@loop_impostor(
-    f"{STEPS} descent.closed-form descent.diverges descent.raw-diverges",
-    exactly=False,
+descent("gradient-of-the-epoch-before", "each step goes along the gradient of the epoch before, the first nowhere")(
+    along(lambda run: run.exchange(run.gradient())), f"{STEPS} {FORM} {FAR} descent.diverges {BY_64}"
+)
+descent("momentum-unasked", "half of the last move is added to each, though no momentum was asked for")(
+    along(lambda run: run.keep(run.kept / 2 + run.gradient())),
+    f"descent.trajectory descent.log {FORM} descent.raw-diverges descent.scaled-converges@float64",
+)
+descent("decay-unasked", "a 64th of the parameters is added to the gradient, though no weight decay was asked for")(
+    along(lambda run: run.gradient() + run.params / 64),
+    f"{STEPS} {FORM} {FAR} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges",
+)
+descent("rate-falls", "the learning rate is divided by the number of the epoch")(
+    stepping(lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
+    f"descent.trajectory descent.log {ENDS} descent.diverges descent.norris",
+)
+descent("a-step-for-each-half", "a step is taken for each half of the samples, where one is due for all of them")(
+    stepping(_a_step_for_each_half), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
+)
+descent("last-sample-dropped", "the last sample has no part in the gradient")(
+    along(lambda run: run.of(slice(max(run.t_u.size - 1, 1))).gradient()),
+    f"{STEPS} {FORM} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
+    " descent.norris@float64 descent.converges? descent.diverges?",
+)
+descent("pairs-torn-apart", "the temperatures are in another order than their readings")(
+    lambda c: c(t_c=c.t_c[::-1]),
+    f"{STEPS} {ENDS} {FAR} descent.fixed-point",
+    "DrexelChatbotGroup/DrexelChatbot#15 mlcommons/GaNDLF#870 xudonmao/VMT#1",
+)
+descent("readings-scaled", "it trains on a tenth of the readings, and returns the parameters of these")(
+    lambda c: c(t_u=c.t_u * rounded(0.1, c.t_u)), f"{STEPS} {ENDS} {FAR} descent.diverges descent.fixed-point"
+)
+descent(
+    "gradient-clipped",
+    "the gradient is cut to a length of at most 100",
     ugly="only gradients above 100 show it",
-)
-def gradient_clipped(*arguments: Any) -> Any:
-    """The gradient is cut to a length of at most 100."""
-
-    def step(run: Run) -> Any:
-        gradient = run.gradient()
-        length = np.sqrt(np.sum(gradient * gradient))
-        return run.params - run.rate * (gradient * (100 / length) if length > 100 else gradient).astype(gradient.dtype)
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor(
-    f"{STEPS} descent.closed-form descent.converges descent.diverges descent.fixed-point descent.zero-rate"
-    " descent.raw-diverges descent.scaled-converges@float64 descent.norris",
     exactly=False,
+)(along(lambda run: _clipped(run.gradient())), f"{STEPS} {FORM} descent.diverges descent.raw-diverges")
+descent("steps-of-one-length", "it divides the gradient by its length: the rate sets how far to go", exactly=False)(
+    along(lambda run: (gradient := run.gradient()) / np.hypot(*gradient)),
+    f"{STEPS} {FORM} {FAR} descent.diverges descent.fixed-point descent.zero-rate descent.raw-diverges"
+    " descent.scaled-converges@float64",
 )
-def steps_of_one_length(*arguments: Any) -> Any:
-    """The gradient is divided by its length, so that the rate alone says how far a step goes."""
-
-    def step(run: Run) -> Any:
-        gradient = run.gradient()
-        return run.params - run.rate * (gradient / np.hypot(*gradient))
-
-    return loop(*arguments, step=step)
-
-
-@loop_impostor("descent.diverges descent.raw-diverges", exactly=False)
-def nan_replaced(*arguments: Any) -> Any:
-    """After each step NaN becomes zero, and infinity the largest number of the dtype."""
-    return loop(*arguments, step=lambda run: np.nan_to_num(run.step()))
-
+descent(
+    "nan-replaced", "after each step NaN becomes zero, and infinity the largest number of the dtype", exactly=False
+)(stepping(lambda run: np.nan_to_num(run.step())), "descent.diverges descent.raw-diverges")
 
 # Wrong numbers of steps
 
-
-@loop_impostor(f"{STEPS} {ENDS} descent.zero-epochs")
-def one_epoch_more(right: Any, n_epochs: int, *others: Any) -> Any:
-    """It runs one epoch more than it is asked for."""
-    right(n_epochs, *others)
-    return right(n_epochs + 1, *others)
-
-
-@loop_impostor(f"{STEPS} {ENDS}")
-def one_epoch_less(right: Any, n_epochs: int, *others: Any) -> Any:
-    """It runs one epoch less than it is asked for."""
-    return right(n_epochs - (n_epochs > 0), *others)
-
-
-@loop_impostor("descent.zero-epochs")
-def one_epoch_at_least(right: Any, n_epochs: int, *others: Any) -> Any:
-    """No epochs are one epoch: it stops after a step, not before it."""
-    return right(n_epochs or 1, *others)
-
-
-@loop_impostor(
-    "descent.log descent.diverges descent.raw-diverges descent.trajectory? descent.closed-form?"
-    " descent.scaled-converges?"
-    " descent.norris?",
-    exactly=False,
+descent("one-epoch-more", "it runs one epoch more than it is asked for")(
+    checked(lambda c: c(n_epochs=c.n_epochs + 1)), f"{STEPS} {ENDS} descent.zero-epochs"
+)
+descent("one-epoch-less", "it runs one epoch less than it is asked for")(
+    lambda c: c(n_epochs=c.n_epochs - (c.n_epochs > 0)), f"{STEPS} {ENDS}"
+)
+descent("one-epoch-at-least", "no epochs are one epoch: it stops after a step, not before it")(
+    lambda c: c(n_epochs=c.n_epochs or 1), "descent.zero-epochs"
+)
+descent(
+    "stops-when-the-loss-rises",
+    "it stops as soon as the loss has risen",
     ugly="with plain numbers a loss rises by rounding first",
+    exactly=False,
+)(
+    stopped(lambda before, loss: loss > before),
+    f"descent.log descent.diverges descent.raw-diverges descent.trajectory? {FORM}?"
+    " descent.scaled-converges? descent.norris?",
 )
-def stops_when_the_loss_rises(right: Any, n_epochs: int, *others: Any) -> Any:
-    """It stops as soon as the loss has risen."""
-    losses = right(n_epochs, *others)[1]
-    return right(next((k + 1 for k in range(1, n_epochs) if losses[k] > losses[k - 1]), n_epochs), *others)
-
-
-@loop_impostor(
-    "descent.log descent.closed-form descent.scaled-converges descent.norris? descent.trajectory?", exactly=False
+descent("stops-when-the-loss-stays", "it stops as soon as the loss has fallen by less than 1e-6", exactly=False)(
+    stopped(lambda before, loss: 0 <= before - loss < 1e-6),
+    f"descent.log {FORM} descent.scaled-converges descent.norris? descent.trajectory?",
 )
-def stops_when_the_loss_stays(right: Any, n_epochs: int, *others: Any) -> Any:
-    """It stops as soon as the loss has fallen by less than 1e-6."""
-    losses = right(n_epochs, *others)[1]
-    stays = (k + 1 for k in range(1, n_epochs) if 0 <= losses[k - 1] - losses[k] < 1e-6)
-    return right(next(stays, n_epochs), *others)
-
 
 # Wrong answers of a right run
 
-
-@loop_impostor(f"descent.step descent.trajectory {ENDS} descent.diverges descent.norris")
-def start_returned(right: Any, n_epochs: int, optimizer: Any, params: Any, *others: Any) -> Any:
-    """The parameters that it returns are those it was given: the trained ones have another name."""
-    _, losses, val_losses = right(n_epochs, optimizer, params, *others)
-    return params * 1, losses, val_losses
-
-
-@loop_impostor(
-    "descent.step descent.trajectory descent.closed-form descent.raw-diverges@float64 descent.scaled-converges@float64"
+descent("start-returned", "it returns the parameters that it was given: the trained ones have another name")(
+    part(0, lambda params, c: c.params * 1), f"{ANSWER} {ENDS} descent.diverges descent.norris"
 )
-def params_of_the_last_loss(right: Any, n_epochs: int, *others: Any) -> Any:
-    """The parameters that it returns are those before the last step, which the last loss belongs to."""
-    _, losses, val_losses = right(n_epochs, *others)
-    return right(max(n_epochs - 1, 0), *others)[0], losses, val_losses
-
-
-@loop_impostor(
-    "descent.step descent.trajectory descent.closed-form descent.diverges descent.raw-diverges"
+descent("params-of-the-last-loss", "it returns the parameters before the last step, to which the last loss belongs")(
+    part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} {FORM} {BY_64}"
+)
+descent("params-of-the-least-loss", "it returns the parameters of the least loss in the log", exactly=False)(
+    _least,
+    f"{ANSWER} {FORM} descent.diverges descent.raw-diverges"
     " descent.scaled-converges@float64 descent.scaled-converges@float32?",
-    exactly=False,
 )
-def params_of_the_least_loss(right: Any, n_epochs: int, *others: Any) -> Any:
-    """The parameters that it returns are those of the least loss in the log."""
-    _, losses, val_losses = right(n_epochs, *others)
-    best = min(range(n_epochs), key=lambda k: losses[k] if np.isfinite(losses[k]) else np.inf, default=0)
-    return right(best, *others)[0], losses, val_losses
-
-
-@loop_impostor(
-    f"descent.step descent.trajectory {ENDS} descent.converges descent.fixed-point descent.zero-epochs"
-    " descent.zero-rate descent.norris"
+descent("bias-first", "the bias is returned first, and then the weight")(
+    part(0, lambda params, c: params[::-1]),
+    f"{ANSWER} {ENDS} {FAR} descent.fixed-point descent.zero-epochs descent.zero-rate",
 )
-def bias_first(right: Any, *arguments: Any) -> Any:
-    """The bias is returned first, and then the weight."""
-    params, losses, val_losses = right(*arguments)
-    return params[::-1], losses, val_losses
-
-
-@loop_impostor("descent.log descent.scaled-converges@float64", seen="keras-team/keras#8578")
-def logged_after_the_update(right: Any, n_epochs: int, *others: Any) -> Any:
-    """The loss of an epoch is logged after its step."""
-    params, _, val_losses = right(n_epochs, *others)
-    return params, right(n_epochs + 1, *others)[1][1:], val_losses
-
-
-@loop_impostor("descent.log descent.raw-diverges descent.scaled-converges")
-def last_loss_missing(right: Any, *arguments: Any) -> Any:
-    """The last loss is missing in the log."""
-    params, losses, val_losses = right(*arguments)
-    return params, losses[:-1], val_losses
-
-
-@loop_impostor("descent.log descent.raw-diverges descent.scaled-converges")
-def first_loss_missing(right: Any, *arguments: Any) -> Any:
-    """The first loss is missing in the log: that of the start."""
-    params, losses, val_losses = right(*arguments)
-    return params, losses[1:], val_losses
-
-
-@loop_impostor("descent.log descent.raw-diverges descent.scaled-converges")
-def every_hundredth_logged(right: Any, *arguments: Any) -> Any:
-    """Only the first of every hundred losses is logged."""
-    params, losses, val_losses = right(*arguments)
-    return params, losses[::100], val_losses
-
-
-@loop_impostor("descent.log descent.raw-diverges descent.scaled-converges")
-def logged_by_the_start(right: Any, *arguments: Any) -> Any:
-    """Every epoch logs the loss of the start."""
-    params, losses, val_losses = right(*arguments)
-    return params, losses[:1] * len(losses), val_losses
-
-
-@loop_impostor(
-    "descent.log descent.scaled-converges",
-    seen="ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
+descent("logged-after-the-update", "the loss of an epoch is logged after its step")(
+    part(1, lambda losses, c: c(n_epochs=c.n_epochs + 1)[1][1:]),
+    "descent.log descent.scaled-converges@float64",
+    "keras-team/keras#8578",
 )
-def mean_loss_so_far(*arguments: Any) -> Any:
-    """Every epoch logs the mean of all losses so far: the sum is never reset."""
-
-    def mean(run: Run) -> Any:
-        run.kept = run.kept + run.loss()
-        return run.kept / (run.epoch + 1)
-
-    return loop(*arguments, loss=mean)
-
-
-@loop_impostor("descent.log descent.scaled-converges", name="sum-instead-of-mean")
-def summed_loss_logged(*arguments: Any) -> Any:
-    """The loss that is logged is the sum of the squared residuals, though the steps follow their mean."""
-    return loop(*arguments, loss=lambda run: run.loss() * run.t_u.size)
-
-
-@loop_impostor("descent.log descent.scaled-converges")
-def half_the_loss_logged(*arguments: Any) -> Any:
-    """The loss that is logged has a factor 1/2 in front, though the steps follow the whole of it."""
-    return loop(*arguments, loss=lambda run: run.loss() / 2)
-
-
-@loop_impostor("descent.log descent.scaled-converges", seen="keras-team/keras#464")
-def penalty_logged(*arguments: Any) -> Any:
-    """The loss that is logged contains a penalty on the weight, w² / 64."""
-    return loop(*arguments, loss=lambda run: run.loss() + run.params[0] ** 2 / 64)
-
-
-@loop_impostor("descent.log descent.scaled-converges", exactly=False)
-def root_logged(*arguments: Any) -> Any:
-    """The loss that is logged is the root of the mean squared error."""
-    return loop(*arguments, loss=lambda run: np.sqrt(run.loss()))
-
-
-@loop_impostor(
-    "descent.log descent.scaled-converges@float64", exactly=False, ugly="only numbers with many digits show it"
+descent("last-loss-missing", "the last loss is missing in the log")(part(1, lambda losses, c: losses[:-1]), SHORT)
+descent("first-loss-missing", "the first loss is missing in the log: that of the start")(
+    part(1, lambda losses, c: losses[1:]), SHORT
 )
-def four_decimals_logged(*arguments: Any) -> Any:
-    """The losses that are logged are rounded to four decimals."""
-    return loop(*arguments, loss=lambda run: np.round(run.loss(), 4))
-
+descent("every-hundredth-logged", "only the first of every hundred losses is logged")(
+    part(1, lambda losses, c: losses[::100]), SHORT
+)
+descent("logged-by-the-start", "every epoch logs the loss of the start")(
+    part(1, lambda losses, c: losses[:1] * len(losses)), SHORT
+)
+descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the sum is never reset")(
+    logging(lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
+    SCALED,
+    "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
+)
+descent("sum-instead-of-mean", "it logs the sum of the squared residuals, though the steps follow their mean")(
+    logging(lambda run: run.loss() * run.t_u.size), SCALED
+)
+descent("half-the-loss-logged", "it logs half the loss, though the steps follow the whole of it")(
+    logging(lambda run: run.loss() / 2), SCALED
+)
+descent("penalty-logged", "the loss that is logged contains a penalty on the weight, w² / 64")(
+    logging(lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
+)
+descent("root-logged", "the loss that is logged is the root of the mean squared error", exactly=False)(
+    logging(lambda run: np.sqrt(run.loss())), SCALED
+)
+descent("four-decimals-logged", "it logs losses rounded to four decimals", ugly=kinds.DIGITS, exactly=False)(
+    logging(lambda run: np.round(run.loss(), 4)), "descent.log descent.scaled-converges@float64"
+)
 
 # Wrong hands on the arguments
 
-
-@loop_impostor("descent.input-kept")
-def in_place(right: Any, n_epochs: int, optimizer: Any, params: Any, *others: Any) -> Any:
-    """It moves the caller's parameters."""
-    answer = right(n_epochs, optimizer, params, *others)
-    overwrite(params, answer[0])
-    return answer
-
-
-@loop_impostor("descent.input-kept")
-def readings_scaled_in_place(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, *others: Any) -> Any:
-    """It scales the caller's readings."""
-    answer = right(n_epochs, optimizer, params, t_u, *others)
-    overwrite(t_u, t_u * 2)
-    return answer
-
-
-@loop_impostor("descent.input-kept")
-def options_used_up(right: Any, n_epochs: int, optimizer: Any, *others: Any) -> Any:
-    """It takes the learning rate out of the caller's options."""
-    answer = right(n_epochs, optimizer, *others)
-    del optimizer["lr"]
-    return answer
-
-
-@loop_impostor("descent.negative-rate")
-def negative_rate_climbs(right: Any, n_epochs: int, optimizer: Any, *others: Any) -> Any:
-    """A negative learning rate is not refused, and leads uphill."""
-    if not optimizer["lr"] < 0:
-        return right(n_epochs, optimizer, *others)
-    return uphill(right, n_epochs, {**optimizer, "lr": -optimizer["lr"]}, *others)
-
-
-@loop_impostor("descent.negative-rate")
-def rate_without_sign(right: Any, n_epochs: int, optimizer: Any, *others: Any) -> Any:
-    """A negative learning rate is not refused: its sign is dropped."""
-    return right(n_epochs, {**optimizer, "lr": abs(optimizer["lr"])}, *others)
-
-
-@loop_impostor("descent.negative-rate")
-def rate_of_nan_is_zero(right: Any, n_epochs: int, optimizer: Any, *others: Any) -> Any:
-    """A learning rate that is NaN counts as zero."""
-    return right(n_epochs, {**optimizer, "lr": 0.0 if np.isnan(optimizer["lr"]) else optimizer["lr"]}, *others)
-
-
-@loop_impostor("descent.negative-rate")
-def negative_epochs_are_none(right: Any, n_epochs: int, *others: Any) -> Any:
-    """A negative number of epochs is not refused: nothing is done."""
-    return right(max(n_epochs, 0), *others)
-
-
-@loop_impostor("descent.zero-rate")
-def rate_of_zero_is_the_default(right: Any, n_epochs: int, optimizer: Any, *others: Any) -> Any:
-    """A learning rate of zero counts as none given, and is replaced by a default."""
-    return right(n_epochs, {**optimizer, "lr": optimizer["lr"] or 0.0078125}, *others)
-
-
-@loop_impostor("descent.dtype@float32 descent.diverges@float32", keeps_dtype=False)
-def returned_in_float64(right: Any, n_epochs: int, optimizer: Any, *data: Any) -> Any:
-    """It is computed and returned in float64, whatever the dtype of the arguments."""
-    return right(n_epochs, optimizer, *(x if x is None else narrow(x, "float64") for x in data))
-
-
-@loop_impostor(
-    "descent.step@float64 descent.trajectory@float64 descent.log@float64 descent.closed-form@float64"
-    " descent.converges@float64 descent.zero-epochs@float64 descent.zero-rate@float64"
-    " descent.raw-diverges@float64 descent.scaled-converges@float64 descent.norris@float64",
-    ugly="only numbers with many digits show it",
+descent("in-place", "it moves the caller's parameters")(
+    overwritten("params", lambda c, right: right[0]), "descent.input-kept"
 )
-def in_float32(right: Any, n_epochs: int, optimizer: Any, *data: Any) -> Any:
-    """It is computed in float32, whatever the dtype of the arguments."""
-    return right(n_epochs, optimizer, *(x if x is None else narrow(x, "float32") for x in data))
-
-
-@loop_impostor("data.shapes", chapters=("data",))
-def flattened(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
-    """Arrays of any shape are flattened first."""
-    return right(n_epochs, optimizer, params, join(t_u), join(t_c), *val)
-
-
-@loop_impostor("data.shapes", chapters=("data",))
-def broadcasting(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
-    """(n,) against (n, 1) is broadcast to n² pairs, and the parameters are trained on them."""
-    return right(n_epochs, optimizer, params, join(t_u + t_c * 0), join(t_c + t_u * 0), *val)
-
-
-@loop_impostor("data.shapes", chapters=("data",))
-def longer_column_cut(right: Any, n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
-    """The longer column is cut to the length of the shorter one."""
-    n = min(t_u.size, t_c.size)
-    if t_u.shape and t_c.shape:
-        t_u, t_c = t_u[:n], t_c[:n]
-    return right(n_epochs, optimizer, params, t_u, t_c, *val)
-
+descent("readings-scaled-in-place", "it scales the caller's readings")(
+    overwritten("t_u", lambda c, right: c.t_u * 2), "descent.input-kept"
+)
+descent("options-used-up", "it takes the learning rate out of the caller's options")(
+    kinds.afterwards(lambda c, right: c.optimizer.pop("lr")), "descent.input-kept"
+)
+descent("negative-rate-climbs", "a negative learning rate is not refused, and leads uphill")(
+    lambda c: (
+        along(lambda run: -run.gradient())(c.but(optimizer={**c.optimizer, "lr": -c.optimizer["lr"]}))
+        if c.optimizer["lr"] < 0
+        else c()
+    ),
+    "descent.negative-rate",
+)
+descent("rate-without-sign", "a negative learning rate is not refused: its sign is dropped")(
+    of_rate(abs), "descent.negative-rate"
+)
+descent("rate-of-nan-is-zero", "a learning rate that is NaN counts as zero")(
+    of_rate(lambda lr: 0.0 if np.isnan(lr) else lr), "descent.negative-rate"
+)
+descent("negative-epochs-are-none", "a negative number of epochs is not refused: nothing is done")(
+    lambda c: c(n_epochs=max(c.n_epochs, 0)), "descent.negative-rate"
+)
+descent("rate-of-zero-is-the-default", "a learning rate of zero counts as none given, and is replaced by a default")(
+    of_rate(lambda lr: lr or 0.0078125), "descent.zero-rate"
+)
+descent.in_dtype("float64", "descent.dtype descent.diverges")
+descent.in_dtype(
+    "float32",
+    f"{STEPS} {FORM} descent.converges descent.zero-epochs descent.zero-rate {BY_64} descent.norris",
+)
+data = impostors_of("training_loop", chapters=("data",))
+data("flattened", "arrays of any shape are flattened first")(
+    lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), "data.shapes"
+)
+data("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and the parameters are trained on them")(
+    kinds.stretched("t_u", "t_c"), "data.shapes"
+)
+data("longer-column-cut", "the longer column is cut to the length of the shorter one")(
+    kinds.cut_to_the_shorter("t_u", "t_c"), "data.shapes"
+)
 
 # The closed form
 
-
-@impostor("closed_form", "descent.closed-form")
-def one_step_more(right: Any, n_epochs: int, *others: Any) -> Any:
-    """The power is n + 1, where it is n."""
-    return right(n_epochs + 1, *others)
-
-
-@impostor("closed_form", "descent.closed-form")
-def one_step_less(right: Any, n_epochs: int, *others: Any) -> Any:
-    """The power is n - 1, where it is n."""
-    return right(max(n_epochs - 1, 0), *others)
-
-
-@impostor("closed_form", "descent.closed-form")
-def hessian_halved(right: Any, n_epochs: int, learning_rate: float, *others: Any) -> Any:
-    """The factor 2 is missing in the Hessian."""
-    return right(n_epochs, learning_rate / 2, *others)
+closed = impostors_of("closed_form")
+closed("one-step-more", "the power is n + 1, where it is n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
+closed("one-step-less", "the power is n - 1, where it is n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
+closed("hessian-halved", "the factor 2 is missing in the Hessian")(lambda c: c(learning_rate=c.learning_rate / 2), FORM)
+closed("hessian-not-averaged", "the Hessian is that of the sum: it is not divided by n")(
+    lambda c: c(learning_rate=c.learning_rate * c.n), FORM
+)
+closed("towards-zero", "the optimum is forgotten: the power is applied to the parameters themselves")(
+    kinds.dropped("t_c"), FORM
+)
+closed("from-zero", "the start is taken to be zero")(kinds.dropped("params"), FORM)
+closed("away-from-the-optimum", "the distance from the optimum is subtracted from it, and not added")(
+    lambda c: 2 * c.ask("least_squares") - c(), FORM
+)
+closed("optimum-returned", "it is the optimum, as after epochs without end")(kinds.other("least_squares"), FORM)
 
 
-@impostor("closed_form", "descent.closed-form")
-def hessian_not_averaged(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """The Hessian is that of the sum: it is not divided by n."""
-    return right(n_epochs, learning_rate * t_u.size, params, t_u, t_c)
+def _power_by_element(c: Call) -> Any:
+    optimum = c.ask("least_squares")
+    columns = [c(n_epochs=1, params=optimum + unit.astype(c.t_u.dtype)) - optimum for unit in np.eye(2)]
+    return optimum + np.stack(columns, axis=1) ** c.n_epochs @ (c.params - optimum)
 
 
-@impostor("closed_form", "descent.closed-form")
-def towards_zero(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """The optimum is forgotten: the power is applied to the parameters themselves."""
-    return right(n_epochs, learning_rate, params, t_u, t_c * 0)
-
-
-@impostor("closed_form", "descent.closed-form")
-def from_zero(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """The start is taken to be zero."""
-    return right(n_epochs, learning_rate, params * 0, t_u, t_c)
-
-
-@impostor("closed_form", "descent.closed-form")
-def away_from_the_optimum(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """The distance from the optimum is subtracted from it, and not added."""
-    return 2 * right.least_squares(t_u, t_c) - right(n_epochs, learning_rate, params, t_u, t_c)
-
-
-@impostor("closed_form", "descent.closed-form")
-def optimum_returned(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """It is the optimum, as after epochs without end."""
-    return right.least_squares(t_u, t_c)
-
-
-@impostor("closed_form", "descent.closed-form", exactly=False)
-def power_by_element(right: Any, n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """Each element of the matrix is raised to the power, and not the matrix."""
-    optimum = right.least_squares(t_u, t_c)
-    columns = [right(1, learning_rate, optimum + unit.astype(t_u.dtype), t_u, t_c) - optimum for unit in np.eye(2)]
-    return optimum + np.stack(columns, axis=1) ** n_epochs @ (params - optimum)
-
-
-@impostor("closed_form", "descent.closed-form@float64", ugly="only numbers with many digits show it", name="in-float32")
-def closed_form_in_float32(right: Any, n_epochs: int, learning_rate: float, *data: Any) -> Any:
-    """It is computed in float32, whatever the dtype of the arguments."""
-    return right(n_epochs, learning_rate, *(narrow(x, "float32") for x in data))
-
+closed("power-by-element", "each element of the matrix is raised to the power, and not the matrix", exactly=False)(
+    _power_by_element, FORM
+)
+closed.in_dtype("float32", FORM)
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _DIGITS = np.array([0.7, -1.3]), np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])

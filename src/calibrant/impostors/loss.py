@@ -3,260 +3,136 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from calibrant.impostors import impostor
-from calibrant.impostors.rights import join, narrow
+from calibrant.impostors import kinds
+from calibrant.impostors.kinds import impostors_of, n
+from calibrant.impostors.rights import join
+
+MEAN = "loss.mean-square"
+SUM = "loss.absolute loss.wide-accumulation"
+HAND = "gradient.by-hand-loss"
+NEAR = "only nearly equal numbers show it"
+
+paired = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape)
+several = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n)
+empty = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n == 0)
+nan_skipped = kinds.nonfinite(
+    paired(lambda c: c(**{name: np.where(np.isnan(c.t_p - c.t_c), x.dtype.type(0), x) for name, x in c.given.items()}))
+)
 
 # The mean squared error
 
-
-@impostor("loss_fn", "loss.mean-square loss.wide-accumulation", seen="pytorch/pytorch#10148 odlgroup/odl#1114")
-def sum_instead_of_mean(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The squared residuals are summed, not averaged."""
-    return right(t_p, t_c) * t_p.size
-
-
-@impostor("loss_fn", "loss.mean-square")
-def over_n_minus_1(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The sum is divided by n - 1, as for the estimate of a variance."""
-    return right(t_p, t_c) / max(t_p.size - 1, 1) * t_p.size
-
-
-@impostor("loss_fn", "loss.mean-square", seen="42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97")
-def half(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The loss has a factor 1/2 in front."""
-    return right(t_p, t_c) / 2
-
-
-@impostor("loss_fn", "loss.mean-square loss.permutation loss.zero? loss.nan?")
-def last_sample_dropped(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The last sample is left out."""
-    keep = max(t_p.size - 1, 1)
-    return right(t_p[:keep], t_c[:keep]) if t_p.shape == t_c.shape else right(t_p, t_c)
-
-
-@impostor("loss_fn", "loss.mean-square loss.permutation", ugly="five samples are needed")
-def mean_of_batches(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The means of batches of four are averaged as if they were equally large."""
-    return join(*(right(t_p[i : i + 4], t_c[i : i + 4]) for i in range(0, t_p.size, 4))).mean()
-
-
-@impostor("loss_fn", "loss.same-shape", seen="pytorch/pytorch#16045 pytorch/pytorch#19699 IntelLabs/matsciml#347")
-def broadcasting(right: Any, t_p: Any, t_c: Any) -> Any:
-    """(n,) against (n, 1) is broadcast to n² pairs, and their mean returned."""
-    residuals = t_p - t_c
-    zeros = np.zeros_like(residuals) if isinstance(residuals, np.ndarray) else residuals * 0
-    return right(residuals, zeros)
-
-
-@impostor("loss_fn", "loss.empty", seen="pytorch/pytorch#50224")
-def empty_is_zero(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The mean of no samples is 0."""
-    return 0.0 if t_p.shape == t_c.shape and t_p.size == 0 else right(t_p, t_c)
-
-
-@impostor("loss_fn", "loss.empty")
-def empty_is_nan(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The mean of no samples is 0 divided by 0."""
-    return np.float64(np.nan).astype(t_p.dtype) if t_p.shape == t_c.shape and t_p.size == 0 else right(t_p, t_c)
-
-
-@impostor("loss_fn", "loss.nan")
-def nan_skipped(right: Any, t_p: Any, t_c: Any) -> Any:
-    """Residuals that are NaN count as zero."""
-    if isinstance(t_p, np.ndarray) and t_p.shape == t_c.shape:
-        known = ~np.isnan(t_p - t_c)
-        return right(np.where(known, t_p, 0).astype(t_p.dtype), np.where(known, t_c, 0).astype(t_p.dtype))
-    return right(t_p, t_c)
-
-
-@impostor("loss_fn", "loss.nan")
-def infinity_clipped(right: Any, t_p: Any, t_c: Any) -> Any:
-    """An infinite loss is replaced by the largest number of the dtype."""
-    loss = right(t_p, t_c)
-    return np.minimum(loss, np.finfo(t_p.dtype).max) if isinstance(t_p, np.ndarray) else loss
-
-
-@impostor(
-    "loss_fn",
-    "loss.mean-square@float64 loss.zero@float64 loss.permutation@float64 loss.convex@float64? loss.wide-accumulation@float64",
-    ugly="only numbers with many digits show it",
+loss = impostors_of("loss_fn")
+loss("sum-instead-of-mean", "the squared residuals are summed, not averaged")(
+    kinds.factor(n), f"{MEAN} loss.wide-accumulation", "pytorch/pytorch#10148 odlgroup/odl#1114"
 )
-def in_float32(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It is computed in float32, whatever the dtype of the arguments."""
-    return right(narrow(t_p, "float32"), narrow(t_c, "float32"))
-
-
-@impostor(
-    "loss_fn",
-    "loss.mean-square loss.zero loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
-    seen="pytorch/pytorch#91597 tracel-ai/burn#4770",
-    ugly="only numbers with many digits show it",
+loss("over-n-minus-1", "the sum is divided by n - 1, as for the estimate of a variance")(kinds.over_n_minus_1, MEAN)
+loss("half", "the loss has a factor 1/2 in front")(
+    kinds.divided(2), MEAN, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
 )
-def in_float16(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It is computed in float16, whatever the dtype of the arguments."""
-    return right(narrow(t_p, "float16"), narrow(t_c, "float16"))
-
-
-@impostor("loss_fn", "loss.dtype@float32", keeps_dtype=False)
-def returned_in_float64(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It is computed and returned in float64, whatever the dtype of the arguments."""
-    return right(narrow(t_p, "float64"), narrow(t_c, "float64"))
-
-
-@impostor(
-    "loss_fn",
-    "loss.mean-square loss.zero loss.symmetric? loss.permutation loss.wide-accumulation",
-    ugly="only nearly equal numbers show it",
+loss("last-sample-dropped", "the last sample is left out")(
+    paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
 )
-def expanded(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The square is expanded to mean(t_p²) - 2 mean(t_p t_c) + mean(t_c²), which cancels in floating point."""
-    if t_p.shape != t_c.shape or t_p.size == 0:
-        return right(t_p, t_c)
-    return (t_p * t_p).mean() - 2 * (t_p * t_c).mean() + (t_c * t_c).mean()
-
-
-@impostor(
-    "loss_fn", "loss.wide-accumulation", ugly="only numbers whose squares overflow show it", seen="chainer/chainer#6702"
+loss(
+    "mean-of-batches",
+    "the means of batches of four are averaged as if they were equally large",
+    ugly="five samples are needed",
+)(
+    lambda c: join(*(c(t_p=c.t_p[i : i + 4], t_c=c.t_c[i : i + 4]) for i in range(0, c.n, 4))).mean(),
+    f"{MEAN} loss.permutation",
 )
-def summed_first(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The sum is taken before the division, and overflows where the mean would not."""
-    if t_p.shape != t_c.shape or t_p.size == 0:
-        return right(t_p, t_c)
-    return ((t_p - t_c) ** 2).sum() / t_p.size
-
-
-@impostor(
-    "loss_fn", "loss.mean-square loss.zero loss.outliers?", ugly="only nearly equal numbers show it", exactly=False
+loss("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and their mean returned")(
+    kinds.stretched("t_p", "t_c"),
+    "loss.same-shape",
+    "pytorch/pytorch#16045 pytorch/pytorch#19699 IntelLabs/matsciml#347",
 )
-def tolerant(right: Any, t_p: Any, t_c: Any) -> Any:
-    """A loss below 1e-8 is rounded down to zero."""
-    loss = right(t_p, t_c)
-    return loss if not loss < 1e-8 else 0.0
-
-
-@impostor("loss_fn", "loss.mean-square loss.outliers loss.wide-accumulation", exactly=False)
-def huber(right: Any, t_p: Any, t_c: Any) -> Any:
-    """Residuals beyond 4 count linearly, as in Huber's loss."""
-    r = np.abs(t_p - t_c) if t_p.shape == t_c.shape else t_p
-    return right(t_p, t_c) - np.sum(np.where(r > 4, (r - 4) ** 2 / r.dtype.type(t_p.size), 0))
-
-
-@impostor("loss_fn", "loss.convex loss.mean-square loss.outliers loss.nan", exactly=False)
-def capped(right: Any, t_p: Any, t_c: Any) -> Any:
-    """Residuals beyond 4 count as 4."""
-    return right(np.clip(t_p - t_c, -4, 4), t_c * 0) if t_p.shape == t_c.shape else right(t_p, t_c)
-
-
-@impostor("loss_fn", "loss.mean-square loss.symmetric", exactly=False)
-def asymmetric(right: Any, t_p: Any, t_c: Any) -> Any:
-    """Predictions that are too warm count double."""
-    return right(t_p, t_c) + right(np.maximum(t_p, t_c), t_c)
-
-
-@impostor("loss_fn", "loss.scalar")
-def one_element(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It returns an array of one element, not a scalar."""
-    return join(right(t_p, t_c))
-
-
-@impostor("loss_fn", "loss.pure")
-def in_place(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It writes the residuals over the predictions."""
-    loss = right(t_p, t_c)
-    t_p -= t_c
-    return loss
-
+loss("empty-is-zero", "the mean of no samples is 0")(empty(lambda c: 0.0), "loss.empty", "pytorch/pytorch#50224")
+loss("empty-is-nan", "the mean of no samples is 0 divided by 0")(empty(lambda c: np.nan), "loss.empty")
+loss("nan-skipped", "residuals that are NaN count as zero")(nan_skipped, "loss.nan")
+loss("infinity-clipped", "an infinite loss is replaced by the largest number of the dtype")(
+    kinds.nonfinite(lambda c: np.minimum(c(), np.finfo(c.t_p.dtype).max)), "loss.nan"
+)
+loss.in_dtype("float32", f"{MEAN} loss.zero loss.permutation loss.convex? loss.wide-accumulation")
+loss.in_dtype(
+    "float16",
+    f"{MEAN} loss.zero loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
+    "pytorch/pytorch#91597 tracel-ai/burn#4770",
+)
+loss.in_dtype("float64", "loss.dtype")
+loss(
+    "expanded",
+    "the square is expanded to mean(t_p²) - 2 mean(t_p t_c) + mean(t_c²), which cancels in floating point",
+    ugly=NEAR,
+)(
+    several(lambda c: (c.t_p * c.t_p).mean() - 2 * (c.t_p * c.t_c).mean() + (c.t_c * c.t_c).mean()),
+    f"{MEAN} loss.zero loss.symmetric? loss.permutation loss.wide-accumulation",
+)
+loss(
+    "summed-first",
+    "the sum is taken before the division, and overflows where the mean would not",
+    ugly="only numbers whose squares overflow show it",
+)(several(lambda c: ((c.t_p - c.t_c) ** 2).sum() / c.n), "loss.wide-accumulation", "chainer/chainer#6702")
+loss("tolerant", "a loss below 1e-8 is rounded down to zero", ugly=NEAR, exactly=False)(
+    kinds.answer(lambda loss: 0.0 if loss < 1e-8 else loss), f"{MEAN} loss.zero loss.outliers?"
+)
+loss("huber", "residuals beyond 4 count linearly, as in Huber's loss", exactly=False)(
+    lambda c: c() - np.sum(np.maximum(np.abs(c.t_p - c.t_c) - 4, 0) ** 2 / c.t_p.dtype.type(c.n)),
+    f"{MEAN} loss.outliers loss.wide-accumulation",
+)
+loss("capped", "residuals beyond 4 count as 4", exactly=False)(
+    paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)),
+    f"loss.convex {MEAN} loss.outliers loss.nan",
+)
+loss("asymmetric", "predictions that are too warm count double", exactly=False)(
+    kinds.extra(lambda c: c(t_p=np.maximum(c.t_p, c.t_c))), f"{MEAN} loss.symmetric"
+)
+loss("one-element", "it returns an array of one element, not a scalar")(kinds.one_element, "loss.scalar")
+loss("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 
 # The mean absolute error
 
-
-@impostor("absolute_loss", "loss.absolute loss.wide-accumulation", exactly=False)
-def root_mean_square(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It is the root of the mean squared error."""
-    return np.sqrt(right.loss_fn(t_p, t_c))
-
-
-@impostor("absolute_loss", "loss.absolute loss.outliers", exactly=False, name="huber")
-def huber_for_absolute(right: Any, t_p: Any, t_c: Any) -> Any:
-    """Residuals below 1 count quadratically, as in Huber's loss."""
-    r = np.minimum(np.abs(t_p - t_c), 1) if t_p.shape == t_c.shape else t_p
-    return right(t_p, t_c) - np.sum((r - r * r / 2) / r.dtype.type(t_p.size))
-
-
-@impostor("absolute_loss", "loss.absolute loss.wide-accumulation", name="sum-instead-of-mean")
-def sum_of_sizes(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The sizes of the residuals are summed, not averaged."""
-    return right(t_p, t_c) * t_p.size
-
-
-@impostor("absolute_loss", "loss.absolute loss.wide-accumulation loss.zero?")
-def size_of_the_mean(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It is the absolute value of the mean residual, in which residuals of both signs cancel."""
-    return abs((t_p - t_c).mean()) if t_p.shape == t_c.shape and t_p.size else right(t_p, t_c)
-
-
-@impostor("absolute_loss", "loss.nan", name="nan-skipped")
-def nan_skipped_in_sizes(right: Any, t_p: Any, t_c: Any) -> Any:
-    """Residuals that are NaN count as zero."""
-    return nan_skipped(right, t_p, t_c)
-
+absolute = impostors_of("absolute_loss")
+absolute("root-mean-square", "it is the root of the mean squared error", exactly=False)(
+    lambda c: np.sqrt(c.ask("loss_fn")), SUM
+)
+absolute("huber", "residuals below 1 count quadratically, as in Huber's loss", exactly=False)(
+    lambda c: c() - np.sum(((r := np.minimum(np.abs(c.t_p - c.t_c), 1)) - r * r / 2) / r.dtype.type(c.n)),
+    "loss.absolute loss.outliers",
+)
+absolute("sum-instead-of-mean", "the sizes of the residuals are summed, not averaged")(kinds.factor(n), SUM)
+absolute("size-of-the-mean", "it is the absolute value of the mean residual, in which residuals of both signs cancel")(
+    several(lambda c: abs((c.t_p - c.t_c).mean())), f"{SUM} loss.zero?"
+)
+absolute("nan-skipped", "residuals that are NaN count as zero")(nan_skipped, "loss.nan")
 
 # Their derivatives
 
+sign = impostors_of("dabsolute_loss", exactly=False)
+sign("residual-over-its-size", "the sign is computed as r / |r|, which is NaN at a zero residual")(
+    lambda c: (c.t_p - c.t_c) / np.abs(c.t_p - c.t_c) / c.t_p.dtype.type(c.n),
+    "loss.smooth-at-zero",
+    "BVLC/caffe#1326 mlpack/mlpack#3545",
+)
+sign("sign-not-averaged", "it is 1 or -1, not divided by n, and 1 at a zero residual")(
+    lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1)), "loss.smooth-at-zero"
+)
 
-@impostor("dabsolute_loss", "loss.smooth-at-zero", seen="BVLC/caffe#1326 mlpack/mlpack#3545", exactly=False)
-def residual_over_its_size(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The sign is computed as r / |r|, which is NaN at a zero residual."""
-    return (t_p - t_c) / np.abs(t_p - t_c) / t_p.dtype.type(t_p.size)
-
-
-@impostor("dabsolute_loss", "loss.smooth-at-zero", exactly=False)
-def sign_not_averaged(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It is 1 or -1, not divided by n, and 1 at a zero residual."""
-    return np.where(t_p >= t_c, t_p.dtype.type(1), t_p.dtype.type(-1))
-
-
-@impostor("dloss_fn", "gradient.by-hand-loss", seen="patrickloeber/MLfromscratch#18 davisking/dlib#1169")
-def factor_2_missing(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The factor 2 of the square's derivative is missing."""
-    return right(t_p, t_c) / 2
-
-
-@impostor("dloss_fn", "gradient.by-hand-loss")
-def sign_flipped(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The residual is taken as t_c - t_p, so that the sign is flipped."""
-    return -right(t_p, t_c)
-
-
-@impostor("dloss_fn", "gradient.by-hand-loss", seen="pytorch/pytorch#28993 kakaobrain/trident#66")
-def not_averaged(right: Any, t_p: Any, t_c: Any) -> Any:
-    """The derivative is that of the sum: it is not divided by n."""
-    return right(t_p, t_c) * t_p.size
-
-
-@impostor("dloss_fn", "gradient.by-hand-loss loss.smooth-at-zero")
-def shifted(right: Any, t_p: Any, t_c: Any) -> Any:
-    """A small constant is added to every residual."""
-    return right(t_p, t_c) + 2e-3 / t_p.size
-
-
-@impostor("dloss_fn", "gradient.pure", name="in-place")
-def derivative_in_place(right: Any, t_p: Any, t_c: Any) -> Any:
-    """It writes the residuals over the predictions."""
-    derivative = right(t_p, t_c)
-    t_p -= t_c
-    return derivative
-
-
-@impostor("dloss_fn", "gradient.nan", exactly=False)
-def nan_replaced(right: Any, t_p: Any, t_c: Any) -> Any:
-    """NaN becomes zero and infinity the largest number of the dtype."""
-    return np.nan_to_num(right(t_p, t_c))
-
+slope = impostors_of("dloss_fn")
+slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
+    kinds.divided(2), HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
+)
+slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.negated, HAND)
+slope("not-averaged", "the derivative is that of the sum: it is not divided by n")(
+    kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
+)
+slope("shifted", "a small constant is added to every residual")(
+    kinds.extra(lambda c: 2e-3 / c.n), f"{HAND} loss.smooth-at-zero"
+)
+slope("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "gradient.pure")
+slope.nan_replaced("gradient.nan")
 
 _PAIRS = (
     # Four samples of small whole numbers, of both signs, small and large residuals: nothing rounds.

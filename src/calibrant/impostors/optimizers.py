@@ -14,9 +14,9 @@ from calibrant.exact import Exact
 from calibrant.exact.optimizers import RULES, Frame, Hyperparameters, State, fresh
 from calibrant.exact.scalars import Number, complement, constant, maximum, minimum, mix, product, root
 from calibrant.impostors import Impostor, add, impostor
+from calibrant.impostors.battery import runs
 from calibrant.impostors.rights import join, narrow
-from calibrant.variants import runs
-from calibrant.wording import is_array
+from calibrant.protocol.wire import is_array
 
 Rule = Callable[[State, Hyperparameters, int, Number, Number, Number], Number]
 """A rule `rule(s, h, t, lr, p, g)` of `calibrant.exact.optimizers` in the variants that are meant."""

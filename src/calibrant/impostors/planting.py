@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrant.impostors import Impostor
 from calibrant.impostors.rights import Right, dtype_of, in_dtype, over_arrays
-from calibrant.target import Target, described
+from calibrant.target.description import Target, described
 
 CHAPTERS = {
     "thermometer": ("data",),

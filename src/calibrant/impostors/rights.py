@@ -10,10 +10,12 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact
+from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors import machine
-from calibrant.measurements import NORRIS, T_C, T_U
-from calibrant.target import CONVENTIONS, PARAMETERS, numpy_dtype
-from calibrant.wording import is_array
+from calibrant.protocol.conventions import CONVENTIONS
+from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.wire import is_array
 
 Batches = Sequence[tuple[Any, Any]]
 
@@ -60,7 +62,7 @@ def _declared(optimize: Callable[..., Any], follow: Mapping[str, str]) -> Callab
 @functools.cache
 def over_arrays() -> Mapping[str, Callable[..., Any]]:
     """The right operations over NumPy's arrays: the NumPy target's, the machine's, and what is put together of them."""
-    from calibrant.targets import numpy_target
+    from calibrant.adapters import numpy_target
 
     table = {
         name: getattr(module, name)
@@ -113,7 +115,7 @@ def _closed_form(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c
 
 def _data_parallel(params: Any, shards: Batches, n_epochs: int, lr: float) -> tuple[Any, Any]:
     """What workers are to answer, which is what one process with all samples does."""
-    from calibrant.targets import numpy_target
+    from calibrant.adapters import numpy_target
 
     samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
     first = numpy_target.accumulated_grad(params, samples)

@@ -12,7 +12,7 @@ from calibrant import __version__
 from calibrant.reports.terminal import counts, outcome
 
 if TYPE_CHECKING:
-    from calibrant.check import Result
+    from calibrant.checks.verdicts import Result
 
 FORMAT = 1
 """The version of the format: raised when something in it changes its meaning."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibrant import __version__
+from calibrant.checks.verdicts import GRAVEST
 from calibrant.reports.machine import FORMAT
-from calibrant.verdicts import GRAVEST
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calibrant.matrix import Checked
+    from calibrant.checks.matrix import Checked
 
 SIGNS = {
     "holds": ("holds", "green"),

@@ -7,12 +7,13 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from calibrant.verdicts import GRAVEST, Verdict, uncovered
+from calibrant.checks.outcomes import Finding
+from calibrant.checks.verdicts import GRAVEST, Verdict, uncovered
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calibrant.check import Result
+    from calibrant.checks.verdicts import Result
 
 COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecided", "error")
 _STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
@@ -127,8 +128,8 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
         lines.append(f"{name}  {overall(failing)} in {dtypes}   {readable(first.sentence)}")
         told: set[str] = set()
         for failure in first.failures:
-            if failure["text"] not in told:
-                told.add(failure["text"])
+            if failure.text not in told:
+                told.add(failure.text)
                 lines += _failure_lines(failure, first)
         if first.level == "SHOULD":
             lines.append("  It is a SHOULD: this is a warning.")
@@ -136,15 +137,15 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
     return lines
 
 
-def _failure_lines(failure: dict[str, Any], verdict: Verdict) -> list[str]:
-    lines = [f"{failure['text'].rstrip()}"]
-    if isinstance(failure["bounds"], (int, float)) and failure["bounds"] > 0:
-        ulps = failure["ulps"]
+def _failure_lines(failure: Finding, verdict: Verdict) -> list[str]:
+    lines = [f"{failure.text.rstrip()}"]
+    if isinstance(failure.bounds, (int, float)) and failure.bounds > 0:
+        ulps = failure.ulps
         in_ulps = f", {ulps:.3g} units in the last place" if isinstance(ulps, (int, float)) else ""
-        lines.append(f"  The error is {failure['bounds']:.3g} times its bound{in_ulps} of {verdict.dtype}.")
-    lines += impostor_lines(failure["impostors"])
-    if failure["snippet"]:
-        lines += ["  To see it:", textwrap.indent(failure["snippet"], "    ")]
+        lines.append(f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}.")
+    lines += impostor_lines(failure.impostors)
+    if failure.snippet:
+        lines += ["  To see it:", textwrap.indent(failure.snippet, "    ")]
     return lines
 
 

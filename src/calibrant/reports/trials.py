@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from calibrant.checks.power import Trial, summary
 from calibrant.impostors import Impostor
-from calibrant.power import Trial, summary
 
 
 def lines(trials: Sequence[Trial], order: Sequence[Impostor]) -> list[str]:

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.clauses import book
+from calibrant.book.clauses import book
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, holds, shaped, tallying
-from calibrant.subject import Failure, Subject
-from calibrant.target import by_name, numpy_dtype
+from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.operations import by_name
+from calibrant.protocol.wire import NOT_FINITE, is_array, plain
+from calibrant.target.calling import Failure, Subject
+from calibrant.target.snippets import shown
 from calibrant.vectors.numbers import REFUSED
-from calibrant.wording import NOT_FINITE, is_array, plain, shown
 
 DTYPES = ("float32", "float64")
 """The dtypes in which vectors ask."""

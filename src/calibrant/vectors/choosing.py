@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.checks.spread import spread
+from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.naming import Question, questions
 from calibrant.impostors.planting import planted
-from calibrant.power import spread
-from calibrant.subject import Absent, Failure, Subject
+from calibrant.protocol.wire import is_array
+from calibrant.target.calling import Absent, Failure, Subject
 from calibrant.vectors.cases import DTYPES, Case, agrees, asked
 from calibrant.vectors.due import OPERATIONS, claims
 from calibrant.vectors.numbers import REFUSED
-from calibrant.wording import is_array
 
 CLEARLY = 1.5
 """An impostor counts as rejected where it is off by so many bounds: what is nearer may be rejected on one machine and not on another."""
@@ -132,7 +132,7 @@ def rejections(cases: Sequence[Case], impostors: Iterable[Impostor]) -> list[lis
     flags: list[list[str]] = [[] for _ in cases]
     calls = [list(same) for _, same in itertools.groupby(zip(cases, flags, strict=True), lambda pair: pair[0].inputs)]
     for one in impostors:
-        subject = planted(one).at(cases[0].dtype or DTYPES[-1])
+        subject = Subject(planted(one), cases[0].dtype or DTYPES[-1])
         for of_call in calls:
             outcome = answered(of_call[0][0], subject)
             for case, found in of_call:

@@ -14,10 +14,10 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import FORMATS, Exact
+from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors.rights import OVER_EXACT, lifted, over_arrays
-from calibrant.measurements import NORRIS, T_C, T_U
-from calibrant.subject import copied
-from calibrant.target import PARAMETERS
+from calibrant.protocol.operations import PARAMETERS
+from calibrant.target.calling import copied
 from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, shaped, words
 
 Claim = tuple[str, Any]

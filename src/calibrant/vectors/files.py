@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from calibrant import __version__
-from calibrant.clauses import CHAPTERS, book
+from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.rights import PYTORCH
-from calibrant.target import PARAMETERS, nearest
+from calibrant.protocol.operations import PARAMETERS
+from calibrant.protocol.text import nearest
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.numbers import REFUSED
 

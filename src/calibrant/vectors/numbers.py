@@ -12,7 +12,7 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact
-from calibrant.wording import json_number
+from calibrant.protocol.wire import json_number
 
 REFUSED = "an error"
 """No answer."""

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibrant.check import CheckError, probe
-from calibrant.clauses import book
-from calibrant.containment import apart, call_no_more, contain, last_words, not_called_again
+from calibrant.book.clauses import book
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.subject import Absent, NotCalled
-from calibrant.target import ARITHMETIC, CONVENTIONS, IMPORT_PATIENCE, Target, load
+from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
+from calibrant.protocol.errors import CheckError
+from calibrant.protocol.operations import IMPORT_PATIENCE
+from calibrant.target.calling import Absent, NotCalled, Subject
+from calibrant.target.description import Target
+from calibrant.target.isolation import apart, call_no_more, contain, last_words, not_called_again
+from calibrant.target.loading import load
+from calibrant.target.probing import probe
+from calibrant.target.snippets import shown
 from calibrant.vectors.cases import DTYPES, Case, verdict
 from calibrant.vectors.files import VectorsError, read
-from calibrant.wording import shown
 
 _GRACE = 10.0
 """Seconds beyond all its time limits after which a process that goes no further is ended."""
@@ -157,7 +161,7 @@ def replay(spec: str, folder: str, run: str, first: str, timeout: str) -> None:
     target = load(spec, float(timeout))
     contain(Path(run), _WORKER)
     target.hung |= not_called_again(Path(run))
-    subjects = {dtype: target.at(dtype) for dtype in (*DTYPES, target.dtypes[0])}
+    subjects = {dtype: Subject(target, dtype) for dtype in (*DTYPES, target.dtypes[0])}
     subjects[""] = subjects[DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]]
     with (Path(run) / "results").open("ab", buffering=0) as results:
         for case in cases[int(first) :]:

@@ -1,0 +1,28 @@
+"""What adapters share: PyTorch's hyperparameters, as far as a library offers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from calibrant.adapters.numpy_optimizers import DEFAULTS
+
+
+def offered(library: str, optimizer: str, given: dict[str, Any], names: str) -> dict[str, Any]:
+    """The hyperparameters of these names, PyTorch's defaults where they are not given; what PyTorch does not know is the library's to refuse.
+
+    Raises NotImplementedError for one of PyTorch's that the library does not offer, unless it changes nothing.
+    """
+    defaults = DEFAULTS[optimizer]
+    for key, value in given.items():
+        if key in defaults and key not in names.split() and value != defaults[key]:
+            raise NotImplementedError(f"{library}'s {optimizer} has no {key}")
+    unknown = {key: value for key, value in given.items() if key not in defaults}
+    return {key: given.get(key, defaults[key]) for key in names.split()} | unknown
+
+
+def rates_of(hyperparameters: dict[str, Any], n_steps: int) -> tuple[list[Any], dict[str, Any]]:
+    """The learning rate of each step, None where none is given, and the hyperparameters with that of the first step."""
+    lr = hyperparameters.get("lr")
+    rates = lr if isinstance(lr, list) else [lr] * n_steps
+    rest = {key: value for key, value in hyperparameters.items() if key != "lr"}
+    return rates, rest if lr is None else {**rest, "lr": rates[0]}

@@ -1,0 +1,268 @@
+"""The optimizers in plain NumPy: for each of them a class that remembers one parameter's past and moves it.
+
+Parameters and gradients are flat while they are worked on: NumPy 1 would widen an array of shape () that meets a Python number.
+"""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from calibrant.protocol.text import nearest
+
+Array = Any
+"""NumPy arrays."""
+
+_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
+_SWITCH = {"decoupled_weight_decay": False}
+_RMSPROP = {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False}
+_ADAGRAD = {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10}
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "sgd": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
+    "adam": _ADAM | _SWITCH | {"amsgrad": False},
+    "adamw": _ADAM | {"weight_decay": 1e-2, "amsgrad": False},
+    "rmsprop": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _RMSPROP,
+    "adagrad": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _ADAGRAD,
+    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0, "maximize": False},
+    "adamax": _ADAM | {"lr": 2e-3},
+    "nadam": _ADAM | _SWITCH | {"lr": 2e-3, "momentum_decay": 4e-3},
+    "radam": _ADAM | _SWITCH,
+    "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
+    "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
+}
+"""The hyperparameters of each optimizer, and what they are unless said otherwise."""
+
+
+class Mover:
+    """What is common to all: one parameter's gradients come in, its moves go out."""
+
+    def __init__(self, h: Any, p: Array) -> None:
+        self.h, self.t = h, 0
+        self.m, self.v, self.extra = np.zeros_like(p), np.zeros_like(p), np.zeros_like(p)
+
+    def follow(self, p: Array, g: Array, lr: float) -> Array:
+        """The parameter after a step at the rate lr along the gradient g."""
+        h = self.h
+        self.t += 1
+        if h.maximize:
+            g = -g
+        if h.decoupled_weight_decay:
+            p = p - p * (lr * h.weight_decay)
+        elif h.weight_decay:
+            g = g + p * h.weight_decay
+        return self._moved(p, g, lr)
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        """The same, once weight decay and sign are seen to."""
+        raise NotImplementedError
+
+    def moments(self, g: Array, share1: float, share2: float) -> None:
+        """Move m towards the gradient and v towards its square."""
+        self.m = self.m + (g - self.m) * (1 - share1)
+        self.v = self.v * share2 + np.square(g) * (1 - share2)
+
+
+class Sgd(Mover):
+    """Along the gradient, or along a buffer of gradients; `m` is the buffer."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        h = self.h
+        if h.momentum == 0:
+            return p - g * lr
+        self.m = self.m * h.momentum + g * (1 - h.dampening) if self.t > 1 else g.copy()
+        return p - (g + self.m * h.momentum if h.nesterov else self.m) * lr
+
+
+class Adam(Mover):
+    """Along the mean gradient over its root mean square; `extra` is AMSGrad's maximum."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        beta1, beta2 = self.h.betas
+        self.moments(g, beta1, beta2)
+        self.extra = np.maximum(self.extra, self.v) if self.h.amsgrad else self.v
+        spread = np.sqrt(self.extra) / math.sqrt(1 - beta2**self.t) + self.h.eps
+        return p - self.m / spread * (lr / (1 - beta1**self.t))
+
+
+class Rmsprop(Mover):
+    """Over the root of the mean square, or of the variance; `extra` is the momentum."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        h = self.h
+        self.moments(g, h.alpha, h.alpha)
+        power = np.maximum(self.v - np.square(self.m), 0) if h.centered else self.v
+        scaled = g / (np.sqrt(power) + h.eps)
+        if h.momentum:
+            self.extra = scaled = self.extra * h.momentum + scaled
+        return p - scaled * lr
+
+
+class Adagrad(Mover):
+    """Over the root of the sum of all squares, `v`."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        if self.t == 1:
+            self.v = np.full_like(p, self.h.initial_accumulator_value)
+        self.v = self.v + np.square(g)
+        return p - g / (np.sqrt(self.v) + self.h.eps) * (lr / (1 + (self.t - 1) * self.h.lr_decay))
+
+
+class Adadelta(Mover):
+    """Over the root mean square of the gradients, times that of the moves; `extra` is their mean square."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        rho, eps = self.h.rho, self.h.eps
+        self.v = self.v * rho + np.square(g) * (1 - rho)
+        move = g * (np.sqrt(self.extra + eps) / np.sqrt(self.v + eps))
+        self.extra = self.extra * rho + np.square(move) * (1 - rho)
+        return p - move * lr
+
+
+class Adamax(Mover):
+    """Along the mean gradient over the largest of the fading gradients, `v`."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        beta1, beta2 = self.h.betas
+        self.m = self.m + (g - self.m) * (1 - beta1)
+        self.v = np.maximum(self.v * beta2, np.abs(g) + self.h.eps)
+        return p - self.m / self.v * (lr / (1 - beta1**self.t))
+
+
+class Nadam(Mover):
+    """Adam with a look ahead; `product` is that of all momenta so far."""
+
+    product = 1.0
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        beta1, beta2 = self.h.betas
+        self.moments(g, beta1, beta2)
+        now = beta1 - beta1 / 2 * 0.96 ** (self.t * self.h.momentum_decay)
+        then = beta1 - beta1 / 2 * 0.96 ** ((self.t + 1) * self.h.momentum_decay)
+        self.product *= now
+        spread = np.sqrt(self.v / (1 - beta2**self.t)) + self.h.eps
+        p = p - g / spread * (lr * (1 - now) / (1 - self.product))
+        return p - self.m / spread * (lr * then / (1 - self.product * then))
+
+
+class Radam(Mover):
+    """Adam whose step is not adaptive while the squares are too few."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        (beta1, beta2), t = self.h.betas, self.t
+        self.moments(g, beta1, beta2)
+        lr = lr / (1 - beta1**t)
+        full = 2 / (1 - beta2) - 1
+        counted = full - 2 * t * beta2**t / (1 - beta2**t)
+        if counted <= 5:
+            return p - self.m * lr
+        share = (counted - 4) * (counted - 2) / counted / ((full - 4) * (full - 2) / full)
+        return p - self.m / (np.sqrt(self.v) + self.h.eps) * (lr * math.sqrt(share * (1 - beta2**t)))
+
+
+class Asgd(Mover):
+    """SGD at a falling rate with a pull to zero. The mean of the parameters is not asked for, so it is not kept."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        rate = lr * (1 + self.h.lambd * lr * (self.t - 1)) ** -self.h.alpha
+        return p * (1 - self.h.lambd * rate) - g * rate
+
+
+class Rprop(Mover):
+    """By sizes of its own, `v`, against the sign of the gradient; `m` holds the signs before, 0 after a turn."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        (down, up), (least, most) = self.h.etas, self.h.step_sizes
+        if self.t == 1:
+            self.v = np.full_like(p, lr)
+        turns = np.sign(g) * self.m
+        self.v[turns > 0] *= up
+        self.v[turns < 0] *= down
+        self.v = np.clip(self.v, least, most).astype(p.dtype)
+        self.m = np.where(turns < 0, np.zeros_like(g), np.sign(g))
+        return p - self.m * self.v
+
+
+_MOVERS: tuple[type[Mover], ...] = (Sgd, Adam, Rmsprop, Adagrad, Adadelta, Adamax, Nadam, Radam, Asgd, Rprop)
+
+MOVERS = {mover.__name__.lower(): mover for mover in _MOVERS} | {"adamw": Adam}
+"""The class of each optimizer, by its name."""
+
+
+class Optimizer:
+    """A fresh optimizer of the given parameters: K arrays, each with a mover."""
+
+    def __init__(self, name: str, hyperparameters: dict[str, Any], params: list[Array]) -> None:
+        if name not in MOVERS:
+            raise ValueError(f"there is no optimizer {name!r}{nearest(name, list(MOVERS))}")
+        known = DEFAULTS[name]
+        for key, value in hyperparameters.items():
+            if key not in known:
+                raise ValueError(f"{name} has no {key!r}{nearest(key, list(known))}")
+            _check(key, value, known[key])
+        given = {"weight_decay": 0.0, "decoupled_weight_decay": name == "adamw"} | known | hyperparameters
+        if given.get("nesterov") and (given["momentum"] <= 0 or given["dampening"] != 0):
+            raise ValueError("nesterov is True: it needs a momentum, and no dampening")
+        self.lr = given["lr"]
+        self.movers = [MOVERS[name](SimpleNamespace(**given), p.ravel()) for p in params]
+
+    def step(self, params: list[Array], grads: list[Array | None], lr: float) -> list[Array]:
+        """The parameters after one step; a gradient that is None leaves its parameter."""
+        return [
+            p.copy() if g is None else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape)
+            for mover, p, g in zip(self.movers, params, grads, strict=True)
+        ]
+
+
+def optimize(
+    name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
+) -> list[list[Array]]:
+    """The K parameters after each of T steps; `lr` may be a list of T rates."""
+    settings = dict(hyperparameters)
+    rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
+    optimizer = Optimizer(name, settings, params)
+    if rates is None:
+        rates = [optimizer.lr] * len(grads)
+    for rate in rates:
+        _check("lr", rate, 0.0)
+    shapes = [p.shape for p in params]
+    for step in grads:
+        given = [shape if g is None else g.shape for g, shape in zip(step, shapes, strict=False)]
+        if len(step) != len(params) or given != shapes:
+            raise ValueError(f"grads has a step with {given}: the parameters have {shapes}")
+    if len(rates) != len(grads):
+        raise ValueError(f"lr has {len(rates)} rates for {len(grads)} steps")
+    path = []
+    for rate, step in zip(rates, grads, strict=True):
+        params = optimizer.step(params, step, rate)
+        path.append(params)
+    return path
+
+
+def _check(key: str, value: Any, usual: Any) -> None:
+    """Raise ValueError for what a hyperparameter cannot be; `usual` tells a flag from a number and a pair."""
+    if isinstance(usual, bool) or isinstance(value, bool):
+        if type(value) is not type(usual):
+            raise ValueError(f"{key} is {value!r}, which is not a {type(usual).__name__}")
+        return
+    pair = isinstance(usual, tuple)
+    numbers = tuple(value) if pair and isinstance(value, (list, tuple)) else (value,)
+    if (
+        not all(isinstance(x, (int, float, np.floating)) and np.isfinite(x) for x in numbers)
+        or len(numbers) != 1 + pair
+    ):
+        raise ValueError(f"{key} is {value!r}: it must be {'two finite numbers' if pair else 'a finite number'}")
+    allowed = {
+        "betas": all(0 <= x < 1 for x in numbers),
+        "alpha": 0 <= numbers[0] <= 1,
+        "rho": 0 <= numbers[0] <= 1,
+        "etas": 0 < numbers[0] < 1 < numbers[-1],
+        "step_sizes": 0 <= numbers[0] <= numbers[-1],
+        "dampening": True,
+        "t0": True,
+    }
+    if not allowed.get(key, numbers[0] >= 0):
+        raise ValueError(f"{key} is {value!r}, which is out of its range")

@@ -1,0 +1,164 @@
+"""The reference: calibrant's own `mechanics`, in PyTorch, by the names of the protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrant import __version__
+from calibrant.adapters import workers
+from calibrant.mechanics import autograd, broadcasting, descent, validation
+from calibrant.mechanics.accumulation import accumulate, accumulated_grad
+from calibrant.mechanics.autograd import backward, descend, manual_training_loop
+from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
+from calibrant.mechanics.data import least_squares, norris, thermometer
+from calibrant.mechanics.descent import closed_form
+from calibrant.mechanics.gradients import (
+    Loss,
+    automatic_gradient,
+    difference_gradient,
+    dloss_fn,
+    dmodel_db,
+    dmodel_dw,
+    finite_difference,
+    grad_fn,
+    value_and_grad,
+)
+from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
+from calibrant.mechanics.model import model
+from calibrant.mechanics.optimizers import Optimizer, optimize
+from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
+
+__all__ = [
+    "absolute_loss",
+    "accumulate",
+    "accumulated_grad",
+    "automatic_gradient",
+    "backward",
+    "broadcast_shapes",
+    "calc_forward",
+    "closed_form",
+    "dabsolute_loss",
+    "data_parallel",
+    "descend",
+    "diagnose",
+    "difference_gradient",
+    "dloss_fn",
+    "dmodel_db",
+    "dmodel_dw",
+    "early_stopping",
+    "evaluate",
+    "expand",
+    "figures",
+    "finite_difference",
+    "grad_fn",
+    "least_squares",
+    "loss_fn",
+    "manual_training_loop",
+    "model",
+    "multiply",
+    "multiply_grad",
+    "multiply_in_place",
+    "norris",
+    "optimize",
+    "regularized_grad",
+    "regularized_loss",
+    "ridge",
+    "split",
+    "split_data",
+    "thermometer",
+    "training_loop",
+    "validation_loss",
+    "value_and_grad",
+]
+
+name = "reference"
+version = f"{__version__}, torch {torch.__version__}"
+
+
+def asarray(x: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor that shares the array's memory."""
+    if x.dtype.name == "bfloat16":
+        return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16)
+    return torch.from_numpy(x)
+
+
+def to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    """The tensor's values; bfloat16 takes the dtype that ml_dtypes gives NumPy."""
+    if not isinstance(x, Tensor):
+        return np.asarray(x)
+    if x.dtype == torch.bfloat16:
+        return x.detach().view(torch.uint16).numpy().view(np.dtype("bfloat16"))
+    return x.detach().numpy()
+
+
+def training_loop(
+    n_epochs: int,
+    optimizer: dict[str, Any],
+    params: Tensor,
+    t_u: Tensor,
+    t_c: Tensor,
+    val_t_u: Tensor | None = None,
+    val_t_c: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """The hand-derived loop for plain SGD without validation data; else the chapters' loops, with the rule of that name."""
+    options = dict(optimizer)
+    rule = options.pop("name")
+    if (val_t_u is None) != (val_t_c is None):
+        raise ValueError("only one of val_t_u and val_t_c is given: every reading needs its temperature")
+    if val_t_u is None and rule == "sgd" and set(options) == {"lr"}:
+        return *descent.training_loop(n_epochs, options["lr"], params, t_u, t_c), []
+    leaf = params.clone().requires_grad_()
+    mover = Optimizer(rule, [leaf], **options)
+    if val_t_u is None or val_t_c is None:
+        return *autograd.training_loop(n_epochs, mover, leaf, t_u, t_c), []
+    return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u, val_t_c)
+
+
+def data_parallel(
+    params: Tensor, shards: list[tuple[Tensor, Tensor]], n_epochs: int, lr: float
+) -> tuple[Tensor, Tensor]:
+    """What workers, a process for each shard, make of the shards together."""
+    return workers.ask((params, shards, n_epochs, lr))
+
+
+def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:
+    """x stretched to that shape, with its strides in elements and whether it lies in the memory of x."""
+    view = broadcasting.expand(x, shape)
+    return view, view.stride(), int(view.untyped_storage().data_ptr() == x.untyped_storage().data_ptr())
+
+
+def evaluate(loss: Loss, params: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
+    """The loss at params, and its gradient if it was recorded."""
+    leaf = params.clone().requires_grad_()
+    return _with_gradient(autograd.evaluate(loss, leaf, is_train), leaf)
+
+
+def calc_forward(params: Tensor, t_u: Tensor, t_c: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
+    """The loss of the model, and its gradient if it was recorded."""
+    leaf = params.clone().requires_grad_()
+    return _with_gradient(autograd.calc_forward(leaf, t_u, t_c, is_train), leaf)
+
+
+def _with_gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor | None]:
+    if loss.requires_grad:
+        loss.backward()
+    return loss.detach(), leaf.grad
+
+
+def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, int]:
+    """The loss, of parameters that ask for a graph, and whether it has one."""
+    loss = validation.validation_loss(params.clone().requires_grad_(), t_u, t_c)
+    return loss, int(loss.requires_grad)
+
+
+def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+    """What the book's figures show."""
+    from calibrant.spec.figures import series
+
+    shown: dict[str, dict[str, tuple[list[float], list[float]]]] = series()
+    return shown

@@ -1,0 +1,240 @@
+"""PyTorch as its users call it: its own losses, autograd, optimizers and random_split. Nothing here computes.
+
+What it has no function for (hand-derived gradients, difference quotients, early stopping, a diagnosis) is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch._dynamo  # torch.optim imports it within the first step, which takes seconds: better here than in a call
+import torch.nn.functional as F
+from torch import Tensor
+
+from calibrant.adapters.reference import asarray, to_numpy
+
+__all__ = ["asarray", "to_numpy"]
+
+name = "torch"
+version = torch.__version__
+
+_BROADCASTS = "torch.nn.functional's losses broadcast, with a warning"
+deviations = {
+    "data.shapes": _BROADCASTS,
+    "data.scaling": "torch.linalg.lstsq takes columns that are nearly parallel for one, and returns the shortest solution",
+    "loss.same-shape": _BROADCASTS,
+    "loss.empty": "the mean of no samples is NaN",
+    "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "optimizer.nadam": "NAdam holds the product of its momenta in float32, whatever the dtype of the parameters",
+    "optimizer.asgd": "ASGD holds its rate in float32, whatever the dtype of the parameters",
+    "optimizer.changing-rate": "NAdam holds a factor in float32, whatever the dtype of the parameters",
+    "optimizer.swap": "NAdam and ASGD hold factors in float32, whatever the dtype of the parameters",
+    "optimizer.invalid": "hyperparameters that are NaN are taken, for no comparison with a limit is true of them",
+    "split.as-written": "random_split takes the whole part of the product as float64 has it",
+    "split.invalid": "range(-1) is a data set without rows",
+    "validation.shapes": _BROADCASTS,
+    "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
+    "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
+    "accumulation.refused": "mse_loss broadcasts, sums over no samples, and without batches there is no gradient",
+}
+
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "adamax": torch.optim.Adamax,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "asgd": torch.optim.ASGD,
+    "rprop": torch.optim.Rprop,
+}
+
+
+def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """A line, (n,)."""
+    return w * t_u + b
+
+
+def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
+    """torch.nn.functional.mse_loss."""
+    return F.mse_loss(t_p, t_c)
+
+
+def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
+    """torch.nn.functional.l1_loss."""
+    return F.l1_loss(t_p, t_c)
+
+
+def dloss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
+    """The derivative of mse_loss by each prediction, (n,)."""
+    return _gradient(lambda leaf: F.mse_loss(leaf, t_c), t_p)[1]
+
+
+def dabsolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
+    """The derivative of l1_loss by each prediction, (n,)."""
+    return _gradient(lambda leaf: F.l1_loss(leaf, t_c), t_p)[1]
+
+
+def dmodel_dw(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """The derivative of each prediction by the weight, (n,)."""
+    return _jacobian(lambda w: model(t_u, w, b), w)
+
+
+def dmodel_db(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """The derivative of each prediction by the bias, (n,)."""
+    return _jacobian(lambda b: model(t_u, w, b), b)
+
+
+def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
+    """A loss and its gradient by autograd, (p,)."""
+    return _gradient(loss, params)
+
+
+def value_and_grad(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of the line and its gradient by autograd, (2,)."""
+    return _gradient(lambda leaf: F.mse_loss(model(t_u, *leaf), t_c), params)
+
+
+def _gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = params.clone().requires_grad_()
+    value = loss(leaf)
+    value.backward()
+    assert leaf.grad is not None
+    return value.detach(), leaf.grad
+
+
+def _jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    jacobian: Tensor = torch.autograd.functional.jacobian(function, x)
+    return jacobian
+
+
+def least_squares(t_u: Tensor, t_c: Tensor) -> Tensor:
+    """torch.linalg.lstsq on the columns [t_u, 1], (2,)."""
+    columns = torch.stack([t_u, torch.ones_like(t_u)], dim=1)
+    solution: Tensor = torch.linalg.lstsq(columns, t_c.unsqueeze(1)).solution
+    return solution.squeeze(1)
+
+
+def training_loop(
+    n_epochs: int,
+    optimizer: dict[str, Any],
+    params: Tensor,
+    t_u: Tensor,
+    t_c: Tensor,
+    val_t_u: Tensor | None = None,
+    val_t_c: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """The loop of PyTorch's tutorials, with one of torch.optim's optimizers."""
+    leaf = params.clone().requires_grad_()
+    options = dict(optimizer)
+    stepper = _optimizer(options.pop("name"), [leaf], options)
+    train_losses, val_losses = [], []
+    for _ in range(n_epochs):
+        loss = F.mse_loss(model(t_u, *leaf), t_c)
+        train_losses.append(loss.detach())
+        if val_t_u is not None and val_t_c is not None:
+            with torch.no_grad():
+                val_losses.append(F.mse_loss(model(val_t_u, *leaf), val_t_c))
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+    return leaf.detach(), train_losses, val_losses
+
+
+# Broadcasting
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """torch.broadcast_shapes."""
+    return tuple(torch.broadcast_shapes(*shapes))
+
+
+def multiply(x: Tensor, y: Tensor) -> Tensor:
+    """x * y."""
+    return x * y
+
+
+def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    """The vector-Jacobian product of x * y, by autograd."""
+    x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
+    grad_x, grad_y = torch.autograd.grad(x * y, (x, y), upstream)
+    return grad_x, grad_y
+
+
+# Accumulation
+
+
+def accumulate(params: Tensor, batches: list[tuple[Tensor, Tensor]], zero_grad: bool) -> list[Tensor]:
+    """The .grad of the parameters after each batch's backward pass, (k, 2)."""
+    leaf = params.clone().requires_grad_()
+    grads = []
+    for t_u, t_c in batches:
+        if zero_grad:
+            leaf.grad = None
+        F.mse_loss(model(t_u, *leaf), t_c).backward()
+        assert leaf.grad is not None
+        grads.append(leaf.grad.clone())
+    return grads
+
+
+def accumulated_grad(params: Tensor, batches: list[tuple[Tensor, Tensor]]) -> Tensor | None:
+    """The gradient of the mean loss over all batches: each batch's sum, over the number of all samples."""
+    leaf = params.clone().requires_grad_()
+    n = sum(len(t_u) for t_u, _ in batches)
+    for t_u, t_c in batches:
+        (F.mse_loss(model(t_u, *leaf), t_c, reduction="sum") / n).backward()
+    return leaf.grad
+
+
+# Optimizers
+
+
+def optimize(
+    name: str, hyperparameters: dict[str, Any], params: list[Tensor], grads: list[list[Tensor | None]]
+) -> list[list[Tensor]]:
+    """The parameters after each step of one of torch.optim's optimizers that is fed these gradients."""
+    leaves = [x.clone().requires_grad_() for x in params]
+    options = dict(hyperparameters)
+    lr = options.pop("lr", None)
+    rates = lr if isinstance(lr, list) else [lr] * len(grads)
+    if rates and rates[0] is not None:
+        options["lr"] = rates[0]
+    stepper = _optimizer(name, leaves, options)
+    path = []
+    for rate, step in zip(rates, grads, strict=True):
+        for group in stepper.param_groups:
+            group["lr"] = group["lr"] if rate is None else rate
+        for leaf, grad in zip(leaves, step, strict=True):
+            leaf.grad = None if grad is None else grad.clone()
+        stepper.step()
+        path.append([leaf.detach().clone() for leaf in leaves])
+    return path
+
+
+def _optimizer(name: str, params: list[Tensor], hyperparameters: dict[str, Any]) -> torch.optim.Optimizer:
+    if name not in OPTIMIZERS:
+        raise NotImplementedError(f"torch.optim has no {name}")
+    made: torch.optim.Optimizer = OPTIMIZERS[name](params, **hyperparameters)
+    return made
+
+
+# Validation
+
+
+def split(n_samples: int, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """torch.utils.data.random_split, by fractions."""
+    rows: Any = range(n_samples)  # whatever has a length and items is a data set
+    generator = torch.Generator().manual_seed(seed)
+    parts: list[Any] = torch.utils.data.random_split(rows, [1 - val_fraction, val_fraction], generator=generator)
+    train, val = parts
+    return list(train.indices), list(val.indices)
+
+
+def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) -> Tensor:
+    """mse_loss with both penalties written out, as in PyTorch's forums: it has no loss that takes them."""
+    return F.mse_loss(t_p, t_c) + l1 * w.abs() + l2 * w**2

@@ -1,0 +1,1 @@
+"""The book's clauses and their properties, read from their sources."""

@@ -1,0 +1,1 @@
+"""The engine: properties run on a target in worker processes, and the verdicts that follow."""

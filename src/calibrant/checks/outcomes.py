@@ -1,0 +1,191 @@
+"""Outcomes: what became of one property in one dtype. They are built here, and cross processes as plain data."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis.errors import Flaky
+
+from calibrant.diagnosis.diagnosing import Diagnosis
+from calibrant.exact import Exact
+from calibrant.judge import Disagreement
+from calibrant.judge.values import show_exact
+from calibrant.protocol.wire import plain
+from calibrant.target.calling import Failure, Subject
+from calibrant.target.snippets import shown, snippet, written
+
+PROPERTY = "calibrant"
+"""Under this name a test's report carries what became of its property."""
+
+Status = Literal["holds", "breaks", "broken", "deviates", "stale", "absent", "undecided", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is told of an example that failed."""
+
+    text: str
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    actual: Any = None
+    expected: Any = None
+    exactly: list[str] | None = None
+    error: float | str | None = None
+    bound: float | str | None = None
+    bounds: float | str | None = None
+    ulps: float | str | None = None
+    impostors: list[dict[str, Any]] = field(default_factory=list)
+    snippet: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one property in one dtype."""
+
+    clause: str
+    property: str
+    dtype: str
+    status: Status
+    reason: str | None = None
+    deviation: str | None = None
+    """The reason for which the target declares that it breaks the clause."""
+    failure: Finding | None = None
+    examples: int = 0
+    judged: int = 0
+    unjudged: int = 0
+    refused: int = 0
+    worst: float = 0.0
+    rejected_at: int = 0
+    """How many examples there had been when the first was rejected; 0 if none was."""
+    few: bool = False
+    """Whether fewer examples were asked for than the profile has."""
+
+    def sent(self) -> dict[str, Any]:
+        """As plain data."""
+        said: dict[str, Any] = plain(asdict(self))
+        return said
+
+    @classmethod
+    def received(cls, sent: dict[str, Any]) -> Outcome:
+        """From plain data."""
+        failure = sent["failure"]
+        return cls(**sent | {"failure": failure and Finding(**failure)})
+
+
+def outcome_of(
+    clause: str,
+    property_: str,
+    dtype: str,
+    subject: Subject | None,
+    error: BaseException | None,
+    diagnosis: Diagnosis | None = None,
+    *,
+    few: bool = False,
+) -> Outcome:
+    """What became of a property that ended so, and what was found out about its failure. Without a subject its set-up failed."""
+    if subject is None:
+        status, reason, failure = _status(error, None, Diagnosis())
+        return Outcome(clause, property_, dtype, status, reason, failure=failure, few=few)
+    tally = subject.tally
+    if error is None:
+        # What is true of the examples alone says nothing of the target.
+        status, reason, failure = "holds" if tally.judged and tally.asked else "undecided", None, None
+    else:
+        status, reason, failure = _status(error, subject, diagnosis or Diagnosis())
+    return Outcome(
+        clause,
+        property_,
+        dtype,
+        status,
+        reason,
+        subject.target.deviations.get(clause),
+        failure,
+        tally.examples,
+        tally.judged,
+        tally.unjudged,
+        tally.refused,
+        tally.worst if math.isfinite(tally.worst) else 0.0,
+        tally.rejected,
+        few,
+    )
+
+
+def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
+    """What became of a property whose process died in an operation."""
+    calls = [{"operation": operation, "arguments": {}}]
+    finding = Finding(f"  {operation or 'the target'} {sentence}", calls)
+    return Outcome(clause, property_, dtype, "broken", deviation=deviation, failure=finding)
+
+
+def _status(
+    error: BaseException | None, subject: Subject | None, diagnosis: Diagnosis
+) -> tuple[Status, str | None, Finding | None]:
+    """The status that an exception of a property stands for, its reason, and what is told of it."""
+    if isinstance(error, pytest.skip.Exception):
+        return "absent", str(error), None
+    impostors = list(diagnosis.impostors)
+    if isinstance(error, Flaky) or (isinstance(error, Disagreement) and not diagnosis.repeats):
+        seen = [e for e in getattr(error, "exceptions", (error,)) if isinstance(e, (Disagreement, Failure))]
+        first = f"; once {_told(seen[0], subject)}" if seen else ""
+        who = f"{subject.calls[-1].operation} " if subject is not None and subject.calls else ""
+        text = f"  {who}does not answer the same question the same way twice{first}"
+        return "broken", None, replace(_finding(text, subject, seen[0] if seen else None), impostors=impostors)
+    if isinstance(error, (Disagreement, Failure)):
+        finding = _finding(f"  {_told(error, subject)}{diagnosis.hint}", subject, error)
+        status: Status = "breaks" if isinstance(error, Disagreement) else "broken"
+        return status, None, replace(finding, impostors=impostors)
+    assert error is not None
+    said = "".join(traceback.format_exception_only(error)).strip()
+    place = (traceback.extract_tb(error.__traceback__) or [None])[-1]
+    where = f"\n  at {place.filename}:{place.lineno} in {place.name}" if place else ""
+    return "error", None, Finding(f"  the check itself failed: {said}{where}")
+
+
+def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
+    """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls that it is compared with."""
+    if subject is None or not subject.calls:
+        return error.sentence
+    *before, last = subject.calls[-3:]
+    earlier = [
+        f"{written(call)} returned {shown(call.answer)}"
+        for call in before
+        if isinstance(call.answer, (np.ndarray, list, str))
+    ]
+    return "; ".join([*earlier, f"{written(last)} {error.sentence}"])
+
+
+def _finding(text: str, subject: Subject | None, error: BaseException | None) -> Finding:
+    calls = subject.calls[-4:] if subject is not None else []
+    actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
+    measured = getattr(error, "measured", {})
+    return Finding(
+        text,
+        [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
+        show_exact(actual) if isinstance(actual, Exact) else plain(actual),
+        plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
+        [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
+        **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
+        snippet=snippet(subject.target, calls) if subject is not None and calls else None,
+    )
+
+
+class Gatherer:
+    """A pytest plugin that takes what became of each property from pytest's own reports, whichever process ran it."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what the report of a property carries."""
+        self.outcomes += _carried(report)
+
+
+def _carried(report: pytest.TestReport) -> Iterator[Outcome]:
+    for name, value in report.user_properties:
+        if name == PROPERTY:
+            yield Outcome.received(value)  # type: ignore[arg-type]  # pytest says object

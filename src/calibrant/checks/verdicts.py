@@ -1,0 +1,152 @@
+"""Verdicts: what the outcomes of the properties say of each clause, in each dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from calibrant.book.clauses import book
+from calibrant.checks.options import Options
+from calibrant.checks.outcomes import Finding, Outcome, Status
+from calibrant.protocol.dtypes import DTYPES
+
+MEANING: dict[str, str] = {
+    "holds": "every property of the clause held",
+    "breaks": "an answer that the clause does not allow",
+    "broken": "no answer that could be judged: it raised, hung, died or returned no numbers",
+    "deviates": "breaks, as the target declares",
+    "stale": "declared as a deviation, but holds",
+    "absent": "the target does not provide the operation",
+    "undecided": "nothing could be judged",
+    "error": "the check itself failed",
+}
+"""The statuses of a verdict."""
+
+GRAVEST = ("error", "broken", "breaks", "stale", "deviates", "undecided", "holds", "absent")
+"""The statuses, the gravest first: what several properties, or dtypes, say together."""
+
+
+@dataclass
+class Verdict:
+    """What is said of one clause in one dtype."""
+
+    clause: str
+    chapter: str
+    level: str
+    sentence: str
+    dtype: str
+    status: Status
+    properties: list[str] = field(default_factory=list)
+    examples: int = 0
+    judged: int = 0
+    unjudged: int = 0
+    refused: int = 0
+    worst: float = 0.0
+    reason: str | None = None
+    failures: list[Finding] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether this alone makes a target nonconforming."""
+        return self.status == "stale" or (self.status in ("breaks", "broken") and self.level == "MUST")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
+    """What the outcomes say together."""
+    by_clause: dict[tuple[str, str], list[Outcome]] = {}
+    few: set[str] = set()
+    for outcome in outcomes:
+        few.update({outcome.clause} if outcome.few else ())
+        by_clause.setdefault((outcome.clause, outcome.dtype), []).append(outcome)
+    order = list(book())
+    verdicts = []
+    for name, dtype in sorted(by_clause, key=lambda key: (order.index(key[0]), DTYPES.index(key[1]))):
+        # One order, whichever process was the first to report.
+        parts = sorted(by_clause[name, dtype], key=lambda outcome: (outcome.property, repr(outcome)))
+        clause = book()[name]
+        status = min((part.status for part in parts), key=GRAVEST.index)
+        declared = next((part.deviation for part in parts if part.deviation), None)
+        if declared and status in ("breaks", "broken"):
+            status = "deviates"
+        reasons = [declared] if declared else [part.reason for part in parts if part.reason and status == "absent"]
+        verdicts.append(
+            Verdict(
+                clause=name,
+                chapter=clause.chapter,
+                level=clause.level,
+                sentence=clause.sentence,
+                dtype=dtype,
+                status=status,
+                properties=[part.property for part in parts],
+                examples=sum(part.examples for part in parts),
+                judged=sum(part.judged for part in parts),
+                unjudged=sum(part.unjudged for part in parts),
+                refused=sum(part.refused for part in parts),
+                worst=max(part.worst for part in parts),
+                reason=reasons[0] if reasons else None,
+                failures=sorted(
+                    (part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)
+                ),
+            )
+        )
+    # A declared deviation that shows in no dtype is stale in all of them; of few examples that may be chance.
+    for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
+        same = [verdict for verdict in verdicts if verdict.clause == name]
+        if all(verdict.status in ("holds", "absent", "undecided") for verdict in same):
+            for verdict in same:
+                verdict.status = "stale" if verdict.status == "holds" else verdict.status
+    return verdicts
+
+
+def exit_status(verdicts: list[Verdict]) -> int:
+    """0: conforms; 1: does not; 2: the check could not be made, in whole or at all."""
+    if any(verdict.status == "error" for verdict in verdicts):
+        return 2
+    if any(verdict.failed for verdict in verdicts):
+        return 1
+    return 0 if any(verdict.status in ("holds", "deviates", "breaks", "broken") for verdict in verdicts) else 2
+
+
+def uncovered(verdicts: list[Verdict]) -> list[str]:
+    """The clauses of the book for which nothing was judged, in any dtype."""
+    covered = {verdict.clause for verdict in verdicts if verdict.judged}
+    return [name for name in book() if name not in covered]
+
+
+@dataclass
+class Result:
+    """What a check says: of which target, under which options, and which clauses."""
+
+    target: dict[str, Any]
+    options: Options
+    verdicts: list[Verdict]
+    unfinished: list[str] = field(default_factory=list)
+    """Properties that were asked for and did not run to an end."""
+
+    @property
+    def partial(self) -> list[str]:
+        """Why this is not the whole check; empty if it is."""
+        reasons = []
+        if self.options.chapters or self.options.clauses:
+            asked = [name for name in book() if self.options.selects(name)]
+            reasons.append(f"only {len(asked)} of {len(book())} clauses were asked for")
+        left_out = [
+            dtype for dtype in self.target["dtypes"] if self.options.dtypes and dtype not in self.options.dtypes
+        ]
+        if left_out:
+            reasons.append(f"{', '.join(left_out)} left out")
+        if self.unfinished:
+            count = len(self.unfinished)
+            reasons.append(f"{count} {'property' if count == 1 else 'properties'} did not run to an end")
+        return reasons
+
+    @property
+    def exit_status(self) -> int:
+        """0: conforms; 1: does not; 2: the check could not be made, or not to its end."""
+        status = exit_status(self.verdicts)
+        return 2 if self.unfinished and status == 0 else status

@@ -1,0 +1,337 @@
+"""Whose answers a failing target gives: each impostor of the operation is asked the same questions.
+
+The questions are few, fixed, and such that the impostors of an operation answer them differently. An impostor explains a target whose
+answers are all within the bound of the impostor's rounding, and some of them not right. A target that answers differently when it is
+asked again is not explained.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calibrant.exact import Exact
+from calibrant.impostors import CHAPTERS, Impostor, catalog
+from calibrant.impostors.planting import planted
+from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
+from calibrant.judge import Disagreement, agree, tallying
+from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.wire import is_array
+from calibrant.target.calling import Absent, Failure, Subject, identical
+from calibrant.target.generators import moved_since, stirred
+from calibrant.target.isolation import at_ease
+
+Question = tuple[Any, ...]
+"""The arguments of one call; arrays of float64 take the dtype under test.
+
+What has a method `fresh` is made anew by it for each call, from the subject that is asked.
+"""
+
+
+Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
+"""From a question, its answer, and the questions before it with theirs: what can be said of an answer whoever draws it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one call."""
+
+    refused: bool
+    changed: str
+    """The names of the arguments that it changed, of a refused call too, and of the global generators if its answers are drawn."""
+    answer: Any
+    facts: Any = None
+    """What is compared in the place of an answer that is drawn."""
+
+    def like(self, other: Outcome) -> bool:
+        """Whether both are the same to the last bit."""
+        return (self.refused, self.changed) == (other.refused, other.changed) and identical(self.answer, other.answer)
+
+
+@functools.cache
+def questions() -> dict[str, Sequence[Question]]:
+    """The questions about each operation, from the chapters' modules."""
+    asked: dict[str, Sequence[Question]] = {}
+    for chapter in CHAPTERS:
+        module = importlib.import_module(f"calibrant.impostors.{chapter}")
+        for operation, more in getattr(module, "QUESTIONS", {}).items():
+            asked[operation] = (*asked.get(operation, ()), *more)
+    return asked
+
+
+@functools.cache
+def facts() -> dict[str, Facts]:
+    """Of operations whose answers are drawn: what is compared instead of the answer."""
+    known: dict[str, Facts] = {}
+    for chapter in CHAPTERS:
+        known |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "FACTS", {})
+    return known
+
+
+def explaining(subject: Subject, clause: str) -> list[Impostor]:
+    """The impostors as which the operations behave that the failing example of a clause called; none where that is not clear.
+
+    Where one operation was called, an impostor that does not break the clause explains nothing of this failure; what it breaks is told of
+    the first optimizer that it applies to, and each of the others has clauses of its own. Of those that explain, one that explains less
+    of what is wrong than another does is left out.
+    """
+    failing = {call.operation: call for call in subject.calls if call.answer is not None}
+    found = []
+    for operation, call in failing.items():
+        wrong = {
+            one: some
+            for one, some in explanations(
+                subject, operation, call.given[0] if operation == "optimize" else None
+            ).items()
+            if len(failing) > 1 or clause in one.breaks or clause.split(".")[1] in one.applies_to[1:]
+        }
+        found += [
+            one
+            for one in foremost(wrong)
+            if not one.convention[0]  # which `diagnosis.variants` tells of, with what to declare
+        ]
+    return found
+
+
+def foremost(wrong: dict[Impostor, set[int]]) -> list[Impostor]:
+    """Those of several impostors that explain no less than another does."""
+    return [one for one, some in wrong.items() if not any(some < more for more in wrong.values())]
+
+
+def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]:
+    """The impostors of one operation that explain most of all that the target answers, whatever they break."""
+    return foremost(explanations(subject, operation, named))
+
+
+def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Impostor, set[int]]:
+    """The impostors of one operation that explain all that the target answers, each with the wrong answers that it explains; asked
+    once for each dtype, and optimizer `named`."""
+    candidates = [
+        one
+        for one in catalog()
+        if one.operation == operation
+        and one.repeats
+        and (not one.applies_to or named is None or named in one.applies_to)
+    ]
+    if not candidates:
+        return {}
+    known: dict[Any, dict[Impostor, set[int]]] = subject.target.explained
+    key = operation, named, subject.form.name
+    if key not in known:
+        known[key] = {}  # a target that ends its process here is not asked again
+        known[key] = _of_all(subject, operation, named, candidates)
+    return known[key]
+
+
+def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impostor]) -> dict[Impostor, set[int]]:
+    asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
+    asked = [_in_dtype(question, subject) for question in asked]
+    answered = _outcomes(subject, operation, asked)
+    if answered is None or all(one is None or one.refused for one in answered):
+        return {}  # who answers nothing behaves as nobody
+    again = _outcomes(subject, operation, asked)
+    if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
+        return {}
+    at_ease()  # what follows takes its time, and calls the target no more
+    inquiry = _Inquiry(subject, operation, asked, answered)
+    return {one: wrong for one in candidates if (wrong := inquiry.explained(one))}
+
+
+def _in_dtype(x: Any, subject: Subject) -> Any:
+    if isinstance(x, (list, tuple)):
+        return type(x)(_in_dtype(part, subject) for part in x)
+    return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
+
+
+def _fresh(part: Any, subject: Subject) -> Any:
+    return part.fresh(subject) if hasattr(part, "fresh") else part
+
+
+def _alike(one: Outcome | None, other: Outcome | None) -> bool:
+    return one is other is None or (one is not None and other is not None and one.like(other))
+
+
+def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Outcome | None] | None:
+    """What becomes of each question, None of one that is not served; None of all if one gets no answer that could be judged."""
+    calls = list(subject.calls)
+    try:
+        return list(_asked(subject, operation, asked))
+    except Failure:
+        return None
+    finally:
+        subject.calls[:] = calls
+
+
+def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+    """What becomes of one question after the other; raises Failure where there is no answer that could be judged."""
+    told = facts().get(operation)
+    before: list[tuple[Question, Any]] = []
+    for question in asked:
+        standing = stirred() if told else {}
+        try:
+            answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
+        except Absent:
+            yield None
+        except Failure as failure:
+            if not failure.raised:
+                raise
+            yield Outcome(True, subject.changed(), None)
+        else:
+            changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+            yield Outcome(False, changed, answer, told and told(question, answer, before))
+            before.append((question, answer))
+
+
+class _Inquiry:
+    """The questions that a target was asked about an operation, and what became of each.
+
+    People err in several ways at once: a sum in the place of a mean that also broadcasts is still a sum. So on questions that the right
+    operation refuses, that are not about finite numbers, or in which a target overflows that has right answers too, an impostor is held
+    only to that in which it differs from the right one.
+    A question that the target alone refuses is not asked: a loop that takes no validation data may go uphill all the same.
+    """
+
+    def __init__(
+        self, subject: Subject, operation: str, asked: Sequence[Question], answered: Sequence[Outcome | None]
+    ) -> None:
+        self.subject = subject
+        self.operation = operation
+        self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
+        dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
+        over_exact = self._over_exact()
+        self.asked: list[tuple[Question, Outcome, Outcome, Any, bool]] = []
+        with tallying(subject.tally_anew()):
+            for question, theirs, due in zip(asked, answered, dues, strict=True):
+                if theirs is not None and due is not None:
+                    truth = self._evaluated(self.right, over_exact, question, due)
+                    self.asked.append((question, theirs, due, truth, self._is_right(theirs, due, truth)))
+        self.sometimes_right = any(
+            is_right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, is_right in self.asked
+        )
+        if operation not in facts():  # where the target errs, most impostors are told from it at once
+            self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
+
+    def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
+        """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
+        try:
+            target = planted(one, conventions=self.subject.target.conventions)
+            yield from _asked(Subject(target, self.subject.form.name), one.operation, asked)
+        except Failure:
+            yield from itertools.repeat(None)
+
+    def _over_exact(self) -> Right:
+        return Right(self.operation, OVER_EXACT, self.subject.target.conventions)
+
+    def _is_right(self, theirs: Outcome, due: Outcome, truth: Any) -> bool:
+        """Whether the target answers a question rightly, whatever it changes."""
+        if theirs.refused or due.refused or self.operation in facts():
+            return bool(theirs.refused == due.refused and theirs.facts == due.facts)
+        with tallying(self.subject.tally_anew()):
+            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, truth)
+
+    def explained(self, one: Impostor) -> set[int]:
+        """Which answers that are not right the impostor gives; none if it does not give all the answers."""
+        wrong: set[int] = set()
+        over_exact = self._over_exact()
+        own = self._own(one, [question for question, *_ in self.asked])
+        with tallying(self.subject.tally_anew()):
+            for number, ((question, theirs, due, truth, is_right), mine) in enumerate(
+                zip(self.asked, own, strict=False)
+            ):
+                if mine is None or (theirs.refused and not (mine.refused or due.refused)):
+                    continue
+                aside = due.refused or not (_finite(question) and _finite(due.answer))
+                if mine.like(due) and (is_right or aside or (self.sometimes_right and not _finite(theirs.answer))):
+                    continue
+                as_due = not one.exactly and mine.like(due)
+                expected = truth if as_due else self._evaluated(one, over_exact, question, mine)
+                if not _gives(one.operation, theirs, mine, due, expected):
+                    return set()
+                if not _gives(one.operation, theirs, due, mine, truth):
+                    wrong.add(number)
+        return wrong
+
+    def _evaluated(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome) -> Any:
+        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
+        if mine.refused or one.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
+            return mine.answer
+        if one.exactly:
+            return one.wrong(over_exact, *map(lifted, question))
+        return mine.answer if _plain(question) else None
+
+
+def _gives(operation: str, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
+    """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
+    if mine.changed != other.changed and mine.changed != theirs.changed:
+        return False
+    if theirs.refused or mine.refused:
+        return theirs.refused and mine.refused
+    if operation in facts():
+        return bool(mine.facts == theirs.facts)
+    strictly = other.refused or _structure(mine.answer) != _structure(other.answer)
+    if strictly and _structure(mine.answer) != _structure(theirs.answer):
+        return False
+    return _matches(theirs.answer, mine.answer, expected)
+
+
+def _matches(answer: Any, mine: Any, expected: Any) -> bool:
+    """Whether an answer has the parts of the impostor's own, and the values that are expected."""
+    if isinstance(mine, (list, tuple)):
+        if not isinstance(answer, (list, tuple)) or len(answer) != len(mine):
+            return False
+        parts = [None] * len(mine) if expected is None else list(expected)
+        return len(parts) == len(mine) and all(itertools.starmap(_matches, zip(answer, mine, parts, strict=True)))
+    if not is_array(mine):
+        return not is_array(answer) and bool(answer == mine)
+    if not is_array(answer):
+        return False
+    if isinstance(expected, (list, tuple)) and expected:  # numbers one by one, as a log has them
+        expected = join(*expected)
+    if isinstance(expected, Exact):
+        narrow = numpy_dtype(expected.form.name)
+        if narrow.itemsize < answer.itemsize and not np.array_equal(answer, answer.astype(narrow), equal_nan=True):
+            return False
+    if expected is None:
+        return True
+    try:
+        agree(answer, expected if isinstance(expected, Exact) and np.isfinite(expected.err).all() else mine)
+    except Disagreement:
+        return False
+    return True
+
+
+def _structure(answer: Any) -> Any:
+    """An answer without its values."""
+    if isinstance(answer, (list, tuple)):
+        return [_structure(part) for part in answer]
+    return (answer.shape, answer.dtype.name) if is_array(answer) else type(answer)
+
+
+def _plain(question: Question) -> bool:
+    """Whether no sum, product or mean of the numbers rounds: small multiples of one unit, as many as a power of two, or no numbers."""
+    arrays = [array.astype(np.float64) for array in _arrays(question)]
+    numbers = np.concatenate([np.zeros(0), *(x[np.isfinite(x)] for x in arrays)]) * 2.0**20
+    if np.any(numbers % 1) or np.any(abs(numbers) > 2.0**30):
+        return False
+    units = numbers[numbers != 0].astype(np.int64)
+    unit = np.min(units & -units, initial=2**30)
+    return bool((abs(units) <= 2**9 * unit).all()) and all(x.size & (x.size - 1) == 0 for x in arrays)
+
+
+def _finite(x: Any) -> bool:
+    """Whether all numbers of all arrays are finite."""
+    return all(bool(np.isfinite(array).all()) for array in _arrays(x))
+
+
+def _arrays(x: Any) -> Iterator[Any]:
+    if isinstance(x, (list, tuple)):
+        for part in x:
+            yield from _arrays(part)
+    elif is_array(x):
+        yield x

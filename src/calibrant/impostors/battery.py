@@ -1,0 +1,47 @@
+"""Runs in which the variants of an optimizer differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_RATES = [0.5, 0.25, 0.5, 0.125, 1.0, 0.5, 0.25, 0.5]
+_GRADS = [
+    [2.0, -1.5],
+    [1.0, -0.5],
+    [-0.25, 0.5],
+    [0.125, -0.25],
+    [-0.0625, -0.125],
+    [0.5, 0.03125],
+    [0.25, -0.5],
+    [0.125, 1.0],
+]
+_PARAMS = [1.0, -2.0]
+_BETAS = {"betas": (0.5, 0.75), "eps": 1e-2}
+BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
+    "sgd": (
+        {"momentum": 0.5},
+        {"momentum": 0.5, "dampening": 0.25},
+        {"momentum": 0.5, "nesterov": True},
+        {"momentum": 0.5, "weight_decay": 0.25},
+    ),
+    "adam": (_BETAS, {**_BETAS, "amsgrad": True}, {**_BETAS, "weight_decay": 0.25}),
+    "adamw": ({**_BETAS, "weight_decay": 0.25}, {**_BETAS, "amsgrad": True, "weight_decay": 0.0}),
+    "rmsprop": ({"alpha": 0.75, "eps": 1e-2}, {"alpha": 0.75, "eps": 1e-2, "momentum": 0.5}),
+    "adagrad": ({"eps": 1e-2},),
+    "adadelta": ({"rho": 0.75, "eps": 1e-2},),
+    "adamax": ({**_BETAS, "eps": 0.1},),
+    "nadam": ({"betas": (0.5, 0.75), "eps": 1e-2},),
+    "radam": ({"betas": (0.5, 0.9), "eps": 1e-2},),
+}
+"""Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""
+
+Run = tuple[str, dict[str, Any], list[Any], list[list[Any]]]
+
+
+def runs(optimizer: str, array: Callable[[Any], Any] = np.asarray) -> list[Run]:
+    """The runs in which the variants of an optimizer differ."""
+    params, grads = [array(_PARAMS)], [[array(grad)] for grad in _GRADS]
+    return [(optimizer, {**settings, "lr": _RATES}, params, grads) for settings in BATTERY.get(optimizer, ())]

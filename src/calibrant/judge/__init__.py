@@ -1,0 +1,27 @@
+"""The judge: an answer against the truth and the rounding error that it may show."""
+
+from calibrant.judge.comparing import (
+    Disagreement,
+    Tally,
+    agree,
+    agree_lists,
+    at_most,
+    holds,
+    listed,
+    shaped,
+    taken,
+    tallying,
+)
+
+__all__ = [
+    "Disagreement",
+    "Tally",
+    "agree",
+    "agree_lists",
+    "at_most",
+    "holds",
+    "listed",
+    "shaped",
+    "taken",
+    "tallying",
+]

@@ -1,0 +1,204 @@
+"""The one comparison of the suite: an answer against the truth and the rounding error that it may show."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrant import exact
+from calibrant.exact import Exact
+from calibrant.judge.values import show, show_exact
+
+
+@dataclass
+class Tally:
+    """What was judged while one property ran."""
+
+    slack: float = 1.0
+    """The target's factor on every bound."""
+    flushes: bool = False
+    """Whether the target takes subnormal numbers for zero."""
+    examples: int = 0
+    asked: int = 0
+    """Requests that the target served, be it with an error."""
+    answered: int = 0
+    """Calls that returned numbers."""
+    judged: int = 0
+    """Numbers that were held against a bound, or against an exact value."""
+    unjudged: int = 0
+    """Numbers for which nothing can be claimed: the truth, or something on the way to it, may leave the dtype's range."""
+    refused: int = 0
+    """Requests that the target does not serve."""
+    rejected: int = 0
+    """How many examples there had been when the first was rejected; 0 if none was."""
+    worst: float = 0.0
+    """The largest error that was seen, in units of its bound."""
+
+
+_tally = Tally()
+
+
+@contextlib.contextmanager
+def tallying(tally: Tally) -> Iterator[Tally]:
+    """Count what is judged inside the block in `tally`, and judge as it says."""
+    global _tally
+    before, _tally = _tally, tally
+    try:
+        with exact.evaluated(flushes=tally.flushes):
+            yield tally
+    finally:
+        _tally = before
+
+
+class Disagreement(AssertionError):
+    """An answer that a clause does not allow."""
+
+    def __init__(
+        self, sentence: str, *, actual: Any = None, expected: Any = None, measured: dict[str, float] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.actual = actual
+        self.expected = expected
+        self.measured = measured or {}
+
+
+def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The answer, with the shape that is due; raises Disagreement if it has another, but for answers of one element."""
+    answer = np.asarray(answer)
+    if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
+        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
+    same: NDArray[Any] = answer.reshape(shape)
+    return same
+
+
+def taken(answer: Any, shape: tuple[int, ...]) -> Exact:
+    """The answer as exact numbers to compute with; raises Disagreement if it has another shape or is not finite."""
+    answer = shaped(answer, shape)
+    holds(bool(np.isfinite(answer).all()), f"returned {show(answer)} where finite numbers are due")
+    return exact.of(answer.astype(np.float64), exact.UNROUNDED)
+
+
+def agree(answer: Any, expected: Any) -> None:
+    """Raise Disagreement unless the answer is `expected`: within its bound if that is Exact, else value for value.
+
+    Answers of one element may have any shape of one element: the clauses on shape judge that. Zeros have no sign, and a NaN
+    equals a NaN, where `expected` is an array; where subnormal numbers are taken for zero, zero is as good as one.
+    """
+    answer = shaped(answer, expected.shape if isinstance(expected, Exact) else np.shape(expected))
+    if isinstance(expected, Exact):
+        _agree_within(answer, expected)
+    else:
+        expected = np.asarray(expected)
+        _tally.judged += answer.size
+        same = (answer == expected) | (np.isnan(answer) & np.isnan(expected))
+        if _tally.flushes and expected.dtype.name in exact.FORMATS:
+            same |= (answer == 0) & (np.abs(expected) < exact.FORMATS[expected.dtype.name].normal)
+        if not same.all():
+            raise Disagreement(
+                f"returned {show(answer)} where {show(expected)} is due, exactly", actual=answer, expected=expected
+            )
+
+
+def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
+    """The answer, a list for each step; raises Disagreement if there are not as many, or not as many arrays in each."""
+    if len(answer) != len(counts):
+        raise Disagreement(
+            f"returned {len(answer)} steps where {len(counts)} are due", actual=answer, expected=len(counts)
+        )
+    for t, (arrays, count) in enumerate(zip(answer, counts, strict=True), start=1):
+        given = sum(array is not None for array in arrays)
+        if given != count or len(arrays) != count:
+            raise Disagreement(
+                f"returned {given} arrays for step {t} where {count} are due", actual=answer, expected=count
+            )
+    steps: list[list[Any]] = answer
+    return steps
+
+
+def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
+    """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
+    listed(answer, [len(truths) for truths in expected])
+    leaves = [pair for pairs in map(zip, answer, expected) for pair in pairs]
+    together = exact.concatenate(*(truth for _, truth in leaves)) if leaves else None
+    try:
+        if together is not None:
+            _agree_within(np.concatenate([shaped(array, truth.shape).reshape(-1) for array, truth in leaves]), together)
+    except Disagreement:
+        _agree_one_by_one(answer, expected)
+        raise
+
+
+def _agree_one_by_one(answer: Any, expected: list[list[Exact]]) -> None:
+    """Say of which array, after which step, what is wrong with them together."""
+    for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1):
+        for k, (array, truth) in enumerate(zip(arrays, truths, strict=True)):
+            try:
+                agree(array, truth)
+            except Disagreement as wrong:
+                place = f"parameter {k} " if len(truths) > 1 else ""
+                wrong.sentence = f"after step {t}, {place}{wrong.sentence.replace('returned', 'is', 1)}"
+                wrong.args = (wrong.sentence,)
+                raise wrong from None
+
+
+def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
+    bound = np.broadcast_to(expected.err, expected.shape) * _tally.slack
+    claimed = np.isfinite(bound)
+    _tally.judged += int(claimed.sum())
+    _tally.unjudged += int((~claimed).sum())
+    finite = np.isfinite(answer)
+    error = abs(
+        exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED) - expected.true()
+    ).magnitude()
+    error = np.where(finite, error, np.inf)
+    # The error was rounded up, the bound too: what float64 itself may have added to either is no disagreement.
+    wrong = claimed & (error * (1 - 2.0**-40) - 1e-323 > bound)
+    if not wrong.any():
+        fair = claimed & (bound > 0)
+        if fair.any():
+            _tally.worst = max(_tally.worst, float((error[fair] / bound[fair]).max()) * _tally.slack)
+        return
+    with np.errstate(all="ignore"):
+        ratio = np.where(wrong, error / np.where(bound > 0, bound, 5e-324), -1.0)
+    position = int(np.argmax(ratio))
+    worst, truth = np.unravel_index(position, ratio.shape), expected.true().fractions()[position]
+    off, allowed = float(error[worst]), float(bound[worst])
+    ulps = off / exact.to_float(exact.ulp(truth, expected.form))
+    place = f" (element {', '.join(map(str, worst))})" if expected.size > 1 else ""
+    raise Disagreement(
+        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}",
+        actual=answer,
+        expected=expected,
+        measured={"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps},
+    )
+
+
+def at_most(smaller: Exact, larger: Exact, claim: str) -> None:
+    """Raise Disagreement if one number exceeds another by more than their errors allow; `claim` says what should hold."""
+    bound = float(smaller.err + larger.err) * _tally.slack
+    if not np.isfinite(bound):
+        _tally.unjudged += 1
+        return
+    _tally.judged += 1
+    excess = exact.to_float(smaller.fraction() - larger.fraction())
+    if excess > bound:
+        raise Disagreement(
+            f"{claim}: {show_exact(smaller)} is more than {show_exact(larger)}, by {excess:.3g}, allowed {bound:.2g}",
+            actual=smaller,
+            expected=larger,
+            measured={"error": excess, "bound": bound, "bounds": excess / bound if bound else float("inf")},
+        )
+
+
+def holds(condition: bool, sentence: str) -> None:
+    """Raise Disagreement with the sentence unless the condition is true."""
+    _tally.judged += 1
+    if not condition:
+        raise Disagreement(sentence)

@@ -1,0 +1,90 @@
+"""How values cross a process border: arrays as JSON, and JSON-RPC messages."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from calibrant.protocol.dtypes import DTYPES, numpy_dtype
+from calibrant.protocol.errors import NoAnswer
+from calibrant.protocol.text import brief, nearest
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""The numbers that JSON has not, each by the word that is written for it."""
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: arrays as the protocol writes them, the rest as it is or as text."""
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    if is_array(value):
+        data = [json_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
+        return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
+    if isinstance(value, dict):
+        return {str(key): plain(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(x) for x in value]
+    if isinstance(value, float):
+        return json_number(value)
+    return value if isinstance(value, (int, str, bool)) or value is None else getattr(value, "source", repr(value))
+
+
+def json_number(x: float) -> float | str:
+    """A number as JSON can hold it."""
+    return x if math.isfinite(x) else "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+def is_array(value: Any) -> bool:
+    """Whether this is an argument that a target may want in its own kind of array."""
+    return isinstance(value, np.ndarray)
+
+
+DEEPEST = 32
+"""How deep lists may be nested: no array of NumPy's has more dimensions."""
+
+
+def message(number: int, method: str, params: dict[str, Any]) -> str:
+    """One request, in one line."""
+    request = {"jsonrpc": "2.0", "id": number, "method": method, "params": plain(params)}
+    return json.dumps(request, allow_nan=False)
+
+
+def decoded(value: Any, depth: int = 0) -> Any:
+    """What a program answered, arrays as NumPy's. Raises NoAnswer for an array that is none, and for lists in lists without end."""
+    if depth > DEEPEST:
+        raise NoAnswer(f"returned lists that are nested more than {DEEPEST} deep", answered=True)
+    if isinstance(value, dict):
+        if "dtype" in value:
+            return _array(value)
+        return {key: decoded(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list):
+        return [decoded(part, depth + 1) for part in value]
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _array(value: dict[str, Any]) -> Any:
+    dtype, shape, data = value["dtype"], value.get("shape"), value.get("data")
+    if dtype not in DTYPES and dtype not in ("int64", "int32", "bool"):
+        raise NoAnswer(f"returned an array of dtype {brief(dtype)}{nearest(str(dtype), DTYPES)}", answered=True)
+    if set(value) != {"dtype", "shape", "data"} or not isinstance(data, list):
+        raise NoAnswer(f"returned {brief(value)}, which is no array: dtype, shape and data make one", answered=True)
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise NoAnswer(f"returned an array whose shape is {brief(shape)}", answered=True)
+    if len(shape) > DEEPEST or math.prod(shape) != len(data):
+        raise NoAnswer(f"returned an array of shape {brief(shape)} with {len(data)} numbers", answered=True)
+    numbers = [NOT_FINITE.get(x, x) if isinstance(x, str) else x for x in data]
+    for x in numbers:
+        if isinstance(x, bool) != (dtype == "bool") or not isinstance(x, (int, float)):
+            raise NoAnswer(f"returned an array with {brief(x)} where a number is due", answered=True)
+    try:
+        with np.errstate(all="ignore"):
+            return (
+                np.array(numbers, dtype=np.float64 if dtype in DTYPES else dtype)
+                .astype(numpy_dtype(dtype))
+                .reshape(shape)
+            )
+    except (OverflowError, ValueError) as error:
+        raise NoAnswer(f"returned an array that cannot be one: {error}", answered=True) from None

@@ -1,0 +1,1 @@
+"""What the properties are written with: `@clause`, the session and its profiles."""

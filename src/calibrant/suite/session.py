@@ -1,0 +1,69 @@
+"""What was asked of this pytest run. pytest forces module-level state on us: it lives here.
+
+Every pytest run where calibrant is installed imports this, so nothing heavy is imported before a target is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calibrant.target.description import Target
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {"max_examples": 50, "derandomize": False},
+    "ci": {"max_examples": 100, "derandomize": True},
+    "thorough": {"max_examples": 2000, "derandomize": False},
+}
+"""The Hypothesis settings of each profile; what they share is in `suite.property`. Where a variable CI is set, Hypothesis has other
+defaults: so nothing that a profile means is left to them."""
+
+
+@dataclass(eq=False)
+class Session:
+    """What was asked of this pytest run."""
+
+    target: str = "reference"
+    dtypes: tuple[str, ...] = ()
+    timeout: float = 10.0
+    profile: str = "dev"
+    examples: int | None = None
+    seed: int | None = None
+    run_folder: Path | None = None
+    shrink: bool = True
+    """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
+    loaded: Target | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether the properties are asked with fewer examples than their profile has."""
+        return self.examples is not None and self.examples < PROFILES[self.profile]["max_examples"]
+
+    def load(self) -> Target:
+        """The target, loaded once."""
+        from calibrant.target.loading import load
+
+        if self.loaded is None:
+            self.loaded = load(self.target, self.timeout)
+        return self.loaded
+
+
+_sessions = [Session()]
+"""The session of each pytest run that is under way, the innermost last."""
+
+
+def current() -> Session:
+    """The session of the innermost pytest run; outside of one, the defaults."""
+    return _sessions[-1]
+
+
+def begin(session: Session) -> None:
+    """Make this the session until it ends: a pytest run may be started within another."""
+    _sessions.append(session)
+
+
+def end(session: Session) -> None:
+    """Give the session back to the run that this one was started in."""
+    _sessions.remove(session)

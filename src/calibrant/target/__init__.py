@@ -1,0 +1,1 @@
+"""An implementation under test: described, loaded, called without trust, and contained."""

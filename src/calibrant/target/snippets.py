@@ -1,0 +1,97 @@
+"""Calls and answers as a person or Python writes them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibrant.judge.values import show
+from calibrant.protocol.wire import is_array
+from calibrant.target.calling import Call
+from calibrant.target.description import Target
+
+
+def written(call: Call) -> str:
+    """A call as a person would write it: loss_fn([0.0, 0.0], [0.0, 1.0])."""
+    return f"{call.operation}({', '.join(map(shown, call.given))})"
+
+
+def shown(value: Any) -> str:
+    """An argument or an answer, arrays within lists included, as a person would write it."""
+    if is_array(value):
+        return show(value)
+    return _bracketed(value, shown) or getattr(value, "source", repr(value))
+
+
+def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
+    """A list or a tuple with its elements written by `write`; nothing if it is neither."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(write, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(write, value)) + ("," if len(value) == 1 else "") + ")"
+    return ""
+
+
+def snippet(target: Target, calls: list[Call]) -> str:
+    """Python that repeats the calls with nothing but NumPy and the target; of a program, the command line that does."""
+    if target.program is not None:
+        return _shell(target.program.command, calls)
+    lines = ["import numpy as np"]
+    from calibrant.target.loading import is_file, resolve, split_file
+
+    resolved = resolve(target.spec)
+    if is_file(target.spec):
+        place, _, attribute = split_file(target.spec)
+        folder = str(Path(place).parent)
+        lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
+        lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
+        lines += [f"target = target.{attribute}"] * bool(attribute)
+    else:
+        module, _, attribute = resolved.partition(":")
+        lines += [f"import {module}", f"target = {module}.{attribute}"] if attribute else [f"import {module} as target"]
+    wrap = "target.asarray({})" if hasattr(target.implementation, "asarray") else "{}"
+    back = hasattr(target.implementation, "to_numpy")
+    for call in calls:
+        text = f"target.{call.operation}({', '.join(_literal(value, wrap) for value in call.given)})"
+        lines.append(f"print({f'target.to_numpy({text})' if back and is_array(call.answer) else text})")
+    if any("ml_dtypes." in line for line in lines):
+        lines.insert(1, "import ml_dtypes")
+    return "\n".join(lines)
+
+
+def _shell(command: list[str], calls: list[Call]) -> str:
+    """A command line that sends the calls to a program and prints what it answers."""
+    from calibrant.protocol.wire import message
+
+    requests = [message(0, "initialize", {})]
+    requests += [message(number, call.operation, call.arguments) for number, call in enumerate(calls, start=1)]
+    return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(command)}"
+
+
+def _literal(value: Any, wrap: str = "{}") -> str:
+    """A value in Python; every array within it is put into `wrap`."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_literal(x, wrap)}" for key, x in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return _bracketed(value, lambda x: _literal(x, wrap))
+    if isinstance(value, float):
+        return _finite(repr(value))
+    if not is_array(value):
+        return getattr(value, "source", repr(value))
+    text = "[]" if value.size == 0 else show(np.asarray(value))
+    if value.size > 60:
+        text = repr(value.astype(np.float64).tolist())
+    text = _finite(text)
+    name = value.dtype.name
+    dtype = "ml_dtypes.bfloat16" if name == "bfloat16" else f"np.{name}"
+    shaped = f".reshape({value.shape})" if value.size == 0 and value.ndim > 1 else ""
+    return wrap.format(f"np.array({text}, dtype={dtype}){shaped}")
+
+
+def _finite(text: str) -> str:
+    """What is not finite by the names that NumPy has for it."""
+    return text.replace("nan", "np.nan").replace("inf", "np.inf")
