@@ -1,33 +1,29 @@
-"""Impostors of accumulation: gradients batch by batch, those of all samples, and those of many workers.
-
-The workers are simulated: one process is all of them, and answers what workers with that fault would. The clause asks for no processes.
-"""
+"""Impostors of accumulation: gradients of batches, of all samples, and of many workers, which one process simulates."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
 from functools import partial, reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors import kinds
-from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of
+from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of, overwritten, piled_up
 from calibrant.impostors.rights import join, moved, overwrite
 
 Batches = list[tuple[Any, Any]]
 
 SUM, RESET, REFUSED, PURE = "accumulation.sum", "accumulation.reset", "accumulation.refused", "accumulation.pure"
-BOTH = f"{SUM} {RESET}"
-WHOLE = "accumulation.full-batch accumulation.last-window"
+WHOLE, BOTH = "accumulation.full-batch accumulation.last-window", f"{SUM} {RESET}"
 FULL, PERHAPS = f"{WHOLE} accumulation.partition", f"{WHOLE} accumulation.partition?"
-WORKERS = "accumulation.data-parallel"
 UNRESET = "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 heartcored98/Standalone-DeepLearning#11"
 CLIPPED = "huggingface/transformers#1563 huggingface/transformers#986 facebookresearch/lingua#59"
 WINDOW = "Lightning-AI/pytorch-lightning#19987 LibreYOLO/libreyolo#857"
-LATER = "two epochs are needed"
+WORKERS, LATER = "accumulation.data-parallel", "two epochs are needed"
 
 
 def _sizes(batches: Batches) -> list[int]:
@@ -49,15 +45,15 @@ def _rows(*parts: Any) -> Any:
     return moved(lambda x: np.reshape(x, (-1, 2)), join(*parts))
 
 
-def _mean(grads: Any, sizes: list[int]) -> Any:
-    """The mean of gradients, weighted by sizes."""
-    first, *others = (grad * size / sum(sizes) for grad, size in zip(grads, sizes, strict=True))
-    return sum(others, first)
+def _weighted(grads: Any, sizes: list[int]) -> list[Any]:
+    """The terms of a mean of gradients that is weighted by sizes."""
+    return [grad * size / sum(sizes) for grad, size in zip(grads, sizes, strict=True)]
 
 
-def _clipped(grad: Any) -> Any:
-    """A gradient of a norm of 5 at most."""
-    return grad * np.minimum(1, 5 / np.maximum(np.sqrt(np.sum(grad * grad)), 1)).astype(grad.dtype)
+def _clipped(total: Any, grad: Any) -> Any:
+    """The sum of two gradients, cut to a norm of 5."""
+    total = total + grad
+    return total * np.minimum(1, 5 / np.maximum(np.sqrt(np.sum(total * total)), 1)).astype(total.dtype)
 
 
 def batchwise(change: Change) -> Change:
@@ -74,9 +70,7 @@ for rows in (sums, mean):
     rows("longer-columns-cut", "the longer column of a batch is cut, as `zip` does")(
         batchwise(lambda batch: (join(batch.t_u[: len(batch.t_c)]), batch.t_c[: len(batch.t_u)])), REFUSED
     )
-    rows("broadcasting", "the columns of a batch are broadcast to one shape")(
-        batchwise(kinds.stretched("t_u", "t_c")), REFUSED
-    )
+    rows("broadcasting", "the columns of a batch are broadcast")(batchwise(kinds.stretched("t_u", "t_c")), REFUSED)
     rows.in_dtype("float64", "accumulation.dtype")
 
 # Batch by batch
@@ -90,9 +84,8 @@ def _sums_of_squares(c: Call) -> Any:
 
 
 def _clipped_rows(c: Call) -> Any:
-    grads, start = c(zero_grad=True), 0 * c.params
-    clipped = itertools.accumulate(grads, lambda x, grad: _clipped(grad if c.zero_grad else x + grad), initial=start)
-    return _rows(*[*clipped][1:])
+    grads = [0 * c.params, *c(zero_grad=True)]
+    return _rows(*[*itertools.accumulate(grads, lambda x, grad: _clipped(grads[0] if c.zero_grad else x, grad))][1:])
 
 
 sums("overwriting", "a backward pass replaces the gradient that is there")(
@@ -103,21 +96,14 @@ sums("never-reset", "the gradient is never reset")(
 )
 sums("inverted", "it resets where it is to add, and the other way round")(lambda c: c(zero_grad=not c.zero_grad), BOTH)
 sums("reset-too-late", "it is reset after the backward pass, not before")(factor(lambda c: int(not c.zero_grad)), RESET)
-sums("only-the-weight-is-reset", "the gradient of the weight is reset, and that of the bias is not")(
-    lambda c: _rows(*(join(row[0], added[1]) for row, added in zip(c(), c(zero_grad=False), strict=True))), RESET
-)
 sums("sums-of-squares", "the loss of each batch is the sum of its squares, not their mean")(_sums_of_squares, BOTH)
-sums("divided-by-the-batches", "each is divided by the number of batches")(divided(lambda c: len(c.batches)), BOTH)
+sums("divided-by-the-batches", "it is divided by the number of batches")(divided(lambda c: len(c.batches)), BOTH)
 sums("first-batch-twice", "the first batch adds its gradient twice")(
     adding(lambda c: c(batches=c.batches[:1] + c.batches)[1:]), f"{SUM} accumulation.reset?", "karpathy/llm.c#548"
 )
-sums("kept-between-calls", "a call goes on with the gradient that the last one left", repeats=False)(
-    adding(lambda c: kinds.piled_up(c(), c)), BOTH
-)
+sums("kept-between-calls", "nothing is reset between calls", repeats=False)(adding(lambda c: piled_up(c(), c)), BOTH)
 sums("last-row-only", "it returns what stands there after the last batch alone")(lambda c: c()[-1:], BOTH)
-sums("rows-share-memory", "it keeps the gradient, not a copy: all rows are the last")(
-    lambda c: _rows(*[c()[-1]] * len(c.batches)), BOTH
-)
+sums("rows-share-memory", "no row is a copy: all are the last one")(lambda c: _rows(*[c()[-1]] * len(c.batches)), BOTH)
 sums("clipped-after-each-batch", "the gradient is clipped, to a norm of 5, after each batch", exactly=False)(
     _clipped_rows, BOTH, CLIPPED
 )
@@ -129,46 +115,34 @@ sums("in-place", "the readings of the first batch are scaled in place")(
 
 # The gradient of all samples
 
-_own = kinds.other("accumulate", zero_grad=True)
+_own, _sums = (kinds.other("accumulate", zero_grad=alone) for alone in (True, False))
 
 
-def _sum(c: Call) -> Any:
-    return c.ask("accumulate", zero_grad=False)[-1]
-
-
-def _longest(c: Call) -> int:
-    c.right.memory["longest"] = longest = max(n(c), c.right.memory.get("longest", 0))
-    return longest
-
-
-def _total_clipped(c: Call) -> Any:
-    shares = (c.params.dtype.type(size / n(c)) for size in _sizes(c.batches))
-    return reduce(lambda x, grad: _clipped(x + grad), map(lambda x, y: x * y, _own(c), shares), 0 * c.params)
+def _over_the_longest(c: Call) -> Any:
+    is_window, memory, grad = len(c.batches) > 1, c.right.memory, c()
+    memory["longest"] = max(n(c) if is_window else 0, memory.get("longest", 0))
+    return grad * n(c) / memory["longest"] if is_window else grad
 
 
 mean("mean-of-means", "the gradients of the batches are averaged, as if all batches were of one size")(
-    lambda c: _sum(c) / len(c.batches),
+    lambda c: _sums(c)[-1] / len(c.batches),
     FULL,
     "huggingface/transformers#24725 meta-pytorch/torchtune#1875 ml-explore/mlx-lm#1413 allenai/open-instruct#1161",
 )
 mean("sum-of-means", "the gradients of the batches are summed, and divided by nothing")(
-    _sum, FULL, "paiml/aprender#2123 deepspeedai/DeepSpeed#7773 verl-project/verl#3332"
+    lambda c: _sums(c)[-1], FULL, "paiml/aprender#2123 deepspeedai/DeepSpeed#7773 verl-project/verl#3332"
 )
 mean("sum-over-all", "it is the gradient of the sum of all squares, not of their mean")(factor(n), PERHAPS)
 mean("over-n-minus-1", "the sum over all samples is divided by n - 1")(lambda c: c() * n(c) / max(n(c) - 1, 1), WHOLE)
-mean("divided-by-the-batches-too", "their weighted mean is divided by the number of batches as well")(
+mean("divided-by-the-batches-too", "the weighted mean is divided by the number of batches as well")(
     divided(lambda c: len(c.batches)), FULL, "unslothai/unsloth-zoo#1023"
 )
-mean("divided-by-four", "the sum of the gradients is divided by 4, the length of a window, whatever their number")(
-    lambda c: _sum(c) / 4, FULL, WINDOW
-)
-mean("weights-rounded-down", "the weights n_i / n are rounded down to whole numbers, mostly 0")(
-    factor(lambda c: int(len(c.batches) == 1)), FULL
-)
+mean("divided-by-four", "the sum is divided by 4, the length of a window")(lambda c: _sums(c)[-1] / 4, FULL, WINDOW)
+mean("weights-rounded-down", "the weights n_i / n are rounded down")(factor(lambda c: int(len(c.batches) == 1)), FULL)
 mean("weights-reversed", "the gradients are weighted by the sizes of the batches in the reverse order")(
-    lambda c: _mean(_own(c), _sizes(c.batches)[::-1]), f"accumulation.partition {WHOLE}"
+    lambda c: reduce(add, _weighted(_own(c), _sizes(c.batches)[::-1])), f"accumulation.partition {WHOLE}"
 )
-mean("bias-summed", "the gradient of the bias is summed, not averaged")(component(1, lambda b, c: _sum(c)[1]), FULL)
+mean("bias-summed", "the bias's gradient is summed, not averaged")(component(1, lambda b, c: _sums(c)[-1][1]), FULL)
 mean("last-smaller-batch-dropped", "a last batch that is smaller than the first is left out")(
     kinds.checked(lambda c: c(batches=c.batches[: -1 if len(c.batches[-1][0]) < len(c.batches[0][0]) else None])),
     FULL,
@@ -178,24 +152,20 @@ mean("last-batch-counted-as-full", "the sum over all is divided as if all batche
     lambda c: c() * n(c) / max(len(c.batches) * len(c.batches[0][0]), 1), FULL, WINDOW
 )
 mean("short-window-over-the-longest", "a window is divided by the samples of the largest so far", repeats=False)(
-    kinds.where(lambda c: len(c.batches) > 1, lambda c: c() * n(c) / _longest(c)),
-    "accumulation.last-window accumulation.full-batch? accumulation.partition?",
-    WINDOW,
+    _over_the_longest, "accumulation.last-window accumulation.full-batch? accumulation.partition?", WINDOW
 )
 mean("last-batch-only", "it is reset before each batch: only the last gradient is left")(lambda c: _own(c)[-1], FULL)
 mean("first-batch-only", "it is the gradient of the first batch")(lambda c: _own(c)[0], FULL)
-mean("kept-between-calls", "a call goes on with the gradient that the last one left", repeats=False)(
-    lambda c: kinds.piled_up(c(), c), PERHAPS
-)
+mean("kept-between-calls", "nothing is reset between calls", repeats=False)(lambda c: piled_up(c(), c), PERHAPS)
 mean("clipped-after-each-batch", "the gradient so far is clipped, to a norm of 5, after each batch", exactly=False)(
-    _total_clipped, FULL, CLIPPED
+    lambda c: reduce(_clipped, map(lambda g, s: g * (s / n(c)), _own(c), _sizes(c.batches)), 0 * c.params),
+    FULL,
+    CLIPPED,
 )
 mean.in_dtype("float32", FULL)
 mean.in_dtype("float16", FULL)
 mean("no-batches-are-zero", "the gradient of no batches is zero")(lambda c: c() if c.batches else 0 * c.params, REFUSED)
-mean("in-place", "a step is taken on the parameters in place")(
-    kinds.overwritten("params", lambda c, right: c.params - 0.125), PURE
-)
+mean("in-place", "the parameters are moved in place")(overwritten("params", lambda c, right: c.params - 0.125), PURE)
 
 # Many workers
 
@@ -214,8 +184,7 @@ def workers(slope: Callable[[Call, list[Any]], Any]) -> Change:
     return changed
 
 
-def _of_each(c: Call) -> list[Any]:
-    """The gradient of each worker's own mean; zero without samples."""
+def _of_each_worker(c: Call) -> list[Any]:
     return [c.ask("accumulated_grad", batches=[shard]) if len(shard[0]) else c.params * 0 for shard in c.shards]
 
 
@@ -227,52 +196,48 @@ def _in_float32(grad: Any) -> Any:
 
 def _different_starts(c: Call) -> Any:
     one, others, grads = c, c.but(params=c.params * 0), list[Any]()
-    while True:
-        grads.append(_mean([_of_each(one)[0], *_of_each(others)[1:]], _sizes(c.shards)))
-        if len(grads) > c.n_epochs:
-            return grads[0], one.params
-        one, others = (some.but(params=some.params - c.lr * grads[-1]) for some in (one, others))
+    for _ in range(c.n_epochs + 1):
+        one, others = (some.but(params=some.params - c.lr * grads[-1]) if grads else some for some in (one, others))
+        own = _of_each_worker(one)[:1] + _of_each_worker(others)[1:]
+        grads.append(reduce(add, _weighted(own, _sizes(c.shards))))
+    return grads[0], one.params
 
 
 parallel = impostors_of("data_parallel")
 parallel("mean-of-means", "the gradients of the workers that have samples are averaged, whatever their sizes")(
-    workers(lambda c, grads: _sum(c) / len(_whole(c.shards))),
+    workers(lambda c, g: _sums(c)[-1] / len(_whole(c.shards))),
     WORKERS,
     "pytorch/pytorch#67253 pytorch/pytorch#37359 ChenmienTan/RL2#11",
 )
 parallel("mean-over-all-workers", "the workers' gradients are averaged, those without samples among them")(
-    workers(lambda c, grads: _sum(c) / len(c.shards)), WORKERS, "pytorch/pytorch#36516"
+    workers(lambda c, g: _sums(c)[-1] / len(c.shards)), WORKERS, "pytorch/pytorch#36516"
 )
 parallel("sum-of-means", "the workers' gradients are summed, and divided by nothing")(
-    workers(lambda c, grads: _sum(c)), WORKERS, "neuralmagic/sparseml#135"
+    workers(lambda c, g: _sums(c)[-1]), WORKERS, "neuralmagic/sparseml#135"
 )
 parallel("times-the-workers", "the mean over all samples is multiplied by the number of workers")(
-    workers(lambda c, grads: grads[-1] * len(c.shards)), WORKERS, "neuralmagic/sparseml#135"
+    workers(lambda c, g: g[-1] * len(c.shards)), WORKERS, "neuralmagic/sparseml#135"
 )
 parallel("sums-averaged", "the workers' sums of squares are averaged over the workers")(
-    workers(lambda c, grads: grads[-1] * sum(_sizes(c.shards)) / len(c.shards)), WORKERS, "intel/ipex-llm#2079"
+    workers(lambda c, g: g[-1] * sum(_sizes(c.shards)) / len(c.shards)), WORKERS, "intel/ipex-llm#2079"
 )
 parallel("empty-shards-are-nan", "a worker without samples adds NaN, the mean of nothing")(
-    workers(lambda c, grads: grads[-1] * (1 if all(_sizes(c.shards)) else np.nan)), WORKERS
+    workers(lambda c, g: g[-1] if all(_sizes(c.shards)) else g[-1] * np.nan), WORKERS
 )
 parallel("empty-shards-refused", "a worker without samples gives up")(
-    workers(lambda c, grads: c.ask("accumulated_grad", batches=c.shards)), WORKERS
+    workers(lambda c, g: c.ask("accumulated_grad", batches=c.shards)), WORKERS
 )
 parallel("last-worker-ignored", "the last worker's samples are missing in the gradient")(
-    workers(lambda c, grads: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
+    workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
 )
 parallel("summed-in-float32", "the gradients travel in float32, whatever the dtype of the data", ugly=kinds.DIGITS)(
-    workers(lambda c, grads: _in_float32(grads[-1])), f"{WORKERS}@float64"
+    workers(lambda c, g: _in_float32(g[-1])), f"{WORKERS}@float64"
 )
 parallel("reduced-once", "after the first step the workers go on by themselves, and the first one answers", ugly=LATER)(
-    workers(lambda c, grads: grads[-1] if len(grads) == 1 else _of_each(c)[0]), WORKERS
+    workers(lambda c, g: g[-1] if len(g) == 1 else _of_each_worker(c)[0]), WORKERS
 )
-parallel("one-step-late", "a step uses the gradient that was ready one step before", ugly=LATER)(
-    workers(lambda c, grads: grads[-2:][0]), WORKERS
-)
-parallel("gradients-accumulate", "the gradients are not reset from epoch to epoch", ugly=LATER)(
-    workers(lambda c, grads: sum(grads[1:], grads[0])), WORKERS
-)
+parallel("one-step-late", "a step uses the last one's gradient", ugly=LATER)(workers(lambda c, g: g[-2:][0]), WORKERS)
+parallel("gradients-accumulate", "gradients are not reset", ugly=LATER)(workers(lambda c, g: reduce(add, g)), WORKERS)
 parallel("replicas-start-different", "the first worker starts at the parameters, the others at zero")(
     _different_starts, WORKERS, "pytorch/xla#755 Lightning-AI/pytorch-lightning#6013"
 )
@@ -281,15 +246,13 @@ parallel("gradient-of-the-end", "the gradient is that after the last step, not t
     kinds.part(0, lambda first, c: c(params=c()[1], n_epochs=0)[0]), WORKERS
 )
 
-_PLAIN = np.array([1.0, -2.0, 3.0, 0.5, 2.0, -1.0, 4.0, 1.5])
-_TARGETS = np.array([0.0, 1.0, -1.0, 2.0, 3.0, 1.0, -2.0, 0.0])
-_DIGITS = np.array([0.1, 2.3, -1.7, 4.9, 0.3, 3.1, 0.7, -1.1])
+_PLAIN = np.array([1.0, -2.0, 3.0, 0.5, 2.0, -1.0, 4.0, 1.5]), np.array([0.0, 1.0, -1.0, 2.0, 3.0, 1.0, -2.0, 0.0])
+_DIGITS = (_digits := np.array([0.1, 2.3, -1.7, 4.9, 0.3, 3.1, 0.7, -1.1])), _digits[::-1] / 3
 _START = np.array([1.0, 2.0])
 
 
-def _cut(t_u: Any, t_c: Any, *sizes: int) -> Batches:
-    cuts = np.cumsum(sizes)
-    return list(zip(np.split(t_u, cuts)[:-1], np.split(t_c, cuts)[:-1], strict=True))
+def _cut(columns: Any, *sizes: int) -> Batches:
+    return list(zip(*(np.split(x, np.cumsum(sizes))[:-1] for x in columns), strict=True))
 
 
 def _shaped(*shapes: tuple[Any, Any]) -> Batches:
@@ -298,9 +261,9 @@ def _shaped(*shapes: tuple[Any, Any]) -> Batches:
 
 _BATCHES = (
     # Sizes that are powers of two: nothing rounds.
-    *(_cut(_PLAIN, _TARGETS, *sizes) for sizes in ((1, 2), (2, 2), (1, 1, 2), (2, 4, 2), (1,))),
-    [(np.array([0.75]), np.array([-1.25]))] * 2,  # a gradient of (6, 8)
-    _cut(_DIGITS, _DIGITS[::-1] / 3, 3, 3, 2),
+    *(_cut(_PLAIN, *sizes) for sizes in ((1, 2), (2, 2), (1, 1, 2), (2, 4, 2), (1,))),
+    [(np.array([0.75]), np.array([-1.25])) for _ in range(2)],  # a gradient of (6, 8)
+    _cut(_DIGITS, 3, 3, 2),
 )
 _REFUSED = (_shaped(), _shaped((2, 2), (0, 0)), _shaped((2, 2), (3, 2)), _shaped((1, 2)), _shaped(((2, 1), 2)))
 
@@ -311,9 +274,8 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     ),
     "accumulated_grad": tuple((_START, batches) for batches in (*_BATCHES, *_REFUSED)),
     "data_parallel": (
-        (_START, _cut(_PLAIN, _TARGETS, 1, 2, 1), 2, 0.125),
-        (_START, _cut(_PLAIN, _TARGETS, 1, 0, 3), 3, 0.125),
-        (_START / 3, _cut(_DIGITS, _DIGITS[::-1] / 3, 3, 5), 1, 0.0625),
+        (_START, _cut(_PLAIN, 1, 2, 1), 2, 0.125),
+        (_START, _cut(_PLAIN, 1, 0, 3), 3, 0.125),
+        (_START / 3, _cut(_DIGITS, 3, 5), 1, 0.0625),
     ),
 }
-"""Batches of one size, of different sizes, and of wrong shapes; and three descents, one of them with an empty shard."""
