@@ -84,8 +84,8 @@ def _sums_of_squares(c: Call) -> Any:
 
 
 def _clipped_rows(c: Call) -> Any:
-    grads = [0 * c.params, *c(zero_grad=True)]
-    return _rows(*[*itertools.accumulate(grads, lambda x, grad: _clipped(grads[0] if c.zero_grad else x, grad))][1:])
+    clipped = itertools.accumulate([0, *c(zero_grad=True)], lambda x, grad: _clipped(0 if c.zero_grad else x, grad))
+    return _rows(*[*clipped][1:])
 
 
 sums("overwriting", "a backward pass replaces the gradient that is there")(
@@ -158,9 +158,7 @@ mean("last-batch-only", "it is reset before each batch: only the last gradient i
 mean("first-batch-only", "it is the gradient of the first batch")(lambda c: _own(c)[0], FULL)
 mean("kept-between-calls", "nothing is reset between calls", repeats=False)(lambda c: piled_up(c(), c), PERHAPS)
 mean("clipped-after-each-batch", "the gradient so far is clipped, to a norm of 5, after each batch", exactly=False)(
-    lambda c: reduce(_clipped, map(lambda g, s: g * (s / n(c)), _own(c), _sizes(c.batches)), 0 * c.params),
-    FULL,
-    CLIPPED,
+    lambda c: reduce(_clipped, map(lambda g, s: g * (s / n(c)), _own(c), _sizes(c.batches)), 0), FULL, CLIPPED
 )
 mean.in_dtype("float32", FULL)
 mean.in_dtype("float16", FULL)
