@@ -208,7 +208,7 @@ both("in-place", "it writes the predictions over the readings")(
     kinds.overwritten("t_u", lambda c, right: c.right.model(c.t_u, *c.params)), PURE
 )
 both.in_dtype("float64", WIDE)
-both.in_dtype("float32", f"{GIVEN}? gradient.additive gradient.optimum")
+both.in_dtype("float32", f"{GIVEN}? gradient.additive gradient.optimum")  # perhaps the last of GIVEN
 both("nan-replaced", "NaN becomes zero in the gradient, and infinity the largest number of the dtype", exactly=False)(
     part(1, lambda gradient, c: np.nan_to_num(gradient)), "gradient.nan"
 )
