@@ -370,7 +370,7 @@ rprop("largest-step-ignored", "steps grow beyond the largest size")(but(largest=
 rprop("smallest-step-ignored", "steps shrink below the smallest size")(but(smallest=zero), RPROP)
 rprop("etas-swapped", "steps shrink where the sign stays, and grow where it turns")(exchanged("up down"), RPROP)
 rprop("step-after-a-turn", "a turn of the sign costs no step: it is made, with the smaller size")(
-    rule(turning(lambda c: (remembered(c), c.p - c.s.size * float(c.g.sign()))[1])), RPROP
+    rule(turning(lambda c: (remembered(c), c.p - c.s.size if c.g.sign() == 1 else c.p + c.s.size)[1])), RPROP
 )
 rprop("turn-remembered", "the gradient that turned is kept for the next turn")(rule(turning(remembered)), RPROP)
 rprop("times-the-gradient", "the step is size * gradient")(rule(lambda c: (c(), c.p - c.s.size * c.s.before)[1]), RPROP)
