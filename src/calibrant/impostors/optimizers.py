@@ -19,8 +19,6 @@ from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
 from calibrant.impostors.rights import join, overwrite
 from calibrant.protocol.wire import is_array
 
-# The kinds of change
-
 AT = ("h", "t", "lr", "p", "g", "follow")
 PARTS = {
     "rule": ("s", *AT),
@@ -167,7 +165,7 @@ def of(names: str = ALL, without: str = "") -> Rows:
 
 optimize, decaying, coupled = of(), of(without="rprop"), of(without="adamw rprop")
 scheduled, remembers = of(without="asgd rprop"), of(without="asgd")
-counting, squares = of("adam adamw adagrad adamax nadam radam asgd"), of("adam adamw nadam radam rmsprop adadelta")
+counting = of("adam adamw adagrad adamax nadam radam asgd")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
 adadelta, adamax, nadam, radam, asgd, rprop = map(of, ("adadelta", "adamax", "nadam", "radam", "asgd", "rprop"))
 
@@ -280,10 +278,10 @@ sgd("nesterov-without-its-factor", "Nesterov adds the whole buffer to the gradie
     rule(kinds.where(lambda c: c.h["nesterov"], lambda c: c(h=c.h.but(nesterov=False)) - c.lr * l2(c))), AHEAD
 )
 of("adam adamw nadam radam adamax")("betas-swapped", "betas are swapped")(exchanged("beta1 beta2", "part1 part2"), ADAM)
-squares("shares-swapped", "averages keep 1 - beta of the past and take beta of the new")(
+of("adam adamw rmsprop adadelta nadam radam")("shares-swapped", "averages exchange beta and 1 - beta")(
     exchanged("beta1 part1", "beta2 part2", "alpha part", "rho part"), SUMS
 )
-squares("squares-summed", "squares are added to their average whole, without the factor 1 - beta")(
+of("adam adamw nadam radam rmsprop adadelta")("squares-summed", "squares are added to their average without 1 - beta")(
     but(part=one, part2=one, rectification=lambda h: h.rectification),
     SUMS,
     "fastai/fastbook#342 Devinterview-io/gradient-descent-interview-questions#1",
@@ -334,7 +332,9 @@ adagrad("sum-forgotten", "the sum of squares contains the last gradient alone")(
     rule(lambda c: (c.s.__dict__.update(v=c.h.initial_accumulator_value), c())[1]), ADAGRAD
 )
 adagrad("rate-decay-ignored", "the rate does not decay")(but(lr_decay=0.0), SLOWED, "eaplatanios/tensorflow_scala#55")
-adagrad("rate-decays-at-once", "the rate decays from the first step on")(rule(lambda c: c(t=c.t + 1)), SLOWED)
+adagrad("rate-decays-at-once", "the learning rate decays from the first step on")(
+    rule(lambda c: (c.t == 1 and c.s.__dict__.update(v=c.h.initial_accumulator_value), c(t=c.t + 1))[1]), SLOWED
+)
 adadelta("nothing-to-begin-with", "no epsilon in the numerator: no step is ever made")(rule(lambda c: c.p), DELTA)
 adadelta("steps-forgotten", "the squares of the steps are not averaged: the numerator stays what it was at the first")(
     rule(lambda c: (c.s.__dict__.update(x=zero(c.h)), c())[1]), DELTA
