@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
-from calibrant.impostors.rights import join, rounded
+from calibrant.impostors.rights import join, nearest, rounded
 
 # The frame of a wrong loop
 
@@ -38,21 +38,17 @@ class Run:
         """The gradient of the training data."""
         return self.right.grad_fn(self.t_u, self.t_c, self.right.model(self.t_u, *self.params), *self.params)
 
-    def validation(self) -> Run:
-        """The same with the validation data in the place of the training data."""
-        return Run(self.right, self.rate, self.params, self.val_t_u, self.val_t_c)
-
-    def of(self, rows: slice) -> Run:
-        """The same with some of the training data."""
-        return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
-
     def step(self) -> Any:
         """The parameters after the right step."""
         return self.params - self.rate * self.gradient()
 
-    def validation_loss(self) -> Any:
-        """The loss of the validation data."""
-        return self.validation().loss()
+    def validation(self) -> Run:
+        """The same with the validation data in the place of the training data."""
+        return replace(self, t_u=self.val_t_u, t_c=self.val_t_c)
+
+    def of(self, rows: slice) -> Run:
+        """The same with some of the training data."""
+        return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
 
     def keep(self, new: Any) -> Any:
         """Carry this to the next epoch."""
@@ -69,55 +65,38 @@ Hook = Callable[[Run], Any]
 
 
 def loop(
-    right: Any,
-    n_epochs: int,
-    optimizer: Any,
-    params: Any,
-    t_u: Any,
-    t_c: Any,
-    val_t_u: Any = None,
-    val_t_c: Any = None,
-    *,
-    step: Hook = Run.step,
-    loss: Hook = Run.loss,
-    val_loss: Hook = Run.validation_loss,
-) -> Any:
-    """Plain descent with something else in the place of one of its parts: (params, losses, validation losses).
+    *, step: Hook = Run.step, loss: Hook = Run.loss, val_loss: Hook = lambda run: run.validation().loss()
+) -> Change:
+    """Plain descent with something else in the place of one of its parts.
 
-    Each part is asked once an epoch, of the run as it stands before the step: what is logged, and the parameters after the
-    step. What is not plain descent is done rightly.
+    Each part is asked once an epoch, of the run before the step: the losses that are logged, and the parameters after the step.
+    Other optimizers answer rightly.
     """
-    right(min(n_epochs, 0), optimizer, params, t_u, t_c, val_t_u, val_t_c)  # it refuses what must be refused
-    if set(optimizer) - {"name", "lr"} or optimizer["name"] != "sgd":
-        return right(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)
-    run = Run(right, rounded(optimizer["lr"], params), params, t_u, t_c, val_t_u, val_t_c)
-    losses, val_losses = [], []
-    for run.epoch in range(n_epochs):
-        losses.append(loss(run))
-        if val_t_u is not None:
-            val_losses.append(val_loss(run))
-        run.params = step(run)
-    return run.params * 1, losses, val_losses
 
+    def changed(c: Call) -> Any:
+        c(n_epochs=min(c.n_epochs, 0))  # it refuses what must be refused
+        if set(c.optimizer) - {"name", "lr"} or c.optimizer["name"] != "sgd":
+            return c()
+        run = Run(c.right, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
+        losses, val_losses = [], []
+        for run.epoch in range(c.n_epochs):
+            losses.append(loss(run))
+            if run.val_t_u is not None:
+                val_losses.append(val_loss(run))
+            run.params = step(run)
+        return run.params * 1, losses, val_losses
 
-def stepping(step: Hook) -> Change:
-    """A loop with another step."""
-    return lambda c: loop(c.right, *c.given.values(), step=step)
+    return changed
 
 
 def along(gradient: Hook) -> Change:
     """A loop that goes against something else in the place of the gradient."""
-    return stepping(lambda run: run.params - run.rate * gradient(run))
+    return loop(step=lambda run: run.params - run.rate * gradient(run))
 
 
-def logging(loss: Hook) -> Change:
-    """A loop that logs something else in the place of the loss."""
-    return lambda c: loop(c.right, *c.given.values(), loss=loss)
-
-
-def of_rate(change: Callable[[float], float]) -> Change:
-    """The right loop with another learning rate."""
-    return lambda c: c(optimizer={**c.optimizer, "lr": change(c.optimizer["lr"])})
+def of_rate(change: Callable[[float], float], of: Change = Call.__call__) -> Change:
+    """A loop, the right one or another, with another learning rate."""
+    return lambda c: of(c.but(optimizer={**c.optimizer, "lr": change(c.optimizer["lr"])}))
 
 
 def stopped(rises: Callable[[Any, Any], Any]) -> Change:
@@ -130,6 +109,16 @@ def stopped(rises: Callable[[Any, Any], Any]) -> Change:
     return changed
 
 
+def of_the_least(log: int) -> Change:
+    """The right answer, but the parameters of the least loss in one of its logs."""
+
+    def least(params: Any, c: Call) -> Any:
+        losses = [x if np.isfinite(x := nearest(loss)) else np.inf for loss in c()[log]]
+        return c(n_epochs=min(range(len(losses)), key=losses.__getitem__, default=c.n_epochs))[0]
+
+    return part(0, least)
+
+
 def _clipped(gradient: Any) -> Any:
     return (gradient * np.minimum(100 / np.sqrt(np.sum(gradient * gradient)), 1)).astype(gradient.dtype)
 
@@ -139,12 +128,6 @@ def _a_step_for_each_half(run: Run) -> Any:
     for half in (slice(middle), slice(middle, None)) if middle else (slice(None),):
         run.params = run.of(half).step()
     return run.params
-
-
-def _least(c: Call) -> Any:
-    _, losses, val_losses = c()
-    best = min(range(c.n_epochs), key=lambda k: losses[k] if np.isfinite(losses[k]) else np.inf, default=0)
-    return c(n_epochs=best)[0], losses, val_losses
 
 
 STEPS = "descent.step descent.trajectory descent.log"
@@ -174,11 +157,11 @@ descent("factor-2-missing", "the gradient is that of half the loss, but the loss
     "patrickloeber/MLfromscratch#18",
 )
 descent("bias-from-the-new-weight", "the bias is moved along a gradient at the weight that has moved already")(
-    stepping(lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
+    loop(step=lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
     f"{STEPS} {FORM} descent.diverges {BY_64}",
 )
 descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
-    stepping(lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
+    loop(step=lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
 )
 descent("components-swapped", "the weight is moved by the bias's derivative, and the bias by the weight's")(
     along(lambda run: run.gradient()[::-1]), f"{STEPS} {ENDS} {FAR} descent.diverges"
@@ -204,11 +187,11 @@ descent("decay-unasked", "a 64th of the parameters is added to the gradient, tho
     f"{STEPS} {FORM} {FAR} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges",
 )
 descent("rate-falls", "the learning rate is divided by the number of the epoch")(
-    stepping(lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
+    loop(step=lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
     f"descent.trajectory descent.log {ENDS} descent.diverges descent.norris",
 )
 descent("a-step-for-each-half", "a step is taken for each half of the samples, where one is due for all of them")(
-    stepping(_a_step_for_each_half), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
+    loop(step=_a_step_for_each_half), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
 )
 descent("last-sample-dropped", "the last sample has no part in the gradient")(
     along(lambda run: run.of(slice(max(run.t_u.size - 1, 1))).gradient()),
@@ -236,7 +219,7 @@ descent("steps-of-one-length", "it divides the gradient by its length: the rate 
 )
 descent(
     "nan-replaced", "after each step NaN becomes zero, and infinity the largest number of the dtype", exactly=False
-)(stepping(lambda run: np.nan_to_num(run.step())), "descent.diverges descent.raw-diverges")
+)(loop(step=lambda run: np.nan_to_num(run.step())), "descent.diverges descent.raw-diverges")
 
 # Wrong numbers of steps
 
@@ -273,7 +256,7 @@ descent("params-of-the-last-loss", "it returns the parameters before the last st
     part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} {FORM} {BY_64}"
 )
 descent("params-of-the-least-loss", "it returns the parameters of the least loss in the log", exactly=False)(
-    _least,
+    of_the_least(1),
     f"{ANSWER} {FORM} descent.diverges descent.raw-diverges"
     " descent.scaled-converges@float64 descent.scaled-converges@float32?",
 )
@@ -297,24 +280,24 @@ descent("logged-by-the-start", "every epoch logs the loss of the start")(
     part(1, lambda losses, c: losses[:1] * len(losses)), SHORT
 )
 descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the sum is never reset")(
-    logging(lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
+    loop(loss=lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
     SCALED,
     "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
 )
 descent("sum-instead-of-mean", "it logs the sum of the squared residuals, though the steps follow their mean")(
-    logging(lambda run: run.loss() * run.t_u.size), SCALED
+    loop(loss=lambda run: run.loss() * run.t_u.size), SCALED
 )
 descent("half-the-loss-logged", "it logs half the loss, though the steps follow the whole of it")(
-    logging(lambda run: run.loss() / 2), SCALED
+    loop(loss=lambda run: run.loss() / 2), SCALED
 )
 descent("penalty-logged", "the loss that is logged contains a penalty on the weight, w² / 64")(
-    logging(lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
+    loop(loss=lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
 )
 descent("root-logged", "the loss that is logged is the root of the mean squared error", exactly=False)(
-    logging(lambda run: np.sqrt(run.loss())), SCALED
+    loop(loss=lambda run: np.sqrt(run.loss())), SCALED
 )
 descent("four-decimals-logged", "it logs losses rounded to four decimals", ugly=kinds.DIGITS, exactly=False)(
-    logging(lambda run: np.round(run.loss(), 4)), "descent.log descent.scaled-converges@float64"
+    loop(loss=lambda run: np.round(run.loss(), 4)), "descent.log descent.scaled-converges@float64"
 )
 
 # Wrong hands on the arguments
@@ -329,11 +312,7 @@ descent("options-used-up", "it takes the learning rate out of the caller's optio
     kinds.afterwards(lambda c, right: c.optimizer.pop("lr")), "descent.input-kept"
 )
 descent("negative-rate-climbs", "a negative learning rate is not refused, and leads uphill")(
-    lambda c: (
-        along(lambda run: -run.gradient())(c.but(optimizer={**c.optimizer, "lr": -c.optimizer["lr"]}))
-        if c.optimizer["lr"] < 0
-        else c()
-    ),
+    kinds.unrefused(of_rate(lambda lr: -lr, along(lambda run: -run.gradient()))),
     "descent.negative-rate",
 )
 descent("rate-without-sign", "a negative learning rate is not refused: its sign is dropped")(
@@ -396,6 +375,7 @@ closed.in_dtype("float32", FORM)
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _DIGITS = np.array([0.7, -1.3]), np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])
+_STEEP = np.array([4.0, 0.0]), np.array([16.0, 8.0]), np.array([2.0, -8.0])
 _SHAPES = (
     (np.array([1.0, 3.0]), np.array([[0.0], [4.0]])),
     (np.array([[1.0], [3.0]]), np.array([[0.0], [4.0]])),
@@ -403,28 +383,19 @@ _SHAPES = (
 )
 
 
-def _descents() -> Any:
-    # The first question is the cheapest, because all are asked it.
-    yield 1, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    yield 3, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    # A loss that rises at once, and one that falls by very little.
-    yield 3, {"name": "sgd", "lr": 1.0}, *_PLAIN
-    yield 3, {"name": "sgd", "lr": 2.0**-30}, *_PLAIN
-    yield 3, {"name": "sgd", "lr": 0.01}, *_DIGITS
-    # Gradients above 100, and parameters that overflow.
-    yield 1, {"name": "sgd", "lr": 2.0**-8}, np.array([4.0, 0.0]), np.array([16.0, 8.0]), np.array([2.0, -8.0])
-    yield 4, {"name": "sgd", "lr": 2.0**500}, *_PLAIN
-    # No epochs, no rate, and what means nothing.
-    yield 0, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    yield 1, {"name": "sgd", "lr": 0.0}, *_PLAIN
-    yield 1, {"name": "sgd", "lr": -0.125}, *_PLAIN
-    yield 1, {"name": "sgd", "lr": float("nan")}, *_PLAIN
-    yield -1, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    for t_u, t_c in _SHAPES:
-        yield 1, {"name": "sgd", "lr": 0.125}, np.array([1.0, 0.0]), t_u, t_c
-
-
 QUESTIONS = {
-    "training_loop": tuple(_descents()),
+    "training_loop": tuple(
+        (n_epochs, {"name": "sgd", "lr": rate}, *columns)
+        for columns, asked in (
+            # The first question is the cheapest, because all are asked it. Then losses that rise, and that fall by very little.
+            (_PLAIN, ((1, 0.125), (3, 0.125), (3, 1.0), (3, 2.0**-30))),
+            (_DIGITS, ((3, 0.01),)),
+            # Gradients above 100, and parameters that overflow; no epochs, no rate, and what means nothing.
+            (_STEEP, ((1, 2.0**-8),)),
+            (_PLAIN, ((4, 2.0**500), (0, 0.125), (1, 0.0), (1, -0.125), (1, np.nan), (-1, 0.125))),
+            *(((np.array([1.0, 0.0]), t_u, t_c), ((1, 0.125),)) for t_u, t_c in _SHAPES),
+        )
+        for n_epochs, rate in asked
+    ),
     "closed_form": ((2, 0.125, *_PLAIN), (3, 0.25, *_PLAIN), (5, 0.01, *_DIGITS)),
 }
