@@ -6,9 +6,10 @@ import importlib
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,24 +17,32 @@ import numpy as np
 from calibrant.impostors import kinds
 from calibrant.impostors.descent import Run, loop, of_the_least
 from calibrant.impostors.kinds import Call, Change, answer, checked, impostors_of, part, unrefused
-from calibrant.impostors.rights import join, nearest, overwrite
+from calibrant.impostors.rights import join, overwrite
 
-# The split: what is in which part
-
-
-def parts(change: Callable[..., Any]) -> Change:
-    """A function of the call and of the parts of its right answer."""
-    return lambda c: change(c, *c())
+THREE = "three samples of different losses are needed"
+BATCHES = "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924"
 
 
-def rows(change: Callable[[Call, Any], Any]) -> Change:
-    """A split of other rows, a function of the call and of the right ones, into parts of the right sizes."""
-    return parts(lambda c, train, val: np.split(change(c, np.append(train, val)), [len(train)]))
+def of_twos(loss: Callable[[slice], Any], n: int) -> Any:
+    """The mean of the losses of batches of two, as if all were equally large."""
+    return join(*(loss(slice(k, k + 2)) for k in range(0, n, 2))).mean()
 
 
-def held_out(n_val: Callable[[Call, int], int]) -> Change:
-    """A split that holds out another number of the right rows, a function of the call and of the right number."""
-    return parts(lambda c, train, val: np.split(np.append(train, val), [c.n_samples - n_val(c, len(val))]))
+# The split
+
+
+Part = Callable[[Call, Any], Any]
+
+
+def cut(rows: Part = lambda c, right: right, n_val: Part = lambda c, right: right) -> Change:
+    """A split of other rows, or that holds out another number of them: functions of the call and of what is right."""
+
+    def changed(c: Call) -> Any:
+        train, val = c()
+        shuffled, n_train = rows(c, np.append(train, val)), c.n_samples - n_val(c, len(val))
+        return shuffled[:n_train], shuffled[n_train:]
+
+    return changed
 
 
 def seeding(seed: Callable[[int], Any]) -> Change:
@@ -41,191 +50,135 @@ def seeding(seed: Callable[[int], Any]) -> Change:
     return lambda c: (seed(c.seed), c())[1]
 
 
-def _first_row_never_held_out(c: Call, train: Any, val: Any) -> Any:
+def _first_row_never_held_out(c: Call) -> Any:
+    train, val = c()
     if len(train) == 0 or 0 in train:
         return train, val
     return np.append(0, train[1:]), np.where(val == 0, train[0], val)
 
 
+PARTITION, RANDOM, INVALID = "split.partition", "split.random", "split.invalid"
+SEEDED, GLOBAL, NONE = "split.seeded", "split.global-state", "split.none-held-out"
+MIXED, LEAK = f"{PARTITION} {RANDOM}", f"{PARTITION} {INVALID}"
 SIZES = "split.sizes split.as-written"
-LACK = f"{SIZES} split.none-held-out"
+LACK = f"{SIZES} {NONE}"
 TWICE = "the rows are drawn with replacement, so that some come twice and some not at all"
 ALL = "the training part has all rows, those that are held out among them"
-UNSHUFFLED = "the rows are not shuffled: the last ones are held out"
-OTHER_PART = "the fraction is taken for that of the training part"
+LAST = "the rows are not shuffled: the last ones are held out"
+SWAPPED = "the fraction is taken for that of the training part"
 
-THREE = "three samples of different losses are needed"
-BATCHES = "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924"
-ANY = "penalties are not looked at: a negative one, or one that is no number, is taken as it is"
-
-split = impostors_of("split")
-columns = impostors_of("split_data")
-
-split(
-    "first-validation-row-in-both",
-    "the training part goes one row too far: the first row of the validation part is in both",
-)(parts(lambda c, train, val: (np.append(train, val[:1]), val)), "split.partition split.invalid")
+split, columns = impostors_of("split"), impostors_of("split_data")
+for either in (split, columns):
+    either("numpy-seeded", "NumPy's global generator is seeded")(seeding(np.random.seed), GLOBAL)
+    either("seed-ignored", "the rows are shuffled by a global generator, and the seed is not used", repeats=False)(
+        lambda c: c(seed=np.random.randint(2**31)), f"{SEEDED} {GLOBAL}"
+    )
+split("python-seeded", "Python's global generator is seeded")(seeding(random.seed), GLOBAL)
+split("torch-seeded", "PyTorch's global generator is seeded", needs="torch")(
+    seeding(lambda seed: importlib.import_module("torch").manual_seed(seed)), GLOBAL
+)
+split("seeded-once", "the first call alone seeds the generator, the others go on from there", repeats=False)(
+    lambda c: c(seed=c.right.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
+)
+split("always-the-same-seed", "the seed is not used: every seed gives the same split")(lambda c: c(seed=0), RANDOM)
+split("first-validation-row-in-both", "the training part goes one row too far: the first validation row is in both")(
+    part(0, lambda train, c: np.append(train, c()[1][:1])), LEAK
+)
 split(
     "validation-from-the-unshuffled",
-    "the training rows are cut from the shuffled rows, and the validation rows from the unshuffled ones",
-)(
-    parts(lambda c, train, val: (train, np.arange(c.n_samples)[len(train) :])),
-    "split.partition split.random",
-    "marin-community/marin#2700",
-)
-split("all-rows-for-training", ALL)(
-    parts(lambda c, train, val: (np.append(train, val), val)), "split.partition split.invalid", "ratschlab/aestetik#12"
-)
+    "the training rows are cut from shuffled rows, the validation rows from the unshuffled",
+)(part(1, lambda val, c: np.arange(c.n_samples - len(val), c.n_samples)), MIXED, "marin-community/marin#2700")
+split("all-rows-for-training", ALL)(part(0, lambda train, c: np.append(*c())), LEAK, "ratschlab/aestetik#12")
 split(
-    "numbered-within-the-part",
-    "the validation rows are numbered within their own part, and taken for rows of the whole",
-)(part(1, lambda val, c: np.argsort(val)), "split.partition split.random", "sarpaykent/GotenNet#10")
+    "numbered-within-the-part", "the validation rows are numbered within their part, and taken for rows of the whole"
+)(part(1, lambda val, c: np.argsort(val)), MIXED, "sarpaykent/GotenNet#10")
 split("drawn-with-replacement", TWICE)(
-    rows(lambda c, right: np.random.default_rng(c.seed).choice(max(c.n_samples, 1), c.n_samples)),
-    "split.partition split.random split.invalid?",
+    cut(lambda c, rows: np.random.default_rng(c.seed).choice(len(rows) or 1, len(rows))), f"{MIXED} {INVALID}?"
 )
 split("last-row-lost", "the last of the shuffled rows for training is lost")(
-    part(0, lambda train, c: train[:-1]), "split.partition split.none-held-out split.invalid?"
+    part(0, lambda train, c: train[:-1]), f"{PARTITION} {NONE} {INVALID}?"
 )
-split("last-rows-held-out", UNSHUFFLED)(
-    rows(lambda c, right: np.sort(right)),
-    "split.random",
-    "keras-team/keras#597 keras-team/keras#6422 keras-team/keras#8346",
+split("last-rows-held-out", LAST)(
+    cut(lambda c, rows: np.sort(rows)), RANDOM, "keras-team/keras#597 keras-team/keras#6422 keras-team/keras#8346"
 )
 split("first-rows-held-out", "the rows are not shuffled: the first ones are held out")(
-    rows(lambda c, right: np.roll(np.sort(right), -len(c()[1]))), "split.random", "keras-team/keras#10571"
+    cut(lambda c, rows: np.roll(np.sort(rows), -len(c()[1]))), RANDOM, "keras-team/keras#10571"
 )
-split("evenly-spaced", "rows at equal distances are held out, whatever the seed")(
-    parts(
-        lambda c, train, val: (
-            np.setdiff1d(np.arange(c.n_samples), held := np.arange(len(val)) * (c.n_samples // max(len(val), 1))),
-            held,
-        )
-    ),
-    "split.random",
+split("turned-instead-of-shuffled", "the rows are turned, not shuffled: each is held out together with its neighbours")(
+    cut(lambda c, rows: np.roll(np.sort(rows), rows[:1].sum())), RANDOM
 )
-split(
-    "turned-instead-of-shuffled", "the rows are turned, not shuffled: each row is held out together with its neighbours"
-)(rows(lambda c, right: np.roll(np.sort(right), right[:1].sum())), "split.random")
-split("first-row-never-held-out", "the first row is never held out, as with a random number from 1 instead of from 0")(
-    parts(_first_row_never_held_out), "split.random"
-)
-split("always-the-same-seed", "the seed is not used: every seed gives the same split")(
-    lambda c: c(seed=0), "split.random"
-)
-split(
-    "seeded-once",
-    "the generator is seeded by the first call alone, and every other goes on where the one before it stopped",
-    repeats=False,
-)(
-    lambda c: c(seed=c.right.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)),
-    "split.seeded",
-)
-for either in (split, columns):
-    either("seed-ignored", "the rows are shuffled by a global generator, and the seed is not used", repeats=False)(
-        lambda c: c(seed=np.random.randint(2**31)), "split.seeded split.global-state"
-    )
-    either("numpy-seeded", "NumPy's global generator is seeded")(seeding(np.random.seed), "split.global-state")
-split("python-seeded", "Python's global generator is seeded")(seeding(random.seed), "split.global-state")
-split("torch-seeded", "PyTorch's global generator is seeded", needs="torch")(
-    seeding(lambda seed: importlib.import_module("torch").manual_seed(seed)), "split.global-state"
-)
-
-# How many are held out
-
+split("first-row-never-held-out", "the first row is never held out")(_first_row_never_held_out, RANDOM)
 split("rounded-up", "the size of the validation part is rounded up")(
-    held_out(lambda c, n_val: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
+    cut(n_val=lambda c, k: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
 )
 split("rounded-to-nearest", "the size of the validation part is rounded to the nearest whole number")(
-    held_out(lambda c, n_val: max(math.floor(c.val_fraction * c.n_samples + 0.5), n_val)), SIZES
+    cut(n_val=lambda c, k: max(math.floor(c.val_fraction * c.n_samples + 0.5), k)), SIZES
 )
-split("one-row-at-least", "one row at least is held out")(
-    held_out(lambda c, n_val: min(c.n_samples, max(1, n_val))), LACK
+split("one-row-at-least", "one row at least is held out")(cut(n_val=lambda c, k: min(c.n_samples, k or 1)), LACK)
+split("whole-part-of-the-product", "the product is computed in floating point and cut: 0.29 of 100 rows are 28")(
+    cut(n_val=lambda c, k: int(c.val_fraction * c.n_samples)), "split.as-written"
 )
-split(
-    "whole-part-of-the-product",
-    "the product is computed in floating point and cut to its whole part: 0.29 of 100 rows are 28",
-)(held_out(lambda c, n_val: int(c.val_fraction * c.n_samples)), "split.as-written")
-split(
-    "training-part-cut",
-    "the size of the training part is cut to its whole part, in floating point, and all other rows are held out",
-)(held_out(lambda c, n_val: c.n_samples - int((1 - c.val_fraction) * c.n_samples)), LACK)
-split("parts-swapped", OTHER_PART)(answer(lambda parts: parts[::-1]), f"{LACK} split.random split.invalid")
+split("training-part-cut", "the size of the training part is cut to its whole part, in floating point")(
+    cut(n_val=lambda c, k: c.n_samples - int((1 - c.val_fraction) * c.n_samples)), LACK
+)
+split("parts-swapped", SWAPPED)(answer(lambda parts: parts[::-1]), f"{LACK} {RANDOM} {INVALID}")
 split("cut-from-the-end", "the rows are cut at `-n_val`, so that no rows held out leave none for training")(
-    parts(lambda c, train, val: ((right := np.append(train, val))[: -len(val)], right[-len(val) :])),
-    f"split.none-held-out {SIZES}",
-    "keras-team/keras#23202",
+    answer(lambda parts: parts if parts[1].size else parts[::-1]), f"{NONE} {SIZES}", "keras-team/keras#23202"
 )
-split(
-    "any-fraction",
-    "a fraction that is none is taken for the nearest that is one, and a negative number of samples for none",
-)(lambda c: c(n_samples=max(c.n_samples, 0), val_fraction=min(max(0.0, c.val_fraction), 1.0)), "split.invalid")
-split("fraction-or-number", "a fraction above 1 is taken for the number of rows to hold out")(
-    kinds.where(
-        lambda c: 1 < c.val_fraction < math.inf,
-        lambda c: held_out(lambda c_, n_val: min(int(c.val_fraction), c.n_samples))(c.but(val_fraction=0.0)),
-    ),
-    "split.invalid",
+split("any-fraction", "the nearest fraction is taken for one that is none, and no samples for a negative number")(
+    lambda c: c(n_samples=max(c.n_samples, 0), val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
 
 # The split of two columns
 
 
-def _scaled(x: Any, by: Any) -> Any:
+def of_columns(change: Callable[..., Any]) -> Change:
+    """A function of the call and of the four columns of the right answer."""
+    return lambda c: change(c, *c())
+
+
+def _scaled(x: Any, by: Any = None) -> Any:
+    by = x if by is None else by
     return (x - np.mean(by)) / np.std(by) if x.size else x
 
 
 PAIRS = "split.pairs"
+PAIRED = f"{PAIRS} {PARTITION}"
 
 columns(
     "shuffled-one-after-the-other", "the two columns are shuffled one after the other, each in an order of its own"
 )(lambda c: tuple(c(seed=c.seed + k % 2)[k] for k in range(4)), PAIRS, "mlcommons/GaNDLF#870 xudonmao/VMT#1")
 columns("readings-shuffled-alone", "the readings are shuffled, and the temperatures are not")(
-    parts(lambda c, u, t, val_u, val_t: (u, c.t_c[: len(u)], val_u, c.t_c[len(u) :])),
-    "split.pairs split.random",
+    of_columns(lambda c, u, t, v, s: (u, c.t_c[: u.size], v, c.t_c[u.size :])),
+    f"{PAIRS} {RANDOM}",
     "DrexelChatbotGroup/DrexelChatbot#15 atong01/conditional-flow-matching#172",
 )
 columns("drawn-with-replacement", TWICE)(
-    lambda c: c(t_u=c.t_u[again := np.random.default_rng(c.seed).choice(c.n, c.n)], t_c=c.t_c[again]),
-    "split.pairs split.partition split.random",
+    lambda c: c(t_u=c.t_u[k := np.random.default_rng(c.seed).choice(c.n, c.n)], t_c=c.t_c[k]), f"{PAIRS} {MIXED}"
 )
-columns("all-rows-for-training", ALL)(
-    parts(lambda c, u, t, *val: (c.t_u, c.t_c, *val)), "split.pairs split.partition", "ratschlab/aestetik#12"
-)
-columns("last-row-lost", "the last row is left out")(
-    kinds.shortened("t_u", "t_c"), f"split.pairs split.partition split.random {LACK}"
-)
+columns("all-rows-for-training", ALL)(lambda c: (c.t_u, c.t_c, *c()[2:]), PAIRED, "ratschlab/aestetik#12")
 columns("sorted-columns", "each column of each part is sorted")(answer(lambda parts: tuple(map(np.sort, parts))), PAIRS)
-columns(
-    "part-by-part",
-    "the columns come in the order of scikit-learn: both parts of the readings, then both parts of the temperatures",
-)(answer(lambda parts: (*parts[::2], *parts[1::2])), "split.pairs split.partition split.none-held-out")
-columns("last-rows-held-out", UNSHUFFLED, ugly="five rows are needed")(
-    parts(lambda c, u, *_: (c.t_u[: (k := len(u))], c.t_c[:k], c.t_u[k:], c.t_c[k:])), "split.random"
+columns("part-by-part", "the columns come in the order of scikit-learn: first both parts of the readings")(
+    answer(lambda parts: parts[::2] + parts[1::2]), f"{PAIRED} {NONE}"
 )
-columns("parts-swapped", OTHER_PART)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} split.random")
-columns("any-fraction", "a fraction that is none is taken for the nearest that is one")(
-    lambda c: c(val_fraction=min(max(0.0, c.val_fraction), 1.0)), "split.invalid"
+columns("last-rows-held-out", LAST, ugly="five rows are needed")(
+    of_columns(lambda c, u, *_: (c.t_u[: (k := u.size)], c.t_c[:k], c.t_u[k:], c.t_c[k:])), RANDOM
+)
+columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} {RANDOM}")
+columns("any-fraction", "the nearest fraction is taken for one that is none")(
+    lambda c: c(val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
 columns(
-    "scaled-by-all-rows",
-    "the readings are scaled by the mean and the deviation of all rows, those that are held out among them",
-)(lambda c: c(t_u=_scaled(c.t_u, c.t_u)), PAIRS, "daxin007/ARMD#5 davda54/sam#15 aikunyi/FourierGNN#11")
+    "scaled-by-all-rows", "the readings are scaled by the mean and the deviation of all rows, also of those held out"
+)(lambda c: c(t_u=_scaled(c.t_u)), PAIRS, "daxin007/ARMD#5 davda54/sam#15 aikunyi/FourierGNN#11")
 columns("each-part-scaled-by-itself", "the readings of each part are scaled by their own mean and deviation")(
-    parts(lambda c, u, t, val_u, val_t: (_scaled(u, u), t, _scaled(val_u, val_u), val_t)),
-    PAIRS,
-    "deepchem/deepchem#51 EleutherAI/elk#5",
+    of_columns(lambda c, u, t, v, s: (_scaled(u), t, _scaled(v), s)), PAIRS, "deepchem/deepchem#51 EleutherAI/elk#5"
 )
 columns(
-    "scaled-by-the-training-rows",
-    "the readings of both parts are scaled by the mean and the deviation of the training rows",
-    kind="variant",
-)(parts(lambda c, u, t, val_u, val_t: (_scaled(u, u), t, _scaled(val_u, u), val_t)), PAIRS)
+    "scaled-by-the-training-rows", "the readings are scaled by mean and deviation of the training rows", kind="variant"
+)(of_columns(lambda c, u, t, v, s: (_scaled(u), t, _scaled(v, u), s)), PAIRS)
 columns("in-place", "the columns are shuffled in place")(
-    kinds.afterwards(
-        lambda c, right: [overwrite(x, np.append(right[k], right[k + 2])) for k, x in enumerate((c.t_u, c.t_c))]
-    ),
-    "split.pure",
+    kinds.afterwards(lambda c, x: [*map(overwrite, (c.t_u, c.t_c), map(np.append, x, x[2:]))]), "split.pure"
 )
 columns.in_dtype("float64", PAIRS)
 
@@ -233,30 +186,19 @@ columns.in_dtype("float64", PAIRS)
 
 RECORDED = "validation.not-recorded"
 
-loss_of_val = impostors_of("validation_loss")
-loss_of_val("recorded", "the graph of the validation loss is recorded, as if it were to be trained on")(
-    part(1, lambda recorded, c: 1), RECORDED
+single = impostors_of("validation_loss")
+single("recorded", "the graph is recorded, as if to train on the loss")(part(1, lambda recorded, c: 1), RECORDED)
+single("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), RECORDED)
+single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, lambda loss, c: loss * c.n), RECORDED)
+single("mean-of-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE)(
+    part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), RECORDED, BATCHES
 )
-loss_of_val("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), RECORDED)
-loss_of_val("sum-instead-of-mean", "the squared residuals are summed, not averaged")(
-    part(0, lambda loss, c: loss * c.n), RECORDED
-)
-loss_of_val("mean-of-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE)(
-    part(0, lambda loss, c: join(*(c(t_u=c.t_u[k : k + 2], t_c=c.t_c[k : k + 2])[0] for k in range(0, c.n, 2))).mean()),
-    RECORDED,
-    BATCHES,
-)
-loss_of_val("last-batch-dropped", "a last batch that is not full is dropped, where batches have two samples")(
-    lambda c: c(t_u=c.t_u[: (k := c.n // 2 * 2 or 1)], t_c=c.t_c[:k]), RECORDED
-)
-loss_of_val("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
+single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
     part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), RECORDED
 )
-loss_of_val("root", "it is the root of the mean squared error", exactly=False)(
-    part(0, lambda loss, c: np.sqrt(loss)), RECORDED
-)
+single("root", "it is the root of the mean square", exactly=False)(part(0, lambda loss, c: np.sqrt(loss)), RECORDED)
 
-# The regularized loss
+# The regularized loss and its gradient
 
 
 def plain(c: Call) -> Any:
@@ -265,89 +207,54 @@ def plain(c: Call) -> Any:
 
 
 def penalty(c: Call) -> Any:
-    """The penalties alone: the loss of predictions without residuals."""
-    return c(t_p=c.t_c)
+    """The right answer without residuals: the penalties alone, or their gradient."""
+    return c(t_p=c.t_c) if "t_p" in c.names else c(t_u=c.t_u * 0, t_c=c.t_u * 0, b=c.w * 0)
 
 
 BOTH = "regularization.l1 regularization.l2 regularization.sum"
-SQUARE = "regularization.l2 regularization.sum"
+SLOPE = "regularization.gradient"
+REFUSED = "regularization.invalid"
+ANY = "penalties are not looked at: a negative one, or one that is no number, is taken as it is"
 
-penalized = impostors_of("regularized_loss")
-penalized("penalties-swapped", "the two penalties are swapped")(kinds.swapped("l1", "l2"), BOTH)
-penalized("half-the-square", "the penalty of the square has a factor 1/2")(lambda c: c(l2=c.l2 / 2), SQUARE)
+penalized, grad = impostors_of("regularized_loss"), impostors_of("regularized_grad")
+for either, clauses in ((penalized, BOTH), (grad, SLOPE)):
+    either("penalties-swapped", "the two penalties are swapped")(kinds.swapped("l1", "l2"), clauses)
+    either("not-penalized", "neither penalty is added")(checked(plain), clauses)
+    either("penalty-subtracted", "the penalties are subtracted")(lambda c: plain(c) - penalty(c), clauses)
+penalized("half-the-square", "the penalty of the square has a factor 1/2")(
+    lambda c: c(l2=c.l2 / 2), "regularization.l2 regularization.sum"
+)
 penalized("weight-for-its-size", "the first penalty is l1 w, not l1 |w|")(
     lambda c: c() - c.l1 * (abs(c.w) - c.w), "regularization.l1 regularization.sum"
 )
 penalized("penalty-averaged", "the penalty is divided by n, as the loss is")(
     lambda c: plain(c) + penalty(c) / c.n, BOTH, "scikit-learn/scikit-learn#25646"
 )
-penalized("penalty-for-each-sample", "the penalty is added once for each sample")(
-    lambda c: plain(c) + penalty(c) * c.n, BOTH
-)
-penalized("loss-not-averaged", "the squared residuals are summed, not averaged")(
-    lambda c: plain(c) * c.n + penalty(c), BOTH
-)
+penalized("penalty-for-each-sample", "each sample adds the penalty")(lambda c: plain(c) + penalty(c) * c.n, BOTH)
+penalized("loss-not-averaged", "the squares are summed, not averaged")(lambda c: plain(c) * c.n + penalty(c), BOTH)
 penalized("one-or-the-other", "the second penalty is left out where there is a first")(
     checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), "regularization.sum"
 )
-penalized("not-penalized", "neither penalty is added")(checked(plain), BOTH)
-penalized("penalty-subtracted", "the penalties are subtracted")(lambda c: plain(c) - penalty(c), BOTH)
-penalized("square-not-squared", "the second penalty is l2 |w|: the square is forgotten")(
-    checked(lambda c: c(l1=c.l1 + c.l2, l2=0.0)), SQUARE
-)
-penalized("any-penalty", ANY)(
-    unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), "regularization.invalid"
-)
+penalized("any-penalty", ANY)(unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), REFUSED)
 penalized.in_dtype("float64", "regularization.dtype")
 
-# Its gradient
-
-
-def slope(c: Call, **changed: Any) -> Any:
-    """The slope of the penalties alone: the derivative by w where nothing has a residual."""
-    return c(**{"t_u": c.t_u * 0, "t_c": c.t_u * 0, "b": c.w * 0} | changed)[0]
-
-
-def of_bias(c: Call) -> Any:
-    """The slope of the penalties at the bias, as if that were the weight, in the bias's place."""
-    return join(c.w * 0, slope(c, w=c.b))
-
-
-SLOPE = "regularization.gradient"
-
-gradient = impostors_of("regularized_grad")
-gradient("not-penalized", "the gradient is that of the loss without the penalties")(checked(plain), SLOPE)
-gradient("bias-penalized", "the bias is penalized as the weight is")(
-    kinds.extra(of_bias),
-    "regularization.bias regularization.gradient regularization.kink",
+grad("bias-penalized", "the bias is penalized as the weight is")(
+    lambda c: c() + penalty(c.but(w=c.b))[::-1],
+    f"regularization.bias {SLOPE} regularization.kink",
     "Lightning-Universe/lightning-bolts#668 VowpalWabbit/vowpal_wabbit#1729",
 )
-gradient("bias-penalized-for-the-weight", "the penalty is that of the bias, in the place of the weight")(
-    checked(lambda c: plain(c) + of_bias(c)), "regularization.gradient regularization.bias regularization.kink"
-)
-gradient("factor-2-missing", "the factor 2 of the square's derivative is missing in the penalty")(
-    lambda c: c(l2=c.l2 / 2), SLOPE
-)
-gradient("penalties-swapped", "the two penalties are swapped")(kinds.swapped("l1", "l2"), SLOPE)
-gradient("one-for-the-sign", "the slope of the first penalty is l1, whatever the sign of the weight")(
+grad("factor-2-missing", "the square's derivative lacks its factor 2")(lambda c: c(l2=c.l2 / 2), SLOPE)
+grad("one-for-the-sign", "the slope of the first penalty is l1, whatever the sign of the weight")(
     checked(lambda c: c(l1=0.0) + join(c.w * 0 + c.l1, c.w * 0)), SLOPE
 )
-gradient("weight-for-the-sign", "the slope of the first penalty is l1 w, not l1 times the sign of w")(
-    checked(lambda c: c(l1=0.0) + join(c.l1 * c.w, c.w * 0)), SLOPE
-)
-gradient("penalty-averaged", "the penalty is divided by n, as the loss is")(
-    lambda c: plain(c) + join(slope(c) / c.n, c.w * 0), SLOPE
-)
-gradient("penalty-subtracted", "the penalties are subtracted")(lambda c: plain(c) - join(slope(c), c.w * 0), SLOPE)
-gradient("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
+grad("penalty-averaged", "the penalty is divided by n, like the loss")(lambda c: plain(c) + penalty(c) / c.n, SLOPE)
+grad("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
     kinds.extra(lambda c: join(0 * (c.w / np.abs(c.w)), c.w * 0)), "regularization.kink", "mlpack/mlpack#3545"
 )
-gradient("twice-the-slope-at-zero", "at weight 0 the slope of the first penalty is 2 l1", exactly=False)(
+grad("twice-the-slope-at-zero", "at weight 0 the slope of the first penalty is 2 l1", exactly=False)(
     kinds.extra(lambda c: join(np.where(c.w == 0, c.w.dtype.type(2 * c.l1), c.w * 0), c.w * 0)), "regularization.kink"
 )
-gradient("any-penalty", ANY)(
-    unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), "regularization.invalid"
-)
+grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
 
 # Its optimum
 
@@ -360,87 +267,56 @@ def _line(c: Call, on_b: float) -> Any:
 
 
 RIDGE = "regularization.ridge"
+SHRINKS = f"{RIDGE} regularization.shrinks"
 
 ridge = impostors_of("ridge")
 ridge("bias-penalized", "the bias is penalized as the weight is")(
-    checked(kinds.where(lambda c: c.l2, lambda c: _line(c, c.l2))),
-    f"{RIDGE} regularization.shrinks?",
-    "dask/dask-glm#65",
+    checked(lambda c: _line(c, c.l2) if c.l2 else c()), f"{SHRINKS}?", "dask/dask-glm#65"
 )
 ridge(
-    "sum-for-mean",
-    "the penalty is added to the sum of the squared residuals, not to their mean: it is smaller by a factor of n",
+    "sum-for-mean", "the penalty is added to the sum of the squares, not to their mean: it is smaller by a factor of n"
 )(lambda c: c(l2=c.l2 / c.n), RIDGE, "scikit-learn/scikit-learn#25646")
 ridge("penalty-times-n", "the penalty is multiplied by n")(lambda c: c(l2=c.l2 * c.n), RIDGE)
 ridge("penalty-doubled", "the penalty counts twice")(lambda c: c(l2=2 * c.l2), RIDGE)
-ridge("penalty-halved", "the penalty counts half")(lambda c: c(l2=c.l2 / 2), RIDGE)
 ridge("penalty-squared", "the penalty is squared")(checked(lambda c: c(l2=c.l2 * c.l2)), RIDGE)
 ridge("not-penalized", "it is the least-squares line, whatever the penalty")(checked(lambda c: c(l2=0.0)), RIDGE)
-ridge("bias-of-least-squares", "the weight shrinks, and the bias stays that of the least-squares line")(
-    lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE
-)
-ridge("bias-is-the-mean", "the readings are taken as centred, so that the bias is the mean temperature")(
-    kinds.component(1, lambda b, c: c.t_c.mean()), RIDGE
-)
-ridge("growing", "the weight grows by what it should shrink")(
-    lambda c: 2 * c(l2=0.0) - c(), f"{RIDGE} regularization.shrinks"
-)
-ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), "regularization.invalid")
+ridge("bias-of-least-squares", "only the weight shrinks, not the bias")(lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE)
+ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.component(1, lambda b, c: c.t_c.mean()), RIDGE)
+ridge("growing", "the weight grows by what it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
+ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
 # Early stopping
 
 
-@dataclass
-class Wait:
-    """Early stopping under way, in an epoch."""
-
-    val_losses: list[float]
-    patience: int
-    loss: float = math.inf
-    epoch: int = 0
-    lowest: float = math.inf
-    best: int = 0
-    waited: int = 0
-
-    def improves(self) -> bool:
-        """Whether the loss is the lowest until now."""
-        return self.loss < self.lowest
-
-    def over(self) -> bool:
-        """Whether patience is exhausted."""
-        return self.waited >= self.patience
+Rule = Callable[[Any], Any]
+RULES: dict[str, Rule] = {
+    "improves": lambda wait: wait.loss < wait.lowest,
+    "counts": lambda wait: True,
+    "over": lambda wait: wait.waited >= wait.patience,
+    "after": lambda wait: 0,
+}
 
 
-Rule = Callable[[Wait], Any]
-
-
-def watched(
-    *,
-    improves: Rule = Wait.improves,
-    counts: Rule = lambda wait: True,
-    over: Rule = Wait.over,
-    after: Rule = lambda wait: 0,
-) -> Change:
-    """Early stopping with another rule in one place; `after` is the count after an improvement."""
+def watched(**rules: Rule) -> Change:
+    """Early stopping with another rule for what improves, what counts, when patience is over, or the count after an improvement."""
+    rule = RULES | rules
 
     def changed(c: Call) -> tuple[int, int]:
-        wait = Wait([float(loss) for loss in c.val_losses], c.patience)
-        for wait.epoch, wait.loss in enumerate(wait.val_losses):
-            wait.waited += bool(counts(wait))
-            if improves(wait):
-                wait.lowest, wait.best, wait.waited = wait.loss, wait.epoch, after(wait)
-            if over(wait):
+        wait = SimpleNamespace(patience=c.patience, lowest=math.inf, before=math.inf, best=0, waited=0)
+        for wait.epoch, wait.loss in enumerate(map(float, c.val_losses)):
+            wait.waited += bool(rule["counts"](wait))
+            if rule["improves"](wait):
+                wait.lowest, wait.best, wait.waited = wait.loss, wait.epoch, rule["after"](wait)
+            if rule["over"](wait):
                 break
+            wait.before = wait.loss if wait.loss < math.inf else wait.before
         return wait.epoch, wait.best
 
     return checked(changed)
 
 
 def _against_the_previous(c: Call) -> Any:
-    def improves(wait: Wait) -> bool:
-        return wait.loss < min([x for x in wait.val_losses[: wait.epoch] if x < math.inf][-1:], default=math.inf)
-
-    stopped = watched(improves=improves)(c)[0]
+    stopped = watched(improves=lambda wait: wait.loss < wait.before)(c)[0]
     return stopped, c(val_losses=c.val_losses[: stopped + 1], patience=stopped + 2)[1]
 
 
@@ -451,75 +327,58 @@ def _lowest_of_the_run_before(c: Call) -> Any:
     return stopped, best
 
 
-BEST = "early-stopping.best early-stopping.nan"
+RISES = "two rises and a fall between them are needed"
+WAITS = "two waits and an improvement between them are needed"
+NAN = "early-stopping.nan"
+BEST = f"early-stopping.best {NAN}"
 LATE = f"early-stopping.patience {BEST}"
 EARLY = f"{LATE} early-stopping.never-triggered"
-NAN = "early-stopping.nan"
 
 early = impostors_of("early_stopping")
-early(
-    "one-epoch-late",
-    "it stops one epoch too late, once there have been more than `patience` epochs without improvement",
-)(watched(over=lambda wait: wait.waited > wait.patience), LATE, "keras-team/keras#8100 pytorch/pytorch#2545")
-early("one-epoch-early", "it stops one epoch too early, because the best epoch is counted as one without improvement")(
+early("one-epoch-late", "it stops one epoch too late, after more than `patience` epochs without improvement")(
+    checked(lambda c: c(patience=c.patience + 1)), LATE, "keras-team/keras#8100 pytorch/pytorch#2545"
+)
+early("one-epoch-early", "it stops one epoch too early: the best epoch is counted as one without improvement")(
     watched(after=lambda wait: 1, over=lambda wait: wait.waited >= max(wait.patience, 2)), EARLY
 )
-early("first-epoch-counted", "the first epoch counts as one without improvement, so that a patience of 1 stops there")(
+early("first-epoch-counted", "the first epoch counts as one without improvement: a patience of 1 stops there")(
     watched(after=lambda wait: wait.epoch == 0), EARLY, "mlverse/luz#63"
 )
 early("ties-improve", "a loss that equals the lowest counts as an improvement")(
-    watched(improves=lambda wait: wait.loss <= wait.lowest and wait.loss < math.inf), LATE
+    watched(improves=lambda wait: wait.lowest >= wait.loss < math.inf), LATE
 )
 early("last-of-ties", "of equally low losses, the last is called the best")(
-    part(1, lambda best, c: max(np.flatnonzero(c.val_losses[: c()[0] + 1] == c.val_losses[best]), default=best)),
-    "early-stopping.best early-stopping.nan?",
+    part(1, lambda k, c: max(k, *np.flatnonzero((x := c.val_losses[: c()[0] + 1]) == x[k]).tolist())), f"{BEST}?"
 )
-early(
-    "improvement-too-small",
-    "only a loss that is lower by more than 1e-4 of the lowest counts as an improvement",
-    ugly="nearly equal losses are needed",
-)(watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY)
-early(
-    "slightly-worse-improves", "a loss that is higher than the lowest by less than 1e-4 of it counts as an improvement"
-)(watched(improves=lambda wait: wait.loss < math.inf and wait.loss < wait.lowest * (1 + 1e-4)), LATE)
-early("nan-improves", "a loss that is NaN counts as an improvement, as with `not loss >= lowest`")(
-    watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN
+early("improvement-too-small", "a fall by 1e-4 of the lowest is no improvement", ugly="nearly equal losses are needed")(
+    watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY
 )
-early("nan-not-counted", "a loss that is not finite is skipped, not counted as an epoch without improvement")(
-    watched(counts=lambda wait: wait.loss < math.inf), NAN
-)
+early("nan-improves", "a NaN is an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
+early("nan-not-counted", "a loss that is not finite is skipped")(watched(counts=lambda wait: wait.loss < math.inf), NAN)
 early("nan-stops", "a loss that is NaN stops the training at once")(
-    watched(over=lambda wait: wait.over() or math.isnan(wait.loss)), NAN
+    watched(over=lambda wait: math.isnan(wait.loss) or wait.waited >= wait.patience), NAN
 )
 early(
     "nan-first-never-beaten", "the first loss is taken for the lowest whatever it is, and a NaN is then never beaten"
-)(watched(improves=lambda wait: wait.epoch == 0 or wait.improves()), NAN)
+)(watched(improves=lambda wait: wait.epoch == 0 or wait.loss < wait.lowest), NAN)
 early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
     watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
 )
-early(
-    "against-the-previous",
-    "each loss is compared with the one before it, not with the lowest of all",
-    ugly="two rises and a fall between them are needed",
-)(_against_the_previous, LATE)
-early(
-    "wait-never-reset",
-    "an improvement does not start the count of epochs without one again",
-    ugly="two waits and an improvement between them are needed",
-)(watched(counts=lambda wait: not wait.improves(), after=lambda wait: wait.waited), EARLY)
-early("patience-ignored", "the first epoch without improvement stops the training, whatever the patience")(
-    checked(lambda c: c(patience=1)), EARLY
+early("against-the-previous", "each loss is compared with the one before it, not with the lowest", ugly=RISES)(
+    _against_the_previous, LATE
 )
+early("wait-never-reset", "an improvement does not start the count of epochs without one again", ugly=WAITS)(
+    watched(counts=lambda wait: wait.loss >= wait.lowest, after=lambda wait: wait.waited), EARLY
+)
+early("patience-ignored", "the first epoch without improvement stops it")(checked(lambda c: c(patience=1)), EARLY)
 early("never-stopped", "the training is never stopped")(checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE)
-early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: tuple(epoch + 1 for epoch in epochs)), EARLY)
+early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: (epochs[0] + 1, epochs[1] + 1)), EARLY)
 early("best-is-the-last", "the last epoch before the stop is called the best")(part(1, lambda best, c: c()[0]), BEST)
-early(
-    "best-of-all-epochs",
-    "the best epoch is looked for after the stop too",
-    ugly="an improvement after a stop is needed",
-)(part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST)
+early("best-of-all-epochs", "the best epoch may come after the stop", ugly="an improvement after a stop is needed")(
+    part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST
+)
 early("best-only-if-stopped", "where patience lasts to the end, the last epoch is called the best")(
-    parts(lambda c, stopped, best: (stopped, best if stopped < len(c.val_losses) - 1 else stopped)),
+    part(1, lambda best, c: best if (stopped := c()[0]) < len(c.val_losses) - 1 else stopped),
     BEST,
     "keras-team/keras#12511 tensorflow/tensorflow#35634 cgarciae/ciclo#11",
 )
@@ -535,187 +394,127 @@ early("any-patience", "a patience that is not positive counts as 1, and no losse
 Question = Callable[..., Any]
 
 
-def rises(train: Any, val: Any, best: int) -> Any:
-    """Whether the validation loss has risen since its lowest, while training went on."""
-    return train[-1] < train[best] and val[-1] > val[best] * 1.125
+def diagnosed(
+    *,
+    refuses: Change = Call.__call__,
+    best: Question = np.argmin,
+    rises: Question = lambda train, val, k: train[-1] < train[k] and val[-1] > val[k] * 1.125,
+    stays: Question = lambda train, val: train[-1] > train[0] / 8,
+) -> Change:
+    """The diagnosis with another question in one place: which epoch is best, what is overfitting, and what underfitting."""
 
+    def changed(c: Call) -> str:
+        refuses(c)
+        train, val = c.train_losses, c.val_losses
+        if rises(train, val, best(val)):
+            return "overfitting"
+        return "underfitting" if stays(train, val) else "good"
 
-def stays(train: Any, val: Any) -> Any:
-    """Whether the training loss has hardly fallen."""
-    return train[-1] > train[0] / 8
-
-
-def diagnosis(c: Call, *, best: Question = np.argmin, rises: Question = rises, stays: Question = stays) -> str:
-    """The diagnosis with another question in one place; `best` is asked for the epoch to compare with."""
-    train, val = c.train_losses, c.val_losses
-    if rises(train, val, best(val)):
-        return "overfitting"
-    return "underfitting" if stays(train, val) else "good"
-
-
-def diagnosed(**questions: Question) -> Change:
-    """The diagnosis with another question in one place, of logs that are not refused."""
-    return checked(partial(diagnosis, **questions))
+    return changed
 
 
 DIAGNOSIS = "overfitting.diagnosis"
 
 diagnose = impostors_of("diagnose")
-diagnose("from-training-alone", "the validation losses are not looked at")(
-    diagnosed(rises=lambda train, val, best: False), DIAGNOSIS
+diagnose("from-training-alone", "the validation losses are not looked at")(diagnosed(rises=lambda *_: False), DIAGNOSIS)
+diagnose("from-the-gap", "a gap of more than an eighth between the last losses is called overfitting")(
+    diagnosed(rises=lambda train, val, k: val[-1] > train[-1] * 1.125), DIAGNOSIS
 )
-diagnose(
-    "from-the-gap",
-    "it is called overfitting where the last validation loss is more than an eighth above the last training loss",
-)(diagnosed(rises=lambda train, val, best: val[-1] > train[-1] * 1.125), DIAGNOSIS)
-diagnose("against-the-first", "the last losses are compared with the first, not with those of the best epoch")(
-    diagnosed(best=lambda val: 0), DIAGNOSIS
+diagnose("against-the-first", "the last losses are compared with the first")(diagnosed(best=lambda val: 0), DIAGNOSIS)
+diagnose("against-the-previous", "the last two losses of each log are compared", ugly="a rise that lasts is needed")(
+    diagnosed(best=lambda val: max(len(val) - 2, 0)), DIAGNOSIS
 )
-diagnose(
-    "against-the-previous",
-    "the last losses are compared with those of the epoch before",
-    ugly="a rise that lasts is needed",
-)(diagnosed(best=lambda val: max(len(val) - 2, 0)), DIAGNOSIS)
 diagnose("without-tolerance", "any rise of the validation loss at all is called overfitting")(
-    diagnosed(rises=lambda train, val, best: train[-1] < train[best] and val[-1] > val[best]), DIAGNOSIS
+    diagnosed(rises=lambda train, val, k: train[-1] < train[k] and val[-1] > val[k]), DIAGNOSIS
 )
-diagnose(
-    "absolute-tolerance",
-    "a rise of the validation loss by 1/8 is called overfitting, not one by an eighth of it",
-    ugly="a rise by less than 1/8 is needed, or a large loss",
-)(diagnosed(rises=lambda train, val, best: train[-1] < train[best] and val[-1] > val[best] + 0.125), DIAGNOSIS)
 diagnose(
     "whatever-training-does", "a rise of the validation loss is called overfitting although the training loss rises too"
-)(diagnosed(rises=lambda train, val, best: val[-1] > val[best] * 1.125), DIAGNOSIS)
-diagnose(
-    "whatever-validation-does",
-    "training that goes on after the best epoch is called overfitting, although the validation loss hardly rises",
-)(diagnosed(rises=lambda train, val, best: train[-1] < train[best]), DIAGNOSIS)
-diagnose(
-    "last-best-epoch",
-    "of equally low validation losses, the last is taken for the best",
-    ugly="two best epochs, and training that falls between them, are needed",
-)(diagnosed(best=lambda val: len(val) - 1 - np.argmin(val[::-1])), DIAGNOSIS)
-diagnose(
-    "underfitting-first", "the two questions are asked in the other order", ugly="two curves that turn are needed"
-)(diagnosed(rises=lambda train, val, best: not stays(train, val) and rises(train, val, best)), DIAGNOSIS)
-diagnose("half-is-enough", "a training loss that has fallen by half is enough, not one that has fallen to an eighth")(
-    diagnosed(stays=lambda train, val: train[-1] > train[0] / 2), DIAGNOSIS
+)(diagnosed(rises=lambda train, val, k: val[-1] > val[k] * 1.125), DIAGNOSIS)
+diagnose("whatever-validation-does", "a training loss that goes on falling after the best epoch is called overfitting")(
+    diagnosed(rises=lambda train, val, k: train[-1] < train[k]), DIAGNOSIS
+)
+diagnose("underfitting-first", "underfitting is looked for first", ugly="two curves that turn are needed")(
+    diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS
 )
 diagnose("lowest-training-loss", "the lowest training loss is looked at, not the last")(
     diagnosed(stays=lambda train, val: train.min() > train[0] / 8), DIAGNOSIS
 )
-diagnose(
-    "validation-that-stays",
-    "it is called underfitting where the validation loss has hardly fallen, not the training loss",
-)(diagnosed(stays=lambda train, val: val[-1] > val[0] / 8), DIAGNOSIS)
-diagnose("never-underfitting", "what does not overfit is called good")(
-    diagnosed(stays=lambda train, val: False), DIAGNOSIS
+diagnose("validation-that-stays", "underfitting is where the validation loss has hardly fallen, not the training loss")(
+    diagnosed(stays=lambda train, val: val[-1] > val[0] / 8), DIAGNOSIS
 )
+diagnose("never-underfitting", "what does not overfit is called good")(diagnosed(stays=lambda *_: False), DIAGNOSIS)
 diagnose("logs-swapped", "the two logs are swapped")(kinds.swapped("train_losses", "val_losses"), DIAGNOSIS)
 diagnose("any-lengths", "the longer of two logs is cut to the length of the other, and no epochs are good")(
     lambda c: kinds.cut_to_the_shorter(*c.names)(c) if min(map(len, c.given.values())) else "good",
     "overfitting.lengths overfitting.not-finite?",
 )
 diagnose("nan-is-good", "losses that are not finite are compared like any others")(
-    lambda c: (c(**{name: np.where(np.isfinite(x), x, 0) for name, x in c.given.items()}), diagnosis(c))[1],
-    "overfitting.not-finite",
+    diagnosed(refuses=lambda c: c(**{k: np.nan_to_num(x) for k, x in c.given.items()})), "overfitting.not-finite"
 )
 
 # Training loops with validation data
 
-INTERFERES = "validation.non-interference validation.logged"
+INTERFERES = "validation.non-interference"
 LOGGED = "validation.logged"
+
 
 given = partial(kinds.where, lambda c: c.val_t_u is not None and c.val_t_c is not None)
 missing = partial(kinds.where, lambda c: c.val_t_u is None and c.val_t_c is None)
-training = impostors_of("training_loop", chapters=("validation",))
-training("validated-after-the-update", "the validation loss of an epoch is that of the parameters after its step")(
+trained = impostors_of("training_loop", chapters=("validation",))
+trained("validated-after-the-update", "the validation loss of an epoch is that of the parameters after its step")(
     loop(val_loss=lambda run: replace(run, params=run.step()).validation().loss()), LOGGED, "keras-team/keras#8578"
 )
-training("trained-on-both", "the gradient is that of both losses together")(
-    given(loop(step=lambda run: run.step() - run.rate * run.validation().gradient())), INTERFERES, "NifTK/NiftyNet#28"
+trained("trained-on-both", "the gradient is that of both losses together")(
+    given(loop(step=lambda run: run.step() - run.rate * run.validation().gradient())),
+    f"{INTERFERES} {LOGGED}",
+    "NifTK/NiftyNet#28",
 )
-training("steps-on-validation-data", "after each epoch's step there is another one, on the validation data")(
+trained("steps-on-validation-data", "after each epoch's step there is another one, on the validation data")(
     given(loop(step=lambda run: replace(run.validation(), params=run.step()).step())),
-    INTERFERES,
+    f"{INTERFERES} {LOGGED}",
     "SKrisanski/FSCT#12 princeton-vl/pose-ae-train#11 r9y9/deepvoice3_pytorch#122",
 )
-training("stays-where-validation-rises", "no step is made in an epoch whose validation loss has risen")(
-    given(
-        loop(step=lambda run: run.params if run.exchange(now := nearest(run.validation().loss())) < now else run.step())
-    ),
+trained("best-params-returned", "the parameters of the lowest validation loss are returned, not the last ones")(
+    of_the_least(2), f"{INTERFERES} {LOGGED}?"
+)
+trained("ends-where-validation-is-nan", "it ends with the first validation loss that is not finite", exactly=False)(
+    lambda c: c(n_epochs=next((k + 1 for k, loss in enumerate(c()[2]) if not np.isfinite(loss)), c.n_epochs)),
     INTERFERES,
 )
-training("best-params-returned", "the parameters of the lowest validation loss are returned, not the last ones")(
-    of_the_least(2), "validation.non-interference validation.logged?"
-)
-training(
-    "ends-where-validation-is-nan", "the run ends with the first validation loss that is not finite", exactly=False
-)(
-    lambda c: c(n_epochs=next((k + 1 for k, loss in enumerate(c()[2]) if not np.isfinite(loss)), c.n_epochs)),
-    "validation.non-interference",
-)
-training("losses-of-the-training-data", "the validation losses are those of the training data")(
-    loop(val_loss=Run.loss), LOGGED
-)
-training("last-loss-of-every-epoch", "the validation loss is computed once, at the end, and logged for every epoch")(
+trained("losses-of-the-training-data", "the validation losses are the training losses")(loop(val_loss=Run.loss), LOGGED)
+trained("last-loss-of-every-epoch", "the validation loss is computed once, at the end, and logged for every epoch")(
     part(2, lambda losses, c: c(n_epochs=c.n_epochs + 1)[2][-1:] * c.n_epochs), LOGGED
 )
-training("every-other-epoch", "the validation loss is logged in every other epoch")(
-    part(2, lambda losses, c: losses[::2]), LOGGED
-)
-training("first-validation-loss-missing", "the first validation loss is not logged")(
-    part(2, lambda losses, c: losses[1:]), LOGGED
-)
-training(
-    "running-mean-of-validation", "each validation loss is the mean of those until then, because the sum is not reset"
-)(
+trained("every-other-epoch", "only every other epoch is validated")(part(2, lambda losses, c: losses[::2]), LOGGED)
+trained("running-mean-of-validation", "each loss is the mean of those until then: the sum is not reset")(
     part(2, lambda losses, c: [join(*losses[: k + 1]).mean() for k in range(len(losses))]),
     LOGGED,
     "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112",
 )
-training("validation-losses-summed", "the validation losses are sums of squared residuals, not means")(
+trained("validation-losses-summed", "the validation losses are sums of squared residuals, not means")(
     loop(val_loss=lambda run: run.validation().loss() * run.val_t_u.size), LOGGED
 )
-training("half-the-validation-loss", "the validation losses have a factor 1/2 in front")(
-    loop(val_loss=lambda run: run.validation().loss() / 2), LOGGED
-)
-training(
-    "mean-of-validation-batches",
-    "the validation loss is the mean of the losses of batches of two, as if all were equally large",
-    ugly=THREE,
-)(
-    loop(
-        val_loss=lambda run: join(
-            *(run.validation().of(slice(k, k + 2)).loss() for k in range(0, run.val_t_u.size, 2))
-        ).mean()
-    ),
-    LOGGED,
-    BATCHES,
-)
-training(
-    "last-validation-batch-dropped",
-    "a last batch of the validation data that is not full is dropped, where batches have two samples",
-)(
+trained(
+    "mean-of-validation-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE
+)(loop(val_loss=lambda run: of_twos(lambda k: run.validation().of(k).loss(), run.val_t_u.size)), LOGGED, BATCHES)
+trained("last-validation-batch-dropped", "a last batch of two validation samples that is not full is dropped")(
     loop(val_loss=lambda run: run.validation().of(slice(run.val_t_u.size // 2 * 2 or 1)).loss()),
     LOGGED,
     "NervanaSystems/neon#9",
 )
-training("training-losses-without-validation", "without validation data the training losses are logged in their place")(
+trained("training-losses-without-validation", "without validation data the training losses are logged in their place")(
     missing(lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c)), "validation.none"
 )
-training("zeros-without-validation", "without validation data zeros are logged in their place")(
+trained("zeros-without-validation", "without validation data zeros are logged in their place")(
     missing(part(2, lambda losses, c: [loss * 0 for loss in c()[1]])), "validation.none"
 )
-training("any-validation-shape", "validation data of different shapes are broadcast to pairs")(
+trained("any-validation-shape", "validation data of different shapes are broadcast to pairs")(
     given(unrefused(kinds.stretched("val_t_u", "val_t_c"))), "validation.shapes"
 )
-training("empty-is-none", "validation data without rows count as none")(
-    kinds.where(lambda c: c.val_t_u is not None and c.val_t_u.size == 0, lambda c: c(val_t_u=None, val_t_c=None)),
-    "validation.shapes",
+trained("empty-is-none", "validation data without rows count as none")(
+    lambda c: c(val_t_u=None, val_t_c=None) if np.size(c.val_t_u) == 0 else c(), "validation.shapes"
 )
-training("validation-scaled-in-place", "the validation readings are scaled in place")(
+trained("validation-scaled-in-place", "the validation readings are scaled in place")(
     given(kinds.overwritten("val_t_u", lambda c, right: c.val_t_u / 2)), "validation.pure"
 )
 
@@ -729,12 +528,8 @@ def _found(column: Any, given: Any) -> list[Any]:
 
 
 def _facts_of_rows(n_samples: int, parts: Sequence[list[int]], others: Sequence[Sequence[list[int]]]) -> Any:
-    """What of the two parts does not depend on how they are drawn; `others` are those of other seeds.
-
-    Of few rows only the sizes do not, and over eight seeds which rows are never held out.
-    """
-    train, val = map(set, parts)
-    every = set(range(n_samples))
+    """What does not depend on how rows are drawn: of few rows the sizes, and over eight seeds those never held out; of many, more."""
+    (train, val), every = map(set, parts), set(range(n_samples))
     facts: list[Any] = [len(part) for part in parts]
     if len(others) >= 7:
         facts.append(every - val.union(*(other[1] for other in others)))
@@ -744,15 +539,17 @@ def _facts_of_rows(n_samples: int, parts: Sequence[list[int]], others: Sequence[
         for part, rows in enumerate((train, val)):
             fixed = bool(others) and all(set(other[part]) == rows for other in others)
             turned = sum((i + 1) % n_samples not in rows for i in rows) <= 1
-            gaps = set(np.diff(sorted(rows)).tolist())
-            facts.append((fixed, turned, sorted(rows) if fixed and len(gaps) == 1 else None))
+            facts.append((fixed, turned, sorted(rows) if fixed and turned else None))
     return facts
 
 
 def _split_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
     others = [parts for asked, parts in before if asked[:2] == question[:2] and asked[2] != question[2]]
     parts, *of_others = [[_found(part, range(question[0])) for part in parts] for parts in (answer, *others)]
-    return [*map(np.shape, answer), None not in sum(parts, []) and _facts_of_rows(question[0], parts, of_others)]
+    return [
+        *map(np.shape, answer),
+        None not in [*parts[0], *parts[1]] and _facts_of_rows(question[0], parts, of_others),
+    ]
 
 
 def _split_data_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
