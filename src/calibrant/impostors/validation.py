@@ -50,15 +50,15 @@ def seeding(seed: Callable[[int], Any]) -> Change:
     return lambda c: (seed(c.seed), c())[1]
 
 
-def _first_row_never_held_out(c: Call) -> Any:
-    train, val = c()
-    if len(train) == 0 or 0 in train:
-        return train, val
-    return np.append(0, train[1:]), np.where(val == 0, train[0], val)
+def _scaled(x: Any, by: Any = None) -> Any:
+    by = x if by is None else by
+    return (x - np.mean(by)) / np.std(by) if x.size else x
 
 
 PARTITION, RANDOM, INVALID = "split.partition", "split.random", "split.invalid"
 SEEDED, GLOBAL, NONE = "split.seeded", "split.global-state", "split.none-held-out"
+PAIRS = "split.pairs"
+PAIRED = f"{PAIRS} {PARTITION}"
 MIXED, LEAK = f"{PARTITION} {RANDOM}", f"{PARTITION} {INVALID}"
 SIZES = "split.sizes split.as-written"
 LACK = f"{SIZES} {NONE}"
@@ -86,7 +86,7 @@ split("first-validation-row-in-both", "the training part goes one row too far: t
 )
 split(
     "validation-from-the-unshuffled",
-    "the training rows are cut from shuffled rows, the validation rows from the unshuffled",
+    "the training rows are cut from the shuffled rows, and validation rows from the others",
 )(part(1, lambda val, c: np.arange(c.n_samples - len(val), c.n_samples)), MIXED, "marin-community/marin#2700")
 split("all-rows-for-training", ALL)(part(0, lambda train, c: np.append(*c())), LEAK, "ratschlab/aestetik#12")
 split(
@@ -95,9 +95,7 @@ split(
 split("drawn-with-replacement", TWICE)(
     cut(lambda c, rows: np.random.default_rng(c.seed).choice(len(rows) or 1, len(rows))), f"{MIXED} {INVALID}?"
 )
-split("last-row-lost", "the last of the shuffled rows for training is lost")(
-    part(0, lambda train, c: train[:-1]), f"{PARTITION} {NONE} {INVALID}?"
-)
+split("last-row-lost", "the last row for training is lost")(part(0, lambda train, c: train[:-1]), f"{LEAK}? {NONE}")
 split("last-rows-held-out", LAST)(
     cut(lambda c, rows: np.sort(rows)), RANDOM, "keras-team/keras#597 keras-team/keras#6422 keras-team/keras#8346"
 )
@@ -107,7 +105,10 @@ split("first-rows-held-out", "the rows are not shuffled: the first ones are held
 split("turned-instead-of-shuffled", "the rows are turned, not shuffled: each is held out together with its neighbours")(
     cut(lambda c, rows: np.roll(np.sort(rows), rows[:1].sum())), RANDOM
 )
-split("first-row-never-held-out", "the first row is never held out")(_first_row_never_held_out, RANDOM)
+split("first-row-never-held-out", "the first row is never held out, as with a random number from 1 instead of from 0")(
+    cut(lambda c, rows: np.append(0, np.where(rows, rows, rows[0])[1:]) if 0 in c()[1] and len(c()[0]) else rows),
+    RANDOM,
+)
 split("rounded-up", "the size of the validation part is rounded up")(
     cut(n_val=lambda c, k: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
 )
@@ -129,27 +130,11 @@ split("any-fraction", "the nearest fraction is taken for one that is none, and n
     lambda c: c(n_samples=max(c.n_samples, 0), val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
 
-# The split of two columns
-
-
-def of_columns(change: Callable[..., Any]) -> Change:
-    """A function of the call and of the four columns of the right answer."""
-    return lambda c: change(c, *c())
-
-
-def _scaled(x: Any, by: Any = None) -> Any:
-    by = x if by is None else by
-    return (x - np.mean(by)) / np.std(by) if x.size else x
-
-
-PAIRS = "split.pairs"
-PAIRED = f"{PAIRS} {PARTITION}"
-
 columns(
     "shuffled-one-after-the-other", "the two columns are shuffled one after the other, each in an order of its own"
 )(lambda c: tuple(c(seed=c.seed + k % 2)[k] for k in range(4)), PAIRS, "mlcommons/GaNDLF#870 xudonmao/VMT#1")
 columns("readings-shuffled-alone", "the readings are shuffled, and the temperatures are not")(
-    of_columns(lambda c, u, t, v, s: (u, c.t_c[: u.size], v, c.t_c[u.size :])),
+    lambda c: ((x := c())[0], c.t_c[: x[0].size], x[2], c.t_c[x[0].size :]),
     f"{PAIRS} {RANDOM}",
     "DrexelChatbotGroup/DrexelChatbot#15 atong01/conditional-flow-matching#172",
 )
@@ -162,7 +147,7 @@ columns("part-by-part", "the columns come in the order of scikit-learn: first bo
     answer(lambda parts: parts[::2] + parts[1::2]), f"{PAIRED} {NONE}"
 )
 columns("last-rows-held-out", LAST, ugly="five rows are needed")(
-    of_columns(lambda c, u, *_: (c.t_u[: (k := u.size)], c.t_c[:k], c.t_u[k:], c.t_c[k:])), RANDOM
+    lambda c: (c.t_u[: (k := c()[0].size)], c.t_c[:k], c.t_u[k:], c.t_c[k:]), RANDOM
 )
 columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} {RANDOM}")
 columns("any-fraction", "the nearest fraction is taken for one that is none")(
@@ -172,11 +157,11 @@ columns(
     "scaled-by-all-rows", "the readings are scaled by the mean and the deviation of all rows, also of those held out"
 )(lambda c: c(t_u=_scaled(c.t_u)), PAIRS, "daxin007/ARMD#5 davda54/sam#15 aikunyi/FourierGNN#11")
 columns("each-part-scaled-by-itself", "the readings of each part are scaled by their own mean and deviation")(
-    of_columns(lambda c, u, t, v, s: (_scaled(u), t, _scaled(v), s)), PAIRS, "deepchem/deepchem#51 EleutherAI/elk#5"
+    answer(lambda x: (_scaled(x[0]), x[1], _scaled(x[2]), x[3])), PAIRS, "deepchem/deepchem#51 EleutherAI/elk#5"
 )
 columns(
     "scaled-by-the-training-rows", "the readings are scaled by mean and deviation of the training rows", kind="variant"
-)(of_columns(lambda c, u, t, v, s: (_scaled(u), t, _scaled(v, u), s)), PAIRS)
+)(answer(lambda x: (_scaled(x[0]), x[1], _scaled(x[2], x[0]), x[3])), PAIRS)
 columns("in-place", "the columns are shuffled in place")(
     kinds.afterwards(lambda c, x: [*map(overwrite, (c.t_u, c.t_c), map(np.append, x, x[2:]))]), "split.pure"
 )
@@ -198,7 +183,7 @@ single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training l
 )
 single("root", "it is the root of the mean square", exactly=False)(part(0, lambda loss, c: np.sqrt(loss)), RECORDED)
 
-# The regularized loss and its gradient
+# The regularized loss, its gradient and its optimum
 
 
 def plain(c: Call) -> Any:
@@ -211,8 +196,18 @@ def penalty(c: Call) -> Any:
     return c(t_p=c.t_c) if "t_p" in c.names else c(t_u=c.t_u * 0, t_c=c.t_u * 0, b=c.w * 0)
 
 
-BOTH = "regularization.l1 regularization.l2 regularization.sum"
+def _line(c: Call, on_b: float) -> Any:
+    """The line of least mean squared error + l2 w² + on_b b², from the normal equations."""
+    u, t, kept = c.t_u.mean(), c.t_c.mean(), 1 / (1 + on_b)
+    w = ((c.t_u * c.t_c).mean() - kept * (u * t)) / ((c.t_u * c.t_u).mean() - kept * (u * u) + c.l2)
+    return join(w, kept * (t - w * u))
+
+
+SUM = "regularization.sum"
+BOTH = f"regularization.l1 regularization.l2 {SUM}"
 SLOPE = "regularization.gradient"
+RIDGE = "regularization.ridge"
+SHRINKS = f"{RIDGE} regularization.shrinks"
 REFUSED = "regularization.invalid"
 ANY = "penalties are not looked at: a negative one, or one that is no number, is taken as it is"
 
@@ -222,18 +217,18 @@ for either, clauses in ((penalized, BOTH), (grad, SLOPE)):
     either("not-penalized", "neither penalty is added")(checked(plain), clauses)
     either("penalty-subtracted", "the penalties are subtracted")(lambda c: plain(c) - penalty(c), clauses)
 penalized("half-the-square", "the penalty of the square has a factor 1/2")(
-    lambda c: c(l2=c.l2 / 2), "regularization.l2 regularization.sum"
+    lambda c: c(l2=c.l2 / 2), f"regularization.l2 {SUM}"
 )
 penalized("weight-for-its-size", "the first penalty is l1 w, not l1 |w|")(
-    lambda c: c() - c.l1 * (abs(c.w) - c.w), "regularization.l1 regularization.sum"
+    lambda c: c() - c.l1 * (abs(c.w) - c.w), f"regularization.l1 {SUM}"
 )
 penalized("penalty-averaged", "the penalty is divided by n, as the loss is")(
     lambda c: plain(c) + penalty(c) / c.n, BOTH, "scikit-learn/scikit-learn#25646"
 )
 penalized("penalty-for-each-sample", "each sample adds the penalty")(lambda c: plain(c) + penalty(c) * c.n, BOTH)
 penalized("loss-not-averaged", "the squares are summed, not averaged")(lambda c: plain(c) * c.n + penalty(c), BOTH)
-penalized("one-or-the-other", "the second penalty is left out where there is a first")(
-    checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), "regularization.sum"
+penalized("one-or-the-other", "a first penalty replaces the second")(
+    checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM
 )
 penalized("any-penalty", ANY)(unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), REFUSED)
 penalized.in_dtype("float64", "regularization.dtype")
@@ -256,19 +251,6 @@ grad("twice-the-slope-at-zero", "at weight 0 the slope of the first penalty is 2
 )
 grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
 
-# Its optimum
-
-
-def _line(c: Call, on_b: float) -> Any:
-    """The line of least mean squared error + l2 w² + on_b b², from the normal equations."""
-    u, t, kept = c.t_u.mean(), c.t_c.mean(), 1 / (1 + on_b)
-    w = ((c.t_u * c.t_c).mean() - kept * (u * t)) / ((c.t_u * c.t_u).mean() - kept * (u * u) + c.l2)
-    return join(w, kept * (t - w * u))
-
-
-RIDGE = "regularization.ridge"
-SHRINKS = f"{RIDGE} regularization.shrinks"
-
 ridge = impostors_of("ridge")
 ridge("bias-penalized", "the bias is penalized as the weight is")(
     checked(lambda c: _line(c, c.l2) if c.l2 else c()), f"{SHRINKS}?", "dask/dask-glm#65"
@@ -285,7 +267,7 @@ ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.component(1,
 ridge("growing", "the weight grows by what it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
-# Early stopping
+# Early stopping, and the diagnosis
 
 
 Rule = Callable[[Any], Any]
@@ -327,70 +309,6 @@ def _lowest_of_the_run_before(c: Call) -> Any:
     return stopped, best
 
 
-RISES = "two rises and a fall between them are needed"
-WAITS = "two waits and an improvement between them are needed"
-NAN = "early-stopping.nan"
-BEST = f"early-stopping.best {NAN}"
-LATE = f"early-stopping.patience {BEST}"
-EARLY = f"{LATE} early-stopping.never-triggered"
-
-early = impostors_of("early_stopping")
-early("one-epoch-late", "it stops one epoch too late, after more than `patience` epochs without improvement")(
-    checked(lambda c: c(patience=c.patience + 1)), LATE, "keras-team/keras#8100 pytorch/pytorch#2545"
-)
-early("one-epoch-early", "it stops one epoch too early: the best epoch is counted as one without improvement")(
-    watched(after=lambda wait: 1, over=lambda wait: wait.waited >= max(wait.patience, 2)), EARLY
-)
-early("first-epoch-counted", "the first epoch counts as one without improvement: a patience of 1 stops there")(
-    watched(after=lambda wait: wait.epoch == 0), EARLY, "mlverse/luz#63"
-)
-early("ties-improve", "a loss that equals the lowest counts as an improvement")(
-    watched(improves=lambda wait: wait.lowest >= wait.loss < math.inf), LATE
-)
-early("last-of-ties", "of equally low losses, the last is called the best")(
-    part(1, lambda k, c: max(k, *np.flatnonzero((x := c.val_losses[: c()[0] + 1]) == x[k]).tolist())), f"{BEST}?"
-)
-early("improvement-too-small", "a fall by 1e-4 of the lowest is no improvement", ugly="nearly equal losses are needed")(
-    watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY
-)
-early("nan-improves", "a NaN is an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
-early("nan-not-counted", "a loss that is not finite is skipped")(watched(counts=lambda wait: wait.loss < math.inf), NAN)
-early("nan-stops", "a loss that is NaN stops the training at once")(
-    watched(over=lambda wait: math.isnan(wait.loss) or wait.waited >= wait.patience), NAN
-)
-early(
-    "nan-first-never-beaten", "the first loss is taken for the lowest whatever it is, and a NaN is then never beaten"
-)(watched(improves=lambda wait: wait.epoch == 0 or wait.loss < wait.lowest), NAN)
-early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
-    watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
-)
-early("against-the-previous", "each loss is compared with the one before it, not with the lowest", ugly=RISES)(
-    _against_the_previous, LATE
-)
-early("wait-never-reset", "an improvement does not start the count of epochs without one again", ugly=WAITS)(
-    watched(counts=lambda wait: wait.loss >= wait.lowest, after=lambda wait: wait.waited), EARLY
-)
-early("patience-ignored", "the first epoch without improvement stops it")(checked(lambda c: c(patience=1)), EARLY)
-early("never-stopped", "the training is never stopped")(checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE)
-early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: (epochs[0] + 1, epochs[1] + 1)), EARLY)
-early("best-is-the-last", "the last epoch before the stop is called the best")(part(1, lambda best, c: c()[0]), BEST)
-early("best-of-all-epochs", "the best epoch may come after the stop", ugly="an improvement after a stop is needed")(
-    part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST
-)
-early("best-only-if-stopped", "where patience lasts to the end, the last epoch is called the best")(
-    part(1, lambda best, c: best if (stopped := c()[0]) < len(c.val_losses) - 1 else stopped),
-    BEST,
-    "keras-team/keras#12511 tensorflow/tensorflow#35634 cgarciae/ciclo#11",
-)
-early("lowest-of-the-run-before", "the lowest loss of one run is still to be beaten in the next", repeats=False)(
-    _lowest_of_the_run_before, EARLY, "keras-team/keras#20533"
-)
-early("any-patience", "a patience that is not positive counts as 1, and no losses stop at once")(
-    lambda c: c(patience=max(c.patience, 1)) if len(c.val_losses) else (0, 0), "early-stopping.invalid"
-)
-
-# The diagnosis
-
 Question = Callable[..., Any]
 
 
@@ -414,6 +332,65 @@ def diagnosed(
 
 
 DIAGNOSIS = "overfitting.diagnosis"
+RISES = "two rises and a fall between them are needed"
+WAITS = "two waits and an improvement between them are needed"
+NAN = "early-stopping.nan"
+BEST = f"early-stopping.best {NAN}"
+LATE = f"early-stopping.patience {BEST}"
+EARLY = f"{LATE} early-stopping.never-triggered"
+
+early = impostors_of("early_stopping")
+early("one-epoch-late", "it stops one epoch too late, after more than `patience` epochs without improvement")(
+    checked(lambda c: c(patience=c.patience + 1)), LATE, "keras-team/keras#8100 pytorch/pytorch#2545"
+)
+early("one-epoch-early", "it stops one epoch too early: the best epoch is counted as one without improvement")(
+    watched(after=lambda wait: 1, over=lambda wait: wait.waited >= max(wait.patience, 2)), EARLY
+)
+early("first-epoch-counted", "the first epoch counts as one without improvement: a patience of 1 stops there")(
+    watched(after=lambda wait: wait.epoch == 0), EARLY, "mlverse/luz#63"
+)
+early("ties-improve", "a loss that equals the lowest counts as an improvement")(
+    watched(improves=lambda wait: wait.lowest >= wait.loss < math.inf), LATE
+)
+early("last-of-ties", "of equally low losses, the last is called the best")(
+    part(1, lambda k, c: max([k, *np.flatnonzero((x := c.val_losses[: c()[0] + 1]) == x[k]).tolist()])), f"{BEST}?"
+)
+early("improvement-too-small", "a fall by 1e-4 of the lowest is no improvement", ugly="nearly equal losses are needed")(
+    watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY
+)
+early("nan-improves", "a NaN is an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
+early("nan-not-counted", "a loss that is not finite is skipped")(watched(counts=lambda wait: wait.loss < math.inf), NAN)
+early("nan-stops", "a loss that is NaN stops the training at once")(
+    watched(over=lambda wait: math.isnan(wait.loss) or wait.waited >= wait.patience), NAN
+)
+early(
+    "nan-first-never-beaten", "the first loss is taken for the lowest whatever it is, and a NaN is then never beaten"
+)(watched(improves=lambda wait: wait.epoch == 0 or wait.loss < wait.lowest), NAN)
+early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
+    watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
+)
+early("against-the-previous", "each loss is compared with the one before", ugly=RISES)(_against_the_previous, LATE)
+early("wait-never-reset", "an improvement does not start the count of epochs without one again", ugly=WAITS)(
+    watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited), EARLY
+)
+early("patience-ignored", "the first epoch without improvement stops it")(checked(lambda c: c(patience=1)), EARLY)
+early("never-stopped", "the training is never stopped")(checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE)
+early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: (epochs[0] + 1, epochs[1] + 1)), EARLY)
+early("best-is-the-last", "the last epoch before the stop is called the best")(part(1, lambda best, c: c()[0]), BEST)
+early("best-of-all-epochs", "the best epoch may come after the stop", ugly="an improvement after a stop is needed")(
+    part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST
+)
+early("best-only-if-stopped", "where patience lasts to the end, the last epoch is called the best")(
+    part(1, lambda best, c: best if (stopped := c()[0]) < len(c.val_losses) - 1 else stopped),
+    BEST,
+    "keras-team/keras#12511 tensorflow/tensorflow#35634 cgarciae/ciclo#11",
+)
+early("lowest-of-the-run-before", "the lowest loss of one run is still to be beaten in the next", repeats=False)(
+    _lowest_of_the_run_before, EARLY, "keras-team/keras#20533"
+)
+early("any-patience", "a patience that is not positive counts as 1, and no losses stop at once")(
+    lambda c: c(patience=max(c.patience, 1)) if len(c.val_losses) else (0, 0), "early-stopping.invalid"
+)
 
 diagnose = impostors_of("diagnose")
 diagnose("from-training-alone", "the validation losses are not looked at")(diagnosed(rises=lambda *_: False), DIAGNOSIS)
@@ -421,9 +398,6 @@ diagnose("from-the-gap", "a gap of more than an eighth between the last losses i
     diagnosed(rises=lambda train, val, k: val[-1] > train[-1] * 1.125), DIAGNOSIS
 )
 diagnose("against-the-first", "the last losses are compared with the first")(diagnosed(best=lambda val: 0), DIAGNOSIS)
-diagnose("against-the-previous", "the last two losses of each log are compared", ugly="a rise that lasts is needed")(
-    diagnosed(best=lambda val: max(len(val) - 2, 0)), DIAGNOSIS
-)
 diagnose("without-tolerance", "any rise of the validation loss at all is called overfitting")(
     diagnosed(rises=lambda train, val, k: train[-1] < train[k] and val[-1] > val[k]), DIAGNOSIS
 )
@@ -435,9 +409,6 @@ diagnose("whatever-validation-does", "a training loss that goes on falling after
 )
 diagnose("underfitting-first", "underfitting is looked for first", ugly="two curves that turn are needed")(
     diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS
-)
-diagnose("lowest-training-loss", "the lowest training loss is looked at, not the last")(
-    diagnosed(stays=lambda train, val: train.min() > train[0] / 8), DIAGNOSIS
 )
 diagnose("validation-that-stays", "underfitting is where the validation loss has hardly fallen, not the training loss")(
     diagnosed(stays=lambda train, val: val[-1] > val[0] / 8), DIAGNOSIS
@@ -456,30 +427,27 @@ diagnose("nan-is-good", "losses that are not finite are compared like any others
 
 INTERFERES = "validation.non-interference"
 LOGGED = "validation.logged"
+STRAYS = f"{INTERFERES} {LOGGED}"
 
 
 given = partial(kinds.where, lambda c: c.val_t_u is not None and c.val_t_c is not None)
-missing = partial(kinds.where, lambda c: c.val_t_u is None and c.val_t_c is None)
 trained = impostors_of("training_loop", chapters=("validation",))
 trained("validated-after-the-update", "the validation loss of an epoch is that of the parameters after its step")(
     loop(val_loss=lambda run: replace(run, params=run.step()).validation().loss()), LOGGED, "keras-team/keras#8578"
 )
 trained("trained-on-both", "the gradient is that of both losses together")(
-    given(loop(step=lambda run: run.step() - run.rate * run.validation().gradient())),
-    f"{INTERFERES} {LOGGED}",
-    "NifTK/NiftyNet#28",
+    given(loop(step=lambda run: run.step() - run.rate * run.validation().gradient())), STRAYS, "NifTK/NiftyNet#28"
 )
 trained("steps-on-validation-data", "after each epoch's step there is another one, on the validation data")(
     given(loop(step=lambda run: replace(run.validation(), params=run.step()).step())),
-    f"{INTERFERES} {LOGGED}",
+    STRAYS,
     "SKrisanski/FSCT#12 princeton-vl/pose-ae-train#11 r9y9/deepvoice3_pytorch#122",
 )
 trained("best-params-returned", "the parameters of the lowest validation loss are returned, not the last ones")(
-    of_the_least(2), f"{INTERFERES} {LOGGED}?"
+    of_the_least(2), f"{STRAYS}?"
 )
 trained("ends-where-validation-is-nan", "it ends with the first validation loss that is not finite", exactly=False)(
-    lambda c: c(n_epochs=next((k + 1 for k, loss in enumerate(c()[2]) if not np.isfinite(loss)), c.n_epochs)),
-    INTERFERES,
+    lambda c: c(n_epochs=next((k + 1 for k, x in enumerate(c()[2]) if not np.isfinite(x)), c.n_epochs)), INTERFERES
 )
 trained("losses-of-the-training-data", "the validation losses are the training losses")(loop(val_loss=Run.loss), LOGGED)
 trained("last-loss-of-every-epoch", "the validation loss is computed once, at the end, and logged for every epoch")(
@@ -503,10 +471,7 @@ trained("last-validation-batch-dropped", "a last batch of two validation samples
     "NervanaSystems/neon#9",
 )
 trained("training-losses-without-validation", "without validation data the training losses are logged in their place")(
-    missing(lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c)), "validation.none"
-)
-trained("zeros-without-validation", "without validation data zeros are logged in their place")(
-    missing(part(2, lambda losses, c: [loss * 0 for loss in c()[1]])), "validation.none"
+    lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c) if c.val_t_u is c.val_t_c is None else c(), "validation.none"
 )
 trained("any-validation-shape", "validation data of different shapes are broadcast to pairs")(
     given(unrefused(kinds.stretched("val_t_u", "val_t_c"))), "validation.shapes"
@@ -573,6 +538,7 @@ FACTS = {"split": _split_facts, "split_data": _split_data_facts}
 
 # What all of them are asked
 
+_ONE, _NAN = np.array([1.0, 0.0]), np.array([math.nan, 1.0])
 _U, _C = np.arange(32.0), 64 + np.arange(32.0) * 11 % 32
 _PLAIN = np.array([1.0, -2.0, 6.0, 0.0]), np.array([0.0, 2.0, -2.0, 1.0])
 _LONG = np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])
@@ -581,16 +547,16 @@ _PENALTIES = ((0.5, 0.25), (2.0, 0.0), (0.0, 2.0))
 _NO_PENALTIES = ((-0.125, 0.5), (0.5, math.nan))
 
 
-def _curves(text: str) -> list[list[Any]]:
-    return [[np.array([float(x) for x in part.split()]) for part in pair.split("|")] for pair in text.split(";")]
+def _curves(text: str) -> Any:
+    return [tuple(np.array([float(x) for x in y.split()]) for y in pair.split("|")) for pair in text.split(";")]
 
 
-QUESTIONS: dict[str, tuple[Any, ...]] = {
+QUESTIONS: dict[str, Any] = {
     "training_loop": (
         # Validation losses that fall, and then rise; with many digits; and what is not finite.
         (4, *_START, np.array([4.0, 1.0, 2.0]), np.array([4.0, 1.0, 3.5])),
         (3, {"name": "sgd", "lr": 0.01}, np.array([0.7, -1.3]), *_LONG, *_LONG[::-1]),
-        (3, *_START, np.array([1.0, 2.0]), np.array([math.nan, 1.0])),
+        (3, *_START, np.array([1.0, 2.0]), _NAN),
         # None, no rows, and what must be refused.
         (2, *_START),
         *((1, *_START, np.ones(u), np.ones(c)) for u, c in ((0, 0), (3, (3, 1)), (3, 1))),
@@ -609,12 +575,8 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
         *((_U[:4], _C[:4], fraction, 5) for fraction in (-0.125, 1.125, math.nan)),
     ),
     "validation_loss": (
-        (np.array([2.0, -1.0]), *_PLAIN),
-        (np.array([1.0, 0.0]), np.array([4.0]), np.array([0.0])),
-        (np.array([0.3, -1.9]), *_LONG),
-        (np.array([1.0, 0.0]), np.zeros(0), np.zeros(0)),
-        (np.array([1.0, 0.0]), np.ones(2), np.ones((2, 1))),
-        (np.array([1.0, 0.0]), np.array([math.nan, 1.0]), np.ones(2)),
+        *((np.array([2.0, -1.0]), *_PLAIN), (_ONE, np.array([4.0]), np.array([0.0])), (np.array([0.3, -1.9]), *_LONG)),
+        *((_ONE, u, c) for u, c in ((np.zeros(0), np.zeros(0)), (np.ones(2), np.ones((2, 1))), (_NAN, np.ones(2)))),
     ),
     "regularized_loss": (
         *((*_PLAIN, np.array(w), *penalties) for w in (2.0, -4.0) for penalties in _PENALTIES),
@@ -643,14 +605,11 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
         for patience in patiences
     ),
     # Training losses | validation losses.
-    "diagnose": tuple(
-        (train, val)
-        for train, val in _curves(
-            """8 4 2 1 | 8 4 3 2; 8 4 2 1 | 8 2 2 2; 8 4 2 1 | 8 4 2 2.5; 8 4 2 1 | 8 4 2 2.25; 8 4 2 1 | 2 1 2 4;
-            8 4 1 2 | 8 2 2 4; 8 4 2 1 | 8 1 .5 .5625; 8 4 2 1 | .5 .25 .0625 .125; 8 4 3 2 | 8 4 3 3;
-            8 4 3 2 | 8 2 3 4; 8 4 3 2 | 8 2 4 3; 8 4 4 4 | 8 4 5 6; 8 1 .5 .5 | 8 2 1 2; 8 .5 4 2 | 8 1 4 3;
-            8 1 .25 .5 | 8 2 2 4; 8 4 2 1 | 8 8 4 .5; 1 2 4 8 | 1 2 4 8; 0 0 | 1 1; 1 | 2; |; 4 2 | 4 2 1;
-            4 2 1 | 4 2; 4 nan 1 | 4 2 1; 4 2 1 | 4 2 inf; 4 2 1 | nan 2 1"""
-        )
+    "diagnose": _curves(
+        """8 4 2 1 | 8 4 3 2; 8 4 2 1 | 8 2 2 2; 8 4 2 1 | 8 4 2 2.5; 8 4 2 1 | 8 4 2 2.25; 8 4 2 1 | 2 1 2 4;
+        8 4 1 2 | 8 2 2 4; 8 4 2 1 | 8 1 .5 .5625; 8 4 2 1 | .5 .25 .0625 .125; 8 4 3 2 | 8 4 3 3; 8 4 3 2 | 8 2 3 4;
+        8 4 3 2 | 8 2 4 3; 8 4 4 4 | 8 4 5 6; 8 1 .5 .5 | 8 2 1 2; 8 .5 4 2 | 8 1 4 3; 8 1 .25 .5 | 8 2 2 4;
+        8 4 2 1 | 8 8 4 .5; 1 2 4 8 | 1 2 4 8; 0 0 | 1 1; 1 | 2; |; 4 2 | 4 2 1; 4 2 1 | 4 2; 4 nan 1 | 4 2 1;
+        4 2 1 | 4 2 inf; 4 2 1 | nan 2 1"""
     ),
 }
