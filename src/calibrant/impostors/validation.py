@@ -22,6 +22,9 @@ from calibrant.impostors.rights import join, overwrite
 THREE = "three samples of different losses are needed"
 BATCHES = "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924"
 
+Rule = Callable[..., Any]
+"""A function in the place of one that is right."""
+
 
 def of_twos(loss: Callable[[slice], Any], n: int) -> Any:
     """The mean of the losses of batches of two, as if all were equally large."""
@@ -31,10 +34,7 @@ def of_twos(loss: Callable[[slice], Any], n: int) -> Any:
 # The split
 
 
-Part = Callable[[Call, Any], Any]
-
-
-def cut(rows: Part = lambda c, right: right, n_val: Part = lambda c, right: right) -> Change:
+def cut(rows: Rule = lambda c, right: right, n_val: Rule = lambda c, right: right) -> Change:
     """A split of other rows, or that holds out another number of them: functions of the call and of what is right."""
 
     def changed(c: Call) -> Any:
@@ -57,11 +57,9 @@ def _scaled(x: Any, by: Any = None) -> Any:
 
 PARTITION, RANDOM, INVALID = "split.partition", "split.random", "split.invalid"
 SEEDED, GLOBAL, NONE = "split.seeded", "split.global-state", "split.none-held-out"
-PAIRS = "split.pairs"
-PAIRED = f"{PAIRS} {PARTITION}"
+PAIRS, SIZES = "split.pairs", "split.sizes split.as-written"
+PAIRED, LACK = f"{PAIRS} {PARTITION}", f"{SIZES} {NONE}"
 MIXED, LEAK = f"{PARTITION} {RANDOM}", f"{PARTITION} {INVALID}"
-SIZES = "split.sizes split.as-written"
-LACK = f"{SIZES} {NONE}"
 TWICE = "the rows are drawn with replacement, so that some come twice and some not at all"
 ALL = "the training part has all rows, those that are held out among them"
 LAST = "the rows are not shuffled: the last ones are held out"
@@ -85,8 +83,7 @@ split("first-validation-row-in-both", "the training part goes one row too far: t
     part(0, lambda train, c: np.append(train, c()[1][:1])), LEAK
 )
 split(
-    "validation-from-the-unshuffled",
-    "the training rows are cut from the shuffled rows, and validation rows from the others",
+    "validation-from-the-unshuffled", "the training rows are cut from the shuffled rows, the validation rows are not"
 )(part(1, lambda val, c: np.arange(c.n_samples - len(val), c.n_samples)), MIXED, "marin-community/marin#2700")
 split("all-rows-for-training", ALL)(part(0, lambda train, c: np.append(*c())), LEAK, "ratschlab/aestetik#12")
 split(
@@ -106,8 +103,7 @@ split("turned-instead-of-shuffled", "the rows are turned, not shuffled: each is 
     cut(lambda c, rows: np.roll(np.sort(rows), rows[:1].sum())), RANDOM
 )
 split("first-row-never-held-out", "the first row is never held out, as with a random number from 1 instead of from 0")(
-    cut(lambda c, rows: np.append(0, np.where(rows, rows, rows[0])[1:]) if 0 in c()[1] and len(c()[0]) else rows),
-    RANDOM,
+    cut(lambda c, r: np.append(0, np.where(r, r, r[0])[1:]) if 0 in c()[1] and len(c()[0]) else r), RANDOM
 )
 split("rounded-up", "the size of the validation part is rounded up")(
     cut(n_val=lambda c, k: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
@@ -126,7 +122,7 @@ split("parts-swapped", SWAPPED)(answer(lambda parts: parts[::-1]), f"{LACK} {RAN
 split("cut-from-the-end", "the rows are cut at `-n_val`, so that no rows held out leave none for training")(
     answer(lambda parts: parts if parts[1].size else parts[::-1]), f"{NONE} {SIZES}", "keras-team/keras#23202"
 )
-split("any-fraction", "the nearest fraction is taken for one that is none, and no samples for a negative number")(
+split("any-fraction", "the nearest fraction replaces an invalid one, and 0 a negative number of samples")(
     lambda c: c(n_samples=max(c.n_samples, 0), val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
 
@@ -150,7 +146,7 @@ columns("last-rows-held-out", LAST, ugly="five rows are needed")(
     lambda c: (c.t_u[: (k := c()[0].size)], c.t_c[:k], c.t_u[k:], c.t_c[k:]), RANDOM
 )
 columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} {RANDOM}")
-columns("any-fraction", "the nearest fraction is taken for one that is none")(
+columns("any-fraction", "the nearest fraction replaces an invalid one")(
     lambda c: c(val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
 columns(
@@ -203,12 +199,10 @@ def _line(c: Call, on_b: float) -> Any:
     return join(w, kept * (t - w * u))
 
 
-SUM = "regularization.sum"
+SUM, SLOPE = "regularization.sum", "regularization.gradient"
 BOTH = f"regularization.l1 regularization.l2 {SUM}"
-SLOPE = "regularization.gradient"
-RIDGE = "regularization.ridge"
+RIDGE, REFUSED = "regularization.ridge", "regularization.invalid"
 SHRINKS = f"{RIDGE} regularization.shrinks"
-REFUSED = "regularization.invalid"
 ANY = "penalties are not looked at: a negative one, or one that is no number, is taken as it is"
 
 penalized, grad = impostors_of("regularized_loss"), impostors_of("regularized_grad")
@@ -216,7 +210,7 @@ for either, clauses in ((penalized, BOTH), (grad, SLOPE)):
     either("penalties-swapped", "the two penalties are swapped")(kinds.swapped("l1", "l2"), clauses)
     either("not-penalized", "neither penalty is added")(checked(plain), clauses)
     either("penalty-subtracted", "the penalties are subtracted")(lambda c: plain(c) - penalty(c), clauses)
-penalized("half-the-square", "the penalty of the square has a factor 1/2")(
+penalized("half-the-square", "the square's penalty has a factor 1/2")(
     lambda c: c(l2=c.l2 / 2), f"regularization.l2 {SUM}"
 )
 penalized("weight-for-its-size", "the first penalty is l1 w, not l1 |w|")(
@@ -227,9 +221,7 @@ penalized("penalty-averaged", "the penalty is divided by n, as the loss is")(
 )
 penalized("penalty-for-each-sample", "each sample adds the penalty")(lambda c: plain(c) + penalty(c) * c.n, BOTH)
 penalized("loss-not-averaged", "the squares are summed, not averaged")(lambda c: plain(c) * c.n + penalty(c), BOTH)
-penalized("one-or-the-other", "a first penalty replaces the second")(
-    checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM
-)
+penalized("one-or-the-other", "one penalty excludes the other")(checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM)
 penalized("any-penalty", ANY)(unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), REFUSED)
 penalized.in_dtype("float64", "regularization.dtype")
 
@@ -270,7 +262,6 @@ ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 # Early stopping, and the diagnosis
 
 
-Rule = Callable[[Any], Any]
 RULES: dict[str, Rule] = {
     "improves": lambda wait: wait.loss < wait.lowest,
     "counts": lambda wait: True,
@@ -309,15 +300,12 @@ def _lowest_of_the_run_before(c: Call) -> Any:
     return stopped, best
 
 
-Question = Callable[..., Any]
-
-
 def diagnosed(
     *,
     refuses: Change = Call.__call__,
-    best: Question = np.argmin,
-    rises: Question = lambda train, val, k: train[-1] < train[k] and val[-1] > val[k] * 1.125,
-    stays: Question = lambda train, val: train[-1] > train[0] / 8,
+    best: Rule = np.argmin,
+    rises: Rule = lambda train, val, k: train[-1] < train[k] and val[-1] > val[k] * 1.125,
+    stays: Rule = lambda train, val: train[-1] > train[0] / 8,
 ) -> Change:
     """The diagnosis with another question in one place: which epoch is best, what is overfitting, and what underfitting."""
 
@@ -410,7 +398,7 @@ diagnose("whatever-validation-does", "a training loss that goes on falling after
 diagnose("underfitting-first", "underfitting is looked for first", ugly="two curves that turn are needed")(
     diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS
 )
-diagnose("validation-that-stays", "underfitting is where the validation loss has hardly fallen, not the training loss")(
+diagnose("validation-that-stays", "it is the validation loss that must fall, not the training loss")(
     diagnosed(stays=lambda train, val: val[-1] > val[0] / 8), DIAGNOSIS
 )
 diagnose("never-underfitting", "what does not overfit is called good")(diagnosed(stays=lambda *_: False), DIAGNOSIS)
@@ -428,7 +416,6 @@ diagnose("nan-is-good", "losses that are not finite are compared like any others
 INTERFERES = "validation.non-interference"
 LOGGED = "validation.logged"
 STRAYS = f"{INTERFERES} {LOGGED}"
-
 
 given = partial(kinds.where, lambda c: c.val_t_u is not None and c.val_t_c is not None)
 trained = impostors_of("training_loop", chapters=("validation",))
@@ -493,7 +480,7 @@ def _found(column: Any, given: Any) -> list[Any]:
 
 
 def _facts_of_rows(n_samples: int, parts: Sequence[list[int]], others: Sequence[Sequence[list[int]]]) -> Any:
-    """What does not depend on how rows are drawn: of few rows the sizes, and over eight seeds those never held out; of many, more."""
+    """What does not depend on how rows are drawn: of few rows, the sizes and those that eight seeds never hold out."""
     (train, val), every = map(set, parts), set(range(n_samples))
     facts: list[Any] = [len(part) for part in parts]
     if len(others) >= 7:
@@ -511,10 +498,7 @@ def _facts_of_rows(n_samples: int, parts: Sequence[list[int]], others: Sequence[
 def _split_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
     others = [parts for asked, parts in before if asked[:2] == question[:2] and asked[2] != question[2]]
     parts, *of_others = [[_found(part, range(question[0])) for part in parts] for parts in (answer, *others)]
-    return [
-        *map(np.shape, answer),
-        None not in [*parts[0], *parts[1]] and _facts_of_rows(question[0], parts, of_others),
-    ]
+    return [*map(np.shape, answer), None not in parts[0] + parts[1] and _facts_of_rows(question[0], parts, of_others)]
 
 
 def _split_data_facts(question: Any, answer: Any, before: Sequence[tuple[Any, Any]]) -> Any:
