@@ -66,19 +66,6 @@ LAST = "the rows are not shuffled: the last ones are held out"
 SWAPPED = "the fraction is taken for that of the training part"
 
 split, columns = impostors_of("split"), impostors_of("split_data")
-for either in (split, columns):
-    either("numpy-seeded", "NumPy's global generator is seeded")(seeding(np.random.seed), GLOBAL)
-    either("seed-ignored", "the rows are shuffled by a global generator, and the seed is not used", repeats=False)(
-        lambda c: c(seed=np.random.randint(2**31)), f"{SEEDED} {GLOBAL}"
-    )
-split("python-seeded", "Python's global generator is seeded")(seeding(random.seed), GLOBAL)
-split("torch-seeded", "PyTorch's global generator is seeded", needs="torch")(
-    seeding(lambda seed: importlib.import_module("torch").manual_seed(seed)), GLOBAL
-)
-split("seeded-once", "the first call alone seeds the generator, the others go on from there", repeats=False)(
-    lambda c: c(seed=c.right.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
-)
-split("always-the-same-seed", "the seed is not used: every seed gives the same split")(lambda c: c(seed=0), RANDOM)
 split("first-validation-row-in-both", "the training part goes one row too far: the first validation row is in both")(
     part(0, lambda train, c: np.append(train, c()[1][:1])), LEAK
 )
@@ -104,6 +91,19 @@ split("turned-instead-of-shuffled", "the rows are turned, not shuffled: each is 
 )
 split("first-row-never-held-out", "the first row is never held out, as with a random number from 1 instead of from 0")(
     cut(lambda c, r: np.append(0, np.where(r, r, r[0])[1:]) if 0 in c()[1] and len(c()[0]) else r), RANDOM
+)
+split("always-the-same-seed", "the seed is not used: every seed gives the same split")(lambda c: c(seed=0), RANDOM)
+for either in (split, columns):
+    either("numpy-seeded", "NumPy's global generator is seeded")(seeding(np.random.seed), GLOBAL)
+    either("seed-ignored", "the rows are shuffled by a global generator, and the seed is not used", repeats=False)(
+        lambda c: c(seed=np.random.randint(2**31)), f"{SEEDED} {GLOBAL}"
+    )
+split("python-seeded", "Python's global generator is seeded")(seeding(random.seed), GLOBAL)
+split("torch-seeded", "PyTorch's global generator is seeded", needs="torch")(
+    seeding(lambda seed: importlib.import_module("torch").manual_seed(seed)), GLOBAL
+)
+split("seeded-once", "the first call alone seeds the generator, the others go on from there", repeats=False)(
+    lambda c: c(seed=c.right.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
 )
 split("rounded-up", "the size of the validation part is rounded up")(
     cut(n_val=lambda c, k: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
