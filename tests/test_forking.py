@@ -22,12 +22,11 @@ import pytest
 from support import PATIENCE, checked, run, target
 
 from calibrant.target import forking
-from calibrant.target import isolation as containment
-from calibrant.target.isolation import nursery
+from calibrant.target.forking import nursery
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system can have no nursery")
 
-BOTH = pytest.mark.parametrize("forked", [True, False], ids=["forked", "not forked"], indirect=True)
+BOTH = pytest.mark.parametrize("python", [True, False], ids=["forked", "not forked"], indirect=True)
 
 TELLS = """
 import json, os, signal, sys
@@ -51,22 +50,15 @@ told()
 """
 
 
-@contextlib.contextmanager
-def nursed(*modules: str) -> Iterator[str]:
-    """A nursery, by its socket."""
-    with nursery(modules) as found:
-        yield found[forking.NURSERY]
+def run_child(python: list[str], code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The end of a process that runs code."""
+    return run(*python[1:], "-c", code, *arguments)
 
 
-def run_child(path: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of a child of a nursery that runs code."""
-    return run("-IS", forking.__file__, path, "-c", code, *arguments)
-
-
-def stand_in(path: str, code: str, **options: Any) -> tuple[subprocess.Popen[str], IO[str]]:
-    """Who asks a nursery for a child that runs code, and what the child prints."""
+def stand_in(python: list[str], code: str, **options: Any) -> tuple[subprocess.Popen[str], IO[str]]:
+    """A process that stands for a child that runs code, and the child's output."""
     process = subprocess.Popen(
-        [sys.executable, "-IS", forking.__file__, path, "-c", code],
+        [*python, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -77,12 +69,11 @@ def stand_in(path: str, code: str, **options: Any) -> tuple[subprocess.Popen[str
 
 
 @pytest.fixture
-def forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
-    """`forking.command` is a child of a nursery, or of one that is not there."""
-    with nursed("statistics") as path:
-        monkeypatch.setenv("B", "inherited")
-        monkeypatch.setenv(forking.NURSERY, path if request.param else f"{path} is gone")
-        yield request.param
+def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The command line of a child of a nursery, or of a nursery that is not there."""
+    monkeypatch.setenv("B", "inherited")
+    with nursery(["statistics"]) as command:
+        yield command if request.param else [*command[:-1], f"{command[-1]} is gone"]
 
 
 def ends(number: int) -> bool:
@@ -98,14 +89,13 @@ def ends(number: int) -> bool:
 
 
 @BOTH
-@pytest.mark.parametrize("status", ["0", "3", "null", '"the reason"'])
-@pytest.mark.parametrize("way", ["-m", "-c"])
-def test_a_child_is_what_the_interpreter_would_be(forked: bool, way: str, status: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("way", "status"), [("-m", "0"), ("-c", "3"), ("-c", "null"), ("-m", '"the reason"')])
+def test_a_child_is_what_the_interpreter_would_be(python: list[str], way: str, status: str, tmp_path: Path) -> None:
     (tmp_path / "telling.py").write_text(TELLS)
     environment = {name: value for name, value in os.environ.items() if name != "B"} | {"A": "ü\n\udcff"}
 
     done = subprocess.run(
-        [*forking.command(), way, "telling" if way == "-m" else TELLS, status, "ü \udcff"],
+        [*python, way, "telling" if way == "-m" else TELLS, status, "ü \udcff"],
         input="what is read",
         cwd=tmp_path,
         env=environment,
@@ -135,9 +125,9 @@ def test_a_child_is_what_the_interpreter_would_be(forked: bool, way: str, status
 
 
 @BOTH
-def test_an_error_is_told(forked: bool) -> None:
+def test_an_error_is_told(python: list[str]) -> None:
     done = subprocess.run(
-        [*forking.command(), "-u", "-c", "import atexit; atexit.register(print, 'the end'); 1 / 0"],
+        [*python, "-u", "-c", "import atexit; atexit.register(print, 'the end'); 1 / 0"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -149,24 +139,24 @@ def test_an_error_is_told(forked: bool) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGPIPE, signal.SIGABRT, signal.SIGKILL])
-def test_a_signal_that_ends_a_child_is_told(forked: bool, number: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGKILL])
+def test_a_signal_that_ends_a_child_is_told(python: list[str], number: int) -> None:
     ending = (
         f"import os, signal\nif {number} != 9: signal.signal({number}, signal.SIG_DFL)\nos.kill(os.getpid(), {number})"
     )
 
-    assert run(*forking.command()[1:], "-c", ending).returncode == -number
+    assert run(*python[1:], "-c", ending).returncode == -number
 
 
 @BOTH
-def test_an_interrupt_is_told(forked: bool) -> None:
-    assert run(*forking.command()[1:], "-c", "raise KeyboardInterrupt").returncode == -signal.SIGINT
+def test_an_interrupt_is_told(python: list[str]) -> None:
+    assert run(*python[1:], "-c", "raise KeyboardInterrupt").returncode == -signal.SIGINT
 
 
 @BOTH
-def test_code_is_compiled_as_it_is(forked: bool) -> None:
+def test_code_is_compiled_as_it_is(python: list[str]) -> None:
     """And not with what this package imports from __future__."""
-    done = run(*forking.command()[1:], "-c", "def f(x: int): pass\nprint(f.__annotations__)")
+    done = run(*python[1:], "-c", "def f(x: int): pass\nprint(f.__annotations__)")
 
     assert done.stdout == "{'x': <class 'int'>}\n"
 
@@ -186,8 +176,8 @@ os.{refused} = refused
 """)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tells = "import sys, time; time.sleep(0.5); print('refusing' in sys.modules)"
-    with nursed("refusing") as path:
-        first, second = (run_child(path, tells) for _ in range(2))
+    with nursery(["refusing"]) as python:
+        first, second = (run_child(python, tells) for _ in range(2))
 
     assert (first.returncode, first.stdout) == (0, "False\n")
     assert (second.returncode, second.stdout) == (0, "True\n")
@@ -200,13 +190,13 @@ def test_where_the_kernel_refuses_what_a_nursery_needs_there_is_none(monkeypatch
     for owner, name in ((os, "pidfd_open"), (socket.socket, "bind")):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, refused)
-            with nursery([]) as found:
-                assert found == {}
+            with nursery([]) as command:
+                assert command == [sys.executable]
 
 
 def test_a_child_ends_with_its_nursery_even_if_nobody_is_left_to_end_it() -> None:
-    with nursed() as path:
-        process, printed = stand_in(path, f"import os; print(os.getppid())\n{STARTS}")
+    with nursery([]) as python:
+        process, printed = stand_in(python, f"import os; print(os.getppid())\n{STARTS}")
         its_nursery = int(printed.readline())
         child, other = map(int, printed.readline().split())
         try:
@@ -223,23 +213,11 @@ def test_a_child_ends_with_its_nursery_even_if_nobody_is_left_to_end_it() -> Non
 
 def test_children_have_no_files_of_each_other() -> None:
     lists = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1], flush=True); input()"
-    with nursed() as path, contextlib.ExitStack() as stack:
+    with nursery([]) as python, contextlib.ExitStack() as stack:
         for _ in range(3):
-            process, printed = stand_in(path, lists)
+            process, printed = stand_in(python, lists)
             stack.callback(process.communicate, timeout=PATIENCE)
             assert printed.readline() == "['0', '1', '2']\n"
-
-
-def test_children_share_what_the_nursery_has_imported() -> None:
-    """With a stand-in that is the interpreter as it starts by default."""
-    stands = (
-        "import sys; from calibrant.target.forking import stand_for_child; stand_for_child(sys.argv[1], sys.argv[2:])"
-    )
-    tells = "import sys; print('statistics' in sys.modules)"
-    with nursed("statistics") as path:
-        forked, plain = (run("-c", stands, socket, "-c", tells) for socket in (path, f"{path} is gone"))
-
-    assert (forked.stdout, plain.stdout) == ("True\n", "False\n"), forked.stderr + plain.stderr
 
 
 STARTS = """
@@ -255,8 +233,8 @@ sys.stdin.read()
 def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: bool) -> None:
     """A child that leads a session is ended with all that it started."""
     with contextlib.ExitStack() as stack:
-        path = stack.enter_context(nursed())
-        process, printed = stand_in(path, STARTS, start_new_session=leads)
+        python = stack.enter_context(nursery([]))
+        process, printed = stand_in(python, STARTS, start_new_session=leads)
         child, other = map(int, printed.readline().split())
         try:
             assert os.getsid(child) == (child if leads else os.getsid(0))
@@ -280,11 +258,9 @@ def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: boo
 def test_a_nursery_ends_with_whoever_started_it() -> None:
     code = f"""
 import os, signal, subprocess
-from calibrant.target import forking
-from calibrant.target.isolation import nursery
-with nursery([]) as found:
-    os.environ |= found
-    child = subprocess.Popen([*forking.command(), "-c", {STARTS!r}], stdin=subprocess.PIPE, start_new_session=True)
+from calibrant.target.forking import nursery
+with nursery([]) as python:
+    child = subprocess.Popen([*python, "-c", {STARTS!r}], stdin=subprocess.PIPE, start_new_session=True)
     signal.pause()
 """
     starting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -300,9 +276,9 @@ with nursery([]) as found:
 
 def test_a_child_that_ends_its_nursery_ends_with_it() -> None:
     """Or else it would live on with nobody who knows of it."""
-    with nursed() as path:
+    with nursery([]) as python:
         ending = f"import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n{STARTS}"
-        process, printed = stand_in(path, ending, start_new_session=True)
+        process, printed = stand_in(python, ending, start_new_session=True)
         numbers = [int(number) for number in printed.readline().split()]
 
         assert process.wait(PATIENCE) == 1
@@ -312,18 +288,18 @@ def test_a_child_that_ends_its_nursery_ends_with_it() -> None:
 
 def test_a_nursery_that_does_not_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child may have stopped it."""
-    monkeypatch.setattr(containment, "_GRACE", 0.1)
+    monkeypatch.setattr(forking, "_GRACE", 0.1)
     hurried = """
 import sys
 from calibrant.target import forking
 forking._PATIENCE = 0.1
-forking.stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
+forking._stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 """
     stops = "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); print('stopped')"
-    with nursed() as path:
-        stopping, printed = stand_in(path, stops)
+    with nursery([]) as python:
+        stopping, printed = stand_in(python, stops)
         assert printed.readline() == "stopped\n"
-        done = subprocess.Popen([sys.executable, "-c", hurried, path], stdout=subprocess.PIPE, text=True)
+        done = subprocess.Popen([sys.executable, "-c", hurried, python[-1]], stdout=subprocess.PIPE, text=True)
 
         assert done.communicate(timeout=PATIENCE)[0] == f"{done.pid}\n"
     stopping.communicate(timeout=PATIENCE)
@@ -333,8 +309,8 @@ forking.stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
     """xdist knows by that alone that a worker is lost which closes them and hangs."""
     closing = "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(600)"
-    with nursed() as path:
-        process, printed = stand_in(path, closing)
+    with nursery([]) as python:
+        process, printed = stand_in(python, closing)
         try:
             reader = threading.Thread(target=printed.read, daemon=True)
             reader.start()
@@ -347,47 +323,43 @@ def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
             process.communicate()
 
 
-@BOTH
-def test_signals_that_are_ignored_stay_so(forked: bool) -> None:
+def test_signals_that_are_ignored_stay_so() -> None:
     tells = "import signal; print([int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN])"
-    ignores = """
-import os, signal, sys
-for number in sys.argv[1].split():
-    signal.signal(int(number), signal.SIG_IGN)
-os.execv(sys.argv[2], sys.argv[2:])
+    code = f"""
+import signal, subprocess, sys
+from calibrant.target.forking import nursery
+for name in sys.argv[1:]:
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+with nursery([]) as python:
+    for command in ([sys.executable], python):
+        print(subprocess.check_output([*command, "-c", {tells!r}]))
 """
-    for ignored in ([], [signal.SIGINT], [signal.SIGTERM, signal.SIGHUP], [signal.SIGQUIT, signal.SIGCHLD]):
-        numbers = " ".join(str(int(number)) for number in ignored)
-        plain, done = (
-            run("-c", ignores, numbers, *started, "-c", tells).stdout
-            for started in ([sys.executable], forking.command())
-        )
-        assert done == plain
-        assert set(ignored) <= set(json.loads(done))
+    for ignored in ([], ["SIGINT"], ["SIGTERM", "SIGHUP"], ["SIGQUIT", "SIGCHLD"]):
+        plain, forked = run("-c", code, *ignored).stdout.splitlines()
+        assert forked == plain
+        assert all(str(int(getattr(signal, name))) in plain for name in ignored)
 
 
 def test_a_nursery_serves_whoever_ignores_the_ends_of_children() -> None:
     """The system buries their children for them, and a nursery inherits that."""
     code = """
 import os, signal, subprocess
-from calibrant.target import forking
-from calibrant.target.isolation import nursery
+from calibrant.target.forking import nursery
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-with nursery(["statistics"]) as found:
-    os.environ |= found
+with nursery(["statistics"]) as python:
     for _ in range(2):
-        print(subprocess.check_output([*forking.command(), "-c", "import sys; print('statistics' in sys.modules)"]))
+        print(subprocess.check_output([*python, "-c", "import sys; print('statistics' in sys.modules)"]))
 """
     assert run("-c", code).stdout == "b'True\\n'\n" * 2
 
 
 @BOTH
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
-def test_standard_files_may_be_closed(forked: bool, closed: str, tmp_path: Path) -> None:
+def test_standard_files_may_be_closed(python: list[str], closed: str, tmp_path: Path) -> None:
     tells = (
         f"import sys; open({str(tmp_path / 'told')!r}, 'w').write(str([sys.stdin, sys.stdout, sys.stderr].index(None)))"
     )
-    started = ["sh", "-c", f'exec "$@" {closed}', "sh", *forking.command(), "-c", tells]
+    started = ["sh", "-c", f'exec "$@" {closed}', "sh", *python, "-c", tells]
 
     assert subprocess.run(started, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL).returncode == 0
     assert (tmp_path / "told").read_text() == str(["<&-", ">&-", "2>&-"].index(closed))
@@ -396,15 +368,13 @@ def test_standard_files_may_be_closed(forked: bool, closed: str, tmp_path: Path)
 def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:
     code = """
 import os, signal, subprocess
-from calibrant.target import forking
-from calibrant.target.isolation import nursery
+from calibrant.target.forking import nursery
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, lambda *_: None)
-with nursery(["statistics"]) as found:
-    os.environ |= found
+with nursery(["statistics"]) as python:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         os.killpg(0, number)
-    print(subprocess.call([*forking.command(), "-c", "import sys; sys.exit('statistics' in sys.modules)"]))
+    print(subprocess.call([*python, "-c", "import sys; sys.exit('statistics' in sys.modules)"]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -432,44 +402,36 @@ threading.Thread(target=later).start()
 
 
 @BOTH
-def test_a_child_tidies_up_as_the_interpreter_does(forked: bool, tmp_path: Path) -> None:
-    done = run(*forking.command()[1:], "-c", LEAVES, str(tmp_path / "file"))
+def test_a_child_tidies_up_as_the_interpreter_does(python: list[str], tmp_path: Path) -> None:
+    done = run(*python[1:], "-c", LEAVES, str(tmp_path / "file"))
 
     assert done.stdout == "a thread has ended\nthe end has begun\n"
     assert (tmp_path / "file").read_text() == "written in the end"
 
 
 def test_a_child_may_end_at_once(tmp_path: Path) -> None:
-    with nursery([], at_once=True) as found:
-        done = run_child(found[forking.NURSERY], LEAVES, str(tmp_path / "file"))
+    with nursery([], at_once=True) as python:
+        done = run_child(python, LEAVES, str(tmp_path / "file"))
 
     assert (done.returncode, done.stdout) == (0, "the end has begun\n")
 
 
-def test_children_draw_different_numbers() -> None:
-    draws = "import numpy; print(numpy.random.random())"
-    with nursed("numpy.random") as path:
-        drawn = {run_child(path, draws).stdout for _ in range(2)}
-
-    assert len(drawn) == 2
-
-
 def test_who_ends_before_asking_is_not_served_and_the_next_one_is() -> None:
-    with nursed() as path:
+    with nursery([]) as python:
         whole = marshal.dumps(([b"-c", b"print('never')"], b"/", {}, False, []))
         for said, answer in ((b"", b""), (whole[:-3], b""), (whole, b"y")):
             with socket.socket(socket.AF_UNIX) as asking:
-                asking.connect(path)
+                asking.connect(python[-1])
                 asking.sendall(said)
                 asking.shutdown(socket.SHUT_WR)
                 assert asking.makefile("rb").read() == answer
 
-        assert run_child(path, "print('served')").stdout == "served\n"
+        assert run_child(python, "print('served')").stdout == "served\n"
 
 
 def test_a_nursery_that_ends_while_it_imports_is_done_without() -> None:
-    with nursery(["nowhere_at_all"]) as found:
-        assert found == {}
+    with nursery(["nowhere_at_all"]) as command:
+        assert command == [sys.executable]
 
 
 def test_a_nursery_that_imports_for_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,60 +441,44 @@ pathlib.Path({str(tmp_path / "number")!r}).write_text(str(os.getpid()))
 time.sleep(600)
 """)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(containment, "_IMPORTING", 1.0)
-    monkeypatch.setattr(containment, "_GRACE", 0.1)
-    with nursery(["sleeping"]) as found:
-        assert found == {}
+    monkeypatch.setattr(forking, "_IMPORTING", 1.0)
+    monkeypatch.setattr(forking, "_GRACE", 0.1)
+    with nursery(["sleeping"]) as command:
+        assert command == [sys.executable]
         while not (tmp_path / "number").exists():
             time.sleep(0.01)
 
     assert ends(int((tmp_path / "number").read_text()))
 
 
+SOME = ("--seed=1", "--workers=1", "--clause=loss.mean-square")
+
+
 def test_imports_for_all_do_not_count_as_those_of_the_target(tmp_path: Path) -> None:
     """The least patience is enough for a target that is imported in no time."""
-    told, _ = checked(tmp_path, target(tmp_path, "def loss_fn(t_p, t_c):\n    return 0.0"), "--timeout=0.05")
+    told, _ = checked(tmp_path, target(tmp_path, "def loss_fn(t_p, t_c):\n    return 0.0"), "--timeout=0.05", *SOME)
 
     assert told["target"]["operations"] == ["loss_fn"]
-
-
-def test_a_system_without_what_a_nursery_needs_can_have_the_properties() -> None:
-    """Windows, as far as it can be had here."""
-    code = """
-import os, signal, sys
-sys.modules["resource"] = None
-del signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, os.pidfd_open, os.killpg
-import calibrant.checks.check
-from calibrant.target.isolation import nursery
-with nursery([]) as found:
-    print(found)
-"""
-    done = run("-c", code)
-
-    assert done.stdout == "{}\n", done.stderr
 
 
 def test_a_path_too_long_for_a_socket_means_no_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.delenv(forking.NURSERY, raising=False)
 
-    with nursery([]) as found:
-        assert found == {}
-        assert forking.command() == [sys.executable]
+    with nursery([]) as command:
+        assert command == [sys.executable]
 
 
 def test_a_check_is_the_same_without_a_nursery(tmp_path: Path) -> None:
     """Its temporary folder may have a path that no socket can have. No warning is given in either."""
     source = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()"
     spec = target(tmp_path, source)
-    some = ("--seed=1", "--workers=1", "--clause=loss.mean-square")
     long = tmp_path / ("x" * 100)
     long.mkdir()
 
-    with_it, _ = checked(tmp_path, spec, *some, PYTHONWARNINGS="error")
-    without, _ = checked(tmp_path, spec, *some, PYTHONWARNINGS="error", TMPDIR=str(long))
+    with_it, _ = checked(tmp_path, spec, *SOME, PYTHONWARNINGS="error")
+    without, _ = checked(tmp_path, spec, *SOME, PYTHONWARNINGS="error", TMPDIR=str(long))
 
     assert with_it == without
     assert with_it["exit_status"] == 1

@@ -10,7 +10,7 @@ import pytest
 from support import calibrant, one_sentence
 
 from calibrant.checks.power import Rejection, Trial, measured, summary, tried
-from calibrant.impostors import Impostor, add, chosen, impostor, sentence
+from calibrant.impostors import Impostor, add, chosen
 from calibrant.reports import trials as report
 
 
@@ -104,23 +104,8 @@ def test_an_explained_clause_shows_what_breaks_it() -> None:
     assert "Also broken by loss_fn as last-sample-dropped" in said
 
 
-def test_an_impostor_says_what_it_does() -> None:
-    def silent() -> None:
-        pass
-
-    def told() -> None:
-        """It does this. And more."""
-
-    with pytest.raises(ValueError, match="silent has no docstring"):
-        sentence(silent)
-    assert sentence(told) == "it does this"
-
-
 def test_two_impostors_of_an_operation_have_two_names() -> None:
     with pytest.raises(ValueError, match="two impostors of loss_fn are called half"):
-
-        @impostor("loss_fn", "loss.mean-square", name="half")
-        def another() -> None:
-            """It is another one."""
+        add(replace(one("loss_fn.half"), sentence="it is another one"))
 
     add(one("loss_fn.half"))  # the same once more, as when a module is read twice

@@ -127,15 +127,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("clause"):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
     chosen = config.option.target_clause
-    if not chosen:
-        return
 
     def asked(item: pytest.Item) -> bool:
         marker = item.get_closest_marker("clause")
         return marker is None or marker.args[0] in chosen
 
-    config.hook.pytest_deselected(items=[item for item in items if not asked(item)])
-    items[:] = [item for item in items if asked(item)]
+    if chosen:
+        config.hook.pytest_deselected(items=[item for item in items if not asked(item)])
+        items[:] = [item for item in items if asked(item)]
+    _keep_dtypes_together(items)
+
+
+def _keep_dtypes_together(items: list[pytest.Item]) -> None:
+    """Put the runs of a property in its dtypes one after the other, and note which they are."""
+    dtypes = current().dtypes_of
+    first: dict[Any, int] = {}
+    places: dict[pytest.Item, int] = {}
+    for place, item in enumerate(items):
+        places[item] = place
+        if isinstance(item, pytest.Function) and item.get_closest_marker("clause"):
+            key = _key(item)
+            places[item] = first.setdefault(key, place)
+            dtypes.setdefault(key, []).append(str(item.callspec.params["target"]))
+    items.sort(key=places.__getitem__)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -156,19 +170,23 @@ def target(request: pytest.FixtureRequest) -> Subject:
     return Subject(current().load(), request.param)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Skip a property that runs out of requests before one is served; diagnose one that fails."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a property, in all its dtypes at once if it holds in all of them; diagnose one that fails."""
     marker = pyfuncitem.get_closest_marker("clause")
     if marker is None:
-        return (yield)
+        return None
     from hypothesis.errors import Unsatisfiable
 
     from calibrant.diagnosis.diagnosing import diagnose
 
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    if known := _judged_together(pyfuncitem, arguments):
+        pyfuncitem.funcargs["target"] = known
+        return True
     subject: Any = pyfuncitem.funcargs["target"]
     try:
-        return (yield)
+        pyfuncitem.obj(**arguments)
     except Unsatisfiable:  # few requests are possible where shapes are all that varies
         if subject.tally.answered or not subject.tally.refused:
             raise
@@ -176,6 +194,33 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except Exception as error:
         pyfuncitem.stash[_DIAGNOSIS] = diagnose(subject, error, marker.args[0])
         raise
+    return True
+
+
+def _judged_together(item: pytest.Function, arguments: dict[str, Any]) -> Subject | None:
+    """The subject of a property that holds in all its dtypes, judged example by example in each: an example is drawn once for all."""
+    from calibrant.target.calling import Subject
+
+    session, key = current(), _key(item)
+    dtype = str(item.callspec.params["target"])
+    if (key, dtype) in session.judged:
+        return session.judged.pop((key, dtype))
+    dtypes = session.dtypes_of.pop(key, [])
+    if len(dtypes) < 2 or not hasattr(item.obj, "hypothesis"):
+        return None
+    together = {one: Subject(session.load(), one) for one in dtypes}
+    try:
+        item.obj(**arguments | {"target": tuple(together.values())})
+    except Exception:  # Apart, or one of Hypothesis' own: each is judged by itself
+        return None
+    session.judged |= {(key, one): subject for one, subject in together.items()}
+    return session.judged.pop((key, dtype))
+
+
+def _key(item: pytest.Function) -> Any:
+    """What the runs of one property in several dtypes have in common."""
+    others = sorted((name, repr(x)) for name, x in item.callspec.params.items() if name != "target")
+    return item.nodeid.partition("[")[0], tuple(others)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calibrant import __version__
-from calibrant.adapters.workers import Workers
+from calibrant.adapters import workers
 from calibrant.mechanics import autograd, broadcasting, descent, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
 from calibrant.mechanics.autograd import backward, descend, manual_training_loop
@@ -119,14 +119,11 @@ def training_loop(
     return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u, val_t_c)
 
 
-_workers = Workers()
-
-
 def data_parallel(
     params: Tensor, shards: list[tuple[Tensor, Tensor]], n_epochs: int, lr: float
 ) -> tuple[Tensor, Tensor]:
     """What workers, a process for each shard, make of the shards together."""
-    return _workers.ask(params, shards, n_epochs, lr)
+    return workers.ask((params, shards, n_epochs, lr))
 
 
 def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], int]:

@@ -1,94 +1,93 @@
 """Workers for the reference's data parallelism: real processes that form a group, one for each shard.
 
-They are forked, for each call anew, by a server that has nothing but torch in it and that starts with the first call: a
-process that has threads cannot be forked safely, and one that imports torch for itself takes seconds.
-
-    Workers().ask(params, shards, n_epochs, lr)  ->  pickle over the server's standard input and output
+The standard library's fork server starts them anew for each call. It has imported torch and has no threads: a process with
+threads cannot be forked safely, and one that imports torch for itself takes seconds.
 """
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import os
 import pickle
-import signal
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
-from multiprocessing import get_context
-from typing import IO, Any
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from types import ModuleType
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from calibrant.mechanics import parallel
-from calibrant.target.forking import command
 
-Shard = tuple[Tensor, Tensor]
-Request = tuple[Tensor, list[Shard], int, float]
+Request = tuple[Tensor, list[tuple[Tensor, Tensor]], int, float]
+"""The parameters, the shards, the number of epochs and the learning rate."""
 Answer = tuple[Tensor, Tensor]
+"""The gradient over all shards, and the parameters after the epochs, (2,) each."""
 
 _PATIENCE = timedelta(seconds=60)
-"""How long a worker waits for the others: no longer than anybody waits for an answer."""
+"""How long a worker waits for the others: no longer than a caller waits for an answer."""
 
 
-class Workers:
-    """Asks for work to be done by workers, whose server it starts when it is first asked."""
+def ask(request: Request) -> Answer:
+    """The answer of workers that hold a shard each. No worker outlives the call, or this process.
 
-    def __init__(self) -> None:
-        self._server: Any = None
-        atexit.register(self.stop, patience=2.0)
+    Raises a worker's error, and RuntimeError if a worker ends without an answer or the workers do not agree.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder, contextlib.ExitStack() as stack:
+        pipes = []
+        for rank in range(len(request[1])):
+            ours, theirs = context.Pipe(duplex=False)
+            pipes.append(stack.enter_context(ours))
+            # The request in bytes: multiprocessing itself would move the caller's tensors to shared memory.
+            arguments = (theirs, rank, f"{folder}/meeting", pickle.dumps(request))
+            worker = context.Process(target=_serve, args=arguments)
+            with theirs, _no_main():
+                worker.start()
+            stack.callback(worker.join)
+            stack.callback(worker.kill)
+        answers: dict[Connection, Answer | Exception] = {}
+        while waiting := [pipe for pipe in pipes if pipe not in answers]:
+            for pipe in wait(waiting):
+                assert isinstance(pipe, Connection)
+                try:
+                    answers[pipe] = pickle.loads(pipe.recv_bytes())
+                except (OSError, EOFError):
+                    raise RuntimeError("a worker ended without an answer") from None
+        return agreed([answers[pipe] for pipe in pipes])
 
-    def ask(self, params: Tensor, shards: list[Shard], n_epochs: int, lr: float) -> Answer:
-        """The gradient over all shards at params, and the parameters after n_epochs, each (2,), as worker 0 has them.
 
-        Raises what a worker raised, and RuntimeError if the workers do not answer.
-        """
-        if self._server is None:
-            self._server = self._started()
-        try:
-            requests, answers = self._server.stdin, self._server.stdout
-            pickle.dump((params, shards, n_epochs, lr), requests)
-            requests.flush()
-            answer = pickle.load(answers)
-        except (OSError, EOFError) as error:
-            self.stop()
-            raise RuntimeError(f"the workers' server ended: {error or 'no answer'}") from None
-        except (
-            BaseException
-        ):  # whoever interrupts this call gets no answer, and neither shall the next one get this one's
-            self.stop()
-            raise
-        if isinstance(answer, BaseException):
-            raise answer
-        gradient, after = answer
-        return gradient, after
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Hide the main module, which multiprocessing would import again in each worker."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
-    def stop(self, patience: float = 0.0) -> None:
-        """End the server with all its workers; one that is at rest ends by itself if it is left time to."""
-        server, self._server = self._server, None
-        if server is not None:
-            try:
-                server.communicate(timeout=patience)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.communicate()
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*command(), "-m", "calibrant.adapters.workers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
+def agreed(answers: list[Answer | Exception]) -> Answer:
+    """The answer that all workers give, to the last bit; or else the error, if possible the one that lost the others a worker."""
+    errors = [answer for answer in answers if isinstance(answer, Exception)]
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, parallel.WorkerLost))
+    right = [answer for answer in answers if not isinstance(answer, Exception)]
+    for answer in right:
+        for first, other in zip(right[0], answer, strict=True):
+            if not torch.allclose(first, other, rtol=0, atol=0, equal_nan=True):
+                raise RuntimeError(f"the workers do not agree with each other: {right}")
+    return right[0]
 
 
 def work(rank: int, meeting: str, request: Request) -> Answer:
-    """What worker `rank` does: meet the others at a file, and work with them on its shard."""
+    """The answer of worker `rank`, which meets the others at a file and works with them on its shard."""
     params, shards, n_epochs, lr = request
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     dist.init_process_group(
@@ -101,41 +100,20 @@ def work(rank: int, meeting: str, request: Request) -> Answer:
         dist.destroy_process_group()
 
 
-def served(request: Request) -> Answer | BaseException:
-    """What forked workers, one for each shard, make of a request."""
-    world = len(request[1])
-    with (
-        tempfile.TemporaryDirectory(prefix="calibrant-") as folder,
-        ProcessPoolExecutor(world, get_context("fork")) as pool,
-    ):
-        futures = [pool.submit(work, rank, f"{folder}/meeting", request) for rank in range(world)]
-        failures = [error for error in (future.exception() for future in futures) if error is not None]
-    if failures:
-        return next((error for error in failures if not isinstance(error, parallel.WorkerLost)), failures[0])
-    return agreed([future.result() for future in futures])
+def _serve(pipe: Connection, rank: int, meeting: str, request: bytes) -> None:
+    """In a worker: send the answer through the pipe, and end with the process that asked."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    answer: Answer | Exception
+    try:
+        answer = work(rank, meeting, pickle.loads(request))
+    except Exception as error:
+        answer = error
+    pipe.send_bytes(pickle.dumps(answer))
 
 
-def agreed(answers: list[Answer]) -> Answer | Exception:
-    """What all workers answer alike, to the last bit."""
-    for answer in answers:
-        for first, other in zip(answers[0], answer, strict=True):
-            if not torch.allclose(first, other, rtol=0, atol=0, equal_nan=True):
-                return RuntimeError(f"the workers do not agree with each other: {answers}")
-    return answers[0]
-
-
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are no more."""
-    while True:
-        try:
-            request = pickle.load(requests)
-        except EOFError:
-            return
-        pickle.dump(served(request), answers)
-        answers.flush()
-
-
-if __name__ == "__main__":
-    private = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no answer
-    serve(sys.stdin.buffer, private)
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -20,7 +20,7 @@ def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]
         counts[f"{one.operation} as {one.name}"].append(examples)
         if done % 100 == 0 or done == runs:
             progress(f"{done:,} of {runs:,} runs", last=done == runs)
-    limit = PROFILES["dev"]["max_examples"]
+    limit = PROFILES["dev"].examples
     rows: list[dict[str, Any]] = []
     for name, found in counts.items():
         caught = [examples for examples in found if examples is not None]

@@ -25,8 +25,8 @@ from calibrant.checks.outcomes import Gatherer, Outcome, died
 from calibrant.checks.verdicts import Result, gathered
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import CheckError
-from calibrant.target.forking import command
-from calibrant.target.isolation import last_words, nursery
+from calibrant.target.forking import nursery
+from calibrant.target.isolation import last_words
 from calibrant.target.probing import probe
 from calibrant.target.processes import REGISTER, end_all
 
@@ -55,12 +55,12 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
     options = options.validated()
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
     modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
-    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as found, _environment(**found):
-        return _checked(spec, options, observer or Observer())
+    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as python:
+        return _checked(spec, options, observer or Observer(), python)
 
 
-def _checked(spec: str, options: Options, observer: Observer) -> Result:
-    described = probe(spec, options.timeout)
+def _checked(spec: str, options: Options, observer: Observer, python: list[str]) -> Result:
+    described = probe(spec, options.timeout, python)
     dtypes = options.dtypes or tuple(described["dtypes"])
     for dtype in dtypes:
         numpy_dtype(dtype)
@@ -70,7 +70,7 @@ def _checked(spec: str, options: Options, observer: Observer) -> Result:
         complaints = io.StringIO()
         try:
             with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
-                code = _run_pytest(_arguments(spec, options, dtypes, folder), engine, folder / "programs")
+                code = _run_pytest(_arguments(spec, options, dtypes, folder, python), engine, folder / "programs")
         finally:
             end_all(folder / "programs")
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -84,7 +84,7 @@ def _checked(spec: str, options: Options, observer: Observer) -> Result:
     return Result(described, options, verdicts, unfinished)
 
 
-def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Path) -> list[str]:
+def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Path, python: list[str]) -> list[str]:
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     files = {prop.file for prop in properties() if options.selects(prop.clause)}
     arguments = [
@@ -100,7 +100,7 @@ def _arguments(spec: str, options: Options, dtypes: tuple[str, ...], folder: Pat
         "-pno:faulthandler",
         "-pxdist.plugin",
         "-pcalibrant.plugin",
-        f"--tx={options.workers}*popen//python={re.sub('/+', '/', shlex.join(command()))}",  # '//' would end it
+        f"--tx={options.workers}*popen//python={re.sub('/+', '/', shlex.join(python))}",  # '//' would end it
         "--dist=worksteal",
         "--max-worker-restart=1000",
         f"--target={spec}",

@@ -45,7 +45,7 @@ class Options:
                 raise CheckError(f"{name} is {value}: it must be at least {least}")
         if not 0.05 <= self.timeout <= 86400:
             raise CheckError(f"timeout is {self.timeout:g}: it must be from 0.05 to 86400 seconds")
-        same = PROFILES[self.profile].get("derandomize", False)
+        same = PROFILES[self.profile].same
         if same and self.seed is not None:
             raise CheckError(f"the profile {self.profile} draws the same examples every time: it takes no seed")
         seed = 0 if same else self.seed if self.seed is not None else int.from_bytes(os.urandom(4), "big")

@@ -1,8 +1,9 @@
 """Impostors: the wrong answers that people really give, and the legitimate variants that they are told from.
 
-An impostor is a small change to a right operation, `wrong(right, *arguments)`. It is written once and evaluated over two kinds of numbers.
-Over NumPy's arrays it is a target that the properties must reject, by the clauses that it names and no others. Over exact ones it
-explains a failing target: one whose every answer it gives, within the bound of its own rounding, behaves as it does.
+An impostor is a small change to a right operation, `wrong(right, *arguments)`. `kinds` has the rows in which the chapters write them.
+Each is written once and evaluated over two kinds of numbers. Over NumPy's arrays it is a target that the properties must reject, by the
+clauses that it names and no others. Over exact ones it explains a failing target: one whose every answer it gives, within the bound of
+its own rounding, behaves as it does.
 """
 
 from __future__ import annotations
@@ -101,33 +102,12 @@ class Impostor:
 _registered: dict[tuple[str, str], Impostor] = {}
 
 
-def impostor(operation: str, clauses: str, *, seen: str = "", **about: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Register a function `wrong(right, *arguments)` as an impostor: its name is the function's, its sentence the docstring's first."""
-
-    def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
-        name = about.pop("name", wrong.__name__.strip("_").replace("_", "-"))
-        broken = tuple(dict.fromkeys(clauses.split()))
-        add(Impostor(name, operation, wrong, sentence(wrong), broken, seen=tuple(seen.split()), **about))
-        return wrong
-
-    return register
-
-
 def add(one: Impostor) -> None:
     """Put an impostor into the catalog."""
     key = one.operation, one.name
     if key in _registered and _registered[key].sentence != one.sentence:
         raise ValueError(f"two impostors of {one.operation} are called {one.name}")
     _registered[key] = one
-
-
-def sentence(wrong: Callable[..., Any]) -> str:
-    """The first sentence of the docstring, as it goes on after a colon."""
-    first = " ".join((wrong.__doc__ or "").split()).partition(". ")[0].rstrip(".")
-    if not first:
-        raise ValueError(f"the impostor {wrong.__name__} has no docstring: nobody is told what it does")
-    words = first.split(" ", 1)
-    return first if words[0] != words[0].capitalize() or words[0] == "I" else first[0].lower() + first[1:]
 
 
 @functools.cache

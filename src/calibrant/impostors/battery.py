@@ -8,24 +8,14 @@ from typing import Any
 import numpy as np
 
 _RATES = [0.5, 0.25, 0.5, 0.125, 1.0, 0.5, 0.25, 0.5]
-_GRADS = [
-    [2.0, -1.5],
-    [1.0, -0.5],
-    [-0.25, 0.5],
-    [0.125, -0.25],
-    [-0.0625, -0.125],
-    [0.5, 0.03125],
-    [0.25, -0.5],
-    [0.125, 1.0],
-]
+_GRADS = np.transpose(
+    [[2.0, 1.0, -0.25, 0.125, -0.0625, 0.5, 0.25, 0.125], [-1.5, -0.5, 0.5, -0.25, -0.125, 0.03125, -0.5, 1.0]]
+).tolist()
 _PARAMS = [1.0, -2.0]
 _BETAS = {"betas": (0.5, 0.75), "eps": 1e-2}
 BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
-    "sgd": (
-        {"momentum": 0.5},
-        {"momentum": 0.5, "dampening": 0.25},
-        {"momentum": 0.5, "nesterov": True},
-        {"momentum": 0.5, "weight_decay": 0.25},
+    "sgd": tuple(
+        {"momentum": 0.5, **more} for more in ({}, {"dampening": 0.25}, {"nesterov": True}, {"weight_decay": 0.25})
     ),
     "adam": (_BETAS, {**_BETAS, "amsgrad": True}, {**_BETAS, "weight_decay": 0.25}),
     "adamw": ({**_BETAS, "weight_decay": 0.25}, {**_BETAS, "amsgrad": True, "weight_decay": 0.0}),
@@ -33,7 +23,7 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     "adagrad": ({"eps": 1e-2},),
     "adadelta": ({"rho": 0.75, "eps": 1e-2},),
     "adamax": ({**_BETAS, "eps": 0.1},),
-    "nadam": ({"betas": (0.5, 0.75), "eps": 1e-2},),
+    "nadam": (_BETAS,),
     "radam": ({"betas": (0.5, 0.9), "eps": 1e-2},),
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""

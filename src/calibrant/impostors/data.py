@@ -1,4 +1,4 @@
-"""Impostors of the data sets and of the least-squares line."""
+"""Impostors of the data sets, of the least-squares line and of the figures."""
 
 from __future__ import annotations
 
@@ -6,230 +6,89 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.impostors import impostor
-from calibrant.impostors.rights import join, narrow
+from calibrant.impostors import kinds
+from calibrant.impostors.kinds import Call, impostors_of, part
+from calibrant.impostors.rights import join
 
 # The data sets
 
+SET, NIST, LINE, SHAPES, PLOT = "data.thermometer", "data.norris", "data.scaling", "data.shapes", "data.plot"
+CLOSE = "only readings that lie close together show it"
+backwards = kinds.answer(lambda parts: parts[::-1])
 
-@impostor("thermometer", "data.thermometer")
-def two_readings_swapped(right: Any) -> Any:
-    """The fifth and the sixth reading stand in each other's place."""
-    t_u, t_c = right()
-    return t_u[[0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10]], t_c
-
-
-@impostor("thermometer", "data.thermometer")
-def columns_swapped(right: Any) -> Any:
-    """The temperatures come first, and then the readings."""
-    t_u, t_c = right()
-    return t_c, t_u
-
-
-@impostor("thermometer", "data.thermometer")
-def readings_scaled(right: Any) -> Any:
-    """The readings are already divided by ten."""
-    t_u, t_c = right()
-    return t_u / t_u.dtype.type(10), t_c
-
-
-@impostor("thermometer", "data.thermometer")
-def sorted_by_reading(right: Any) -> Any:
-    """The pairs are sorted by their readings."""
-    t_u, t_c = right()
-    return t_u[np.argsort(t_u)], t_c[np.argsort(t_u)]
-
-
-@impostor("thermometer", "data.thermometer")
-def last_pair_missing(right: Any) -> Any:
-    """The last pair is missing."""
-    t_u, t_c = right()
-    return t_u[:-1], t_c[:-1]
-
-
-@impostor("thermometer", "data.thermometer")
-def rounded_to_whole_degrees(right: Any) -> Any:
-    """The readings are rounded to whole numbers."""
-    t_u, t_c = right()
-    return np.round(t_u), t_c
-
-
-@impostor("norris", "data.norris")
-def one_digit_wrong(right: Any) -> Any:
-    """The third pair is (118.2, 118.2), where it is (118.2, 118.1)."""
-    x, y = right()
-    return x, np.where(np.arange(y.size) == 2, x, y)
-
-
-@impostor("norris", "data.norris", name="columns-swapped")
-def norris_columns_swapped(right: Any) -> Any:
-    """The columns are in the order of NIST's file, which has y first."""
-    x, y = right()
-    return y, x
-
-
-@impostor("norris", "data.norris", name="last-pair-missing")
-def norris_last_pair_missing(right: Any) -> Any:
-    """The last pair is missing."""
-    x, y = right()
-    return x[:-1], y[:-1]
-
-
-@impostor("norris", "data.norris")
-def columns_sorted_apart(right: Any) -> Any:
-    """Each column is sorted for itself, so that the pairs are torn apart."""
-    x, y = right()
-    return np.sort(x), np.sort(y)
-
+pairs = impostors_of("thermometer")
+pairs("two-readings-swapped", "the fifth and the sixth reading are exchanged")(
+    part(0, lambda t_u, c: t_u[[0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10]]), SET
+)
+pairs("columns-swapped", "the temperatures come first, and then the readings")(backwards, SET)
+pairs("readings-scaled", "the readings are already divided by ten")(part(0, lambda x, c: x / x.dtype.type(10)), SET)
+pairs("sorted-by-reading", "the pairs are sorted by their readings")(
+    kinds.answer(lambda columns: tuple(x[np.argsort(columns[0])] for x in columns)), SET
+)
+pairs("rounded-to-whole-degrees", "the readings are rounded to integers")(part(0, lambda x, c: np.round(x)), SET)
+norris = impostors_of("norris")
+norris("one-digit-wrong", "the third pair is (118.2, 118.2), where it is (118.2, 118.1)")(
+    part(1, lambda y, c: np.where(np.arange(y.size) == 2, c()[0], y)), NIST
+)
+norris("columns-swapped", "the columns are in the order of NIST's file, which has y first")(backwards, NIST)
+norris("columns-sorted-apart", "each column is sorted by itself, so that the pairs are torn apart")(
+    kinds.answer(lambda columns: tuple(map(np.sort, columns))), NIST
+)
+for rows, clause in (pairs, SET), (norris, NIST):
+    rows("last-pair-missing", "the last pair is missing")(kinds.answer(lambda xy: tuple(x[:-1] for x in xy)), clause)
 
 # The least-squares line
 
-TENTHS = "one of the clause's two properties divides the readings by ten"
+
+def _from_sums(c: Call) -> Any:
+    u, mean = c.t_u.mean(), c.t_c.mean()
+    return join(w := ((c.t_u * c.t_c).mean() - u * mean) / ((c.t_u * c.t_u).mean() - u * u), mean - w * u)
 
 
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def no_intercept(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The line goes through the origin."""
-    w, _ = right(t_u, t_c)
-    return join((t_u * t_c).sum() / (t_u * t_u).sum(), w * 0)
+fit = impostors_of("least_squares", ugly="one of the clause's two properties divides the readings by ten")
+fit("no-intercept", "the line goes through the origin")(
+    lambda c: join((c.t_u * c.t_c).sum() / (c.t_u * c.t_u).sum(), c()[0] * 0), LINE
+)
+fit("spread-over-n-minus-1", "the covariance is over n, the variance over n - 1")(
+    lambda c: join(w := c()[0] * (c.n - 1) / c.n, c.t_c.mean() - w * c.t_u.mean()), LINE
+)
+fit("intercept-not-moved-back", "the intercept belongs to the centred readings: it is the mean of the temperatures")(
+    kinds.component(1, lambda b, c: c.t_c.mean()), LINE
+)
+fit("intercept-first", "the intercept comes first, and then the slope")(backwards, LINE)
+fit("readings-from-temperatures", "the line predicts readings from temperatures")(kinds.swapped("t_u", "t_c"), LINE)
+fit("through-the-ends", "the line goes through the first pair and the last one")(
+    kinds.checked(lambda c: c(t_u=c.t_u[[0, -1]], t_c=c.t_c[[0, -1]])), LINE
+)
+fit("last-sample-dropped", "the last pair is left out")(kinds.checked(kinds.shortened("t_u", "t_c")), LINE)
+fit("textbook-sums", "the slope is (mean(t_u t_c) - u c) / (mean(t_u²) - u²) of the means u and c", ugly=CLOSE)(
+    kinds.checked(_from_sums), LINE
+)
+fit.in_dtype("float32", LINE)
+shapes = impostors_of("least_squares")
+shapes("flattened", "arrays of any shape are flattened")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
+shapes("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(kinds.stretched("t_u", "t_c"), SHAPES)
+shapes("longer-column-cut", "the longer column is cut to the length of the shorter one")(
+    kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES
+)
+shapes("line-of-nothing", "the line of no samples is zero")(
+    kinds.where(lambda c: c.t_u.shape == c.t_c.shape and c.n == 0, lambda c: np.zeros(2)), SHAPES
+)
 
+# The figures
 
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def spread_over_n_minus_1(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The covariance is over n, the variance over n - 1."""
-    w, _ = right(t_u, t_c)
-    w = w * (t_u.size - 1) / t_u.size
-    return join(w, t_c.mean() - w * t_u.mean())
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def intercept_not_moved_back(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The intercept is that of the centred readings: the mean of the temperatures."""
-    w, _ = right(t_u, t_c)
-    return join(w, t_c.mean())
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def intercept_first(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The intercept is returned first, and then the slope."""
-    w, b = right(t_u, t_c)
-    return join(b, w)
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def readings_from_temperatures(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The line predicts the readings from the temperatures."""
-    return right(t_c, t_u)
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def through_the_ends(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The line goes through the first pair and the last one."""
-    right(t_u, t_c)
-    return right(t_u[[0, -1]], t_c[[0, -1]])
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS, name="last-sample-dropped")
-def fit_without_the_last_sample(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The last pair is left out."""
-    right(t_u, t_c)
-    return right(t_u[: max(t_u.size - 1, 1)], t_c[: max(t_u.size - 1, 1)])
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def spread_over_n_too(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The sum of the products is divided by the variance, and not by the sum of the squares."""
-    w, _ = right(t_u, t_c)
-    w = w * t_u.size
-    return join(w, t_c.mean() - w * t_u.mean())
-
-
-@impostor("least_squares", "data.scaling", ugly=TENTHS)
-def penalized(right: Any, t_u: Any, t_c: Any) -> Any:
-    """A 64th is added to the sum of the squares, so that it is never zero."""
-    w, _ = right(t_u, t_c)
-    spread = ((t_u - t_u.mean()) ** 2).sum()
-    w = w * spread / (spread + 0.015625)
-    return join(w, t_c.mean() - w * t_u.mean())
-
-
-@impostor("least_squares", "data.scaling", ugly="only readings that lie close together show it")
-def textbook_sums(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The slope is the quotient of mean(t_u t_c) - mean(t_u) mean(t_c) and mean(t_u²) - mean(t_u)², which cancel in floating point."""
-    right(t_u, t_c)
-    u, c = t_u.mean(), t_c.mean()
-    w = ((t_u * t_c).mean() - u * c) / ((t_u * t_u).mean() - u * u)
-    return join(w, c - w * u)
-
-
-@impostor("least_squares", "data.scaling@float64", ugly="only numbers with many digits show it", name="in-float32")
-def fit_in_float32(right: Any, t_u: Any, t_c: Any) -> Any:
-    """It is computed in float32, whatever the dtype of the arguments."""
-    return right(narrow(t_u, "float32"), narrow(t_c, "float32"))
-
-
-@impostor("least_squares", "data.shapes")
-def flattened(right: Any, t_u: Any, t_c: Any) -> Any:
-    """Arrays of any shape are flattened first."""
-    return right(join(t_u), join(t_c))
-
-
-@impostor("least_squares", "data.shapes", name="broadcasting")
-def fit_broadcasting(right: Any, t_u: Any, t_c: Any) -> Any:
-    """(n,) against (n, 1) is broadcast to n² pairs, and the line through them returned."""
-    return right(join(t_u + t_c * 0), join(t_c + t_u * 0))
-
-
-@impostor("least_squares", "data.shapes")
-def longer_column_cut(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The longer column is cut to the length of the shorter one."""
-    if not t_u.shape or not t_c.shape:
-        return right(t_u, t_c)
-    n = min(t_u.shape[0], t_c.shape[0])
-    return right(t_u[:n], t_c[:n])
-
-
-@impostor("least_squares", "data.shapes")
-def line_of_nothing(right: Any, t_u: Any, t_c: Any) -> Any:
-    """The line of no samples is zero."""
-    return np.zeros(2) if t_u.shape == t_c.shape and t_u.size == 0 else right(t_u, t_c)
-
+figures = impostors_of("figures", ugly="it has no arguments")
+figures("losses-after-the-update", "the loss that is drawn for an epoch is the one after its update")(
+    kinds.answer(lambda f: f | {"losses": {run: (x[:-1], y[1:]) for run, (x, y) in f["losses"].items()}}), PLOT
+)
+figures("fit-by-hand", "the line that is drawn is 5/9 (t_u - 32), whatever was fitted")(
+    kinds.answer(lambda f: f | {"fit": {"fit": (t_u := f["fit"]["fit"][0], [(u - 32) * 5 / 9 for u in t_u])}}), PLOT
+)
 
 _NEAR = 64 + np.array([0.1, 0.7, 0.2, 0.9])
 _SMALL = 1 + 2.0**-20 * np.array([0.0, 1.0, 3.0, 2.0])
-# The figures
-
-
-def _losses_shown(right: Any, change: Any) -> Any:
-    """The figures with other losses: changed epochs and losses of each run."""
-    shown = right()
-    return {**shown, "losses": {name: change(*series) for name, series in shown["losses"].items()}}
-
-
-@impostor("figures", "data.plot", ugly="it has no arguments")
-def losses_after_the_update(right: Any) -> Any:
-    """The loss that is drawn for an epoch is the one after its update."""
-    return _losses_shown(right, lambda epochs, losses: (epochs[:-1], losses[1:]))
-
-
-@impostor("figures", "data.plot", ugly="it has no arguments")
-def losses_smoothed(right: Any) -> Any:
-    """The losses that are drawn are running means of the losses."""
-    return _losses_shown(right, lambda epochs, losses: (epochs, (np.cumsum(losses) / epochs).tolist()))
-
-
-@impostor("figures", "data.plot", ugly="it has no arguments")
-def fit_by_hand(right: Any) -> Any:
-    """The line that is drawn is 5/9 (t_u - 32), whatever was fitted."""
-    shown = right()
-    readings, _ = shown["fit"]["fit"]
-    return {**shown, "fit": {"fit": (readings, [(reading - 32) * 5 / 9 for reading in readings])}}
-
-
 QUESTIONS = {
-    "figures": ((),),
-    "thermometer": ((),),
-    "norris": ((),),
+    **dict.fromkeys(("figures", "thermometer", "norris"), ((),)),
     "least_squares": (
         (np.array([1.0, 2.0, 4.0, 5.0]), np.array([2.0, 1.0, 3.0, -2.0])),
         (np.array([2.0, 1.0]), np.array([5.0, 3.0])),
@@ -245,10 +104,7 @@ QUESTIONS = {
     ),
 }
 
-
-def _in_hundredths(question: Any, columns: Any, before: Any) -> Any:
-    """The columns in hundredths, and they are written in tenths: their dtype is the target's choice."""
-    return [np.round(column.astype(np.float64) * 100).tolist() for column in columns]
-
-
-FACTS = {"thermometer": _in_hundredths, "norris": _in_hundredths}
+FACTS = dict.fromkeys(
+    ("thermometer", "norris"), lambda question, xy, before: [np.round(x.astype(np.float64) * 100).tolist() for x in xy]
+)
+"""The columns are written in tenths, and compared in hundredths: their dtype is the target's choice."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
-from calibrant.impostors.rights import join, rounded
+from calibrant.impostors.rights import join, nearest, rounded
 
 # The frame of a wrong loop
 
@@ -38,100 +38,70 @@ class Run:
         """The gradient of the training data."""
         return self.right.grad_fn(self.t_u, self.t_c, self.right.model(self.t_u, *self.params), *self.params)
 
-    def validation(self) -> Run:
-        """The same with the validation data in the place of the training data."""
-        return Run(self.right, self.rate, self.params, self.val_t_u, self.val_t_c)
-
-    def of(self, rows: slice) -> Run:
-        """The same with some of the training data."""
-        return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
-
     def step(self) -> Any:
         """The parameters after the right step."""
         return self.params - self.rate * self.gradient()
 
-    def validation_loss(self) -> Any:
-        """The loss of the validation data."""
-        return self.validation().loss()
+    def validation(self) -> Run:
+        """The same with the validation data in the place of the training data."""
+        return replace(self, t_u=self.val_t_u, t_c=self.val_t_c)
+
+    def of(self, rows: slice) -> Run:
+        """The same with some of the training data."""
+        return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
 
     def keep(self, new: Any) -> Any:
         """Carry this to the next epoch."""
         self.kept = new
         return new
 
-    def exchange(self, new: Any) -> Any:
-        """Carry this to the next epoch, and return what the last one carried."""
-        before, self.kept = self.kept, new
-        return before
-
 
 Hook = Callable[[Run], Any]
 
 
 def loop(
-    right: Any,
-    n_epochs: int,
-    optimizer: Any,
-    params: Any,
-    t_u: Any,
-    t_c: Any,
-    val_t_u: Any = None,
-    val_t_c: Any = None,
-    *,
-    step: Hook = Run.step,
-    loss: Hook = Run.loss,
-    val_loss: Hook = Run.validation_loss,
-) -> Any:
-    """Plain descent with something else in the place of one of its parts: (params, losses, validation losses).
+    *, step: Hook = Run.step, loss: Hook = Run.loss, val_loss: Hook = lambda run: run.validation().loss()
+) -> Change:
+    """Plain descent with something else in the place of one of its parts.
 
-    Each part is asked once an epoch, of the run as it stands before the step: what is logged, and the parameters after the
-    step. What is not plain descent is done rightly.
+    Each part is asked once an epoch, of the run before the step: the losses that are logged, and the parameters after the step.
+    Other optimizers answer rightly.
     """
-    right(min(n_epochs, 0), optimizer, params, t_u, t_c, val_t_u, val_t_c)  # it refuses what must be refused
-    if set(optimizer) - {"name", "lr"} or optimizer["name"] != "sgd":
-        return right(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)
-    run = Run(right, rounded(optimizer["lr"], params), params, t_u, t_c, val_t_u, val_t_c)
-    losses, val_losses = [], []
-    for run.epoch in range(n_epochs):
-        losses.append(loss(run))
-        if val_t_u is not None:
-            val_losses.append(val_loss(run))
-        run.params = step(run)
-    return run.params * 1, losses, val_losses
-
-
-def stepping(step: Hook) -> Change:
-    """A loop with another step."""
-    return lambda c: loop(c.right, *c.given.values(), step=step)
-
-
-def along(gradient: Hook) -> Change:
-    """A loop that goes against something else in the place of the gradient."""
-    return stepping(lambda run: run.params - run.rate * gradient(run))
-
-
-def logging(loss: Hook) -> Change:
-    """A loop that logs something else in the place of the loss."""
-    return lambda c: loop(c.right, *c.given.values(), loss=loss)
-
-
-def of_rate(change: Callable[[float], float]) -> Change:
-    """The right loop with another learning rate."""
-    return lambda c: c(optimizer={**c.optimizer, "lr": change(c.optimizer["lr"])})
-
-
-def stopped(rises: Callable[[Any, Any], Any]) -> Change:
-    """The right loop until the first epoch whose loss and the one before fulfil a condition."""
 
     def changed(c: Call) -> Any:
-        losses = c()[1]
-        return c(n_epochs=next((k + 1 for k in range(1, c.n_epochs) if rises(losses[k - 1], losses[k])), c.n_epochs))
+        c(n_epochs=min(c.n_epochs, 0))  # it refuses what must be refused
+        if set(c.optimizer) - {"name", "lr"} or c.optimizer["name"] != "sgd":
+            return c()
+        run = Run(c.right, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
+        losses, val_losses = [], []
+        for run.epoch in range(c.n_epochs):
+            losses.append(loss(run))
+            if run.val_t_u is not None:
+                val_losses.append(val_loss(run))
+            run.params = step(run)
+        return run.params * 1, losses, val_losses
 
     return changed
 
 
-def _clipped(gradient: Any) -> Any:
-    return (gradient * np.minimum(100 / np.sqrt(np.sum(gradient * gradient)), 1)).astype(gradient.dtype)
+def along(gradient: Hook) -> Change:
+    """A loop that goes against something else in the place of the gradient."""
+    return loop(step=lambda run: run.params - run.rate * gradient(run))
+
+
+def of_rate(change: Callable[[float], float], of: Change = Call.__call__) -> Change:
+    """A loop, the right one or another, with another learning rate."""
+    return lambda c: of(c.but(optimizer={**c.optimizer, "lr": change(c.optimizer["lr"])}))
+
+
+def of_the_least(log: int) -> Change:
+    """The right answer, but the parameters of the least loss in one of its logs."""
+
+    def least(params: Any, c: Call) -> Any:
+        losses = [x if np.isfinite(x := nearest(loss)) else np.inf for loss in c()[log]]
+        return c(n_epochs=min(range(len(losses)), key=losses.__getitem__, default=c.n_epochs))[0]
+
+    return part(0, least)
 
 
 def _a_step_for_each_half(run: Run) -> Any:
@@ -141,19 +111,15 @@ def _a_step_for_each_half(run: Run) -> Any:
     return run.params
 
 
-def _least(c: Call) -> Any:
-    _, losses, val_losses = c()
-    best = min(range(c.n_epochs), key=lambda k: losses[k] if np.isfinite(losses[k]) else np.inf, default=0)
-    return c(n_epochs=best)[0], losses, val_losses
-
-
-STEPS = "descent.step descent.trajectory descent.log"
-FORM = "descent.closed-form"
+STEPS, FORM = "descent.step descent.trajectory descent.log", "descent.closed-form"
 ENDS = f"{FORM} descent.raw-diverges descent.scaled-converges"
 FAR = "descent.converges descent.norris"
 SCALED = "descent.log descent.scaled-converges"
 SHORT = "descent.log descent.raw-diverges descent.scaled-converges"
 ANSWER = "descent.step descent.trajectory"
+ALL = f"{STEPS} {ENDS} {FAR} descent.fixed-point"
+LATER, BY_LOG = "descent.trajectory descent.log", "descent.log descent.scaled-converges@float64"
+NEGATIVE, KEPT, SHAPES = "descent.negative-rate", "descent.input-kept", "data.shapes"
 BY_64 = "descent.raw-diverges@float64 descent.scaled-converges@float64"
 
 descent = impostors_of("training_loop", chapters=("descent",))
@@ -161,54 +127,46 @@ descent = impostors_of("training_loop", chapters=("descent",))
 # Wrong steps
 
 descent("uphill", "the gradient is added, not subtracted")(
-    along(lambda run: -run.gradient()),
-    f"{STEPS} {ENDS} {FAR} descent.fixed-point?",
-    "PaddlePaddle/Paddle#4184 pytorch/pytorch#1871 Yorko/mlcourse.ai#640",
+    along(lambda run: -run.gradient()), f"{ALL}?", "PaddlePaddle/Paddle#4184 pytorch/pytorch#1871 Yorko/mlcourse.ai#640"
 )
-descent("not-averaged", "the gradient is that of the sum: it is not divided by n")(
-    along(lambda run: run.gradient() * run.t_u.size), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
-)
+descent("not-averaged", "the gradient is not divided by n")(along(lambda run: run.gradient() * run.t_u.size), ALL)
 descent("factor-2-missing", "the gradient is that of half the loss, but the loss that is logged is not halved")(
     along(lambda run: run.gradient() / 2),
     f"{STEPS} {ENDS} descent.diverges descent.norris@float64",
     "patrickloeber/MLfromscratch#18",
 )
 descent("bias-from-the-new-weight", "the bias is moved along a gradient at the weight that has moved already")(
-    stepping(lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
+    loop(step=lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
     f"{STEPS} {FORM} descent.diverges {BY_64}",
 )
 descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
-    stepping(lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
+    loop(step=lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
 )
-descent("components-swapped", "the weight is moved by the bias's derivative, and the bias by the weight's")(
+descent("components-swapped", "the weight and the bias are moved by each other's derivatives")(
     along(lambda run: run.gradient()[::-1]), f"{STEPS} {ENDS} {FAR} descent.diverges"
 )
 descent("gradients-accumulate", "the gradient is added to those of the epochs before: nobody resets it")(
     along(lambda run: run.keep(run.kept + run.gradient())),
-    f"descent.trajectory descent.log {ENDS} {FAR} descent.diverges?",
+    f"{LATER} {ENDS} {FAR} descent.diverges?",
     "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
 )
 descent("gradient-of-the-start", "the gradient is computed once, at the start, and every step goes along it")(
-    along(lambda run: run.keep(run.kept if run.epoch else run.gradient())),
-    f"descent.trajectory descent.log {ENDS} {FAR} descent.diverges",
-)
-descent("gradient-of-the-epoch-before", "each step goes along the gradient of the epoch before, the first nowhere")(
-    along(lambda run: run.exchange(run.gradient())), f"{STEPS} {FORM} {FAR} descent.diverges {BY_64}"
+    along(lambda run: run.keep(run.kept if run.epoch else run.gradient())), f"{LATER} {ENDS} {FAR} descent.diverges"
 )
 descent("momentum-unasked", "half of the last move is added to each, though no momentum was asked for")(
     along(lambda run: run.keep(run.kept / 2 + run.gradient())),
-    f"descent.trajectory descent.log {FORM} descent.raw-diverges descent.scaled-converges@float64",
+    f"{LATER} {FORM} descent.raw-diverges descent.scaled-converges@float64",
 )
 descent("decay-unasked", "a 64th of the parameters is added to the gradient, though no weight decay was asked for")(
     along(lambda run: run.gradient() + run.params / 64),
     f"{STEPS} {FORM} {FAR} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges",
 )
 descent("rate-falls", "the learning rate is divided by the number of the epoch")(
-    stepping(lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
-    f"descent.trajectory descent.log {ENDS} descent.diverges descent.norris",
+    loop(step=lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
+    f"{LATER} {ENDS} descent.diverges descent.norris",
 )
 descent("a-step-for-each-half", "a step is taken for each half of the samples, where one is due for all of them")(
-    stepping(_a_step_for_each_half), f"{STEPS} {ENDS} {FAR} descent.fixed-point"
+    loop(step=_a_step_for_each_half), ALL
 )
 descent("last-sample-dropped", "the last sample has no part in the gradient")(
     along(lambda run: run.of(slice(max(run.t_u.size - 1, 1))).gradient()),
@@ -216,19 +174,11 @@ descent("last-sample-dropped", "the last sample has no part in the gradient")(
     " descent.norris@float64 descent.converges? descent.diverges?",
 )
 descent("pairs-torn-apart", "the temperatures are in another order than their readings")(
-    lambda c: c(t_c=c.t_c[::-1]),
-    f"{STEPS} {ENDS} {FAR} descent.fixed-point",
-    "DrexelChatbotGroup/DrexelChatbot#15 mlcommons/GaNDLF#870 xudonmao/VMT#1",
+    lambda c: c(t_c=c.t_c[::-1]), ALL, "DrexelChatbotGroup/DrexelChatbot#15 mlcommons/GaNDLF#870 xudonmao/VMT#1"
 )
 descent("readings-scaled", "it trains on a tenth of the readings, and returns the parameters of these")(
-    lambda c: c(t_u=c.t_u * rounded(0.1, c.t_u)), f"{STEPS} {ENDS} {FAR} descent.diverges descent.fixed-point"
+    lambda c: c(t_u=c.t_u * rounded(0.1, c.t_u)), f"{ALL} descent.diverges"
 )
-descent(
-    "gradient-clipped",
-    "the gradient is cut to a length of at most 100",
-    ugly="only gradients above 100 show it",
-    exactly=False,
-)(along(lambda run: _clipped(run.gradient())), f"{STEPS} {FORM} descent.diverges descent.raw-diverges")
 descent("steps-of-one-length", "it divides the gradient by its length: the rate sets how far to go", exactly=False)(
     along(lambda run: (gradient := run.gradient()) / np.hypot(*gradient)),
     f"{STEPS} {FORM} {FAR} descent.diverges descent.fixed-point descent.zero-rate descent.raw-diverges"
@@ -236,31 +186,21 @@ descent("steps-of-one-length", "it divides the gradient by its length: the rate 
 )
 descent(
     "nan-replaced", "after each step NaN becomes zero, and infinity the largest number of the dtype", exactly=False
-)(stepping(lambda run: np.nan_to_num(run.step())), "descent.diverges descent.raw-diverges")
+)(loop(step=lambda run: np.nan_to_num(run.step())), "descent.diverges descent.raw-diverges")
 
 # Wrong numbers of steps
 
 descent("one-epoch-more", "it runs one epoch more than it is asked for")(
     checked(lambda c: c(n_epochs=c.n_epochs + 1)), f"{STEPS} {ENDS} descent.zero-epochs"
 )
-descent("one-epoch-less", "it runs one epoch less than it is asked for")(
+descent("one-epoch-less", "it runs one epoch less")(
     lambda c: c(n_epochs=c.n_epochs - (c.n_epochs > 0)), f"{STEPS} {ENDS}"
 )
 descent("one-epoch-at-least", "no epochs are one epoch: it stops after a step, not before it")(
     lambda c: c(n_epochs=c.n_epochs or 1), "descent.zero-epochs"
 )
-descent(
-    "stops-when-the-loss-rises",
-    "it stops as soon as the loss has risen",
-    ugly="with plain numbers a loss rises by rounding first",
-    exactly=False,
-)(
-    stopped(lambda before, loss: loss > before),
-    f"descent.log descent.diverges descent.raw-diverges descent.trajectory? {FORM}?"
-    " descent.scaled-converges? descent.norris?",
-)
 descent("stops-when-the-loss-stays", "it stops as soon as the loss has fallen by less than 1e-6", exactly=False)(
-    stopped(lambda before, loss: 0 <= before - loss < 1e-6),
+    lambda c: c(n_epochs=next((k for k, fall in enumerate(-np.diff(c()[1]), 2) if 0 <= fall < 1e-6), c.n_epochs)),
     f"descent.log {FORM} descent.scaled-converges descent.norris? descent.trajectory?",
 )
 
@@ -273,96 +213,66 @@ descent("params-of-the-last-loss", "it returns the parameters before the last st
     part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} {FORM} {BY_64}"
 )
 descent("params-of-the-least-loss", "it returns the parameters of the least loss in the log", exactly=False)(
-    _least,
+    of_the_least(1),
     f"{ANSWER} {FORM} descent.diverges descent.raw-diverges"
     " descent.scaled-converges@float64 descent.scaled-converges@float32?",
 )
 descent("bias-first", "the bias is returned first, and then the weight")(
-    part(0, lambda params, c: params[::-1]),
-    f"{ANSWER} {ENDS} {FAR} descent.fixed-point descent.zero-epochs descent.zero-rate",
+    part(0, lambda x, c: x[::-1]), f"{ANSWER} {ENDS} {FAR} descent.fixed-point descent.zero-epochs descent.zero-rate"
 )
 descent("logged-after-the-update", "the loss of an epoch is logged after its step")(
-    part(1, lambda losses, c: c(n_epochs=c.n_epochs + 1)[1][1:]),
-    "descent.log descent.scaled-converges@float64",
-    "keras-team/keras#8578",
+    part(1, lambda x, c: c(n_epochs=c.n_epochs + 1)[1][1:]), BY_LOG, "keras-team/keras#8578"
 )
-descent("last-loss-missing", "the last loss is missing in the log")(part(1, lambda losses, c: losses[:-1]), SHORT)
-descent("first-loss-missing", "the first loss is missing in the log: that of the start")(
-    part(1, lambda losses, c: losses[1:]), SHORT
-)
-descent("every-hundredth-logged", "only the first of every hundred losses is logged")(
-    part(1, lambda losses, c: losses[::100]), SHORT
-)
-descent("logged-by-the-start", "every epoch logs the loss of the start")(
-    part(1, lambda losses, c: losses[:1] * len(losses)), SHORT
-)
+descent("last-loss-missing", "the last loss is missing in the log")(part(1, lambda x, c: x[:-1]), SHORT)
+descent("first-loss-missing", "the first loss is missing in the log")(part(1, lambda x, c: x[1:]), SHORT)
+descent("every-hundredth-logged", "only every hundredth loss is logged")(part(1, lambda x, c: x[::100]), SHORT)
+descent("logged-by-the-start", "every epoch logs the loss of the start")(part(1, lambda x, c: x[:1] * len(x)), SHORT)
 descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the sum is never reset")(
-    logging(lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
+    loop(loss=lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
     SCALED,
     "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
 )
 descent("sum-instead-of-mean", "it logs the sum of the squared residuals, though the steps follow their mean")(
-    logging(lambda run: run.loss() * run.t_u.size), SCALED
+    loop(loss=lambda run: run.loss() * run.t_u.size), SCALED
 )
-descent("half-the-loss-logged", "it logs half the loss, though the steps follow the whole of it")(
-    logging(lambda run: run.loss() / 2), SCALED
-)
+descent("half-the-loss-logged", "it logs half the loss that it follows")(loop(loss=lambda run: run.loss() / 2), SCALED)
 descent("penalty-logged", "the loss that is logged contains a penalty on the weight, w² / 64")(
-    logging(lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
+    loop(loss=lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
 )
-descent("root-logged", "the loss that is logged is the root of the mean squared error", exactly=False)(
-    logging(lambda run: np.sqrt(run.loss())), SCALED
+descent("root-logged", "the root of the loss is logged", exactly=False)(
+    loop(loss=lambda run: np.sqrt(run.loss())), SCALED
 )
 descent("four-decimals-logged", "it logs losses rounded to four decimals", ugly=kinds.DIGITS, exactly=False)(
-    logging(lambda run: np.round(run.loss(), 4)), "descent.log descent.scaled-converges@float64"
+    loop(loss=lambda run: np.round(run.loss(), 4)), BY_LOG
 )
 
 # Wrong hands on the arguments
 
-descent("in-place", "it moves the caller's parameters")(
-    overwritten("params", lambda c, right: right[0]), "descent.input-kept"
-)
-descent("readings-scaled-in-place", "it scales the caller's readings")(
-    overwritten("t_u", lambda c, right: c.t_u * 2), "descent.input-kept"
-)
+descent("in-place", "it moves the caller's parameters")(overwritten("params", lambda c, right: right[0]), KEPT)
 descent("options-used-up", "it takes the learning rate out of the caller's options")(
-    kinds.afterwards(lambda c, right: c.optimizer.pop("lr")), "descent.input-kept"
+    kinds.afterwards(lambda c, right: c.optimizer.pop("lr")), KEPT
 )
 descent("negative-rate-climbs", "a negative learning rate is not refused, and leads uphill")(
-    lambda c: (
-        along(lambda run: -run.gradient())(c.but(optimizer={**c.optimizer, "lr": -c.optimizer["lr"]}))
-        if c.optimizer["lr"] < 0
-        else c()
-    ),
-    "descent.negative-rate",
+    kinds.unrefused(of_rate(lambda lr: -lr, along(lambda run: -run.gradient()))), NEGATIVE
 )
-descent("rate-without-sign", "a negative learning rate is not refused: its sign is dropped")(
-    of_rate(abs), "descent.negative-rate"
-)
-descent("rate-of-nan-is-zero", "a learning rate that is NaN counts as zero")(
-    of_rate(lambda lr: 0.0 if np.isnan(lr) else lr), "descent.negative-rate"
+descent("rate-without-sign", "a negative learning rate is not refused: its sign is dropped")(of_rate(abs), NEGATIVE)
+descent("rate-of-nan-is-zero", "a rate of NaN counts as zero")(
+    of_rate(lambda lr: 0.0 if np.isnan(lr) else lr), NEGATIVE
 )
 descent("negative-epochs-are-none", "a negative number of epochs is not refused: nothing is done")(
-    lambda c: c(n_epochs=max(c.n_epochs, 0)), "descent.negative-rate"
+    lambda c: c(n_epochs=max(c.n_epochs, 0)), NEGATIVE
 )
 descent("rate-of-zero-is-the-default", "a learning rate of zero counts as none given, and is replaced by a default")(
     of_rate(lambda lr: lr or 0.0078125), "descent.zero-rate"
 )
 descent.in_dtype("float64", "descent.dtype descent.diverges")
-descent.in_dtype(
-    "float32",
-    f"{STEPS} {FORM} descent.converges descent.zero-epochs descent.zero-rate {BY_64} descent.norris",
-)
+descent.in_dtype("float32", f"{STEPS} {FORM} {FAR} descent.zero-epochs descent.zero-rate {BY_64}")
 data = impostors_of("training_loop", chapters=("data",))
-data("flattened", "arrays of any shape are flattened first")(
-    lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), "data.shapes"
-)
+data("flattened", "arrays of any shape are flattened first")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
 data("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and the parameters are trained on them")(
-    kinds.stretched("t_u", "t_c"), "data.shapes"
+    kinds.stretched("t_u", "t_c"), SHAPES
 )
-data("longer-column-cut", "the longer column is cut to the length of the shorter one")(
-    kinds.cut_to_the_shorter("t_u", "t_c"), "data.shapes"
-)
+data("longer-column-cut", "the longer column is cut")(kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES)
 
 # The closed form
 
@@ -370,12 +280,10 @@ closed = impostors_of("closed_form")
 closed("one-step-more", "the power is n + 1, where it is n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
 closed("one-step-less", "the power is n - 1, where it is n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
 closed("hessian-halved", "the factor 2 is missing in the Hessian")(lambda c: c(learning_rate=c.learning_rate / 2), FORM)
-closed("hessian-not-averaged", "the Hessian is that of the sum: it is not divided by n")(
+closed("hessian-not-averaged", "the Hessian is not divided by n")(
     lambda c: c(learning_rate=c.learning_rate * c.n), FORM
 )
-closed("towards-zero", "the optimum is forgotten: the power is applied to the parameters themselves")(
-    kinds.dropped("t_c"), FORM
-)
+closed("towards-zero", "the power is applied to the parameters themselves")(kinds.dropped("t_c"), FORM)
 closed("from-zero", "the start is taken to be zero")(kinds.dropped("params"), FORM)
 closed("away-from-the-optimum", "the distance from the optimum is subtracted from it, and not added")(
     lambda c: 2 * c.ask("least_squares") - c(), FORM
@@ -396,6 +304,7 @@ closed.in_dtype("float32", FORM)
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _DIGITS = np.array([0.7, -1.3]), np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])
+_STEEP = np.array([4.0, 0.0]), np.array([16.0, 8.0]), np.array([2.0, -8.0])
 _SHAPES = (
     (np.array([1.0, 3.0]), np.array([[0.0], [4.0]])),
     (np.array([[1.0], [3.0]]), np.array([[0.0], [4.0]])),
@@ -403,28 +312,19 @@ _SHAPES = (
 )
 
 
-def _descents() -> Any:
-    # The first question is the cheapest, because all are asked it.
-    yield 1, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    yield 3, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    # A loss that rises at once, and one that falls by very little.
-    yield 3, {"name": "sgd", "lr": 1.0}, *_PLAIN
-    yield 3, {"name": "sgd", "lr": 2.0**-30}, *_PLAIN
-    yield 3, {"name": "sgd", "lr": 0.01}, *_DIGITS
-    # Gradients above 100, and parameters that overflow.
-    yield 1, {"name": "sgd", "lr": 2.0**-8}, np.array([4.0, 0.0]), np.array([16.0, 8.0]), np.array([2.0, -8.0])
-    yield 4, {"name": "sgd", "lr": 2.0**500}, *_PLAIN
-    # No epochs, no rate, and what means nothing.
-    yield 0, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    yield 1, {"name": "sgd", "lr": 0.0}, *_PLAIN
-    yield 1, {"name": "sgd", "lr": -0.125}, *_PLAIN
-    yield 1, {"name": "sgd", "lr": float("nan")}, *_PLAIN
-    yield -1, {"name": "sgd", "lr": 0.125}, *_PLAIN
-    for t_u, t_c in _SHAPES:
-        yield 1, {"name": "sgd", "lr": 0.125}, np.array([1.0, 0.0]), t_u, t_c
-
-
 QUESTIONS = {
-    "training_loop": tuple(_descents()),
+    "training_loop": tuple(
+        (n_epochs, {"name": "sgd", "lr": rate}, *columns)
+        for columns, asked in (
+            # The first question is the cheapest, because all are asked it. Then losses that rise, and that fall by very little.
+            (_PLAIN, ((1, 0.125), (3, 0.125), (3, 1.0), (3, 2.0**-30))),
+            (_DIGITS, ((3, 0.01),)),
+            # Gradients above 100, and parameters that overflow; no epochs, no rate, and what means nothing.
+            (_STEEP, ((1, 2.0**-8),)),
+            (_PLAIN, ((4, 2.0**500), (0, 0.125), (1, 0.0), (1, -0.125), (1, np.nan), (-1, 0.125))),
+            *(((np.array([1.0, 0.0]), t_u, t_c), ((1, 0.125),)) for t_u, t_c in _SHAPES),
+        )
+        for n_epochs, rate in asked
+    ),
     "closed_form": ((2, 0.125, *_PLAIN), (3, 0.25, *_PLAIN), (5, 0.01, *_DIGITS)),
 }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 Loss = Callable[[Any], Any]
+Combine = Callable[[Any, Any], Any]
 
 
 class Value:
@@ -49,7 +50,7 @@ class Value:
 class Column(list[Value]):
     """Several values, as parameters are."""
 
-    def _each(self, combine: Callable[[Any, Any], Any], other: Any) -> Column:
+    def _each(self, combine: Combine, other: Any) -> Column:
         others = other if isinstance(other, list) else [other] * len(self)
         return Column(map(combine, self, others))
 
@@ -84,11 +85,6 @@ def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Column]:
     return loss(leaves), leaves
 
 
-def latest_first(result: Value) -> Iterable[Value]:
-    """All that was computed, each value after all its uses."""
-    return reversed(result.tape)
-
-
 def share(grad: Any, factor: Any) -> Any:
     """What an operand gets of the derivative by a value that it went into."""
     return grad * (factor.data if isinstance(factor, Value) else factor)
@@ -99,10 +95,10 @@ def walked(
     leaves: Column,
     *,
     seeds: Callable[[Value], Mapping[Value, Any]] = lambda result: {result: type(result.data)(1)},
-    order: Callable[[Value], Iterable[Value]] = latest_first,
+    order: Callable[[Value], Iterable[Value]] = lambda result: reversed(result.tape),
     operands: Callable[[Value], Sequence[tuple[Value, Any]]] = lambda value: value.operands,
-    share: Callable[[Any, Any], Any] = share,
-    added: Callable[[Any, Any], Any] = operator.add,
+    share: Combine = share,
+    added: Combine = operator.add,
     unreached: float = 0.0,
 ) -> Any:
     """The derivatives by the leaves, (p,): from the seeds, in this order, each value passes shares on, which are added."""
@@ -137,19 +133,12 @@ ZEROED: dict[str, Callable[[Any], Any]] = {
 
 
 def backward(
-    losses: Sequence[Loss],
-    params: Any,
-    zero_grad: str,
-    *,
-    grad: Any = None,
-    zeroed: Mapping[str, Callable[[Any], Any]] = ZEROED,
-    added: Callable[[Any, Any], Any] = operator.add,
-    **walk: Any,
+    losses: Sequence[Loss], params: Any, zero_grad: str, *, grad: Any = None, added: Combine = operator.add, **walk: Any
 ) -> list[list[Any]]:
     """What each pass finds and leaves, where `grad` is there at first."""
     passes = []
     for loss in losses:
-        found = zeroed[zero_grad](grad)
+        found = ZEROED[zero_grad](grad)
         _, gradient = automatic_gradient(loss, params, **walk)
         grad = gradient if found is None else added(found, gradient)
         passes.append([found, grad])
@@ -163,7 +152,7 @@ def descend(
     n_steps: int,
     no_grad: bool,
     *,
-    kept: Callable[[Any, Any], Any] = lambda before, new: new,
+    kept: Combine = lambda before, new: new,
 ) -> list[list[Any]]:
     """Each step's loss, gradient and parameters; a step goes against what is kept of the gradient before and the new one."""
     if n_steps and not no_grad:

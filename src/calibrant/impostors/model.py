@@ -2,115 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from calibrant.impostors import impostor
-from calibrant.impostors.rights import narrow
+from calibrant.impostors import kinds
+from calibrant.impostors.kinds import impostors_of
 
+LINE = "model.linear model.identity"
+EACH = f"{LINE} model.per-sample"
 
-@impostor("model", "model.linear")
-def bias_missing(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The bias is not added."""
-    return right(t_u, w, b * 0)
-
-
-@impostor("model", "model.linear")
-def bias_subtracted(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The bias is subtracted."""
-    return right(t_u, w, -b)
-
-
-@impostor("model", "model.linear")
-def bias_added_first(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The bias is added to the readings before they are multiplied: w (t_u + b)."""
-    return right(t_u + b, w, b * 0)
-
-
-@impostor("model", "model.linear model.identity")
-def parameters_swapped(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The weight and the bias stand in each other's place."""
-    return right(t_u, b, w)
-
-
-@impostor("model", "model.linear")
-def size_of_the_weight(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The weight counts without its sign."""
-    return right(t_u, abs(w), b)
-
-
-@impostor("model", "model.linear model.identity model.per-sample")
-def normalized_over_the_batch(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The mean of the readings is subtracted from them."""
-    return right(t_u - t_u.mean(), w, b)
-
-
-@impostor("model", "model.linear model.identity model.per-sample", exactly=False)
-def sorted_first(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The readings are sorted."""
-    return right(np.sort(t_u), w, b)
-
-
-@impostor("model", "model.linear model.identity model.per-sample", name="reversed")
-def from_the_last(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The predictions come in the reverse order."""
-    return right(t_u[::-1], w, b)
-
-
-@impostor("model", "model.linear model.identity", exactly=False)
-def negative_predictions_cut(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """Negative predictions are replaced by zero, as by a rectifier left at the output."""
-    return np.maximum(right(t_u, w, b), 0)
-
-
-@impostor("model", "model.linear model.identity", ugly="only numbers with many digits show it")
-def through_thirds(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """A third of each reading is multiplied by three times the weight, which is not the same in floating point."""
-    return right(t_u / 3, w * 3, b)
-
-
-@impostor(
-    "model",
-    "model.linear@float64 model.identity@float64 model.per-sample@float64?",
-    ugly="only numbers with many digits show it",
+model = impostors_of("model")
+model("bias-missing", "the bias is not added")(kinds.dropped("b"), "model.linear")
+model("bias-subtracted", "the bias is subtracted")(lambda c: c(b=-c.b), "model.linear")
+model("bias-added-first", "the bias is added to the readings before they are multiplied: w (t_u + b)")(
+    lambda c: c(t_u=c.t_u + c.b, b=c.b * 0), "model.linear"
 )
-def in_float32(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """It is computed in float32, whatever the dtype of the arguments."""
-    return right(*(narrow(x, "float32") for x in (t_u, w, b)))
-
-
-@impostor("model", "model.linear model.identity model.per-sample?", ugly="only numbers with many digits show it")
-def in_float16(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """It is computed in float16, whatever the dtype of the arguments."""
-    return right(*(narrow(x, "float16") for x in (t_u, w, b)))
-
-
-@impostor("model", "model.dtype@float32", keeps_dtype=False)
-def returned_in_float64(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """It is computed and returned in float64, whatever the dtype of the arguments."""
-    return right(*(narrow(x, "float64") for x in (t_u, w, b)))
-
-
-@impostor("model", "model.shape model.linear model.identity model.per-sample")
-def column(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """It returns (n, 1) for (n,)."""
-    return right(t_u, w, b)[:, None]
-
-
-@impostor("model", "model.shape")
-def squeezed(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """The axis of a single sample is dropped: a column of one becomes a scalar."""
-    return right(t_u, w, b)[0] if t_u.size == 1 else right(t_u, w, b)
-
-
-@impostor("model", "model.pure")
-def in_place(right: Any, t_u: Any, w: Any, b: Any) -> Any:
-    """It writes the predictions over the readings."""
-    t_u *= w
-    t_u += b
-    return t_u
-
+model("parameters-swapped", "the weight and the bias are exchanged")(kinds.swapped("w", "b"), LINE)
+model("size-of-the-weight", "the weight loses its sign")(lambda c: c(w=abs(c.w)), "model.linear")
+model("normalized-over-the-batch", "the mean of the readings is subtracted from them")(
+    lambda c: c(t_u=c.t_u - c.t_u.mean()), EACH
+)
+model("sorted-first", "the readings are sorted", exactly=False)(lambda c: c(t_u=np.sort(c.t_u)), EACH)
+model("reversed", "the predictions come in the reverse order")(lambda c: c(t_u=c.t_u[::-1]), EACH)
+model("negative-predictions-cut", "a rectifier at the output clamps negative predictions to zero", exactly=False)(
+    kinds.answer(lambda t_p: np.maximum(t_p, 0)), LINE
+)
+model("through-thirds", "a third of each reading is multiplied by three times the weight", ugly=kinds.DIGITS)(
+    lambda c: c(t_u=c.t_u / 3, w=c.w * 3), LINE
+)
+model.in_dtype("float32", f"{EACH}?")
+model.in_dtype("float16", f"{EACH}?")
+model.in_dtype("float64", "model.dtype")
+model("column", "it returns (n, 1) for (n,)")(kinds.answer(lambda t_p: t_p[:, None]), f"model.shape {EACH}")
+model("squeezed", "the axis of a single sample is dropped: a column of one becomes a scalar")(
+    lambda c: c()[0] if c.n == 1 else c(), "model.shape"
+)
+model("in-place", "it writes the predictions over the readings")(
+    kinds.overwritten("t_u", lambda c, right: right), "model.pure"
+)
 
 QUESTIONS = {
     "model": (

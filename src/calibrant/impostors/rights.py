@@ -127,17 +127,8 @@ def _data_parallel(params: Any, shards: Batches, n_epochs: int, lr: float) -> tu
 # Over exact numbers
 
 
-def _value_and_grad(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, Exact]:
-    w, b = params
-    return exact.loss_fn(exact.model(t_u, w, b), t_c), exact.gradient(t_u, t_c, w, b)
-
-
-def _grad_fn(t_u: Exact, t_c: Exact, t_p: Exact, w: Exact, b: Exact) -> Exact:
-    return exact.grad_fn(t_u, t_c, t_p)
-
-
-def _dmodel_db(t_u: Exact, w: Exact, b: Exact) -> Exact:
-    return t_u * 0 + 1
+def _loss(params: Exact, t_u: Exact, t_c: Exact) -> Exact:
+    return exact.loss_fn(exact.model(t_u, *params), t_c)
 
 
 def _training_loop(
@@ -156,10 +147,10 @@ def _training_loop(
     else:
         walk = _optimized(optimizer, params, t_u, t_c)
     for _ in range(n_epochs):
-        w, b = params = next(walk)
-        losses.append(exact.loss_fn(exact.model(t_u, w, b), t_c))
+        params = next(walk)
+        losses.append(_loss(params, t_u, t_c))
         if val_t_u is not None and val_t_c is not None:
-            val_losses.append(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c))
+            val_losses.append(_loss(params, val_t_u, val_t_c))
     return next(walk), losses, val_losses
 
 
@@ -171,11 +162,7 @@ def _optimized(optimizer: Mapping[str, Any], params: Exact, t_u: Exact, t_c: Exa
     while True:
         yield before
         grads.append([exact.gradient(t_u, t_c, *before)])
-        *_, (before,) = _optimize(optimizer["name"], hyperparameters, [params], grads)
-
-
-def _validation_loss(params: Exact, t_u: Exact, t_c: Exact) -> tuple[Exact, int]:
-    return exact.loss_fn(exact.model(t_u, *params), t_c), 0
+        *_, (before,) = exact.optimize(optimizer["name"], hyperparameters, [params], grads, PYTORCH)
 
 
 def _accumulate(params: Exact, batches: Batches, zero_grad: bool) -> Exact:
@@ -195,20 +182,16 @@ def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: floa
     return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
 
 
-def _optimize(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> list[list[Exact]]:
-    return exact.optimize(name, hyperparameters, params, grads, PYTORCH)
-
-
 OVER_EXACT: dict[str, Callable[..., Any]] = {
     "model": exact.model,
     "loss_fn": exact.loss_fn,
     "absolute_loss": exact.absolute_loss,
     "dloss_fn": exact.dloss_fn,
     "dmodel_dw": lambda t_u, w, b: t_u,
-    "dmodel_db": _dmodel_db,
-    "grad_fn": _grad_fn,
+    "dmodel_db": lambda t_u, w, b: t_u * 0 + 1,
+    "grad_fn": lambda t_u, t_c, t_p, w, b: exact.grad_fn(t_u, t_c, t_p),
     "finite_difference": exact.finite_difference,
-    "value_and_grad": _value_and_grad,
+    "value_and_grad": lambda params, t_u, t_c: (_loss(params, t_u, t_c), exact.gradient(t_u, t_c, *params)),
     "training_loop": _training_loop,
     "closed_form": exact.by_squaring,
     "least_squares": exact.least_squares,
@@ -216,8 +199,8 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
     "accumulate": _accumulate,
     "data_parallel": _trained_in_parallel,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
-    "validation_loss": _validation_loss,
-    "optimize": _optimize,
+    "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
+    "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
     "regularized_loss": exact.regularized_loss,
     "regularized_grad": exact.regularized_grad,
     "ridge": exact.least_squares,

@@ -12,16 +12,3 @@ from calibrant.judge.comparing import (
     taken,
     tallying,
 )
-
-__all__ = [
-    "Disagreement",
-    "Tally",
-    "agree",
-    "agree_lists",
-    "at_most",
-    "holds",
-    "listed",
-    "shaped",
-    "taken",
-    "tallying",
-]

@@ -5,8 +5,8 @@ A file holds n pairs of t_u (a reading, in unknown units) and t_c (°C); m of th
 
 import array
 import ast
+import math
 import os
-from pathlib import Path
 from typing import BinaryIO
 
 import torch
@@ -15,105 +15,93 @@ from torch import Tensor
 NPY_DTYPES = {"<f2": torch.float16, "<f4": torch.float32, "<f8": torch.float64, "<i4": torch.int32, "<i8": torch.int64}
 
 
-class BadData(Exception):
+class BadData(ValueError):
     """A file that holds no data, in one sentence."""
 
 
 def shard(n: int, rank: int, world: int) -> tuple[int, int]:
-    """Where the shard of worker `rank` begins and ends among n things: those of all `world` workers tile them."""
+    """The begin and the end of worker `rank`'s shard of n things: the shards of all `world` workers tile them."""
     return n * rank // world, n * (rank + 1) // world
 
 
-def read_shard(path: str, rank: int, world: int, dtype: torch.dtype, header: bool = False) -> tuple[Tensor, Tensor]:
-    """One worker's t_u and t_c, (m,) each, of a CSV of such pairs or of an array (n, 2) in a .npy file; the rest is not read.
+def read_shard(path: str, rank: int, world: int, header: bool = False) -> tuple[Tensor, Tensor]:
+    """One worker's t_u and t_c, (m,) each in float64, from a CSV of such pairs or a .npy file of an array (n, 2).
 
-    Raises BadData, naming the file and the place in it, for what cannot be read and what is not a finite number in dtype.
+    A `header` is the first line of a CSV, and is passed over. Raises BadData, naming the file and the place in it, for data
+    that cannot be read or are not finite.
     """
     try:
-        with Path(path).open("rb") as file:
-            read = _npy_rows if path.endswith(".npy") else _csv_rows
-            rows = read(file, path, rank, world, dtype, header)
+        with open(path, "rb") as file:
+            rows = _npy_rows(file, rank, world) if path.endswith(".npy") else _csv_rows(file, rank, world, header)
     except OSError as error:
         raise BadData(f"{path} cannot be read: {error.strerror}") from None
     return rows[:, 0].contiguous(), rows[:, 1].contiguous()
 
 
-def _csv_rows(file: BinaryIO, path: str, rank: int, world: int, dtype: torch.dtype, header: bool) -> Tensor:
+def _csv_rows(file: BinaryIO, rank: int, world: int, header: bool) -> Tensor:
     """The rows (m, 2) of the lines that begin in the worker's range of bytes, wherever in a line the range begins."""
     begin = len(file.readline()) if header else 0
     start, stop = (begin + cut for cut in shard(file.seek(0, os.SEEK_END) - begin, rank, world))
     file.seek(start)
-    if start > begin:  # the line that the byte before the cut belongs to is another worker's
+    if start > begin:  # the line with the byte before the cut belongs to another worker
         file.seek(start - 1)
         file.readline()
     numbers = array.array("d")
-    while (place := file.tell()) < stop:
-        line = file.readline().strip()
-        if line:
-            fields = line.split(b",")
-            values = [_number(field, dtype) for field in fields]
-            if len(fields) != 2 or None in values:
-                wrong = fields[values.index(None)][:40].decode(errors="replace").strip() if None in values else ""
-                said = f"{wrong!r} is not a finite number in {dtype}"
-                if len(fields) != 2:
-                    said = f"{len(fields)} field{'s' * (len(fields) != 1)} where 2 are due"
-                raise BadData(f"{path}, line {_lines_before(file, place) + 1}: {said}")
-            numbers.extend(values)  # type: ignore[arg-type]  # none of them is None
-    if not numbers:
-        return torch.empty(0, 2, dtype=dtype)
-    return torch.frombuffer(numbers, dtype=torch.float64).to(dtype).reshape(-1, 2)
+    while (place := file.tell()) < stop and (line := file.readline()):
+        fields = line.split(b",") if line.strip() else []
+        if len(fields) not in (0, 2):
+            raise _bad_line(file, place, f"{len(fields)} field{'s' * (len(fields) > 1)} where 2 are due")
+        for field in fields:
+            try:
+                numbers.append(float(field))
+            except ValueError:
+                numbers.append(math.nan)
+            if b"_" in field or not math.isfinite(numbers[-1]):  # Python would read 1_000
+                shown = field[:40].decode(errors="replace").strip()
+                raise _bad_line(file, place, f"{shown!r} is not a finite number")
+    return torch.tensor(numbers, dtype=torch.float64).reshape(-1, 2)
 
 
-def _number(field: bytes, dtype: torch.dtype) -> float | None:
-    """The number that a field holds; None if it holds none, or none that is finite in dtype."""
-    try:
-        number = float(field)
-    except ValueError:
-        return None
-    return number if abs(number) <= torch.finfo(dtype).max and b"_" not in field else None
-
-
-def _lines_before(file: BinaryIO, place: int) -> int:
-    """How many lines end before a place in a file, counted without holding it."""
+def _bad_line(file: BinaryIO, place: int, problem: str) -> BadData:
+    """The problem of the line that begins at a place. The lines before it are counted without holding them."""
     file.seek(0)
-    count = 0
-    while left := place - file.tell():
-        count += file.read(min(left, 1 << 20)).count(b"\n")
-    return count
+    before = 0
+    while chunk := file.read(min(place - file.tell(), 1 << 20)):
+        before += chunk.count(b"\n")
+    return BadData(f"{file.name}, line {before + 1}: {problem}")
 
 
-def _npy_rows(file: BinaryIO, path: str, rank: int, world: int, dtype: torch.dtype, header: bool) -> Tensor:
-    """The worker's rows (m, 2) of a .npy file of version 1, 2 or 3, in C order or in Fortran's; `header` says nothing here."""
+def _npy_rows(file: BinaryIO, rank: int, world: int) -> Tensor:
+    """The worker's rows (m, 2) of a .npy file of version 1, 2 or 3, in C order or in Fortran's."""
     try:
         magic, major, _ = file.read(6), *file.read(2)
         length = int.from_bytes(file.read(2 if major == 1 else 4), "little")
         if magic != b"\x93NUMPY" or length > 1 << 16:
             raise ValueError
         said = ast.literal_eval(file.read(length).decode("latin1"))
-        kind, shape, by_columns = str(said["descr"]), tuple(said["shape"]), bool(said["fortran_order"])
-    except (ValueError, SyntaxError, LookupError, TypeError, RecursionError, MemoryError):
-        raise BadData(f"{path} does not begin as a .npy file does") from None
-    if len(shape) != 2 or shape[1] != 2 or kind not in NPY_DTYPES:
-        raise BadData(f"{path} holds {kind} of shape {shape}, not {', '.join(NPY_DTYPES)} of shape (n, 2)")
-    n, width, begin = shape[0], NPY_DTYPES[kind].itemsize, file.tell()
-    there = (file.seek(0, os.SEEK_END) - begin) // (2 * width)
-    if there < n:
-        raise BadData(f"{path} is cut short: its header promises {n} rows, there are bytes for {there}")
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        raise BadData(f"{file.name} does not begin as a .npy file does") from None
+    match said:
+        case {"descr": str(kind), "fortran_order": by_columns, "shape": (int(n), 2)} if kind in NPY_DTYPES and n >= 0:
+            begin, width = file.tell(), NPY_DTYPES[kind].itemsize
+        case _:
+            raise BadData(f"{file.name} holds {said}, not {', '.join(NPY_DTYPES)} of shape (n, 2)")
     start, stop = shard(n, rank, world)
 
-    def numbers(first: int, count: int) -> Tensor:
-        buffer = bytearray(count * width)
-        file.seek(begin + first * width)
-        file.readinto(buffer)  # type: ignore[attr-defined]  # a file opened with "rb" has it
-        return torch.frombuffer(buffer, dtype=NPY_DTYPES[kind]).to(dtype) if buffer else torch.empty(0, dtype=dtype)
+    def numbers(first: int, last: int) -> Tensor:
+        size, read = (last - first) * width, b""
+        if begin + last * width <= os.fstat(file.fileno()).st_size:
+            file.seek(begin + first * width)
+            read = file.read(size)
+        if len(read) < size:
+            raise BadData(f"{file.name} is cut short: its header promises {n} rows")
+        return torch.frombuffer(bytearray(read), dtype=NPY_DTYPES[kind]).double() if read else torch.empty(0).double()
 
-    m = stop - start
-    rows = (
-        torch.stack([numbers(start, m), numbers(n + start, m)], dim=1)
-        if by_columns
-        else numbers(2 * start, 2 * m).reshape(m, 2)
-    )
+    if by_columns:
+        rows = torch.stack([numbers(start, stop), numbers(n + start, n + stop)], dim=1)
+    else:
+        rows = numbers(2 * start, 2 * stop).reshape(-1, 2)
     if not rows.isfinite().all():
-        row = start + int((~rows.isfinite()).any(dim=1).nonzero()[0])
-        raise BadData(f"{path}, row {row} (from 0): {rows[row - start].tolist()} are not finite numbers in {dtype}")
+        row = int(rows.isfinite().all(dim=1).logical_not().nonzero()[0])
+        raise BadData(f"{file.name}, row {start + row} (from 0): {rows[row].tolist()} are not finite numbers")
     return rows

@@ -18,6 +18,9 @@ T = TypeVar("T")
 LONGEST = 40
 """The most samples of one example."""
 
+CASES = 4
+"""The cases of one example: Hypothesis' own work for an example costs as much as judging one."""
+
 WIDTH = 16
 """The drawn bytes of one column."""
 
@@ -61,14 +64,20 @@ class Bytes:
 
 
 class Drawn(Generic[T]):
-    """Something drawn that waits for the dtype under test."""
+    """Something drawn that waits for the dtype under test: one case, or several that were drawn together."""
 
     def __init__(self, data: bytes, decode: Callable[[Bytes, Format], T]) -> None:
         self.data = data
         self.decode = decode
 
+    def cases(self) -> list[Drawn[T]]:
+        """Each case by itself; those that repeat another are left out."""
+        length = len(self.data) // CASES
+        parts = [self.data[k * length : (k + 1) * length] for k in range(CASES)]
+        return [Drawn(part, self.decode) for part in dict.fromkeys(parts)]
+
     def at(self, form: Format) -> T:
-        """The example, in the numbers of a format."""
+        """The example, in the numbers of a format; of several the first."""
         with np.errstate(all="ignore"):
             return self.decode(Bytes(self.data), form)
 
@@ -77,8 +86,8 @@ class Drawn(Generic[T]):
 
 
 def drawn(decode: Callable[[Bytes, Format], T], length: int) -> st.SearchStrategy[Drawn[T]]:
-    """A strategy for what `decode` makes of so many bytes."""
-    return st.binary(min_size=length, max_size=length).map(lambda data: Drawn(data, decode))
+    """A strategy for what `decode` makes of so many bytes, CASES times."""
+    return st.binary(min_size=CASES * length, max_size=CASES * length).map(lambda data: Drawn(data, decode))
 
 
 def _scales(form: Format) -> tuple[float, float]:

@@ -139,34 +139,21 @@ def _optimization(
     return optimization
 
 
-def of_each(**options: Any) -> st.SearchStrategy[Any]:
-    """Runs of an optimizer that is named afterwards, `drawn(name)`; options that it does not have are left out."""
-    return st.binary(min_size=_OPTIMIZATION, max_size=_OPTIMIZATION).map(lambda data: OfEach(data, options))
+def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimization]]]:
+    """Runs of an optimizer that is named afterwards, `run(name)`; options that it does not have are left out."""
 
-
-class OfEach:
-    """The bytes of a run that waits for the dtype under test, and then for the name of its optimizer."""
-
-    def __init__(self, data: bytes, options: dict[str, Any]) -> None:
-        self.data = data
-        self.options = options
-
-    def at(self, form: Format) -> Callable[[str], Optimization]:
-        """The run, in the numbers of a format, of the optimizer that is named then."""
+    def run_of(data: Bytes, form: Format) -> Callable[[str], Optimization]:
+        case = data.take(_OPTIMIZATION).tobytes()
 
         def named(name: str) -> Optimization:
-            known = {
-                key: value
-                for key, value in self.options.items()
-                if key not in _HAVE_SOME or key in HYPERPARAMETERS[name]
-            }
-            run: Optimization = Drawn(self.data, _optimization(name, **known)).at(form)
+            own = HYPERPARAMETERS[name]
+            known = {key: value for key, value in options.items() if key not in _HAVE_SOME or key in own}
+            run: Optimization = Drawn(case, _optimization(name, **known)).at(form)
             return run
 
         return named
 
-    def __repr__(self) -> str:
-        return f"a run of {self.data.hex()}"
+    return drawn(run_of, _OPTIMIZATION)
 
 
 _HAVE_SOME = {key for own in HYPERPARAMETERS.values() for key in own}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import unittest
 import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import UnsatisfiedAssumption
 
 from calibrant.book.clauses import require
 from calibrant.judge import Disagreement, tallying
@@ -43,17 +46,16 @@ def prepared(function: Any, share: float = 1.0) -> Any:
     """
     given = getattr(function, "hypothesis", None)
     if given is None:
-        return _one_example(function, given=False)
+        return _one_example(function, most=None)
     session = current()
-    given.inner_test = _one_example(given.inner_test, given=True)
-    profile = dict(PROFILES[session.profile])
-    if session.examples is not None:
-        profile["max_examples"] = session.examples
-    profile["max_examples"] = max(1, round(profile["max_examples"] * share))
-    if session.seed is not None and not profile.get("derandomize"):
-        function = seed(session.seed ^ zlib.crc32(function.__name__.encode()))(function)
-    return settings(
-        **profile,
+    profile = PROFILES[session.profile]
+    examples = max(1, round((session.examples or profile.examples) * share))
+    given.inner_test = _one_example(given.inner_test, most=examples)
+    if session.seed is not None or profile.same:
+        function = seed((session.seed or 0) ^ zlib.crc32(function.__name__.encode()))(function)
+    function = settings(
+        max_examples=examples,
+        derandomize=False,
         database=None,
         deadline=None,
         phases=(Phase.explicit, Phase.generate, *([Phase.shrink] if session.shrink else [])),
@@ -61,20 +63,40 @@ def prepared(function: Any, share: float = 1.0) -> Any:
         report_multiple_bugs=False,
         print_blob=False,
     )(function)
+    # Without this key for a database, which there is not, Hypothesis reads and tokenizes the source at each run.
+    function._hypothesis_internal_database_key = function.__name__.encode()
+
+    @functools.wraps(function)
+    def property_(*args: Any, **kwargs: Any) -> None:
+        with contextlib.suppress(Enough):
+            function(*args, **kwargs)
+
+    return property_
 
 
 _REFUSALS = 10
 """An operation that has served none of so many requests of a property is taken to serve none of them."""
 
 
-def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[..., None]:
-    @functools.wraps(property_)
-    def run(*args: Any, **kwargs: Any) -> None:
+class Apart(unittest.SkipTest):
+    """Raised out of a run in several dtypes as soon as they differ: Hypothesis ends the run and does not shrink."""
+
+
+class Enough(unittest.SkipTest):
+    """Raised as soon as as many cases have been judged as examples were asked for: Hypothesis ends the run."""
+
+
+def _one_example(property_: Callable[..., None], *, most: int | None) -> Callable[..., None]:
+    """Run one example, which may be several cases, and count them: `most` at the most.
+
+    `target` is one subject, or a tuple: then each case is judged in each of several dtypes.
+    """
+
+    def judged(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         def asked(subject: Subject) -> None:
             drawn = {name: x.at(subject.form) if hasattr(x, "at") else x for name, x in kwargs.items()}
             property_(*args, **drawn | {"target": subject})
 
-        subject = kwargs["target"]
         subject.calls.clear()
         with tallying(subject.tally) as tally:
             tally.examples += 1
@@ -83,7 +105,7 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
             except Refused as refused:
                 tally.examples -= 1
                 tally.refused += 1
-                if not given or (not tally.answered and tally.refused >= _REFUSALS):
+                if most is None or (not tally.answered and tally.refused >= _REFUSALS):
                     pytest.skip(str(refused))
                 hypothesis.reject()
             except NotCalled:
@@ -97,4 +119,35 @@ def _one_example(property_: Callable[..., None], *, given: bool) -> Callable[...
                 subject.asked = asked
                 raise
 
+    @functools.wraps(property_)
+    def run(*args: Any, **kwargs: Any) -> None:
+        subjects = kwargs.pop("target")
+        subjects = (subjects,) if isinstance(subjects, Subject) else subjects
+        tally, served = subjects[0].tally, 0
+        for case in _cases(kwargs):
+            if most is not None and tally.examples >= most and not tally.rejected:
+                raise Enough("the last example has more cases than are due")
+            unserved = 0
+            for subject in subjects:
+                try:
+                    judged(subject, args, case)
+                except UnsatisfiedAssumption:
+                    unserved += 1
+                except (Exception, pytest.skip.Exception):
+                    if len(subjects) == 1:
+                        raise
+                    raise Apart("the dtypes differ") from None
+            if 0 < unserved < len(subjects):
+                raise Apart("the dtypes differ")
+            served += not unserved
+        if not served:
+            hypothesis.reject()
+
     return run
+
+
+def _cases(drawn: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was drawn, case by case; where there are no cases, once."""
+    several = {name: x.cases() for name, x in drawn.items() if hasattr(x, "cases")}
+    number = max(map(len, several.values()), default=1)
+    return [drawn | {name: cases[k % len(cases)] for name, cases in several.items()} for k in range(number)]

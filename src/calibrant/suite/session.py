@@ -5,20 +5,24 @@ Every pytest run where calibrant is installed imports this, so nothing heavy is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 50, "derandomize": False},
-    "ci": {"max_examples": 100, "derandomize": True},
-    "thorough": {"max_examples": 2000, "derandomize": False},
-}
-"""The Hypothesis settings of each profile; what they share is in `suite.property`. Where a variable CI is set, Hypothesis has other
-defaults: so nothing that a profile means is left to them."""
+
+class Profile(NamedTuple):
+    """How thoroughly a property is tried."""
+
+    examples: int
+    same: bool = False
+    """Whether the examples are the same in every run."""
+
+
+PROFILES = {"dev": Profile(50), "ci": Profile(100, same=True), "thorough": Profile(2000)}
 
 
 @dataclass(eq=False)
@@ -35,11 +39,15 @@ class Session:
     shrink: bool = True
     """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
     loaded: Target | None = None
+    dtypes_of: dict[Any, list[str]] = field(default_factory=dict)
+    """The dtypes in which each property runs."""
+    judged: dict[Any, Subject] = field(default_factory=dict)
+    """The subjects of properties that have been judged together with another dtype, and held."""
 
     @property
     def few(self) -> bool:
         """Whether the properties are asked with fewer examples than their profile has."""
-        return self.examples is not None and self.examples < PROFILES[self.profile]["max_examples"]
+        return self.examples is not None and self.examples < PROFILES[self.profile].examples
 
     def load(self) -> Target:
         """The target, loaded once."""

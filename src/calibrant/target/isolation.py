@@ -12,28 +12,21 @@ import faulthandler
 import json
 import mmap
 import os
-import select
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.target import calling, forking
+from calibrant.target import calling
 from calibrant.target.processes import REGISTER, end_all, end_group
 
 _GRACE = 3.0
 """Seconds after its time limit in which a call may still be stopped from inside."""
 _REARM = 1.0
 """The watchdog costs a thread each time it is set, so calls in quick succession share one."""
-
-_IMPORTING = 60.0
-"""Seconds that a nursery may take to import."""
 
 _armed = 0.0
 _word: mmap.mmap | None = None
@@ -57,60 +50,12 @@ def contain(folder: Path, worker: str) -> None:
 
 
 @contextlib.contextmanager
-def nursery(modules: Sequence[str], *, at_once: bool = False) -> Iterator[dict[str, str]]:
-    """A nursery that imports the modules, for as long as the block lasts, and the environment in which `forking` finds it.
-
-    Where the system can have none, the environment is empty. Children that end at once leave open files and modules as they are.
-    """
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        path = f"{folder}/nursery"
-        listener = _listener(path)
-        if listener is None:
-            yield {}
-            return
-        with listener:
-            ending = "at-once" if at_once else "in-full"
-            process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "calibrant.target.forking", str(listener.fileno()), ending, *modules],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[listener.fileno()],
-            )
-        assert process.stdout is not None
-        try:
-            serves = select.select([process.stdout], [], [], _IMPORTING)[0] and process.stdout.read(1)
-            yield {forking.NURSERY: path} if serves else {}
-        finally:
-            process.send_signal(signal.SIGCONT)  # a child may have stopped it
-            try:
-                process.communicate(timeout=_GRACE)
-            except subprocess.TimeoutExpired:  # it still imports
-                process.kill()
-                process.communicate()
-
-
-def _listener(path: str) -> socket.socket | None:
-    """A socket that listens at a path, if the system gives one, and what else a nursery needs."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    with contextlib.ExitStack() as stack:
-        try:
-            os.close(os.pidfd_open(os.getpid()))
-            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listener.bind(path)
-            listener.listen()
-        except OSError:
-            return None
-        stack.pop_all()
-        return listener
-
-
-@contextlib.contextmanager
-def apart(module: str, *arguments: str, register: Path) -> Iterator[subprocess.Popen[bytes]]:
+def apart(
+    module: str, *arguments: str, register: Path, python: Sequence[str] = (sys.executable,)
+) -> Iterator[subprocess.Popen[bytes]]:
     """A module of calibrant's run in a silent process of its own, which ends with the block, as does all that it started."""
     process = subprocess.Popen(
-        [*forking.command(), "-m", module, *arguments],
+        [*python, "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from calibrant.target.isolation import apart
 from calibrant.target.loading import load
 
 
-def probe(spec: str, timeout: float) -> dict[str, Any]:
+def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
     """What a target says of itself. Raises TargetError if it cannot be loaded."""
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
-        with apart("calibrant.target.probing", spec, str(timeout), str(answer), register=register) as process:
+        with apart(
+            "calibrant.target.probing", spec, str(timeout), str(answer), register=register, python=python
+        ) as process:
             try:
                 code = process.wait(patience)
             except subprocess.TimeoutExpired:
