@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,7 @@ def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, i
     return loss, int(loss.requires_grad)
 
 
+@functools.cache
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
     """What the book's figures show."""
     from calibrant.spec.figures import series
