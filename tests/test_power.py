@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import calibrant, one_sentence
 
-from calibrant.checks.power import Rejection, Trial, measured, summary, tried
+from calibrant.checks.power import Rejection, Settings, Trial, measured, summary, tried
 from calibrant.impostors import Impostor, add, chosen, impostor, sentence
 from calibrant.reports import trials as report
 
@@ -23,7 +23,7 @@ def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
     """An impostor that names the wrong clauses does not pass."""
     lying = replace(one("loss_fn.half"), clauses=("loss.zero", "loss.permutation?"))
 
-    trial = tried(lying, examples=20)
+    trial = tried(lying, Settings(examples=20))
 
     assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
     assert trial.beyond == ["loss.mean-square@float32", "loss.mean-square@float64"]
@@ -32,9 +32,9 @@ def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
 
 
 def test_trials_in_other_processes_say_the_same() -> None:
-    here = tried(one("dloss_fn.not-averaged"), examples=10)
+    here = tried(one("dloss_fn.not-averaged"), Settings(examples=10))
 
-    (there,) = measured([one("dloss_fn.not-averaged")], workers=1, examples=10)
+    (there,) = measured([one("dloss_fn.not-averaged")], Settings(examples=10), workers=1)
 
     assert there == here
     assert there.rejections

@@ -15,15 +15,14 @@ import pytest
 from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
-    from calibrant.checks.outcomes import Gatherer
-    from calibrant.diagnosis.diagnosing import Diagnosis
+    from calibrant.checks.outcomes import Gatherer, Record
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
 _SESSION = pytest.StashKey[Session]()
 """The session of this pytest run."""
-_DIAGNOSIS: pytest.StashKey[Diagnosis] = pytest.StashKey()
-"""What was found out about a property's failure."""
+_RECORD: pytest.StashKey[Record] = pytest.StashKey()
+"""What became of a property."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none"
     )
-    group.addoption("--target-run-folder", help=argparse.SUPPRESS)
+    for option in ("--target-run-folder", "--target-vectors"):
+        group.addoption(option, type=Path, help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
         profile=option.target_profile,
         examples=option.target_examples,
         seed=option.target_seed,
-        run_folder=Path(option.target_run_folder) if option.target_run_folder else None,
+        run_folder=option.target_run_folder,
+        vectors=option.target_vectors,
     )
     begin(session)
     _require_clauses(option.target_clause)
@@ -158,24 +159,16 @@ def target(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Skip a property that runs out of requests before one is served; diagnose one that fails."""
+    """Record what becomes of a property."""
     marker = pyfuncitem.get_closest_marker("clause")
     if marker is None:
         return (yield)
-    from hypothesis.errors import Unsatisfiable
-
-    from calibrant.diagnosis.diagnosing import diagnose
+    from calibrant.checks.outcomes import recording
 
     subject: Any = pyfuncitem.funcargs["target"]
-    try:
+    with recording(marker.args[0], pyfuncitem.originalname, subject, few=current().few) as record:
+        pyfuncitem.stash[_RECORD] = record
         return (yield)
-    except Unsatisfiable:  # few requests are possible where shapes are all that varies
-        if subject.tally.answered or not subject.tally.refused:
-            raise
-        pytest.skip(f"none of {subject.tally.refused} requests is served")
-    except Exception as error:
-        pyfuncitem.stash[_DIAGNOSIS] = diagnose(subject, error, marker.args[0])
-        raise
 
 
 @pytest.hookimpl(wrapper=True)
@@ -191,15 +184,11 @@ def pytest_runtest_makereport(
     from calibrant.checks.outcomes import PROPERTY, outcome_of
 
     clause = require(marker.args[0])
-    outcome = outcome_of(
-        clause.name,
-        getattr(item, "originalname", item.name),
-        item.callspec.params["target"],  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
-        getattr(item, "funcargs", {}).get("target"),
-        call.excinfo and call.excinfo.value,
-        item.stash.get(_DIAGNOSIS, None),
-        few=current().few,
-    )
+    outcome = item.stash[_RECORD].outcome if _RECORD in item.stash else None
+    if outcome is None:  # its set-up failed
+        assert call.excinfo is not None
+        name, dtype = getattr(item, "originalname", item.name), item.callspec.params["target"]  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
+        outcome = outcome_of(clause.name, name, dtype, None, call.excinfo.value, few=current().few)
     report.user_properties.append((PROPERTY, outcome.sent()))
     if outcome.failure is not None and outcome.status in ("breaks", "broken"):
         report.longrepr = f"{clause.name}  {outcome.status}  {clause.sentence}\n{outcome.failure.text}"

@@ -1,11 +1,12 @@
 """The power of the suite: every impostor in the place of the right operation, and which clauses reject it, after how many examples.
 
-A check is several processes, and there are hundreds of impostors: so the properties are called here as they are, by the same names and
-with the same settings as in a check.
+Impostors are calibrant's own code, which neither hangs nor ends its process, and there are hundreds: so the properties are called here
+as they are, with the same settings as in a check, and without pytest, whose bookkeeping of a test takes longer than most of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import itertools
@@ -13,18 +14,19 @@ import statistics
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from calibrant.book.clauses import book
 from calibrant.book.properties import Property, properties
-from calibrant.checks.outcomes import outcome_of
+from calibrant.checks.outcomes import Outcome, recording
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS
-from calibrant.impostors import Impostor, chosen
+from calibrant.impostors import Impostor, catalog, chosen
 from calibrant.impostors.planting import CHAPTERS, planted
 from calibrant.suite.session import Session, begin, end
 from calibrant.target.calling import Subject
@@ -44,6 +46,16 @@ class Rejection:
     """What is told of the example that is told."""
     arguments: dict[str, Any]
     """The arguments of the last call of that example."""
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Rejection:
+        """From what became of the property. Raises RuntimeError if it is the property that failed, and not the impostor."""
+        assert outcome.failure is not None
+        if outcome.status == "error":
+            raise RuntimeError(outcome.failure.text)
+        calls = outcome.failure.calls
+        last = calls[-1]["arguments"] if calls else {}
+        return cls(outcome.clause, outcome.dtype, max(outcome.rejected_at, 1), outcome.failure.text, last)
 
 
 @dataclass(frozen=True)
@@ -78,41 +90,69 @@ def due(one: Impostor) -> tuple[set[str], set[str]]:
     return always, perhaps
 
 
-def tried(
-    one: Impostor,
-    *,
-    profile: str = "ci",
-    examples: int | None = None,
-    seed: int | None = None,
-    shrink: str | None = None,
-    others: int | None = None,
-) -> Trial:
+@dataclass(frozen=True)
+class Settings:
+    """How the properties draw."""
+
+    profile: str = "ci"
+    examples: int | None = None
+    seed: int | None = None
+    shrink: bool = False
+
+
+_FEW = 5
+"""Examples of each clause of the quick trial's sample."""
+_SAMPLE = 6
+"""Clauses, each in one dtype, in the sample of an impostor."""
+
+
+def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False) -> Trial:
     """Hold an impostor against all clauses that have something to say of its operation.
 
-    The failing examples of the clause `shrink` are made simpler. Of clauses that it does not name, `others` examples are drawn.
+    A quick trial leaves a clause once it is broken, tries those that the impostor need not break only in a sample and on few examples.
+    The samples of an operation's impostors together cover the clauses.
     """
     always, perhaps = due(one)
-    names = {clause.partition("@")[0] for clause in always | perhaps}
-    rejections = [
-        rejection
-        for prop in properties()
-        if prop.file.stem.removeprefix("test_") in (one.chapters or CHAPTERS[one.operation])
-        and _concerned(one, prop.clause.split(".")[1])
-        for dtype in DTYPES
-        for rejection in _rejections(
-            prop,
-            one,
-            dtype,
-            (profile, examples if prop.clause in names else others or examples, seed, prop.clause == shrink),
-        )
-    ]
+    concerned = [f"{clause}@{dtype}" for clause in _concerning(one) for dtype in DTYPES]
+    if quick:
+        others = [name for name in concerned if name not in always | perhaps]
+        first = _SAMPLE * [other.name for other in catalog() if other.operation == one.operation].index(one.name)
+        sample = [others[(first + k) % len(others)] for k in range(min(_SAMPLE, len(others)))]
+        few = replace(settings, examples=_FEW)
+        of = [_first(one, name, few) or _first(one, name, settings) for name in concerned if name in always]
+        of += [_first(one, name, few) for name in sample]
+        rejections = [rejection for rejection in of if rejection]
+    else:
+        rejections = [rejection for name in concerned for rejection in against(one, name, settings)]
     found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
     return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
 
 
-def measured(impostors: Iterable[Impostor], *, workers: int | None = None, **settings: Any) -> Iterator[Trial]:
+def _first(one: Impostor, name: str, settings: Settings) -> Rejection | None:
+    return next(against(one, name, settings), None)
+
+
+def against(one: Impostor, name: str, settings: Settings) -> Iterator[Rejection]:
+    """What the properties of a clause, `clause@dtype`, find of an impostor."""
+    clause, _, dtype = name.partition("@")
+    for prop in properties():
+        if prop.clause == clause and prop.file.stem.removeprefix("test_") in (one.chapters or CHAPTERS[one.operation]):
+            yield from _rejections(prop, one, dtype, settings)
+
+
+def _concerning(one: Impostor) -> list[str]:
+    """The clauses that have something to say of an impostor's operation."""
+    chapters = one.chapters or CHAPTERS[one.operation]
+    return [
+        name for name, clause in book().items() if clause.chapter in chapters and _concerned(one, name.split(".")[1])
+    ]
+
+
+def measured(
+    impostors: Iterable[Impostor], settings: Settings, *, quick: bool = False, workers: int | None = None
+) -> Iterator[Trial]:
     """Try impostors in several processes; each trial as it ends."""
-    for _, trial in spread(_tried, [(one.operation, one.name, settings) for one in impostors], workers):
+    for _, trial in spread(_tried, [(one.operation, one.name, settings, quick) for one in impostors], workers):
         yield trial
 
 
@@ -120,7 +160,7 @@ def detections(
     impostors: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
 ) -> Iterator[tuple[Impostor, int | None]]:
     """Of each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
-    tasks = [(one.operation, one.name, {"seed": seed}) for seed in seeds for one in impostors]
+    tasks = [(one.operation, one.name, Settings("dev", seed=seed)) for seed in seeds for one in impostors]
     by_name = {(one.operation, one.name): one for one in impostors}
     for (operation, name, _), examples in spread(_detected, tasks, workers):
         yield by_name[operation, name], examples
@@ -140,24 +180,18 @@ def summary(trials: Iterable[Trial]) -> dict[str, Any]:
     }
 
 
-def _tried(operation: str, name: str, settings: dict[str, Any]) -> Trial:
+def _tried(operation: str, name: str, settings: Settings, quick: bool) -> Trial:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what an impostor warns of is its own affair
-        return tried(_named(operation, name), **settings)
+        return tried(_named(operation, name), settings, quick=quick)
 
 
-def _detected(operation: str, name: str, settings: dict[str, Any]) -> int | None:
+def _detected(operation: str, name: str, settings: Settings) -> int | None:
     one = _named(operation, name)
-    shows = {dtype for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))}
+    shows = [f"{one.main}@{dtype}" for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = [
-            rejection.examples
-            for prop in properties()
-            if prop.clause == one.main
-            for dtype in sorted(shows)
-            for rejection in _rejections(prop, one, dtype, ("dev", None, settings["seed"], False))
-        ]
+        found = [rejection.examples for shown in shows for rejection in against(one, shown, settings)]
     return min(found, default=None)
 
 
@@ -171,9 +205,6 @@ def _concerned(one: Impostor, name: str) -> bool:
     return not one.applies_to or name not in OPTIMIZERS or name == one.applies_to[0]
 
 
-Settings = tuple[str, int | None, int | None, bool]
-
-
 def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Rejection]:
     """What a property finds, the shortest of what its parameters find."""
     function = getattr(_suite(prop.file, settings), prop.function)
@@ -182,17 +213,14 @@ def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -
         if not _concerned(one, arguments.get("name", "")):
             continue
         subject = Subject(planted(one), dtype)
-        try:
+        with (
+            contextlib.suppress(Exception, pytest.skip.Exception),  # the record has it
+            recording(prop.clause, prop.function, subject, explain=False) as record,
+        ):
             function(target=subject, **arguments)
-        except pytest.skip.Exception:  # it calls what the target does not offer
-            continue
-        except Exception as error:
-            outcome = outcome_of(prop.clause, prop.function, dtype, subject, error)
-            if outcome.failure is None or outcome.status not in ("breaks", "broken"):
-                raise
-            calls = outcome.failure.calls
-            last = calls[-1]["arguments"] if calls else {}
-            found.append(Rejection(prop.clause, dtype, max(outcome.rejected_at, 1), outcome.failure.text, last))
+        assert record.outcome is not None
+        if record.outcome.failure is not None:
+            found.append(Rejection.of(record.outcome))
     if found:
         yield min(found, key=lambda rejection: len(rejection.text))
 
@@ -200,13 +228,12 @@ def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -
 @functools.lru_cache(maxsize=64)
 def _suite(file: Path, settings: Settings) -> ModuleType:
     """The properties of a chapter, as these settings prepare them."""
-    profile, examples, seed, shrink = settings
     name = f"{file.stem}_with_impostors_{abs(hash(settings))}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    begin(session := Session(profile=profile, examples=examples, seed=seed, shrink=shrink))
+    begin(session := Session(**asdict(settings)))
     try:
         spec.loader.exec_module(module)
     finally:
