@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import calibrant, one_sentence
 
-from calibrant.checks.power import Rejection, Settings, Trial, measured, summary, tried
+from calibrant.checks.power import Rejection, Settings, Trial, due, measured, sample, summary, tried
 from calibrant.impostors import Impostor, add, chosen, impostor, sentence
 from calibrant.reports import trials as report
 
@@ -29,6 +29,37 @@ def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
     assert trial.beyond == ["loss.mean-square@float32", "loss.mean-square@float64"]
     assert trial.quickest is not None
     assert trial.quickest.clause == "loss.mean-square"
+
+
+def test_a_quick_trial_leaves_a_clause_once_it_is_broken() -> None:
+    """Three properties of `broadcast.like-numpy` reject this impostor."""
+    quick, whole = tried(one("multiply.squeezed"), quick=True), tried(one("multiply.squeezed"), Settings(examples=10))
+
+    found = [f"{rejection.clause}@{rejection.dtype}" for rejection in quick.rejections]
+    assert sorted(found) == sorted(due(one("multiply.squeezed"))[0])
+    assert (quick.missed, quick.beyond) == ([], [])
+    assert len(whole.rejections) > len(found)
+
+
+def test_a_quick_trial_tells_what_was_missed_and_what_is_beyond() -> None:
+    """Beyond are the first of the other clauses, for the impostor that is the first of its operation."""
+    first = chosen(["loss_fn"])[0]
+    lying = replace(first, clauses=("loss.zero",))
+
+    trial = tried(lying, quick=True)
+
+    assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
+    assert set(trial.beyond) & due(first)[0]
+
+
+def test_the_samples_of_an_operations_impostors_are_all_clauses_together() -> None:
+    names = [f"a.b{number}@float64" for number in range(70)]
+
+    sampled = [sample(found, names) for found in chosen(["loss_fn"])]
+
+    assert {name for some in sampled for name in some} == set(names)
+    assert sample(one("loss_fn.half"), []) == []
+    assert len(sample(one("loss_fn.half"), names[:2])) == 2
 
 
 def test_trials_in_other_processes_say_the_same() -> None:
@@ -57,10 +88,11 @@ def test_a_report_says_what_is_wrong_with_a_trial() -> None:
     assert report.lines([], []) == ["No impostor breaks it; nothing was tried."]
 
 
-def test_the_command_measures_and_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quick", [[], ["--quick"]])
+def test_the_command_measures_and_writes(tmp_path: Path, quick: list[str]) -> None:
     file = tmp_path / "trials.json"
 
-    process = calibrant("power", "loss_fn.half", "dloss_fn.not-averaged", "--json", str(file), "--workers", "1")
+    process = calibrant("power", "loss_fn.half", "dloss_fn.not-averaged", "--json", str(file), "--workers", "1", *quick)
     written = json.loads(file.read_text(encoding="utf-8"))
 
     assert process.returncode == 0, process.stderr

@@ -115,17 +115,20 @@ def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False
     always, perhaps = due(one)
     concerned = [f"{clause}@{dtype}" for clause in _concerning(one) for dtype in DTYPES]
     if quick:
-        others = [name for name in concerned if name not in always | perhaps]
-        first = _SAMPLE * [other.name for other in catalog() if other.operation == one.operation].index(one.name)
-        sample = [others[(first + k) % len(others)] for k in range(min(_SAMPLE, len(others)))]
         few = replace(settings, examples=_FEW)
-        of = [_first(one, name, few) or _first(one, name, settings) for name in concerned if name in always]
-        of += [_first(one, name, few) for name in sample]
-        rejections = [rejection for rejection in of if rejection]
+        first = [_first(one, name, few) or _first(one, name, settings) for name in concerned if name in always]
+        others = sample(one, [name for name in concerned if name not in always | perhaps])
+        rejections = [found for found in (*first, *(_first(one, name, few) for name in others)) if found]
     else:
         rejections = [rejection for name in concerned for rejection in against(one, name, settings)]
     found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
     return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
+
+
+def sample(one: Impostor, names: Sequence[str]) -> list[str]:
+    """A few of the names: those of an operation's other impostors are the next ones, so that together they are all."""
+    first = _SAMPLE * [other.name for other in catalog() if other.operation == one.operation].index(one.name)
+    return [names[(first + k) % len(names)] for k in range(min(_SAMPLE, len(names)))]
 
 
 def _first(one: Impostor, name: str, settings: Settings) -> Rejection | None:
