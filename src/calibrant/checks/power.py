@@ -102,33 +102,49 @@ class Settings:
 
 _FEW = 5
 """Examples of each clause of the quick trial's sample."""
-_SAMPLE = 6
+_SAMPLE = 4
 """Clauses, each in one dtype, in the sample of an impostor."""
 
 
 def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False) -> Trial:
     """Hold an impostor against all clauses that have something to say of its operation.
 
-    A quick trial leaves a clause once it is broken, tries those that the impostor need not break only in a sample and on few examples.
-    The samples of an operation's impostors together cover the clauses.
+    A quick trial leaves a clause once it is broken. It tries the main clause in every dtype, the others that the impostor must break in
+    one dtype each, and those that it need not break in a sample and on few examples.
     """
     always, perhaps = due(one)
     concerned = [f"{clause}@{dtype}" for clause in _concerning(one) for dtype in DTYPES]
     if quick:
         few = replace(settings, examples=_FEW)
-        first = [_first(one, name, few) or _first(one, name, settings) for name in concerned if name in always]
+        asked = _in_turn(one, always)
         others = sample(one, [name for name in concerned if name not in always | perhaps])
+        first = [_first(one, name, few) or _first(one, name, settings) for name in asked]
         rejections = [found for found in (*first, *(_first(one, name, few) for name in others)) if found]
     else:
+        asked = [*always]
         rejections = [rejection for name in concerned for rejection in against(one, name, settings)]
     found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
-    return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
+    return Trial(one.operation, one.name, sorted({*asked} - found), sorted(found - always - perhaps), rejections)
+
+
+def _in_turn(one: Impostor, names: set[str]) -> list[str]:
+    """The main clause in all its dtypes, each other clause in one of its own: the next one for the next clause and impostor."""
+    asked = []
+    for k, clause in enumerate(one.breaks, start=_place(one)):
+        of_clause = [name for dtype in DTYPES if (name := f"{clause}@{dtype}") in names]
+        asked += of_clause if clause == one.main or not of_clause else [of_clause[k % len(of_clause)]]
+    return asked
 
 
 def sample(one: Impostor, names: Sequence[str]) -> list[str]:
     """A few of the names: those of an operation's other impostors are the next ones, so that together they are all."""
-    first = _SAMPLE * [other.name for other in catalog() if other.operation == one.operation].index(one.name)
+    first = _SAMPLE * _place(one)
     return [names[(first + k) % len(names)] for k in range(min(_SAMPLE, len(names)))]
+
+
+def _place(one: Impostor) -> int:
+    """Where an impostor stands among those of its operation."""
+    return [other.name for other in catalog() if other.operation == one.operation].index(one.name)
 
 
 def _first(one: Impostor, name: str, settings: Settings) -> Rejection | None:
