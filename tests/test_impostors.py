@@ -50,7 +50,7 @@ def test_the_example_that_shows_an_impostor_is_one_that_a_person_would_write(one
     told = [rejection for name in shown for rejection in against(one, name, Settings(shrink=True))]
 
     assert told
-    assert [r.text for r in told if not a_person_would_write(r.arguments)] == []
+    assert [r.told() for r in told if not a_person_would_write(r.arguments())] == []
 
 
 def test_every_clause_is_broken_by_an_impostor() -> None:

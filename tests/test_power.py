@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from support import calibrant, one_sentence
 
-from calibrant.checks.power import Rejection, Settings, Trial, due, measured, sample, summary, tried
+from calibrant.checks.outcomes import Outcome
+from calibrant.checks.power import Settings, Trial, due, measured, sample, summary, tried
 from calibrant.impostors import Impostor, add, chosen, impostor, sentence
 from calibrant.reports import trials as report
 
@@ -73,7 +74,9 @@ def test_trials_in_other_processes_say_the_same() -> None:
 
 
 def test_a_report_says_what_is_wrong_with_a_trial() -> None:
-    caught = Trial("loss_fn", "half", rejections=[Rejection("loss.mean-square", "float32", 2, "", {})])
+    caught = Trial(
+        "loss_fn", "half", rejections=[Outcome("loss.mean-square", "test_it", "float32", "breaks", rejected_at=2)]
+    )
     lost = Trial("loss_fn", "expanded", missed=["loss.zero@float32"], beyond=["loss.nan@float64"])
 
     lines = report.lines([lost, caught], chosen(["loss_fn"]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from calibrant.book.clauses import book
 from calibrant.book.properties import properties
-from calibrant.checks.engine import Asked, Observer, Session, run, started
+from calibrant.checks.engine import Observer, Session, run, started
 from calibrant.checks.options import Options
+from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, gathered
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.target.probing import probe
@@ -21,16 +22,15 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
         for dtype in dtypes:
             numpy_dtype(dtype)
 
-        def asked(nodeid: str) -> Asked:
+        def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
             function, _, bracket = nodeid.rpartition("::")[2].partition("[")
-            prop = next(prop for prop in properties() if prop.function == function)
+            clause = next(prop.clause for prop in properties() if prop.function == function)
             dtype = next((part for part in bracket.rstrip("]").split("-") if part in dtypes), dtypes[0])
-            return Asked(prop.clause, function, dtype)
+            return died(clause, function, dtype, operation, sentence, described["deviations"].get(clause))
 
         files = sorted({prop.file for prop in properties() if options.selects(prop.clause)})
         arguments = _arguments(options, dtypes)
-        session = Session(spec, files, options.timeout, options.workers, arguments, asked, described["deviations"])
-        ran = run(session, observer)
+        ran = run(Session(spec, files, options.timeout, options.workers, arguments, broken), observer)
     return Result(described, options, gathered(ran.outcomes), ran.unfinished, ran.interrupted)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from calibrant.checks.outcomes import Outcome, carried, died
+from calibrant.checks.outcomes import Outcome, carried
 from calibrant.protocol.errors import CheckError
 from calibrant.target.forking import command
 from calibrant.target.isolation import hung, last_words, nursery
@@ -45,15 +45,6 @@ class Observer:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The name of a test: its clause, its property or case, and its dtype."""
-
-    clause: str
-    name: str
-    dtype: str
-
-
-@dataclass(frozen=True)
 class Session:
     """What a session asks of a target."""
 
@@ -63,9 +54,8 @@ class Session:
     workers: int
     options: Sequence[str]
     """Further options of the plugin."""
-    asked: Callable[[str], Asked]
-    """What the test of a node id asks."""
-    deviations: dict[str, str]
+    died: Callable[[str, str, str], Outcome]
+    """What became of the test of a node id whose worker died, in which operation and how."""
     again: bool = True
     """Whether an operation in which a worker died is called again by the next one, unless it hung."""
 
@@ -200,12 +190,9 @@ class _Engine:
 
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
         """What became of a test in which a worker died, as far as the worker left word."""
-        asked = self._session.asked(crashitem)
-        operation, sentence = last_words(
-            self._folder, report.node.gateway.id, self._session.timeout, again=self._session.again
-        )
-        deviation = self._session.deviations.get(asked.clause)
-        self._end(crashitem, died(asked.clause, asked.name, asked.dtype, operation, sentence, deviation))
+        worker, session = report.node.gateway.id, self._session
+        words = last_words(self._folder, worker, session.timeout, again=session.again)
+        self._end(crashitem, session.died(crashitem, *words))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for outcome in carried(report):

@@ -66,6 +66,14 @@ class Outcome:
     few: bool = False
     """Whether fewer examples were asked for than the profile has."""
 
+    def told(self) -> str:
+        """What is told of the example that failed."""
+        return self.failure.text if self.failure else ""
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the last call of the example that failed."""
+        return self.failure.calls[-1]["arguments"] if self.failure and self.failure.calls else {}
+
     def sent(self) -> dict[str, Any]:
         """As plain data."""
         said: dict[str, Any] = plain(asdict(self))

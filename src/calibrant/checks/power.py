@@ -35,30 +35,6 @@ DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
-class Rejection:
-    """A clause that an impostor breaks in one dtype."""
-
-    clause: str
-    dtype: str
-    examples: int
-    """How many examples its property had drawn when the first failed."""
-    text: str
-    """What is told of the example that is told."""
-    arguments: dict[str, Any]
-    """The arguments of the last call of that example."""
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> Rejection:
-        """From what became of the property. Raises RuntimeError if it is the property that failed, and not the impostor."""
-        assert outcome.failure is not None
-        if outcome.status == "error":
-            raise RuntimeError(outcome.failure.text)
-        calls = outcome.failure.calls
-        last = calls[-1]["arguments"] if calls else {}
-        return cls(outcome.clause, outcome.dtype, max(outcome.rejected_at, 1), outcome.failure.text, last)
-
-
-@dataclass(frozen=True)
 class Trial:
     """What became of one impostor."""
 
@@ -68,16 +44,13 @@ class Trial:
     """What it names and does not break: `clause@dtype`."""
     beyond: list[str] = field(default_factory=list)
     """What it breaks and does not name."""
-    rejections: list[Rejection] = field(default_factory=list)
+    rejections: list[Outcome] = field(default_factory=list)
+    """What became of the properties that it fails."""
 
     @property
-    def quickest(self) -> Rejection | None:
+    def quickest(self) -> Outcome | None:
         """The rejection that took the fewest examples."""
-        return min(self.rejections, key=lambda rejection: rejection.examples, default=None)
-
-    def described(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self) | {"caught": bool(self.rejections)}
+        return min(self.rejections, key=lambda rejection: rejection.rejected_at, default=None)
 
 
 def due(one: Impostor) -> tuple[set[str], set[str]]:
@@ -147,11 +120,11 @@ def _place(one: Impostor) -> int:
     return [other.name for other in catalog() if other.operation == one.operation].index(one.name)
 
 
-def _first(one: Impostor, name: str, settings: Settings) -> Rejection | None:
+def _first(one: Impostor, name: str, settings: Settings) -> Outcome | None:
     return next(against(one, name, settings), None)
 
 
-def against(one: Impostor, name: str, settings: Settings) -> Iterator[Rejection]:
+def against(one: Impostor, name: str, settings: Settings) -> Iterator[Outcome]:
     """What the properties of a clause, `clause@dtype`, find of an impostor."""
     clause, _, dtype = name.partition("@")
     for prop in properties():
@@ -188,7 +161,7 @@ def detections(
 def summary(trials: Iterable[Trial]) -> dict[str, Any]:
     """The share that is caught, and how many examples that took."""
     trials = list(trials)
-    quickest = [trial.quickest.examples for trial in trials if trial.quickest]
+    quickest = [trial.quickest.rejected_at for trial in trials if trial.quickest]
     return {
         "impostors": len(trials),
         "caught": len(quickest),
@@ -210,7 +183,7 @@ def _detected(operation: str, name: str, settings: Settings) -> int | None:
     shows = [f"{one.main}@{dtype}" for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = [rejection.examples for shown in shows for rejection in against(one, shown, settings)]
+        found = [rejection.rejected_at for shown in shows for rejection in against(one, shown, settings)]
     return min(found, default=None)
 
 
@@ -224,10 +197,10 @@ def _concerned(one: Impostor, name: str) -> bool:
     return not one.applies_to or name not in OPTIMIZERS or name == one.applies_to[0]
 
 
-def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Rejection]:
+def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Outcome]:
     """What a property finds, the shortest of what its parameters find."""
     function = getattr(_suite(prop.file, settings), prop.function)
-    found: list[Rejection] = []
+    found: list[Outcome] = []
     for arguments in _parametrized(function):
         if not _concerned(one, arguments.get("name", "")):
             continue
@@ -238,10 +211,12 @@ def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -
         ):
             function(target=subject, **arguments)
         assert record.outcome is not None
+        if record.outcome.status == "error":
+            raise RuntimeError(record.outcome.told())
         if record.outcome.failure is not None:
-            found.append(Rejection.of(record.outcome))
+            found.append(record.outcome)
     if found:
-        yield min(found, key=lambda rejection: len(rejection.text))
+        yield min(found, key=lambda outcome: len(outcome.told()))
 
 
 @functools.lru_cache(maxsize=64)

@@ -208,34 +208,26 @@ class _Answers:
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
         asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
         self.asked = [_in_dtype(question, self._planted(self.right)) for question in asked]
-        self._own = functools.cache(self._planted)
-        self._own_answers: dict[Impostor, dict[int, Outcome | None]] = {}
-        self._expected: dict[tuple[Impostor, int], Any] = {}
+        self._subject = functools.cache(self._planted)
+        self.own = functools.cache(self._asked_itself)
+        """What becomes of a question, by its number, where the impostor itself is asked; None where it gives no answer."""
+        self.expected = functools.cache(self._evaluated)
+        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
 
     def _planted(self, one: Impostor) -> Subject:
         return Subject(planted(one, conventions=self._conventions), self._dtype)
 
-    def own(self, one: Impostor, number: int) -> Outcome | None:
-        """What becomes of a question where the impostor itself is asked; None where it gives no answer."""
-        answers = self._own_answers.setdefault(one, {})
+    def _asked_itself(self, one: Impostor, number: int) -> Outcome | None:
         # What is said of an answer that is drawn depends on those before it.
-        for k in range(len(answers), number + 1) if self.operation in facts() else [number]:
-            if k not in answers:
-                before = [(self.asked[i], known.answer) for i, known in answers.items() if known and not known.refused]
-                try:
-                    answers[k] = _ask(self._own(one), self.operation, self.asked[k], before)
-                except Failure:
-                    answers[k] = None
-        return answers[number]
+        earlier = [(k, self.own(one, k)) for k in range(number)] if self.operation in facts() else []
+        before = [(self.asked[k], known.answer) for k, known in earlier if known and not known.refused]
+        try:
+            return _ask(self._subject(one), self.operation, self.asked[number], before)
+        except Failure:
+            return None
 
-    def expected(self, one: Impostor, number: int) -> Any:
-        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
-        key = one, number
-        if key not in self._expected:
-            self._expected[key] = self._evaluated(one, self.asked[number], self.own(one, number))
-        return self._expected[key]
-
-    def _evaluated(self, one: Impostor, question: Question, mine: Outcome | None) -> Any:
+    def _evaluated(self, one: Impostor, number: int) -> Any:
+        question, mine = self.asked[number], self.own(one, number)
         assert mine is not None
         if mine.refused or self.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
             return mine.answer

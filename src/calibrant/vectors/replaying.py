@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from calibrant.book.clauses import book
-from calibrant.checks.engine import Asked, Observer, Session, run, started
+from calibrant.checks.engine import Observer, Session, run, started
 from calibrant.checks.options import Options
+from calibrant.checks.outcomes import Outcome, died
 from calibrant.protocol.errors import CheckError
 from calibrant.target.probing import probe
 from calibrant.target.snippets import shown
@@ -80,29 +81,23 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
     Options(timeout=timeout).validated()
     cases = [(file, case) for file, of_file in read(folder).items() for case in of_file]
 
-    def asked(nodeid: str) -> Asked:
-        case = cases[_number(nodeid)][1]
-        return Asked(case.clause, case.id, case.dtype)
+    def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
+        case = cases[int(nodeid.rpartition("[")[2].rstrip("]"))][1]
+        return died(case.clause, case.id, case.dtype, operation, sentence, described["deviations"].get(case.clause))
 
     with started(spec):
         described = probe(spec, timeout)
         files, options = [Path(__file__).with_name("asking.py")], [f"--target-vectors={folder.resolve()}"]
-        ran = run(Session(spec, files, timeout, 1, options, asked, described["deviations"], again=False), observer)
+        ran = run(Session(spec, files, timeout, 1, options, broken, again=False), observer)
     if ran.interrupted:
         raise KeyboardInterrupt
     if ran.unfinished:
         raise CheckError(f"target {spec!r} ended its process, or hung, when it was loaded again")
     by_id = {outcome.property: outcome for outcome in ran.outcomes}
-    outcomes = []
-    for file, case in cases:
-        outcome = by_id[case.id]
-        status = _STATUSES[outcome.status]
-        if status == "disagrees" and outcome.deviation:
-            status = "deviates"
-        outcomes.append(Replayed(file, case, status, outcome.reason or ""))
-    return Replay(described, outcomes)
+    return Replay(described, [_replayed(file, case, by_id[case.id]) for file, case in cases])
 
 
-def _number(nodeid: str) -> int:
-    """Where the case of a test stands in the folder."""
-    return int(nodeid.rpartition("[")[2].rstrip("]"))
+def _replayed(file: str, case: Case, outcome: Outcome) -> Replayed:
+    status = _STATUSES[outcome.status]
+    deviates = status == "disagrees" and outcome.deviation
+    return Replayed(file, case, "deviates" if deviates else status, outcome.reason or "")
