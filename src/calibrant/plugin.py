@@ -15,7 +15,7 @@ import pytest
 from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
-    from calibrant.checks.outcomes import Gatherer, Record
+    from calibrant.checks.outcomes import Outcome, Record
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
@@ -52,6 +52,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(option, type=Path, help=argparse.SUPPRESS)
 
 
+class _Gatherer:
+    """Takes what became of each property from pytest's own reports, whichever process ran it."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what the report of a property carries."""
+        if report.user_properties:
+            from calibrant.checks.outcomes import carried
+
+            self.outcomes += carried(report)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Note what was asked; load a target that was named, so that a wrong name ends the run at once."""
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
@@ -79,9 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif worker is None and session.run_folder is None:
         if option.target is not None:
             _load_or_stop()
-        from calibrant.checks.outcomes import Gatherer
-
-        config.pluginmanager.register(Gatherer(), "calibrant-gatherer")
+        config.pluginmanager.register(_Gatherer(), "calibrant-gatherer")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -210,7 +222,7 @@ def pytest_runtest_teardown() -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """End somebody's own pytest run with a line for each chapter."""
-    gatherer: Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
+    gatherer: _Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is not None and gatherer.outcomes:
         from calibrant.checks.verdicts import gathered
         from calibrant.reports.terminal import coverage_lines, summary_lines
@@ -226,7 +238,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A declared deviation that no longer deviates is a failure, though every property passed; so is a clause not covered."""
-    gatherer: Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
+    gatherer: _Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is None or exitstatus != 0 or not gatherer.outcomes:
         return
     from calibrant.checks.verdicts import gathered, uncovered

@@ -215,17 +215,6 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None) ->
     )
 
 
-class Gatherer:
-    """A pytest plugin that takes what became of each property from pytest's own reports, whichever process ran it."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what the report of a property carries."""
-        self.outcomes += carried(report)
-
-
 def carried(report: pytest.TestReport) -> Iterator[Outcome]:
     """The outcome that a report carries, if it does."""
     for name, value in report.user_properties:
