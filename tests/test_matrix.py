@@ -10,6 +10,9 @@ import pytest
 from support import calibrant, one_sentence, target
 
 from calibrant.checks.matrix import Checked, exit_status
+from calibrant.checks.options import Options
+from calibrant.checks.outcomes import Outcome, Status
+from calibrant.checks.verdicts import Result, gathered
 from calibrant.reports.machine import schema
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
@@ -45,11 +48,16 @@ def test_what_cannot_be_checked_is_no_pass() -> None:
     assert process.stdout.startswith("nonsense cannot be checked here: ")
 
 
-@pytest.mark.parametrize("found, status", [([0, 0], 0), ([0, 2], 2), ([2, 1], 1), ([], 2)])
-def test_the_gravest_outcome_is_that_of_the_matrix(found: list[int], status: int) -> None:
-    documents = [{"exit_status": one, "outcome": "", "target": {"name": "x"}} if one < 2 else None for one in found]
+@pytest.mark.parametrize(
+    "found, status",
+    [(["holds", "holds"], 0), (["holds", None], 2), ([None, "breaks"], 1), (["absent", "holds"], 2), ([], 2)],
+)
+def test_the_gravest_outcome_is_that_of_the_matrix(found: list[Status | None], status: int) -> None:
+    def checked(one: Status | None) -> Checked:
+        outcomes = [Outcome("loss.zero", "test_it", "float32", one)] if one else []
+        return Checked("x", Result({}, Options(), gathered(outcomes)) if one else None)
 
-    assert exit_status([Checked("x", document, None) for document in documents]) == status
+    assert exit_status([checked(one) for one in found]) == status
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_a_project_without_clauses_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_property_that_names_no_clause_of_the_book_stops_collection(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(
-        "from calibrant.clauses import clause\n"
+        "from calibrant.suite.property import clause\n"
         "@clause('loss.mean-squares')\n"
         "def test_nothing(target):\n"
         "    pass\n"
@@ -228,7 +228,7 @@ def test_a_property_that_names_no_clause_of_the_book_stops_collection(tmp_path: 
 def test_somebodys_own_property_may_check_a_clause(tmp_path: Path) -> None:
     target(tmp_path, RIGHT, "theirs.py")
     (tmp_path / "test_theirs.py").write_text(
-        "from calibrant.clauses import clause\n"
+        "from calibrant.suite.property import clause\n"
         "from calibrant.judge import holds\n"
         "@clause('loss.scalar')\n"
         "def test_their_loss(target):\n"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from support import calibrant, one_sentence
 
-from calibrant.checks.power import Rejection, Trial, measured, summary, tried
+from calibrant.checks.outcomes import Outcome
+from calibrant.checks.power import Settings, Trial, due, measured, sample, summary, tried
 from calibrant.impostors import Impostor, add, chosen
 from calibrant.reports import trials as report
 
@@ -23,7 +24,7 @@ def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
     """An impostor that names the wrong clauses does not pass."""
     lying = replace(one("loss_fn.half"), clauses=("loss.zero", "loss.permutation?"))
 
-    trial = tried(lying, examples=20)
+    trial = tried(lying, Settings(examples=20))
 
     assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
     assert trial.beyond == ["loss.mean-square@float32", "loss.mean-square@float64"]
@@ -31,17 +32,51 @@ def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
     assert trial.quickest.clause == "loss.mean-square"
 
 
-def test_trials_in_other_processes_say_the_same() -> None:
-    here = tried(one("dloss_fn.not-averaged"), examples=10)
+def test_a_quick_trial_leaves_a_clause_once_it_is_broken() -> None:
+    """Three properties of `broadcast.like-numpy` reject this impostor."""
+    quick, whole = tried(one("multiply.squeezed"), quick=True), tried(one("multiply.squeezed"), Settings(examples=10))
 
-    (there,) = measured([one("dloss_fn.not-averaged")], workers=1, examples=10)
+    found = [(rejection.clause, rejection.dtype) for rejection in quick.rejections]
+    assert found[:2] == [("broadcast.result", "float32"), ("broadcast.result", "float64")]
+    assert [clause for clause, _ in found[2:]] == ["broadcast.like-numpy"]
+    assert (quick.missed, quick.beyond) == ([], [])
+    assert len(whole.rejections) > len(found)
+
+
+def test_a_quick_trial_tells_what_was_missed_and_what_is_beyond() -> None:
+    """Beyond are the first of the other clauses, for the impostor that is the first of its operation."""
+    first = chosen(["loss_fn"])[0]
+    lying = replace(first, clauses=("loss.zero",))
+
+    trial = tried(lying, quick=True)
+
+    assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
+    assert set(trial.beyond) & due(first)[0]
+
+
+def test_the_samples_of_an_operations_impostors_are_all_clauses_together() -> None:
+    names = [f"a.b{number}@float64" for number in range(70)]
+
+    sampled = [sample(found, names) for found in chosen(["loss_fn"])]
+
+    assert {name for some in sampled for name in some} == set(names)
+    assert sample(one("loss_fn.half"), []) == []
+    assert len(sample(one("loss_fn.half"), names[:2])) == 2
+
+
+def test_trials_in_other_processes_say_the_same() -> None:
+    here = tried(one("dloss_fn.not-averaged"), Settings(examples=10))
+
+    (there,) = measured([one("dloss_fn.not-averaged")], Settings(examples=10), workers=1)
 
     assert there == here
     assert there.rejections
 
 
 def test_a_report_says_what_is_wrong_with_a_trial() -> None:
-    caught = Trial("loss_fn", "half", rejections=[Rejection("loss.mean-square", "float32", 2, "", {})])
+    caught = Trial(
+        "loss_fn", "half", rejections=[Outcome("loss.mean-square", "test_it", "float32", "breaks", rejected_at=2)]
+    )
     lost = Trial("loss_fn", "expanded", missed=["loss.zero@float32"], beyond=["loss.nan@float64"])
 
     lines = report.lines([lost, caught], chosen(["loss_fn"]))
@@ -57,10 +92,11 @@ def test_a_report_says_what_is_wrong_with_a_trial() -> None:
     assert report.lines([], []) == ["No impostor breaks it; nothing was tried."]
 
 
-def test_the_command_measures_and_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quick", [[], ["--quick"]])
+def test_the_command_measures_and_writes(tmp_path: Path, quick: list[str]) -> None:
     file = tmp_path / "trials.json"
 
-    process = calibrant("power", "loss_fn.half", "dloss_fn.not-averaged", "--json", str(file), "--workers", "1")
+    process = calibrant("power", "loss_fn.half", "dloss_fn.not-averaged", "--json", str(file), "--workers", "1", *quick)
     written = json.loads(file.read_text(encoding="utf-8"))
 
     assert process.returncode == 0, process.stderr

@@ -125,7 +125,7 @@ def matrix(
         options.validated()
         with _bar(console) as (progress, task):
             progress.update(task, total=len(specs), description=f"checking {specs[0]}")
-            for one in checked(specs, options.arguments()):
+            for one in checked(specs, options):
                 found.append(one)
                 left = specs[len(found) :]
                 progress.update(task, advance=1, description=f"checking {left[0]}" if left else "done")
@@ -216,6 +216,9 @@ def power(
     examples: Examples = None,
     seed: Seed = None,
     workers: Workers = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave a clause once it is broken, and try only a sample of the others.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the trials to this file as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Measure the suite: put every impostor in the place of the right operation, and see which clauses reject it.
@@ -225,7 +228,7 @@ def power(
     from rich.console import Console
 
     from calibrant.checks.options import Options
-    from calibrant.checks.power import measured, summary
+    from calibrant.checks.power import Settings, measured, summary
     from calibrant.impostors import chosen
     from calibrant.protocol.errors import CheckError
     from calibrant.reports import trials as report
@@ -240,7 +243,7 @@ def power(
     try:
         with _bar(console) as (progress, task):
             progress.update(task, total=len(listed), description="trying impostors")
-            for trial in measured(listed, workers=workers, profile=profile, examples=examples, seed=seed):
+            for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
                 trials.append(trial)
                 progress.update(task, advance=1)
         if json is not None:
@@ -281,19 +284,17 @@ def vectors(
 
     if not verify and (target or program):
         _fail(f"a target is for --verify: vectors are the same whatever {target or program} says")
+    console = Console(highlight=False)
     try:
         Options(workers=workers, timeout=timeout).validated()
-        with _bar(Console(highlight=False)) as (progress, task):
-            progress.update(task, description="asking the target" if verify else "choosing cases")
-
-            def told(done: int, count: int) -> None:
-                progress.update(task, completed=done, total=count)
-
-            if verify:
-                replay = replayed(folder, _spec(target, program), timeout, told)
-            else:
-                cases = chosen(told, workers)
-                size = write(cases, folder)
+        if verify:
+            with _progress(console) as observer:
+                replay = replayed(folder, _spec(target, program), timeout, observer)
+        else:
+            with _bar(console) as (progress, task):
+                progress.update(task, description="choosing cases")
+                cases = chosen(lambda done, count: progress.update(task, completed=done, total=count), workers)
+            size = write(cases, folder)
     except (CheckError, VectorsError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -333,7 +334,7 @@ def _progress(console: Any) -> Any:
     """A progress bar that is an observer of the check; where no person looks on, only the observer."""
     import contextlib
 
-    from calibrant.checks.check import Observer
+    from calibrant.checks.engine import Observer
 
     class Bar(Observer):
         def __init__(self, progress: Any, task: Any) -> None:

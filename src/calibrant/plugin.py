@@ -15,15 +15,14 @@ import pytest
 from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
-    from calibrant.checks.outcomes import Gatherer
-    from calibrant.diagnosis.diagnosing import Diagnosis
+    from calibrant.checks.outcomes import Outcome, Record
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
 _SESSION = pytest.StashKey[Session]()
 """The session of this pytest run."""
-_DIAGNOSIS: pytest.StashKey[Diagnosis] = pytest.StashKey()
-"""What was found out about a property's failure."""
+_RECORD: pytest.StashKey[Record] = pytest.StashKey()
+"""What became of a property."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +48,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none"
     )
-    group.addoption("--target-run-folder", help=argparse.SUPPRESS)
+    for option in ("--target-run-folder", "--target-vectors"):
+        group.addoption(option, type=Path, help=argparse.SUPPRESS)
+
+
+class _Gatherer:
+    """Takes what became of each property from pytest's own reports, whichever process ran it."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what the report of a property carries."""
+        if report.user_properties:
+            from calibrant.checks.outcomes import carried
+
+            self.outcomes += carried(report)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
         profile=option.target_profile,
         examples=option.target_examples,
         seed=option.target_seed,
-        run_folder=Path(option.target_run_folder) if option.target_run_folder else None,
+        run_folder=option.target_run_folder,
+        vectors=option.target_vectors,
     )
     begin(session)
     _require_clauses(option.target_clause)
@@ -78,9 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif worker is None and session.run_folder is None:
         if option.target is not None:
             _load_or_stop()
-        from calibrant.checks.outcomes import Gatherer
-
-        config.pluginmanager.register(Gatherer(), "calibrant-gatherer")
+        config.pluginmanager.register(_Gatherer(), "calibrant-gatherer")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -172,28 +185,19 @@ def target(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a property, in all its dtypes at once if it holds in all of them; diagnose one that fails."""
+    """Run a property, in all its dtypes at once if it holds in all of them, and record what becomes of it."""
     marker = pyfuncitem.get_closest_marker("clause")
     if marker is None:
         return None
-    from hypothesis.errors import Unsatisfiable
-
-    from calibrant.diagnosis.diagnosing import diagnose
+    from calibrant.checks.outcomes import recording
 
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    if known := _judged_together(pyfuncitem, arguments):
-        pyfuncitem.funcargs["target"] = known
-        return True
-    subject: Any = pyfuncitem.funcargs["target"]
-    try:
-        pyfuncitem.obj(**arguments)
-    except Unsatisfiable:  # few requests are possible where shapes are all that varies
-        if subject.tally.answered or not subject.tally.refused:
-            raise
-        pytest.skip(f"none of {subject.tally.refused} requests is served")
-    except Exception as error:
-        pyfuncitem.stash[_DIAGNOSIS] = diagnose(subject, error, marker.args[0])
-        raise
+    known = _judged_together(pyfuncitem, arguments)
+    subject: Any = known or pyfuncitem.funcargs["target"]
+    with recording(marker.args[0], pyfuncitem.originalname, subject, few=current().few) as record:
+        pyfuncitem.stash[_RECORD] = record
+        if known is None:
+            pyfuncitem.obj(**arguments)
     return True
 
 
@@ -236,15 +240,11 @@ def pytest_runtest_makereport(
     from calibrant.checks.outcomes import PROPERTY, outcome_of
 
     clause = require(marker.args[0])
-    outcome = outcome_of(
-        clause.name,
-        getattr(item, "originalname", item.name),
-        item.callspec.params["target"],  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
-        getattr(item, "funcargs", {}).get("target"),
-        call.excinfo and call.excinfo.value,
-        item.stash.get(_DIAGNOSIS, None),
-        few=current().few,
-    )
+    outcome = item.stash[_RECORD].outcome if _RECORD in item.stash else None
+    if outcome is None:  # its set-up failed
+        assert call.excinfo is not None
+        name, dtype = getattr(item, "originalname", item.name), item.callspec.params["target"]  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
+        outcome = outcome_of(clause.name, name, dtype, None, call.excinfo.value, few=current().few)
     report.user_properties.append((PROPERTY, outcome.sent()))
     if outcome.failure is not None and outcome.status in ("breaks", "broken"):
         report.longrepr = f"{clause.name}  {outcome.status}  {clause.sentence}\n{outcome.failure.text}"
@@ -266,7 +266,7 @@ def pytest_runtest_teardown() -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """End somebody's own pytest run with a line for each chapter."""
-    gatherer: Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
+    gatherer: _Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is not None and gatherer.outcomes:
         from calibrant.checks.verdicts import gathered
         from calibrant.reports.terminal import coverage_lines, summary_lines
@@ -282,7 +282,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A declared deviation that no longer deviates is a failure, though every property passed; so is a clause not covered."""
-    gatherer: Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
+    gatherer: _Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is None or exitstatus != 0 or not gatherer.outcomes:
         return
     from calibrant.checks.verdicts import gathered, uncovered

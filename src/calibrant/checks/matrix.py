@@ -1,63 +1,49 @@
-"""Several targets held against the book, each by a check in a process of its own, and what they say side by side."""
+"""Several targets held against the book one after the other, and what they say side by side."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
+from calibrant.checks.check import check
+from calibrant.checks.options import Options
+from calibrant.checks.verdicts import Result
+from calibrant.protocol.errors import CheckError
 from calibrant.target.loading import PROGRAM
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One target of a matrix: the document that its check wrote, or why there is none."""
+    """One target of a matrix: what its check says, or why there is none."""
 
     spec: str
-    document: dict[str, Any] | None
-    problem: str | None
+    result: Result | None
+    problem: str | None = None
 
     @property
     def name(self) -> str:
-        """What heads its column: its own name for itself, if it is a program."""
-        if self.document is not None and self.spec.startswith(PROGRAM):
-            return str(self.document["target"]["name"])
+        """The head of its column: a program's own name for itself."""
+        if self.result is not None and self.spec.startswith(PROGRAM):
+            return str(self.result.target["name"])
         return self.spec.removeprefix(PROGRAM)
 
     @property
-    def outcome(self) -> str:
-        """The verdict over all, in words."""
-        return f"cannot be checked here: {self.problem}" if self.document is None else str(self.document["outcome"])
-
-    @property
     def exit_status(self) -> int:
-        """That of its check."""
-        return 2 if self.document is None else int(self.document["exit_status"])
+        """The exit status of its check."""
+        return 2 if self.result is None else self.result.exit_status
 
 
-def checked(specs: Sequence[str], arguments: Sequence[str]) -> Iterator[Checked]:
-    """Check one target after the other, each with all cores, with these further arguments of `calibrant check`."""
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        for number, spec in enumerate(specs):
-            file = Path(folder) / f"{number}.json"
-            asked = ["--program", spec.removeprefix(PROGRAM)] if spec.startswith(PROGRAM) else [spec]
-            process = subprocess.run(
-                [sys.executable, "-m", "calibrant", "check", *asked, *arguments, "--json", str(file)],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if file.exists():
-                yield Checked(spec, json.loads(file.read_text(encoding="utf-8")), None)
-            else:
-                said = process.stderr.strip().splitlines() or [f"its check ended with status {process.returncode}"]
-                yield Checked(spec, None, said[-1].removeprefix("calibrant: "))
+def checked(specs: Sequence[str], options: Options) -> Iterator[Checked]:
+    """Check one target after the other, each with all workers."""
+    for spec in specs:
+        try:
+            result = check(spec, options)
+        except CheckError as error:
+            yield Checked(spec, None, str(error))
+            continue
+        if result.interrupted:
+            raise KeyboardInterrupt
+        yield Checked(spec, result)
 
 
 def exit_status(matrix: Sequence[Checked]) -> int:

@@ -60,13 +60,6 @@ class Options:
             self.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else self.workers or 1,
         )
 
-    def arguments(self) -> list[str]:
-        """These options as the command line writes them."""
-        repeated = (("chapter", self.chapters), ("clause", self.clauses), ("dtype", self.dtypes))
-        written = [f"--{option}={value}" for option, values in repeated for value in values]
-        single = ("profile", "examples", "seed", "timeout", "workers")
-        return written + [f"--{name}={value}" for name in single if (value := getattr(self, name)) is not None]
-
     def selects(self, clause: str) -> bool:
         """Whether a clause is asked for."""
         if not self.chapters and not self.clauses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import traceback
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis.errors import Flaky
+from hypothesis.errors import Flaky, Unsatisfiable
 
-from calibrant.diagnosis.diagnosing import Diagnosis
+from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
 from calibrant.judge import Disagreement
 from calibrant.judge.values import show_exact
@@ -65,6 +66,14 @@ class Outcome:
     few: bool = False
     """Whether fewer examples were asked for than the profile has."""
 
+    def told(self) -> str:
+        """What is told of the example that failed."""
+        return self.failure.text if self.failure else ""
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the last call of the example that failed."""
+        return self.failure.calls[-1]["arguments"] if self.failure and self.failure.calls else {}
+
     def sent(self) -> dict[str, Any]:
         """As plain data."""
         said: dict[str, Any] = plain(asdict(self))
@@ -115,11 +124,43 @@ def outcome_of(
     )
 
 
+@dataclass
+class Record:
+    """The outcome of a property, once it has run."""
+
+    outcome: Outcome | None = None
+
+
+@contextlib.contextmanager
+def recording(
+    clause: str, property_: str, subject: Subject, *, few: bool = False, explain: bool = True
+) -> Iterator[Record]:
+    """Record what becomes of the property that the block runs on a subject, and find out about its failure if that is to be explained.
+
+    Whatever the property raises goes on; a property that runs out of requests before one is served is skipped.
+    """
+    record = Record()
+    raised: BaseException | None = None
+    try:
+        yield record
+    except Unsatisfiable as error:  # few requests are possible where shapes are all that varies
+        raised = error
+        if subject.tally.refused and not subject.tally.answered:
+            raised = pytest.skip.Exception(f"none of {subject.tally.refused} requests is served")
+        raise raised from None
+    except BaseException as error:
+        raised = error
+        raise
+    finally:
+        diagnosis = diagnose(subject, raised, clause) if raised is not None and explain else None
+        record.outcome = outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few)
+
+
 def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
     """What became of a property whose process died in an operation."""
     calls = [{"operation": operation, "arguments": {}}]
     finding = Finding(f"  {operation or 'the target'} {sentence}", calls)
-    return Outcome(clause, property_, dtype, "broken", deviation=deviation, failure=finding)
+    return Outcome(clause, property_, dtype, "broken", sentence, deviation, finding)
 
 
 def _status(
@@ -174,18 +215,8 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None) ->
     )
 
 
-class Gatherer:
-    """A pytest plugin that takes what became of each property from pytest's own reports, whichever process ran it."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what the report of a property carries."""
-        self.outcomes += _carried(report)
-
-
-def _carried(report: pytest.TestReport) -> Iterator[Outcome]:
+def carried(report: pytest.TestReport) -> Iterator[Outcome]:
+    """The outcome that a report carries, if it does."""
     for name, value in report.user_properties:
-        if name == PROPERTY:
+        if name == PROPERTY and report.when != "teardown":  # which repeats what the call recorded
             yield Outcome.received(value)  # type: ignore[arg-type]  # pytest says object

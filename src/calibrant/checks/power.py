@@ -1,11 +1,12 @@
 """The power of the suite: every impostor in the place of the right operation, and which clauses reject it, after how many examples.
 
-A check is several processes, and there are hundreds of impostors: so the properties are called here as they are, by the same names and
-with the same settings as in a check.
+Impostors are calibrant's own code, which neither hangs nor ends its process, and there are hundreds: so the properties are called here
+as they are, with the same settings as in a check, and without pytest, whose bookkeeping of a test takes longer than most of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import itertools
@@ -13,38 +14,25 @@ import statistics
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from calibrant.book.clauses import book
 from calibrant.book.properties import Property, properties
-from calibrant.checks.outcomes import outcome_of
+from calibrant.checks.outcomes import Outcome, recording
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS
-from calibrant.impostors import Impostor, chosen
+from calibrant.impostors import Impostor, catalog, chosen
 from calibrant.impostors.planting import planted
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import Session, begin, end
 from calibrant.target.calling import Subject
 
 DTYPES = ("float32", "float64")
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A clause that an impostor breaks in one dtype."""
-
-    clause: str
-    dtype: str
-    examples: int
-    """How many examples its property had drawn when the first failed."""
-    text: str
-    """What is told of the example that is told."""
-    arguments: dict[str, Any]
-    """The arguments of the last call of that example."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +45,13 @@ class Trial:
     """What it names and does not break: `clause@dtype`."""
     beyond: list[str] = field(default_factory=list)
     """What it breaks and does not name."""
-    rejections: list[Rejection] = field(default_factory=list)
+    rejections: list[Outcome] = field(default_factory=list)
+    """What became of the properties that it fails."""
 
     @property
-    def quickest(self) -> Rejection | None:
+    def quickest(self) -> Outcome | None:
         """The rejection that took the fewest examples."""
-        return min(self.rejections, key=lambda rejection: rejection.examples, default=None)
-
-    def described(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self) | {"caught": bool(self.rejections)}
+        return min(self.rejections, key=lambda rejection: rejection.rejected_at, default=None)
 
 
 def due(one: Impostor) -> tuple[set[str], set[str]]:
@@ -79,41 +64,90 @@ def due(one: Impostor) -> tuple[set[str], set[str]]:
     return always, perhaps
 
 
-def tried(
-    one: Impostor,
-    *,
-    profile: str = "ci",
-    examples: int | None = None,
-    seed: int | None = None,
-    shrink: str | None = None,
-    others: int | None = None,
-) -> Trial:
+@dataclass(frozen=True)
+class Settings:
+    """How the properties draw."""
+
+    profile: str = "ci"
+    examples: int | None = None
+    seed: int | None = None
+    shrink: bool = False
+
+
+_FEW = 5
+"""Examples of each clause of the quick trial's sample."""
+_SAMPLE = 4
+"""Clauses, each in one dtype, in the sample of an impostor."""
+
+
+def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False) -> Trial:
     """Hold an impostor against all clauses that have something to say of its operation.
 
-    The failing examples of the clause `shrink` are made simpler. Of clauses that it does not name, `others` examples are drawn.
+    A quick trial leaves a clause once it is broken. It tries the main clause in every dtype, the others that the impostor must break in
+    one dtype each, and those that it need not break in a sample and on few examples.
     """
     always, perhaps = due(one)
-    names = {clause.partition("@")[0] for clause in always | perhaps}
-    rejections = [
-        rejection
-        for prop in properties()
-        if prop.file.stem.removeprefix("test_") in (one.chapters or OPERATIONS[one.operation].chapters)
-        and _concerned(one, prop.clause.split(".")[1])
-        for dtype in DTYPES
-        for rejection in _rejections(
-            prop,
-            one,
-            dtype,
-            (profile, examples if prop.clause in names else others or examples, seed, prop.clause == shrink),
-        )
-    ]
+    concerned = [f"{clause}@{dtype}" for clause in _concerning(one) for dtype in DTYPES]
+    if quick:
+        few = replace(settings, examples=_FEW)
+        asked = _in_turn(one, always)
+        others = sample(one, [name for name in concerned if name not in always | perhaps])
+        first = [_first(one, name, few) or _first(one, name, settings) for name in asked]
+        rejections = [found for found in (*first, *(_first(one, name, few) for name in others)) if found]
+    else:
+        asked = [*always]
+        rejections = [rejection for name in concerned for rejection in against(one, name, settings)]
     found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
-    return Trial(one.operation, one.name, sorted(always - found), sorted(found - always - perhaps), rejections)
+    return Trial(one.operation, one.name, sorted({*asked} - found), sorted(found - always - perhaps), rejections)
 
 
-def measured(impostors: Iterable[Impostor], *, workers: int | None = None, **settings: Any) -> Iterator[Trial]:
+def _in_turn(one: Impostor, names: set[str]) -> list[str]:
+    """The main clause in all its dtypes, each other clause in one of its own: the next one for the next clause and impostor."""
+    asked = []
+    for k, clause in enumerate(one.breaks, start=_place(one)):
+        of_clause = [name for dtype in DTYPES if (name := f"{clause}@{dtype}") in names]
+        asked += of_clause if clause == one.main or not of_clause else [of_clause[k % len(of_clause)]]
+    return asked
+
+
+def sample(one: Impostor, names: Sequence[str]) -> list[str]:
+    """A few of the names: those of an operation's other impostors are the next ones, so that together they are all."""
+    first = _SAMPLE * _place(one)
+    return [names[(first + k) % len(names)] for k in range(min(_SAMPLE, len(names)))]
+
+
+def _place(one: Impostor) -> int:
+    """Where an impostor stands among those of its operation."""
+    return [other.name for other in catalog() if other.operation == one.operation].index(one.name)
+
+
+def _first(one: Impostor, name: str, settings: Settings) -> Outcome | None:
+    return next(against(one, name, settings), None)
+
+
+def against(one: Impostor, name: str, settings: Settings) -> Iterator[Outcome]:
+    """What the properties of a clause, `clause@dtype`, find of an impostor."""
+    clause, _, dtype = name.partition("@")
+    for prop in properties():
+        if prop.clause == clause and prop.file.stem.removeprefix("test_") in (
+            one.chapters or OPERATIONS[one.operation].chapters
+        ):
+            yield from _rejections(prop, one, dtype, settings)
+
+
+def _concerning(one: Impostor) -> list[str]:
+    """The clauses that have something to say of an impostor's operation."""
+    chapters = one.chapters or OPERATIONS[one.operation].chapters
+    return [
+        name for name, clause in book().items() if clause.chapter in chapters and _concerned(one, name.split(".")[1])
+    ]
+
+
+def measured(
+    impostors: Iterable[Impostor], settings: Settings, *, quick: bool = False, workers: int | None = None
+) -> Iterator[Trial]:
     """Try impostors in several processes; each trial as it ends."""
-    for _, trial in spread(_tried, [(one.operation, one.name, settings) for one in impostors], workers):
+    for _, trial in spread(_tried, [(one.operation, one.name, settings, quick) for one in impostors], workers):
         yield trial
 
 
@@ -121,7 +155,7 @@ def detections(
     impostors: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
 ) -> Iterator[tuple[Impostor, int | None]]:
     """Of each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
-    tasks = [(one.operation, one.name, {"seed": seed}) for seed in seeds for one in impostors]
+    tasks = [(one.operation, one.name, Settings("dev", seed=seed)) for seed in seeds for one in impostors]
     by_name = {(one.operation, one.name): one for one in impostors}
     for (operation, name, _), examples in spread(_detected, tasks, workers):
         yield by_name[operation, name], examples
@@ -130,7 +164,7 @@ def detections(
 def summary(trials: Iterable[Trial]) -> dict[str, Any]:
     """The share that is caught, and how many examples that took."""
     trials = list(trials)
-    quickest = [trial.quickest.examples for trial in trials if trial.quickest]
+    quickest = [trial.quickest.rejected_at for trial in trials if trial.quickest]
     return {
         "impostors": len(trials),
         "caught": len(quickest),
@@ -141,24 +175,18 @@ def summary(trials: Iterable[Trial]) -> dict[str, Any]:
     }
 
 
-def _tried(operation: str, name: str, settings: dict[str, Any]) -> Trial:
+def _tried(operation: str, name: str, settings: Settings, quick: bool) -> Trial:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what an impostor warns of is its own affair
-        return tried(_named(operation, name), **settings)
+        return tried(_named(operation, name), settings, quick=quick)
 
 
-def _detected(operation: str, name: str, settings: dict[str, Any]) -> int | None:
+def _detected(operation: str, name: str, settings: Settings) -> int | None:
     one = _named(operation, name)
-    shows = {dtype for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))}
+    shows = [f"{one.main}@{dtype}" for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = [
-            rejection.examples
-            for prop in properties()
-            if prop.clause == one.main
-            for dtype in sorted(shows)
-            for rejection in _rejections(prop, one, dtype, ("dev", None, settings["seed"], False))
-        ]
+        found = [rejection.rejected_at for shown in shows for rejection in against(one, shown, settings)]
     return min(found, default=None)
 
 
@@ -172,42 +200,37 @@ def _concerned(one: Impostor, name: str) -> bool:
     return not one.applies_to or name not in OPTIMIZERS or name == one.applies_to[0]
 
 
-Settings = tuple[str, int | None, int | None, bool]
-
-
-def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Rejection]:
+def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Outcome]:
     """What a property finds, the shortest of what its parameters find."""
     function = getattr(_suite(prop.file, settings), prop.function)
-    found: list[Rejection] = []
+    found: list[Outcome] = []
     for arguments in _parametrized(function):
         if not _concerned(one, arguments.get("name", "")):
             continue
         subject = Subject(planted(one), dtype)
-        try:
+        with (
+            contextlib.suppress(Exception, pytest.skip.Exception),  # the record has it
+            recording(prop.clause, prop.function, subject, explain=False) as record,
+        ):
             function(target=subject, **arguments)
-        except pytest.skip.Exception:  # it calls what the target does not offer
-            continue
-        except Exception as error:
-            outcome = outcome_of(prop.clause, prop.function, dtype, subject, error)
-            if outcome.failure is None or outcome.status not in ("breaks", "broken"):
-                raise
-            calls = outcome.failure.calls
-            last = calls[-1]["arguments"] if calls else {}
-            found.append(Rejection(prop.clause, dtype, max(outcome.rejected_at, 1), outcome.failure.text, last))
+        assert record.outcome is not None
+        if record.outcome.status == "error":
+            raise RuntimeError(record.outcome.told())
+        if record.outcome.failure is not None:
+            found.append(record.outcome)
     if found:
-        yield min(found, key=lambda rejection: len(rejection.text))
+        yield min(found, key=lambda outcome: len(outcome.told()))
 
 
 @functools.lru_cache(maxsize=64)
 def _suite(file: Path, settings: Settings) -> ModuleType:
     """The properties of a chapter, as these settings prepare them."""
-    profile, examples, seed, shrink = settings
     name = f"{file.stem}_with_impostors_{abs(hash(settings))}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    begin(session := Session(profile=profile, examples=examples, seed=seed, shrink=shrink))
+    begin(session := Session(**asdict(settings)))
     try:
         spec.loader.exec_module(module)
     finally:

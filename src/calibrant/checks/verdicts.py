@@ -127,6 +127,8 @@ class Result:
     verdicts: list[Verdict]
     unfinished: list[str] = field(default_factory=list)
     """Properties that were asked for and did not run to an end."""
+    interrupted: bool = False
+    """Whether somebody ended the check."""
 
     @property
     def partial(self) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,16 +130,15 @@ def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Im
 
 
 def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impostor]) -> dict[Impostor, set[int]]:
-    asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
-    asked = [_in_dtype(question, subject) for question in asked]
-    answered = _outcomes(subject, operation, asked)
+    known = _answers(operation, named, subject.form.name, tuple(sorted(subject.target.conventions.items())))
+    answered = _outcomes(subject, operation, known.asked)
     if answered is None or all(one is None or one.refused for one in answered):
         return {}  # who answers nothing behaves as nobody
-    again = _outcomes(subject, operation, asked)
+    again = _outcomes(subject, operation, known.asked)
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return {}
     at_ease()  # what follows takes its time, and calls the target no more
-    inquiry = _Inquiry(subject, operation, asked, answered)
+    inquiry = _Inquiry(subject, known, answered)
     return {one: wrong for one in candidates if (wrong := inquiry.explained(one))}
 
 
@@ -170,22 +169,76 @@ def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> li
 
 def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Outcome | None]:
     """What becomes of one question after the other; raises Failure where there is no answer that could be judged."""
-    told = facts().get(operation)
     before: list[tuple[Question, Any]] = []
     for question in asked:
-        standing = stirred() if told else {}
+        outcome = _ask(subject, operation, question, before)
+        if outcome is not None and not outcome.refused:
+            before.append((question, outcome.answer))
+        yield outcome
+
+
+def _ask(
+    subject: Subject, operation: str, question: Question, before: Sequence[tuple[Question, Any]]
+) -> Outcome | None:
+    """What becomes of a question after those before it; None if it is not served."""
+    told = facts().get(operation)
+    standing = stirred() if told else {}
+    try:
+        answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
+    except Absent:
+        return None
+    except Failure as failure:
+        if not failure.raised:
+            raise
+        return Outcome(True, subject.changed(), None)
+    changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+    return Outcome(False, changed, answer, told and told(question, answer, before))
+
+
+class _Answers:
+    """What the right operation and its impostors answer to the questions about it, in one dtype and with some conventions declared.
+
+    They are the same whatever target is asked, and each is found out when it is first needed.
+    """
+
+    def __init__(self, operation: str, named: Any, dtype: str, conventions: Mapping[str, str]) -> None:
+        self.operation = operation
+        self._dtype = dtype
+        self._conventions = conventions
+        self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
+        asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
+        self.asked = [_in_dtype(question, self._planted(self.right)) for question in asked]
+        self._subject = functools.cache(self._planted)
+        self.own = functools.cache(self._asked_itself)
+        """What becomes of a question, by its number, where the impostor itself is asked; None where it gives no answer."""
+        self.expected = functools.cache(self._evaluated)
+        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
+
+    def _planted(self, one: Impostor) -> Subject:
+        return Subject(planted(one, conventions=self._conventions), self._dtype)
+
+    def _asked_itself(self, one: Impostor, number: int) -> Outcome | None:
+        # What is said of an answer that is drawn depends on those before it.
+        earlier = [(k, self.own(one, k)) for k in range(number)] if self.operation in facts() else []
+        before = [(self.asked[k], known.answer) for k, known in earlier if known and not known.refused]
         try:
-            answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
-        except Absent:
-            yield None
-        except Failure as failure:
-            if not failure.raised:
-                raise
-            yield Outcome(True, subject.changed(), None)
-        else:
-            changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
-            yield Outcome(False, changed, answer, told and told(question, answer, before))
-            before.append((question, answer))
+            return _ask(self._subject(one), self.operation, self.asked[number], before)
+        except Failure:
+            return None
+
+    def _evaluated(self, one: Impostor, number: int) -> Any:
+        question, mine = self.asked[number], self.own(one, number)
+        assert mine is not None
+        if mine.refused or self.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
+            return mine.answer
+        if one.exactly:
+            return one.wrong(Right(self.operation, OVER_EXACT, self._conventions), *map(lifted, question))
+        return mine.answer if _plain(question) else None
+
+
+@functools.lru_cache(maxsize=32)
+def _answers(operation: str, named: Any, dtype: str, conventions: tuple[tuple[str, str], ...]) -> _Answers:
+    return _Answers(operation, named, dtype, dict(conventions))
 
 
 class _Inquiry:
@@ -197,40 +250,25 @@ class _Inquiry:
     A question that the target alone refuses is not asked: a loop that takes no validation data may go uphill all the same.
     """
 
-    def __init__(
-        self, subject: Subject, operation: str, asked: Sequence[Question], answered: Sequence[Outcome | None]
-    ) -> None:
+    def __init__(self, subject: Subject, known: _Answers, answered: Sequence[Outcome | None]) -> None:
         self.subject = subject
-        self.operation = operation
-        self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
-        dues = list(itertools.islice(self._own(self.right, asked), len(asked)))
-        over_exact = self._over_exact()
-        self.asked: list[tuple[Question, Outcome, Outcome, Any, bool]] = []
+        self.known = known
+        self.asked: list[tuple[int, Outcome, Outcome, Any, bool]] = []
         with tallying(subject.tally_anew()):
-            for question, theirs, due in zip(asked, answered, dues, strict=True):
+            for number, theirs in enumerate(answered):
+                due = known.own(known.right, number)
                 if theirs is not None and due is not None:
-                    truth = self._evaluated(self.right, over_exact, question, due)
-                    self.asked.append((question, theirs, due, truth, self._is_right(theirs, due, truth)))
+                    truth = known.expected(known.right, number)
+                    self.asked.append((number, theirs, due, truth, self._is_right(theirs, due, truth)))
         self.sometimes_right = any(
             is_right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, is_right in self.asked
         )
-        if operation not in facts():  # where the target errs, most impostors are told from it at once
+        if known.operation not in facts():  # where the target errs, most impostors are told from it at once
             self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
-
-    def _own(self, one: Impostor, asked: Sequence[Question]) -> Iterator[Outcome | None]:
-        """What becomes of each question where the impostor itself is asked; None from where it gives no answer."""
-        try:
-            target = planted(one, conventions=self.subject.target.conventions)
-            yield from _asked(Subject(target, self.subject.form.name), one.operation, asked)
-        except Failure:
-            yield from itertools.repeat(None)
-
-    def _over_exact(self) -> Right:
-        return Right(self.operation, OVER_EXACT, self.subject.target.conventions)
 
     def _is_right(self, theirs: Outcome, due: Outcome, truth: Any) -> bool:
         """Whether the target answers a question rightly, whatever it changes."""
-        if theirs.refused or due.refused or self.operation in facts():
+        if theirs.refused or due.refused or self.known.operation in facts():
             return bool(theirs.refused == due.refused and theirs.facts == due.facts)
         with tallying(self.subject.tally_anew()):
             return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, truth)
@@ -238,32 +276,21 @@ class _Inquiry:
     def explained(self, one: Impostor) -> set[int]:
         """Which answers that are not right the impostor gives; none if it does not give all the answers."""
         wrong: set[int] = set()
-        over_exact = self._over_exact()
-        own = self._own(one, [question for question, *_ in self.asked])
         with tallying(self.subject.tally_anew()):
-            for number, ((question, theirs, due, truth, is_right), mine) in enumerate(
-                zip(self.asked, own, strict=False)
-            ):
+            for number, theirs, due, truth, is_right in self.asked:
+                mine = self.known.own(one, number)
                 if mine is None or (theirs.refused and not (mine.refused or due.refused)):
                     continue
-                aside = due.refused or not (_finite(question) and _finite(due.answer))
+                aside = due.refused or not (_finite(self.known.asked[number]) and _finite(due.answer))
                 if mine.like(due) and (is_right or aside or (self.sometimes_right and not _finite(theirs.answer))):
                     continue
                 as_due = not one.exactly and mine.like(due)
-                expected = truth if as_due else self._evaluated(one, over_exact, question, mine)
+                expected = truth if as_due else self.known.expected(one, number)
                 if not _gives(one.operation, theirs, mine, due, expected):
                     return set()
                 if not _gives(one.operation, theirs, due, mine, truth):
                     wrong.add(number)
         return wrong
-
-    def _evaluated(self, one: Impostor, over_exact: Right, question: Question, mine: Outcome) -> Any:
-        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
-        if mine.refused or one.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
-            return mine.answer
-        if one.exactly:
-            return one.wrong(over_exact, *map(lifted, question))
-        return mine.answer if _plain(question) else None
 
 
 def _gives(operation: str, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from calibrant import __version__
 from calibrant.checks.verdicts import GRAVEST
-from calibrant.reports.machine import FORMAT
+from calibrant.reports import machine
+from calibrant.reports.terminal import by_clause, outcome, overall
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,10 +32,7 @@ SIGNS = {
 
 def statuses(one: Checked) -> dict[str, str]:
     """The gravest status of each clause over the dtypes; nothing of a target that could not be checked."""
-    found: dict[str, list[str]] = {}
-    for verdict in one.document["verdicts"] if one.document is not None else ():
-        found.setdefault(verdict["clause"], []).append(verdict["status"])
-    return {clause: min(seen, key=GRAVEST.index) for clause, seen in found.items()}
+    return {} if one.result is None else {name: overall(of) for name, of in by_clause(one.result.verdicts).items()}
 
 
 def clauses(matrix: Sequence[Checked]) -> list[str]:
@@ -47,7 +45,7 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    columns = [(one.name, statuses(one)) for one in matrix if one.document is not None]
+    columns = [(one.name, statuses(one)) for one in matrix if one.result is not None]
     if not console.is_terminal:
         console.width = 30 * (2 + len(columns))  # a file has no edge
     if columns:
@@ -66,13 +64,14 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
         console.print(table)
         console.print()
     for one in matrix:
-        console.print(Text(f"{one.name} {one.outcome}."), soft_wrap=True)
+        said = f"cannot be checked here: {one.problem}" if one.result is None else outcome(one.result)
+        console.print(Text(f"{one.name} {said}."), soft_wrap=True)
 
 
 def document(matrix: Sequence[Checked]) -> dict[str, Any]:
     """The matrix as plain data: a row for each clause, and the whole document of each target's check."""
     return {
-        "format": FORMAT,
+        "format": machine.FORMAT,
         "calibrant": __version__,
         "targets": [
             {
@@ -80,7 +79,7 @@ def document(matrix: Sequence[Checked]) -> dict[str, Any]:
                 "name": one.name,
                 "problem": one.problem,
                 "exit_status": one.exit_status,
-                "check": one.document,
+                "check": one.result and machine.document(one.result),
             }
             for one in matrix
         ],

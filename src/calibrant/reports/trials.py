@@ -21,7 +21,7 @@ def lines(trials: Sequence[Trial], order: Sequence[Impostor]) -> list[str]:
     told = []
     for trial in trials:
         quickest = trial.quickest
-        by = f"{quickest.examples:4}  {quickest.clause} in {quickest.dtype}" if quickest else "not caught"
+        by = f"{quickest.rejected_at:4}  {quickest.clause} in {quickest.dtype}" if quickest else "not caught"
         others = len({rejection.clause for rejection in trial.rejections}) - 1
         more = f", and {others} more" if others > 0 else ""
         told.append(f"{trial.operation + ' as ' + trial.name:{width}}  {by}{more}")
@@ -43,7 +43,15 @@ def lines(trials: Sequence[Trial], order: Sequence[Impostor]) -> list[str]:
 
 def document(trials: Sequence[Trial]) -> dict[str, Any]:
     """The trials as plain data."""
-    return {"format": 1, "summary": summary(trials), "trials": [trial.described() for trial in trials]}
+    return {"format": 1, "summary": summary(trials), "trials": [_plain(trial) for trial in trials]}
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    rejections = [
+        {"clause": r.clause, "dtype": r.dtype, "examples": r.rejected_at, "text": r.told(), "arguments": r.arguments()}
+        for r in trial.rejections
+    ]
+    return {**vars(trial), "rejections": rejections, "caught": bool(rejections)}
 
 
 def write(trials: Sequence[Trial], path: Path) -> None:

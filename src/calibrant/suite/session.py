@@ -36,6 +36,8 @@ class Session:
     examples: int | None = None
     seed: int | None = None
     run_folder: Path | None = None
+    vectors: Path | None = None
+    """The folder of vectors that is replayed, if it is not the properties that are asked."""
     shrink: bool = True
     """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
     loaded: Target | None = None
@@ -51,10 +53,14 @@ class Session:
 
     def load(self) -> Target:
         """The target, loaded once."""
+        from calibrant.protocol.operations import IMPORT_PATIENCE
+        from calibrant.target.isolation import at_ease, watch
         from calibrant.target.loading import load
 
         if self.loaded is None:
+            watch("", IMPORT_PATIENCE * self.timeout)
             self.loaded = load(self.target, self.timeout)
+            at_ease()
         return self.loaded
 
 

@@ -46,7 +46,7 @@ def contain(folder: Path, worker: str) -> None:
     record.write_bytes(b" " * 64)
     with record.open("r+b") as file:
         _word = mmap.mmap(file.fileno(), 64)
-    calling.watch = _watch
+    calling.watch = watch
 
 
 @contextlib.contextmanager
@@ -77,12 +77,8 @@ def not_called_again(folder: Path) -> dict[str, str]:
     return known
 
 
-def call_no_more(folder: Path, operation: str, sentence: str) -> None:
-    """Put an operation on record for the workers to come."""
-    (folder / "hung.json").write_text(json.dumps(not_called_again(folder) | {operation: sentence}))
-
-
-def _watch(operation: str, seconds: float) -> None:
+def watch(operation: str, seconds: float) -> None:
+    """A call begins, or with no operation the import of the target: this worker ends if it hangs."""
     global _armed
     if _word is not None:
         _word[:] = operation.encode().ljust(64)[:64]
@@ -100,16 +96,29 @@ def at_ease() -> None:
         _armed = 0.0
 
 
-def last_words(folder: Path, worker: str, timeout: float) -> tuple[str, str]:
-    """The operation that a worker died in, and how; a hang is put on record for the workers after it."""
-    record, trace = folder / f"{worker}.call", folder / f"{worker}.trace"
+def hung(folder: Path, worker: str) -> bool:
+    """Whether the watchdog ended a worker."""
+    return "Timeout" in _traced(folder, worker)
+
+
+def last_words(folder: Path, worker: str, timeout: float, *, again: bool = True) -> tuple[str, str]:
+    """The operation that a worker died in, and how. An operation that hung is put on record for the workers after it; so is every
+    other, unless it is to be called `again`."""
+    record = folder / f"{worker}.call"
     operation = record.read_text().strip() if record.exists() else ""
-    left = trace.read_text() if trace.exists() else ""
-    if "Timeout" in left:
-        sentence = (
-            f"did not return within {OPERATIONS[operation].patience(timeout):g} s and its process had to be ended"
-        )
-        call_no_more(folder, operation, sentence)
-        return operation, f"{sentence}; it is not called again"
-    fatal = [line for line in left.splitlines() if line.startswith("Fatal Python error")]
-    return operation, "ended its process" + (f" ({fatal[0]})" if fatal else "")
+    if hung(folder, worker):
+        limit = OPERATIONS[operation].patience(timeout) if operation else timeout
+        sentence = f"did not return within {limit:g} s and its process had to be ended"
+    else:
+        fatal = [line for line in _traced(folder, worker).splitlines() if line.startswith("Fatal Python error")]
+        sentence = "ended its process" + (f" ({fatal[0]})" if fatal else "")
+        if again:
+            return operation, sentence
+    (folder / "hung.json").write_text(json.dumps(not_called_again(folder) | {operation: sentence}))
+    return operation, f"{sentence}; it is not called again"
+
+
+def _traced(folder: Path, worker: str) -> str:
+    """What the interpreter of a worker wrote when it ended."""
+    trace = folder / f"{worker}.trace"
+    return trace.read_text() if trace.exists() else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -77,6 +78,12 @@ def _started(spec: str, command: list[str], timeout: float) -> Target:
 
 def registered() -> dict[str, str]:
     """The targets that installed distributions register, by name: where each is found."""
+    return _registered(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _registered(path: tuple[str, ...]) -> dict[str, str]:
+    """As long as the path of imports is the same, what is installed is read once: that takes as long as many properties."""
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
 
 

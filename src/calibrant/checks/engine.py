@@ -1,0 +1,208 @@
+"""The engine: one pytest session whose workers ask a target, and what became of each of its tests.
+
+The workers (pytest-xdist) run the target's code; this process never does, so that nothing a target does can end the session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calibrant.checks.outcomes import Outcome, carried
+from calibrant.protocol.errors import CheckError
+from calibrant.target.forking import nursery
+from calibrant.target.isolation import hung, last_words
+from calibrant.target.processes import REGISTER, end_all
+
+_SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
+"""What every worker imports."""
+_ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
+"""What the workers of two shipped targets import besides; these modules leave nothing open, and end at once. Other targets may want
+to set something before they import the same."""
+
+_LOST = 4
+"""Workers that may end before they have begun."""
+
+
+class Observer:
+    """Told how a session goes on: how many tests there are, and of each that is done."""
+
+    def total(self, count: int) -> None:
+        """So many tests will run."""
+
+    def done(self, outcome: Outcome) -> None:
+        """One has run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session of pytest asks of a target."""
+
+    spec: str
+    files: Sequence[Path]
+    timeout: float
+    workers: int
+    options: Sequence[str]
+    """Further options of the plugin."""
+    died: Callable[[str, str, str], Outcome]
+    """What became of the test of a node id whose worker died, in which operation and how."""
+    python: Sequence[str]
+    """The command line that starts a worker's interpreter."""
+    again: bool = True
+    """Whether an operation in which a worker died is called again by the next one, unless it hung."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a session's tests."""
+
+    outcomes: list[Outcome]
+    unfinished: list[str]
+    """The tests that did not run to an end."""
+    interrupted: bool
+
+
+@contextlib.contextmanager
+def started(spec: str) -> Iterator[list[str]]:
+    """The command line that starts the interpreter of each process that loads the target, for as long as the block lasts."""
+    threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
+    modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
+    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as python:
+        yield python
+
+
+def run(plan: Plan, observer: Observer | None = None) -> Ran:
+    """Carry out a plan. Raises CheckError, in one sentence, if that cannot be done."""
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
+        folder = Path(name)
+        engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
+        try:
+            with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
+                code = _run_pytest(_arguments(plan, folder), engine, folder / "programs")
+        finally:
+            end_all(folder / "programs")
+    if engine.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
+        said = [*engine.errors, *reversed(complaints.getvalue().split("\n")), f"pytest ended with status {code}"]
+        raise CheckError(f"the check could not be run: {next(line for line in said if line.strip())}")
+    if engine.interrupted and not engine.outcomes:
+        raise KeyboardInterrupt
+    if not engine.expected:
+        raise CheckError(f"target {plan.spec!r} {engine.end} while it was imported in a worker")
+    return Ran(engine.outcomes, sorted(engine.expected - engine.finished), engine.interrupted)
+
+
+def _arguments(plan: Plan, folder: Path) -> list[str]:
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    return [
+        *map(str, plan.files),
+        f"-c{folder / 'pytest.ini'}",
+        f"--rootdir={folder}",
+        "--noconftest",
+        "--import-mode=importlib",
+        "--assert=plain",
+        "--capture=no",
+        "-pno:cacheprovider",
+        "-pno:terminal",
+        "-pno:faulthandler",
+        "-pxdist.plugin",
+        "-pcalibrant.plugin",
+        f"--tx={plan.workers}*popen//python={re.sub('/+', '/', shlex.join(plan.python))}",  # '//' would end it
+        "--dist=worksteal",
+        "--max-worker-restart=1000",
+        f"--target={plan.spec}",
+        f"--target-timeout={plan.timeout}",
+        f"--target-run-folder={folder}",
+        *plan.options,
+    ]
+
+
+def _run_pytest(arguments: list[str], engine: _Engine, register: Path) -> int:
+    """pytest in this process, with nothing of the user's own configuration."""
+    with _environment(
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+        PYTEST_ADDOPTS="",
+        PYTEST_PLUGINS="",
+        **{REGISTER: str(register)},
+    ):
+        return int(pytest.main(arguments, plugins=[engine]))
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Engine:
+    """A pytest plugin in the process that starts the workers: counts tests, and explains the workers' deaths."""
+
+    def __init__(self, folder: Path, plan: Plan, observer: Observer) -> None:
+        self.outcomes: list[Outcome] = []
+        self.expected: set[str] = set()
+        self.finished: set[str] = set()
+        self.errors: list[str] = []
+        self.lost = 0
+        self.end = "ended its process"
+        self.interrupted = False
+        self._begun: set[str] = set()
+        self._folder = folder
+        self._plan = plan
+        self._observer = observer
+
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker that ended while it loaded the target is replaced, but not for ever; one that hung is not."""
+        if error is None or node.gateway.id in self._begun:
+            return
+        self.lost += 1
+        if hung(self._folder, node.gateway.id):
+            self.lost, self.end = _LOST, "hung"
+        if self.lost >= _LOST:
+            pytest.exit("the workers do not begin")
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self._begun.add(node.gateway.id)
+        if not self.expected:
+            self.expected = set(ids)
+            self._observer.total(len(ids))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(str(report.longrepr).strip().splitlines()[-1])
+
+    def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
+        """What became of a test in which a worker died, as far as the worker left word."""
+        worker, plan = report.node.gateway.id, self._plan
+        words = last_words(self._folder, worker, plan.timeout, again=plan.again)
+        self._end(crashitem, plan.died(crashitem, *words))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for outcome in carried(report):
+            self._end(report.nodeid, outcome)
+        if report.failed and report.nodeid not in self.finished:
+            self.errors.append(str(report.longrepr).strip().splitlines()[-1])
+
+    def _end(self, nodeid: str, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.finished.add(nodeid)
+        self._observer.done(outcome)
