@@ -322,29 +322,6 @@ class Bounds(Algebra):
         return objects(self.rounded(value / n, None if error is None else error / n + n * self.tiny, 0, Fraction(0)))
 
 
-class NumPy(Algebra):
-    """The same in the dtype, by NumPy."""
-
-    def __init__(self, numbers: dict[str, Any]) -> None:
-        self.numbers = numbers
-        self.dtype = numbers["x"].dtype
-
-    def __call__(self, tree: Tree) -> Any:
-        return np.asarray(self.dtype.type(tree) if isinstance(tree, int) else super().__call__(tree), dtype=self.dtype)
-
-    def multiply(self, a: Any, b: Any) -> Any:
-        return a * b
-
-    def divide(self, a: Any, b: Any) -> Any:
-        return a / b
-
-    def sum(self, a: Any, tree: Tree) -> Any:
-        return np.sum(a)
-
-    def mean(self, a: Any) -> Any:
-        return np.sum(a) / self.dtype.type(a.size)
-
-
 def objects(x: Any) -> Any:
     return np.asarray(x, dtype=object)
 
