@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from support import checked, statuses, target
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, UNROUNDED
@@ -141,26 +139,3 @@ def test_a_diagnosis_on_the_boundary_is_decided_and_beside_it_is_not() -> None:
     assert diagnosis([8.0, 0.5], [1.0, 1 + margin]) == "good"
     assert diagnosis([8.0, 0.5], [1.0, (1 + margin) * (1 + 4 * u)]) is None
     assert diagnosis([8.0, 0.5], [1.0, (1 + margin) * (1 + 64 * u)]) == "overfitting"
-
-
-# What nothing can be claimed of
-
-
-def test_a_fit_whose_squares_underflow_may_be_refused(tmp_path: Path) -> None:
-    """deepbox's Ridge calls such a matrix singular, which is no weight that grows with the penalty."""
-    source = """
-        import numpy as np
-
-        from calibrant.adapters import numpy_target
-
-        def ridge(t_u, t_c, l2):
-            if np.ptp(t_u) > 0 and np.mean(np.square(t_u - np.mean(t_u))) + t_u.dtype.type(l2) == 0:
-                raise ZeroDivisionError("the matrix is singular")
-            return numpy_target.ridge(t_u, t_c, l2)
-    """
-
-    said, shown = checked(
-        tmp_path, target(tmp_path, source), "--clause", "regularization.shrinks", "--profile", "ci", "--workers", "1"
-    )
-
-    assert statuses(said) == {"regularization.shrinks": {"holds"}}, shown

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import checked, statuses, target
+from support import checked, target
 
 from calibrant import exact
 from calibrant.adapters import numpy_target
@@ -316,25 +316,3 @@ def test_a_weight_that_may_be_taken_for_zero_may_have_no_sign() -> None:
         assert exact.closed_form(0, 0.5, exact.of(f32(1e-40, 1.0)), exact.of(t_u), exact.of(t_c)).err[0] >= 1e-40
     with pytest.raises(Disagreement):
         agree(f32(-5.0, -3.0), exact.regularized_grad(exact.of(t_u), exact.of(t_c), *arguments, 0.5, 0.0))
-
-
-def test_a_fault_that_has_nothing_to_do_with_small_numbers_is_not_laid_to_them(tmp_path: Path) -> None:
-    """The size of a part, rounded where the book cuts it; and a property that changes the split that it draws."""
-    file = target(
-        tmp_path,
-        """
-        import numpy as np
-
-        def split(n_samples, val_fraction, seed):
-            if not 0 <= val_fraction < 1 or n_samples < 1:
-                raise ValueError
-            rows = np.random.default_rng(seed).permutation(n_samples)
-            n_val = int(val_fraction * n_samples + 0.75)
-            return rows[n_val:], rows[:n_val]
-        """,
-    )
-
-    said, shown = checked(tmp_path, file, "--clause", "split.none-held-out", "--seed", "3", "--workers", "1")
-
-    assert statuses(said)["split.none-held-out"] == {"breaks"}
-    assert "subnormal" not in shown
