@@ -19,7 +19,6 @@ from calibrant.book.clauses import book, require
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, MEANING, Result, Verdict, exit_status, gathered
-from calibrant.judge.values import show
 from calibrant.protocol.wire import plain
 from calibrant.reports import machine, terminal
 from calibrant.target.calling import Call
@@ -242,12 +241,6 @@ def test_every_value_becomes_plain_json() -> None:
     assert document["rate"] == "NaN"
     assert document["nested"] == [[1, "x", None, True]]
     assert document["function"] == "<built-in function len>"
-
-
-def test_numbers_are_shown_with_the_shortest_digits_of_their_dtype() -> None:
-    assert show(np.float32(0.1)) == "0.1"
-    assert show(np.array([[0.5, -0.0], [np.nan, np.inf]])) == "[[0.5, -0.0], [nan, inf]]"
-    assert show(np.ones(61)) == "an array of shape (61,)"
 
 
 def test_a_call_with_lists_of_arrays_is_written_and_repeats(tmp_path: Path) -> None:
