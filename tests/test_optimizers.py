@@ -25,8 +25,8 @@ EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 # Those that PyTorch has a fused form of.
 FUSED = ("sgd", "adam", "adamw", "adagrad")
-PATHS = {"single tensor": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
-every_rule = pytest.mark.parametrize("name", rules.RULES)
+PATHS = {"foreach": {"foreach": True}, "fused": {"fused": True}}
+"""The single-tensor path is the path of the target `torch`."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,54 +42,24 @@ def tensors(arrays: list[Any]) -> list[Any]:
     return [None if array is None else torch.from_numpy(array) for array in arrays]
 
 
-def path_of(step: Any, run: strategies.Optimization, leaves: list[Any]) -> list[list[Any]]:
-    """Where the leaves are after each call of `step`, with the rate and the gradients of each."""
+def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
+    """Where torch.optim's optimizer of that name has the parameters after each step."""
     rate = run.hyperparameters["lr"]
     rates = rate if isinstance(rate, list) else [rate] * len(run.grads)
-    path = []
+    leaves = [leaf.clone() for leaf in tensors(run.params)]
+    made = torch_target.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
+    steps = []
     for rate, grads in zip(rates, run.grads, strict=True):
         for leaf, grad in zip(leaves, tensors(grads), strict=True):
             leaf.grad = grad
-        step(rate)
-        path.append([leaf.detach().numpy().copy() for leaf in leaves])
-    return path
-
-
-def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
-    """The way of torch.optim's optimizer of that name."""
-    leaves = [leaf.clone() for leaf in tensors(run.params)]
-    made = torch_target.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
-
-    def step(rate: float) -> None:
         made.param_groups[0]["lr"] = rate
         made.step()
-
-    return path_of(step, run, leaves)
+        steps.append([leaf.detach().numpy().copy() for leaf in leaves])
+    return steps
 
 
 def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
     agree_lists(steps, exact.optimize(run.name, run.hyperparameters, run.params, run.grads, PYTORCH))
-
-
-@every_rule
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_rule_stays_within_its_bound(name: str, dtype: str) -> None:
-    """As an object in a loop, with a rate that is set before each step."""
-
-    @EXAMPLES
-    @given(drawn=strategies.of_each())
-    def check(drawn: Any) -> None:
-        run = drawn.at(FORMATS[dtype])(name)
-        leaves = [leaf.clone() for leaf in tensors(run.params)]
-        made = Optimizer(name, leaves, **{**run.hyperparameters, "lr": 0.0})
-
-        def step(rate: float) -> None:
-            made.hyperparameters.lr = rate
-            made.step()
-
-        within(path_of(step, run, leaves), run)
-
-    check()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +67,7 @@ def test_every_rule_stays_within_its_bound(name: str, dtype: str) -> None:
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None:
-    """Both are within the bound of one exact rule, on each of the ways that PyTorch computes it."""
+    """Both are within the bound of one exact rule, on each path that PyTorch has."""
 
     @EXAMPLES
     @given(drawn=strategies.of_each(absent=(path != "fused",)))  # a fused SGD with momentum fails without a gradient
