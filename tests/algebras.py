@@ -1,4 +1,4 @@
-"""Formulas drawn as trees, and what evaluates them: plain fractions, fractions rounded after every operation, `Exact`, and NumPy."""
+"""Formulas drawn as trees, and evaluations of them: plain fractions, fractions rounded after every operation, and `Exact`."""
 
 from __future__ import annotations
 

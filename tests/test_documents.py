@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support import calibrant
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
@@ -38,21 +39,16 @@ def test_every_judged_dtype_has_a_format() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_to_files(document: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+def test_names_in_a_document_are_those_of_files_and_clauses(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
         if "://" not in link:
             assert (document.parent / link).exists(), link
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_clauses_that_are_named_exist(document: Path) -> None:
-    """Whatever looks like a clause of a chapter is one."""
     heads = {head for heads in CHAPTERS.values() for head in heads}
-    text = document.read_text(encoding="utf-8")
-
     named = {name for name in re.findall(r"`([a-z]+\.[a-z-]+)`", text) if name.split(".")[0] in heads}
     assert named - set(book()) - {"loss.md", "model.md", "data.md", "descent.md"} == set()
+    assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work)/", text), "a file of the machine that it was written on"
 
 
 def test_changelog_counts_the_clauses() -> None:
@@ -71,28 +67,11 @@ def test_modules_of_a_chapter_stand_under_one_name() -> None:
 
 def test_readme_shows_what_a_summing_target_gets(tmp_path: Path) -> None:
     """The report in the README is what the command prints."""
-    import os
-    import subprocess
-    import sys
-
     (tmp_path / "summing.py").write_text("def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n")
     command = "check summing.py --clause loss.mean-square"
     shown = (ROOT / "README.md").read_text(encoding="utf-8").split(f"$ calibrant {command}\n")[1].split("```")[0]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "calibrant", *command.split()],
-        cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = calibrant(*command.split(), cwd=tmp_path, COLUMNS="300")
 
     assert done.returncode == 1
     assert done.stdout.startswith(shown.rstrip() + "\n")
-
-
-def test_the_project_speaks_of_itself_alone() -> None:
-    """No document names a file of the machine that it was written on."""
-    for document in DOCUMENTS:
-        assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work)/", document.read_text(encoding="utf-8")), document.name

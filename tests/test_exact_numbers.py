@@ -1,7 +1,6 @@
 """The judge's own arithmetic: true values against `fractions.Fraction`, and bounds against evaluations that do round.
 
-Formulas are drawn as trees and evaluated by several algebras: `Exact`, plain fractions, NumPy in the dtype, and fractions
-that are rounded after every operation, in another order of sums, with rounded reciprocals, or with fused multiply-adds.
+Formulas are drawn as trees and evaluated by several algebras: `Exact`, plain fractions, and fractions that are rounded after every operation, in another order of sums, with rounded reciprocals, or with fused multiply-adds.
 """
 
 from __future__ import annotations

@@ -99,14 +99,16 @@ def test_verdicts_stand_in_the_books_order_whatever_came_first() -> None:
     assert verdicts == gathered(reversed(outcomes))
 
 
-def test_failures_of_one_property_stand_in_one_order() -> None:
+def test_failures_of_one_clause_stand_in_one_order_and_alike_are_told_once() -> None:
     """The cases of a parametrized property come from whichever process was the first to end."""
     outcomes = [outcome("loss.zero", "breaks", failure=failing(text)) for text in ("  bb", "  aa", "  c")]
+    alike = [outcome("loss.zero", "breaks"), outcome("loss.zero", "breaks", property="test_more")]
 
     (verdict,) = gathered(outcomes)
 
     assert [f.text for f in verdict.failures] == ["  c", "  aa", "  bb"]
     assert gathered(outcomes) == gathered(reversed(outcomes))
+    assert printed(result(alike)).count("loss_fn([0.0]) returned 1.0") == 1
 
 
 def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
@@ -139,19 +141,14 @@ def test_the_exit_status_says_whether_it_conforms(seen: tuple[Any, ...], status:
     assert exit_status(verdicts) == status
 
 
-def test_a_should_alone_makes_nothing_nonconforming() -> None:
-    shown = result([outcome("loss.empty", "breaks"), outcome("loss.zero", "holds")])
+def test_a_should_alone_makes_nothing_nonconforming_and_an_unfinished_check_is_no_pass() -> None:
+    outcomes = [outcome("loss.empty", "breaks"), outcome("loss.zero", "holds")]
+    finished, unfinished = result(outcomes), result(outcomes, unfinished=("test_loss.py::test_it",))
 
-    assert shown.exit_status == 0
-    assert "It is a SHOULD: this is a warning." in printed(shown)
-
-
-def test_a_check_that_did_not_end_is_no_pass() -> None:
-    shown = result([outcome("loss.zero", "holds")], unfinished=("test_loss.py::test_it",))
-
-    assert shown.exit_status == 2
-    assert "PARTIAL: 1 property did not run to an end." in printed(shown)
-    assert "could not be checked to the end" in printed(shown)
+    assert (finished.exit_status, unfinished.exit_status) == (0, 2)
+    assert "It is a SHOULD: this is a warning." in printed(finished)
+    assert "PARTIAL: 1 property did not run to an end." in printed(unfinished)
+    assert "could not be checked to the end" in printed(unfinished)
 
 
 def test_the_report_says_everything_once() -> None:
@@ -186,12 +183,6 @@ def test_the_report_says_everything_once() -> None:
     assert rows["all"] == ["1", "1", "1", "1"]
 
 
-def test_two_properties_that_fail_alike_are_told_once() -> None:
-    both = [outcome("loss.zero", "breaks"), outcome("loss.zero", "breaks", property="test_more")]
-
-    assert printed(result(both)).count("loss_fn([0.0]) returned 1.0") == 1
-
-
 def test_a_target_cannot_draw_on_the_report() -> None:
     """What it says is shown as it is: it is no markup."""
     shown = result(
@@ -211,18 +202,11 @@ def test_the_document_fits_its_schema(tmp_path: Path) -> None:
     document = json.loads(written.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(machine.schema())
     jsonschema.validate(document, machine.schema())
+    for missing in ("verdicts", "exit_status", "partial"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({key: document[key] for key in document if key != missing}, machine.schema())
     assert document == machine.document(shown) | {"options": document["options"]}
     assert document["exit_status"] == shown.exit_status == 2
-
-
-@pytest.mark.parametrize("missing", ["verdicts", "exit_status", "partial"])
-def test_the_schema_refuses_a_document_that_lacks_something(missing: str) -> None:
-    document = json.loads(json.dumps(machine.document(result([outcome("loss.zero", "holds")]))))
-    jsonschema.validate(document, machine.schema())
-    del document[missing]
-
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, machine.schema())
 
 
 def test_every_value_becomes_plain_json() -> None:
@@ -262,7 +246,4 @@ def test_a_call_with_lists_of_arrays_is_written_and_repeats(tmp_path: Path) -> N
     assert params[0][1].tolist() == w.tolist()
     assert params[0][1].dtype == np.float32
     assert (grads[0][0], grads[1][0][1].tolist()) == (None, 1.0)
-
-
-def test_any_number_of_shapes_is_written_as_it_was_asked() -> None:
     assert written(Call("broadcast_shapes", ((2, 1), (3,), ()))) == "broadcast_shapes((2, 1), (3,), ())"
