@@ -115,8 +115,10 @@ def test_no_impostor_of_autograd_needs_torch() -> None:
     """Not to be listed, not to be planted, and not to be asked."""
     lines = [
         "import sys; sys.modules['torch'] = None",
-        "from calibrant.impostors import catalog, naming",
+        "from calibrant.diagnosis import explaining as naming",
+        "from calibrant.impostors import catalog",
         "from calibrant.impostors.planting import planted",
+        "from calibrant.target.calling import Subject",
         f"first = {{one.operation: one for one in reversed(catalog()) if one.operation in {OPERATIONS!r}}}",
         "for one in first.values():",
         "    print(one.operation, one in naming.among(Subject(planted(one), 'float64'), one.operation))",

@@ -184,7 +184,7 @@ def test_a_project_without_clauses_is_left_alone(tmp_path: Path) -> None:
 
 
 OF_NO_CLAUSE = """
-from calibrant.clauses import clause
+from calibrant.suite.property import clause
 
 @clause("loss.mean-squares")
 def test_nothing(target):
@@ -194,7 +194,7 @@ def test_something():
     pass
 """
 OF_A_CLAUSE = """
-from calibrant.clauses import clause
+from calibrant.suite.property import clause
 from calibrant.judge import holds
 
 @clause("loss.scalar")
