@@ -122,7 +122,7 @@ def test_each_fault_is_a_verdict_of_its_own(faulty: tuple[Any, str]) -> None:
 
     assert statuses(said) == {clause: {status} for clause, status in FAULTS.items()}
     assert said["exit_status"] == 1
-    assert "planted does not conform: 1 clause holds, 5 breaks, 2 broken" in shown
+    assert "planted does not conform: 1 clause holds, 5 break, 2 broken" in shown
     assert "It is a SHOULD: this is a warning." in shown
     jsonschema.validate(said, schema())
 
