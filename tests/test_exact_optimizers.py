@@ -14,16 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_optimizers import walk
+from support import PYTORCH
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format, scalars
 from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import Tally, agree_lists, tallying
-from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.strategies import Optimization
 
 NAMES = list(exact.OPTIMIZERS)
-PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 FLOAT32, FLOAT64 = FORMATS["float32"], FORMATS["float64"]
 SOME = settings(derandomize=True, deadline=None, max_examples=50)
 FEW = settings(SOME, max_examples=12)

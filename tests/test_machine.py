@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from support import run
+from support import run, subject
 
 from calibrant.checks.power import tried
 from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import Impostor, machine
 from calibrant.strategies import Program
 from calibrant.target.calling import Subject
-from calibrant.target.description import described
 from calibrant.target.loading import load
 
 torch = pytest.importorskip("torch")
@@ -103,9 +101,7 @@ def _rebound(loss: Any, params: Any, learning_rate: float, n_steps: int, no_grad
     ],
 )
 def test_mistakes_with_torch_are_named_as_what_they_are(operation: str, wrong: Any, name: str) -> None:
-    target = described("mine", SimpleNamespace(**{operation: wrong}), "mine", 10.0)
-
-    found = naming.among(Subject(target, "float32"), operation)
+    found = naming.among(subject("float32", **{operation: wrong}), operation)
     torch.set_grad_enabled(True)
 
     assert [one.name for one in found] == [name]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support import subject
 
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
@@ -15,7 +15,6 @@ from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import catalog
 from calibrant.reports.terminal import failure_lines
 from calibrant.target.calling import Subject
-from calibrant.target.description import described
 from calibrant.target.loading import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its own affair
@@ -23,12 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its
 OPERATIONS = list(dict.fromkeys((one.operation, *one.applies_to[:1]) for one in catalog()))
 
 
-def subject(operation: str, answer: Any, dtype: str = "float64") -> Subject:
-    return Subject(described("mine", SimpleNamespace(**{operation: answer}), "mine", 10.0), dtype)
-
-
 def named(operation: str, answer: Any, *of_which: str) -> list[str]:
-    return [one.name for one in naming.among(subject(operation, answer), operation, *of_which)]
+    return [one.name for one in naming.among(subject(**{operation: answer}), operation, *of_which)]
 
 
 def right(operation: str) -> Any:
@@ -115,7 +110,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
         asked.append(t_p)
         return ((t_p - t_c) ** 2).sum()
 
-    mine = subject("loss_fn", loss_fn)
+    mine = subject(loss_fn=loss_fn)
     mine.loss_fn(np.ones(2), np.zeros(2))
     names = {one.name for _ in range(3) for one in naming.explaining(mine, "loss.mean-square")}
 
@@ -126,7 +121,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
 
 
 def test_an_impostor_explains_only_what_it_breaks() -> None:
-    mine = subject("loss_fn", lambda t_p, t_c: ((t_p - t_c) ** 2).sum())
+    mine = subject(loss_fn=lambda t_p, t_c: ((t_p - t_c) ** 2).sum())
     mine.loss_fn(np.ones(2), np.zeros(2))
 
     assert [one.name for one in naming.explaining(mine, "loss.wide-accumulation")] == ["sum-instead-of-mean"]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from support import PYTORCH
 
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_optimizers
 from calibrant.exact import FORMATS
 from calibrant.judge import agree_lists
-from calibrant.protocol.conventions import CONVENTIONS
 
 torch = pytest.importorskip("torch")
 
@@ -22,7 +22,6 @@ from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need tor
 from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
 
 EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=40)
-PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 # Those that PyTorch has a fused form of.
 FUSED = ("sgd", "adam", "adamw", "adagrad")
 PATHS = {"foreach": {"foreach": True}, "fused": {"fused": True}}

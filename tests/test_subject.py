@@ -8,26 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support import subject
 
 from calibrant.target.calling import Absent, Failure, Refused, Subject
-from calibrant.target.description import Target, described
 
 ONES = np.ones(2, dtype=np.float32)
 
 
-def subject(dtype: str = "float32", timeout: float = 10.0, **attributes: Any) -> Subject:
-    """An implementation of these attributes, in one dtype."""
-    target: Target = described("planted", SimpleNamespace(**attributes), "planted", timeout)
-    return Subject(target, dtype)
-
-
 def returning(answer: Any, **attributes: Any) -> Subject:
-    """One whose loss is always this."""
+    """An implementation whose loss is always this."""
     return subject(loss_fn=lambda t_p, t_c: answer, **attributes)
 
 
@@ -44,7 +37,7 @@ def test_an_operation_is_provided_or_absent_or_unknown() -> None:
         returning(1.0).model(ONES, 1.0, 0.0)
     with pytest.raises(AttributeError):
         _ = returning(1.0).no_such_operation
-    assert repr(returning(1.0)) == "planted in float32"
+    assert repr(returning(1.0)) == "planted in float64"
 
 
 def test_not_implemented_is_a_refusal() -> None:
@@ -504,11 +497,10 @@ def test_an_operation_that_may_start_processes_has_the_patience_of_an_import() -
         time.sleep(0.5)
         return [0.0, 0.0], [0.0, 0.0]
 
-    implementation = SimpleNamespace(data_parallel=slow, grad_fn=slow)
-    subject = Subject(described("slow", implementation, "slow", 0.25), "float64")
+    asked = subject(timeout=0.25, data_parallel=slow, grad_fn=slow)
     column = np.ones(1)
 
-    subject.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)
+    asked.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)
 
     with pytest.raises(Failure, match=r"did not return within 0.25 s"):
-        subject.grad_fn(column, column, column, column, column)
+        asked.grad_fn(column, column, column, column, column)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from support import checked, target
+from support import PYTORCH, checked, subject, target
 
 from calibrant import exact
 from calibrant.adapters import numpy_target
@@ -22,18 +21,11 @@ from calibrant.impostors.planting import planted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.protocol.errors import TargetError
-from calibrant.target.calling import Subject
-from calibrant.target.description import described
 
 right = numpy_target.optimize
-PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
 IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
 VARIANTS = [one for one in IMPOSTORS.values() if one.convention[0]]
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.name)
-
-
-def subject(optimize: Any = right, dtype: str = "float64", **attributes: Any) -> Subject:
-    return Subject(described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0), dtype)
 
 
 def optimize_of(name: str) -> Any:
@@ -50,7 +42,7 @@ def test_every_variant_is_an_impostor() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @each_variant
 def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
-    told = variants.explanation(subject(optimize_of(variant.name), dtype), variant.applies_to[0])
+    told = variants.explanation(subject(dtype, optimize=optimize_of(variant.name)), variant.applies_to[0])
 
     convention, value = variant.convention
     declare = {convention: value}
@@ -61,8 +53,8 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
 def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
     """The clause says what to declare; the variant is not named as an impostor beside that."""
     name, (convention, value) = variant.applies_to[0], variant.convention
-    declaring = subject(optimize_of(variant.name), conventions={convention: value})
-    silent = subject(optimize_of(variant.name))
+    declaring = subject(optimize=optimize_of(variant.name), conventions={convention: value})
+    silent = subject(optimize=optimize_of(variant.name))
     silent.optimize(name, {}, [np.ones(1)], [[np.ones(1)]])
 
     assert declaring.follow[convention] == value
@@ -74,14 +66,14 @@ def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
     """The betas are swapped in an Adam whose epsilon is declared to be inside the root."""
     conventions = {"adam.epsilon": "inside"}
     optimize = planted(IMPOSTORS["betas-swapped"], conventions=conventions).implementation.optimize
-    target = subject(optimize, conventions=conventions)
+    target = subject(optimize=optimize, conventions=conventions)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
 
     assert [one.name for one in naming.explaining(target, "optimizer.adam")] == ["betas-swapped"]
 
 
 def test_what_is_told_of_one_optimizer_is_named_of_another() -> None:
-    target = subject(optimize_of("betas-swapped"))
+    target = subject(optimize=optimize_of("betas-swapped"))
     target.optimize("nadam", {}, [np.ones(1)], [[np.ones(1)]])
 
     assert [one.name for one in naming.explaining(target, "optimizer.nadam")] == ["betas-swapped"]
@@ -105,7 +97,7 @@ UNEXPLAINED = [
 
 @pytest.mark.parametrize(("name", "optimize"), UNEXPLAINED)
 def test_a_target_that_follows_pytorch_or_is_wrong_has_no_variant_to_declare(name: str, optimize: Any) -> None:
-    assert variants.explanation(subject(optimize), name) == ""
+    assert variants.explanation(subject(optimize=optimize), name) == ""
 
 
 def test_two_variants_at_once_are_named_together() -> None:
@@ -114,7 +106,7 @@ def test_two_variants_at_once_are_named_together() -> None:
     def keras(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
         return optimize_of("adam-epsilon-hat")(name, {**hyperparameters, "decoupled_weight_decay": True}, params, grads)
 
-    told = variants.explanation(subject(keras), "adam")
+    told = variants.explanation(subject(optimize=keras), "adam")
 
     assert "adam.epsilon = hat and adam.decay = decoupled" in told
 
@@ -127,7 +119,7 @@ def test_what_is_not_served_decides_nothing() -> None:
             raise NotImplementedError
         return optimize_of("adam-epsilon-hat")(name, hyperparameters, params, grads)
 
-    assert "adam.epsilon = hat:" in variants.explanation(subject(without), "adam")
+    assert "adam.epsilon = hat:" in variants.explanation(subject(optimize=without), "adam")
 
 
 def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
@@ -137,7 +129,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
         asked.append(name)
         return optimize_of("adam-epsilon-hat")(name, *arguments)
 
-    target = subject(counting)
+    target = subject(optimize=counting)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
     told = {variants.explanation(target, "adam") for _ in range(3)}
 
@@ -159,7 +151,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
 )
 def test_unknown_conventions_are_refused_with_the_nearest(conventions: dict[str, str], said: str) -> None:
     with pytest.raises(TargetError, match=said):
-        subject(conventions=conventions)
+        subject(optimize=right, conventions=conventions)
 
 
 def test_every_convention_belongs_to_an_optimizer() -> None:
