@@ -137,7 +137,7 @@ def undecorated(source: str) -> str:
 
 
 def change(module: str, name: str, texts: dict[str, list[str]]) -> str:
-    """What a mutant changes: `module function: old -> new`."""
+    """The change that a mutant makes: `module function: old -> new`."""
     whole = name.partition("__mutmut_")[0]
     before = [line.replace(f"{whole}__mutmut_orig", whole) for line in texts[f"{whole}__mutmut_orig"]]
     after = [line.replace(name, whole) for line in texts[name]]
@@ -213,7 +213,7 @@ def file_of(name: str) -> str:
 
 
 def forked(tests: list[str], mutant: str, durations: dict[str, float]) -> dict[str, Any]:
-    """What became of the mutant, in a process of its own: killed (and by which test), timeout or lived; and the durations of all tests."""
+    """Try a mutant in a process of its own: killed (and by which test), timeout or lived; with the durations of all tests."""
     start = time.monotonic()
     pid = os.fork()
     if not pid:

@@ -1,4 +1,4 @@
-"""What the tests of calibrant's own machinery share: the formats, real processes, and targets written to files."""
+"""Helpers of the tests of calibrant's own machinery: the formats, subjects, real processes, and targets written to files."""
 
 from __future__ import annotations
 

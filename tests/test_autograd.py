@@ -65,7 +65,7 @@ def test_a_training_loop_refuses_misfitting_columns_negative_epochs_and_what_no_
 
 @pytest.mark.parametrize("n_epochs", [0, 1, 50])
 def test_a_training_loop_trains_the_leaf_and_returns_what_no_longer_moves(n_epochs: int) -> None:
-    """What is returned has no graph, and is not the tensor that the next run trains further."""
+    """The returned tensor has no graph, and is not the tensor that the next run trains further."""
     params = leaf()
     optimizer = torch.optim.SGD([params], lr=1e-2)
 

@@ -22,7 +22,7 @@ TORCH = find_spec("torch") is not None
 
 
 def result(tmp_path: Path, *arguments: str) -> Any:
-    """What a benchmark writes."""
+    """The figures that a benchmark writes."""
     file = tmp_path / "figures.json"
 
     assert main([*arguments, "--json", str(file)]) == 0
@@ -151,7 +151,7 @@ def test_without_torch_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["judge", "--cases", "0"], ["judge", "--cases", "few"]])
-def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
+def test_a_meaningless_measurement_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
 

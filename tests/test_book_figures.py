@@ -52,7 +52,7 @@ def test_the_book_shows_every_figure_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_what_is_plotted_is_the_series(name: str) -> None:
+def test_the_plot_shows_the_series(name: str) -> None:
     """Nothing is smoothed, thinned or left out on the way to the axes."""
     with figures.drawing(name, SERIES[name]) as figure:
         plotted = {

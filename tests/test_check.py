@@ -96,7 +96,7 @@ FAULTS = {
     "model.linear": "breaks",
     "split.none-held-out": "breaks",
 }
-"""What becomes of the clauses."""
+"""The status of each clause."""
 
 
 @pytest.fixture(scope="module")
@@ -356,10 +356,10 @@ ENDS = {
     "gradient.central": "did not return within 0.3 s",
     "data.scaling": "returned {} where numbers are due",
 }
-"""What is said of each clause."""
+"""A part of the text of each failing clause."""
 
 
-def test_whatever_a_target_does_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
+def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
     """Where an operation ends its process, the process that started it knows of the declared deviation."""
     mark = f"calibrant-test-{os.getpid()}-{time.monotonic_ns()}"
     clauses = [argument for name in (*ENDS, "model.linear", "optimizer.zero-rate") for argument in ("--clause", name)]

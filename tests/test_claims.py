@@ -41,7 +41,7 @@ def test_the_claims_are_numbered_in_order() -> None:
 
 
 @pytest.mark.parametrize(("number", "said", "became"), CLAIMS, ids=[str(number) for number, _, _ in CLAIMS])
-def test_what_became_of_a_claim_exists(number: int, said: str, became: str) -> None:
+def test_every_claim_became_something_that_exists(number: int, said: str, became: str) -> None:
     """Clauses by name, examples by the name under which they run, errata by their section."""
     names = re.findall(r"`([\w.:-]+)`", became)
     clauses = {name for name in names if "::" not in name}

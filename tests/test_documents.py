@@ -1,4 +1,4 @@
-"""What the documents say of the code stays true."""
+"""The documents describe the code as it is."""
 
 import re
 from pathlib import Path

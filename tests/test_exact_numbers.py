@@ -74,7 +74,7 @@ def test_nothing_is_cut_from_numbers_of_ordinary_length(case: tuple[Tree, dict[s
     assert not Judge(ordinary, UNROUNDED)(tree).err.any()
 
 
-def test_what_is_true_has_no_error() -> None:
+def test_true_values_have_no_error() -> None:
     x = exact.of(np.array([0.5, -3.0], dtype=np.float32)) / 3
 
     assert x.err.all()
@@ -306,7 +306,7 @@ def test_formats_do_not_mix_and_only_finite_numbers_are_exact() -> None:
         (lambda x: x.fraction(), ValueError),
     ],
 )
-def test_what_is_not_arithmetic_of_exact_numbers_is_refused(formula: Callable[[Exact], Any], error: type) -> None:
+def test_other_arithmetic_than_that_of_exact_numbers_is_refused(formula: Callable[[Exact], Any], error: type) -> None:
     with pytest.raises(error):
         formula(exact.of(np.array([1.0, 2.0])))
 

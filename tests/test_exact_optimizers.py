@@ -287,7 +287,7 @@ def scales(x: Number) -> bool:
 
 
 def rounding(value: Fraction, error: Fraction, roundings: int, least: Fraction = Fraction(0)) -> Rounds:
-    """What so many roundings of a value add to its error."""
+    """The error of a value after this many roundings more."""
     if not value and not error:
         return value, error
     error += roundings * U * (1 + U) * (abs(value) + error) + least
@@ -354,7 +354,7 @@ def test_a_product_of_many_errs_by_its_rule(factors: list[Number], divisors: lis
 
 @pytest.mark.parametrize("units", [0, 1, 3, 8])
 def test_quotients_among_float64s_least_numbers_err_by_no_less_than_their_rule(units: int) -> None:
-    """What float64 loses of the bound itself there is added to it."""
+    """The bound includes what float64 loses of the bound itself there."""
     tiny, divisor = Fraction(5e-324), 3 + units
     y = number(float(divisor), FLOAT64).within(2.0**-52)
     judged = scalars.product([number(9 * 5e-324, FLOAT64).within(units * 5e-324)], [y])

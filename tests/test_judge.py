@@ -155,7 +155,7 @@ def test_an_answer_that_is_not_finite_is_beyond_every_finite_bound(answer: float
 
 
 @pytest.mark.parametrize("answer", [0.0, 5.0, math.nan, math.inf])
-def test_where_nothing_is_claimed_nothing_is_judged(tally: Tally, answer: float) -> None:
+def test_nothing_is_judged_where_nothing_is_claimed(tally: Tally, answer: float) -> None:
     agree(answer, number(1, math.inf))
     agree([answer, 2.0], column([1.0, 2.0], [math.inf, 0.0]))
 
@@ -393,7 +393,7 @@ def test_arrays_are_written_with_the_shortest_digits_of_their_dtype(x: Any, text
 
 @EXAMPLES
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
-def test_what_is_written_reads_back(values: list[float]) -> None:
+def test_a_written_array_reads_back(values: list[float]) -> None:
     x = np.array(values, dtype=np.float32)
 
     assert np.array_equal(np.array(eval(show(x)), dtype=np.float32), x)

@@ -29,7 +29,7 @@ OPERATIONS = (
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_is_not_changed_breaks_nothing(operation: str) -> None:
+def test_the_unchanged_machine_breaks_nothing(operation: str) -> None:
     right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
 
     assert tried(right).rejections == []
@@ -54,7 +54,7 @@ def test_only_squares_are_known_to_the_machine() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("target", ["reference", "torch"])
-def test_what_is_right_is_named_as_nothing(target: str, operation: str, dtype: str) -> None:
+def test_a_right_target_is_named_as_no_impostor(target: str, operation: str, dtype: str) -> None:
     assert naming.among(Subject(load(target), dtype), operation) == []
 
 

@@ -68,7 +68,7 @@ def test_a_target_that_always_refuses_or_returns_nothing_is_not_named(operation:
 
 @pytest.mark.parametrize("target", ["numpy", "reference", "torch"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_right_target_is_named_as_nothing(target: str, dtype: str) -> None:
+def test_a_shipped_target_is_named_as_no_impostor(target: str, dtype: str) -> None:
     """But for what it declares: PyTorch's losses do broadcast."""
     if target != "numpy":
         pytest.importorskip("torch")

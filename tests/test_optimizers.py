@@ -160,7 +160,7 @@ def test_an_optimizer_steps_the_tensors_that_it_was_given() -> None:
     assert leaf.grad is None
 
 
-def test_what_is_remembered_is_not_the_gradient_itself() -> None:
+def test_an_optimizer_remembers_a_copy_of_the_gradient() -> None:
     """A loop that sets the gradient to zero in place does not reach the buffer."""
     leaf = torch.tensor([1.0])
     made = Optimizer("sgd", [leaf], lr=0.5, momentum=0.5)
@@ -203,11 +203,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("rprop", {"step_sizes": (1.0, 0.5)}, "step_sizes"),
     ("rprop", {"weight_decay": 0.5}, "weight_decay"),
 ]
-"""What means nothing, and a word of the message."""
+"""Meaningless hyperparameters, each with a word of the message."""
 
 
 @pytest.mark.parametrize(("name", "wrong", "word"), WRONG)
-def test_what_means_nothing_is_refused(name: str, wrong: dict[str, Any], word: str) -> None:
+def test_a_meaningless_hyperparameter_is_refused(name: str, wrong: dict[str, Any], word: str) -> None:
     ones = np.ones(2)
     with pytest.raises(ValueError, match=word):
         optimize(name, wrong, [torch.ones(2)], [[torch.ones(2)]] * 2)

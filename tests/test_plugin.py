@@ -48,7 +48,7 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def tally(process: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """What pytest's last line counts."""
+    """The counts in pytest's last line."""
     return {word.rstrip("s"): int(count) for count, word in re.findall(r"(\d+) (\w+)", process.stdout.splitlines()[-1])}
 
 
@@ -141,7 +141,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), USAGE.values(), ids=USAGE)
-def test_what_does_not_exist_is_a_usage_error(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_an_unknown_name_is_a_usage_error(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     process = suite(tmp_path, *arguments)
 
     assert process.returncode == 4

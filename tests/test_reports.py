@@ -38,13 +38,13 @@ TARGET: dict[str, Any] = {
 
 
 def outcome(clause: str, status: Status, dtype: str = "float32", **more: Any) -> Outcome:
-    """What became of a property."""
+    """The outcome of a property."""
     whole = Outcome(clause, "test_it", dtype, status, examples=10, judged=10, worst=0.5)
     return replace(whole, **{"failure": failing() if status == "breaks" else None} | more)
 
 
 def failing(text: str = "  loss_fn([0.0]) returned 1.0") -> Finding:
-    """What is told of an example that failed."""
+    """The finding of an example that failed."""
     return Finding(text)
 
 
@@ -55,7 +55,7 @@ def result(outcomes: Iterable[Outcome], unfinished: tuple[str, ...] = (), **targ
 
 
 def printed(shown: Result) -> str:
-    """What a person reads of it, where no terminal sets a width."""
+    """The report as a person reads it, where no terminal sets a width."""
     file = io.StringIO()
     terminal.show(shown, Console(file=file, width=200, highlight=False))
     return file.getvalue()
@@ -184,7 +184,7 @@ def test_the_report_says_everything_once() -> None:
 
 
 def test_a_target_cannot_draw_on_the_report() -> None:
-    """What it says is shown as it is: it is no markup."""
+    """The report shows its words as they are: they are no markup."""
     shown = result(
         [outcome("loss.zero", "breaks", failure=failing("  raised [bold red]x[/] and [link"))], name="[red]n"
     )
@@ -228,7 +228,7 @@ def test_every_value_becomes_plain_json() -> None:
 
 
 def test_a_call_with_lists_of_arrays_is_written_and_repeats(tmp_path: Path) -> None:
-    """What is pasted calls the target with the same arrays, in its own kind."""
+    """The pasted lines call the target with the same arrays, in its own kind."""
     (tmp_path / "lists.py").write_text(
         "def asarray(x):\n    return ('mine', x)\n"
         "def optimize(name, hyperparameters, params, grads):\n    return [[name, hyperparameters, params, grads]]\n",

@@ -77,7 +77,7 @@ RAISED = {
 
 
 @pytest.mark.parametrize(("operation", "sentence", "counts_as_refusal"), RAISED.values(), ids=RAISED)
-def test_what_is_raised_is_told(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
+def test_an_exception_is_told(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
     failed = failure(operation)
 
     assert failed.sentence.startswith(sentence)
@@ -204,7 +204,7 @@ NOT_NUMBERS = {
 
 
 @pytest.mark.parametrize(("answer", "sentence"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
-def test_what_is_not_a_number_is_no_answer(answer: Any, sentence: str) -> None:
+def test_anything_but_numbers_is_no_answer(answer: Any, sentence: str) -> None:
     failed = failure(lambda t_p, t_c: answer)
 
     assert sentence in failed.sentence
@@ -213,7 +213,7 @@ def test_what_is_not_a_number_is_no_answer(answer: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [HostileArray(), ManyRows()])
-def test_what_will_not_become_an_array_is_no_answer(answer: Any) -> None:
+def test_an_object_that_resists_conversion_is_no_answer(answer: Any) -> None:
     assert failure(lambda t_p, t_c: answer, timeout=0.3).sentence
 
 
@@ -491,7 +491,7 @@ def test_any_number_of_shapes_is_one_argument_each() -> None:
 
 
 def test_an_operation_that_may_start_processes_has_the_patience_of_an_import() -> None:
-    """What a worker imports takes longer than a call where the machine is busy."""
+    """On a busy machine the imports of a worker take longer than a call."""
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.5)

@@ -56,7 +56,7 @@ def test_the_limits_of_a_fair_split_are_those_of_the_binomial_distribution() -> 
     assert sum(chance[most + 1 :]) <= error < sum(chance[most:])
 
 
-def test_what_happens_as_often_as_something_else_fails_to_has_its_limits() -> None:
+def test_complementary_probabilities_have_complementary_limits() -> None:
     """A probability whose numerator is not 1."""
     fewest, most = exact.fair_counts(60, Fraction(1, 3), Fraction(1, 10**6))
 
@@ -122,7 +122,7 @@ def test_at_the_corner_every_slope_between_the_two_is_within_the_bound() -> None
         ([1.0], 1, (0, 0)),
     ],
 )
-def test_where_training_stops(losses: list[float], patience: int, due: tuple[int, int | None]) -> None:
+def test_training_stops_after_its_patience(losses: list[float], patience: int, due: tuple[int, int | None]) -> None:
     assert exact.early_stopping(losses, patience) == due
 
 

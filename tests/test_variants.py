@@ -62,7 +62,7 @@ def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
     assert naming.explaining(silent, variant.main) == []
 
 
-def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
+def test_a_target_that_declares_a_variant_is_named_for_its_other_faults() -> None:
     """The betas are swapped in an Adam whose epsilon is declared to be inside the root."""
     conventions = {"adam.epsilon": "inside"}
     optimize = planted(IMPOSTORS["betas-swapped"], conventions=conventions).implementation.optimize
@@ -72,7 +72,7 @@ def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
     assert [one.name for one in naming.explaining(target, "optimizer.adam")] == ["betas-swapped"]
 
 
-def test_what_is_told_of_one_optimizer_is_named_of_another() -> None:
+def test_a_fault_of_one_optimizer_is_named_of_another() -> None:
     target = subject(optimize=optimize_of("betas-swapped"))
     target.optimize("nadam", {}, [np.ones(1)], [[np.ones(1)]])
 
@@ -111,7 +111,7 @@ def test_two_variants_at_once_are_named_together() -> None:
     assert "adam.epsilon = hat and adam.decay = decoupled" in told
 
 
-def test_what_is_not_served_decides_nothing() -> None:
+def test_a_request_that_is_not_served_decides_nothing() -> None:
     """Without AMSGrad its maximum cannot be told; the rest can."""
 
     def without(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
@@ -231,7 +231,7 @@ def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Pa
 
 
 @pytest.mark.parametrize("x", [1e-39, -1e-45, 0.0, 2.0**-126, 1.0])
-def test_what_is_given_may_be_lost_where_it_is_subnormal(x: float) -> None:
+def test_a_subnormal_argument_may_be_lost(x: float) -> None:
     x32 = np.array([x], dtype=np.float32)
     lost = abs(float(x32[0])) if abs(x32[0]) < 2.0**-126 else 0.0
 
@@ -272,7 +272,7 @@ LATE = [
 
 
 @pytest.mark.parametrize(("evaluation", "truth", "arguments"), LATE)
-def test_what_was_lost_may_be_doubled_afterwards(evaluation: Any, truth: Any, arguments: Any) -> None:
+def test_a_lost_number_may_have_been_doubled_afterwards(evaluation: Any, truth: Any, arguments: Any) -> None:
     torch = pytest.importorskip("torch")
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor does not take subnormal numbers for zero")
