@@ -178,32 +178,22 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("adam", {"momentum": 0.5}, "no .*momentum"),
     ("adamw", {"decoupled_weight_decay": True}, "decoupled_weight_decay"),
     ("sgd", {"momentun": 0.5}, "momentum"),
-    ("sgd", {"lr": -0.5}, "lr is -0.5"),
-    ("sgd", {"lr": float("nan")}, "lr"),
     ("sgd", {"lr": float("inf")}, "lr"),
     ("sgd", {"lr": "0.5"}, "lr"),
     ("sgd", {"lr": True}, "lr"),
-    ("sgd", {"lr": [0.5]}, "lr"),
     ("sgd", {"lr": [0.5, -0.5]}, "lr"),
     ("sgd", {"nesterov": 1}, "nesterov"),
-    ("sgd", {"nesterov": True}, "nesterov"),
-    ("sgd", {"nesterov": True, "momentum": 0.5, "dampening": 0.5}, "nesterov"),
     ("sgd", {"momentum": (0.5, 0.5)}, "momentum"),
     ("adam", {"betas": 0.5}, "betas"),
     ("adam", {"betas": (0.5,)}, "betas"),
-    ("adam", {"betas": (0.5, 1.0)}, "betas"),
-    ("adam", {"betas": (-0.5, 0.5)}, "betas"),
     ("adam", {"betas": (0.5, float("nan"))}, "betas"),
-    ("adam", {"eps": -1e-8}, "eps"),
     ("rmsprop", {"alpha": 1.5}, "alpha"),
-    ("adadelta", {"rho": 1.5}, "rho"),
     ("asgd", {"lambd": -1.0}, "lambd"),
     ("rprop", {"etas": (0.5, 1.0)}, "etas"),
-    ("rprop", {"etas": (1.5, 2.0)}, "etas"),
     ("rprop", {"step_sizes": (1.0, 0.5)}, "step_sizes"),
     ("rprop", {"weight_decay": 0.5}, "weight_decay"),
 ]
-"""Meaningless hyperparameters, each with a word of the message."""
+"""Meaningless hyperparameters beside those of the property of `optimizer.invalid`, each with a word of the message."""
 
 
 @pytest.mark.parametrize(("name", "wrong", "word"), WRONG)
