@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from calibrant.spec import figures
+
+from calibrant.mechanics import validation
 
 if TYPE_CHECKING:
     from calibrant.spec.figures import Series
@@ -81,3 +84,10 @@ def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Pat
         pytest.skip(f"the book's figures were not drawn with {figures.drawn_with()}")
 
     assert drawn[name].read_text(encoding="utf-8") == committed(name)
+
+
+def test_the_figures_are_the_three_diagnoses() -> None:
+    for name in ("underfitting", "good", "overfitting"):
+        assert validation.diagnose(SERIES[name]["training"][1], SERIES[name]["validation"][1]) == name
+    weights = SERIES["shrinking"]["weight"][1]
+    assert all(later < earlier for earlier, later in itertools.pairwise(weights))

@@ -12,8 +12,6 @@ from calibrant.checks.power import tried
 from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import Impostor, machine
 from calibrant.strategies import Program
-from calibrant.target.calling import Subject
-from calibrant.target.loading import load
 
 torch = pytest.importorskip("torch")
 
@@ -49,13 +47,6 @@ def test_the_machine_computes_what_torch_does() -> None:
 def test_only_squares_are_known_to_the_machine() -> None:
     with pytest.raises(TypeError):
         machine.automatic_gradient(lambda params: (params**3).sum(), np.ones(2))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("target", ["reference", "torch"])
-def test_a_right_target_is_named_as_no_impostor(target: str, operation: str, dtype: str) -> None:
-    assert naming.among(Subject(load(target), dtype), operation) == []
 
 
 def _never_reset(losses: Any, params: Any, zero_grad: str) -> Any:

@@ -66,8 +66,7 @@ def test_a_target_that_always_refuses_or_returns_nothing_is_not_named(operation:
         assert named(name, answer, *of_which) == []
 
 
-@pytest.mark.parametrize("target", ["numpy", "reference", "torch"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("target", "dtype"), [("numpy", "float64"), ("reference", "float64"), ("torch", "float32")])
 def test_a_shipped_target_is_named_as_no_impostor(target: str, dtype: str) -> None:
     """But for what it declares: PyTorch's losses do broadcast."""
     if target != "numpy":

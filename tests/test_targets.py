@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -251,16 +250,6 @@ def test_noise_on_the_readings_is_a_penalty_on_the_weight() -> None:
     assert torch.equal(twice[1], t_c.repeat(2))
 
 
-def test_the_figures_are_the_three_diagnoses() -> None:
-    from calibrant.spec.figures import series
-
-    shown = series()
-    for name in ("underfitting", "good", "overfitting"):
-        assert validation.diagnose(shown[name]["training"][1], shown[name]["validation"][1]) == name
-    weights = shown["shrinking"]["weight"][1]
-    assert all(later < earlier for earlier, later in itertools.pairwise(weights))
-
-
 def test_numpy_shares_no_memory_where_there_are_no_elements() -> None:
     """So the clause on memory claims nothing there."""
     view, _, shared = numpy_target.expand(np.ones((2, 1)), (2, 0))
@@ -271,7 +260,7 @@ def test_numpy_shares_no_memory_where_there_are_no_elements() -> None:
 @pytest.mark.parametrize("name", ["torch", "numpy"])
 def test_a_shipped_target_breaks_nothing_but_what_it_declares(name: str) -> None:
     """With few examples: a whole check shows each declared deviation."""
-    result = check(name, Options(profile="ci", examples=3, dtypes=("float64",)))
+    result = check(name, Options(profile="ci", examples=2, dtypes=("float64",), timeout=60))
 
     seen = {verdict.status for verdict in result.verdicts}
     assert result.unfinished == []
