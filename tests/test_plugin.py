@@ -105,7 +105,7 @@ def test_dtypes_and_clauses_may_be_chosen(tmp_path: Path) -> None:
     process = suite(tmp_path, "--target-dtype", "float16", "--target-clause", "loss.empty", "-v", names="")
 
     assert process.returncode == 0
-    assert "float16] PASSED" in process.stdout
+    assert "[float16-loss_fn] PASSED" in process.stdout
     assert "loss: 1 clause holds" in process.stdout
     assert tally(process)["passed"] == 1
 
