@@ -1,4 +1,4 @@
-"""Formulas drawn as trees, and what evaluates them: plain fractions, fractions rounded after every operation, `Exact`, and NumPy."""
+"""Formulas drawn as trees, and evaluations of them: plain fractions, fractions rounded after every operation, and `Exact`."""
 
 from __future__ import annotations
 
@@ -320,29 +320,6 @@ class Bounds(Algebra):
         n = a.size
         value, error = self.summed(a, n - 1 + (2 if n & (n - 1) else 0))
         return objects(self.rounded(value / n, None if error is None else error / n + n * self.tiny, 0, Fraction(0)))
-
-
-class NumPy(Algebra):
-    """The same in the dtype, by NumPy."""
-
-    def __init__(self, numbers: dict[str, Any]) -> None:
-        self.numbers = numbers
-        self.dtype = numbers["x"].dtype
-
-    def __call__(self, tree: Tree) -> Any:
-        return np.asarray(self.dtype.type(tree) if isinstance(tree, int) else super().__call__(tree), dtype=self.dtype)
-
-    def multiply(self, a: Any, b: Any) -> Any:
-        return a * b
-
-    def divide(self, a: Any, b: Any) -> Any:
-        return a / b
-
-    def sum(self, a: Any, tree: Tree) -> Any:
-        return np.sum(a)
-
-    def mean(self, a: Any) -> Any:
-        return np.sum(a) / self.dtype.type(a.size)
 
 
 def objects(x: Any) -> Any:

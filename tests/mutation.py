@@ -60,20 +60,20 @@ TESTS = {
     "exact.data": "test_exact_formulas test_validation conformance/test_validation",
     "exact.accumulation": "test_accumulation conformance/test_accumulation",
     "exact.autograd": "test_autograd conformance/test_autograd",
-    "exact.broadcasting": "test_broadcasting conformance/test_broadcasting",
+    "exact.broadcasting": "test_exact_numbers conformance/test_broadcasting",
     "exact.validation": "test_validation conformance/test_validation",
     "mechanics.loss": "test_targets conformance/test_loss spec/loss",
     "mechanics.model": "test_targets conformance/test_model spec/model",
     "mechanics.data": "test_targets conformance/test_data conformance/test_descent spec/data",
     "mechanics.gradients": "test_targets conformance/test_gradients spec/gradients",
     "mechanics.descent": "test_targets conformance/test_descent spec/descent",
-    "mechanics.broadcasting": "test_broadcasting conformance/test_broadcasting spec/broadcasting",
+    "mechanics.broadcasting": "test_targets conformance/test_broadcasting spec/broadcasting",
     "mechanics.autograd": "test_autograd conformance/test_autograd spec/autograd",
-    "mechanics.accumulation": "test_accumulation conformance/test_accumulation spec/accumulation",
+    "mechanics.accumulation": "test_targets conformance/test_accumulation spec/accumulation",
     "mechanics.rules": "test_optimizers conformance/test_optimizers spec/optimizers",
     "mechanics.optimizers": "test_optimizers conformance/test_optimizers spec/optimizers",
-    "mechanics.regularization": "test_validation conformance/test_validation spec/validation",
-    "mechanics.validation": "test_targets test_validation conformance/test_validation spec/validation",
+    "mechanics.regularization": "test_targets conformance/test_validation spec/validation",
+    "mechanics.validation": "test_targets conformance/test_validation spec/validation",
 }
 """The modules that are mutated, each with what tests it. Not mechanics.shards and mechanics.parallel: theirs start real processes."""
 
@@ -137,7 +137,7 @@ def undecorated(source: str) -> str:
 
 
 def change(module: str, name: str, texts: dict[str, list[str]]) -> str:
-    """What a mutant changes: `module function: old -> new`."""
+    """The change that a mutant makes: `module function: old -> new`."""
     whole = name.partition("__mutmut_")[0]
     before = [line.replace(f"{whole}__mutmut_orig", whole) for line in texts[f"{whole}__mutmut_orig"]]
     after = [line.replace(name, whole) for line in texts[name]]
@@ -213,7 +213,7 @@ def file_of(name: str) -> str:
 
 
 def forked(tests: list[str], mutant: str, durations: dict[str, float]) -> dict[str, Any]:
-    """What became of the mutant, in a process of its own: killed (and by which test), timeout or lived; and the durations of all tests."""
+    """Try a mutant in a process of its own: killed (and by which test), timeout or lived; with the durations of all tests."""
     start = time.monotonic()
     pid = os.fork()
     if not pid:

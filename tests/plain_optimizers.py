@@ -25,15 +25,18 @@ def walk(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any, nu
         for k, (g, s) in enumerate(zip(step, states, strict=True)):
             if g is not None:
                 s["t"] = s.get("t", 0) + 1
-                moved = _RULES[name](s, h, s["t"], dtype(lr), params[k], -g if h.maximize else g, dtype)
+                p, g, decay = params[k], -g if h.maximize else g, dtype(getattr(h, "weight_decay", 0.0))
+                if getattr(h, "decoupled_weight_decay", name == "adamw"):
+                    p = p - dtype(lr) * decay * p
+                elif decay:
+                    g = g + decay * p
+                moved = _RULES[name](s, h, s["t"], dtype(lr), p, g, dtype)
                 params[k] = np.asarray(moved, dtype=params[k].dtype)
         path.append([p.copy() for p in params])
     return path
 
 
 def _sgd(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    if h.weight_decay:
-        g = d(h.weight_decay) * p + g
     if not h.momentum:
         return p - g * lr
     mu = d(h.momentum)
@@ -43,23 +46,17 @@ def _sgd(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
 
 
 def _adam(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    decoupled = getattr(h, "decoupled_weight_decay", True)
     b1, b2 = map(d, h.betas)
-    if not decoupled:
-        g = g + d(h.weight_decay) * p
     s["m"] = b1 * s.get("m", 0) + (d(1) - b1) * g
     s["v"] = b2 * s.get("v", 0) + (d(1) - b2) * g * g
     v = s["v"]
     if h.amsgrad:
         v = s["most"] = np.maximum(s.get("most", 0), v)
     mhat, vhat = s["m"] / (d(1) - b1**t), v / (d(1) - b2**t)
-    if decoupled:
-        p = p - lr * d(h.weight_decay) * p
     return p - lr * (mhat / (np.sqrt(vhat) + d(h.eps)))
 
 
 def _rmsprop(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    g = g + d(h.weight_decay) * p
     alpha = d(h.alpha)
     s["v"] = alpha * s.get("v", 0) + (d(1) - alpha) * (g * g)
     v = s["v"]
@@ -71,13 +68,11 @@ def _rmsprop(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
 
 
 def _adagrad(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    g = g + d(h.weight_decay) * p
     s["v"] = s.get("v", d(h.initial_accumulator_value)) + g * g
     return p - lr / (d(1) + d(t - 1) * d(h.lr_decay)) * (g / (np.sqrt(s["v"]) + d(h.eps)))
 
 
 def _adadelta(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    g = g + d(h.weight_decay) * p
     rho, eps = d(h.rho), d(h.eps)
     s["v"] = rho * s.get("v", 0) + (d(1) - rho) * g * g
     x = s.get("x", np.zeros_like(p))
@@ -87,7 +82,6 @@ def _adadelta(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
 
 
 def _adamax(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    g = g + d(h.weight_decay) * p
     b1, b2 = map(d, h.betas)
     s["m"] = b1 * s.get("m", 0) + (d(1) - b1) * g
     s["u"] = np.maximum(b2 * s.get("u", 0), abs(g) + d(h.eps))
@@ -96,10 +90,6 @@ def _adamax(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
 
 def _nadam(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
     b1, b2 = map(d, h.betas)
-    if h.decoupled_weight_decay:
-        p = p * (d(1) - lr * d(h.weight_decay))
-    else:
-        g = g + d(h.weight_decay) * p
 
     def mu(step: int) -> Any:
         return b1 * (d(1) - d(0.5) * d(0.96) ** (d(step) * d(h.momentum_decay)))
@@ -114,10 +104,6 @@ def _nadam(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
 
 def _radam(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
     b1, b2 = map(d, h.betas)
-    if h.decoupled_weight_decay:
-        p = p * (d(1) - lr * d(h.weight_decay))
-    else:
-        g = g + d(h.weight_decay) * p
     s["m"] = b1 * s.get("m", 0) + (d(1) - b1) * g
     s["v"] = b2 * s.get("v", 0) + (d(1) - b2) * g * g
     c1, c2 = d(1) - b1**t, d(1) - b2**t
@@ -130,7 +116,6 @@ def _radam(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
 
 
 def _asgd(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
-    g = g + d(h.weight_decay) * p
     lambd = d(h.lambd)
     eta = lr / (d(1) + lambd * lr * d(t - 1)) ** d(h.alpha)
     return p * (d(1) - lambd * eta) - eta * g

@@ -1,4 +1,4 @@
-"""What the tests of calibrant's own machinery share: the formats, real processes, and targets written to files."""
+"""Helpers of the tests of calibrant's own machinery: the formats, subjects, real processes, and targets written to files."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from calibrant.exact import FORMATS
+from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import TargetError
+from calibrant.target.calling import Subject
+from calibrant.target.description import described
 
 PATIENCE = 120
 """Seconds after which a process that a test started is said to hang."""
+
+PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
+"""PyTorch's conventions."""
 
 
 def _available(name: str) -> bool:
@@ -40,6 +47,11 @@ forms = pytest.mark.parametrize(
     ],
 )
 """A test in each format that NumPy can compute in here."""
+
+
+def subject(dtype: str = "float64", timeout: float = 10.0, **attributes: Any) -> Subject:
+    """An implementation of these attributes, in one dtype."""
+    return Subject(described("planted", SimpleNamespace(**attributes), "planted", timeout), dtype)
 
 
 def run(

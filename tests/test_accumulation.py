@@ -23,27 +23,6 @@ def exactly(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exac
     return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
 
 
-def test_numpy_refuses_what_are_not_batches() -> None:
-    params, two, three = np.zeros(2), np.ones(2), np.ones(3)
-
-    for batches in ([], [(two, two), (three, two)], [(two[:0], two[:0])]):
-        for call in (numpy_target.accumulated_grad, lambda p, b: numpy_target.accumulate(p, b, False)):
-            with pytest.raises(ValueError, match="is"):
-                call(params, batches)
-
-
-def test_the_reference_names_the_batch_that_it_refuses() -> None:
-    torch = pytest.importorskip("torch")
-    from calibrant.mechanics.accumulation import accumulate, accumulated_grad
-
-    params, two, none = torch.zeros(2), torch.ones(2), torch.ones(0)
-
-    with pytest.raises(ValueError, match="batches is empty"):
-        accumulated_grad(params, [])
-    with pytest.raises(ValueError, match="batch 2 of 2: t_u is"):
-        accumulate(params, [(two, two), (none, none)], False)
-
-
 # The bound
 
 

@@ -21,12 +21,10 @@ def total(params: "torch.Tensor") -> "torch.Tensor":
     return params.sum()
 
 
-@pytest.mark.parametrize(("zero_grad", "near"), [("to_none", "to-none"), ("zero", "to-zero"), ("", "never")])
-def test_an_unknown_way_of_zeroing_is_refused_and_names_those_there_are(zero_grad: str, near: str) -> None:
-    with pytest.raises(ValueError, match="zero_grad is") as caught:
-        autograd.backward([total], torch.ones(2), zero_grad)
-
-    assert near in str(caught.value)
+def test_an_unknown_way_of_zeroing_is_refused_and_names_the_nearest() -> None:
+    for zero_grad, near in (("to_none", "to-none"), ("zero", "to-zero"), ("", "never")):
+        with pytest.raises(ValueError, match=f"zero_grad is .*{near}"):
+            autograd.backward([total], torch.ones(2), zero_grad)
 
 
 def test_a_loss_that_does_not_depend_on_the_parameters_is_refused() -> None:
@@ -49,7 +47,7 @@ def test_a_schedule_that_means_nothing_is_refused(n_steps: int, rate: float) -> 
         autograd.manual_training_loop(n_steps, rate, START, T_U, T_C)
 
 
-def test_a_training_loop_refuses_what_are_not_columns_and_a_negative_number_of_epochs() -> None:
+def test_a_training_loop_refuses_misfitting_columns_negative_epochs_and_what_no_gradient_reaches() -> None:
     params = leaf()
     optimizer = torch.optim.SGD([params], lr=0.5)
 
@@ -59,12 +57,6 @@ def test_a_training_loop_refuses_what_are_not_columns_and_a_negative_number_of_e
         autograd.manual_training_loop(1, 0.5, START, T_U[:3], T_C)
     with pytest.raises(ValueError, match="n_epochs"):
         autograd.training_loop(-1, optimizer, params, T_U, T_C)
-
-
-def test_a_training_loop_refuses_parameters_that_no_gradient_can_reach() -> None:
-    params = leaf()
-    optimizer = torch.optim.SGD([params], lr=0.5)
-
     with pytest.raises(ValueError, match="does not require grad"):
         autograd.training_loop(1, optimizer, START, T_U, T_C)
     with pytest.raises(ValueError, match="result of an operation"):
@@ -73,7 +65,7 @@ def test_a_training_loop_refuses_parameters_that_no_gradient_can_reach() -> None
 
 @pytest.mark.parametrize("n_epochs", [0, 1, 50])
 def test_a_training_loop_trains_the_leaf_and_returns_what_no_longer_moves(n_epochs: int) -> None:
-    """What is returned has no graph, and is not the tensor that the next run trains further."""
+    """The returned tensor has no graph, and is not the tensor that the next run trains further."""
     params = leaf()
     optimizer = torch.optim.SGD([params], lr=1e-2)
 
@@ -91,23 +83,19 @@ def test_a_training_loop_trains_the_leaf_and_returns_what_no_longer_moves(n_epoc
     torch.testing.assert_close(trained, by_hand)
 
 
-def test_no_epochs_return_a_copy_of_the_start() -> None:
-    params, losses = autograd.manual_training_loop(0, 0.5, START, T_U, T_C)
-
-    assert torch.equal(params, START)
-    assert params.data_ptr() != START.data_ptr()
-    assert losses == []
-
-
-def test_nothing_is_left_in_the_gradient_of_the_caller() -> None:
+def test_the_callers_parameters_and_their_gradient_stay() -> None:
     params = leaf()
 
     autograd.backward([total], params, "never")
     autograd.descend(total, params, 0.5, 2)
     autograd.manual_training_loop(2, 1e-4, params, T_U, T_C)
+    trained, losses = autograd.manual_training_loop(0, 0.5, START, T_U, T_C)
 
     assert params.grad is None
     assert torch.equal(params, START)
+    assert torch.equal(trained, START)
+    assert trained.data_ptr() != START.data_ptr()
+    assert losses == []
 
 
 def test_a_step_in_place_is_refused_where_it_would_be_recorded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from calibrant.spec import figures
+
+from calibrant.mechanics import validation
 
 if TYPE_CHECKING:
     from calibrant.spec.figures import Series
@@ -52,7 +55,7 @@ def test_the_book_shows_every_figure_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_what_is_plotted_is_the_series(name: str) -> None:
+def test_the_plot_shows_the_series(name: str) -> None:
     """Nothing is smoothed, thinned or left out on the way to the axes."""
     with figures.drawing(name, SERIES[name]) as figure:
         plotted = {
@@ -64,10 +67,11 @@ def test_what_is_plotted_is_the_series(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_every_point_of_a_series_is_drawn(name: str) -> None:
+def test_every_point_of_a_series_is_drawn_and_the_drawing_is_small(name: str) -> None:
     """An SVG of a curve that was simplified while it was written would have fewer."""
     drawing = curves(committed(name), SERIES[name])
 
+    assert len(committed(name).encode()) < 60_000
     assert {label: len(points) for label, points in drawing.items()} == {
         label: len(x) for label, (x, _) in SERIES[name].items()
     }
@@ -82,6 +86,8 @@ def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Pat
     assert drawn[name].read_text(encoding="utf-8") == committed(name)
 
 
-@pytest.mark.parametrize("name", SERIES)
-def test_a_drawing_is_small_enough_for_a_page(name: str) -> None:
-    assert len(committed(name).encode()) < 60_000
+def test_the_figures_are_the_three_diagnoses() -> None:
+    for name in ("underfitting", "good", "overfitting"):
+        assert validation.diagnose(SERIES[name]["training"][1], SERIES[name]["validation"][1]) == name
+    weights = SERIES["shrinking"]["weight"][1]
+    assert all(later < earlier for earlier, later in itertools.pairwise(weights))

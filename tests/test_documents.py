@@ -1,9 +1,15 @@
-"""What the documents say of the code stays true."""
+"""The documents describe the code as it is: names exist, tables agree, and sessions print what they show."""
+
+from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from support import calibrant
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
@@ -14,11 +20,20 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "spec").glob("*.md"))]
 
 
-def test_targets_page_lists_the_operations_and_their_arguments() -> None:
-    text = (ROOT / "spec" / "targets.md").read_text(encoding="utf-8")
-    section = text.split("## Operations")[1].split("## ")[0]
-    rows = re.findall(r"^\| `(\w+)\(([^)]*)\)` \| (.*) \|$", section, re.MULTILINE)
+def read(name: str) -> str:
+    """A document, by its path."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
+
+def test_targets_page_lists_the_operations_the_attributes_and_the_dtypes() -> None:
+    text = read("spec/targets.md")
+    operations, attributes = (
+        text.split("## Operations")[1].split("## ")[0],
+        text.split("## What a target says of itself")[1],
+    )
+    rows = re.findall(r"^\| `(\w+)\(([^)]*)\)` \| (.*) \|$", operations, re.MULTILINE)
+
+<<<<<<< HEAD
     assert [(name, tuple(filter(None, arguments.split(", ")))) for name, arguments, _ in rows] == [
         (one.name, one.parameters) for one in OPERATIONS.values()
     ]
@@ -37,71 +52,148 @@ def test_targets_page_lists_the_attributes() -> None:
     text = (ROOT / "spec" / "targets.md").read_text(encoding="utf-8")
     section = text.split("## What a target says of itself")[1]
 
+=======
+    assert {name: tuple(filter(None, arguments.split(", "))) for name, arguments, _ in rows} == PARAMETERS
+    for name, parts in RETURNS.items():
+        assert f"`({', '.join(parts)})`" in next(returned for row, _, returned in rows if row == name)
+>>>>>>> tst
     for attribute in ("name", "version", "dtypes", "asarray", "to_numpy", "conventions", "deviations", "slack"):
-        assert re.search(rf"^\|.*`{attribute}[`(]", section, re.MULTILINE), attribute
-    assert all(f"`{dtype}`" in section for dtype in DTYPES)
-
-
-def test_every_judged_dtype_has_a_format() -> None:
+        assert re.search(rf"^\|.*`{attribute}[`(]", attributes, re.MULTILINE), attribute
+    assert all(f"`{dtype}`" in attributes for dtype in DTYPES)
     assert tuple(FORMATS) == DTYPES
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_to_files(document: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+def test_names_in_a_document_are_those_of_files_and_clauses(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
         if "://" not in link:
             assert (document.parent / link).exists(), link
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_clauses_that_are_named_exist(document: Path) -> None:
-    """Whatever looks like a clause of a chapter is one."""
     heads = {head for heads in CHAPTERS.values() for head in heads}
-    text = document.read_text(encoding="utf-8")
-
     named = {name for name in re.findall(r"`([a-z]+\.[a-z-]+)`", text) if name.split(".")[0] in heads}
     assert named - set(book()) - {"loss.md", "model.md", "data.md", "descent.md"} == set()
+    assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work)/", text), "a file of the machine that it was written on"
 
 
 def test_changelog_counts_the_clauses() -> None:
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-    assert f"{len(book())} clauses" in text
+    assert f"{len(book())} clauses" in read("CHANGELOG.md")
 
 
 def test_modules_of_a_chapter_stand_under_one_name() -> None:
     """A chapter's reference, properties and text are found by its name."""
     for chapter in CHAPTERS:
-        assert (ROOT / "spec" / f"{chapter}.md").is_file()
-        assert (ROOT / "src" / "calibrant" / "mechanics" / f"{chapter}.py").is_file()
-        assert (ROOT / "tests" / "conformance" / f"test_{chapter}.py").is_file()
+        for file in (
+            f"spec/{chapter}.md",
+            f"src/calibrant/mechanics/{chapter}.py",
+            f"tests/conformance/test_{chapter}.py",
+        ):
+            assert (ROOT / file).is_file()
 
 
-def test_readme_shows_what_a_summing_target_gets(tmp_path: Path) -> None:
-    """The report in the README is what the command prints."""
-    import os
-    import subprocess
-    import sys
+# The table of the source's claims
 
-    (tmp_path / "summing.py").write_text("def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n")
-    command = "check summing.py --clause loss.mean-square"
-    shown = (ROOT / "README.md").read_text(encoding="utf-8").split(f"$ calibrant {command}\n")[1].split("```")[0]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "calibrant", *command.split()],
-        cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        check=False,
+ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+) \|$", re.MULTILINE)
+CLAIMS = [(int(number), said, became) for number, said, became in ROW.findall(read("spec/claims.md"))]
+
+
+def slugs(document: str) -> set[str]:
+    """The anchors of a document's sections, as GitHub and MyST make them."""
+    headings = re.findall(r"^## (.+)$", read(f"spec/{document}"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def examples(document: str) -> set[str]:
+    """The names under which conftest.py runs the examples of a document."""
+    from sybil.document import Document
+    from sybil.parsers.markdown import CodeBlockParser
+
+    import conftest
+
+    text = read(f"spec/{document}")
+    regions = CodeBlockParser("python", lambda example: "")(Document(text, document))
+    counted = Counter(conftest.place(text, region.start) for region in regions)
+    return {f"{name}-{k}" for name, count in counted.items() for k in range(1, count + 1)}
+
+
+def test_the_claims_are_numbered_in_order_and_every_erratum_answers_one() -> None:
+    answered = {anchor for _, _, became in CLAIMS for anchor in re.findall(r"errata\.md#([\w-]+)", became)}
+
+    assert [number for number, _, _ in CLAIMS] == list(range(1, len(CLAIMS) + 1))
+    assert len(CLAIMS) > 100
+    assert slugs("errata.md") == answered
+
+
+@pytest.mark.parametrize(("number", "said", "became"), CLAIMS, ids=[str(number) for number, _, _ in CLAIMS])
+def test_every_claim_became_something_that_exists(number: int, said: str, became: str) -> None:
+    """Clauses by name, examples by the name under which they run, errata by their section."""
+    names = re.findall(r"`([\w.:-]+)`", became)
+    links = re.findall(r"\]\((\w+\.md)#([\w-]+)\)", became)
+
+    assert names or links, f"nothing became of: {said}"
+    assert {name for name in names if "::" not in name} <= set(book())
+    for document, example in (name.split("::") for name in names if "::" in name):
+        assert example in examples(document), (document, example)
+    for document, anchor in links:
+        assert anchor in slugs(document), (document, anchor)
+
+
+# Sessions
+
+
+PAGE = read("spec/checking.md")
+FILES = {
+    name: text
+    for text, name in re.findall(r"^```(?:py|js)\n((?:#|//) (\S+)\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+} | {"summing.py": "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n"}
+SESSIONS = [
+    (command, shown)
+    for text in (read("README.md"), PAGE)
+    for command, shown in re.findall(
+        r"^```(?:console)?\n\$ calibrant (.*?)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
     )
-
-    assert done.returncode == 1
-    assert done.stdout.startswith(shown.rstrip() + "\n")
+]
 
 
-def test_the_project_speaks_of_itself_alone() -> None:
-    """No document names a file of the machine that it was written on."""
-    for document in DOCUMENTS:
-        assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work)/", document.read_text(encoding="utf-8")), document.name
+def shows(printed: str, output: str) -> bool:
+    """Whether the output begins with the printed lines, except for what dots stand for."""
+    printed, output = (re.sub(r" +$", "", text, flags=re.MULTILINE) for text in (printed, output))
+    parts = [re.escape(part.rstrip()) for part in re.split(r"\.\.\.(?=\n|$)", printed)]
+    return re.match(".*?".join(parts), output, re.DOTALL) is not None
+
+
+def test_the_documents_have_files_and_sessions() -> None:
+    assert {*FILES} == {"mine.py", "mended.py", "mine.js", "summing.py"}
+    assert len(SESSIONS) == 6
+
+
+@pytest.mark.parametrize("command, printed", SESSIONS, ids=[command for command, _ in SESSIONS])
+def test_a_session_shows_what_is_printed(command: str, printed: str, tmp_path: Path) -> None:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    process = calibrant(*shlex.split(command), cwd=tmp_path, COLUMNS="300")
+
+    assert shows(printed, process.stdout), process.stdout + process.stderr
+
+
+def test_a_failure_of_the_other_program_is_repeated_by_its_command_line(tmp_path: Path) -> None:
+    wrong = FILES["mine.js"].replace("sum + square / squares.length", "sum + square")
+    (tmp_path / "mine.js").write_text(wrong, encoding="utf-8")
+
+    process = calibrant(
+        *shlex.split('check --program "node mine.js" --clause loss.mean-square --profile ci'), cwd=tmp_path
+    )
+    line = process.stdout.split("To see it:\n")[1].split("\n\n")[0]
+    repeated = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert "loss_fn behaves as `sum-instead-of-mean`" in process.stdout
+    assert '"data":[1]' in repeated.stdout
+
+
+def test_dots_stand_for_something_and_nothing_else_does() -> None:
+    assert shows("a\n...\nc\n", "a\nb\nc\n")
+    assert shows("a ...\nc", "a b\nc")
+    assert not shows("a\nc\n", "a\nb\nc\n")
+    assert not shows("b\n", "a\nb\n")

@@ -20,7 +20,7 @@ from calibrant.exact.descent import _POWER_BITS
 FLOAT64 = FORMATS["float64"]
 fits = strategies.fits().map(lambda drawn: drawn.at(FLOAT64))
 ROUNDED = [form for form in FORMATS.values() if form.name != "bfloat16"]
-"""What NumPy computes in on its own."""
+"""The formats that NumPy has on its own."""
 
 
 @EXAMPLES

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from support import run
+from support import run, subject
 
 from calibrant.checks.power import tried
 from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import Impostor, machine
 from calibrant.strategies import Program
-from calibrant.target.calling import Subject
-from calibrant.target.description import described
-from calibrant.target.loading import load
 
 torch = pytest.importorskip("torch")
 
@@ -31,7 +27,7 @@ OPERATIONS = (
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_is_not_changed_breaks_nothing(operation: str) -> None:
+def test_the_unchanged_machine_breaks_nothing(operation: str) -> None:
     right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
 
     assert tried(right).rejections == []
@@ -51,13 +47,6 @@ def test_the_machine_computes_what_torch_does() -> None:
 def test_only_squares_are_known_to_the_machine() -> None:
     with pytest.raises(TypeError):
         machine.automatic_gradient(lambda params: (params**3).sum(), np.ones(2))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("target", ["reference", "torch"])
-def test_what_is_right_is_named_as_nothing(target: str, operation: str, dtype: str) -> None:
-    assert naming.among(Subject(load(target), dtype), operation) == []
 
 
 def _never_reset(losses: Any, params: Any, zero_grad: str) -> Any:
@@ -103,9 +92,7 @@ def _rebound(loss: Any, params: Any, learning_rate: float, n_steps: int, no_grad
     ],
 )
 def test_mistakes_with_torch_are_named_as_what_they_are(operation: str, wrong: Any, name: str) -> None:
-    target = described("mine", SimpleNamespace(**{operation: wrong}), "mine", 10.0)
-
-    found = naming.among(Subject(target, "float32"), operation)
+    found = naming.among(subject("float32", **{operation: wrong}), operation)
     torch.set_grad_enabled(True)
 
     assert [one.name for one in found] == [name]
@@ -115,8 +102,10 @@ def test_no_impostor_of_autograd_needs_torch() -> None:
     """Not to be listed, not to be planted, and not to be asked."""
     lines = [
         "import sys; sys.modules['torch'] = None",
-        "from calibrant.impostors import catalog, naming",
+        "from calibrant.diagnosis import explaining as naming",
+        "from calibrant.impostors import catalog",
         "from calibrant.impostors.planting import planted",
+        "from calibrant.target.calling import Subject",
         f"first = {{one.operation: one for one in reversed(catalog()) if one.operation in {OPERATIONS!r}}}",
         "for one in first.values():",
         "    print(one.operation, one in naming.among(Subject(planted(one), 'float64'), one.operation))",

@@ -1,4 +1,4 @@
-"""What mutation testing rests on: modules without decorators do the same, and its list of survivors names what is there."""
+"""Mutation testing relies on this: modules without decorators do the same, and the list of survivors names code that exists."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_module_that_is_mutated_has_tests() -> None:
         assert (mutation.ROOT / mutation.file_of(name)).exists()
 
 
-def test_what_a_mutant_changes_is_told_without_its_name() -> None:
+def test_the_change_of_a_mutant_is_told_without_its_name() -> None:
     texts = {"x_f__mutmut_orig": ["def x_f__mutmut_orig(a):", "    b = a + 1", "    return b"]}
     texts["x_f__mutmut_2"] = ["def x_f__mutmut_2(a):", "    b = a - 1", "    return b"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support import subject
 
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
@@ -15,7 +15,6 @@ from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import catalog
 from calibrant.reports.terminal import failure_lines
 from calibrant.target.calling import Subject
-from calibrant.target.description import described
 from calibrant.target.loading import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its own affair
@@ -23,12 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its
 OPERATIONS = list(dict.fromkeys((one.operation, *one.applies_to[:1]) for one in catalog()))
 
 
-def subject(operation: str, answer: Any, dtype: str = "float64") -> Subject:
-    return Subject(described("mine", SimpleNamespace(**{operation: answer}), "mine", 10.0), dtype)
-
-
 def named(operation: str, answer: Any, *of_which: str) -> list[str]:
-    return [one.name for one in naming.among(subject(operation, answer), operation, *of_which)]
+    return [one.name for one in naming.among(subject(**{operation: answer}), operation, *of_which)]
 
 
 def right(operation: str) -> Any:
@@ -44,47 +39,35 @@ def each_array(answer: Any, change: Any) -> Any:
     return change(np.asarray(answer)) if isinstance(answer, (np.ndarray, np.generic, float)) else answer
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=".".join)
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda x: np.full(x.shape, np.nan, x.dtype),
-        lambda x: np.full(x.shape, np.inf, x.dtype),
-        lambda x: np.full(x.shape, 0.3125, x.dtype),
-        lambda x: np.stack([x, x, x]),
-        lambda x: x * x.dtype.type(1.015625) + x.dtype.type(0.0078125),
-    ],
-    ids=["NaN", "infinite", "constant", "tripled", "bent"],
-)
-def test_an_answer_that_no_impostor_gives_is_not_named(operation: tuple[str, ...], change: Any) -> None:
-    name, *of_which = operation
-
-    assert named(name, lambda *arguments: each_array(right(name)(*arguments), change), *of_which) == []
+GENERATOR = np.random.default_rng(1)
+CHANGES: dict[str, Any] = {
+    "NaN": lambda x: np.full(x.shape, np.nan, x.dtype),
+    "infinite": lambda x: np.full(x.shape, np.inf, x.dtype),
+    "constant": lambda x: np.full(x.shape, 0.3125, x.dtype),
+    "tripled": lambda x: np.stack([x, x, x]),
+    "bent": lambda x: x * x.dtype.type(1.015625) + x.dtype.type(0.0078125),
+    "random": lambda x: GENERATOR.normal(size=x.shape).astype(x.dtype),
+}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=".".join)
-def test_answers_drawn_at_random_are_not_named(operation: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_answer_that_no_impostor_gives_is_not_named(operation: tuple[str, ...], change: str) -> None:
     name, *of_which = operation
-    generator = np.random.default_rng(1)
 
-    def random(*arguments: Any) -> Any:
-        return each_array(right(name)(*arguments), lambda x: generator.normal(size=x.shape).astype(x.dtype))
-
-    assert named(name, random, *of_which) == []
+    assert named(name, lambda *arguments: each_array(right(name)(*arguments), CHANGES[change]), *of_which) == []
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=".".join)
-def test_who_always_refuses_or_returns_nothing_is_not_named(operation: tuple[str, ...]) -> None:
+def test_a_target_that_always_refuses_or_returns_nothing_is_not_named(operation: tuple[str, ...]) -> None:
     name, *of_which = operation
 
-    assert named(name, lambda *arguments: 1 / 0, *of_which) == []
-    assert named(name, lambda *arguments: None, *of_which) == []
-    assert named(name, lambda *arguments: "loss", *of_which) == []
+    for answer in (lambda *arguments: 1 / 0, lambda *arguments: None, lambda *arguments: "loss"):
+        assert named(name, answer, *of_which) == []
 
 
-@pytest.mark.parametrize("target", ["numpy", "reference", "torch"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_right_target_is_named_as_nothing(target: str, dtype: str) -> None:
+@pytest.mark.parametrize(("target", "dtype"), [("numpy", "float64"), ("reference", "float64"), ("torch", "float32")])
+def test_a_shipped_target_is_named_as_no_impostor(target: str, dtype: str) -> None:
     """But for what it declares: PyTorch's losses do broadcast."""
     if target != "numpy":
         pytest.importorskip("torch")
@@ -103,14 +86,11 @@ def test_a_right_target_is_named_as_nothing(target: str, dtype: str) -> None:
     assert {operation: names for operation, names in found.items() if names} == {}
 
 
-def test_a_sum_that_also_broadcasts_is_a_sum() -> None:
+def test_a_sum_is_a_sum_whatever_its_dtype_and_refusals() -> None:
     """As people write it: without a refusal of shapes that differ, and of no samples."""
-    assert named("loss_fn", lambda t_p, t_c: ((t_p - t_c) ** 2).sum()) == ["sum-instead-of-mean"]
-
-
-def test_a_sum_in_another_dtype_is_a_sum() -> None:
-    assert named("loss_fn", lambda t_p, t_c: float(((t_p - t_c) ** 2).sum())) == ["sum-instead-of-mean"]
-    assert named("loss_fn", lambda t_p, t_c: np.longdouble(((t_p - t_c) ** 2).sum())) == ["sum-instead-of-mean"]
+    for dtype in (np.asarray, float, np.longdouble):
+        answer = named("loss_fn", lambda t_p, t_c, dtype=dtype: dtype(((t_p - t_c) ** 2).sum()))
+        assert answer == ["sum-instead-of-mean"]
 
 
 def test_a_target_that_is_right_now_and_then_is_not_named() -> None:
@@ -129,7 +109,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
         asked.append(t_p)
         return ((t_p - t_c) ** 2).sum()
 
-    mine = subject("loss_fn", loss_fn)
+    mine = subject(loss_fn=loss_fn)
     mine.loss_fn(np.ones(2), np.zeros(2))
     names = {one.name for _ in range(3) for one in naming.explaining(mine, "loss.mean-square")}
 
@@ -140,7 +120,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
 
 
 def test_an_impostor_explains_only_what_it_breaks() -> None:
-    mine = subject("loss_fn", lambda t_p, t_c: ((t_p - t_c) ** 2).sum())
+    mine = subject(loss_fn=lambda t_p, t_c: ((t_p - t_c) ** 2).sum())
     mine.loss_fn(np.ones(2), np.zeros(2))
 
     assert [one.name for one in naming.explaining(mine, "loss.wide-accumulation")] == ["sum-instead-of-mean"]

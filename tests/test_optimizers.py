@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from support import PYTORCH
 
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_optimizers
 from calibrant.exact import FORMATS
 from calibrant.judge import agree_lists
-from calibrant.protocol.conventions import CONVENTIONS
 
 torch = pytest.importorskip("torch")
 
@@ -22,11 +22,10 @@ from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need tor
 from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
 
 EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=40)
-PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 # Those that PyTorch has a fused form of.
 FUSED = ("sgd", "adam", "adamw", "adagrad")
-PATHS = {"single tensor": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
-every_rule = pytest.mark.parametrize("name", rules.RULES)
+PATHS = {"foreach": {"foreach": True}, "fused": {"fused": True}}
+"""The single-tensor path is the path of the target `torch`."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,54 +41,24 @@ def tensors(arrays: list[Any]) -> list[Any]:
     return [None if array is None else torch.from_numpy(array) for array in arrays]
 
 
-def path_of(step: Any, run: strategies.Optimization, leaves: list[Any]) -> list[list[Any]]:
-    """Where the leaves are after each call of `step`, with the rate and the gradients of each."""
+def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
+    """Where torch.optim's optimizer of that name has the parameters after each step."""
     rate = run.hyperparameters["lr"]
     rates = rate if isinstance(rate, list) else [rate] * len(run.grads)
-    path = []
+    leaves = [leaf.clone() for leaf in tensors(run.params)]
+    made = torch_target.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
+    steps = []
     for rate, grads in zip(rates, run.grads, strict=True):
         for leaf, grad in zip(leaves, tensors(grads), strict=True):
             leaf.grad = grad
-        step(rate)
-        path.append([leaf.detach().numpy().copy() for leaf in leaves])
-    return path
-
-
-def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
-    """The way of torch.optim's optimizer of that name."""
-    leaves = [leaf.clone() for leaf in tensors(run.params)]
-    made = torch_target.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
-
-    def step(rate: float) -> None:
         made.param_groups[0]["lr"] = rate
         made.step()
-
-    return path_of(step, run, leaves)
+        steps.append([leaf.detach().numpy().copy() for leaf in leaves])
+    return steps
 
 
 def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
     agree_lists(steps, exact.optimize(run.name, run.hyperparameters, run.params, run.grads, PYTORCH))
-
-
-@every_rule
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_rule_stays_within_its_bound(name: str, dtype: str) -> None:
-    """As an object in a loop, with a rate that is set before each step."""
-
-    @EXAMPLES
-    @given(drawn=strategies.of_each())
-    def check(drawn: Any) -> None:
-        run = drawn.at(FORMATS[dtype])(name)
-        leaves = [leaf.clone() for leaf in tensors(run.params)]
-        made = Optimizer(name, leaves, **{**run.hyperparameters, "lr": 0.0})
-
-        def step(rate: float) -> None:
-            made.hyperparameters.lr = rate
-            made.step()
-
-        within(path_of(step, run, leaves), run)
-
-    check()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +66,7 @@ def test_every_rule_stays_within_its_bound(name: str, dtype: str) -> None:
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None:
-    """Both are within the bound of one exact rule, on each of the ways that PyTorch computes it."""
+    """Both are within the bound of one exact rule, on each path that PyTorch has."""
 
     @EXAMPLES
     @given(drawn=strategies.of_each(absent=(path != "fused",)))  # a fused SGD with momentum fails without a gradient
@@ -191,7 +160,7 @@ def test_an_optimizer_steps_the_tensors_that_it_was_given() -> None:
     assert leaf.grad is None
 
 
-def test_what_is_remembered_is_not_the_gradient_itself() -> None:
+def test_an_optimizer_remembers_a_copy_of_the_gradient() -> None:
     """A loop that sets the gradient to zero in place does not reach the buffer."""
     leaf = torch.tensor([1.0])
     made = Optimizer("sgd", [leaf], lr=0.5, momentum=0.5)
@@ -209,36 +178,26 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("adam", {"momentum": 0.5}, "no .*momentum"),
     ("adamw", {"decoupled_weight_decay": True}, "decoupled_weight_decay"),
     ("sgd", {"momentun": 0.5}, "momentum"),
-    ("sgd", {"lr": -0.5}, "lr is -0.5"),
-    ("sgd", {"lr": float("nan")}, "lr"),
     ("sgd", {"lr": float("inf")}, "lr"),
     ("sgd", {"lr": "0.5"}, "lr"),
     ("sgd", {"lr": True}, "lr"),
-    ("sgd", {"lr": [0.5]}, "lr"),
     ("sgd", {"lr": [0.5, -0.5]}, "lr"),
     ("sgd", {"nesterov": 1}, "nesterov"),
-    ("sgd", {"nesterov": True}, "nesterov"),
-    ("sgd", {"nesterov": True, "momentum": 0.5, "dampening": 0.5}, "nesterov"),
     ("sgd", {"momentum": (0.5, 0.5)}, "momentum"),
     ("adam", {"betas": 0.5}, "betas"),
     ("adam", {"betas": (0.5,)}, "betas"),
-    ("adam", {"betas": (0.5, 1.0)}, "betas"),
-    ("adam", {"betas": (-0.5, 0.5)}, "betas"),
     ("adam", {"betas": (0.5, float("nan"))}, "betas"),
-    ("adam", {"eps": -1e-8}, "eps"),
     ("rmsprop", {"alpha": 1.5}, "alpha"),
-    ("adadelta", {"rho": 1.5}, "rho"),
     ("asgd", {"lambd": -1.0}, "lambd"),
     ("rprop", {"etas": (0.5, 1.0)}, "etas"),
-    ("rprop", {"etas": (1.5, 2.0)}, "etas"),
     ("rprop", {"step_sizes": (1.0, 0.5)}, "step_sizes"),
     ("rprop", {"weight_decay": 0.5}, "weight_decay"),
 ]
-"""What means nothing, and a word of the message."""
+"""Meaningless hyperparameters beside those of the property of `optimizer.invalid`, each with a word of the message."""
 
 
 @pytest.mark.parametrize(("name", "wrong", "word"), WRONG)
-def test_what_means_nothing_is_refused(name: str, wrong: dict[str, Any], word: str) -> None:
+def test_a_meaningless_hyperparameter_is_refused(name: str, wrong: dict[str, Any], word: str) -> None:
     ones = np.ones(2)
     with pytest.raises(ValueError, match=word):
         optimize(name, wrong, [torch.ones(2)], [[torch.ones(2)]] * 2)

@@ -19,7 +19,6 @@ from calibrant.book.clauses import book, require
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, MEANING, Result, Verdict, exit_status, gathered
-from calibrant.judge.values import show
 from calibrant.protocol.wire import plain
 from calibrant.reports import machine, terminal
 from calibrant.target.calling import Call
@@ -39,13 +38,13 @@ TARGET: dict[str, Any] = {
 
 
 def outcome(clause: str, status: Status, dtype: str = "float32", **more: Any) -> Outcome:
-    """What became of a property."""
+    """The outcome of a property."""
     whole = Outcome(clause, "test_it", dtype, status, examples=10, judged=10, worst=0.5)
     return replace(whole, **{"failure": failing() if status == "breaks" else None} | more)
 
 
 def failing(text: str = "  loss_fn([0.0]) returned 1.0") -> Finding:
-    """What is told of an example that failed."""
+    """The finding of an example that failed."""
     return Finding(text)
 
 
@@ -56,7 +55,7 @@ def result(outcomes: Iterable[Outcome], unfinished: tuple[str, ...] = (), **targ
 
 
 def printed(shown: Result) -> str:
-    """What a person reads of it, where no terminal sets a width."""
+    """The report as a person reads it, where no terminal sets a width."""
     file = io.StringIO()
     terminal.show(shown, Console(file=file, width=200, highlight=False))
     return file.getvalue()
@@ -100,14 +99,16 @@ def test_verdicts_stand_in_the_books_order_whatever_came_first() -> None:
     assert verdicts == gathered(reversed(outcomes))
 
 
-def test_failures_of_one_property_stand_in_one_order() -> None:
+def test_failures_of_one_clause_stand_in_one_order_and_alike_are_told_once() -> None:
     """The cases of a parametrized property come from whichever process was the first to end."""
     outcomes = [outcome("loss.zero", "breaks", failure=failing(text)) for text in ("  bb", "  aa", "  c")]
+    alike = [outcome("loss.zero", "breaks"), outcome("loss.zero", "breaks", property="test_more")]
 
     (verdict,) = gathered(outcomes)
 
     assert [f.text for f in verdict.failures] == ["  c", "  aa", "  bb"]
     assert gathered(outcomes) == gathered(reversed(outcomes))
+    assert printed(result(alike)).count("loss_fn([0.0]) returned 1.0") == 1
 
 
 def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
@@ -140,19 +141,14 @@ def test_the_exit_status_says_whether_it_conforms(seen: tuple[Any, ...], status:
     assert exit_status(verdicts) == status
 
 
-def test_a_should_alone_makes_nothing_nonconforming() -> None:
-    shown = result([outcome("loss.empty", "breaks"), outcome("loss.zero", "holds")])
+def test_a_should_alone_makes_nothing_nonconforming_and_an_unfinished_check_is_no_pass() -> None:
+    outcomes = [outcome("loss.empty", "breaks"), outcome("loss.zero", "holds")]
+    finished, unfinished = result(outcomes), result(outcomes, unfinished=("test_loss.py::test_it",))
 
-    assert shown.exit_status == 0
-    assert "It is a SHOULD: this is a warning." in printed(shown)
-
-
-def test_a_check_that_did_not_end_is_no_pass() -> None:
-    shown = result([outcome("loss.zero", "holds")], unfinished=("test_loss.py::test_it",))
-
-    assert shown.exit_status == 2
-    assert "PARTIAL: 1 property did not run to an end." in printed(shown)
-    assert "could not be checked to the end" in printed(shown)
+    assert (finished.exit_status, unfinished.exit_status) == (0, 2)
+    assert "It is a SHOULD: this is a warning." in printed(finished)
+    assert "PARTIAL: 1 property did not run to an end." in printed(unfinished)
+    assert "could not be checked to the end" in printed(unfinished)
 
 
 def test_the_report_says_everything_once() -> None:
@@ -187,14 +183,8 @@ def test_the_report_says_everything_once() -> None:
     assert rows["all"] == ["1", "1", "1", "1"]
 
 
-def test_two_properties_that_fail_alike_are_told_once() -> None:
-    both = [outcome("loss.zero", "breaks"), outcome("loss.zero", "breaks", property="test_more")]
-
-    assert printed(result(both)).count("loss_fn([0.0]) returned 1.0") == 1
-
-
 def test_a_target_cannot_draw_on_the_report() -> None:
-    """What it says is shown as it is: it is no markup."""
+    """The report shows its words as they are: they are no markup."""
     shown = result(
         [outcome("loss.zero", "breaks", failure=failing("  raised [bold red]x[/] and [link"))], name="[red]n"
     )
@@ -212,18 +202,11 @@ def test_the_document_fits_its_schema(tmp_path: Path) -> None:
     document = json.loads(written.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(machine.schema())
     jsonschema.validate(document, machine.schema())
+    for missing in ("verdicts", "exit_status", "partial"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({key: document[key] for key in document if key != missing}, machine.schema())
     assert document == machine.document(shown) | {"options": document["options"]}
     assert document["exit_status"] == shown.exit_status == 2
-
-
-@pytest.mark.parametrize("missing", ["verdicts", "exit_status", "partial"])
-def test_the_schema_refuses_a_document_that_lacks_something(missing: str) -> None:
-    document = json.loads(json.dumps(machine.document(result([outcome("loss.zero", "holds")]))))
-    jsonschema.validate(document, machine.schema())
-    del document[missing]
-
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, machine.schema())
 
 
 def test_every_value_becomes_plain_json() -> None:
@@ -244,14 +227,8 @@ def test_every_value_becomes_plain_json() -> None:
     assert document["function"] == "<built-in function len>"
 
 
-def test_numbers_are_shown_with_the_shortest_digits_of_their_dtype() -> None:
-    assert show(np.float32(0.1)) == "0.1"
-    assert show(np.array([[0.5, -0.0], [np.nan, np.inf]])) == "[[0.5, -0.0], [nan, inf]]"
-    assert show(np.ones(61)) == "an array of shape (61,)"
-
-
 def test_a_call_with_lists_of_arrays_is_written_and_repeats(tmp_path: Path) -> None:
-    """What is pasted calls the target with the same arrays, in its own kind."""
+    """The pasted lines call the target with the same arrays, in its own kind."""
     (tmp_path / "lists.py").write_text(
         "def asarray(x):\n    return ('mine', x)\n"
         "def optimize(name, hyperparameters, params, grads):\n    return [[name, hyperparameters, params, grads]]\n",
@@ -269,7 +246,4 @@ def test_a_call_with_lists_of_arrays_is_written_and_repeats(tmp_path: Path) -> N
     assert params[0][1].tolist() == w.tolist()
     assert params[0][1].dtype == np.float32
     assert (grads[0][0], grads[1][0][1].tolist()) == (None, 1.0)
-
-
-def test_any_number_of_shapes_is_written_as_it_was_asked() -> None:
     assert written(Call("broadcast_shapes", ((2, 1), (3,), ()))) == "broadcast_shapes((2, 1), (3,), ())"

@@ -8,26 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support import subject
 
 from calibrant.target.calling import Absent, Failure, Refused, Subject
-from calibrant.target.description import Target, described
 
 ONES = np.ones(2, dtype=np.float32)
 
 
-def subject(dtype: str = "float32", timeout: float = 10.0, **attributes: Any) -> Subject:
-    """An implementation of these attributes, in one dtype."""
-    target: Target = described("planted", SimpleNamespace(**attributes), "planted", timeout)
-    return Subject(target, dtype)
-
-
 def returning(answer: Any, **attributes: Any) -> Subject:
-    """One whose loss is always this."""
+    """An implementation whose loss is always this."""
     return subject(loss_fn=lambda t_p, t_c: answer, **attributes)
 
 
@@ -39,22 +32,17 @@ def failure(operation: Callable[..., Any], timeout: float = 10.0) -> Failure:
     return caught.value
 
 
-def test_an_operation_that_is_not_provided_is_absent() -> None:
+def test_an_operation_is_provided_or_absent_or_unknown() -> None:
     with pytest.raises(Absent, match="planted has no model"):
         returning(1.0).model(ONES, 1.0, 0.0)
-
-
-def test_what_is_no_operation_is_no_attribute() -> None:
     with pytest.raises(AttributeError):
         _ = returning(1.0).no_such_operation
+    assert repr(returning(1.0)) == "planted in float64"
 
 
 def test_not_implemented_is_a_refusal() -> None:
-    def loss_fn(t_p: Any, t_c: Any) -> Any:
-        raise NotImplementedError("only on Mondays")
-
     with pytest.raises(Refused, match="loss_fn does not serve this request: only on Mondays"):
-        subject(loss_fn=loss_fn).loss_fn(ONES, ONES)
+        subject(loss_fn=raises(NotImplementedError("only on Mondays"))).loss_fn(ONES, ONES)
 
 
 class Unreadable(Exception):
@@ -89,7 +77,7 @@ RAISED = {
 
 
 @pytest.mark.parametrize(("operation", "sentence", "counts_as_refusal"), RAISED.values(), ids=RAISED)
-def test_what_is_raised_is_told(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
+def test_an_exception_is_told(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
     failed = failure(operation)
 
     assert failed.sentence.startswith(sentence)
@@ -139,10 +127,12 @@ def test_a_call_that_hangs_is_stopped_and_not_made_again(operation: Callable[...
         Subject(hanging.target, "float64").loss_fn(ONES, ONES)
 
 
-def test_somebody_elses_alarm_still_rings() -> None:
+def test_somebody_elses_alarm_still_rings_and_no_alarm_is_left_behind() -> None:
     rang: list[float] = []
     before = signal.signal(signal.SIGALRM, lambda *_: rang.append(time.monotonic()))
     try:
+        returning(1.0).loss_fn(ONES, ONES)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
         started = time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, 0.2)
 
@@ -157,12 +147,6 @@ def test_somebody_elses_alarm_still_rings() -> None:
 
     assert len(rang) == 1
     assert 0.15 < rang[0] - started < 1
-
-
-def test_no_alarm_is_left_behind() -> None:
-    returning(1.0).loss_fn(ONES, ONES)
-
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_call_from_another_thread_works() -> None:
@@ -220,7 +204,7 @@ NOT_NUMBERS = {
 
 
 @pytest.mark.parametrize(("answer", "sentence"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
-def test_what_is_not_a_number_is_no_answer(answer: Any, sentence: str) -> None:
+def test_anything_but_numbers_is_no_answer(answer: Any, sentence: str) -> None:
     failed = failure(lambda t_p, t_c: answer)
 
     assert sentence in failed.sentence
@@ -229,14 +213,8 @@ def test_what_is_not_a_number_is_no_answer(answer: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [HostileArray(), ManyRows()])
-def test_what_will_not_become_an_array_is_no_answer(answer: Any) -> None:
+def test_an_object_that_resists_conversion_is_no_answer(answer: Any) -> None:
     assert failure(lambda t_p, t_c: answer, timeout=0.3).sentence
-
-
-def test_an_answer_that_cannot_be_converted_is_no_refusal() -> None:
-    """It answered: a clause that demands an error is not satisfied by calibrant's trouble with the answer."""
-    for answer in (None, 1j, [[1.0], [1.0, 2.0]]):
-        assert not returning(answer).refuses("loss_fn", ONES, ONES)
 
 
 NUMBERS: dict[str, tuple[Any, str, str, tuple[int, ...]]] = {
@@ -314,41 +292,6 @@ def test_output_of_a_call_that_answers_goes_nowhere(capfd: pytest.CaptureFixture
     assert isinstance(sys.stdout, io.TextIOBase)
 
 
-def test_the_callers_arrays_are_never_passed() -> None:
-    def loss_fn(t_p: Any, t_c: Any) -> Any:
-        t_p[:] = 7
-        return t_p.dtype.type(1)
-
-    t_p, t_c = np.zeros(2, np.float32), np.zeros(2, np.float32)
-    asked = subject(loss_fn=loss_fn)
-
-    asked.loss_fn(t_p, t_c)
-
-    assert t_p.tolist() == [0, 0]
-    assert asked.changed() == "t_p"
-
-
-def test_every_argument_that_changed_is_named() -> None:
-    def training_loop(n_epochs: Any, optimizer: Any, params: Any, t_u: Any, t_c: Any) -> Any:
-        optimizer["lr"] = 0
-        params *= 2
-        t_c[0] = -t_c[0]
-        return params, [], []
-
-    asked = subject(training_loop=training_loop)
-    asked.training_loop(1, {"name": "sgd", "lr": 0.5}, ONES, ONES, np.zeros(2, np.float32))
-
-    assert asked.changed() == "optimizer, params, t_c"
-
-
-def test_an_argument_that_did_not_change_is_not_named() -> None:
-    asked = returning(np.float32(1))
-
-    asked.loss_fn(np.array([np.nan, -0.0], np.float32), ONES)
-
-    assert asked.changed() == ""
-
-
 class Boxed:
     """Somebody's own kind of array."""
 
@@ -356,15 +299,87 @@ class Boxed:
         self.x = np.array(x)
 
 
-def test_arguments_and_answers_are_converted_by_the_targets_own_means() -> None:
-    def loss_fn(t_p: Boxed, t_c: Boxed) -> Boxed:
-        t_p.x += 1  # a copy of the copy: found out all the same
-        return Boxed(t_p.x - t_c.x)
+OWN = {"asarray": Boxed, "to_numpy": lambda boxed: boxed.x}
 
-    asked = subject(loss_fn=loss_fn, asarray=Boxed, to_numpy=lambda boxed: boxed.x)
 
-    assert asked.loss_fn(ONES, ONES).tolist() == [1, 1]
-    assert asked.changed() == "t_p"
+def loss_that_writes(t_p: Any, t_c: Any) -> Any:
+    t_p[:] = 7
+    return t_p.dtype.type(1)
+
+
+def loss_that_writes_to_its_own_copy(t_p: Any, t_c: Any) -> Any:
+    t_p.x += 1
+    return Boxed(t_p.x - t_c.x)
+
+
+def loop_that_writes(n_epochs: Any, optimizer: Any, params: Any, t_u: Any, t_c: Any) -> Any:
+    optimizer["lr"] = 0
+    params *= 2
+    t_c[0] = -t_c[0]
+    return params, [], []
+
+
+def optimize_that_writes(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
+    grads[1][0] += 1
+    return [params]
+
+
+def optimize_that_appends(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
+    hyperparameters["lr"].append(1.0)
+    params.append(params[0])
+    return [params]
+
+
+def arrays() -> list[Any]:
+    return [np.ones(2, dtype=np.float32), np.array(3.0, dtype=np.float32)]
+
+
+def zeros() -> Any:
+    return np.zeros(2, np.float32)
+
+
+SGD = {"name": "sgd", "lr": 0.5}
+CHANGED: dict[str, tuple[dict[str, Any], Callable[[], tuple[Any, ...]], str]] = {
+    "an array": ({"loss_fn": loss_that_writes}, lambda: (zeros(), zeros()), "t_p"),
+    "an array of its own kind": (
+        {"loss_fn": loss_that_writes_to_its_own_copy, **OWN},
+        lambda: (zeros(), zeros()),
+        "t_p",
+    ),
+    "nothing, NaN and a negative zero": (
+        {"loss_fn": lambda t_p, t_c: np.float32(1)},
+        lambda: (np.array([np.nan, -0.0], np.float32), zeros()),
+        "",
+    ),
+    "several": (
+        {"training_loop": loop_that_writes},
+        lambda: (1, dict(SGD), np.ones(2, np.float32), np.ones(2, np.float32), zeros()),
+        "optimizer, params, t_c",
+    ),
+    "an array in a list": (
+        {"optimize": optimize_that_writes},
+        lambda: ("sgd", {}, arrays(), [[None, None], arrays()]),
+        "grads",
+    ),
+    "lists that grow": (
+        {"optimize": optimize_that_appends},
+        lambda: ("sgd", {"lr": [0.5]}, arrays(), []),
+        "hyperparameters, params",
+    ),
+}
+
+
+@pytest.mark.parametrize(("attributes", "arguments", "changed"), CHANGED.values(), ids=CHANGED)
+def test_every_argument_that_changed_is_named_and_the_callers_never_change(
+    attributes: dict[str, Any], arguments: Callable[[], tuple[Any, ...]], changed: str
+) -> None:
+    asked, given = subject(**attributes), arguments()
+
+    getattr(asked, next(iter(attributes)))(*given)
+
+    assert asked.changed() == changed
+    np.testing.assert_equal(given, arguments())
+    np.testing.assert_equal(tuple(asked.calls[-1].arguments.values()), given)
 
 
 def test_scalars_are_arrays_without_axes_and_counts_are_python_numbers() -> None:
@@ -378,7 +393,7 @@ def test_scalars_are_arrays_without_axes_and_counts_are_python_numbers() -> None
         seen.extend([n_epochs, learning_rate])
         return params
 
-    asked = subject(model=model, closed_form=closed_form, asarray=Boxed, to_numpy=lambda boxed: boxed.x)
+    asked = subject(model=model, closed_form=closed_form, **OWN)
     asked.model(ONES, asked.array(1.0), ONES[0])
     asked.closed_form(3, 0.5, ONES, ONES, ONES)
 
@@ -401,7 +416,8 @@ def test_an_error_is_a_refusal_and_nothing_else_is() -> None:
 
     assert asked(raises(ValueError()))
     assert not asked(lambda t_p, t_c: t_p.dtype.type(0))
-    assert not asked(lambda t_p, t_c: None)
+    for answer in (None, 1j, [[1.0], [1.0, 2.0]]):  # it answered, though no number can be made of it
+        assert not asked(lambda t_p, t_c, answer=answer: answer)
     for operation in (sleeps, raises(SystemExit(1))):
         with pytest.raises(Failure):
             asked(operation)
@@ -410,25 +426,27 @@ def test_an_error_is_a_refusal_and_nothing_else_is() -> None:
 
 
 def test_an_answer_that_is_another_each_time_is_noticed() -> None:
-    count = iter(range(100))
-    counting = subject(loss_fn=lambda t_p, t_c: np.float32(next(count)))
-    steady = returning(np.array([np.nan, -0.0]))
-    refusing = subject(loss_fn=raises(ValueError()))
-    counting.loss_fn(ONES, ONES)
+    count, words, lengths = iter(range(100)), iter(["good", "overfitting"]), iter([1, 2])
+    changing = subject(
+        loss_fn=lambda *_: np.float32(next(count)),
+        diagnose=lambda *_: next(words),
+        optimize=lambda *_: [arrays()] * next(lengths),
+    )
+    for ask in (
+        lambda: changing.loss_fn(ONES, ONES),
+        lambda: changing.diagnose(ONES, ONES),
+        lambda: changing.optimize("sgd", {}, arrays(), []),
+    ):
+        ask()
+        assert not changing.repeats()
+
+    steady, refusing = returning(np.array([np.nan, -0.0])), subject(loss_fn=raises(ValueError()))
     steady.loss_fn(ONES, ONES)
     assert refusing.refuses("loss_fn", ONES, ONES)
-
-    assert not counting.repeats()
     assert steady.repeats()
     assert refusing.repeats()
     assert len(steady.calls) == 1
-
-
-def test_a_subject_says_what_it_is() -> None:
-    assert repr(returning(1.0)) == "planted in float32"
-
-
-ARRAYS = [np.ones(2, dtype=np.float32), np.array(3.0, dtype=np.float32)]
+    assert subject(diagnose=lambda *_: "good").diagnose(ONES, ONES) == "good"
 
 
 def test_arrays_within_lists_are_converted_and_none_stays() -> None:
@@ -438,46 +456,29 @@ def test_arrays_within_lists_are_converted_and_none_stays() -> None:
         seen.extend([name, hyperparameters, params, grads])
         return [params]
 
-    asked = subject(optimize=optimize, asarray=lambda x: SimpleNamespace(mine=x), to_numpy=lambda x: x.mine)
-    answer = asked.optimize("sgd", {"lr": [0.5, 0.25]}, ARRAYS, [[None, ARRAYS[1]]])
+    asked = subject(optimize=optimize, **OWN)
+    answer = asked.optimize("sgd", {"lr": [0.5, 0.25]}, arrays(), [[None, arrays()[1]]])
 
     assert seen[:2] == ["sgd", {"lr": [0.5, 0.25]}]
-    assert [x.mine.tolist() for x in seen[2]] == [[1.0, 1.0], 3.0]
-    assert (seen[3][0][0], seen[3][0][1].mine.tolist()) == (None, 3.0)
+    assert [x.x.tolist() for x in seen[2]] == [[1.0, 1.0], 3.0]
+    assert (seen[3][0][0], seen[3][0][1].x.tolist()) == (None, 3.0)
     assert [[x.tolist() for x in step] for step in answer] == [[[1.0, 1.0], 3.0]]
 
 
-def test_what_changes_within_a_list_is_seen() -> None:
-    def optimize(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
-        grads[1][0] += 1
-        return [params]
-
-    asked = subject(optimize=optimize)
-    asked.optimize("sgd", {}, ARRAYS, [[None, None], ARRAYS])
-
-    assert asked.changed() == "grads"
-    assert ARRAYS[0].tolist() == [1.0, 1.0]
+NOT_DUE = {
+    "optimize": (("sgd", {}, [], []), "due", (None, 1.0, "steps", {"w": 1}, [1.0], [["w"]], [None])),
+    "broadcast_shapes": (((2,),), "where a shape is due", (None, 3, (2.0,), "23", [None])),
+    "diagnose": ((ONES, ONES), "where a word is due", (1.0,)),
+}
 
 
-def test_a_list_that_grows_has_changed() -> None:
-    def optimize(name: Any, hyperparameters: Any, params: Any, grads: Any) -> Any:
-        hyperparameters["lr"].append(1.0)
-        params.append(params[0])
-        return [params]
-
-    asked = subject(optimize=optimize)
-    asked.optimize("sgd", {"lr": [0.5]}, ARRAYS, [])
-
-    assert asked.changed() == "hyperparameters, params"
-    assert asked.calls[-1].arguments["hyperparameters"] == {"lr": [0.5]}
-
-
-@pytest.mark.parametrize("answer", [None, 1.0, "steps", {"w": 1}, [1.0], [["w"]], [None]])
-def test_what_is_no_list_of_lists_of_arrays_is_told(answer: Any) -> None:
-    with pytest.raises(Failure, match="due") as caught:
-        subject(optimize=lambda *_: answer).optimize("sgd", {}, [], [])
-
-    assert caught.value.answered
+@pytest.mark.parametrize("operation", NOT_DUE)
+def test_an_answer_of_another_kind_is_told(operation: str) -> None:
+    arguments, sentence, answers = NOT_DUE[operation]
+    for answer in answers:
+        with pytest.raises(Failure, match=sentence) as caught:
+            getattr(subject(**{operation: lambda *_, answer=answer: answer}), operation)(*arguments)
+        assert caught.value.answered
 
 
 def test_any_number_of_shapes_is_one_argument_each() -> None:
@@ -489,42 +490,17 @@ def test_any_number_of_shapes_is_one_argument_each() -> None:
     assert asked.repeats()
 
 
-@pytest.mark.parametrize("answer", [None, 3, (2.0,), "23", [None]])
-def test_what_is_no_shape_is_told(answer: Any) -> None:
-    with pytest.raises(Failure, match="where a shape is due"):
-        subject(broadcast_shapes=lambda *_: answer).broadcast_shapes((2,))
-
-
-def test_a_word_is_a_word() -> None:
-    assert subject(diagnose=lambda *_: "good").diagnose(ONES, ONES) == "good"
-    with pytest.raises(Failure, match="where a word is due"):
-        subject(diagnose=lambda *_: 1.0).diagnose(ONES, ONES)
-
-
-def test_words_and_lists_that_differ_from_call_to_call_do_not_repeat() -> None:
-    words = iter(["good", "overfitting"])
-    changing = subject(diagnose=lambda *_: next(words))
-    changing.diagnose(ONES, ONES)
-    assert not changing.repeats()
-
-    lengths = iter([1, 2])
-    growing = subject(optimize=lambda *_: [ARRAYS] * next(lengths))
-    growing.optimize("sgd", {}, ARRAYS, [])
-    assert not growing.repeats()
-
-
 def test_an_operation_that_may_start_processes_has_the_patience_of_an_import() -> None:
-    """What a worker imports takes longer than a call where the machine is busy."""
+    """On a busy machine the imports of a worker take longer than a call."""
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.5)
         return [0.0, 0.0], [0.0, 0.0]
 
-    implementation = SimpleNamespace(data_parallel=slow, grad_fn=slow)
-    subject = Subject(described("slow", implementation, "slow", 0.25), "float64")
+    asked = subject(timeout=0.25, data_parallel=slow, grad_fn=slow)
     column = np.ones(1)
 
-    subject.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)
+    asked.data_parallel(np.zeros(2), [(column, column)], 1, 0.5)
 
     with pytest.raises(Failure, match=r"did not return within 0.25 s"):
-        subject.grad_fn(column, column, column, column, column)
+        asked.grad_fn(column, column, column, column, column)

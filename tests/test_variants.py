@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from support import checked, statuses, target
+from support import PYTORCH, checked, subject, target
 
 from calibrant import exact
 from calibrant.adapters import numpy_target
@@ -22,18 +21,11 @@ from calibrant.impostors.planting import planted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.protocol.errors import TargetError
-from calibrant.target.calling import Subject
-from calibrant.target.description import described
 
 right = numpy_target.optimize
-PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
 IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
 VARIANTS = [one for one in IMPOSTORS.values() if one.convention[0]]
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.name)
-
-
-def subject(optimize: Any = right, dtype: str = "float64", **attributes: Any) -> Subject:
-    return Subject(described("planted", SimpleNamespace(optimize=optimize, **attributes), "planted", 10.0), dtype)
 
 
 def optimize_of(name: str) -> Any:
@@ -50,7 +42,7 @@ def test_every_variant_is_an_impostor() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @each_variant
 def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
-    told = variants.explanation(subject(optimize_of(variant.name), dtype), variant.applies_to[0])
+    told = variants.explanation(subject(dtype, optimize=optimize_of(variant.name)), variant.applies_to[0])
 
     convention, value = variant.convention
     declare = {convention: value}
@@ -58,57 +50,54 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
 
 
 @each_variant
-def test_a_declared_variant_needs_no_explanation(variant: Impostor) -> None:
-    convention, value = variant.convention
-    declaring = subject(optimize_of(variant.name), conventions={convention: value})
+def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
+    """The clause says what to declare; the variant is not named as an impostor beside that."""
+    name, (convention, value) = variant.applies_to[0], variant.convention
+    declaring = subject(optimize=optimize_of(variant.name), conventions={convention: value})
+    silent = subject(optimize=optimize_of(variant.name))
+    silent.optimize(name, {}, [np.ones(1)], [[np.ones(1)]])
 
     assert declaring.follow[convention] == value
-    assert variants.explanation(declaring, variant.applies_to[0]) == ""
+    assert variants.explanation(declaring, name) == ""
+    assert naming.explaining(silent, variant.main) == []
 
 
-@each_variant
-def test_a_variant_is_told_of_once(variant: Impostor) -> None:
-    """With what to declare, by the clause; it is not named as an impostor beside that."""
-    target = subject(optimize_of(variant.name))
-    target.optimize(variant.applies_to[0], {}, [np.ones(1)], [[np.ones(1)]])
-
-    assert naming.explaining(target, variant.main) == []
-
-
-def test_what_declares_a_variant_is_named_for_what_it_does_otherwise() -> None:
+def test_a_target_that_declares_a_variant_is_named_for_its_other_faults() -> None:
     """The betas are swapped in an Adam whose epsilon is declared to be inside the root."""
     conventions = {"adam.epsilon": "inside"}
     optimize = planted(IMPOSTORS["betas-swapped"], conventions=conventions).implementation.optimize
-    target = subject(optimize, conventions=conventions)
+    target = subject(optimize=optimize, conventions=conventions)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
 
     assert [one.name for one in naming.explaining(target, "optimizer.adam")] == ["betas-swapped"]
 
 
-def test_what_is_told_of_one_optimizer_is_named_of_another() -> None:
-    target = subject(optimize_of("betas-swapped"))
+def test_a_fault_of_one_optimizer_is_named_of_another() -> None:
+    target = subject(optimize=optimize_of("betas-swapped"))
     target.optimize("nadam", {}, [np.ones(1)], [[np.ones(1)]])
 
     assert [one.name for one in naming.explaining(target, "optimizer.nadam")] == ["betas-swapped"]
     assert naming.explaining(target, "optimizer.zero-rate") == []
 
 
-@pytest.mark.parametrize("name", BATTERY)
-def test_who_follows_pytorch_is_told_nothing(name: str) -> None:
-    assert variants.explanation(subject(), name) == ""
+def refusing(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
+    raise NotImplementedError
 
 
-@pytest.mark.parametrize(
-    ("name", "fault"),
-    [
-        ("adam", "betas-swapped"),
-        ("adam", "correction-one-late"),
-        ("sgd", "momentum-on-the-gradient"),
-        ("radam", "threshold-four"),
-    ],
-)
-def test_a_fault_is_no_variant(name: str, fault: str) -> None:
-    assert variants.explanation(subject(optimize_of(fault)), name) == ""
+UNEXPLAINED = [
+    *[(name, right) for name in BATTERY],
+    ("adam", optimize_of("betas-swapped")),
+    ("adam", optimize_of("correction-one-late")),
+    ("sgd", optimize_of("momentum-on-the-gradient")),
+    ("radam", optimize_of("threshold-four")),
+    ("adam", refusing),
+    ("adam", lambda *arguments: 1 / 0),
+]
+
+
+@pytest.mark.parametrize(("name", "optimize"), UNEXPLAINED)
+def test_a_target_that_follows_pytorch_or_is_wrong_has_no_variant_to_declare(name: str, optimize: Any) -> None:
+    assert variants.explanation(subject(optimize=optimize), name) == ""
 
 
 def test_two_variants_at_once_are_named_together() -> None:
@@ -117,12 +106,12 @@ def test_two_variants_at_once_are_named_together() -> None:
     def keras(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
         return optimize_of("adam-epsilon-hat")(name, {**hyperparameters, "decoupled_weight_decay": True}, params, grads)
 
-    told = variants.explanation(subject(keras), "adam")
+    told = variants.explanation(subject(optimize=keras), "adam")
 
     assert "adam.epsilon = hat and adam.decay = decoupled" in told
 
 
-def test_what_is_not_served_decides_nothing() -> None:
+def test_a_request_that_is_not_served_decides_nothing() -> None:
     """Without AMSGrad its maximum cannot be told; the rest can."""
 
     def without(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
@@ -130,16 +119,7 @@ def test_what_is_not_served_decides_nothing() -> None:
             raise NotImplementedError
         return optimize_of("adam-epsilon-hat")(name, hyperparameters, params, grads)
 
-    assert "adam.epsilon = hat:" in variants.explanation(subject(without), "adam")
-
-
-def test_who_answers_nothing_is_told_nothing() -> None:
-    def refusing(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
-        raise NotImplementedError
-
-    assert variants.explanation(subject(refusing), "adam") == ""
-    assert variants.explanation(subject(lambda *arguments: 1 / 0), "adam") == ""
-    assert variants.explanation(subject(), "rprop") == ""
+    assert "adam.epsilon = hat:" in variants.explanation(subject(optimize=without), "adam")
 
 
 def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
@@ -149,7 +129,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
         asked.append(name)
         return optimize_of("adam-epsilon-hat")(name, *arguments)
 
-    target = subject(counting)
+    target = subject(optimize=counting)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
     told = {variants.explanation(target, "adam") for _ in range(3)}
 
@@ -171,7 +151,7 @@ def test_the_target_is_asked_once_and_no_call_is_kept() -> None:
 )
 def test_unknown_conventions_are_refused_with_the_nearest(conventions: dict[str, str], said: str) -> None:
     with pytest.raises(TargetError, match=said):
-        subject(conventions=conventions)
+        subject(optimize=right, conventions=conventions)
 
 
 def test_every_convention_belongs_to_an_optimizer() -> None:
@@ -235,15 +215,14 @@ def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Pa
     conventions = {"arithmetic.subnormals": "flushed"} if declared else {}
     file = target(tmp_path, FLUSHING.format(conventions=conventions))
 
-    said, _ = checked(
-        tmp_path, file, *(f"--clause={clause}" for clause in SUBNORMAL), "--profile=ci", "--examples=40", "--workers=1"
-    )
+    clauses = [f"--clause={clause}" for clause in (SUBNORMAL if declared else SUBNORMAL[:4])]  # a diagnosis takes long
+    said, _ = checked(tmp_path, file, *clauses, "--profile=ci", "--examples=40", "--workers=1")
 
     broken = {verdict["clause"]: verdict for verdict in said["verdicts"] if verdict["status"] != "holds"}
     if declared:
         assert not broken
     else:
-        assert {"model.identity", "loss.absolute", "gradient.chain-rule"} < set(broken)
+        assert {"model.identity", "loss.absolute", "gradient.chain-rule"} <= set(broken)
         for verdict in broken.values():
             for failure in verdict["failures"]:
                 assert failure["text"].endswith("declare conventions = {'arithmetic.subnormals': 'flushed'}")
@@ -251,7 +230,7 @@ def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Pa
 
 
 @pytest.mark.parametrize("x", [1e-39, -1e-45, 0.0, 2.0**-126, 1.0])
-def test_what_is_given_may_be_lost_where_it_is_subnormal(x: float) -> None:
+def test_a_subnormal_argument_may_be_lost(x: float) -> None:
     x32 = np.array([x], dtype=np.float32)
     lost = abs(float(x32[0])) if abs(x32[0]) < 2.0**-126 else 0.0
 
@@ -292,7 +271,7 @@ LATE = [
 
 
 @pytest.mark.parametrize(("evaluation", "truth", "arguments"), LATE)
-def test_what_was_lost_may_be_doubled_afterwards(evaluation: Any, truth: Any, arguments: Any) -> None:
+def test_a_lost_number_may_have_been_doubled_afterwards(evaluation: Any, truth: Any, arguments: Any) -> None:
     torch = pytest.importorskip("torch")
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor does not take subnormal numbers for zero")
@@ -316,25 +295,3 @@ def test_a_weight_that_may_be_taken_for_zero_may_have_no_sign() -> None:
         assert exact.closed_form(0, 0.5, exact.of(f32(1e-40, 1.0)), exact.of(t_u), exact.of(t_c)).err[0] >= 1e-40
     with pytest.raises(Disagreement):
         agree(f32(-5.0, -3.0), exact.regularized_grad(exact.of(t_u), exact.of(t_c), *arguments, 0.5, 0.0))
-
-
-def test_a_fault_that_has_nothing_to_do_with_small_numbers_is_not_laid_to_them(tmp_path: Path) -> None:
-    """The size of a part, rounded where the book cuts it; and a property that changes the split that it draws."""
-    file = target(
-        tmp_path,
-        """
-        import numpy as np
-
-        def split(n_samples, val_fraction, seed):
-            if not 0 <= val_fraction < 1 or n_samples < 1:
-                raise ValueError
-            rows = np.random.default_rng(seed).permutation(n_samples)
-            n_val = int(val_fraction * n_samples + 0.75)
-            return rows[n_val:], rows[:n_val]
-        """,
-    )
-
-    said, shown = checked(tmp_path, file, "--clause", "split.none-held-out", "--seed", "3", "--workers", "1")
-
-    assert statuses(said)["split.none-held-out"] == {"breaks"}
-    assert "subnormal" not in shown

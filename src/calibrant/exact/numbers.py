@@ -331,7 +331,7 @@ def hyperparameter(x: float, form: Format) -> Exact:
     """A Python number that an implementation may first round to its format: it enters with the error of that."""
     value = constant(x, form)
     lost = abs(Fraction(x) - round_to(Fraction(x), form)) if abs(x) >= form.flushed else abs(Fraction(x))
-    return value.within(to_float(lost) * _UP, form)
+    return value.within(to_float(lost) * _UP if abs(x) <= form.largest else math.inf, form)
 
 
 def concatenate(*parts: Exact) -> Exact:
