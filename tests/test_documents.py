@@ -33,30 +33,13 @@ def test_targets_page_lists_the_operations_the_attributes_and_the_dtypes() -> No
     )
     rows = re.findall(r"^\| `(\w+)\(([^)]*)\)` \| (.*) \|$", operations, re.MULTILINE)
 
-<<<<<<< HEAD
     assert [(name, tuple(filter(None, arguments.split(", ")))) for name, arguments, _ in rows] == [
         (one.name, one.parameters) for one in OPERATIONS.values()
     ]
     for (_, _, returned), one in zip(rows, OPERATIONS.values(), strict=True):
         assert not one.parts or f"`({', '.join(one.parts)})`" in returned
-
-
-def test_targets_page_tells_programs_which_operations_they_cannot_have() -> None:
-    text = (ROOT / "spec" / "targets.md").read_text(encoding="utf-8")
     (said,) = re.findall(r"^\| `operations` \| .*; (.*) take functions", text, re.MULTILINE)
-
     assert re.findall(r"`(\w+)`", said) == [one.name for one in OPERATIONS.values() if one.takes_functions]
-
-
-def test_targets_page_lists_the_attributes() -> None:
-    text = (ROOT / "spec" / "targets.md").read_text(encoding="utf-8")
-    section = text.split("## What a target says of itself")[1]
-
-=======
-    assert {name: tuple(filter(None, arguments.split(", "))) for name, arguments, _ in rows} == PARAMETERS
-    for name, parts in RETURNS.items():
-        assert f"`({', '.join(parts)})`" in next(returned for row, _, returned in rows if row == name)
->>>>>>> tst
     for attribute in ("name", "version", "dtypes", "asarray", "to_numpy", "conventions", "deviations", "slack"):
         assert re.search(rf"^\|.*`{attribute}[`(]", attributes, re.MULTILINE), attribute
     assert all(f"`{dtype}`" in attributes for dtype in DTYPES)
