@@ -114,6 +114,8 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
         "-pno:cacheprovider",
         "-pno:terminal",
         "-pno:faulthandler",
+        "-pno:unraisableexception",
+        "-pno:threadexception",
         "-pxdist.plugin",
         "-pcalibrant.plugin",
         f"--tx={plan.workers}*popen//python={re.sub('/+', '/', shlex.join(plan.python))}",  # '//' would end it
