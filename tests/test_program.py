@@ -69,11 +69,11 @@ def test_numbers_that_json_has_not_go_both_ways(adapter_in_c: str) -> None:
     running = Program([adapter_in_c], 10)
     t_u = np.array([math.nan, math.inf, -math.inf, 5e-324, 1 / 3])
 
-    there_and_back = running.ask("dmodel_dw", (t_u, np.array(1.0), np.array(0.0)))
+    there_and_back = running.ask("dmodel_dw", t_u, np.array(1.0), np.array(0.0))
 
     assert there_and_back.tobytes() == t_u.tobytes()
     narrow = np.float32([0.1, 3.4e38, 1e-45])
-    assert running.ask("dmodel_dw", (narrow, np.float32(1), np.float32(0))).tobytes() == narrow.tobytes()
+    assert running.ask("dmodel_dw", narrow, np.float32(1), np.float32(0)).tobytes() == narrow.tobytes()
     running.close()
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_answer_is_said_and_the_program_is_asked_again(lie: str) -> N
     before = group_of(running)
 
     with pytest.raises(NoAnswer) as error:
-        running.ask("loss_fn", HALF)
+        running.ask("loss_fn", *HALF)
 
     assert GIVES_NO_ANSWER[lie] in str(error.value)
     if not error.value.answered:
@@ -197,11 +197,11 @@ def test_what_is_no_number_is_broken(lie: str) -> None:
 @pytest.mark.parametrize("lie", ANSWERS_ONCE)
 def test_an_answer_too_many_is_no_answer_to_what_is_asked_next(lie: str) -> None:
     running = Program(lying(lie, 0), 0.5)
-    assert running.ask("loss_fn", HALF) == 0.5
+    assert running.ask("loss_fn", *HALF) == 0.5
     time.sleep(0.05)  # so that what it wrote too much has arrived
 
     with pytest.raises(NoAnswer, match=rf"{ANSWERS_ONCE[lie]}|without being asked"):
-        running.ask("loss_fn", HALF)
+        running.ask("loss_fn", *HALF)
 
     running.close(0.0)
 
@@ -209,7 +209,7 @@ def test_an_answer_too_many_is_no_answer_to_what_is_asked_next(lie: str) -> None
 def test_children_that_a_program_leaves_end_with_it() -> None:
     running = Program(lying("leaves-a-child-and-answers"), 0.5)
     group = group_of(running)
-    assert running.ask("loss_fn", HALF) == 0.5
+    assert running.ask("loss_fn", *HALF) == 0.5
 
     running.close()
 

@@ -131,5 +131,5 @@ def require(name: str) -> Clause:
     from calibrant.protocol.text import nearest
 
     if name not in book():
-        raise LookupError(f"there is no clause {name!r}{nearest(name, list(book()))}")
+        raise LookupError(f"there is no clause {name!r}{nearest(name, book())}")
     return book()[name]
