@@ -188,8 +188,11 @@ def _attend(asking: socket.socket, until: int) -> _Request:
     if not child:
         for standard, file in enumerate(files):
             os.dup2(file, standard)
-        for file in (until, asking.detach(), *files):
-            os.close(file)
+        os.close(until)
+        asking.close()
+    for file in files:
+        os.close(file)
+    if not child:
         return request
     try:
         over = os.pidfd_open(child)
