@@ -106,7 +106,8 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
         version=version if isinstance(version, str) else None,
         operations=operations,
         dtypes=tuple(dtypes),
+        conventions=tables["conventions"],
+        deviations=tables["deviations"],
         slack=float(slack),
         timeout=timeout,
-        **tables,
     )

@@ -156,7 +156,7 @@ def _end(child: int, leads: bool) -> None:
 def _serve(listener: socket.socket, until: int) -> _Request:
     """Fork an attendant for each stand-in, until the file `until` ends. It returns in a child, with the request for it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while until not in select.select([until, listener], [], [])[0]:
+    while until not in select.select([until, listener.fileno()], [], [])[0]:
         asking = listener.accept()[0]
         try:
             attends = os.fork() == 0
@@ -201,7 +201,7 @@ def _attend(asking: socket.socket, until: int) -> _Request:
         os._exit(1)
     with contextlib.suppress(OSError):  # the stand-in may have ended
         asking.sendall(b"%d\n" % child)
-        select.select([over, asking, until], [], [])
+        select.select([over, until, asking.fileno()], [], [])
     _end(child, request[3])
     with contextlib.suppress(OSError):
         asking.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
