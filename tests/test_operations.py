@@ -1,4 +1,4 @@
-"""Operations: what each record needs elsewhere is there, and a new record is all that loading, calling and the wire need."""
+"""Each record of an operation has its counterparts, and loading, calling and the wire need nothing but a new record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HALVE = Operation("halve", ("t_u",), ("model",))
 
 
 def missing(one: Operation) -> list[str]:
-    """What an operation lacks, in words."""
+    """The counterparts that an operation lacks, in words."""
     reference = pytest.importorskip("calibrant.adapters.reference")
     properties = "".join(file.read_text(encoding="utf-8") for file in conformance_folder().glob("test_*.py"))
     has_exact = one.name in OVER_EXACT or hasattr(exact, one.name)
