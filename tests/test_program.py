@@ -77,7 +77,7 @@ def test_a_right_program_conforms(name: str, chapters: str, holding: int, adapte
     assert {status for seen in found.values() for status in seen} == {"holds", "absent"}
 
 
-def test_numbers_that_json_has_not_go_both_ways(adapter_in_c: str) -> None:
+def test_numbers_that_json_cannot_hold_go_both_ways(adapter_in_c: str) -> None:
     running = Program([adapter_in_c], 10)
     t_u = np.array([math.nan, math.inf, -math.inf, 5e-324, 1 / 3])
 
@@ -89,7 +89,7 @@ def test_numbers_that_json_has_not_go_both_ways(adapter_in_c: str) -> None:
     running.close()
 
 
-def test_a_program_is_named_in_a_file_as_well(tmp_path: Path) -> None:
+def test_a_file_may_name_a_program(tmp_path: Path) -> None:
     file = tmp_path / "in_node.py"
     file.write_text(f"program = {NODE!r}\n", encoding="utf-8")
 
@@ -99,7 +99,7 @@ def test_a_program_is_named_in_a_file_as_well(tmp_path: Path) -> None:
     assert statuses(said) == {"loss.mean-square": {"holds"}}
 
 
-def test_a_wrong_program_is_told_what_it_behaves_as_and_how_to_see_it(tmp_path: Path) -> None:
+def test_the_report_on_a_wrong_program_names_its_impostor_and_repeats_the_failure(tmp_path: Path) -> None:
     source = (PROGRAMS / "adapter.js").read_text(encoding="utf-8")
     wrong = tmp_path / "wrong.js"
     wrong.write_text(source.replace("value / values.length, 0)", "value, 0)"), encoding="utf-8")
@@ -119,10 +119,10 @@ def test_a_wrong_program_is_told_what_it_behaves_as_and_how_to_see_it(tmp_path: 
 
 @pytest.mark.parametrize(("name", "package"), [("deepbox", "deepbox@1"), ("tfjs", "@tensorflow/tfjs@4")])
 @pytest.mark.parametrize("installed", [None, "0.9.0"])
-def test_a_library_that_node_does_not_find_is_asked_for(
+def test_a_library_that_node_does_not_find_is_named(
     name: str, package: str, installed: str | None, tmp_path: Path
 ) -> None:
-    """The library is looked for where calibrant is started, and is not there, or too old."""
+    """Node looks for the library in the folder where calibrant starts. It is missing there, or too old."""
     if installed:
         about = tmp_path / "node_modules" / package.rpartition("@")[0] / "package.json"
         about.parent.mkdir(parents=True)
@@ -203,10 +203,10 @@ def test_an_answer_without_numbers_is_a_failure(lie: str) -> None:
 
 
 @pytest.mark.parametrize("lie", ANSWERS_ONCE)
-def test_an_answer_too_many_is_no_answer_to_what_is_asked_next(lie: str) -> None:
+def test_a_second_answer_does_not_answer_the_next_request(lie: str) -> None:
     running = Program(lying(lie), 0.5)
     assert running.ask("loss_fn", *HALF) == 0.5
-    time.sleep(0.05)  # so that what it wrote too much has arrived
+    time.sleep(0.05)  # so that the second answer has arrived
 
     with pytest.raises(NoAnswer, match=rf"{ANSWERS_ONCE[lie]}|without being asked"):
         running.ask("loss_fn", *HALF)

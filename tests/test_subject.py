@@ -77,14 +77,14 @@ RAISED = {
 
 
 @pytest.mark.parametrize(("operation", "sentence", "counts_as_refusal"), RAISED.values(), ids=RAISED)
-def test_an_exception_is_told(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
+def test_an_exception_becomes_a_sentence(operation: Callable[..., Any], sentence: str, counts_as_refusal: bool) -> None:
     failed = failure(operation)
 
     assert failed.sentence.startswith(sentence)
     assert failed.raised is counts_as_refusal
 
 
-def test_control_c_is_the_users() -> None:
+def test_control_c_interrupts_the_check() -> None:
     with pytest.raises(KeyboardInterrupt):
         subject(loss_fn=raises(KeyboardInterrupt())).loss_fn(ONES, ONES)
 
@@ -220,7 +220,7 @@ def test_an_object_that_resists_conversion_is_no_answer(answer: Any) -> None:
 NUMBERS: dict[str, tuple[Any, str, str, tuple[int, ...]]] = {
     "float": (0.5, "float32", "float32", ()),
     "int": (2, "float32", "float32", ()),
-    "float that float32 has not": (0.1, "float32", "float64", ()),
+    "float that float32 does not hold": (0.1, "float32", "float64", ()),
     "nan": (float("nan"), "float32", "float32", ()),
     "inf": (float("inf"), "float32", "float32", ()),
     "overflowing float": (1e300, "float32", "float64", ()),
@@ -411,7 +411,7 @@ def test_an_error_is_a_refusal_and_nothing_else_is() -> None:
 
     assert asked(raises(ValueError()))
     assert not asked(lambda t_p, t_c: t_p.dtype.type(0))
-    for answer in (None, 1j, [[1.0], [1.0, 2.0]]):  # it answered, though no number can be made of it
+    for answer in (None, 1j, [[1.0], [1.0, 2.0]]):  # an answer without numbers
         assert not asked(lambda t_p, t_c, answer=answer: answer)
     for operation in (sleeps, raises(SystemExit(1))):
         with pytest.raises(Failure):
@@ -468,7 +468,7 @@ NOT_DUE = {
 
 
 @pytest.mark.parametrize("operation", NOT_DUE)
-def test_an_answer_of_another_kind_is_told(operation: str) -> None:
+def test_an_answer_of_another_kind_is_a_failure(operation: str) -> None:
     arguments, sentence, answers = NOT_DUE[operation]
     for answer in answers:
         with pytest.raises(Failure, match=sentence) as caught:

@@ -54,7 +54,7 @@ def test_every_form_of_a_target_is_found(file: str, source: str, spec: str, name
     assert (found.spec, found.name, found.operations) == (spec, name, ("loss_fn",))
 
 
-def test_a_file_may_import_what_lies_beside_it(tmp_path: Path) -> None:
+def test_a_file_may_import_its_neighbours(tmp_path: Path) -> None:
     written(tmp_path, LOSS, "deep/beside_x.py")
 
     assert load(written(tmp_path, "from beside_x import loss_fn\n", "deep/planted.py")).operations == ("loss_fn",)
@@ -166,7 +166,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("source", "parts"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_checked_is_refused_in_one_sentence(source: str, parts: list[str], tmp_path: Path) -> None:
+def test_one_sentence_refuses_a_target_that_cannot_be_checked(source: str, parts: list[str], tmp_path: Path) -> None:
     sentence = refused(written(tmp_path, source))
 
     assert all(part in sentence for part in parts), sentence
@@ -199,7 +199,7 @@ def test_nearest_says_nothing_where_nothing_is_near() -> None:
     assert nearest("los", ["loss", "data"]) == "; nearest: loss"
 
 
-def test_what_a_target_shows_of_itself_is_kept_short() -> None:
+def test_the_repr_of_a_value_is_kept_short() -> None:
     class Hostile:
         def __repr__(self) -> str:
             raise RuntimeError
@@ -221,7 +221,9 @@ def test_interrupting_an_import_interrupts(tmp_path: Path) -> None:
         load(written(tmp_path, "raise KeyboardInterrupt\n"))
 
 
-def test_a_library_that_is_too_old_is_said_with_what_installs_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_is_too_old_is_named_with_the_command_that_installs_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: {"torch": "1.13.1"}[name])
 
     assert unmet("torch") == "torch>=2.2, but 1.13.1 is installed"

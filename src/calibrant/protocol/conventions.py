@@ -25,4 +25,4 @@ CONVENTIONS = {
 """The values of each convention for an optimizer, PyTorch's first."""
 
 ARITHMETIC = {"arithmetic.subnormals": ("kept", "flushed")}
-"""The values of each convention for the arithmetic of a machine or a compiler, that of IEEE 754 first."""
+"""The values of each convention for the arithmetic of a machine or a compiler, IEEE 754 first."""
