@@ -1,4 +1,4 @@
-"""The book as clauses, and the properties tied to them: each way in which either can be malformed is an error."""
+"""The clauses of the book and the properties of the suite: every malformed one is an error."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ Prose again.
 """
 
 
-def test_the_book_reads_as_clauses() -> None:
+def test_the_book_reads_as_clauses_and_each_has_its_property() -> None:
     read = list(book().values())
 
+    assert loose_ends() == []
     assert len(read) > 50
     assert [c.chapter for c in read] == sorted((c.chapter for c in read), key=list(CHAPTERS).index)
     for chapter in CHAPTERS:
@@ -58,10 +59,6 @@ def test_the_book_reads_as_clauses() -> None:
         assert numbers == [f"{first}.{i}" for i in range(1, len(numbers) + 1)]
     assert all(c.sentence and c.text.startswith(c.text.strip()) and c.level in LEVELS for c in read)
     assert all(name == c.name and name.split(".")[0] in CHAPTERS[c.chapter] for name, c in book().items())
-
-
-def test_every_clause_has_a_property_and_every_property_a_clause() -> None:
-    assert loose_ends() == []
 
 
 def test_a_clause_is_its_heading_its_sentence_and_its_text() -> None:
@@ -86,11 +83,7 @@ MALFORMED: dict[str, tuple[str, str, str]] = {
     "number out of order": ("### 3.2", "### 3.3", "loss.second has the number 3.3, where 3.2 is due"),
     "number taken": ("### 3.2", "### 3.1", "loss.second has the number 3.1, where 3.2 is due"),
     "number of another chapter": ("### 3.1", "### 4.1", "loss.first has the number 4.1, where 3.1 is due"),
-    "name of another chapter": (
-        "loss.first",
-        "model.first",
-        "model.first is not a name for a clause of the chapter loss",
-    ),
+    "name of another chapter": ("loss.first", "model.first", "model.first is not a name for a clause of the chapter"),
     "name without a chapter": ("loss.first", "first", "first is not a name"),
     "name in capitals": ("loss.first", "loss.First", "loss.First is not a name"),
     "unknown level": ("· MUST", "· MAY", "loss.first has the level MAY, not MUST or SHOULD"),
@@ -108,7 +101,7 @@ def test_a_malformed_clause_is_an_error_with_its_place(old: str, new: str, sente
 
 @pytest.fixture
 def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[dict[str, str], str], None]]:
-    """A book and a suite of one's own, as long as the test lasts."""
+    """Replace the book and the suite during a test."""
     (tmp_path / "spec").mkdir()
     (tmp_path / "conformance").mkdir()
     monkeypatch.setattr(clauses, "book_folder", lambda: tmp_path / "spec")

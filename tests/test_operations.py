@@ -1,4 +1,4 @@
-"""Operations: what each record needs elsewhere is there, and a new record is all that loading, calling and the wire need."""
+"""Each record of an operation has its counterparts, and loading, calling and the wire need nothing but a new record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HALVE = Operation("halve", ("t_u",), ("model",))
 
 
 def missing(one: Operation) -> list[str]:
-    """What an operation lacks, in words."""
+    """The counterparts that an operation lacks, in words."""
     reference = pytest.importorskip("calibrant.adapters.reference")
     properties = "".join(file.read_text(encoding="utf-8") for file in conformance_folder().glob("test_*.py"))
     has_exact = one.name in OVER_EXACT or hasattr(exact, one.name)
@@ -42,8 +42,8 @@ def missing(one: Operation) -> list[str]:
         "vectors claim nothing of its answers": one.in_files and one.name not in CLAIMS,
         "spec/targets.md has no row for it": f"\n| `{one.name}({', '.join(one.parameters)})` | "
         not in (book_folder() / "targets.md").read_text(encoding="utf-8"),
-        "its record names a chapter that there is not": not one.chapters or not {*one.chapters} <= {*CHAPTERS},
-        "its record names an operation that there is not": not {*one.beside} <= {*OPERATIONS},
+        "its record names an unknown chapter": not one.chapters or not {*one.chapters} <= {*CHAPTERS},
+        "its record names an unknown operation": not {*one.beside} <= {*OPERATIONS},
     }
     return [f"{one.name}: {words}" for words, is_so in lacks.items() if is_so]
 
@@ -53,7 +53,7 @@ def test_no_operation_lacks_anything() -> None:
     assert [name for name in CLAIMS if name not in OPERATIONS or not OPERATIONS[name].in_files] == []
 
 
-def test_what_a_new_record_lacks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_words_name_each_counterpart_that_a_new_record_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     lacks = [
         "halve: no function of `exact` gives its right answer",
         "halve: the reference has no function of its name",

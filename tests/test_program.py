@@ -1,7 +1,8 @@
-"""Targets in other languages: programs that are right, and programs that do everything that a program can do wrong."""
+"""Targets in other languages: programs that conform, and programs that misbehave in every way."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -9,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,15 @@ from support import calibrant, checked, one_sentence, statuses
 from calibrant.protocol.errors import NoAnswer, TargetError
 from calibrant.protocol.wire import decoded
 from calibrant.target import program
-from calibrant.target.calling import Failure, NotCalled, Subject
+from calibrant.target.calling import Failure, NotCalled, Subject, identical
+from calibrant.target.description import Target
 from calibrant.target.loading import load
 from calibrant.target.program import LONGEST, Program, command_of
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = ["node", str(PROGRAMS / "adapter.js")]
 HALF = (np.array([0.0, 0.0]), np.array([0.0, 1.0]))
-"""Arguments of which the loss is 0.5."""
+"""Arguments with a loss of 0.5."""
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +44,20 @@ def adapter_in_c(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(binary)
 
 
-def lying(lie: str, patience: int = 0) -> list[str]:
-    return [sys.executable, "-I", str(PROGRAMS / "liar.py"), lie, str(patience)]
+def lying(lie: str) -> list[str]:
+    return [sys.executable, "-I", str(PROGRAMS / "liar.py"), lie]
 
 
-# A program that is right
+@contextlib.contextmanager
+def loaded(lie: str, timeout: float) -> Iterator[Target]:
+    """A lying program as a target, which ends with the block."""
+    target = load("program: " + shlex.join(lying(lie)), timeout)
+    assert target.program is not None
+    with contextlib.closing(target.program):
+        yield target
+
+
+# Programs that conform
 
 
 @pytest.mark.parametrize(
@@ -65,19 +77,19 @@ def test_a_right_program_conforms(name: str, chapters: str, holding: int, adapte
     assert {status for seen in found.values() for status in seen} == {"holds", "absent"}
 
 
-def test_numbers_that_json_has_not_go_both_ways(adapter_in_c: str) -> None:
+def test_numbers_that_json_cannot_hold_go_both_ways(adapter_in_c: str) -> None:
     running = Program([adapter_in_c], 10)
     t_u = np.array([math.nan, math.inf, -math.inf, 5e-324, 1 / 3])
 
-    there_and_back = running.ask("dmodel_dw", (t_u, np.array(1.0), np.array(0.0)))
+    there_and_back = running.ask("dmodel_dw", t_u, np.array(1.0), np.array(0.0))
 
     assert there_and_back.tobytes() == t_u.tobytes()
     narrow = np.float32([0.1, 3.4e38, 1e-45])
-    assert running.ask("dmodel_dw", (narrow, np.float32(1), np.float32(0))).tobytes() == narrow.tobytes()
+    assert running.ask("dmodel_dw", narrow, np.float32(1), np.float32(0)).tobytes() == narrow.tobytes()
     running.close()
 
 
-def test_a_program_is_named_in_a_file_as_well(tmp_path: Path) -> None:
+def test_a_file_may_name_a_program(tmp_path: Path) -> None:
     file = tmp_path / "in_node.py"
     file.write_text(f"program = {NODE!r}\n", encoding="utf-8")
 
@@ -87,7 +99,7 @@ def test_a_program_is_named_in_a_file_as_well(tmp_path: Path) -> None:
     assert statuses(said) == {"loss.mean-square": {"holds"}}
 
 
-def test_a_wrong_program_is_told_what_it_behaves_as_and_how_to_see_it(tmp_path: Path) -> None:
+def test_the_report_on_a_wrong_program_names_its_impostor_and_repeats_the_failure(tmp_path: Path) -> None:
     source = (PROGRAMS / "adapter.js").read_text(encoding="utf-8")
     wrong = tmp_path / "wrong.js"
     wrong.write_text(source.replace("value / values.length, 0)", "value, 0)"), encoding="utf-8")
@@ -107,10 +119,10 @@ def test_a_wrong_program_is_told_what_it_behaves_as_and_how_to_see_it(tmp_path: 
 
 @pytest.mark.parametrize(("name", "package"), [("deepbox", "deepbox@1"), ("tfjs", "@tensorflow/tfjs@4")])
 @pytest.mark.parametrize("installed", [None, "0.9.0"])
-def test_a_library_that_node_does_not_find_is_asked_for(
+def test_a_library_that_node_does_not_find_is_named(
     name: str, package: str, installed: str | None, tmp_path: Path
 ) -> None:
-    """The library is looked for where calibrant is started, and is not there, or too old."""
+    """Node looks for the library in the folder where calibrant starts. It is missing there, or too old."""
     if installed:
         about = tmp_path / "node_modules" / package.rpartition("@")[0] / "package.json"
         about.parent.mkdir(parents=True)
@@ -121,7 +133,7 @@ def test_a_library_that_node_does_not_find_is_asked_for(
     assert one_sentence(process, installed or "is not installed here", f"npm install {package}"), process.stderr
 
 
-# Programs that lie: each lie with what is said of it
+# Programs that lie, each with the message about it
 
 GIVES_NO_ANSWER = {
     "garbage": "wrote 'loss = 0.5', which is not JSON",
@@ -160,18 +172,18 @@ ANSWERS_ONCE = {"twice": "answered request 1 where 2 was asked", "writes-gigabyt
 ANSWERS = ("leaves-a-child-and-answers",)
 
 
-def test_every_lie_is_told_here() -> None:
+def test_every_lie_has_its_message_here() -> None:
     assert {*GIVES_NO_ANSWER, *RETURNS_NO_NUMBERS, *ANSWERS_ONCE, *ANSWERS} == {*liar.LIES}
+    assert {*CANNOT_START} == {*liar.STARTS, *liar.DESCRIPTIONS}
 
 
 @pytest.mark.parametrize("lie", GIVES_NO_ANSWER)
-def test_what_is_no_answer_is_said_and_the_program_is_asked_again(lie: str) -> None:
-    """Right once, it lies, and has been ended: asked anew it starts anew, and is right once more."""
-    running = Program(lying(lie, 0), 0.5)
+def test_anything_but_an_answer_ends_the_program_and_the_next_call_starts_it_anew(lie: str) -> None:
+    running = Program(lying(lie), 10 if lie == "a-line-without-end" else 0.5)
     before = group_of(running)
 
     with pytest.raises(NoAnswer) as error:
-        running.ask("loss_fn", HALF)
+        running.ask("loss_fn", *HALF)
 
     assert GIVES_NO_ANSWER[lie] in str(error.value)
     if not error.value.answered:
@@ -182,26 +194,22 @@ def test_what_is_no_answer_is_said_and_the_program_is_asked_again(lie: str) -> N
 
 
 @pytest.mark.parametrize("lie", RETURNS_NO_NUMBERS)
-def test_what_is_no_number_is_broken(lie: str) -> None:
-    target = load("program: " + shlex.join(lying(lie)), 0.5)
-    subject = Subject(target, "float64")
-
-    with pytest.raises(Failure, match="where numbers are due") as failure:
-        subject.loss_fn(*HALF)
+def test_an_answer_without_numbers_is_a_failure(lie: str) -> None:
+    with loaded(lie, 0.5) as target, pytest.raises(Failure, match="where numbers are due") as failure:
+        Subject(target, "float64").loss_fn(*HALF)
 
     assert failure.value.answered
     assert not failure.value.raised
-    target.program.close(0.0)  # type: ignore[union-attr]  # it is one
 
 
 @pytest.mark.parametrize("lie", ANSWERS_ONCE)
-def test_an_answer_too_many_is_no_answer_to_what_is_asked_next(lie: str) -> None:
-    running = Program(lying(lie, 0), 0.5)
-    assert running.ask("loss_fn", HALF) == 0.5
-    time.sleep(0.05)  # so that what it wrote too much has arrived
+def test_a_second_answer_does_not_answer_the_next_request(lie: str) -> None:
+    running = Program(lying(lie), 0.5)
+    assert running.ask("loss_fn", *HALF) == 0.5
+    time.sleep(0.05)  # so that the second answer has arrived
 
     with pytest.raises(NoAnswer, match=rf"{ANSWERS_ONCE[lie]}|without being asked"):
-        running.ask("loss_fn", HALF)
+        running.ask("loss_fn", *HALF)
 
     running.close(0.0)
 
@@ -209,7 +217,7 @@ def test_an_answer_too_many_is_no_answer_to_what_is_asked_next(lie: str) -> None
 def test_children_that_a_program_leaves_end_with_it() -> None:
     running = Program(lying("leaves-a-child-and-answers"), 0.5)
     group = group_of(running)
-    assert running.ask("loss_fn", HALF) == 0.5
+    assert running.ask("loss_fn", *HALF) == 0.5
 
     running.close()
 
@@ -227,31 +235,25 @@ def test_a_program_leaves_when_its_input_ends(tmp_path: Path) -> None:
 
 
 def test_an_operation_that_hangs_is_asked_once() -> None:
-    target = load("program: " + shlex.join(lying("hangs")), 0.3)
-    subject = Subject(target, "float64")
-
-    for _ in range(2):
-        with pytest.raises(Failure, match=r"did not return within 0.3 s; it is not called again"):
-            subject.loss_fn(*HALF)
-    with pytest.raises(NotCalled):
-        subject.loss_fn(np.zeros(3), np.ones(3))
-    with pytest.raises(Failure, match=r"is not called again: it did not return within 0.3 s"):
-        Subject(target, "float64").loss_fn(np.zeros(3), np.ones(3))
-
-    assert target.program is not None
-    target.program.close(0.0)
+    with loaded("hangs", 0.3) as target:
+        subject = Subject(target, "float64")
+        for _ in range(2):
+            with pytest.raises(Failure, match=r"did not return within 0.3 s; it is not called again"):
+                subject.loss_fn(*HALF)
+        with pytest.raises(NotCalled):
+            subject.loss_fn(np.zeros(3), np.ones(3))
+        with pytest.raises(Failure, match=r"is not called again: it did not return within 0.3 s"):
+            Subject(target, "float64").loss_fn(np.zeros(3), np.ones(3))
 
 
 def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
-    target = load("program: " + shlex.join(lying("dies")), 5)
-    subject = Subject(target, "float64")
+    with loaded("dies", 5) as target:
+        for _ in range(program.DEATHS):
+            assert not target.hung
+            with pytest.raises(Failure, match=r"ended \(status 3\)"):
+                Subject(target, "float64").loss_fn(*HALF)
 
-    for _ in range(program.DEATHS):
-        with pytest.raises(Failure, match=r"ended \(status 3\)"):
-            subject.loss_fn(*HALF)
-
-    assert "ended (status 3)" in target.hung["loss_fn"]
-    target.program.close(0.0)  # type: ignore[union-attr]  # it is one
+        assert "ended (status 3)" in target.hung["loss_fn"]
 
 
 # Programs that cannot be checked
@@ -279,10 +281,6 @@ CANNOT_START = {
 }
 
 
-def test_every_bad_start_is_told_here() -> None:
-    assert {*CANNOT_START} == {*liar.STARTS, *liar.DESCRIPTIONS}
-
-
 @pytest.mark.parametrize("lie", CANNOT_START)
 def test_a_program_that_cannot_be_asked_is_one_sentence(lie: str) -> None:
     with pytest.raises(TargetError) as error:
@@ -295,10 +293,7 @@ def test_a_program_that_cannot_be_asked_is_one_sentence(lie: str) -> None:
 @pytest.mark.parametrize(
     "line, sentence",
     [
-        (
-            "calibrant-no-such-program --x",
-            "program calibrant-no-such-program --x: 'calibrant-no-such-program' was not found",
-        ),
+        ("no-such-program --x", "program no-such-program --x: 'no-such-program' was not found"),
         ("{readable}", "is not executable"),
         ("{nonsense}", "cannot be started: "),
         ("node 'adapter.js", "is no command line: No closing quotation"),
@@ -332,7 +327,7 @@ def test_a_check_of_a_liar_ends_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert not [name for name in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in contents(name)]
 
 
-# What a program answers, as arrays
+# The answers of a program as arrays
 
 
 @pytest.mark.parametrize(
@@ -345,20 +340,13 @@ def test_a_check_of_a_liar_ends_and_leaves_nothing_behind(tmp_path: Path) -> Non
     ],
 )
 def test_an_array_is_its_dtype_its_shape_and_its_numbers(sent: Any, array: Any) -> None:
-    got = decoded(sent)
-
-    assert got.dtype == array.dtype
-    assert got.shape == array.shape
-    assert got.tobytes() == array.tobytes()
+    assert identical(decoded(sent), array)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [{"dtype": "int32", "shape": [1], "data": [10**400]}, {"dtype": "float64", "shape": [1], "data": [10**400]}],
-)
-def test_a_number_that_no_array_holds_is_no_answer(value: Any) -> None:
+@pytest.mark.parametrize("dtype", ["int32", "float64"])
+def test_a_number_that_no_array_holds_is_no_answer(dtype: str) -> None:
     with pytest.raises(NoAnswer, match="cannot be one"):
-        decoded(value)
+        decoded({"dtype": dtype, "shape": [1], "data": [10**400]})
 
 
 def test_a_command_line_is_read_as_a_shell_reads_it() -> None:
@@ -371,7 +359,7 @@ def group_of(running: Program) -> int:
 
 
 def ended(group: int) -> bool:
-    """Whether a process group that was told to end does so, soon."""
+    """Whether a process group ends soon."""
     until = time.monotonic() + 10
     while living(group) and time.monotonic() < until:
         time.sleep(0.02)
@@ -379,7 +367,7 @@ def ended(group: int) -> bool:
 
 
 def living(group: int) -> bool:
-    """Whether any process of that group lives, but for those that are dead and not yet buried."""
+    """Whether any process of a group lives; zombies do not count."""
     for status in Path("/proc").glob("[0-9]*/stat"):
         fields = contents(status).rpartition(b")")[2].split()
         if fields and int(fields[2]) == group and fields[0] != b"Z":

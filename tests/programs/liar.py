@@ -1,7 +1,4 @@
-"""A program that is asked for `loss_fn` and lies, in the way that its first argument names.
-
-It is right until it is asked as often as its second argument says (0: from the first time on), and then it lies.
-"""
+"""A program with a `loss_fn` that lies in the way that its first argument names."""
 
 import contextlib
 import json
@@ -37,18 +34,15 @@ def child():
 
 
 LIES = {
-    # how it is written
+    # the form of its answer
     "garbage": lambda request: said("loss = 0.5\n"),
     "half-a-line": lambda request: (said('{"jsonrpc": "2.0", "id"'), os._exit(3)),
     "half-a-line-and-waits": lambda request: (said('{"jsonrpc": "2.0", "id"'), time.sleep(600)),
-    "not-utf-8": lambda request: (
-        sys.stdout.buffer.write(b'{"jsonrpc": "2.0", "result": "\xff\xfe"}\n'),
-        sys.stdout.flush(),
-    ),
+    "not-utf-8": lambda request: os.write(1, b'{"jsonrpc": "2.0", "result": "\xff\xfe"}\n'),
     "nested": lambda request: said("[" * 100_000 + "]" * 100_000 + "\n"),
     "a-line-without-end": lambda request: [said("x" * 65536) for _ in range(10_000)],
     "NaN-of-python": lambda request: said(json.dumps(right(request) | {"result": float("nan")}) + "\n"),
-    # whom it answers
+    # the request that it answers
     "another-id": lambda request: answer(request, id=request["id"] + 1000),
     "the-id-before": lambda request: answer(request, id=request["id"] - 1),
     "a-word-for-id": lambda request: answer(request, id=str(request["id"])),
@@ -57,10 +51,8 @@ LIES = {
     "a-batch-for-one": lambda request: said(json.dumps([right(request)]) + "\n"),
     "another-version": lambda request: answer(request, jsonrpc="1.0"),
     "result-and-error": lambda request: answer(request, error={"code": 1, "message": "both"}),
-    "an-error-that-is-none": lambda request: said(
-        json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": "no"}) + "\n"
-    ),
-    # what it answers
+    "an-error-that-is-none": lambda request: said(f'{{"jsonrpc": "2.0", "id": {request["id"]}, "error": "no"}}\n'),
+    # the value that it answers
     "a-huge-number": lambda request: result(request, "9" * 100_000),
     "a-big-number": lambda request: result(request, "9" * 1000),
     "an-object": lambda request: answer(request, result={"loss": 0.5}),
@@ -73,7 +65,7 @@ LIES = {
     "another-dtype": lambda request: answer(request, result={"dtype": "float128", "shape": [], "data": [0.5]}),
     "words-for-numbers": lambda request: answer(request, result={"dtype": "float64", "shape": [], "data": ["half"]}),
     "lists-in-lists": lambda request: result(request, "[" * 90 + "]" * 90),
-    # what becomes of it
+    # its end
     "dies": lambda request: os._exit(3),
     "is-killed": lambda request: os.kill(os.getpid(), signal.SIGKILL),
     "hangs": lambda request: time.sleep(600),
@@ -85,11 +77,7 @@ LIES = {
         said('{"jsonrpc": "2.0", "id": 1, "result": 0.5}\n' * 10_000) for _ in range(10_000)
     ],
     "floods-standard-error": lambda request: [sys.stderr.write("wrong " * 10_000) for _ in range(100_000)],
-    "complains-and-dies": lambda request: (
-        sys.stderr.write("there is no memory left\n"),
-        sys.stderr.flush(),
-        os._exit(4),
-    ),
+    "complains-and-dies": lambda request: (os.write(2, b"there is no memory left\n"), os._exit(4)),
 }
 
 STARTS = {
@@ -116,22 +104,19 @@ DESCRIPTIONS = {
 }
 
 
-def main(lie, patience):
+def main(lie):
     if lie in STARTS:
         STARTS[lie]()
         return
-    asked = 0
     for line in sys.stdin:
         request = json.loads(line)
         if request["method"] == "initialize":
             about = {"name": "liar", "operations": ["loss_fn"], "dtypes": ["float64"], "batch": "ignored"}
             result(request, json.dumps(about | DESCRIPTIONS.get(lie, {})))
-        elif (asked := asked + 1) > patience and lie in LIES:
-            LIES[lie](request)
         else:
-            answer(request)
+            LIES[lie](request)
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+        main(sys.argv[1])

@@ -1,1 +1,1 @@
-"""The book's clauses and their properties, read from their sources."""
+"""The clauses of the book and their properties, read from their sources."""

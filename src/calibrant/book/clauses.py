@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from calibrant.protocol.text import nearest
+
 CHAPTERS = {
     "data": ("data",),
     "model": ("model",),
@@ -39,7 +41,7 @@ _NAME = re.compile(r"^[a-z]+(-[a-z]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+$")
 
 
 class BookError(Exception):
-    """A chapter that does not read as clauses."""
+    """A chapter with a malformed clause."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +56,30 @@ class Clause:
     sentence: str
     """The statement itself: the first paragraph below the heading."""
     text: str
-    """All that stands below the heading: the statement, its reason, its examples."""
+    """The whole text below the heading: the statement, its reason, its examples."""
 
 
 def book_folder() -> Path:
-    """Where the chapters are."""
+    """The folder of the chapters."""
     return Path(str(resources.files("calibrant.spec")))
 
 
 @functools.cache
 def book() -> dict[str, Clause]:
-    """Every clause by its name, in reading order. Raises BookError where a chapter is not well formed."""
+    """Every clause by its name, in reading order. Raises BookError if a chapter is malformed."""
     clauses: dict[str, Clause] = {}
     for number, chapter in enumerate(CHAPTERS, start=1):
         text = (book_folder() / f"{chapter}.md").read_text(encoding="utf-8")
         for clause in parse(text, chapter, number):
             if clause.name in clauses:
-                raise BookError(
-                    f"{chapter}.md: the name {clause.name} is taken by clause {clauses[clause.name].number}"
-                )
+                taken = f"the name {clause.name} is taken by clause {clauses[clause.name].number}"
+                raise BookError(f"{chapter}.md: {taken}")
             clauses[clause.name] = clause
     return clauses
 
 
 def parse(text: str, chapter: str, number: int) -> list[Clause]:
-    """The clauses of one chapter. Raises BookError, with the line, where one is not well formed or out of order."""
+    """The clauses of one chapter. Raises BookError, with the line, if one is malformed or out of order."""
     clauses: list[Clause] = []
     lines = text.splitlines()
     fenced = _fenced(lines)
@@ -114,22 +115,20 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
 
 
 def _fenced(lines: list[str]) -> set[int]:
-    """The lines inside code fences."""
+    """The numbers of the lines in code fences."""
     inside, fence = set(), ""
     for i, line in enumerate(lines):
         mark = re.match(r"(`{3,}|~{3,})", line)
-        if mark and (not fence or line.startswith(fence)):
+        border = mark is not None and (not fence or line.startswith(fence))
+        if border or fence:
+            inside.add(i)
+        if mark is not None and border:
             fence = "" if fence else mark[1]
-            inside.add(i)
-        elif fence:
-            inside.add(i)
     return inside
 
 
 def require(name: str) -> Clause:
-    """The clause of that name. Raises LookupError, naming the nearest, if there is none."""
-    from calibrant.protocol.text import nearest
-
+    """The clause of a name. Raises LookupError, with the nearest names, if there is none."""
     if name not in book():
-        raise LookupError(f"there is no clause {name!r}{nearest(name, list(book()))}")
+        raise LookupError(f"there is no clause {name!r}{nearest(name, book())}")
     return book()[name]

@@ -1,1 +1,1 @@
-"""What a target may be asked, and how values cross a process border. Knows nothing of who asks or answers."""
+"""The operations that a target may provide, and the form in which values cross a process border."""

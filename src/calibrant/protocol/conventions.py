@@ -1,4 +1,4 @@
-"""Conventions: where the field has several legitimate variants, and PyTorch's choice."""
+"""Conventions: the legitimate variants of optimizers and arithmetic, and PyTorch's choice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONVENTIONS = {
     "nadam.schedule": ("slow", "fast", "constant"),
     "radam.epsilon": ("hat", "outside"),
 }
-"""Where the field has several legitimate variants of an optimizer: the name of each choice and what it may be, PyTorch's first."""
+"""The values of each convention for an optimizer, PyTorch's first."""
 
 ARITHMETIC = {"arithmetic.subnormals": ("kept", "flushed")}
-"""What a machine, or a compiler, may do otherwise than IEEE 754 has it."""
+"""The values of each convention for the arithmetic of a machine or a compiler, IEEE 754 first."""

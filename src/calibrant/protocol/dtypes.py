@@ -1,4 +1,4 @@
-"""The dtypes that are judged, by NumPy's names."""
+"""The dtypes that calibrant judges, by NumPy's names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def numpy_dtype(name: str) -> Any:
-    """The NumPy dtype of that name. Raises TargetError for bfloat16 where ml_dtypes, which brings it, is missing."""
+    """The NumPy dtype of a name. Raises TargetError for bfloat16 without ml_dtypes, which defines it."""
     import numpy as np
 
     if name == "bfloat16":

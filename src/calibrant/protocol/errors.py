@@ -1,4 +1,4 @@
-"""Errors that several rooms of the house raise and catch."""
+"""Errors that several packages raise and catch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class TargetError(CheckError):
 
 
 class NoAnswer(Exception):
-    """What a program gives that is no answer: it died, hung, or spoke another language."""
+    """The reason why a target gave no answer: it died, hung, or answered in another form."""
 
     def __init__(self, sentence: str, *, answered: bool = False, final: bool = False) -> None:
         super().__init__(sentence)
         self.answered = answered
-        """Whether it returned something, though no numbers."""
+        """Whether the target returned something in another form."""
         self.final = final
-        """Whether the operation is not to be called any more."""
+        """Whether the operation is not called again."""

@@ -1,4 +1,4 @@
-"""The operations that a target may be asked: one record each."""
+"""The operations that a target may provide: one record each."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 IMPORT_PATIENCE = 6
-"""An import may take this many times as long as a call."""
+"""The time limit of an import, in time limits of a call."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. Targets, impostors, vectors, programs and the book's table of operations are held to its record."""
+    """One operation. Targets, impostors, vectors, programs and the book's table of operations follow this record."""
 
     name: str
     parameters: tuple[str, ...]
-    """The names of the arguments; one with a star stands for any number of them. A caller may leave out the last ones that have defaults."""
+    """The names of the arguments; one with a star stands for any number of them. A caller may omit the last ones."""
     chapters: tuple[str, ...]
     """The chapters whose clauses concern it."""
     parts: tuple[str, ...] = ()
-    """The names of the arrays, where it returns a tuple of them."""
+    """The names of the arrays in the tuple that it returns."""
     lists: int = 0
-    """How deep the arrays lie in lists, where it returns lists; in the place of an array, None may stand."""
+    """The depth of the lists that it returns. Their innermost elements are arrays or None."""
     returns: Literal["numbers", "shape", "word", "figures"] = "numbers"
-    """The kind of answer: arrays, or one of the things that no array holds."""
+    """The kind of its answer: arrays, or something that no array holds."""
     takes_functions: bool = False
-    """Whether it takes functions of Python's, so that no program in another language, and no file, can ask it."""
+    """Whether it takes functions. Only Python can call it, no program in another language and no file."""
     starts_processes: bool = False
-    """Whether it may start processes, which then import what the target did."""
+    """Whether it may start processes, which import the target's libraries again."""
     exact: bool = True
-    """Whether one function over exact numbers gives its right answer. If not, its clauses compare answers with several such functions, with
-    data, with NumPy, or with each other."""
+    """Whether one function over exact numbers gives its right answer. Otherwise its clauses compare its answers with several such
+    functions, with data, with NumPy, or with each other."""
     beside: tuple[str, ...] = ()
-    """The operations that its clauses call beside it."""
+    """Other operations that its clauses call."""
 
     @property
     def in_files(self) -> bool:
-        """Whether a file can ask it, and hold its answer."""
+        """Whether a file can hold its arguments and its answer."""
         return not self.takes_functions and self.returns != "figures"
 
     @property
@@ -46,13 +46,13 @@ class Operation:
         return any(name.startswith("*") for name in self.parameters)
 
     def named(self, arguments: Sequence[Any]) -> dict[str, Any]:
-        """The arguments of a call by their names; any number of them is a list."""
+        """The arguments of a call by their names. A starred parameter names the list of all of them."""
         if self.starred:
             return {self.parameters[0][1:]: list(arguments)}
         return dict(zip(self.parameters, arguments, strict=False))
 
     def patience(self, timeout: float) -> float:
-        """The seconds that a call may take, where most may take `timeout`."""
+        """The time limit of a call in seconds, for a target whose time limit is `timeout`."""
         return timeout * IMPORT_PATIENCE if self.starts_processes else timeout
 
 
@@ -132,4 +132,4 @@ OPERATIONS = {
         _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
     )
 }
-"""The operations that are judged, in the protocol's order."""
+"""All operations by name, in the order of the protocol."""

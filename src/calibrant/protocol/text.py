@@ -1,29 +1,33 @@
-"""Short pieces of text for messages: a value in brief, an exception's first line, the nearest known words."""
+"""Short text for messages: a value in brief, the first line of an exception, the nearest known words."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 
-def nearest(word: str, words: Iterator[str] | list[str] | tuple[str, ...]) -> str:
-    """', nearest: a, b' for the words that resemble it, or nothing."""
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The words that resemble this one, as '; nearest: a, b', or an empty string."""
     close = difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
     return f"; nearest: {', '.join(close)}" if close else ""
 
 
 def brief(value: Any) -> str:
-    """A value of the target's in at most 80 characters."""
+    """A target's value in at most 80 characters."""
     try:
-        text = repr(value)
+        return shortened(repr(value))
     except Exception as error:  # the target's own __repr__ ran
-        text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
+        return shortened(f"a {type(value).__name__} whose repr raises {type(error).__name__}")
+
+
+def shortened(text: str) -> str:
+    """A text in at most 80 characters."""
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception of the target's says, in one line."""
+def first_line(error: object) -> str:
+    """The first line of an exception's message, or of a text."""
     try:
         return (str(error).strip().splitlines() or ["(no message)"])[0][:300]
     except Exception as again:  # the target's own __str__ ran

@@ -1,4 +1,4 @@
-"""How values cross a process border: arrays as JSON, and JSON-RPC messages."""
+"""Values that cross a process border: arrays as JSON, and JSON-RPC messages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from calibrant.protocol.errors import NoAnswer
 from calibrant.protocol.text import brief, nearest
 
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-"""The numbers that JSON has not, each by the word that is written for it."""
+"""The numbers that JSON cannot hold, by the words that the protocol writes for them."""
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: arrays as the protocol writes them, the rest as it is or as text."""
+    """A value as JSON can hold it: an array in the form of the protocol, anything unknown as text."""
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if is_array(value):
@@ -38,22 +38,22 @@ def json_number(x: float) -> float | str:
 
 
 def is_array(value: Any) -> bool:
-    """Whether this is an argument that a target may want in its own kind of array."""
+    """Whether a value is an array of NumPy's."""
     return isinstance(value, np.ndarray)
 
 
 DEEPEST = 32
-"""How deep lists may be nested: no array of NumPy's has more dimensions."""
+"""The deepest nesting of lists, and the most dimensions of an array."""
 
 
 def message(number: int, method: str, params: dict[str, Any]) -> str:
-    """One request, in one line."""
+    """A JSON-RPC request in one line."""
     request = {"jsonrpc": "2.0", "id": number, "method": method, "params": plain(params)}
     return json.dumps(request, allow_nan=False)
 
 
 def decoded(value: Any, depth: int = 0) -> Any:
-    """What a program answered, arrays as NumPy's. Raises NoAnswer for an array that is none, and for lists in lists without end."""
+    """A program's answer with NumPy arrays. Raises NoAnswer for a malformed array, and for lists that are nested too deeply."""
     if depth > DEEPEST:
         raise NoAnswer(f"returned lists that are nested more than {DEEPEST} deep", answered=True)
     if isinstance(value, dict):
@@ -66,25 +66,25 @@ def decoded(value: Any, depth: int = 0) -> Any:
 
 
 def _array(value: dict[str, Any]) -> Any:
+    def wrong(sentence: str) -> NoAnswer:
+        return NoAnswer(f"returned {sentence}", answered=True)
+
     dtype, shape, data = value["dtype"], value.get("shape"), value.get("data")
     if dtype not in DTYPES and dtype not in ("int64", "int32", "bool"):
-        raise NoAnswer(f"returned an array of dtype {brief(dtype)}{nearest(str(dtype), DTYPES)}", answered=True)
+        raise wrong(f"an array of dtype {brief(dtype)}{nearest(str(dtype), DTYPES)}")
     if set(value) != {"dtype", "shape", "data"} or not isinstance(data, list):
-        raise NoAnswer(f"returned {brief(value)}, which is no array: dtype, shape and data make one", answered=True)
+        raise wrong(f"{brief(value)}, which is no array: dtype, shape and data make one")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise NoAnswer(f"returned an array whose shape is {brief(shape)}", answered=True)
+        raise wrong(f"an array whose shape is {brief(shape)}")
     if len(shape) > DEEPEST or math.prod(shape) != len(data):
-        raise NoAnswer(f"returned an array of shape {brief(shape)} with {len(data)} numbers", answered=True)
+        raise wrong(f"an array of shape {brief(shape)} with {len(data)} numbers")
     numbers = [NOT_FINITE.get(x, x) if isinstance(x, str) else x for x in data]
     for x in numbers:
         if isinstance(x, bool) != (dtype == "bool") or not isinstance(x, (int, float)):
-            raise NoAnswer(f"returned an array with {brief(x)} where a number is due", answered=True)
+            raise wrong(f"an array with {brief(x)} where a number is due")
     try:
         with np.errstate(all="ignore"):
-            return (
-                np.array(numbers, dtype=np.float64 if dtype in DTYPES else dtype)
-                .astype(numpy_dtype(dtype))
-                .reshape(shape)
-            )
+            array = np.array(numbers, dtype=np.float64 if dtype in DTYPES else dtype)
+            return array.astype(numpy_dtype(dtype)).reshape(shape)
     except (OverflowError, ValueError) as error:
-        raise NoAnswer(f"returned an array that cannot be one: {error}", answered=True) from None
+        raise wrong(f"an array that cannot be one: {error}") from None

@@ -1,1 +1,1 @@
-"""An implementation under test: described, loaded, called without trust, and contained."""
+"""An implementation under test: describe it, load it, call it under guard, and contain it."""

@@ -1,4 +1,4 @@
-"""One operation of a target, called without trusting it."""
+"""A guarded call of one operation: it may raise, hang, print or return anything, and gives an answer or a failure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from calibrant.protocol.text import brief, first_line
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
 
-_OUTPUT_KEPT = 2000
+_OUTPUT_KEPT = 200
+"""The characters that are kept of the text a call prints."""
 
 
 class Absent(Exception):
@@ -36,28 +37,28 @@ class Refused(Absent):
 
 
 class NotCalled(Absent):
-    """A request that is not made, because the operation did not return from an earlier one: of this one nothing can be said."""
+    """A request that is not made, because the operation did not return from an earlier one."""
 
 
 class Failure(AssertionError):
-    """An operation that gave no answer that could be judged: it raised, hung, or returned what is not a number."""
+    """A call without an answer to judge: the operation raised, hung, or returned something other than numbers."""
 
     def __init__(self, sentence: str, *, raised: bool = False, answered: bool = False) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.raised = raised
-        """Whether it raised an exception, as it must where it is to refuse."""
+        """Whether the operation raised an exception, which is how it refuses."""
         self.answered = answered
-        """Whether it returned something, though no numbers."""
+        """Whether the operation returned something other than numbers."""
 
 
 class Hang(BaseException):
-    """Raised inside a call that has run too long; not an Exception, so that `except Exception` does not stop it."""
+    """The end of a call that runs too long. It is not an Exception, so `except Exception` in a target does not catch it."""
 
 
 @dataclass
 class Call:
-    """One call of an operation: what was asked, and what came back."""
+    """One call of an operation: its arguments, as given, passed and converted, and its answer."""
 
     operation: str
     given: tuple[Any, ...]
@@ -82,7 +83,7 @@ class Subject:
         self.calls: list[Call] = []
         self.tally = self.tally_anew()
         self.asked: Callable[[Subject], None] | None = None
-        """The example of a property that failed last, to be asked again of any subject."""
+        """The last failing example of a property; it can be repeated on any subject."""
         self._stuck: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:
@@ -90,21 +91,17 @@ class Subject:
 
     @property
     def follow(self) -> dict[str, str]:
-        """The variant that the target means to follow of each convention."""
+        """The variant of each convention that the target follows."""
         return self.target.follow
 
     def tally_anew(self) -> Tally:
-        """A tally of nothing yet, to judge the target by."""
+        """An empty tally with the target's slack."""
         return Tally(slack=self.target.slack, flushes=self.target.flushes)
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if operation not in OPERATIONS:
             raise AttributeError(operation)
-
-        def call(*arguments: Any) -> Any:
-            return self.call(operation, arguments)
-
-        return call
+        return lambda *arguments: self.call(operation, arguments)
 
     def array(self, x: Any) -> Any:
         """x rounded to an array of the dtype under test."""
@@ -114,83 +111,74 @@ class Subject:
     def call(self, operation: str, arguments: tuple[Any, ...]) -> Any:
         """Call an operation with copies of the arguments.
 
-        Raises Absent if it is not provided, Refused if it does not serve the request, Failure if it raises, hangs, or returns no numbers.
-        An operation that hung is not called again: the request that it hung in fails once more, and others raise NotCalled.
+        Raises Absent if the target does not provide it, Refused if it does not serve the request, Failure if it raises, hangs, or
+        returns no numbers. After a hang, the same request fails again without a call, and every other one raises NotCalled.
         """
         target = self.target
         if operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
-        arguments = _arrays(arguments)
-        call = Call(operation, arguments)
+        call = Call(operation, _map_leaves(_without_scalars, arguments))
         self.calls.append(call)
         limit = OPERATIONS[operation].patience(target.timeout)
         if watch is not None and not target.trusted:
             watch(operation, limit)
         sink = _Sink()
-        if operation in target.hung:
-            problem, raised, answered = self._not_again(operation, arguments), False, False
-        else:
-            problem, raised, answered = self._made(call, limit, sink)
+        problem, about = self._not_again(call) if operation in target.hung else self._made(call, limit, sink)
         self.tally.asked += 1
-        call.output = sink.kept()
+        call.output = sink.kept
         if problem:
             printed = f"; it had printed {call.output!r}" if call.output else ""
-            raise Failure(problem + printed, raised=raised, answered=answered) from None
+            raise Failure(problem + printed, **about) from None
         self.tally.answered += 1
         return call.answer
 
-    def _made(self, call: Call, limit: float, sink: _Sink) -> tuple[str, bool, bool]:
-        """Make a call: what its problem is, if it has one, and whether it raised, or answered something."""
-        target, operation, arguments = self.target, call.operation, call.given
-        problem, raised, answered = "", False, False
+    def _made(self, call: Call, limit: float, sink: _Sink) -> tuple[str, dict[str, bool]]:
+        """Make a call. Return the sentence of its failure, empty if it answered, and what a Failure records about it."""
+        program, operation = self.target.program, call.operation
         try:
-            if target.program is not None:
-                target.program.ready()
+            if program is not None:
+                program.ready()
             with (
-                _deadline(limit) if target.program is None else contextlib.nullcontext(),
+                _deadline(limit) if program is None else contextlib.nullcontext(),
                 contextlib.redirect_stdout(sink),
                 contextlib.redirect_stderr(sink),
             ):
-                call.passed = tuple(copied(argument) for argument in arguments)
-                call.converted = tuple(self._converted(argument) for argument in call.passed)
-                answer = getattr(target.implementation, operation)(*call.converted)
+                call.passed = copied(call.given)
+                call.converted = self._converted(call.passed)
+                answer = getattr(self.target.implementation, operation)(*call.converted)
                 call.answer = self._normalized(OPERATIONS[operation], answer)
         except NotImplementedError as error:
             raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
         except Hang:
-            problem = self._given_up(operation, arguments, f"did not return within {limit:g} s")
+            return self._given_up(call, f"did not return within {limit:g} s"), {}
         except NoAnswer as error:
-            problem, answered = str(error), error.answered
-            if error.final:
-                problem = self._given_up(operation, arguments, problem)
+            return self._given_up(call, str(error)) if error.final else str(error), {"answered": error.answered}
         except KeyboardInterrupt:
             raise
-        except _NotNumbers as error:
-            problem, answered = str(error), True
         except SystemExit as error:
-            problem = f"called sys.exit({error.code!r})"
+            return f"called sys.exit({error.code!r})", {}
         except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
-            problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
-        return problem, raised, answered
+            return f"raised {type(error).__name__}: {first_line(error)}", {"raised": True}
+        return "", {}
 
-    def _given_up(self, operation: str, arguments: tuple[Any, ...], problem: str) -> str:
-        """Put on record that an operation is not called again; what is to be said of it."""
-        self.target.hung[operation] = problem
+    def _given_up(self, call: Call, problem: str) -> str:
+        """Record that an operation is not called again, and return the sentence that says so."""
+        self.target.hung[call.operation] = problem
         sentence = f"{problem}; it is not called again"
-        self._stuck[operation] = repr(plain(arguments)), sentence
+        self._stuck[call.operation] = repr(plain(call.given)), sentence
         return sentence
 
-    def _not_again(self, operation: str, arguments: tuple[Any, ...]) -> str:
-        """What is to be said of an operation that is not called any more. Raises NotCalled for all but the first request."""
-        asked = repr(plain(arguments))
-        problem = self.target.hung[operation]
-        first, sentence = self._stuck.setdefault(operation, (asked, f"is not called again: it {problem}"))
+    def _not_again(self, call: Call) -> tuple[str, dict[str, bool]]:
+        """Repeat the sentence of the request in which an operation hung. Raises NotCalled for any other request."""
+        asked = repr(plain(call.given))
+        again = f"is not called again: it {self.target.hung[call.operation]}"
+        first, sentence = self._stuck.setdefault(call.operation, (asked, again))
         if asked != first:
-            raise NotCalled(f"{operation} is not called again")
-        return sentence
+            raise NotCalled(f"{call.operation} is not called again")
+        return sentence, {}
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
-        """Whether the operation answers these arguments with an error, of any type but NotImplementedError."""
+        """Whether the operation raises an error for these arguments, of any type but NotImplementedError."""
         try:
             self.call(operation, arguments)
         except Failure as failure:
@@ -201,7 +189,7 @@ class Subject:
         return False
 
     def repeats(self) -> bool:
-        """Whether the last call, made once more, has the same outcome to the last bit."""
+        """Whether the last call has the same outcome, to the last bit, when it is made again."""
         last = self.calls[-1]
         try:
             again = self.call(last.operation, last.given)
@@ -216,68 +204,61 @@ class Subject:
         return bool(answer.dtype == self.dtype)
 
     def changed(self) -> str:
-        """The names of the arguments that the last call changed; none is an empty string."""
+        """The names of the arguments that the last call changed, separated by commas."""
         call = self.calls[-1]
         to_numpy = getattr(self.target.implementation, "to_numpy", np.asarray)
-
-        def convert(x: Any) -> Any:
-            return x if is_array(x) else to_numpy(x)
 
         def same(before: Any, after: Any) -> bool:
             if isinstance(before, (list, tuple)):
                 return len(before) == len(after) and all(map(same, before, after))
             if not is_array(before):
                 return bool(before == after)
-            after = convert(after)
+            after = after if is_array(after) else to_numpy(after)
             return bool(before.shape == after.shape and before.tobytes() == after.tobytes())
 
-        names = [*call.arguments] if len(call.arguments) == len(call.given) else [*call.arguments] * len(call.given)
+        names = [*call.arguments] * (len(call.given) if OPERATIONS[call.operation].starred else 1)
         arguments = zip(names, call.given, call.passed, call.converted, strict=True)
-        return ", ".join(
-            name
-            for name, before, passed, converted in arguments
-            if not (same(before, passed) and same(before, converted))
-        )
+        return ", ".join(name for name, before, *after in arguments if not all(same(before, x) for x in after))
 
-    def _converted(self, argument: Any) -> Any:
+    def _converted(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments with every array in the target's own kind of array."""
         asarray = getattr(self.target.implementation, "asarray", None)
-        if asarray is None:
-            return argument
-        if isinstance(argument, (list, tuple)):
-            return type(argument)(self._converted(x) for x in argument)
-        return asarray(argument) if is_array(argument) else argument
+        return arguments if asarray is None else _map_leaves(lambda x: asarray(x) if is_array(x) else x, arguments)
 
     def _normalized(self, operation: Operation, answer: Any) -> Any:
-        """The answer in the form that the operation's record names, its numbers as NumPy arrays."""
+        """The answer in the form that the operation's record names, with NumPy arrays. Raises NoAnswer if it has another form."""
         if operation.returns == "figures":
             return answer
         if operation.returns == "word":
             if not isinstance(answer, str):
-                raise _NotNumbers(f"returned {brief(answer)} where a word is due")
+                raise _not_due(answer, "a word is")
             return answer
         if operation.returns == "shape":
-            return _shape(answer)
+            try:
+                return tuple(map(operator.index, answer))
+            except TypeError:
+                raise _not_due(answer, "a shape is") from None
         if operation.lists:
             return self._lists(operation.name, answer, operation.lists)
         if not operation.parts:
             return self._numbers(operation.name, answer)
         parts = _parts(answer)
         if parts is None or len(parts) != len(operation.parts):
-            raise _NotNumbers(f"returned {brief(answer)} where ({', '.join(operation.parts)}) is due")
+            raise _not_due(answer, f"({', '.join(operation.parts)}) is")
         names = (f"{operation.name}'s {part}" for part in operation.parts)
         return tuple(map(self._numbers, names, parts))
 
     def _lists(self, operation: str, answer: Any, depth: int) -> Any:
-        """Lists of lists ... of arrays, so many deep."""
+        """Lists nested to this depth, with arrays or None in the innermost."""
         if depth == 0:
             return None if answer is None else self._numbers(operation, answer)
         parts = _parts(answer)
         if parts is None:
-            raise _NotNumbers(f"returned {brief(answer)} where a list is due")
+            raise _not_due(answer, "a list is")
         return [self._lists(operation, part, depth - 1) for part in parts]
 
     def _numbers(self, what: str, answer: Any) -> Any:
-        """The answer as a NumPy array of floats; plain Python numbers take the dtype under test if it holds them."""
+        """The answer as a NumPy array. Plain Python numbers take the dtype under test where it holds them exactly."""
         convert = getattr(self.target.implementation, "to_numpy", None)
         plain = isinstance(answer, (int, float)) and not isinstance(answer, (bool, np.generic))
         if isinstance(answer, (list, tuple)):
@@ -286,11 +267,11 @@ class Subject:
             try:
                 array = np.array([part.astype(np.float64) for part in parts])
             except ValueError:
-                raise _NotNumbers(f"returned a ragged {type(answer).__name__} for {what}") from None
+                raise NoAnswer(f"returned a ragged {type(answer).__name__} for {what}", answered=True) from None
         else:
             array = np.asarray(answer if convert is None or plain else convert(answer))
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
-            raise _NotNumbers(f"returned {brief(answer)} where numbers are due")
+            raise _not_due(answer, "numbers are")
         if plain:
             with np.errstate(all="ignore"):
                 narrow = array.astype(self.dtype)
@@ -299,37 +280,31 @@ class Subject:
         return array
 
 
-class _NotNumbers(Exception):
-    """What a target returned is not what its operation returns."""
+def _not_due(answer: Any, due: str) -> NoAnswer:
+    """The error for an answer of another kind than is due."""
+    return NoAnswer(f"returned {brief(answer)} where {due} due", answered=True)
 
 
 class _Sink(io.TextIOBase):
-    """Takes what a target prints, and keeps a little of it."""
+    """A stream that keeps the beginning of what a target prints."""
 
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._room = _OUTPUT_KEPT
+    kept = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        if self._room > 0:
-            self._parts.append(text[: self._room])
-            self._room -= len(text)
+        self.kept += text[: _OUTPUT_KEPT - len(self.kept)]
         return len(text)
-
-    def kept(self) -> str:
-        return "".join(self._parts)[:200]
 
 
 watch: Callable[[str, float], None] | None = None
-"""Set by whoever can end this process when a call can be stopped by nothing else; told of each call before it is made."""
+"""A hook that is called before each call, with the operation and its time limit; a watchdog sets it."""
 
 
 @contextlib.contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Raise Hang in the block once it has run for so long, and again until it ends; only the main thread can be stopped so."""
+    """Raise Hang in the block after so many seconds, and again until it ends. This stops the main thread only."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
@@ -343,48 +318,42 @@ def _deadline(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # Somebody else's timer goes on where ours interrupted it.
+        # A timer that was running before continues with its remaining time.
         signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3) if left else 0.0, interval)
         signal.signal(signal.SIGALRM, before)
 
 
-def _arrays(arguments: Any) -> Any:
-    """The arguments with every NumPy scalar, which is none of the kinds that the protocol names, as an array."""
-    if isinstance(arguments, (list, tuple)):
-        return type(arguments)(map(_arrays, arguments))
-    return np.asarray(arguments) if isinstance(arguments, np.generic) else arguments
+def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
+    """A value with each element changed, within lists, tuples and dicts too."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map_leaves(change, x) for x in value)
+    if isinstance(value, dict):
+        return {key: _map_leaves(change, x) for key, x in value.items()}
+    return change(value)
+
+
+def copied(value: Any) -> Any:
+    """A value whose arrays are copies."""
+    return _map_leaves(lambda x: x.copy() if is_array(x) else x, value)
+
+
+def _without_scalars(x: Any) -> Any:
+    """A NumPy scalar as an array, since the protocol knows no such scalars; anything else unchanged."""
+    return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 def _parts(answer: Any) -> list[Any] | None:
-    """The parts of an answer; None if it has none."""
+    """The parts of an answer that can be iterated over; otherwise None."""
     try:
         return None if isinstance(answer, (str, bytes, dict)) else list(answer)
     except TypeError:
         return None
 
 
-def _shape(answer: Any) -> tuple[int, ...]:
-    """The answer as a tuple of whole numbers."""
-    try:
-        sizes = [operator.index(size) for size in answer]
-    except TypeError:
-        raise _NotNumbers(f"returned {brief(answer)} where a shape is due") from None
-    return tuple(sizes)
-
-
 def identical(one: Any, other: Any) -> bool:
-    """Whether two answers are the same to the last bit."""
+    """Whether two answers are equal to the last bit."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(identical, one, other))
     if is_array(one) and is_array(other):
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     return bool(isinstance(one, dict) or (is_array(one) == is_array(other) and one == other))
-
-
-def copied(argument: Any) -> Any:
-    """An argument whose arrays are copies, within lists and dicts too."""
-    if isinstance(argument, (list, tuple)):
-        return type(argument)(map(copied, argument))
-    if isinstance(argument, dict):
-        return {key: copied(value) for key, value in argument.items()}
-    return argument.copy() if is_array(argument) else argument

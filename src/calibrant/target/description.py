@@ -1,4 +1,4 @@
-"""A target: an implementation under test, and what it says of itself."""
+"""A target: an implementation under test, and its description of itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from calibrant.protocol.dtypes import DTYPES
 from calibrant.protocol.errors import TargetError
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import brief, nearest
+from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
+
+_SHOWN = ("spec", "name", "version", "operations", "dtypes", "conventions", "deviations", "slack")
 
 
 @dataclass
 class Target:
-    """An implementation, and what it says of itself."""
+    """An implementation and its description of itself."""
 
     spec: str
     implementation: Any
@@ -32,89 +35,74 @@ class Target:
     slack: float
     timeout: float = 10.0
     hung: dict[str, str] = field(default_factory=dict)
-    """What is said of operations that are not called again: they did not return in time, or ended the program."""
+    """The operations that are not called again, each with the reason: it did not return in time, or it ended its process."""
     program: Program | None = None
-    """The program that it is, if it is one; it keeps the time of its calls."""
+    """The program, for a target in another language. It limits the time of its calls itself."""
     trusted: bool = False
-    """Whether it is calibrant's own: nothing has to watch over its calls."""
+    """Whether no watchdog is needed: the target is a program, or calibrant's own."""
     explained: dict[Any, Any] = field(default_factory=dict)
-    """The impostors that its answers were found to be those of."""
+    """The explanations of wrong answers that diagnosis has found so far."""
 
     @property
     def flushes(self) -> bool:
-        """Whether it declares that it takes subnormal numbers for zero."""
+        """Whether the target declares that it flushes subnormal numbers to zero."""
         return self.conventions.get("arithmetic.subnormals") == "flushed"
 
     @property
     def follow(self) -> dict[str, str]:
-        """The variant that it means to follow of each convention: its own, else PyTorch's."""
+        """The variant of each convention that the target follows: its own, else PyTorch's."""
         return {name: values[0] for name, values in CONVENTIONS.items()} | dict(self.conventions)
 
     def describe(self) -> dict[str, Any]:
-        """What it says of itself, for reports."""
-        return {
-            "spec": self.spec,
-            "name": self.name,
-            "version": self.version,
-            "operations": list(self.operations),
-            "dtypes": list(self.dtypes),
-            "conventions": dict(self.conventions),
-            "deviations": dict(self.deviations),
-            "slack": self.slack,
-        }
+        """The description for reports, as JSON holds it."""
+        return {name: plain(getattr(self, name)) for name in _SHOWN}
 
 
 def described(spec: str, implementation: Any, name: str, timeout: float) -> Target:
-    """The target with what it says of itself, each part checked."""
+    """The target with its description. Raises TargetError for a description that is not valid."""
 
     def said(attribute: str, default: Any) -> Any:
         value = getattr(implementation, attribute, default)
         return default if value is None else value
 
+    def wrong(sentence: str) -> TargetError:
+        return TargetError(f"target {spec!r}{sentence}")
+
     operations = tuple(operation for operation in OPERATIONS if callable(getattr(implementation, operation, None)))
     if not operations:
-        raise TargetError(
-            f"target {spec!r} has none of the operations: {', '.join(OPERATIONS)}"
-            + nearest(name, list(OPERATIONS)) * (not isinstance(implementation, (ModuleType, SimpleNamespace)))
-        )
+        close = "" if isinstance(implementation, (ModuleType, SimpleNamespace)) else nearest(name, OPERATIONS)
+        raise wrong(f" has none of the operations: {', '.join(OPERATIONS)}{close}")
     dtypes = said("dtypes", ("float32", "float64"))
     if not isinstance(dtypes, (list, tuple)) or not dtypes:
-        raise TargetError(f"target {spec!r}: dtypes is {brief(dtypes)}, not a list of {', '.join(DTYPES)}")
+        raise wrong(f": dtypes is {brief(dtypes)}, not a list of {', '.join(DTYPES)}")
     for dtype in dtypes:
         if dtype not in DTYPES:
-            raise TargetError(
-                f"target {spec!r}: dtypes names {brief(dtype)}, which is not judged{nearest(str(dtype), DTYPES)}"
-            )
+            raise wrong(f": dtypes names {brief(dtype)}, which is not judged{nearest(str(dtype), DTYPES)}")
     slack = said("slack", 1.0)
     if isinstance(slack, bool) or not isinstance(slack, (int, float)) or not 1 <= slack < math.inf:
-        raise TargetError(f"target {spec!r}: slack is {brief(slack)}, not a number of at least 1")
+        raise wrong(f": slack is {brief(slack)}, not a number of at least 1")
     tables = {}
     for attribute in ("conventions", "deviations"):
         table = said(attribute, {})
         if not isinstance(table, Mapping) or not all(isinstance(x, str) and x for pair in table.items() for x in pair):
-            raise TargetError(f"target {spec!r}: {attribute} is {brief(table)}, not a dict of names with their reasons")
+            raise wrong(f": {attribute} is {brief(table)}, not a dict of names with their reasons")
         tables[attribute] = dict(table)
     for clause in tables["deviations"]:
         if clause not in book():
-            raise TargetError(
-                f"target {spec!r}: deviations names the clause {clause!r}, which is not in the book{nearest(clause, list(book()))}"
-            )
+            raise wrong(f": deviations names the clause {clause!r}, which is not in the book{nearest(clause, book())}")
     known = CONVENTIONS | ARITHMETIC
     for convention, value in tables["conventions"].items():
         if convention not in known:
-            raise TargetError(
-                f"target {spec!r}: conventions names {convention!r}, which is none{nearest(convention, list(known))}"
-            )
-        if value not in known[convention]:
-            raise TargetError(
-                f"target {spec!r}: conventions says {convention} = {value!r}, not one of {', '.join(known[convention])}"
-                f"{nearest(value, known[convention])}"
-            )
-    version = getattr(implementation, "version", None)
+            raise wrong(f": conventions names {convention!r}, which is none{nearest(convention, known)}")
+        values = known[convention]
+        if value not in values:
+            may_be = f"{', '.join(values)}{nearest(value, values)}"
+            raise wrong(f": conventions says {convention} = {value!r}, not one of {may_be}")
+    own_name, version = said("name", name), said("version", None)
     return Target(
         spec=spec,
         implementation=implementation,
-        name=str(said("name", name)) if isinstance(said("name", name), str) else name,
+        name=str(own_name) if isinstance(own_name, str) else name,
         version=version if isinstance(version, str) else None,
         operations=operations,
         dtypes=tuple(dtypes),

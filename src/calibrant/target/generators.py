@@ -1,4 +1,4 @@
-"""The global random generators: Python's, NumPy's, and torch's if anybody has loaded it."""
+"""The state of the global random generators: Python's, NumPy's, and torch's where it is imported."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 
 
 def states() -> dict[str, Any]:
-    """Where each of them stands."""
-    _, key, position, *gauss = np.random.get_state(legacy=True)
-    standing = {"random": random.getstate(), "numpy.random": (np.asarray(key).tobytes(), position, *gauss)}
+    """The state of each generator, to compare."""
+    _, key, *others = np.random.get_state(legacy=True)
+    found = {"random": random.getstate(), "numpy.random": (np.asarray(key).tobytes(), *others)}
     torch = sys.modules.get("torch")
-    return standing | ({"torch": torch.get_rng_state().numpy().tobytes()} if torch else {})
+    return found | ({"torch": torch.get_rng_state().numpy().tobytes()} if torch else {})
 
 
 def stirred() -> dict[str, Any]:
-    """Where each of them stands after a draw: not where a seed puts it, so that seeding it moves it."""
+    """The state of each generator after a draw. No seed leads to it, so a target that seeds the generator changes it."""
     random.random()
     np.random.random_sample()
     torch = sys.modules.get("torch")
@@ -30,13 +30,13 @@ def stirred() -> dict[str, Any]:
 
 
 def moved_since(before: dict[str, Any]) -> list[str]:
-    """Those that do not stand where they did."""
+    """The generators whose state has changed."""
     return [name for name, state in states().items() if name in before and state != before[name]]
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """All of them seeded, and afterwards as they were."""
+    """Seed all generators, and restore their states at the end of the block."""
     torch = sys.modules.get("torch")
     before = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
     random.seed(seed)

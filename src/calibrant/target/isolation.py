@@ -1,8 +1,7 @@
-"""What keeps a check alive when a target does what nothing inside its process can stop.
+"""Worker processes and child processes that a target cannot take the check down with.
 
-The properties run in worker processes. A call that hangs where no signal reaches it ends its worker; what a worker writes
-past Python's own streams, however much, goes nowhere; and a worker leaves word of the call that it is in, so that its end can
-be told.
+The properties run in worker processes. A watchdog ends a worker in a call that no signal can stop. The worker discards all
+output, and records the current operation, so that its end can be explained.
 """
 
 from __future__ import annotations
@@ -24,28 +23,27 @@ from calibrant.target import calling
 from calibrant.target.processes import REGISTER, end_all, end_group
 
 _GRACE = 3.0
-"""Seconds after its time limit in which a call may still be stopped from inside."""
+"""Seconds between the time limit of a call and the end of its worker; in them, the call may still be stopped from inside."""
 _REARM = 1.0
-"""The watchdog costs a thread each time it is set, so calls in quick succession share one."""
+"""Seconds in which calls share one watchdog, since each one costs a thread."""
 
 _armed = 0.0
-_word: mmap.mmap | None = None
+_current: mmap.mmap | None = None
 _trace: IO[str] | None = None
 
 
 def contain(folder: Path, worker: str) -> None:
-    """Prepare this worker process: its output goes nowhere, its calls are watched, its last call is on record."""
-    global _word, _trace
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    """Prepare this worker process: discard its output, watch its calls, record its current operation."""
+    global _current, _trace
+    with open(os.devnull, "wb") as nowhere:
+        for standard in (1, 2):
+            os.dup2(nowhere.fileno(), standard)
     _trace = (folder / f"{worker}.trace").open("w")
     faulthandler.enable(file=_trace)
     record = folder / f"{worker}.call"
     record.write_bytes(b" " * 64)
     with record.open("r+b") as file:
-        _word = mmap.mmap(file.fileno(), 64)
+        _current = mmap.mmap(file.fileno(), 64)
     calling.watch = watch
 
 
@@ -53,7 +51,7 @@ def contain(folder: Path, worker: str) -> None:
 def apart(
     module: str, *arguments: str, register: Path, python: Sequence[str] = (sys.executable,)
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A module of calibrant's run in a silent process of its own, which ends with the block, as does all that it started."""
+    """Run a module in a silent process of its own, and end it with all that it started at the end of the block."""
     process = subprocess.Popen(
         [*python, "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
@@ -71,17 +69,15 @@ def apart(
 
 
 def not_called_again(folder: Path) -> dict[str, str]:
-    """The operations that hung, or ended their process, in the workers before this one, each with what is said of it."""
-    hung = folder / "hung.json"
-    known: dict[str, str] = json.loads(hung.read_text()) if hung.exists() else {}
-    return known
+    """The operations in which earlier workers hung or ended, each with its sentence."""
+    return dict(json.loads(_read(folder / "hung.json") or "{}"))
 
 
 def watch(operation: str, seconds: float) -> None:
-    """A call begins, or with no operation the import of the target: this worker ends if it hangs."""
+    """Record that a call begins, or the import of the target for an empty name, and end this worker if it hangs."""
     global _armed
-    if _word is not None:
-        _word[:] = operation.encode().ljust(64)[:64]
+    if _current is not None:
+        _current[:] = operation.encode().ljust(64)[:64]
     now = time.monotonic()
     if now - _armed > _REARM and _trace is not None:
         faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=_trace)
@@ -89,7 +85,7 @@ def watch(operation: str, seconds: float) -> None:
 
 
 def at_ease() -> None:
-    """No call is under way: nothing is to be ended."""
+    """Stop the watchdog: no call is under way."""
     global _armed
     if _armed:
         faulthandler.cancel_dump_traceback_later()
@@ -98,27 +94,28 @@ def at_ease() -> None:
 
 def hung(folder: Path, worker: str) -> bool:
     """Whether the watchdog ended a worker."""
-    return "Timeout" in _traced(folder, worker)
+    return "Timeout" in _read(folder / f"{worker}.trace")
 
 
 def last_words(folder: Path, worker: str, timeout: float, *, again: bool = True) -> tuple[str, str]:
-    """The operation that a worker died in, and how. An operation that hung is put on record for the workers after it; so is every
-    other, unless it is to be called `again`."""
-    record = folder / f"{worker}.call"
-    operation = record.read_text().strip() if record.exists() else ""
+    """The operation in which a worker ended, and a sentence that says how.
+
+    Later workers do not call an operation that hung; other operations they call only if `again` is true.
+    """
+    operation = _read(folder / f"{worker}.call").strip()
     if hung(folder, worker):
         limit = OPERATIONS[operation].patience(timeout) if operation else timeout
         sentence = f"did not return within {limit:g} s and its process had to be ended"
     else:
-        fatal = [line for line in _traced(folder, worker).splitlines() if line.startswith("Fatal Python error")]
-        sentence = "ended its process" + (f" ({fatal[0]})" if fatal else "")
+        trace = _read(folder / f"{worker}.trace").splitlines()
+        fatal = next((f" ({line})" for line in trace if line.startswith("Fatal Python error")), "")
+        sentence = f"ended its process{fatal}"
         if again:
             return operation, sentence
     (folder / "hung.json").write_text(json.dumps(not_called_again(folder) | {operation: sentence}))
     return operation, f"{sentence}; it is not called again"
 
 
-def _traced(folder: Path, worker: str) -> str:
-    """What the interpreter of a worker wrote when it ended."""
-    trace = folder / f"{worker}.trace"
-    return trace.read_text() if trace.exists() else ""
+def _read(file: Path) -> str:
+    """The text of a file, empty if there is none."""
+    return file.read_text() if file.exists() else ""

@@ -1,4 +1,4 @@
-"""How a target is found and loaded."""
+"""Find a target by its name and load it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,24 +15,21 @@ from typing import Any
 from calibrant.protocol.errors import TargetError
 from calibrant.protocol.text import first_line, nearest
 from calibrant.target.description import Target, described
-from calibrant.target.program import Program
+from calibrant.target.program import Program, command_of
 
 GROUP = "calibrant.targets"
 PROGRAM = "program: "
-"""What a target begins with that is a command line."""
+"""The beginning of a target that is a command line."""
 
 
 def load(spec: str, timeout: float = 10.0) -> Target:
-    """The target that `spec` names: a registered name, `file.py`, `file.py:object`, `package.module` or `module:object`; or
-    `program: COMMAND LINE`.
+    """Load a target: a registered name, `file.py`, `file.py:object`, `package.module`, `module:object`, or `program: COMMAND LINE`.
 
-    Raises TargetError, in one sentence, if there is none, if it cannot be imported, or if it offers nothing to check.
+    Raises TargetError, in one sentence, if it is not found, cannot be imported, or offers nothing to check.
     """
     if spec.startswith(PROGRAM):
-        from calibrant.target.program import command_of
-
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
-    place, _, attribute = resolve(spec).partition(":") if not is_file(spec) else split_file(spec)
+    place, _, attribute = split_file(spec) if is_file(spec) else resolve(spec).partition(":")
     if spec in registered() and (lacking := unmet(spec)):
         raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
@@ -40,10 +38,9 @@ def load(spec: str, timeout: float = 10.0) -> Target:
         raise
     except SystemExit as error:
         raise TargetError(f"target {spec!r} called sys.exit({error.code!r}) while it was imported") from None
-    except BaseException as error:  # the target's own code ran: whatever it raised is said in one sentence
-        raise TargetError(
-            f"target {spec!r} cannot be imported: {type(error).__name__}: {first_line(error)}{_where(error)}"
-        ) from None
+    except BaseException as error:  # the target's own code ran: it may raise anything
+        why = f"{type(error).__name__}: {first_line(error)}{_where(error)}"
+        raise TargetError(f"target {spec!r} cannot be imported: {why}") from None
     implementation: Any = module
     for part in attribute.split(".") if attribute else ():
         try:
@@ -59,13 +56,12 @@ def load(spec: str, timeout: float = 10.0) -> Target:
         return described(spec, implementation, name, timeout)
     except TargetError:
         raise
-    except Exception as error:  # what it says of itself may be computed by its own code
+    except Exception as error:  # its own code may compute its attributes
         raise TargetError(f"target {spec!r} cannot be read: {type(error).__name__}: {first_line(error)}") from None
 
 
 def _started(spec: str, command: list[str], timeout: float) -> Target:
-    """The target that a program is."""
-
+    """A target that is a program, started."""
     program = Program(command, timeout)
     try:
         target = described(spec, program, Path(command[0]).name, timeout)
@@ -77,40 +73,36 @@ def _started(spec: str, command: list[str], timeout: float) -> Target:
 
 
 def registered() -> dict[str, str]:
-    """The targets that installed distributions register, by name: where each is found."""
+    """The module of each target that an installed distribution registers, by the target's name."""
     return _registered(tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=1)
 def _registered(path: tuple[str, ...]) -> dict[str, str]:
-    """As long as the path of imports is the same, what is installed is read once: that takes as long as many properties."""
+    """The registered targets. Reading them is slow, so they are kept while the path of imports stays the same."""
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
 def unmet(name: str) -> str:
-    """Which version of what a registered target does not work with: 'optax>=0.2, but 0.1.9 is installed'; empty if none."""
+    """The version that a registered target needs and does not find: 'optax>=0.2, but 0.1.9 is installed'; else empty."""
     from packaging.requirements import Requirement
 
     for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        for text in (entry.dist.requires if entry.dist is not None else None) or []:
-            needed = Requirement(text)
-            if (
-                needed.marker is None
-                or not needed.marker.evaluate({"extra": name})
-                or needed.marker.evaluate({"extra": ""})
-            ):
+        for needed in map(Requirement, (entry.dist.requires if entry.dist is not None else None) or []):
+            of_extra = needed.marker and [needed.marker.evaluate({"extra": extra}) for extra in (name, "")]
+            if of_extra != [True, False]:
                 continue
             try:
                 found = importlib.metadata.version(needed.name)
             except importlib.metadata.PackageNotFoundError:
-                continue  # its import says so
+                continue  # the import reports it
             if not needed.specifier.contains(found, prereleases=True):
                 return f"{needed.name}{needed.specifier}, but {found} is installed"
     return ""
 
 
 def install_hint(name: str) -> str:
-    """The command that installs what a registered target needs: its distribution's extra of the same name, if it has one."""
+    """The command that installs the extra of a registered target's name, if its distribution has such an extra."""
     for entry in importlib.metadata.entry_points(group=GROUP, name=name):
         if entry.dist is not None and name in (entry.dist.metadata.get_all("Provides-Extra") or []):
             return f"pip install '{entry.dist.name}[{name}]'"
@@ -118,17 +110,17 @@ def install_hint(name: str) -> str:
 
 
 def resolve(spec: str) -> str:
-    """A registered name as the module that it stands for; anything else as it is."""
+    """The module of a registered name; any other spec unchanged."""
     return registered().get(spec, spec)
 
 
 def is_file(spec: str) -> bool:
-    """Whether the spec names a file, and not a module or a registered target."""
+    """Whether a spec names a file."""
     return spec not in registered() and (split_file(spec)[0].endswith(".py") or "/" in spec)
 
 
 def split_file(spec: str) -> tuple[str, str, str]:
-    """`file.py:object` in two; a colon before `.py` belongs to the path."""
+    """Split `file.py:object` at its colon. A colon before `.py` belongs to the path."""
     if spec.endswith(".py"):
         return spec, "", ""
     place, colon, attribute = spec.rpartition(":")
@@ -159,26 +151,21 @@ def _import_module(name: str, spec: str) -> ModuleType:
         if spec in registered():
             hint = install_hint(spec)
             raise TargetError(
-                f"target {spec!r} needs {error.name}, which is not installed{f': {hint}' if hint else ''}"
+                f"target {spec!r} needs {error.name}, which is not installed{hint and f': {hint}'}"
             ) from None
-        if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise TargetError(
-                f"target {spec!r}: no file, module or registered target has that name{nearest(spec, list(registered()))}"
-            ) from None
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            none = f"no file, module or registered target has that name{nearest(spec, registered())}"
+            raise TargetError(f"target {spec!r}: {none}") from None
         raise
     except ValueError:
         raise TargetError(f"target {spec!r} is neither a file, a module nor a registered target") from None
 
 
 def _where(error: BaseException) -> str:
-    """' (line 3 of my_target.py)': where in the target an import failed."""
+    """The place in the target where an import failed: ' (line 3 of my_target.py)'."""
     if isinstance(error, SyntaxError):
         return f" (line {error.lineno} of {error.filename})"
-    frames = []
-    trace = error.__traceback__
-    while trace is not None:
-        frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-        trace = trace.tb_next
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     outside = [(name, line) for name, line in frames if "importlib" not in name and not name.startswith("<frozen")]
-    name, line = outside[-1] if outside else frames[-1]
+    name, line = (outside or frames)[-1]
     return f" (line {line} of {name})" if name != __file__ else ""

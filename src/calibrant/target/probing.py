@@ -1,4 +1,4 @@
-"""What a target says of itself, found out in a process that it may end."""
+"""The description of a target, read in a process that the target may end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from calibrant.target.loading import load
 
 
 def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
-    """What a target says of itself. Raises TargetError if it cannot be loaded."""
+    """Read a target's description. Raises TargetError if it cannot be loaded."""
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
-        with apart(
-            "calibrant.target.probing", spec, str(timeout), str(answer), register=register, python=python
-        ) as process:
+        with apart(__name__, spec, str(timeout), str(answer), register=register, python=python) as process:
             try:
                 code = process.wait(patience)
             except subprocess.TimeoutExpired:
@@ -37,7 +35,7 @@ def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) 
 
 
 def main(spec: str, timeout: str, file: str) -> None:
-    """Load a target in this process, and write what it says of itself to a file."""
+    """Load a target in this process, and write its description to a file."""
     try:
         target = load(spec, float(timeout))
         said = target.describe()

@@ -1,7 +1,7 @@
 """A target in another language: a program that speaks JSON-RPC 2.0 over its standard input and output, a message a line.
 
-Nothing that it does is trusted: it may hang, die, write without end, or answer what was not asked. Whatever is no answer ends it
-and its process group; the next call starts it anew.
+It may hang, die, write without end, or answer another request. After anything but an answer, the program and its process group
+are ended, and the next call starts it anew.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from typing import IO, Any, NoReturn, cast
 
 from calibrant.protocol.errors import NoAnswer, TargetError
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
-from calibrant.protocol.text import brief, nearest
+from calibrant.protocol.text import brief, first_line, nearest, shortened
 from calibrant.protocol.wire import decoded, message
 from calibrant.target.processes import REGISTER, end_group
 
 ABSENT = -32601
-"""The error that says: there is no such method."""
+"""The code of JSON-RPC for a method that does not exist."""
 
 LONGEST = 16 * 2**20
-"""The bytes that one message may have."""
+"""The most bytes in a message."""
 
 DEATHS = 5
-"""How often one operation may end the program before it is not called any more."""
+"""The number of times an operation may end the program; after them it is not called again."""
 
 _DESCRIPTION = ("name", "version", "language", "operations", "dtypes", "conventions", "deviations", "slack", "batch")
-"""What a program may say of itself; `batch` is ignored."""
+"""The members of a program's description; `batch` is ignored."""
 
 _LEAVING = 2.0
-"""Seconds that a program is given to leave when its standard input has ended."""
+"""Seconds between the end of a program's standard input and the end of its process group."""
 
 _GLANCE = 0.05
-"""Seconds after which it is seen whether a program that is silent still lives: a child of its own may hold its output open."""
+"""Seconds between two looks at whether a silent program still lives: a child of its own may hold its output open."""
 
 
 class ProgramError(Exception):
-    """A JSON-RPC error that a program answered: how an operation fails."""
+    """A JSON-RPC error in answer to a request: the operation raised it."""
 
 
 class _Unreachable(Exception):
-    """A program that gave no answer, and why."""
+    """The reason why a program gave no answer."""
 
 
 class _Late(_Unreachable):
-    """One that gave none in time."""
+    """A program gave no answer in time."""
 
 
 class Program:
-    """A program under test: started when it is first asked, and anew when it has ended.
+    """A program under test, which is started again when it has ended.
 
-    It has the attributes of a target: what `initialize` answered, and an operation for each that it names.
+    Its attributes are the members that `initialize` answered, and a method for each operation in them.
     """
 
     operations: tuple[str, ...]
@@ -73,7 +73,7 @@ class Program:
         atexit.register(self.close)
         vars(self).update(self._begin())
         for operation in self.operations:
-            setattr(self, operation, functools.partial(self._call, operation))
+            setattr(self, operation, functools.partial(self.ask, operation))
 
     def __repr__(self) -> str:
         return shlex.join(self.command)
@@ -88,11 +88,11 @@ class Program:
         assert self._running is not None
         return self._running
 
-    def ask(self, operation: str, arguments: Sequence[Any]) -> Any:
-        """The answer to one call.
+    def ask(self, operation: str, *arguments: Any) -> Any:
+        """Call an operation and return its answer.
 
-        Raises NotImplementedError where the operation does not serve it, ProgramError where it answers with another error, and
-        NoAnswer where it gives no answer in time, or none that JSON-RPC knows.
+        Raises NotImplementedError if the operation does not serve the request, ProgramError for another error that it answers, and
+        NoAnswer if no valid response comes in time.
         """
         running, record = self.ready(), OPERATIONS[operation]
         try:
@@ -104,66 +104,66 @@ class Program:
             raise NoAnswer(f"{error}{words}", final=isinstance(error, _Late) or deaths >= DEATHS) from None
         except (NotImplementedError, ProgramError, NoAnswer):
             raise
-        except BaseException:  # who interrupts this call gets no answer; the next call must not get this one's
+        except BaseException:  # an interrupt; the next call must not read this one's answer
             self.close(0.0)
             raise
 
-    def _call(self, operation: str, *arguments: Any) -> Any:
-        return self.ask(operation, arguments)
-
     def close(self, leaving: float = _LEAVING) -> None:
-        """End the standard input of the program, and after so many seconds the program with its process group."""
+        """Close the program's standard input, and after `leaving` seconds end its process group."""
         running, self._running = self._running, None
         if running is not None:
             running.end(leaving)
 
+    def _wrong(self, sentence: str) -> TargetError:
+        return TargetError(f"program {self!r}{sentence}")
+
     def _begin(self) -> dict[str, Any]:
-        """Start it, and ask what it is. Raises TargetError, in one sentence, if it does not say."""
+        """Start the program and return its description. Raises TargetError, in one sentence, if it gives none."""
         try:
             running = self._running = _Running(self.command)
         except FileNotFoundError:
-            raise TargetError(f"program {self!r}: {self.command[0]!r} was not found") from None
+            raise self._wrong(f": {self.command[0]!r} was not found") from None
         except PermissionError:
-            raise TargetError(f"program {self!r}: {self.command[0]!r} is not executable") from None
+            raise self._wrong(f": {self.command[0]!r} is not executable") from None
         except (OSError, ValueError) as error:
-            raise TargetError(f"program {self!r} cannot be started: {error}") from None
-        patient = self.timeout * IMPORT_PATIENCE / 2  # so that whoever waits for the import of a target hears of it
+            raise self._wrong(f" cannot be started: {error}") from None
+        patient = self.timeout * IMPORT_PATIENCE / 2  # less than an import may take, so that this message comes first
         try:
             return self._described(running.ask("initialize", {}, patient))
         except (_Unreachable, ProgramError, NotImplementedError, NoAnswer) as error:
             why = f" within {patient:g} s" if isinstance(error, _Late) else f": {error}"
             words = running.last_words()
             self.close(0.0)
-            raise TargetError(f"program {self!r} did not answer initialize{why}{words}") from None
+            raise self._wrong(f" did not answer initialize{why}{words}") from None
         except BaseException:
             self.close(0.0)
             raise
 
     def _described(self, said: Any) -> dict[str, Any]:
-        """What it says of itself, as far as a target in Python could not say it wrongly."""
+        """The description, as far as the checks of every target do not cover it. Raises TargetError if it is not valid."""
         if not isinstance(said, dict):
-            raise TargetError(f"program {self!r} answered initialize with {brief(said)}, not with an object")
+            raise self._wrong(f" answered initialize with {brief(said)}, not with an object")
         unknown = min(set(said) - {*_DESCRIPTION}, default="")
         if unknown:
             close = nearest(unknown, _DESCRIPTION)
-            raise TargetError(f"program {self!r} says {brief(unknown)} of itself, which means nothing{close}")
+            raise self._wrong(f" says {brief(unknown)} of itself, which means nothing{close}")
         operations = said.get("operations")
         if not isinstance(operations, list) or not all(isinstance(name, str) for name in operations):
-            raise TargetError(f"program {self!r}: operations is {brief(operations)}, not a list of names")
+            raise self._wrong(f": operations is {brief(operations)}, not a list of names")
         possible = [name for name, one in OPERATIONS.items() if not one.takes_functions]
         for name in operations:
             if name not in OPERATIONS:
-                raise TargetError(f"program {self!r}: there is no operation {brief(name)}{nearest(name, possible)}")
+                raise self._wrong(f": there is no operation {brief(name)}{nearest(name, possible)}")
             if name not in possible:
-                raise TargetError(f"program {self!r} names {name}, which takes a function: only a target in Python can")
+                raise self._wrong(f" names {name}, which takes a function: only a target in Python can")
         for member in ("name", "version", "language"):
             if not isinstance(said.get(member, ""), str | None):
-                raise TargetError(f"program {self!r}: {member} is {brief(said[member])}, not a string")
+                raise self._wrong(f": {member} is {brief(said[member])}, not a string")
         return {**said, "operations": tuple(operations)}
 
 
 class _Running:
-    """A program that has been started: its process, and this side of its pipes."""
+    """A program that runs: its process and the pipes to it."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = process = subprocess.Popen(
@@ -185,14 +185,14 @@ class _Running:
         self._errors = bytearray()
 
     def ask(self, method: str, params: dict[str, Any], seconds: float) -> Any:
-        """The result of one request. Raises NotImplementedError or ProgramError for an error, _Unreachable where there is no answer."""
+        """Send a request and return its result. Raises NotImplementedError or ProgramError for an error, else _Unreachable."""
         number, self._count = self._count, self._count + 1
         if self._left:
             raise _Unreachable(f"wrote {_quoted(self._left)} without being asked")
         return _result(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
 
     def _converse(self, request: bytes, seconds: float) -> bytes:
-        """Write a message and read a line. Raises _Unreachable if there is none, _Late if there is none in time."""
+        """Write a message and read a line. Raises _Late if none comes in time, _Unreachable if none can come."""
         stdin, stdout, stderr = self.pipes
         poll = select.poll()
         poll.register(stdin, select.POLLOUT)
@@ -229,23 +229,23 @@ class _Running:
         raise _Late(f"did not return within {seconds:g} s")
 
     def _listen(self) -> bool:
-        """Take what it wrote to standard error; false where that has ended."""
+        """Read from standard error. Return whether it is still open."""
         more = self.pipes[2].read(65536)
         self._errors += more or b""
         del self._errors[:-2000]
         return more != b""
 
     def _gone(self) -> _Unreachable:
-        """What became of a program that does not read, or whose output has ended."""
+        """The reason why a program does not read, or does not write any more."""
         try:
             status = self.process.wait(0.5)
         except subprocess.TimeoutExpired:
             return _Unreachable("closed its standard input or output")
         how = f"ended (status {status})" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
-        return _Unreachable(f"{how}{f' in the middle of {_quoted(self._left)}' if self._left else ''}")
+        return _Unreachable(how + f" in the middle of {_quoted(self._left)}" * bool(self._left))
 
     def last_words(self) -> str:
-        """The line that says most of what it last wrote to standard error: as a rule the last one, or the one that names an error."""
+        """The last line on standard error that names an error, or else the last line, in a clause for a message."""
         until = time.monotonic() + 1.0
         while time.monotonic() < until and select.select([self.pipes[2]], [], [], 0)[0] and self._listen():
             pass
@@ -254,7 +254,7 @@ class _Running:
         return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
 
     def end(self, leaving: float) -> None:
-        """End its standard input, and after so many seconds all of its process group."""
+        """Close its standard input, and after `leaving` seconds end its process group."""
         with contextlib.suppress(OSError):
             self.pipes[0].close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -266,7 +266,7 @@ class _Running:
 
 
 def command_of(line: str) -> list[str]:
-    """A command line as the words of it. Raises TargetError for one that is none."""
+    """Split a command line into words. Raises TargetError if it is empty or malformed."""
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -277,7 +277,7 @@ def command_of(line: str) -> list[str]:
 
 
 def _result(line: bytes, asked: int) -> Any:
-    """The result that a line holds. Raises _Unreachable unless it is the response to that request, and an error for an error."""
+    """The result in a line. Raises _Unreachable unless it is the response to this request, and an error for an error."""
     response = _parsed(line)
     if (
         not isinstance(response, dict)
@@ -298,14 +298,14 @@ def _result(line: bytes, asked: int) -> Any:
 
 
 def _problem(error: Any) -> str:
-    """What a JSON-RPC error says."""
+    """The message and the code of a JSON-RPC error."""
     if not isinstance(error, dict) or type(error.get("code")) is not int or not isinstance(error.get("message"), str):
         raise _Unreachable(f"answered with an error that is none of JSON-RPC's: {brief(error)}")
-    return f"{(error['message'].strip().splitlines() or ['(no message)'])[0][:300]} (code {error['code']})"
+    return f"{first_line(error['message'])} (code {error['code']})"
 
 
 def _parsed(line: bytes) -> Any:
-    """A line as JSON. Raises _Unreachable for one that is none."""
+    """A line as JSON. Raises _Unreachable if it is not JSON in UTF-8."""
     try:
         return json.loads(line.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError:
@@ -322,5 +322,4 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def _quoted(line: bytes | bytearray) -> str:
-    text = bytes(line[:200]).decode("utf-8", "replace")
-    return repr(text if len(text) <= 80 else text[:77] + "...")
+    return repr(shortened(line[:200].decode("utf-8", "replace")))

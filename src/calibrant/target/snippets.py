@@ -1,4 +1,4 @@
-"""Calls and answers as a person or Python writes them."""
+"""Calls and answers as text: for a person to read, and for Python or a shell to repeat."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Any
 import numpy as np
 
 from calibrant.judge.values import show
-from calibrant.protocol.wire import is_array
+from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call
 from calibrant.target.description import Target
+from calibrant.target.loading import is_file, resolve, split_file
 
 
 def written(call: Call) -> str:
-    """A call as a person would write it: loss_fn([0.0, 0.0], [0.0, 1.0])."""
+    """A call for a person to read: loss_fn([0.0, 0.0], [0.0, 1.0])."""
     return f"{call.operation}({', '.join(map(shown, call.given))})"
 
 
 def shown(value: Any) -> str:
-    """An argument or an answer, arrays within lists included, as a person would write it."""
+    """An argument or an answer for a person to read."""
     if is_array(value):
         return show(value)
     return _bracketed(value, shown) or getattr(value, "source", repr(value))
 
 
 def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
-    """A list or a tuple with its elements written by `write`; nothing if it is neither."""
+    """A list or a tuple with its elements as `write` gives them, or an empty string for another value."""
     if isinstance(value, list):
         return "[" + ", ".join(map(write, value)) + "]"
     if isinstance(value, tuple):
@@ -37,13 +38,10 @@ def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
-    """Python that repeats the calls with nothing but NumPy and the target; of a program, the command line that does."""
+    """Python that repeats the calls with NumPy and the target, or a command line that repeats them on a program."""
     if target.program is not None:
         return _shell(target.program.command, calls)
     lines = ["import numpy as np"]
-    from calibrant.target.loading import is_file, resolve, split_file
-
-    resolved = resolve(target.spec)
     if is_file(target.spec):
         place, _, attribute = split_file(target.spec)
         folder = str(Path(place).parent)
@@ -51,7 +49,7 @@ def snippet(target: Target, calls: list[Call]) -> str:
         lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
-        module, _, attribute = resolved.partition(":")
+        module, _, attribute = resolve(target.spec).partition(":")
         lines += [f"import {module}", f"target = {module}.{attribute}"] if attribute else [f"import {module} as target"]
     wrap = "target.asarray({})" if hasattr(target.implementation, "asarray") else "{}"
     back = hasattr(target.implementation, "to_numpy")
@@ -64,16 +62,14 @@ def snippet(target: Target, calls: list[Call]) -> str:
 
 
 def _shell(command: list[str], calls: list[Call]) -> str:
-    """A command line that sends the calls to a program and prints what it answers."""
-    from calibrant.protocol.wire import message
-
+    """A command line that sends the calls to a program and prints its answers."""
     requests = [message(0, "initialize", {})]
     requests += [message(number, call.operation, call.arguments) for number, call in enumerate(calls, start=1)]
     return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(command)}"
 
 
 def _literal(value: Any, wrap: str = "{}") -> str:
-    """A value in Python; every array within it is put into `wrap`."""
+    """A value as Python, with every array put into `wrap`."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_literal(x, wrap)}" for key, x in value.items()) + "}"
     if isinstance(value, (list, tuple)):
@@ -93,5 +89,5 @@ def _literal(value: Any, wrap: str = "{}") -> str:
 
 
 def _finite(text: str) -> str:
-    """What is not finite by the names that NumPy has for it."""
+    """A text with NumPy's names for the numbers that are not finite."""
     return text.replace("nan", "np.nan").replace("inf", "np.inf")
