@@ -1,4 +1,4 @@
-"""A process that is forked from a nursery behaves as the interpreter does."""
+"""Processes that are forked from a nursery are what the interpreter would have been."""
 
 from __future__ import annotations
 
@@ -49,45 +49,35 @@ def told():
 told()
 """
 
-LEAVES = """
-import atexit, sys, threading, time
 
-def later():
-    time.sleep(0.1)
-    print("a thread has ended")
-
-unwritten = open(sys.argv[1], "w")
-unwritten.write("written in the end")
-atexit.register(print, "the end has begun")
-threading.Thread(target=later).start()
-"""
-
-STARTS = """
-import os, subprocess, sys
-other = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
-print(os.getpid(), other.pid, flush=True)
-sys.stdin.read()
-"""
+def run_child(python: list[str], code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The end of a process that runs code."""
+    return run(*python[1:], "-c", code, *arguments)
 
 
 def stand_in(python: list[str], code: str, **options: Any) -> tuple[subprocess.Popen[str], IO[str]]:
-    """A stand-in for a child that runs code, and the child's output."""
-    piped = subprocess.PIPE
-    process = subprocess.Popen([*python, "-c", code], stdin=piped, stdout=piped, text=True, **options)
+    """A process that stands for a child that runs code, and the child's output."""
+    process = subprocess.Popen(
+        [*python, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
     assert process.stdout is not None
     return process, process.stdout
 
 
 @pytest.fixture
 def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The command line for a child of a nursery, or of a nursery that is gone."""
+    """The command line of a child of a nursery, or of a nursery that is not there."""
     monkeypatch.setenv("B", "inherited")
     with nursery(["statistics"]) as command:
         yield command if request.param else [*command[:-1], f"{command[-1]} is gone"]
 
 
 def ends(number: int) -> bool:
-    """Whether a process ends in time."""
+    """Whether a process ends, in time."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -96,14 +86,6 @@ def ends(number: int) -> bool:
                 continue
         return True
     return False
-
-
-STATUSES = {
-    "0": (0, "a complaint\n"),
-    "3": (3, "a complaint\n"),
-    "null": (0, "a complaint\n"),
-    '"the reason"': (1, "a complaint\nthe reason\n"),
-}
 
 
 @BOTH
@@ -123,7 +105,12 @@ def test_a_child_is_what_the_interpreter_would_be(python: list[str], way: str, s
         check=False,
     )
 
-    assert (done.returncode, done.stderr) == STATUSES[status]
+    assert (done.returncode, done.stderr) == {
+        "0": (0, "a complaint\n"),
+        "3": (3, "a complaint\n"),
+        "null": (0, "a complaint\n"),
+        '"the reason"': (1, "a complaint\nthe reason\n"),
+    }[status]
     assert json.loads(done.stdout) == {
         "arguments": [status, "ü \udcff"],
         "folder": str(tmp_path),
@@ -137,43 +124,48 @@ def test_a_child_is_what_the_interpreter_would_be(python: list[str], way: str, s
     }
 
 
-KILLS = "import os, signal\nif {0} != 9: signal.signal({0}, signal.SIG_DFL)\nos.kill(os.getpid(), {0})"
-ENDS = {
-    "an error": ("import atexit; atexit.register(print, 'the end'); 1 / 0", 1, "the end\n"),
-    "SIGABRT": (KILLS.format(6), -6, ""),
-    "SIGKILL": (KILLS.format(9), -9, ""),
-    "an interrupt": ("raise KeyboardInterrupt", -2, ""),
-    "without our own __future__": ("def f(x: int): pass\nprint(f.__annotations__)", 0, "{'x': <class 'int'>}\n"),
-    "a thread and an open file": (LEAVES, 0, "a thread has ended\nthe end has begun\n"),
-}
+@BOTH
+def test_an_error_is_told(python: list[str]) -> None:
+    done = subprocess.run(
+        [*python, "-u", "-c", "import atexit; atexit.register(print, 'the end'); 1 / 0"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "the end\n")
+    assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
 
 
 @BOTH
-@pytest.mark.parametrize(("code", "status", "printed"), ENDS.values(), ids=ENDS)
-def test_a_child_ends_as_the_interpreter_does(
-    python: list[str], code: str, status: int, printed: str, tmp_path: Path
-) -> None:
-    done = run(*python[1:], "-u", "-c", code, str(tmp_path / "file"))
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGKILL])
+def test_a_signal_that_ends_a_child_is_told(python: list[str], number: int) -> None:
+    ending = (
+        f"import os, signal\nif {number} != 9: signal.signal({number}, signal.SIG_DFL)\nos.kill(os.getpid(), {number})"
+    )
 
-    assert (done.returncode, done.stdout) == (status, printed)
-    if status == 1:
-        assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
-    if code == LEAVES:
-        assert (tmp_path / "file").read_text() == "written in the end"
+    assert run(*python[1:], "-c", ending).returncode == -number
 
 
-def test_a_child_may_end_at_once(tmp_path: Path) -> None:
-    with nursery([], at_once=True) as python:
-        done = run(*python[1:], "-c", LEAVES, str(tmp_path / "file"))
-
-    assert (done.returncode, done.stdout) == (0, "the end has begun\n")
+@BOTH
+def test_an_interrupt_is_told(python: list[str]) -> None:
+    assert run(*python[1:], "-c", "raise KeyboardInterrupt").returncode == -signal.SIGINT
 
 
-@pytest.mark.parametrize(("refused", "later"), [("fork", "True\n"), ("pidfd_open", "False\n")])
+@BOTH
+def test_code_is_compiled_as_it_is(python: list[str]) -> None:
+    """And not with what this package imports from __future__."""
+    done = run(*python[1:], "-c", "def f(x: int): pass\nprint(f.__annotations__)")
+
+    assert done.stdout == "{'x': <class 'int'>}\n"
+
+
+@pytest.mark.parametrize("refused", ["fork", "pidfd_open"])
 def test_where_a_nursery_can_have_no_child_the_interpreter_is_started(
-    refused: str, later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The system may lack processes for a while, or open files. The attendant of each child asks for a file once."""
+    """The system may have enough of processes, or of open files, for a while."""
     (tmp_path / "refusing.py").write_text(f"""
 import os
 allowed = os.{refused}
@@ -185,39 +177,33 @@ os.{refused} = refused
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tells = "import sys, time; time.sleep(0.5); print('refusing' in sys.modules)"
     with nursery(["refusing"]) as python:
-        for printed in ("False\n", later):
-            done = run(*python[1:], "-c", tells)
-            assert (done.returncode, done.stdout) == (0, printed)
+        first, second = (run_child(python, tells) for _ in range(2))
+
+    assert (first.returncode, first.stdout) == (0, "False\n")
+    assert (second.returncode, second.stdout) == (0, "True\n")
 
 
-def test_where_there_can_be_no_nursery_the_interpreter_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_kernel_refuses_what_a_nursery_needs_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise OSError(errno.ENOSYS, "not here")
 
-    long = tmp_path / ("x" * 100)  # too long for the path of a socket
-    long.mkdir()
-    changes: list[tuple[Any, str, Any]] = [(os, "pidfd_open", refused), (socket.socket, "bind", refused)]
-    for owner, name, value in [*changes, (tempfile, "tempdir", str(long))]:
+    for owner, name in ((os, "pidfd_open"), (socket.socket, "bind")):
         with monkeypatch.context() as patched:
-            patched.setattr(owner, name, value)
+            patched.setattr(owner, name, refused)
             with nursery([]) as command:
                 assert command == [sys.executable]
-    with nursery(["nowhere_at_all"]) as command:
-        assert command == [sys.executable]
 
 
-def test_a_child_ends_with_its_attendant_even_if_nobody_is_left_to_end_it() -> None:
+def test_a_child_ends_with_its_nursery_even_if_nobody_is_left_to_end_it() -> None:
     with nursery([]) as python:
         process, printed = stand_in(python, f"import os; print(os.getppid())\n{STARTS}")
-        attendant = int(printed.readline())
+        its_nursery = int(printed.readline())
         child, other = map(int, printed.readline().split())
         try:
-            os.kill(attendant, signal.SIGSTOP)
+            os.kill(its_nursery, signal.SIGSTOP)
             process.kill()
             process.wait()
-            os.kill(attendant, signal.SIGKILL)
+            os.kill(its_nursery, signal.SIGKILL)
 
             assert ends(child)
         finally:
@@ -234,24 +220,32 @@ def test_children_have_no_files_of_each_other() -> None:
             assert printed.readline() == "['0', '1', '2']\n"
 
 
-@pytest.mark.parametrize("first", ["stand-in", "nursery", "child"])
+STARTS = """
+import os, subprocess, sys
+other = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
+print(os.getpid(), other.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("first", ["who asked", "the nursery", "the child"])
 @pytest.mark.parametrize("leads", [False, True], ids=["", "leading a session"])
-def test_the_stand_in_the_nursery_and_the_child_end_together(first: str, leads: bool) -> None:
-    """A child that leads a session ends with all processes that it started."""
+def test_who_asked_the_nursery_and_the_child_end_together(first: str, leads: bool) -> None:
+    """A child that leads a session is ended with all that it started."""
     with contextlib.ExitStack() as stack:
         python = stack.enter_context(nursery([]))
         process, printed = stand_in(python, STARTS, start_new_session=leads)
         child, other = map(int, printed.readline().split())
         try:
             assert os.getsid(child) == (child if leads else os.getsid(0))
-            if first == "stand-in":
+            if first == "who asked":
                 process.kill()
-            elif first == "nursery":
+            elif first == "the nursery":
                 stack.close()
             else:
                 os.kill(child, signal.SIGTERM)
 
-            assert process.wait(PATIENCE) == -(signal.SIGTERM if first == "child" else signal.SIGKILL)
+            assert process.wait(PATIENCE) == -(signal.SIGTERM if first == "the child" else signal.SIGKILL)
             assert ends(child)
             if leads:
                 assert ends(other)
@@ -261,7 +255,7 @@ def test_the_stand_in_the_nursery_and_the_child_end_together(first: str, leads: 
                 os.kill(other, signal.SIGKILL)
 
 
-def test_a_nursery_ends_with_the_process_that_started_it() -> None:
+def test_a_nursery_ends_with_whoever_started_it() -> None:
     code = f"""
 import os, signal, subprocess
 from calibrant.target.forking import nursery
@@ -269,42 +263,39 @@ with nursery([]) as python:
     child = subprocess.Popen([*python, "-c", {STARTS!r}], stdin=subprocess.PIPE, start_new_session=True)
     signal.pause()
 """
-    starting, printed = stand_in([sys.executable], code)
-    numbers = [int(number) for number in printed.readline().split()]
+    starting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert starting.stdout is not None
+    numbers = [int(number) for number in starting.stdout.readline().split()]
 
     starting.kill()
     starting.communicate(timeout=PATIENCE)
 
     assert len(numbers) == 2
-    assert all(map(ends, numbers))
+    assert all(ends(number) for number in numbers)
 
 
-def test_a_child_that_ends_its_attendant_ends_with_it() -> None:
-    """Otherwise it would live on, unknown to every other process."""
+def test_a_child_that_ends_its_nursery_ends_with_it() -> None:
+    """Or else it would live on with nobody who knows of it."""
     with nursery([]) as python:
         ending = f"import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n{STARTS}"
         process, printed = stand_in(python, ending, start_new_session=True)
         numbers = [int(number) for number in printed.readline().split()]
 
         assert process.wait(PATIENCE) == 1
-        assert all(map(ends, numbers))
+        assert all(ends(number) for number in numbers)
         process.communicate()
 
 
-def test_without_an_answer_of_the_nursery_the_interpreter_is_started() -> None:
-    """A child may have stopped the nursery."""
+def test_a_nursery_that_does_not_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child may have stopped it."""
+    monkeypatch.setattr(forking, "_GRACE", 0.1)
     hurried = """
 import sys
 from calibrant.target import forking
 forking._PATIENCE = 0.1
 forking._stand_for_child(sys.argv[1], ["-c", "import os; print(os.getpid())"])
 """
-    stops = """
-import os, pathlib, signal
-attendant = pathlib.Path(f"/proc/{os.getppid()}/stat").read_text()
-os.kill(int(attendant.rpartition(")")[2].split()[1]), signal.SIGSTOP)
-print("stopped")
-"""
+    stops = "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); print('stopped')"
     with nursery([]) as python:
         stopping, printed = stand_in(python, stops)
         assert printed.readline() == "stopped\n"
@@ -315,8 +306,8 @@ print("stopped")
     assert stopping.returncode == 0
 
 
-def test_a_reader_sees_that_a_child_closes_its_files() -> None:
-    """By that alone xdist notices a worker that closes them and hangs."""
+def test_who_reads_from_a_child_is_told_when_it_closes_its_files() -> None:
+    """xdist knows by that alone that a worker is lost which closes them and hangs."""
     closing = "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(600)"
     with nursery([]) as python:
         process, printed = stand_in(python, closing)
@@ -333,58 +324,100 @@ def test_a_reader_sees_that_a_child_closes_its_files() -> None:
 
 
 def test_signals_that_are_ignored_stay_so() -> None:
-    """A nursery inherits them. Where SIGCHLD is ignored, the system reaps its children, and it serves nevertheless."""
-    tells = """
-import signal, sys
-ignored = [int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
-print("statistics" in sys.modules, ignored)
-"""
+    tells = "import signal; print([int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN])"
     code = f"""
 import signal, subprocess, sys
 from calibrant.target.forking import nursery
 for name in sys.argv[1:]:
     signal.signal(getattr(signal, name), signal.SIG_IGN)
-with nursery(["statistics"]) as python:
+with nursery([]) as python:
     for command in ([sys.executable], python):
-        print(subprocess.check_output([*command, "-c", {tells!r}], text=True), end="")
+        print(subprocess.check_output([*command, "-c", {tells!r}]))
 """
     for ignored in ([], ["SIGINT"], ["SIGTERM", "SIGHUP"], ["SIGQUIT", "SIGCHLD"]):
         plain, forked = run("-c", code, *ignored).stdout.splitlines()
-        assert forked == plain.replace("False", "True")
+        assert forked == plain
         assert all(str(int(getattr(signal, name))) in plain for name in ignored)
 
 
-@BOTH
-@pytest.mark.parametrize(("number", "closed"), [(0, "<&-"), (1, ">&-"), (2, "2>&-")])
-def test_standard_files_may_be_closed(python: list[str], number: int, closed: str, tmp_path: Path) -> None:
-    file = tmp_path / "told"
-    tells = f"import sys; open({str(file)!r}, 'w').write(str([sys.stdin, sys.stdout, sys.stderr].index(None)))"
-    started = ["sh", "-c", f'exec "$@" {closed}', "sh", *python, "-c", tells]
-
-    assert subprocess.run(started, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL).returncode == 0
-    assert file.read_text() == str(number)
-
-
-def test_a_nursery_outlives_the_signals_to_its_group() -> None:
+def test_a_nursery_serves_whoever_ignores_the_ends_of_children() -> None:
+    """The system buries their children for them, and a nursery inherits that."""
     code = """
 import os, signal, subprocess
 from calibrant.target.forking import nursery
-os.setsid()
-numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-for number in numbers:
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with nursery(["statistics"]) as python:
+    for _ in range(2):
+        print(subprocess.check_output([*python, "-c", "import sys; print('statistics' in sys.modules)"]))
+"""
+    assert run("-c", code).stdout == "b'True\\n'\n" * 2
+
+
+@BOTH
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_files_may_be_closed(python: list[str], closed: str, tmp_path: Path) -> None:
+    tells = (
+        f"import sys; open({str(tmp_path / 'told')!r}, 'w').write(str([sys.stdin, sys.stdout, sys.stderr].index(None)))"
+    )
+    started = ["sh", "-c", f'exec "$@" {closed}', "sh", *python, "-c", tells]
+
+    assert subprocess.run(started, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL).returncode == 0
+    assert (tmp_path / "told").read_text() == str(["<&-", ">&-", "2>&-"].index(closed))
+
+
+def test_a_nursery_outlives_what_its_whole_group_is_sent() -> None:
+    code = """
+import os, signal, subprocess
+from calibrant.target.forking import nursery
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, lambda *_: None)
 with nursery(["statistics"]) as python:
-    for number in numbers:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         os.killpg(0, number)
     print(subprocess.call([*python, "-c", "import sys; sys.exit('statistics' in sys.modules)"]))
 """
-    done = run("-c", code)
-
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        start_new_session=True,
+    )
     assert done.stdout == "1\n", done.stderr
 
 
-def test_a_stand_in_that_ends_before_it_is_served_does_no_harm() -> None:
-    with nursery(["statistics"]) as python:
+LEAVES = """
+import atexit, sys, threading, time
+
+def later():
+    time.sleep(0.1)
+    print("a thread has ended")
+
+unwritten = open(sys.argv[1], "w")
+unwritten.write("written in the end")
+atexit.register(print, "the end has begun")
+threading.Thread(target=later).start()
+"""
+
+
+@BOTH
+def test_a_child_tidies_up_as_the_interpreter_does(python: list[str], tmp_path: Path) -> None:
+    done = run(*python[1:], "-c", LEAVES, str(tmp_path / "file"))
+
+    assert done.stdout == "a thread has ended\nthe end has begun\n"
+    assert (tmp_path / "file").read_text() == "written in the end"
+
+
+def test_a_child_may_end_at_once(tmp_path: Path) -> None:
+    with nursery([], at_once=True) as python:
+        done = run_child(python, LEAVES, str(tmp_path / "file"))
+
+    assert (done.returncode, done.stdout) == (0, "the end has begun\n")
+
+
+def test_who_ends_before_asking_is_not_served_and_the_next_one_is() -> None:
+    with nursery([]) as python:
         whole = marshal.dumps(([b"-c", b"print('never')"], b"/", {}, False, []))
         for said, answer in ((b"", b""), (whole[:-3], b""), (whole, b"y")):
             with socket.socket(socket.AF_UNIX) as asking:
@@ -393,42 +426,59 @@ def test_a_stand_in_that_ends_before_it_is_served_does_no_harm() -> None:
                 asking.shutdown(socket.SHUT_WR)
                 assert asking.makefile("rb").read() == answer
 
-        assert run(*python[1:], "-c", "import sys; print('statistics' in sys.modules)").stdout == "True\n"
+        assert run_child(python, "print('served')").stdout == "served\n"
+
+
+def test_a_nursery_that_ends_while_it_imports_is_done_without() -> None:
+    with nursery(["nowhere_at_all"]) as command:
+        assert command == [sys.executable]
 
 
 def test_a_nursery_that_imports_for_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "number"
-    sleeping = f"import pathlib, time, os\npathlib.Path({str(file)!r}).write_text(str(os.getpid()))\ntime.sleep(600)\n"
-    (tmp_path / "sleeping.py").write_text(sleeping)
+    (tmp_path / "sleeping.py").write_text(f"""
+import pathlib, time, os
+pathlib.Path({str(tmp_path / "number")!r}).write_text(str(os.getpid()))
+time.sleep(600)
+""")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(forking, "_IMPORTING", 1.0)
     monkeypatch.setattr(forking, "_GRACE", 0.1)
     with nursery(["sleeping"]) as command:
         assert command == [sys.executable]
-        while not file.exists():
+        while not (tmp_path / "number").exists():
             time.sleep(0.01)
 
-    assert ends(int(file.read_text()))
+    assert ends(int((tmp_path / "number").read_text()))
 
 
 SOME = ("--seed=1", "--workers=1", "--clause=loss.mean-square")
 
 
-def test_the_imports_of_a_nursery_do_not_count_as_imports_of_the_target(tmp_path: Path) -> None:
-    """The least time limit is enough for a target that imports nothing."""
+def test_imports_for_all_do_not_count_as_those_of_the_target(tmp_path: Path) -> None:
+    """The least patience is enough for a target that is imported in no time."""
     told, _ = checked(tmp_path, target(tmp_path, "def loss_fn(t_p, t_c):\n    return 0.0"), "--timeout=0.05", *SOME)
 
     assert told["target"]["operations"] == ["loss_fn"]
 
 
+def test_a_path_too_long_for_a_socket_means_no_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+
+    with nursery([]) as command:
+        assert command == [sys.executable]
+
+
 def test_a_check_is_the_same_without_a_nursery(tmp_path: Path) -> None:
-    """A temporary folder with a long name forbids the nursery. Neither check warns."""
-    spec = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()")
+    """Its temporary folder may have a path that no socket can have. No warning is given in either."""
+    source = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()"
+    spec = target(tmp_path, source)
     long = tmp_path / ("x" * 100)
     long.mkdir()
 
-    forked, _ = checked(tmp_path, spec, *SOME, PYTHONWARNINGS="error")
-    plain, _ = checked(tmp_path, spec, *SOME, PYTHONWARNINGS="error", TMPDIR=str(long))
+    with_it, _ = checked(tmp_path, spec, *SOME, PYTHONWARNINGS="error")
+    without, _ = checked(tmp_path, spec, *SOME, PYTHONWARNINGS="error", TMPDIR=str(long))
 
-    assert forked == plain
-    assert forked["exit_status"] == 1
+    assert with_it == without
+    assert with_it["exit_status"] == 1

@@ -1,14 +1,15 @@
-"""Python processes that start with the libraries that one process has imported for all of them.
+"""Python processes that begin with what one process has imported for all of them.
 
-The processes of a check need the same libraries; torch alone takes seconds and 140 MB. A nursery is a process that has
-imported the libraries and does nothing else. Its children are forked, and share its memory until they change it. `nursery`
-yields a command line that starts a child in place of the interpreter:
+Several processes of a check need the same libraries; torch alone takes seconds and 140 MB. A nursery is a process that has
+imported the libraries and done nothing else. Its children are forked, and share what it holds until they change it. `nursery`
+yields a command line that starts a child in the place of the interpreter:
 
     python -IS forking.py SOCKET [-u] -c CODE | -m MODULE [ARGUMENTS]
 
-This process is a stand-in for the child. It asks the nursery at the socket for a child with its own arguments, streams, folder
-and environment. It ends as the child does, and the child ends with it. If the nursery does not answer, the stand-in becomes the
-interpreter. The child inherits ignored signals, and settings that the interpreter reads at its start, from the nursery.
+This process stands for the child: it asks the nursery at the socket for a child with its own arguments, streams, folder and
+environment, lives and ends as the child does, and takes the child along if it is ended itself. If the nursery does not answer,
+it becomes the interpreter, only slower. Ignored signals, and what the interpreter reads when it starts, as PYTHONPATH, are the
+nursery's.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from types import ModuleType
 __all__ = ["nursery"]
 
 _PATIENCE = 2.0
-"""Seconds that a nursery and a stand-in wait for each other, until the child is granted."""
+"""Seconds for which a nursery and a process that asks it wait for each other, until the child is granted."""
 _IMPORTING = 60.0
 """Seconds that a nursery may take to import."""
 _GRACE = 3.0
 """Seconds that a nursery may take to end."""
 _SENT_TO_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Signals to whole groups of processes, which a nursery ignores: it outlives its children."""
+"""Signals that whole groups of processes are sent: a nursery outlives its children."""
 _PR_SET_PDEATHSIG = 1
-"""Linux's number for the signal that a process receives when its parent ends."""
+"""Linux's number for the signal that a process is sent when its parent ends."""
 
 _Request = tuple[list[bytes], bytes, dict[bytes, bytes], bool]
 """Arguments, folder, environment, and whether the child leads a session."""
@@ -50,9 +51,10 @@ _Request = tuple[list[bytes], bytes, dict[bytes, bytes], bool]
 
 @contextlib.contextmanager
 def nursery(modules: Sequence[str], *, at_once: bool = False) -> Iterator[list[str]]:
-    """Yield a command line for the interpreter that, during the block, forks a process which has imported the modules.
+    """The interpreter's command line; while the block lasts, it starts a child of a nursery that has imported the modules.
 
-    It is the interpreter itself where the system allows no nursery. Children that end `at_once` do not close open files.
+    Where the system can have no nursery, it starts the interpreter. Children that end `at_once` leave open files and modules
+    as they are.
     """
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         path = f"{folder}/nursery"
@@ -83,30 +85,31 @@ def nursery(modules: Sequence[str], *, at_once: bool = False) -> Iterator[list[s
 
 
 def _listener(path: str) -> socket.socket | None:
-    """A socket that listens at a path, or None where the system does not allow a nursery."""
+    """A socket that listens at a path, if the system gives one, and what else a nursery needs."""
     if not hasattr(os, "pidfd_open"):
         return None
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-        listener.bind(path)
-        listener.listen()
-    except OSError:
-        listener.close()
-        return None
-    return listener
+    with contextlib.ExitStack() as stack:
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(path)
+            listener.listen()
+        except OSError:
+            return None
+        stack.pop_all()
+        return listener
 
 
-# The stand-in
+# The process that stands for a child
 
 
 def _stand_for_child(path: str, arguments: list[str]) -> None:
-    """Ask the nursery at `path` for a child, and end with it; without a nursery, become the interpreter."""
+    """Ask the nursery at `path` for a child, and end with it; if there is no nursery, become the interpreter."""
     leads = os.getsid(0) == os.getpid()
-    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child receives it as well
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child is sent it as well
     nursery, granted = socket.socket(socket.AF_UNIX), b""
     nursery.settimeout(_PATIENCE)
-    if nursery.fileno() > 2:  # or else a standard file is closed, and must be so in the interpreter
+    if nursery.fileno() > 2:  # or else a standard file is closed, and the interpreter is not to find another there
         with contextlib.suppress(OSError):
             request: _Request = ([*map(os.fsencode, arguments)], os.getcwdb(), {**os.environb}, leads)
             nursery.connect(path)
@@ -119,32 +122,32 @@ def _stand_for_child(path: str, arguments: list[str]) -> None:
 
 
 def _end_with_child(nursery: socket.socket, leads: bool) -> None:
-    """Send the standard files to the child, read its number and then its status, and end as it does.
+    """Give the child the standard files, and end as it does: the nursery tells its number, and later its status.
 
-    It returns if there is no child.
+    It returns if the nursery cannot have one.
     """
     nursery.settimeout(None)
-    child, status = 0, b""
+    child, said = 0, b""
     with contextlib.suppress(OSError), nursery.makefile("rb") as told:
         socket.send_fds(nursery, [b"y"], [0, 1, 2])
         if child := int(told.readline() or 0):
-            os.closerange(0, 3)  # so that their readers see when the child closes them
-            status = told.readline()
+            os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
+            said = told.readline()
     if not child:
         return
-    if not status:  # the child's parent has ended
+    if not said:  # the nursery was ended, maybe by the child
         _end(child, leads)
-    code = int(status or 1)
-    if code < 0:
+    status = int(said or 1)
+    if status < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError):  # SIGKILL has no other handler
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    os._exit(code)
+        with contextlib.suppress(OSError):  # of SIGKILL there is only the default
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
 
 
 def _end(child: int, leads: bool) -> None:
-    """End a child and the session that it leads."""
+    """End a child, and with it the session that it leads."""
     for kill in (os.kill, os.killpg) if leads else (os.kill,):
         with contextlib.suppress(ProcessLookupError):
             kill(child, signal.SIGKILL)
@@ -153,63 +156,95 @@ def _end(child: int, leads: bool) -> None:
 # The nursery
 
 
-def _serve(listener: socket.socket, until: int) -> _Request:
-    """Fork an attendant for each stand-in, until the file `until` ends. It returns in a child, with the request for it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while until not in select.select([until, listener.fileno()], [], [])[0]:
-        asking = listener.accept()[0]
+class _Child:
+    """A child of the nursery."""
+
+    def __init__(self, number: int, leads: bool, asking: socket.socket) -> None:
+        self.number = number
+        self.leads = leads
+        self.asking = asking
         try:
-            attends = os.fork() == 0
-        except OSError:  # the stand-in becomes the interpreter
-            attends = False
-        if attends:
-            listener.close()
-            return _attend(asking, until)
-        asking.close()
-    with contextlib.suppress(ChildProcessError):
-        os.wait()  # SIGCHLD is ignored, so this waits for all attendants
-    os._exit(0)
+            self.over = os.pidfd_open(number)
+        except OSError:
+            _end(number, leads)
+            os.waitpid(number, 0)
+            raise
+        self.tell(number)
+
+    def files(self) -> set[int]:
+        """Two files: one can be read when the child has ended, the other when who asked for it has."""
+        return {self.over, self.asking.fileno()}
+
+    def tell(self, number: int) -> None:
+        """Tell a number to who asked."""
+        with contextlib.suppress(OSError):  # nobody may be left
+            self.asking.sendall(b"%d\n" % number)
+
+    def bury(self) -> None:
+        """End the child if it has not ended, and tell its status."""
+        _end(self.number, self.leads)
+        self.tell(os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1]))
+        self.close()
+
+    def close(self) -> None:
+        """Close both files."""
+        os.close(self.over)
+        self.asking.close()
 
 
-def _attend(asking: socket.socket, until: int) -> _Request:
-    """Fork a child for a stand-in, and end with the first to end: the child, the stand-in or `until`. It returns in the child."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _serve(listener: socket.socket, until: int) -> _Request:
+    """Give a child to each who asks, until the end of the file `until`, when all end. It returns in a child, with what it is to be."""
+    children: list[_Child] = []
+    while True:
+        watched = {until, listener.fileno()}.union(*(child.files() for child in children))
+        ready = set(select.select(watched, [], [])[0])
+        for child in [child for child in children if ready & {until, *child.files()}]:
+            child.bury()
+            children.remove(child)
+        if until in ready:
+            os._exit(0)
+        if listener.fileno() not in ready or not (granted := _asked(listener)):
+            continue
+        request, asking, files = granted
+        try:
+            if number := os.fork():
+                children.append(_Child(number, request[3], asking))
+        except OSError:  # there are no more processes to be had: who asks will see
+            asking.close()
+        else:
+            if not number:
+                for child in children:
+                    child.close()
+                for standard, file in enumerate(files):
+                    os.dup2(file, standard)
+                for file in (until, listener.detach(), asking.detach(), *files):
+                    os.close(file)
+                return request
+        for file in files:
+            os.close(file)
+
+
+def _asked(listener: socket.socket) -> tuple[_Request, socket.socket, list[int]] | None:
+    """The next request, the socket of the process that asks, and the standard files for the child."""
+    asking = listener.accept()[0]
     asking.settimeout(_PATIENCE)
+    files: list[int] = []
     try:
         with asking.makefile("rb") as stream:
             request: _Request = marshal.load(stream)
         asking.sendall(b"y")
-        files = socket.recv_fds(asking, 1, 3)[1]
-        child = os.fork() if files else -1
-    except (OSError, EOFError, ValueError, TypeError):  # the stand-in has ended, was stopped, or is something else
-        child = -1
-    if child < 0:
-        os._exit(1)
-    if not child:
-        for standard, file in enumerate(files):
-            os.dup2(file, standard)
-        os.close(until)
-        asking.close()
-    for file in files:
-        os.close(file)
-    if not child:
-        return request
-    try:
-        over = os.pidfd_open(child)
-    except OSError:
-        _end(child, False)
-        os._exit(1)
-    with contextlib.suppress(OSError):  # the stand-in may have ended
-        asking.sendall(b"%d\n" % child)
-        select.select([over, until, asking.fileno()], [], [])
-    _end(child, request[3])
-    with contextlib.suppress(OSError):
-        asking.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    os._exit(0)
+        _, files, _, _ = socket.recv_fds(asking, 1, 3)
+        if not files:
+            raise EOFError
+    except (OSError, EOFError, ValueError, TypeError):  # who asks has ended, was stopped, or is not a stand-in
+        for file in (asking.detach(), *files):
+            os.close(file)
+        return None
+    return request, asking, files
 
 
 def _be(arguments: list[bytes], folder: bytes, environment: dict[bytes, bytes], leads: bool) -> None:
-    """Run these arguments as the interpreter does, in the child."""
+    """In the child: do what the interpreter does with these arguments."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if leads:
         os.setsid()
@@ -228,9 +263,9 @@ def _be(arguments: list[bytes], folder: bytes, environment: dict[bytes, bytes], 
 
 
 def _main(listener: int, at_once: bool, modules: list[str]) -> None:
-    """Import the modules, report that on standard output, and serve at a socket until standard input ends.
+    """Be the nursery: import the modules, say so, and serve at a socket until standard input ends.
 
-    The interpreter's end copies all shared memory, since it touches it. A child that ends `at_once` omits most of it.
+    The interpreter's end touches, and so copies, all that is shared. A child may do without most of it, and end `at_once`.
     """
     inherited = {number: signal.signal(number, signal.SIG_IGN) for number in _SENT_TO_ALL}
     inherited[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
