@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import SearchStrategy
 
-from calibrant.exact import FORMATS
+from calibrant.exact import FORMATS, Format
 from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import TargetError
@@ -47,6 +50,24 @@ forms = pytest.mark.parametrize(
     ],
 )
 """A test in each format that NumPy can compute in here."""
+
+
+def each_case(
+    strategy: SearchStrategy[Any], form: Format, examples: int = 30
+) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+    """Make a test of every case of some examples, in one format."""
+
+    def decorated(check: Callable[[Any], None]) -> Callable[[], None]:
+        @settings(derandomize=True, deadline=None, database=None, max_examples=examples)
+        @given(strategy)
+        def test(drawn: Any) -> None:
+            for case in drawn.cases():
+                check(case.at(form))
+
+        test.__doc__ = check.__doc__
+        return test
+
+    return decorated
 
 
 def subject(dtype: str = "float64", timeout: float = 10.0, **attributes: Any) -> Subject:

@@ -1,4 +1,4 @@
-"""Accumulation: what the shipped targets refuse, and what covers every sensible way to accumulate."""
+"""Accumulation: the exact gradient, and a bound that covers every sensible way to accumulate."""
 
 from __future__ import annotations
 
@@ -9,28 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from support import each_case
 
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_target
 from calibrant.exact import FORMATS, Exact, Format
 from calibrant.protocol.dtypes import numpy_dtype
 
-EXAMPLES = settings(derandomize=True, deadline=None, max_examples=100, database=None)
-
 
 def exactly(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
     return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
 
 
-# The bound
-
-
-@EXAMPLES
-@given(strategies.batched_fits())
-def test_the_accumulated_gradient_is_that_of_all_samples(drawn: strategies.Drawn[Any]) -> None:
+@each_case(strategies.batched_fits(), FORMATS["float32"])
+def test_the_accumulated_gradient_is_the_gradient_of_all_samples(sample: strategies.Batched) -> None:
     """As rational numbers, whatever the batches."""
-    sample = drawn.at(FORMATS["float32"])
     batches, w, b = exactly(sample)
 
     weighted = [Fraction(0), Fraction(0)]
@@ -43,10 +36,7 @@ def test_the_accumulated_gradient_is_that_of_all_samples(drawn: strategies.Drawn
 
 
 def weighted_means(g: Any, sizes: Any, n: Any) -> Any:
-    total = g[0] * (sizes[0] / n)
-    for x, size in zip(g[1:], sizes[1:], strict=True):
-        total = total + x * (size / n)
-    return total
+    return sum(x * (size / n) for x, size in zip(g, sizes, strict=True))
 
 
 def weighted_from_the_last(g: Any, sizes: Any, n: Any) -> Any:
@@ -54,10 +44,7 @@ def weighted_from_the_last(g: Any, sizes: Any, n: Any) -> Any:
 
 
 def divided_at_the_end(g: Any, sizes: Any, n: Any) -> Any:
-    total = g[0] * sizes[0]
-    for x, size in zip(g[1:], sizes[1:], strict=True):
-        total = total + x * size
-    return total / n
+    return sum(x * size for x, size in zip(g, sizes, strict=True)) / n
 
 
 def by_a_rounded_reciprocal(g: Any, sizes: Any, n: Any) -> Any:
@@ -78,13 +65,11 @@ WAYS = (weighted_means, weighted_from_the_last, divided_at_the_end, by_a_rounded
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("way", WAYS)
 def test_the_bound_holds_for_every_sensible_way(way: Callable[..., Any], dtype: str) -> None:
-    """A false alarm on a right implementation would be the worst fault that a judge can have."""
+    """To reject a right implementation is the worst fault of a judge."""
     kind, worst = numpy_dtype(dtype).type, []
 
-    @EXAMPLES
-    @given(strategies.batched_fits())
-    def check(drawn: strategies.Drawn[Any]) -> None:
-        sample = drawn.at(FORMATS[dtype])
+    @each_case(strategies.batched_fits(), FORMATS[dtype])
+    def check(sample: strategies.Batched) -> None:
         truth = exact.accumulated_grad(*exactly(sample))
         with np.errstate(all="ignore"):
             g = numpy_target.accumulate(sample.params, sample.batches, True)
@@ -96,11 +81,11 @@ def test_the_bound_holds_for_every_sensible_way(way: Callable[..., Any], dtype: 
         worst.append(max((off.magnitude() / np.maximum(truth.err, 5e-324))[claimed], default=0.0))
 
     check()
-    assert max(worst) > 0.1, "a bound that nothing comes near to judges little"
+    assert max(worst) > 0.1, "no error comes near the bound, so it judges little"
 
 
 def counted(sample: strategies.Batched, by_w: bool, form: Format) -> Fraction | None:
-    """The bound as the docstring of `exact.accumulated_grad` counts it, in fractions; None where a sum may overflow."""
+    """The bound by the docstring of `exact.accumulated_grad`, in fractions; None where a sum may overflow."""
     batches, w, b = exactly(sample)
     k, n, u = len(batches), len(sample.t_u), Fraction(form.u)
     twice = 2 * (exact.model(exact.of(sample.t_u), w, b) - exact.of(sample.t_c))
@@ -128,14 +113,12 @@ def counted(sample: strategies.Batched, by_w: bool, form: Format) -> Fraction | 
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_the_bound_is_what_it_is_said_to_count(dtype: str) -> None:
-    """In formats that float64 has room for: neither less nor more, but for what each step is rounded up by."""
+def test_the_bound_is_the_documented_count(dtype: str) -> None:
+    """In formats that float64 has room for: exactly, except that each step rounds up."""
     form = FORMATS[dtype]
 
-    @EXAMPLES
-    @given(strategies.batched_fits())
-    def check(drawn: strategies.Drawn[Any]) -> None:
-        sample = drawn.at(form)
+    @each_case(strategies.batched_fits(), form)
+    def check(sample: strategies.Batched) -> None:
         bounds = exact.accumulated_grad(*exactly(sample)).err.tolist()
 
         for bound, due in zip(bounds, (counted(sample, by_w, form) for by_w in (True, False)), strict=True):

@@ -1,4 +1,4 @@
-"""The reference's autograd: what it refuses, and what it leaves on the caller's own tensors."""
+"""The reference's autograd: what it refuses, and that the caller's tensors stay."""
 
 import math
 
@@ -39,15 +39,20 @@ def test_a_loss_that_does_not_depend_on_the_parameters_is_refused() -> None:
         autograd.descend(elsewhere, torch.ones(2), 0.5, 1)
 
 
+def test_a_step_in_place_is_refused_where_it_would_be_recorded() -> None:
+    with pytest.raises(RuntimeError, match="leaf"):
+        autograd.descend(total, START, 0.5, 1, no_grad=False)
+
+
 @pytest.mark.parametrize(("n_steps", "rate"), [(-1, 0.5), (1, -0.5), (1, math.nan), (1, math.inf)])
-def test_a_schedule_that_means_nothing_is_refused(n_steps: int, rate: float) -> None:
+def test_a_meaningless_schedule_is_refused(n_steps: int, rate: float) -> None:
     with pytest.raises(ValueError, match="is"):
         autograd.descend(total, START, rate, n_steps)
     with pytest.raises(ValueError, match="is"):
         autograd.manual_training_loop(n_steps, rate, START, T_U, T_C)
 
 
-def test_a_training_loop_refuses_misfitting_columns_negative_epochs_and_what_no_gradient_reaches() -> None:
+def test_a_training_loop_refuses_misfitting_columns_negative_epochs_and_parameters_without_gradient() -> None:
     params = leaf()
     optimizer = torch.optim.SGD([params], lr=0.5)
 
@@ -64,8 +69,8 @@ def test_a_training_loop_refuses_misfitting_columns_negative_epochs_and_what_no_
 
 
 @pytest.mark.parametrize("n_epochs", [0, 1, 50])
-def test_a_training_loop_trains_the_leaf_and_returns_what_no_longer_moves(n_epochs: int) -> None:
-    """The returned tensor has no graph, and is not the tensor that the next run trains further."""
+def test_a_training_loop_trains_the_leaf_and_returns_a_copy(n_epochs: int) -> None:
+    """The returned tensor has no graph, and the next run trains another tensor."""
     params = leaf()
     optimizer = torch.optim.SGD([params], lr=1e-2)
 
@@ -96,11 +101,6 @@ def test_the_callers_parameters_and_their_gradient_stay() -> None:
     assert torch.equal(trained, START)
     assert trained.data_ptr() != START.data_ptr()
     assert losses == []
-
-
-def test_a_step_in_place_is_refused_where_it_would_be_recorded() -> None:
-    with pytest.raises(RuntimeError, match="leaf"):
-        autograd.descend(total, START, 0.5, 1, no_grad=False)
 
 
 def test_a_forward_pass_that_raises_leaves_recording_as_it_was() -> None:

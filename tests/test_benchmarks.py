@@ -86,9 +86,8 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
 @pytest.mark.parametrize("formula", soundness.FORMULAS, ids=lambda formula: formula.name)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: str) -> None:
-    decode, length = soundness._DECODERS[formula.strategy.__name__]
-    data = bytes(range(1, length + 1))
-    arguments = formula.arguments(strategies.Drawn(data, decode).at(FORMATS[dtype]))
+    data = bytes(range(1, formula.strategy.length + 1))
+    arguments = formula.arguments(strategies.Drawn(data, formula.strategy.decode).at(FORMATS[dtype]))
     expected = formula.truth(*map(soundness._as_exact, arguments))
 
     for way in dict.fromkeys(soundness.evaluators(dtype)):

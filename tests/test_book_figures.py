@@ -1,4 +1,4 @@
-"""The figures of the book show what the code computes, and the committed drawings are what drawing them gives."""
+"""The figures of the book show the code's own numbers, and drawing them again gives the committed files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def committed(name: str) -> str:
 
 
 def curves(svg: str, shown: Series) -> dict[str, list[tuple[float, float]]]:
-    """Where the drawing puts the points of each series, in the drawing's own units."""
+    """The points of each series in the drawing, in its own units."""
     found = {}
     for label in shown:
         group = svg.split(f'<g id="{figures.mark(label)}">')[1].split("</g>\n   <g id=")[0]
@@ -56,7 +56,7 @@ def test_the_book_shows_every_figure_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", SERIES)
 def test_the_plot_shows_the_series(name: str) -> None:
-    """Nothing is smoothed, thinned or left out on the way to the axes."""
+    """The plot smooths, thins and drops nothing."""
     with figures.drawing(name, SERIES[name]) as figure:
         plotted = {
             str(line.get_label()): (list(line.get_xdata(orig=True)), list(line.get_ydata(orig=True)))
@@ -68,7 +68,7 @@ def test_the_plot_shows_the_series(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERIES)
 def test_every_point_of_a_series_is_drawn_and_the_drawing_is_small(name: str) -> None:
-    """An SVG of a curve that was simplified while it was written would have fewer."""
+    """A writer that simplified a curve would leave fewer points."""
     drawing = curves(committed(name), SERIES[name])
 
     assert len(committed(name).encode()) < 60_000
@@ -79,7 +79,7 @@ def test_every_point_of_a_series_is_drawn_and_the_drawing_is_small(name: str) ->
 
 @pytest.mark.parametrize("name", SERIES)
 def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Path]) -> None:
-    """So a change of the code that changes a figure is seen in review."""
+    """A change of the code that changes a figure then shows in review."""
     if figures.drawn_with() not in committed(name):
         pytest.skip(f"the book's figures were not drawn with {figures.drawn_with()}")
 

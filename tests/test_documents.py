@@ -1,4 +1,4 @@
-"""The documents describe the code as it is: names exist, tables agree, and sessions print what they show."""
+"""The documents describe the code: names exist, tables agree, and sessions print what they show."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ def read(name: str) -> str:
 
 def test_targets_page_lists_the_operations_the_attributes_and_the_dtypes() -> None:
     text = read("spec/targets.md")
-    operations, attributes = (
-        text.split("## Operations")[1].split("## ")[0],
-        text.split("## What a target says of itself")[1],
-    )
+    operations = text.split("## Operations")[1].split("## ")[0]
+    attributes = text.split("## What a target says of itself")[1]
     rows = re.findall(r"^\| `(\w+)\(([^)]*)\)` \| (.*) \|$", operations, re.MULTILINE)
 
     assert [(name, tuple(filter(None, arguments.split(", ")))) for name, arguments, _ in rows] == [
@@ -47,7 +45,7 @@ def test_targets_page_lists_the_operations_the_attributes_and_the_dtypes() -> No
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_names_in_a_document_are_those_of_files_and_clauses(document: Path) -> None:
+def test_names_in_a_document_are_names_of_files_and_clauses(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
@@ -64,14 +62,10 @@ def test_changelog_counts_the_clauses() -> None:
 
 
 def test_modules_of_a_chapter_stand_under_one_name() -> None:
-    """A chapter's reference, properties and text are found by its name."""
+    """The name of a chapter finds its text, its reference and its properties."""
     for chapter in CHAPTERS:
-        for file in (
-            f"spec/{chapter}.md",
-            f"src/calibrant/mechanics/{chapter}.py",
-            f"tests/conformance/test_{chapter}.py",
-        ):
-            assert (ROOT / file).is_file()
+        for file in ("spec/{}.md", "src/calibrant/mechanics/{}.py", "tests/conformance/test_{}.py"):
+            assert (ROOT / file.format(chapter)).is_file()
 
 
 # The table of the source's claims
@@ -88,7 +82,7 @@ def slugs(document: str) -> set[str]:
 
 
 def examples(document: str) -> set[str]:
-    """The names under which conftest.py runs the examples of a document."""
+    """The names that conftest.py gives to the examples of a document."""
     from sybil.document import Document
     from sybil.parsers.markdown import CodeBlockParser
 
@@ -110,7 +104,7 @@ def test_the_claims_are_numbered_in_order_and_every_erratum_answers_one() -> Non
 
 @pytest.mark.parametrize(("number", "said", "became"), CLAIMS, ids=[str(number) for number, _, _ in CLAIMS])
 def test_every_claim_became_something_that_exists(number: int, said: str, became: str) -> None:
-    """Clauses by name, examples by the name under which they run, errata by their section."""
+    """Clauses and examples by name, errata by section."""
     names = re.findall(r"`([\w.:-]+)`", became)
     links = re.findall(r"\]\((\w+\.md)#([\w-]+)\)", became)
 
@@ -133,14 +127,12 @@ FILES = {
 SESSIONS = [
     (command, shown)
     for text in (read("README.md"), PAGE)
-    for command, shown in re.findall(
-        r"^```(?:console)?\n\$ calibrant (.*?)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
-    )
+    for command, shown in re.findall(r"(?ms)^```(?:console)?\n\$ calibrant (.*?)\n(.*?)^```$", text)
 ]
 
 
 def shows(printed: str, output: str) -> bool:
-    """Whether the output begins with the printed lines, except for what dots stand for."""
+    """Whether the output begins with the printed lines, where dots replace any text."""
     printed, output = (re.sub(r" +$", "", text, flags=re.MULTILINE) for text in (printed, output))
     parts = [re.escape(part.rstrip()) for part in re.split(r"\.\.\.(?=\n|$)", printed)]
     return re.match(".*?".join(parts), output, re.DOTALL) is not None
@@ -165,9 +157,8 @@ def test_a_failure_of_the_other_program_is_repeated_by_its_command_line(tmp_path
     wrong = FILES["mine.js"].replace("sum + square / squares.length", "sum + square")
     (tmp_path / "mine.js").write_text(wrong, encoding="utf-8")
 
-    process = calibrant(
-        *shlex.split('check --program "node mine.js" --clause loss.mean-square --profile ci'), cwd=tmp_path
-    )
+    command = 'check --program "node mine.js" --clause loss.mean-square --profile ci'
+    process = calibrant(*shlex.split(command), cwd=tmp_path)
     line = process.stdout.split("To see it:\n")[1].split("\n\n")[0]
     repeated = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
 
@@ -175,7 +166,7 @@ def test_a_failure_of_the_other_program_is_repeated_by_its_command_line(tmp_path
     assert '"data":[1]' in repeated.stdout
 
 
-def test_dots_stand_for_something_and_nothing_else_does() -> None:
+def test_dots_replace_any_text_and_nothing_else_does() -> None:
     assert shows("a\n...\nc\n", "a\nb\nc\n")
     assert shows("a ...\nc", "a b\nc")
     assert not shows("a\nc\n", "a\nb\nc\n")

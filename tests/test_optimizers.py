@@ -1,14 +1,13 @@
-"""The reference's optimizers and PyTorch's, each held against the exact rule; and what the reference refuses."""
+"""The optimizers of the reference and of PyTorch against the exact rule; and what the reference refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from support import PYTORCH
+from support import PYTORCH, each_case
 
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_optimizers
@@ -21,8 +20,7 @@ from calibrant.adapters import torch_target  # noqa: E402
 from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need torch
 from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
 
-EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=40)
-# Those that PyTorch has a fused form of.
+# PyTorch has a fused form of these.
 FUSED = ("sgd", "adam", "adamw", "adagrad")
 PATHS = {"foreach": {"foreach": True}, "fused": {"fused": True}}
 """The single-tensor path is the path of the target `torch`."""
@@ -30,7 +28,7 @@ PATHS = {"foreach": {"foreach": True}, "fused": {"fused": True}}
 
 @pytest.fixture(autouse=True)
 def wide() -> Iterator[None]:
-    """PyTorch holds the rate of ASGD and the momenta of NAdam in its default dtype, whatever that of the parameters."""
+    """PyTorch holds the rate of ASGD and the momenta of NAdam in its default dtype."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield
@@ -42,7 +40,7 @@ def tensors(arrays: list[Any]) -> list[Any]:
 
 
 def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
-    """Where torch.optim's optimizer of that name has the parameters after each step."""
+    """The parameters after each step of torch.optim's optimizer of that name."""
     rate = run.hyperparameters["lr"]
     rates = rate if isinstance(rate, list) else [rate] * len(run.grads)
     leaves = [leaf.clone() for leaf in tensors(run.params)]
@@ -68,11 +66,10 @@ def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
 def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None:
     """Both are within the bound of one exact rule, on each path that PyTorch has."""
 
-    @EXAMPLES
-    @given(drawn=strategies.of_each(absent=(path != "fused",)))  # a fused SGD with momentum fails without a gradient
-    def check(drawn: Any) -> None:
-        run = drawn.at(FORMATS[dtype])(name)
-        within(pytorch(run, **PATHS[path]), run)
+    # A fused SGD with momentum fails without a gradient.
+    @each_case(strategies.of_each(absent=(path != "fused",)), FORMATS[dtype], examples=12)
+    def check(run: Callable[[str], strategies.Optimization]) -> None:
+        within(pytorch(run(name), **PATHS[path]), run(name))
 
     check()
 
@@ -102,26 +99,21 @@ def test_asgd_keeps_the_average_of_its_parameters(t0: float) -> None:
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "radam"])
 def test_decoupled_decay_can_be_asked_for(name: str) -> None:
-    """Adam is then AdamW; strategies draw it of the others only."""
-    params, grads = [torch.tensor([1.0, -2.0])], [[torch.tensor([0.5, 4.0])]] * 7
+    """Adam is then AdamW; strategies draw it for the others only."""
+    params, grads = [np.array([1.0, -2.0])], [[np.array([0.5, 4.0])]] * 7
     asked = {"weight_decay": 0.25, "decoupled_weight_decay": True}
 
-    path = optimize(name, asked, params, grads)
+    path = optimize(name, asked, tensors(params), [tensors(step) for step in grads])
 
     run = strategies.Optimization(name, {"lr": rules.RULES[name].defaults["lr"]} | asked, params, grads)
-    within([[x.numpy() for x in step] for step in path], as_arrays(run))
+    within([[x.numpy() for x in step] for step in path], run)
     if name == "adam":
-        decoupled = optimize("adamw", {"weight_decay": 0.25}, params, grads)
+        decoupled = optimize("adamw", {"weight_decay": 0.25}, tensors(params), [tensors(step) for step in grads])
         assert all(torch.equal(one, other) for (one,), (other,) in zip(path, decoupled, strict=True))
 
 
-def as_arrays(run: strategies.Optimization) -> strategies.Optimization:
-    grads = [[g.numpy() for g in step] for step in run.grads]
-    return strategies.Optimization(run.name, run.hyperparameters, [p.numpy() for p in run.params], grads)
-
-
 def test_gradients_below_the_root_of_the_range_still_have_signs() -> None:
-    """Their product with the gradient before is zero in float32, which PyTorch takes for a turn of neither kind."""
+    """Their product with the previous gradient is zero in float32, and PyTorch then changes no step size."""
     steady = [[torch.tensor(1e-30, dtype=torch.float32)]] * 3
     path = optimize("rprop", {"lr": 0.5, "etas": (0.5, 2.0)}, [torch.tensor(4.0, dtype=torch.float32)], steady)
 
@@ -193,24 +185,24 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("rprop", {"step_sizes": (1.0, 0.5)}, "step_sizes"),
     ("rprop", {"weight_decay": 0.5}, "weight_decay"),
 ]
-"""Meaningless hyperparameters beside those of the property of `optimizer.invalid`, each with a word of the message."""
+"""Meaningless hyperparameters that the property of `optimizer.invalid` does not draw, each with a word of the message."""
+
+
+def check_refused(word: str, name: str, hyperparameters: dict[str, Any], *steps: list[tuple[int, ...]]) -> None:
+    """Check that both targets refuse these hyperparameters, or gradients of these shapes for one parameter of two."""
+    for run, ones in ((optimize, torch.ones), (numpy_optimizers.optimize, np.ones)):
+        with pytest.raises(ValueError, match=word):
+            run(name, hyperparameters, [ones(2)], [[ones(shape) for shape in step] for step in steps])
 
 
 @pytest.mark.parametrize(("name", "wrong", "word"), WRONG)
 def test_a_meaningless_hyperparameter_is_refused(name: str, wrong: dict[str, Any], word: str) -> None:
-    ones = np.ones(2)
-    with pytest.raises(ValueError, match=word):
-        optimize(name, wrong, [torch.ones(2)], [[torch.ones(2)]] * 2)
-    with pytest.raises(ValueError, match=word):
-        numpy_optimizers.optimize(name, wrong, [ones], [[ones]] * 2)
+    check_refused(word, name, wrong, [(2,)], [(2,)])
 
 
-@pytest.mark.parametrize("sizes", [[(2,), (2,)], [(3,)], []])
-def test_gradients_that_do_not_fit_are_refused(sizes: list[tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError, match="step"):
-        optimize("sgd", {}, [torch.ones(2)], [[torch.ones(size) for size in sizes]])
-    with pytest.raises(ValueError, match="step"):
-        numpy_optimizers.optimize("sgd", {}, [np.ones(2)], [[np.ones(size) for size in sizes]])
+@pytest.mark.parametrize("shapes", [[(2,), (2,)], [(3,)], []])
+def test_gradients_that_do_not_fit_are_refused(shapes: list[tuple[int, ...]]) -> None:
+    check_refused("step", "sgd", {}, shapes)
 
 
 def test_an_optimizer_takes_a_list_of_tensors() -> None:

@@ -1,4 +1,4 @@
-"""The shipped targets: what they refuse, and what they return beside what the properties ask."""
+"""The shipped targets: what they refuse, and answers that no property asks for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def column(target: Any, *numbers: float) -> Any:
 
 
 def array(target: Any, value: Any) -> Any:
-    """Lists of numbers and arrays in the target's own kind, also where they are nested; all else as it is."""
+    """Nested lists of numbers and arrays as the target's own arrays; all else unchanged."""
     if isinstance(value, list) and not all(isinstance(x, float) for x in value):
         return [tuple(array(target, x) for x in pair) for pair in value]
     if isinstance(value, (list, np.ndarray)):
@@ -101,7 +101,7 @@ def test_slopes_of_the_absolute_loss(target: Any) -> None:
 @TARGETS
 @pytest.mark.parametrize("optimizer", [{"name": "adam", "lr": 0.5}, SGD | {"momentum": 0.5}, SGD | {"nesterov": False}])
 def test_any_optimizer_goes_into_the_loop(target: Any, optimizer: dict[str, Any]) -> None:
-    """Both gradients are -2: the first step goes up in both, by the rate or by twice the rate."""
+    """Both gradients are -2: the first step moves both parameters up, by the rate or by twice the rate."""
     start, one = column(target, 0.0, 0.0), column(target, 1.0)
 
     params, losses, _ = target.training_loop(1, optimizer, start, one, one)
@@ -121,19 +121,15 @@ def test_readings_that_are_all_the_same_have_no_slope(target: Any) -> None:
 
 
 @TARGETS
-def test_no_rows_can_be_split(target: Any) -> None:
+def test_a_split_of_no_rows_and_a_log_without_a_finite_loss(target: Any) -> None:
+    stopped, best = target.early_stopping(column(target, NAN, INF, NAN), 2)
+
+    assert (int(stopped), int(best)) == (1, 0)
     assert [part.tolist() for part in target.split(0, 0.5, 1)] == [[], []]
 
 
 @TARGETS
-def test_the_first_epoch_is_the_best_where_no_loss_is_finite(target: Any) -> None:
-    stopped, best = target.early_stopping(column(target, NAN, INF, NAN), 2)
-
-    assert (int(stopped), int(best)) == (1, 0)
-
-
-@TARGETS
-def test_a_view_says_where_it_is_and_a_product_in_place_is_in_place(target: Any) -> None:
+def test_a_view_shares_memory_and_a_product_in_place_is_in_place(target: Any) -> None:
     x = column(target, 1.0, 1.0)
     view, strides, shared = target.expand(x.reshape(2, 1), (3, 2, 4))
 
@@ -152,7 +148,7 @@ def test_every_shape_is_named_that_does_not_broadcast() -> None:
 
 
 def test_a_view_of_a_view_keeps_its_strides() -> None:
-    """Of a transposed tensor or a part of one, the strides are not those of a fresh tensor of its shape."""
+    """A transposed tensor and a slice have other strides than a fresh tensor of their shape."""
     table = torch.arange(6.0).reshape(2, 3)
 
     assert torch.equal(broadcasting.expand(table.T, (4, 3, 2)), table.T.expand(4, 3, 2))
@@ -160,7 +156,7 @@ def test_a_view_of_a_view_keeps_its_strides() -> None:
 
 
 def test_autograd_goes_through_a_stretched_operand() -> None:
-    """Two derivations of one gradient."""
+    """Autograd and the formula give the same gradient."""
     x, y = torch.arange(1.0, 4.0).reshape(3, 1).requires_grad_(), torch.arange(1.0, 5.0).requires_grad_()
     upstream = torch.arange(12.0).reshape(3, 4)
     (broadcasting.multiply(x, y) * upstream).sum().backward()
@@ -191,16 +187,11 @@ def test_the_reference_refuses_what_the_protocol_does_not_ask() -> None:
         validation.training_loop(1, Optimizer("sgd", [params], lr=0.5), params, two, two, two, two)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_data_come_in_the_dtype_that_is_asked_for(dtype: torch.dtype) -> None:
-    for columns in (data.thermometer(dtype), data.norris(dtype)):
-        assert [column.dtype for column in columns] == [dtype, dtype]
-
-
-def test_the_limit_of_the_thermometer() -> None:
-    t_u, _ = data.thermometer(torch.float64)
-
-    assert f"{float(descent.learning_rate_limit(t_u)):.4e}" == "3.3994e-04"
+def test_data_come_in_the_requested_dtype_and_the_thermometer_has_its_limit() -> None:
+    for dtype in (torch.float32, torch.float64):
+        for columns in (data.thermometer(dtype), data.norris(dtype)):
+            assert [column.dtype for column in columns] == [dtype, dtype]
+    assert f"{float(descent.learning_rate_limit(data.thermometer(torch.float64)[0])):.4e}" == "3.3994e-04"
 
 
 def test_bfloat16_goes_to_torch_and_back() -> None:
@@ -227,7 +218,7 @@ def test_a_run_in_two_parts_is_the_run() -> None:
     assert run(3, 4) == run(7)
 
 
-def test_polynomials_are_legendre_s() -> None:
+def test_polynomials_are_legendre_polynomials() -> None:
     t_u = torch.linspace(0, 100, 21, dtype=torch.float64)
     coefficients = [1.0, -2.0, 0.5, 3.0, 0.25]
 
@@ -238,7 +229,7 @@ def test_polynomials_are_legendre_s() -> None:
 
 
 def test_noise_on_the_readings_is_a_penalty_on_the_weight() -> None:
-    """In expectation: the standard error of 20,000 copies is a few thousandths of the difference to be seen."""
+    """In expectation: the standard error of 20,000 copies is a few thousandths of the difference."""
     t_u, t_c = data.thermometer(torch.float64)
 
     w, _ = data.least_squares(*regularization.augmented(t_u, t_c, copies=20_000, noise=5.0, seed=1)).tolist()
@@ -251,14 +242,14 @@ def test_noise_on_the_readings_is_a_penalty_on_the_weight() -> None:
 
 
 def test_numpy_shares_no_memory_where_there_are_no_elements() -> None:
-    """So the clause on memory claims nothing there."""
+    """The clause on memory therefore claims nothing there."""
     view, _, shared = numpy_target.expand(np.ones((2, 1)), (2, 0))
 
     assert (view.size, shared) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy"])
-def test_a_shipped_target_breaks_nothing_but_what_it_declares(name: str) -> None:
+def test_a_shipped_target_breaks_only_the_clauses_that_it_declares(name: str) -> None:
     """With few examples: a whole check shows each declared deviation."""
     result = check(name, Options(profile="ci", examples=2, dtypes=("float64",), timeout=60))
 

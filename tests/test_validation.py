@@ -1,4 +1,4 @@
-"""The chapter on validation: its exact truths, what the shipped targets refuse, and the reference's remedies."""
+"""The exact truths of the chapter on validation."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from support import each_case
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, UNROUNDED
 from calibrant.exact.validation import MARGIN
 
-EXAMPLES = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 FLOAT32 = FORMATS["float32"]
-
-
-# Exact truths
+U, BOUNDARY = FLOAT32.u, float(MARGIN)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +34,7 @@ FLOAT32 = FORMATS["float32"]
     ],
 )
 def test_sizes_of_a_validation_part(n: int, fraction: float, sizes: tuple[int, int], as_written: int) -> None:
-    """Either side of a whole number, where rounding decides; the shortest decimal of a third is less than a third."""
+    """On either side of a whole number, where rounding decides; the shortest decimal of a third is below a third."""
     fewest, most = exact.held_out(n, fraction)
 
     assert (fewest, most) == sizes or (fewest == most == as_written and Fraction(fraction) * n == as_written)
@@ -45,7 +42,7 @@ def test_sizes_of_a_validation_part(n: int, fraction: float, sizes: tuple[int, i
 
 
 def test_the_limits_of_a_fair_split_are_those_of_the_binomial_distribution() -> None:
-    """Summed here in the other way, as fractions."""
+    """The sum of chances as fractions, the other way round."""
     n, p, error = 300, Fraction(1, 10), Fraction(1, 20 * 10**9)
     fewest, most = exact.fair_counts(n, p, error)
 
@@ -56,25 +53,20 @@ def test_the_limits_of_a_fair_split_are_those_of_the_binomial_distribution() -> 
     assert sum(chance[most + 1 :]) <= error < sum(chance[most:])
 
 
-def test_complementary_probabilities_have_complementary_limits() -> None:
-    """A probability whose numerator is not 1."""
+def test_limits_of_complementary_probabilities_and_of_no_error() -> None:
+    """2/3 is a probability with a numerator other than 1; without an error, every count is possible."""
     fewest, most = exact.fair_counts(60, Fraction(1, 3), Fraction(1, 10**6))
 
     assert 0 < fewest < 20 < most < 60
     assert exact.fair_counts(60, Fraction(2, 3), Fraction(1, 10**6)) == (60 - most, 60 - fewest)
-
-
-def test_everything_is_possible_where_no_error_is_allowed() -> None:
     assert exact.fair_counts(10, Fraction(1, 2), Fraction(0)) == (0, 10)
     with pytest.raises(ValueError, match="error"):
         exact.fair_counts(10, Fraction(1, 2), Fraction(1))
 
 
-@EXAMPLES
-@given(strategies.ridges())
-def test_at_the_optimum_of_ridge_the_regularized_gradient_is_zero(drawn: Any) -> None:
-    """Two derivations of one thing: the closed form, and the gradient."""
-    sample = drawn.at(FLOAT32)
+@each_case(strategies.ridges(), FLOAT32)
+def test_at_the_optimum_of_ridge_the_regularized_gradient_is_zero(sample: strategies.Ridge) -> None:
+    """The closed form agrees with the gradient."""
     t_u, t_c = exact.of(sample.t_u).true(), exact.of(sample.t_c).true()
     for l2 in (sample.l2, sample.larger):
         w, b = (exact.constant(x, UNROUNDED) for x in exact.optimum(t_u, t_c, l2))
@@ -82,11 +74,9 @@ def test_at_the_optimum_of_ridge_the_regularized_gradient_is_zero(drawn: Any) ->
         assert exact.regularized_grad(t_u, t_c, w, b, 0.0, l2).fractions() == [0, 0]
 
 
-@EXAMPLES
-@given(strategies.penalized_fits())
-def test_the_regularized_gradient_is_the_slope_of_the_regularized_loss(drawn: Any) -> None:
-    """By central differences with steps that do not cross the corner, which for a quadratic are exact."""
-    sample = drawn.at(FLOAT32)
+@each_case(strategies.penalized_fits(), FLOAT32)
+def test_the_regularized_gradient_is_the_slope_of_the_regularized_loss(sample: strategies.Penalized) -> None:
+    """By central differences, which are exact for a quadratic; no step crosses the corner."""
     if not sample.w:
         sample.w = np.asarray(np.float32(1))
     t_u, t_c, w, b = (exact.of(x).true() for x in (sample.t_u, sample.t_c, sample.w, sample.b))
@@ -126,16 +116,18 @@ def test_training_stops_after_its_patience(losses: list[float], patience: int, d
     assert exact.early_stopping(losses, patience) == due
 
 
-def diagnosis(train: list[float], val: list[float]) -> str | None:
-    return exact.diagnose(*(exact.of(np.array(x, dtype=np.float32)) for x in (train, val)))
+@pytest.mark.parametrize(
+    ("last", "val", "due"),
+    [
+        (1.0, 1.0, "good"),
+        (8 * BOUNDARY * (1 + 4 * U), 1.0, None),
+        (8 * BOUNDARY * (1 + 64 * U), 1.0, "underfitting"),
+        (0.5, 1 + BOUNDARY, "good"),
+        (0.5, (1 + BOUNDARY) * (1 + 4 * U), None),
+        (0.5, (1 + BOUNDARY) * (1 + 64 * U), "overfitting"),
+    ],
+)
+def test_a_diagnosis_is_decided_on_the_boundary_and_not_beside_it(last: float, val: float, due: str | None) -> None:
+    train_losses, val_losses = (exact.of(np.array(x, dtype=np.float32)) for x in ([8.0, last], [1.0, val]))
 
-
-def test_a_diagnosis_on_the_boundary_is_decided_and_beside_it_is_not() -> None:
-    u, margin = FLOAT32.u, float(MARGIN)
-
-    assert diagnosis([8.0, 1.0], [1.0, 1.0]) == "good"
-    assert diagnosis([8.0, 8 * margin * (1 + 4 * u)], [1.0, 1.0]) is None
-    assert diagnosis([8.0, 8 * margin * (1 + 64 * u)], [1.0, 1.0]) == "underfitting"
-    assert diagnosis([8.0, 0.5], [1.0, 1 + margin]) == "good"
-    assert diagnosis([8.0, 0.5], [1.0, (1 + margin) * (1 + 4 * u)]) is None
-    assert diagnosis([8.0, 0.5], [1.0, (1 + margin) * (1 + 64 * u)]) == "overfitting"
+    assert exact.diagnose(train_losses, val_losses) == due

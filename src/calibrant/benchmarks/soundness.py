@@ -19,7 +19,6 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import TargetError
-from calibrant.strategies import samples
 
 
 def _near(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
@@ -32,7 +31,7 @@ class Formula:
 
     name: str
     weight: int
-    strategy: Callable[[], Any]
+    strategy: strategies.Strategy[Any]
     arguments: Callable[[Any], tuple[Any, ...]]
     truth: Callable[..., Exact]
     method: str
@@ -105,20 +104,6 @@ def dtypes() -> list[str]:
     return ["bfloat16", *found] if find_spec("torch") else found
 
 
-def _strategy_parts(strategy: Callable[[], Any]) -> tuple[Any, int]:
-    """What a strategy decodes its bytes with, and how many they are."""
-    return _DECODERS[strategy.__name__]
-
-
-_DECODERS: dict[str, tuple[Any, int]] = {
-    "residuals": (samples.decode_residuals, samples.PAIR),
-    "fits": (samples.decode_fit, samples.FIT),
-    "probes": (samples.decode_probe, samples.FIT + 1),
-    "descents": (samples.decode_descent, samples.FIT + 2),
-    "long_descents": (samples.decode_long_descent, samples.FIT + 2),
-}
-
-
 def evaluators(dtype: str) -> list[str]:
     """The names of the ways to evaluate in a dtype: half of the chances for torch, where it is."""
     ways = [] if dtype == "bfloat16" else list(STYLES)
@@ -153,11 +138,10 @@ def judged_chunk(task: tuple[int, int, int]) -> Counts:
         dtype = names[rng.integers(len(names))]
         formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
         way = ways[dtype][rng.integers(len(ways[dtype]))]
-        decode, length = _strategy_parts(formula.strategy)
-        data = rng.integers(0, 256, length, dtype=np.uint8)
+        data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
         if rng.integers(4) == 0:  # byte 0 is the simplest of everything: as in shrinking, and as Hypothesis draws it
-            data[rng.random(length) < 0.5] = 0
-        example = strategies.Drawn(data.tobytes(), decode).at(FORMATS[dtype])
+            data[rng.random(len(data)) < 0.5] = 0
+        example = strategies.Drawn(data.tobytes(), formula.strategy.decode).at(FORMATS[dtype])
         arguments = formula.arguments(example)
         answer = evaluate(way, formula, arguments)
         count = counts.setdefault((formula.name, dtype), Count())

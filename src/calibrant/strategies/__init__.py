@@ -1,13 +1,12 @@
-"""What inputs look like: data sets, predictions, parameters, learning rates and steps, as Hypothesis strategies.
+"""Inputs as Hypothesis strategies: data sets, predictions, parameters, learning rates and steps.
 
-Drawing costs more than judging, and it costs per draw: so one string of bytes is drawn for a whole example, and decoded here.
-Byte 0 stands for the simplest thing everywhere (the plainest kind of numbers, one sample, zero), so that a failure shrinks,
-byte by byte, to an example that a person would have written. What is decoded depends on the dtype under test, whose numbers
-it must be: a drawn `Drawn` is turned into it with `at(form)`, which `@clause` does.
+Drawing costs more than judging, and it costs per draw: Hypothesis draws one string of bytes for an example of several cases,
+and this package decodes it. Byte 0 gives the simplest thing everywhere (the plainest kind of numbers, one sample, zero), so a
+failure shrinks, byte by byte, to an example that a person would have written. The numbers are those of the dtype under test:
+`@clause` decodes each of a `Drawn`'s `cases()` with `at(form)`.
 """
 
 from calibrant.strategies.accumulation import (
-    MOST_BATCHES,
     Batched,
     Rebatched,
     Sharded,
@@ -18,7 +17,6 @@ from calibrant.strategies.accumulation import (
     windows,
 )
 from calibrant.strategies.autograd import (
-    MOST_LOSSES,
     Approach,
     Program,
     Programs,
@@ -27,12 +25,9 @@ from calibrant.strategies.autograd import (
     programs,
 )
 from calibrant.strategies.broadcasting import (
-    DEEPEST,
     GROWING,
-    SMALL,
     Operands,
     Shape,
-    SpoiledOperands,
     any_two_shapes,
     crowds,
     growing_shapes,
@@ -44,17 +39,8 @@ from calibrant.strategies.broadcasting import (
     stretching_shapes,
     trailing_shapes,
 )
-from calibrant.strategies.drawing import (
-    LONGEST,
-    WIDTH,
-    Drawn,
-)
-from calibrant.strategies.optimizers import (
-    HYPERPARAMETERS,
-    Optimization,
-    of_each,
-    optimizations,
-)
+from calibrant.strategies.drawing import Drawn, Strategy
+from calibrant.strategies.optimizers import HYPERPARAMETERS, Optimization, of_each, optimizations
 from calibrant.strategies.samples import (
     Descent,
     Fit,

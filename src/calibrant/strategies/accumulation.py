@@ -1,17 +1,15 @@
-"""Samples in micro-batches, and in shards."""
+"""Inputs of the chapter on accumulation: samples in micro-batches, and in shards."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, ZIGZAG, Array, Bytes, drawn
-from calibrant.strategies.samples import FIT, Descent, Fit, decode_descent, decode_fit, decode_shuffled
+from calibrant.strategies.drawing import WIDTH, ZIGZAG, Array, Bytes, strategy
+from calibrant.strategies.samples import FIT, Descent, Fit, descents, fits, shuffled_fits
 
 
 @dataclass
@@ -22,7 +20,7 @@ class Batched(Fit):
 
     @property
     def batches(self) -> list[tuple[Array, Array]]:
-        """The pairs (t_u, t_c) of columns, a batch each."""
+        """The columns (t_u, t_c) of each batch."""
         return _cut(self, self.sizes)
 
 
@@ -43,14 +41,11 @@ class Rebatched:
 MOST_BATCHES = 6
 
 
-def batched_fits() -> st.SearchStrategy[Any]:
-    """Fits in up to six batches of any sizes, of which the last is often smaller, or takes all that is left."""
-    return drawn(_batched, FIT + MOST_BATCHES)
-
-
-def _batched(data: Bytes, form: Format) -> Batched:
-    fit = decode_fit(data, form)
-    return Batched(fit.t_u, fit.t_c, fit.w, fit.b, _sizes(data.take(MOST_BATCHES), len(fit.t_u)))
+@strategy(FIT + MOST_BATCHES)
+def batched_fits(data: Bytes, form: Format) -> Batched:
+    """Fits in up to six batches of any sizes; the last is often smaller, or takes all that is left."""
+    fit = fits.decode(data, form)
+    return Batched(**vars(fit), sizes=_sizes(data.take(MOST_BATCHES), len(fit.t_u)))
 
 
 def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
@@ -64,13 +59,10 @@ def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
     return sizes
 
 
-def rebatched_fits() -> st.SearchStrategy[Any]:
+@strategy(FIT + WIDTH + 2 * MOST_BATCHES)
+def rebatched_fits(data: Bytes, form: Format) -> Rebatched:
     """Fits cut into batches twice, the second time in another order."""
-    return drawn(_rebatched, FIT + WIDTH + 2 * MOST_BATCHES)
-
-
-def _rebatched(data: Bytes, form: Format) -> Rebatched:
-    fit = decode_shuffled(data, form)
+    fit = shuffled_fits.decode(data, form)
     first, second = (_sizes(data.take(MOST_BATCHES), len(fit.t_u)) for _ in range(2))
     return Rebatched(
         Batched(fit.t_u, fit.t_c, fit.w, fit.b, first),
@@ -80,7 +72,7 @@ def _rebatched(data: Bytes, form: Format) -> Rebatched:
 
 @dataclass
 class Windows(Fit):
-    """A fit whose samples come in batches of one size, of which each window but the last takes the same number."""
+    """A fit whose samples come in batches of one size; each window but the last holds the same number of batches."""
 
     size: int
     length: int
@@ -88,44 +80,37 @@ class Windows(Fit):
     @property
     def windows(self) -> list[Batched]:
         """The windows, in order; the last batch and the last window hold what is left."""
-        per_window = self.size * self.length
-        parts = []
-        for start in range(0, len(self.t_u), per_window):
-            t_u, t_c = self.t_u[start : start + per_window], self.t_c[start : start + per_window]
-            sizes = [len(t_u[i : i + self.size]) for i in range(0, len(t_u), self.size)]
-            parts.append(Batched(t_u, t_c, self.w, self.b, sizes))
-        return parts
+        parts = _cut(self, _even(len(self.t_u), self.size * self.length))
+        return [Batched(t_u, t_c, self.w, self.b, _even(len(t_u), self.size)) for t_u, t_c in parts]
 
 
-def windows() -> st.SearchStrategy[Any]:
+def _even(n: int, size: int) -> list[int]:
+    """Equal sizes that add up to n; the last is what is left."""
+    return [min(size, n - start) for start in range(0, n, size)]
+
+
+@strategy(FIT + 2)
+def windows(data: Bytes, form: Format) -> Windows:
     """Fits in batches of one to four samples, and in windows of two to four batches."""
-    return drawn(_windows, FIT + 2)
-
-
-def _windows(data: Bytes, form: Format) -> Windows:
-    fit = decode_fit(data, form)
-    return Windows(fit.t_u, fit.t_c, fit.w, fit.b, data.pick(1, 2, 3, 4), data.pick(2, 3, 4))
+    return Windows(**vars(fits.decode(data, form)), size=data.pick(1, 2, 3, 4), length=data.pick(2, 3, 4))
 
 
 @dataclass
 class Sharded(Descent):
-    """A descent whose samples several workers share: so many each, in their order, and some may have none."""
+    """A descent whose samples several workers share, in order: `sizes` holds the number of each, which may be 0."""
 
     sizes: list[int]
 
     @property
     def shards(self) -> list[tuple[Array, Array]]:
-        """The pairs (t_u, t_c) of columns, a worker each."""
+        """The columns (t_u, t_c) of each worker."""
         return _cut(self, self.sizes)
 
 
-def sharded_descents() -> st.SearchStrategy[Any]:
+@strategy(FIT + 5)
+def sharded_descents(data: Bytes, form: Format) -> Sharded:
     """Descents on the samples of two or three workers, or of one: shards of one size, of any sizes, and empty ones."""
-    return drawn(_sharded_descent, FIT + 5)
-
-
-def _sharded_descent(data: Bytes, form: Format) -> Sharded:
-    descent = decode_descent(data, form)
+    descent = descents.decode(data, form)
     n, world = len(descent.t_u), data.pick(2, 3, 2, 3, 2, 3, 2, 3, 1)
     cuts = []
     for k, byte in zip(range(1, world), data.take(2).tolist(), strict=False):

@@ -1,4 +1,4 @@
-"""Programs of the operations that PyTorch records, and losses to train by."""
+"""Inputs of the chapter on autograd: programs of sums and products, and losses to train by."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import KINDS, WIDTH, ZIGZAG, Array, Bytes, cast, drawn, numbers_of
+from calibrant.strategies.drawing import KINDS, WIDTH, ZIGZAG, Array, Bytes, cast, numbers_of, strategy
 
 MOST_PARAMETERS = 3
 MOST_STEPS = 6
@@ -18,9 +17,9 @@ MOST_LOSSES = 3
 
 @dataclass(frozen=True)
 class Program:
-    """A scalar function of parameters that applies sums, differences and products to what it has computed before.
+    """A scalar function of parameters that computes sums, differences and products of earlier values.
 
-    Each step is an operator and two operands: the number of an earlier value, then another or a constant.
+    Each step is an operator and two operands: the number of an earlier value, then another number or a constant.
     """
 
     n_params: int
@@ -46,29 +45,25 @@ class Program:
 
 @dataclass
 class Programs:
-    """Parameters, (p,), and some programs of them. All are whole numbers, and all that the programs compute, their gradients
-    and the sums of those are so small that nothing rounds."""
+    """Parameters, (p,), and programs of them. All numbers are whole; values, gradients and their sums are too small to round."""
 
     params: Array
     losses: list[Program]
 
 
-def programs() -> st.SearchStrategy[Any]:
+@strategy(2 + MOST_PARAMETERS + MOST_LOSSES * (1 + 2 * MOST_STEPS))
+def programs(data: Bytes, form: Format) -> Programs:
     """Parameters and one to three programs of them."""
-    return drawn(_programs, 2 + MOST_PARAMETERS + MOST_LOSSES * (1 + 2 * MOST_STEPS))
-
-
-def _programs(data: Bytes, form: Format) -> Programs:
     n_params = data.pick(1, 2, 3)
     n_losses = data.pick(1, 2, 3)
-    # At 0 a product hides its factors: it is not the simplest here.
+    # A product at 0 hides its factors: 1 is simpler here.
     params = np.array([1.0, 2.0, -1.0, 0.0])[data.take(MOST_PARAMETERS) % 4][:n_params]
     losses = [_program(data, np.maximum(abs(params), 1), 2**form.precision // 4) for _ in range(n_losses)]
     return Programs(cast(params, form), losses)
 
 
 def _program(data: Bytes, sizes: Array, limit: int) -> Program:
-    """A program in whose steps no value and no derivative exceeds the limit, were all its parts positive and of these sizes."""
+    """A program whose values and derivatives stay within the limit, even if all its parts are positive and of these sizes."""
     n_steps = 1 + data.one() % MOST_STEPS
     values = [(size, np.eye(len(sizes))[i]) for i, size in enumerate(sizes)]
     steps: list[tuple[str, int, int | float]] = []
@@ -87,7 +82,7 @@ def _program(data: Bytes, sizes: Array, limit: int) -> Program:
 
 @dataclass(frozen=True)
 class SquaredDistance:
-    """The squared distance of the parameters from a place."""
+    """The squared distance between the parameters and a place."""
 
     place: float
 
@@ -111,12 +106,9 @@ class Approach:
     n_steps: int
 
 
-def approaches() -> st.SearchStrategy[Any]:
-    """Descents by one to four steps, most of which come nearer."""
-    return drawn(_approach, 5 + WIDTH)
-
-
-def _approach(data: Bytes, form: Format) -> Approach:
+@strategy(5 + WIDTH)
+def approaches(data: Bytes, form: Format) -> Approach:
+    """Descents of one to four steps, most of which come nearer."""
     kind = data.pick(*KINDS)
     params = cast(numbers_of(data.column(data.pick(1, 2, 3, 5)), kind, form), form)
     place = float(cast(ZIGZAG[data.one()] / 4, form))

@@ -1,16 +1,15 @@
-"""Shapes, and operands that have them."""
+"""Inputs of the chapter on broadcasting: shapes, and operands."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, drawn, kinds_of, numbers_of
+from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, kinds_of, numbers_of, strategy
 
 Shape = tuple[int, ...]
 
@@ -21,7 +20,7 @@ SMALL = 36
 """The most elements of a product."""
 
 _ENDS = 8
-"""The axes of one shape whose sizes are drawn: the first four and the last four. Between them all are 1, so products stay small."""
+"""The axes of a shape with drawn sizes: the first four and the last four. The others are 1, so products stay small."""
 
 CLASHES = ((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
 """Pairs of sizes that do not go together."""
@@ -52,15 +51,8 @@ class Operands:
     upstream: Array
 
 
-@dataclass
-class SpoiledOperands(Operands):
-    """Operands of which one holds a number that is not finite, if it holds any."""
-
-    value: float
-
-
 def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
-    """A shape of so many axes; `empty` stands where a size of 0 would."""
+    """A shape of so many axes; `empty` replaces a size of 0."""
     sizes = [(2, 3, 1, 4, empty, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
     if rank <= _ENDS:
         return tuple(sizes[:rank])
@@ -68,14 +60,14 @@ def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
 
 
 def _part(shape: Shape, cut: int, ones: int) -> Shape:
-    """The shape without some of its first axes, and with 1 for the axes that the bits of `ones` name, counted from the last."""
+    """The shape without some of its first axes, and with 1 on the axes of the bits of `ones`, counted from the last."""
     rank = len(shape)
     first = 0 if cut < 128 else cut % (rank + 1)  # half of all shapes have every axis
     return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(first, rank))
 
 
 def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
-    """Shapes that broadcast: each is a part of one and the same."""
+    """Shapes that broadcast: each is a part of the same shape."""
     shape = _whole(data, rank, empty=empty)
     bytes_ = np.resize(data.take(8), 2 * n).tolist()
     return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
@@ -84,30 +76,40 @@ def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, 
 _FITTING = 2 + _ENDS + 8
 
 
-def _shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+@strategy(_FITTING)
+def shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    """One to four shapes that broadcast, of up to four axes, with empty shapes and shapes of scalars."""
     n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
     return _fitting(data, n, rank, empty=0)
 
 
-def _crowd(data: Bytes, form: Format) -> tuple[Shape, ...]:
+@strategy(_FITTING)
+def crowds(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    """Up to forty shapes that broadcast, of up to DEEPEST axes."""
     n, rank = data.pick(3, 4, 1, 5, 8, 33, 40), data.pick(1, 2, 3, 4, 8, 16, 25, DEEPEST)
     return _fitting(data, n, rank)
 
 
-def _trailing(data: Bytes, form: Format) -> tuple[Shape, ...]:
+@strategy(4)
+def trailing_shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    """A shape, and the shape of its last axes, in either order."""
     rank = data.pick(2, 3, 4, 1, 8, DEEPEST)
     first, cut, last = data.one(), 1 + data.one() % rank, data.one() % 2
     whole = tuple(2 + (first + axis) % 5 if axis >= rank - 4 else 1 for axis in range(rank))
     return (whole[cut:], whole) if last else (whole, whole[cut:])
 
 
-def _stretching(data: Bytes, form: Format) -> tuple[Shape, ...]:
+@strategy(2 + _ENDS + 3)
+def stretching_shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    """Two or three shapes of equally many axes that differ in ones only."""
     n, rank = data.pick(2, 2, 3), data.pick(1, 2, 3, 4)
     shape = _whole(data, rank)
     return tuple(_part(shape, 0, ones) for ones in (~data.one(), *data.take(n - 1).tolist()))
 
 
-def _misfitting(data: Bytes, form: Format) -> tuple[Shape, ...]:
+@strategy(_FITTING + 4)
+def misfitting_shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    """Two or more shapes that do not broadcast, because of one axis."""
     n, rank = data.pick(2, 2, 3, 2, 5), data.pick(1, 2, 3, 4)
     shapes = [list(shape) for shape in _fitting(data, n, rank)]
     clash, axis = data.pick(*CLASHES), 1 + data.one() % rank
@@ -118,26 +120,41 @@ def _misfitting(data: Bytes, form: Format) -> tuple[Shape, ...]:
     return tuple(map(tuple, shapes))
 
 
-def _any_pair(data: Bytes, form: Format) -> tuple[Shape, ...]:
+@strategy(8)
+def any_two_shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
+    """Two shapes of up to three axes that broadcast or do not."""
     ranks = data.pick(1, 2, 0, 3), data.pick(1, 2, 0, 3)
     return tuple(tuple((1, 2, 3, 0)[byte % 4] for byte in data.take(3).tolist()[:rank]) for rank in ranks)
 
 
-def decode_operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands:
-    """Operands as bytes stand for them."""
+OPERANDS = 2 + 4 + 4 + 3 * WIDTH
+
+
+@strategy(OPERANDS)
+def operands(data: Bytes, form: Format) -> Operands:
+    """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
+    return _operands(data, form)
+
+
+@strategy(OPERANDS)
+def stretched_operands(data: Bytes, form: Format) -> Operands:
+    """Operands of which one is stretched along the other's first axis, unless neither has axes."""
+    return _operands(data, form, stretched=True)
+
+
+def _operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands:
     kind_x, kind_y = (kind.replace("subnormal", "few") for kind in kinds_of(data))
     sizes: list[int] = []
     rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
-        size = (
-            sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
-        )  # half of all tables are square
+        # Half of all tables are square.
+        size = sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         if stretched and not sizes:
             size = max(size, 2)
-        # A size of 0 counts as the 1 that it is where an operand is stretched along it.
+        # A size of 0 counts as 1: an operand that is stretched along it has 1 there.
         sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
     cut, ones, other_cut, other_ones = data.take(4).tolist()
-    # What one operand is stretched along the other is not: an axis of size 1 in both shows nothing.
+    # An axis stretches one operand at most: size 1 in both shows nothing.
     x, y = _part(tuple(sizes), cut, ones), _part(tuple(sizes), other_cut, other_ones & ~ones)
     if stretched and rank:
         first, *rest = sizes
@@ -156,63 +173,17 @@ def _block(data: Bytes, shape: Shape, kind: str, form: Format, place: int) -> Ar
     return cast(numbers_of(data.column(max(size, 1)), kind, form, place)[:size].reshape(shape), form)
 
 
-OPERANDS = 2 + 4 + 4 + 3 * WIDTH
-
-
-def _spoiled_operands(data: Bytes, form: Format) -> SpoiledOperands:
-    operands = decode_operands(data, form)
-    spoilt = (operands.x, operands.y)[data.one() % 2].reshape(-1)
+@strategy(OPERANDS + 3)
+def spoiled_operands(data: Bytes, form: Format) -> Operands:
+    """Operands in which one number is NaN or infinite, unless the operand is empty."""
+    sample = operands.decode(data, form)
+    flat = (sample.x, sample.y)[data.one() % 2].reshape(-1)
     value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
-    if spoilt.size:
-        spoilt[place % spoilt.size] = value
-    return SpoiledOperands(operands.x, operands.y, operands.upstream, value)
-
-
-def shapes() -> st.SearchStrategy[Any]:
-    """One to four shapes that broadcast, of up to four axes, empty ones and those of scalars among them."""
-    return drawn(_shapes, _FITTING)
-
-
-def crowds() -> st.SearchStrategy[Any]:
-    """Up to forty shapes that broadcast, of up to DEEPEST axes."""
-    return drawn(_crowd, _FITTING)
-
-
-def trailing_shapes() -> st.SearchStrategy[Any]:
-    """A shape, and one that consists of its last axes."""
-    return drawn(_trailing, 4)
-
-
-def stretching_shapes() -> st.SearchStrategy[Any]:
-    """Two or three shapes of as many axes that differ in ones only."""
-    return drawn(_stretching, 2 + _ENDS + 3)
-
-
-def misfitting_shapes() -> st.SearchStrategy[Any]:
-    """Two or more shapes that do not broadcast, because of one axis."""
-    return drawn(_misfitting, _FITTING + 4)
-
-
-def any_two_shapes() -> st.SearchStrategy[Any]:
-    """Two shapes of up to three axes that broadcast or do not."""
-    return drawn(_any_pair, 8)
+    if flat.size:
+        flat[place % flat.size] = value
+    return sample
 
 
 def growing_shapes() -> st.SearchStrategy[tuple[Shape, Shape]]:
     """Pairs of shapes that an operation in place must not take."""
     return st.sampled_from(GROWING)
-
-
-def operands() -> st.SearchStrategy[Any]:
-    """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
-    return drawn(decode_operands, OPERANDS)
-
-
-def stretched_operands() -> st.SearchStrategy[Any]:
-    """Operands of which one is stretched along the other's first axis, but for those without axes."""
-    return drawn(lambda data, form: decode_operands(data, form, stretched=True), OPERANDS)
-
-
-def spoiled_operands() -> st.SearchStrategy[Any]:
-    """Operands in which one number is NaN or infinite."""
-    return drawn(_spoiled_operands, OPERANDS + 3)

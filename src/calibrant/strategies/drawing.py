@@ -1,8 +1,9 @@
-"""Bytes that are drawn, and the numbers that they stand for."""
+"""Drawn bytes, and the numbers that they stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,10 +17,10 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 LONGEST = 40
-"""The most samples of one example."""
+"""The most samples of one case."""
 
 CASES = 4
-"""The cases of one example: Hypothesis' own work for an example costs as much as judging one."""
+"""The cases of one example: Hypothesis spends as much time on an example as the judge on a case."""
 
 WIDTH = 16
 """The drawn bytes of one column."""
@@ -28,7 +29,7 @@ ZIGZAG = np.array([(k + 1) // 2 * (1 if k % 2 else -1) for k in range(256)], dty
 """0, 1, -1, 2, -2, ...: a whole number for each byte."""
 
 QUARTERS = np.array(sorted(ZIGZAG[:65] / 4, key=lambda x: (x.as_integer_ratio()[1], abs(x), x < 0)))
-"""The quarters up to 8, the whole ones first, then the halves: a failure that 1 shows as well is not told of 0.25."""
+"""The quarters up to 8, whole ones first, then halves: a failure that 1 shows does not shrink to 0.25."""
 
 FRACTIONS = np.random.default_rng(20240601).random((256, 2 * LONGEST))
 """Numbers in [0, 1) with full significands, one for each byte and place."""
@@ -47,9 +48,9 @@ class Bytes:
         return self._data[self._taken - n : self._taken]
 
     def column(self, n: int) -> NDArray[np.uint8]:
-        """A byte for each of n samples: the last n of the next WIDTH, so that n can shrink with what the last ones show.
+        """A byte for each of n samples: the last n of the next WIDTH, so that n can shrink and the last samples stay.
 
-        Columns longer than that repeat them: a drawn byte costs time, and what a byte stands for depends on its place too.
+        Longer columns repeat the bytes: a drawn byte costs time, and its number depends on its place too.
         """
         drawn_bytes = self.take(WIDTH)
         return drawn_bytes[WIDTH - n :] if n <= WIDTH else np.resize(drawn_bytes, n)
@@ -59,35 +60,52 @@ class Bytes:
         return int(self.take(1)[0])
 
     def pick(self, *choices: T) -> T:
-        """One of the choices, the first the simplest."""
+        """One of the choices, the simplest first."""
         return choices[self.one() % len(choices)]
 
 
 class Drawn(Generic[T]):
-    """Something drawn that waits for the dtype under test: one case, or several that were drawn together."""
+    """Bytes that wait for the dtype under test: of one case, or of several that were drawn together."""
 
     def __init__(self, data: bytes, decode: Callable[[Bytes, Format], T]) -> None:
         self.data = data
         self.decode = decode
 
     def cases(self) -> list[Drawn[T]]:
-        """Each case by itself; those that repeat another are left out."""
+        """Each case by itself, without repetitions."""
         length = len(self.data) // CASES
         parts = [self.data[k * length : (k + 1) * length] for k in range(CASES)]
         return [Drawn(part, self.decode) for part in dict.fromkeys(parts)]
 
     def at(self, form: Format) -> T:
-        """The example, in the numbers of a format; of several the first."""
+        """The first case, in the numbers of a format."""
         with np.errstate(all="ignore"):
             return self.decode(Bytes(self.data), form)
 
     def __repr__(self) -> str:
-        return f"{self.decode.__name__.strip('_')} of {self.data.hex()}"
+        return f"{self.decode.__name__} of {self.data.hex()}"
 
 
 def drawn(decode: Callable[[Bytes, Format], T], length: int) -> st.SearchStrategy[Drawn[T]]:
-    """A strategy for what `decode` makes of so many bytes, CASES times."""
+    """Examples of CASES cases, each decoded from so many bytes."""
     return st.binary(min_size=CASES * length, max_size=CASES * length).map(lambda data: Drawn(data, decode))
+
+
+@dataclass(frozen=True)
+class Strategy(Generic[T]):
+    """A decoder of so many bytes; the call returns its Hypothesis strategy."""
+
+    decode: Callable[[Bytes, Format], T]
+    length: int
+
+    def __call__(self) -> st.SearchStrategy[Any]:
+        """Examples of CASES cases."""
+        return drawn(self.decode, self.length)
+
+
+def strategy(length: int) -> Callable[[Callable[[Bytes, Format], T]], Strategy[T]]:
+    """Make a strategy of a decoder of so many bytes."""
+    return lambda decode: Strategy(decode, length)
 
 
 def _scales(form: Format) -> tuple[float, float]:
@@ -96,7 +114,7 @@ def _scales(form: Format) -> tuple[float, float]:
 
 
 def numbers_of(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0) -> Array:
-    """Numbers of one kind, one for each byte; a byte of 0 is a zero, but where all are alike."""
+    """Numbers of one kind, one for each byte; a byte of 0 gives 0, except where all are alike or constant."""
     low, high = _scales(form)
     fraction = FRACTIONS[data, np.arange(place, place + len(data))]
     sign = np.where(data & 1, 1.0, -1.0)
@@ -115,21 +133,17 @@ def numbers_of(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0)
             x = -fraction * 8
         case "spread":
             x = sign * low * (high / low) ** fraction
-        case "large":
-            x = sign * high * (0.5 + fraction / 2)
-        case "small":
-            x = sign * low * (0.5 + fraction / 2)
+        case "large" | "small":
+            x = sign * (high if kind == "large" else low) * (0.5 + fraction / 2)
         case "subnormal":
             x = sign * form.normal * 2 * fraction
         case "alike":
-            x = (1 + data[0] * 0.37) * (1 + (data % 8) * form.u * 2)
+            return np.asarray((1 + data[0] * 0.37) * (1 + (data % 8) * form.u * 2))
         case "constant":
-            x = np.full(len(data), (1 + data[0]) * 0.37)
+            return np.full(len(data), (1 + data[0]) * 0.37)
         case _:
             raise ValueError(f"kind is {kind!r}")
-    if kind not in ("alike", "constant"):
-        x = np.where(data == 0, 0.0, x)
-    return x
+    return np.where(data == 0, 0.0, x)
 
 
 KINDS = (
@@ -140,7 +154,7 @@ PLAIN = ("few", "whole", "quarters")
 
 
 def kinds_of(data: Bytes) -> tuple[str, str]:
-    """The kinds of two columns: mostly the same."""
+    """The kinds of two columns, mostly the same."""
     byte = data.one()
     first = KINDS[byte & 15]
     return first, first if byte < 128 else KINDS[byte >> 4]

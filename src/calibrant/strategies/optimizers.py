@@ -1,8 +1,9 @@
-"""Runs of an optimizer: its hyperparameters, the shapes of what it changes, and their gradients."""
+"""Inputs of the chapter on optimizers: hyperparameters, parameters and gradients."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, Drawn, 
 
 @dataclass
 class Optimization:
-    """What an optimizer is given: its hyperparameters, K parameters, and for each of T steps K gradients, or None for some."""
+    """The inputs of an optimizer: hyperparameters, K parameters, and K gradients for each of T steps; None for an absent one."""
 
     name: str
     hyperparameters: dict[str, Any]
@@ -32,16 +33,20 @@ _SHAPES: tuple[tuple[tuple[int, ...], ...], ...] = (
 """The shapes of the parameters of one example."""
 
 _RATES = (0.5, 0.25, 1.0, 0.1, 1e-2, 1e-3, 0.3, 1e-5)
-_BETA1 = (None, 0.5, 0.9, 0.0, 0.75, 0.99, 0.8, 0.1, 0.95)
-_BETA2 = (None, 0.75, 0.9, 0.999, 0.0, 0.5, 0.99, 0.3, 0.95)
 _EPSILONS = (None, 0.25, 1e-2, 1e-1, 1e-8, 1e-12, 1e-4, 0.0)
 _DECAYS = (None, 0.25, 0.1, 1e-2, 0.5, 0.0)
 _FLAGS = (None, True, False)
+_ADAM = {
+    "beta1": (None, 0.5, 0.9, 0.0, 0.75, 0.99, 0.8, 0.1, 0.95),
+    "beta2": (None, 0.75, 0.9, 0.999, 0.0, 0.5, 0.99, 0.3, 0.95),
+    "eps": _EPSILONS,
+    "weight_decay": _DECAYS,
+}
 
 HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "sgd": {"momentum": (None, 0.5, 0.9, 0.99, 0.0, 1.0), "dampening": (None, 0.5, 0.1, 1.0), "weight_decay": _DECAYS, "nesterov": _FLAGS},
-    "adam": {"beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS, "amsgrad": _FLAGS},
-    "adamw": {"beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS, "amsgrad": _FLAGS},
+    "adam": _ADAM | {"amsgrad": _FLAGS},
+    "adamw": _ADAM | {"amsgrad": _FLAGS},
     "rmsprop": {
         "alpha": (None, 0.5, 0.9, 0.75, 0.0, 0.95), "eps": _EPSILONS, "weight_decay": _DECAYS,
         "momentum": (None, 0.5, 0.9, 0.0), "centered": _FLAGS,
@@ -51,29 +56,23 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "initial_accumulator_value": (None, 0.25, 0.1, 0.0, 1.0, 1e-4), "eps": _EPSILONS,
     },
     "adadelta": {"rho": (None, 0.5, 0.9, 0.75, 0.0, 1.0, 0.95), "eps": _EPSILONS, "weight_decay": _DECAYS},
-    "adamax": {"beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS},
-    "nadam": {
-        "beta1": _BETA1, "beta2": _BETA2, "eps": _EPSILONS, "weight_decay": _DECAYS,
-        "momentum_decay": (None, 0.25, 4e-3, 0.0, 1.0), "decoupled_weight_decay": _FLAGS,
-    },
-    "radam": {
-        "beta1": _BETA1, "beta2": (None, 0.9, 0.99, 0.75, 0.999, 0.95, 0.98, 0.0), "eps": _EPSILONS, "weight_decay": _DECAYS,
-        "decoupled_weight_decay": _FLAGS,
-    },
+    "adamax": _ADAM,
+    "nadam": _ADAM | {"momentum_decay": (None, 0.25, 4e-3, 0.0, 1.0), "decoupled_weight_decay": _FLAGS},
+    "radam": _ADAM | {"beta2": (None, 0.9, 0.99, 0.75, 0.999, 0.95, 0.98, 0.0), "decoupled_weight_decay": _FLAGS},
     "asgd": {"lambd": (None, 0.25, 1e-2, 1e-4, 0.0), "alpha": (None, 0.5, 0.75, 0.0, 1.0), "weight_decay": _DECAYS},
     "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 0.5), (0.5, 1.0), (0.0, 0.6), (1e-6, 50.0))},
 }  # fmt: skip
-"""What the hyperparameters of each optimizer may be, the simplest first; None leaves one out. A third of the drawn numbers is none of these."""
+"""The choices of each hyperparameter, simplest first; None leaves it out. A third of the numbers come from `_RANGES` instead."""
 
 _RANGES = {
     "beta1": (0.0, 0.99), "beta2": (0.0, 0.999), "eps": (1e-6, 1e-1), "weight_decay": (0.0, 0.5), "momentum": (0.0, 0.99),
     "dampening": (0.0, 1.0), "alpha": (0.0, 0.99), "lr_decay": (0.0, 1.0), "initial_accumulator_value": (0.0, 1.0), "rho": (0.0, 1.0),
     "momentum_decay": (0.0, 0.1), "lambd": (0.0, 0.1),
 }  # fmt: skip
-"""Where the others lie."""
+"""The range of a hyperparameter beside its choices."""
 
 _COURSES = ("free", "constant", "shrinking", "growing", "alternating", "ending", "free", "shrinking")
-"""How gradients go on from step to step."""
+"""How gradients change from step to step."""
 
 _GRADIENT_KINDS = (
     "few", "quarters", "whole", "real", "spread", "few", "real", "large", "quarters", "small", "spread", "real", "alike", "readings",
@@ -86,8 +85,8 @@ _OPTIMIZATION = 9 + 3 * WIDTH + 10
 def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     """Runs of one optimizer: all its hyperparameters, constant and changing rates, one to three tensors, gradients of all kinds.
 
-    `only` names the hyperparameters that are drawn (the others are left out), `options` what one of them, `rates`, `courses` or
-    `absent` may be instead, `steps` the fewest and the most; if they are `alike`, there are several tensors, the last of the first's shape.
+    `only` names the hyperparameters to draw, `steps` the fewest and the most steps. `alike` asks for several tensors, the last
+    of the first's shape. Any other option replaces the choices of a hyperparameter, `lr`, `rates`, `courses` or `absent`.
     """
     return drawn(_optimization(name, **options), _OPTIMIZATION)
 
@@ -101,12 +100,12 @@ def _optimization(
     alike: bool = False,
     **options: Any,
 ) -> Callable[[Bytes, Format], Optimization]:
-    """The decoder of such runs."""
-    chosen = {**HYPERPARAMETERS[name], "maximize": (None,) if only is not None else _FLAGS}
+    """The decoder of runs."""
+    choices = HYPERPARAMETERS[name] | {"maximize": _FLAGS}
     if only is not None:
-        chosen = {key: choices if key in only else (None,) for key, choices in chosen.items()}
-    own = {key: options.pop(key) for key in list(options) if key in chosen}
-    chosen |= own
+        choices = {key: some if key in only else (None,) for key, some in choices.items()}
+    own = {key: options.pop(key) for key in list(options) if key in choices}
+    choices |= own
     courses = options.pop("courses", _COURSES)
     changes = options.pop("rates", (1.0,) if name in ("asgd", "rprop") else (1.0, 1.0, 0.5, 0.1, 1.0, 2.0))
     absent = options.pop("absent", (False,))
@@ -121,51 +120,44 @@ def _optimization(
         kind_byte, course = data.one(), data.pick(*courses)
         rate, change, gaps = data.pick(*rates), data.pick(*changes), data.pick(*absent)
         gap_bits = int(data.one()) | int(data.one()) << 8
-        hyperparameters = _hyperparameters(data.take(10), chosen, own)
+        hyperparameters = _hyperparameters(data.take(10), choices, own)
         size = sum(math.prod(shape) for shape in some)
         start = numbers_of(data.column(size), _GRADIENT_KINDS[kind_byte >> 4 & 7], form)
-        slopes = _slopes(
-            np.resize(data.take(2 * WIDTH), n_steps * size), n_steps, _GRADIENT_KINDS[kind_byte & 15], course, form
-        )
+        drawn_bytes = np.resize(data.take(2 * WIDTH), n_steps * size)
+        slopes = _slopes(drawn_bytes, n_steps, _GRADIENT_KINDS[kind_byte & 15], course, form)
         hyperparameters["lr"] = rate if change == 1.0 else [rate * change ** (t % 4) for t in range(n_steps)]
         grads: list[list[Array | None]] = [list(_tensors(row, some, form)) for row in slopes]
-        if gaps:
-            for t, step in enumerate(grads):
-                for k in range(len(some)):
-                    if gap_bits >> (t + 5 * k) % 16 & 1:
-                        step[k] = None
-        return Optimization(name, hyperparameters, list(_tensors(start, some, form)), grads)
+        for t, k in itertools.product(range(n_steps if gaps else 0), range(len(some))):
+            if gap_bits >> (t + 5 * k) % 16 & 1:
+                grads[t][k] = None
+        return Optimization(name, hyperparameters, _tensors(start, some, form), grads)
 
     return optimization
 
 
 def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimization]]]:
-    """Runs of an optimizer that is named afterwards, `run(name)`; options that it does not have are left out."""
+    """Runs of an optimizer to be named, `run(name)`; options that it does not have are left out."""
 
     def run_of(data: Bytes, form: Format) -> Callable[[str], Optimization]:
         case = data.take(_OPTIMIZATION).tobytes()
 
         def named(name: str) -> Optimization:
-            own = HYPERPARAMETERS[name]
-            known = {key: value for key, value in options.items() if key not in _HAVE_SOME or key in own}
-            run: Optimization = Drawn(case, _optimization(name, **known)).at(form)
-            return run
+            lacking = {key for own in HYPERPARAMETERS.values() for key in own} - HYPERPARAMETERS[name].keys()
+            known = {key: value for key, value in options.items() if key not in lacking}
+            return Drawn(case, _optimization(name, **known)).at(form)
 
         return named
 
     return drawn(run_of, _OPTIMIZATION)
 
 
-_HAVE_SOME = {key for own in HYPERPARAMETERS.values() for key in own}
-
-
 def _hyperparameters(
-    data: NDArray[np.uint8], chosen: dict[str, tuple[Any, ...]], own: dict[str, tuple[Any, ...]]
+    data: NDArray[np.uint8], choices: dict[str, tuple[Any, ...]], own: dict[str, tuple[Any, ...]]
 ) -> dict[str, Any]:
     given: dict[str, Any] = {}
-    for place, ((key, choices), byte) in enumerate(zip(chosen.items(), map(int, data), strict=False)):
-        value = choices[byte % len(choices)]
-        if byte > 170 and key in _RANGES and key not in own and len(choices) > 1:
+    for place, ((key, some), byte) in enumerate(zip(choices.items(), map(int, data), strict=False)):
+        value = some[byte % len(some)]
+        if byte > 170 and key in _RANGES and key not in own and len(some) > 1:
             low, high = _RANGES[key]
             value = low + (high - low) * float(FRACTIONS[byte, place])
         if value is not None:
@@ -173,13 +165,13 @@ def _hyperparameters(
     betas = given.pop("beta1", None), given.pop("beta2", None)
     if betas != (None, None):
         given["betas"] = (0.9 if betas[0] is None else betas[0], 0.999 if betas[1] is None else betas[1])
-    if given.get("nesterov") and not (given.get("momentum") and not given.get("dampening")):
-        given["nesterov"] = False  # which needs momentum, and no dampening
+    if given.get("nesterov") and (not given.get("momentum") or given.get("dampening")):
+        given["nesterov"] = False  # it needs momentum, and no dampening
     return given
 
 
 def _slopes(data: NDArray[np.uint8], n_steps: int, kind: str, course: str, form: Format) -> Array:
-    """The gradients of each step, one row each."""
+    """The gradients, a row a step."""
     slopes = np.array([numbers_of(row, kind, form, 7 * t % 70) for t, row in enumerate(data.reshape(n_steps, -1))])
     times = np.arange(n_steps)[:, None]
     first, unit = slopes[:1], 0.25 if form.max_exponent >= 100 else 0.5
