@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
@@ -23,20 +23,12 @@ from calibrant.suite import property as suite
 from calibrant.suite.session import current
 
 
-@dataclass
-class Spent:
-    """The examples of a chapter, and the seconds that its properties, and the target in them, took."""
-
-    examples: int = 0
-    seconds: float = 0.0
-    target: float = 0.0
-
-
 class Clock:
     """A pytest plugin that measures the properties of each chapter, and in them the functions of the target."""
 
     def __init__(self) -> None:
-        self.chapters: dict[str, Spent] = {}
+        self.chapters: dict[str, dict[str, float]] = {}
+        """The examples of each chapter, its seconds, and the target's among them."""
         self._called = 0.0
 
     def pytest_sessionstart(self) -> None:
@@ -64,19 +56,19 @@ class Clock:
         try:
             return (yield)
         finally:
-            spent.seconds += time.perf_counter() - start
-            spent.target += self._called - before
+            spent["seconds"] += time.perf_counter() - start
+            spent["target"] += self._called - before
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count the examples of one property."""
         for outcome in carried(report):
-            self._of(outcome.clause).examples += outcome.examples
+            self._of(outcome.clause)["examples"] += outcome.examples
 
-    def _of(self, clause: str) -> Spent:
-        return self.chapters.setdefault(require(clause).chapter, Spent())
+    def _of(self, clause: str) -> dict[str, float]:
+        return self.chapters.setdefault(require(clause).chapter, {"examples": 0, "seconds": 0.0, "target": 0.0})
 
 
-def timed(arguments: list[str], judging: bool) -> dict[str, Spent]:
+def timed(arguments: list[str], judging: bool) -> dict[str, dict[str, float]]:
     """Run properties in this process, which must not have imported them; or only draw their examples."""
     prepare, clock = suite._one_example, Clock()
 
@@ -91,7 +83,7 @@ def timed(arguments: list[str], judging: bool) -> dict[str, Spent]:
     return clock.chapters
 
 
-def measure(cases: int, seed: int, target: str = "", chapters: tuple[str, ...] = CHAPTERS) -> dict[str, Any]:
+def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = CHAPTERS) -> dict[str, Any]:
     """Measure how fast a target, else the reference, or NumPy's without PyTorch, is checked by one worker."""
     target = target or ("reference" if find_spec("torch") else "numpy")
     folder = conformance_folder()
@@ -108,17 +100,10 @@ def measure(cases: int, seed: int, target: str = "", chapters: tuple[str, ...] =
     arguments = [*quiet, f"-c{os.devnull}", f"--rootdir={folder}", *asked, *files]
     ((_, judged),) = spread(timed, [(arguments, True)], 1)
     ((_, drawn),) = spread(timed, [(arguments, False)], 1)
-    rows: list[dict[str, Any]] = [
-        {
-            "chapter": name,
-            "examples": spent.examples,
-            "a second": spent.examples / spent.seconds,
-            "seconds": spent.seconds,
-            "drawing": drawn[name].seconds,
-            "target": spent.target,
-        }
+    rows = [
+        {"chapter": name, "a second": spent["examples"] / spent["seconds"], **spent, "drawing": drawn[name]["seconds"]}
         for name, spent in judged.items()
     ]
-    print(f"{target}: the seconds of each chapter in all, of drawing its examples alone, and of the target's functions")
+    print(f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone")
     print(table(rows, dict.fromkeys(rows[0], ".2f") | {"chapter": "", "examples": "", "a second": ".0f"}))
     return {"speed": rows}

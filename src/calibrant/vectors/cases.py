@@ -62,21 +62,18 @@ class Case:
     def truth(self) -> Exact | None:
         """All claimed numbers, end to end, with their bounds; infinite for a word, or for no claim."""
         form = FORMATS[self.dtype or "float64"]
-
-        def number(x: Any, fraction: str, allowed: float) -> Exact:
-            known = isinstance(x, (int, float))
-            return exact.constant(Fraction(fraction if known else 0), form).within(allowed if known else math.inf, form)
-
-        leaves = [due for due in _leaves(self.expected) if "data" in due]
-        found = [
-            number(*row) for due in leaves for row in zip(due["data"], due["fractions"], due["allowed"], strict=True)
-        ]
+        found = []
+        for due in _arrays(self.expected):
+            for x, fraction, allowed in zip(due["data"], due["fractions"], due["allowed"], strict=True):
+                value, bound = (Fraction(fraction), allowed) if isinstance(x, (int, float)) else (Fraction(0), math.inf)
+                found.append(exact.constant(value, form).within(bound, form))
         return exact.concatenate(*found) if found else None
 
     @functools.cached_property
     def decimals(self) -> Any:
         """The truth as float64 numbers."""
-        return self.truth and self.truth.nearest()
+        assert self.truth is not None
+        return self.truth.nearest()
 
     @property
     def chapter(self) -> str:
@@ -86,13 +83,12 @@ class Case:
     def require(self) -> None:
         """Raise ValueError, or another error, unless the case can be asked and judged."""
         _ = self.arguments
-        for due in _leaves(self.expected):
-            numbers = math.prod(due["shape"]) if due else 0
-            if "data" in due and not numbers == len(due["data"]) == len(due["fractions"]) == len(due["allowed"]):
+        for due in _arrays(self.expected):
+            if not math.prod(due["shape"]) == len(due["data"]) == len(due["fractions"]) == len(due["allowed"]):
                 raise ValueError(f"not every number of shape {due['shape']} has its value, fraction and allowed error")
-            if not all(x is None or (isinstance(x, (int, float)) and x >= 0) for x in due.get("allowed", [])):
+            if not all(x is None or (isinstance(x, (int, float)) and x >= 0) for x in due["allowed"]):
                 raise ValueError(f"an allowed error is no number of at least 0: {due['allowed']}")
-            for x, text in zip(due.get("data", []), due.get("fractions", []), strict=True):
+            for x, text in zip(due["data"], due["fractions"], strict=True):
                 if text != x and not re.fullmatch("-?[0-9]+(/[0-9]+)?", text):
                     raise ValueError(f"{text!r} is no fraction")
         _ = self.truth
@@ -122,12 +118,12 @@ def _parts(expected: Any) -> Any:
     return sorted(expected) if isinstance(expected, dict) else ""
 
 
-def _leaves(expected: Any) -> Iterator[dict[str, Any]]:
-    """The claim on each array."""
+def _arrays(expected: Any) -> Iterator[dict[str, Any]]:
+    """The arrays of a claim that have numbers."""
     if isinstance(expected, list):
         for part in expected:
-            yield from _leaves(part)
-    elif isinstance(expected, dict):
+            yield from _arrays(part)
+    elif isinstance(expected, dict) and "data" in expected:
         yield expected
 
 

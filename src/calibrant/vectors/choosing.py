@@ -47,11 +47,6 @@ class Group:
     dtype: str
     optimizer: str = ""
 
-    def holds(self, case: Case) -> bool:
-        """Whether a case belongs to the group."""
-        optimizer = case.inputs["name"] if case.operation == "optimize" else ""
-        return (case.operation, case.dtype, optimizer) == (self.operation, self.dtype, self.optimizer)
-
     def impostors(self) -> list[Impostor]:
         """List the impostors that answer the same when they are asked again."""
         return [
