@@ -119,7 +119,7 @@ def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
         jsonschema.Draft202012Validator(schema).validate(held)
         flags = {(case["operation"], flag) for case in held["cases"] for flag in case["flags"]}
         assert flags == {(operation, name) for operation, notes in held["notes"].items() for name in notes}
-        assert len(text.encode("ascii")) < 40_000
+        assert len(text.encode("ascii")) < 60_000
 
 
 # What they reject
@@ -416,17 +416,19 @@ def test_a_program_is_replayed_on_as_a_target_is(folder: Path, command: Any) -> 
     assert said.splitlines()[-1].startswith("plain JavaScript agrees with the vectors in ")
 
 
-@pytest.mark.parametrize(("end", "said"), [("os._exit(3)", "ended its process"), ("time.sleep(1000)", "hung")])
-def test_a_target_that_cannot_be_loaded_twice_is_a_sentence(folder: Path, tmp_path: Path, end: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "said", "timeout"), [("os._exit(3)", "ended its process", 10.0), ("time.sleep(1000)", "hung", 0.5)]
+)
+def test_a_target_that_cannot_be_loaded_twice_is_a_sentence(
+    folder: Path, tmp_path: Path, end: str, said: str, timeout: float
+) -> None:
     """It loads once, when it is asked what it is."""
     mark = tmp_path / "mark"
-    source = (
-        f"import os, pathlib, time\nmark = pathlib.Path({str(mark)!r})\nif mark.exists():\n    {end}\nmark.touch()\n"
-    )
-    file = target(tmp_path, source + "def model(t_u, w, b):\n    return w * t_u + b\n")
+    mine = f"import os, pathlib, time\nmark = pathlib.Path({str(mark)!r})\nif mark.exists():\n    {end}\nmark.touch()\n"
+    file = target(tmp_path, mine + "def model(t_u, w, b):\n    return w * t_u + b\n")
 
     with pytest.raises(CheckError, match=f"{said} while it was imported in a worker"):
-        replaying.verify(folder, file, timeout=0.1)
+        replaying.verify(folder, file, timeout=timeout)
 
 
 def test_a_target_is_not_asked_for_what_it_does_not_mean(folder: Path, tmp_path: Path) -> None:
