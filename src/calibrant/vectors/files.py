@@ -92,7 +92,7 @@ def _read(file: Path) -> list[Case]:
     if not isinstance(cases, list) or not cases:
         raise VectorsError(f"{file} holds no cases")
     if held.get("sha256") != _digest(cases):
-        raise VectorsError(f"{file} has been edited: its cases are not those that its sha256 was taken of")
+        raise VectorsError(f"{file} has been edited: its cases do not match its sha256")
     return [_case(file, number, written) for number, written in enumerate(cases, start=1)]
 
 
@@ -103,17 +103,17 @@ def _case(file: Path, number: int, written: Any) -> Case:
         call, flags = (str(written["operation"]), written["dtype"] or ""), [*map(str, written["flags"])]
         case = Case(*call, str(written["clause"]), dict(written["inputs"]), expected, flags)
         for kind, name, known in (
-            ("an operation", case.operation, list(OPERATIONS)),
-            ("a dtype", case.dtype, ["", *DTYPES]),
-            ("a clause", case.clause, list(book())),
+            ("operation", case.operation, list(OPERATIONS)),
+            ("dtype", case.dtype, ["", *DTYPES]),
+            ("clause", case.clause, list(book())),
         ):
             if name not in known:
-                raise ValueError(f"it names {kind} that there is not, {name!r}{nearest(name, known)}")
+                raise ValueError(f"there is no {kind} {name!r}{nearest(name, known)}")
         if list(case.inputs) != list(OPERATIONS[case.operation].named(tuple(case.inputs))):
             raise ValueError(f"its inputs are {', '.join(case.inputs)}")
         case.require()
         if case.id != written["id"]:
-            raise ValueError(f"its id is {str(written['id'])[:80]!r}, where {case.id} is due")
+            raise ValueError(f"its id is {str(written['id'])[:80]!r}, not {case.id}")
     except KeyError as error:
         raise VectorsError(f"{file}, case {number} cannot be read: it has no {error}") from None
     except (AttributeError, TypeError, ValueError, ZeroDivisionError, OverflowError, RecursionError) as error:
