@@ -25,6 +25,9 @@ from calibrant.vectors.numbers import REFUSED
 CLEARLY = 1.5
 """An impostor counts as rejected if it is off by so many bounds: another machine may not reject a smaller error."""
 
+_PATIENCE = 600.0
+"""Seconds that an answer may take, so that a busy machine chooses the same cases."""
+
 _FAR = 1024 + np.array([0.1, 0.7, 0.2, 0.9])
 FURTHER: dict[str, Sequence[Question]] = {
     # Readings whose squares cancel, in float32 too.
@@ -116,7 +119,7 @@ def of_group(group: Group) -> list[Case]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an impostor's warnings are its own affair
         for one in group.impostors():
-            subject = Subject(planted(one), group.dtype or DTYPES[-1])
+            subject = Subject(planted(one, _PATIENCE), group.dtype or DTYPES[-1])
             for of_call in calls:
                 outcome = _outcome(of_call[0], subject)
                 for case in of_call:
