@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant import exact, strategies
-from calibrant.benchmarks import peers, soundness
+from calibrant import exact
+from calibrant.benchmarks import peers, soundness, speed
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.evaluations import STYLES
-from calibrant.exact import FORMATS, Exact
+from calibrant.exact import Exact
+from calibrant.impostors.rights import lifted
 from calibrant.judge import agree
 
 TORCH = find_spec("torch") is not None
@@ -65,14 +67,12 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
 ) -> None:
     """A judge that allows nothing rejects what is rounded; what is printed is enough to see it again."""
 
-    def bare(formula: Any) -> Any:
+    def bare(formula: soundness.Formula) -> soundness.Formula:
         def truth(*arguments: Any) -> Exact:
             judged = formula.truth(*arguments)
             return judged.within(np.where(np.isfinite(judged.err), 0.0, np.inf), judged.form)
 
-        return soundness.Formula(
-            formula.name, formula.weight, formula.strategy, formula.arguments, truth, formula.method
-        )
+        return replace(formula, truth=truth)
 
     monkeypatch.setattr(soundness, "FORMULAS", tuple(map(bare, soundness.FORMULAS)))
     file = tmp_path / "figures.json"
@@ -86,9 +86,8 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
 @pytest.mark.parametrize("formula", soundness.FORMULAS, ids=lambda formula: formula.name)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: str) -> None:
-    data = bytes(range(1, formula.strategy.length + 1))
-    arguments = formula.arguments(strategies.Drawn(data, formula.strategy.decode).at(FORMATS[dtype]))
-    expected = formula.truth(*map(soundness._as_exact, arguments))
+    arguments = formula.drawn(bytes(range(1, formula.strategy.length + 1)), dtype)
+    expected = formula.truth(*lifted(arguments))
 
     for way in dict.fromkeys(soundness.evaluators(dtype)):
         agree(soundness.evaluate(way, formula, arguments), expected)
@@ -147,6 +146,22 @@ def test_without_torch_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> Non
     assert peers.available_peers() == ["calibrant", "assert_allclose"]
     assert soundness.dtypes() == ["float16", "float32", "float64"]
     assert soundness.evaluators("float32") == list(STYLES)
+
+
+def test_the_speed_of_a_chapter_stands_beside_that_of_drawing_and_of_the_target(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = speed.measure(2, 0, "numpy", ("loss", "broadcasting"))["speed"]
+
+    assert [row["chapter"] for row in rows] == ["loss", "broadcasting"]
+    assert all(row["examples"] > 10 and row["a second"] > 0 for row in rows)
+    assert all(0 < row["target"] < row["seconds"] and row["drawing"] > 0 for row in rows)
+    assert "broadcasting" in capsys.readouterr().out
+
+
+def test_the_speed_of_a_target_that_cannot_be_loaded_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="pytest ended with status"):
+        speed.measure(2, 0, "nunpy", ("loss",))
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["judge", "--cases", "0"], ["judge", "--cases", "few"]])

@@ -1,9 +1,10 @@
-"""What calibrant claims of its judge, measured: how fast it is, that it raises no false alarm, and what it sees that others miss.
+"""Measurements of the judge and the suite: their speed, false alarms, and the errors that other checkers miss.
 
     python -m calibrant.benchmarks judge
     python -m calibrant.benchmarks soundness --cases 1000000
     python -m calibrant.benchmarks peers
     python -m calibrant.benchmarks detection
+    python -m calibrant.benchmarks speed
 
-torch takes part where it is installed. The same seed gives the same cases.
+PyTorch takes part where it is installed. The same seed gives the same cases.
 """

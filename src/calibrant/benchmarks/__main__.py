@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import detection, judge, peers, soundness
+from calibrant.benchmarks import detection, judge, peers, soundness, speed
 
 COMMANDS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
     "judge": (judge.measure, 200),
     "soundness": (soundness.measure, 1_000_000),
     "peers": (peers.measure, 2000),
     "detection": (detection.measure, 20),
+    "speed": (speed.measure, 50),
 }
 
 
@@ -26,11 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m calibrant.benchmarks", description=(benchmarks.__doc__ or "").splitlines()[0]
     )
     parser.add_argument("name", choices=list(COMMANDS), help="what to measure")
+    defaults = ", ".join(str(cases) for _, cases in COMMANDS.values())
     parser.add_argument(
-        "--cases", type=int, metavar="N", help="timings, cases, data sets or seeds (200, 1000000, 2000, 20)"
+        "--cases", type=int, metavar="N", help=f"timings, cases, data sets, seeds or examples ({defaults})"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="what to draw them from (0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random numbers (0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     options = parser.parse_args(arguments)
     command, default = COMMANDS[options.name]
     cases = default if options.cases is None else options.cases

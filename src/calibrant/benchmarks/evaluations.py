@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +15,33 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+class Way:
+    """A way to evaluate the formulas: these follow from the model, the loss, the gradient and the step of a subclass."""
+
+    def finite_difference(self: Any, t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
+        """Central differences."""
+
+        def loss(w: Any, b: Any) -> Any:
+            return self.loss(self.model(t_u, w, b), t_c)
+
+        rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
+        return self.library.stack(rates) / (delta + delta)
+
+    def trajectory(self: Any, n_epochs: int, rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
+        """Descent."""
+        for _ in range(n_epochs):
+            params = self.step(params, rate, self.grad(t_u, t_c, *params))
+        return params
+
+
 @dataclass
-class Style:
+class Style(Way):
     """A way to evaluate the formulas in NumPy: how sums are taken, when a mean is divided, how products are formed."""
 
     total: Callable[[Array], Any]
     division: str
     products: str
+    library = np
 
     def mean(self, x: Array) -> Any:
         """The mean, divided before the sum, after it, or multiplied by a reciprocal."""
@@ -67,7 +89,7 @@ class Style:
         return np.asarray(two * (t_p - t_c) / n)
 
     def grad(self, t_u: Array, t_c: Array, w: Array, b: Array) -> Array:
-        """The gradient by hand; of the divided derivatives, or divided at the end."""
+        """The gradient by hand: divide each derivative, or the sum of all."""
         t_p = self.model(t_u, w, b)
         if self.division == "sum-first":
             r, n, two = t_p - t_c, t_p.dtype.type(t_p.size), t_p.dtype.type(2)
@@ -75,151 +97,110 @@ class Style:
         dloss = self.dloss(t_p, t_c)
         return np.stack([self.inner(dloss, t_u), np.asarray(self.total(dloss))])
 
-    def finite_difference(self, t_u: Array, t_c: Array, w: Array, b: Array, delta: Array) -> Array:
-        """Central differences."""
-
-        def loss(w: Any, b: Any) -> Any:
-            return self.loss(self.model(t_u, w, b), t_c)
-
-        rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
-        return np.asarray(np.stack(rates) / (delta + delta))
-
-    def trajectory(self, n_epochs: int, rate: float, params: Array, t_u: Array, t_c: Array) -> Array:
-        """Descent."""
-        lr = params.dtype.type(rate)
-        for _ in range(n_epochs):
-            params = params - lr * self.grad(t_u, t_c, *params)
-        return params
+    def step(self, params: Array, rate: float, grad: Array) -> Array:
+        """One step of descent."""
+        return np.asarray(params - params.dtype.type(rate) * grad)
 
 
 def loop(x: Array) -> Any:
     """The sum, one number after another."""
-    total = x.dtype.type(0)
-    for value in x:
-        total = total + value
-    return total
-
-
-def fsum(x: Array) -> Any:
-    """The sum, rounded once."""
-    return x.dtype.type(math.fsum(x.tolist()))
+    return functools.reduce(lambda total, value: total + value, x, x.dtype.type(0))
 
 
 TOTALS: dict[str, Callable[[Array], Any]] = {
     "np.sum": np.sum,
     "loop": loop,
     "reversed": lambda x: loop(x[::-1]),
-    "fsum": fsum,
+    "fsum": lambda x: x.dtype.type(math.fsum(x.tolist())),
     "np.dot": lambda x: np.dot(x, np.ones_like(x)),
     "np.matmul": lambda x: np.ones_like(x) @ x,
     "np.einsum": lambda x: np.einsum("i->", x),
 }
-DIVISIONS = ("sum-first", "divide-first", "reciprocal")
-PRODUCTS = ("plain", "dot", "einsum")
 STYLES = {
-    f"{total}, {division}, {products}": Style(TOTALS[total], division, products)
-    for total in TOTALS
-    for division in DIVISIONS
-    for products in PRODUCTS
+    ", ".join(kind): Style(TOTALS[kind[0]], *kind[1:])
+    for kind in itertools.product(TOTALS, ("sum-first", "divide-first", "reciprocal"), ("plain", "dot", "einsum"))
 }
 
 
-class Torch:
-    """A way to evaluate the formulas in PyTorch, with gradients by hand or by autograd."""
+@dataclass
+class Torch(Way):
+    """A way to evaluate the formulas in PyTorch: with one rounding or two, and by hand or by PyTorch's own functions."""
 
-    def __init__(self, fused: bool, own_loss: bool, autograd: bool) -> None:
-        self.fused, self.own_loss, self.autograd = fused, own_loss, autograd
+    steps: str
+    losses: str
+    gradients: str
+
+    @functools.cached_property
+    def library(self) -> Any:
+        """PyTorch, imported when it is first needed."""
+        import torch
+
+        return torch
 
     def model(self, t_u: Any, w: Any, b: Any) -> Any:
         """w t_u + b, with one rounding or two."""
-        import torch
-
-        return torch.addcmul(b, w, t_u) if self.fused else w * t_u + b
+        return self.library.addcmul(b, w, t_u) if self.steps == "fused" else w * t_u + b
 
     def loss(self, t_p: Any, t_c: Any) -> Any:
-        """The mean square: as in the book, or torch's own."""
-        import torch
-
-        return torch.nn.functional.mse_loss(t_p, t_c) if self.own_loss else ((t_p - t_c) ** 2).mean()
+        """The mean square: as in the book, or PyTorch's own."""
+        own = self.losses == "own loss"
+        return self.library.nn.functional.mse_loss(t_p, t_c) if own else ((t_p - t_c) ** 2).mean()
 
     def absolute(self, t_p: Any, t_c: Any) -> Any:
-        """The mean absolute error: as in the book, or torch's own."""
-        import torch
-
-        return torch.nn.functional.l1_loss(t_p, t_c) if self.own_loss else (t_p - t_c).abs().mean()
+        """The mean absolute error: as in the book, or PyTorch's own."""
+        own = self.losses == "own loss"
+        return self.library.nn.functional.l1_loss(t_p, t_c) if own else (t_p - t_c).abs().mean()
 
     def dloss(self, t_p: Any, t_c: Any) -> Any:
         """The derivative by each prediction."""
-        import torch
-
-        if not self.autograd:
+        if self.gradients == "by hand":
             return 2 * (t_p - t_c) / t_p.numel()
-        leaf = t_p.detach().clone().requires_grad_()
-        return torch.autograd.grad(self.loss(leaf, t_c), leaf)[0]
+        return self._derivative(lambda leaf: self.loss(leaf, t_c), t_p)
 
     def grad(self, t_u: Any, t_c: Any, w: Any, b: Any) -> Any:
         """The gradient."""
-        import torch
+        if self.gradients == "by hand":
+            dloss = self.dloss(self.model(t_u, w, b), t_c)
+            return self.library.stack([(dloss * t_u).sum(), dloss.sum()])
+        return self._derivative(lambda params: self.loss(self.model(t_u, *params), t_c), self.library.stack([w, b]))
 
-        if self.autograd:
-            params = torch.stack([w, b]).detach().requires_grad_()
-            return torch.autograd.grad(self.loss(self.model(t_u, *params), t_c), params)[0]
-        dloss = self.dloss(self.model(t_u, w, b), t_c)
-        return torch.stack([(dloss * t_u).sum(), dloss.sum()])
+    def _derivative(self, function: Callable[[Any], Any], x: Any) -> Any:
+        leaf = x.detach().clone().requires_grad_()
+        return self.library.autograd.grad(function(leaf), leaf)[0]
 
-    def finite_difference(self, t_u: Any, t_c: Any, w: Any, b: Any, delta: Any) -> Any:
-        """Central differences."""
-        import torch
-
-        def loss(w: Any, b: Any) -> Any:
-            return self.loss(self.model(t_u, w, b), t_c)
-
-        rates = [loss(w + delta, b) - loss(w - delta, b), loss(w, b + delta) - loss(w, b - delta)]
-        return torch.stack(rates) / (2 * delta)
+    def step(self, params: Any, rate: float, grad: Any) -> Any:
+        """One step of descent, with one rounding or two."""
+        return self.library.sub(params, grad, alpha=rate) if self.steps == "fused" else params - rate * grad
 
     def trajectory(self, n_epochs: int, rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
         """Descent, by torch.optim.SGD where gradients are automatic."""
-        import torch
-
-        if self.autograd:
-            leaf = params.clone().requires_grad_()
-            optimizer = torch.optim.SGD([leaf], lr=rate)
-            for _ in range(n_epochs):
-                optimizer.zero_grad()
-                self.loss(self.model(t_u, *leaf), t_c).backward()
-                optimizer.step()
-            return leaf
+        if self.gradients == "by hand":
+            return super().trajectory(n_epochs, rate, params, t_u, t_c)
+        leaf = params.clone().requires_grad_()
+        optimizer = self.library.optim.SGD([leaf], lr=rate)
         for _ in range(n_epochs):
-            grad = self.grad(t_u, t_c, *params)
-            params = torch.sub(params, grad, alpha=rate) if self.fused else params - rate * grad
-        return params
+            optimizer.zero_grad()
+            self.loss(self.model(t_u, *leaf), t_c).backward()
+            optimizer.step()
+        return leaf
 
 
 TORCHES = {
-    f"torch, {'fused' if fused else 'plain'}, {'own loss' if own else 'the book'}, {'autograd' if auto else 'by hand'}": Torch(
-        fused, own, auto
-    )
-    for fused in (False, True)
-    for own in (False, True)
-    for auto in (False, True)
+    ", ".join(("torch", *kind)): Torch(*kind)
+    for kind in itertools.product(("plain", "fused"), ("the book", "own loss"), ("by hand", "autograd"))
 }
 
 
-def tensors(*arrays: Array) -> Iterator[Any]:
-    """Tensors of the same numbers."""
+def tensor(x: Array) -> Any:
+    """Make a tensor of the same numbers."""
     import torch
 
-    for x in arrays:
-        if x.dtype.name == "bfloat16":
-            yield torch.from_numpy(x.view(np.uint16).copy()).view(torch.bfloat16)
-        else:
-            yield torch.from_numpy(np.array(x))
+    if x.dtype.name == "bfloat16":
+        return torch.from_numpy(x.view(np.uint16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(np.array(x))
 
 
 def in_torch(formula: Callable[..., Any], *arguments: Any) -> Array:
-    """What a formula makes of the arguments, arrays as tensors; as float64, which holds every number of each dtype."""
-    import torch
-
-    converted = [next(tensors(x)) if isinstance(x, np.ndarray) else x for x in arguments]
-    answer: torch.Tensor = formula(*converted)
-    return np.asarray(answer.detach().to(torch.float64).numpy())
+    """Evaluate a formula on tensors, and return float64, which holds every number of each dtype."""
+    answer = formula(*(tensor(x) if isinstance(x, np.ndarray) else x for x in arguments))
+    return np.asarray(answer.detach().double().numpy())

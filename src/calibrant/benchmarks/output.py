@@ -1,26 +1,21 @@
-"""What the measurements print: tables, and how far they are."""
+"""Print tables of figures, and progress while they are measured."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def progress(text: str, last: bool = False) -> None:
-    """Say on stderr how far it is; in one line, where that is a terminal."""
-    end = "\n" if last or not sys.stderr.isatty() else ""
-    print(f"\r{text}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
+    """Report progress on stderr, in one line where that is a terminal."""
+    terminal = sys.stderr.isatty()
+    print(f"\r{text}" if terminal else text, end="\n" if last or not terminal else "", file=sys.stderr, flush=True)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns as wide as their widest cell, numbers to the right."""
-    cells = [list(map(str, row)) for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    )
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    """Format rows as columns of equal width; `columns` gives each column's name and the format of its values."""
+    cells = [list(columns), *([format(row[name], spec) for name, spec in columns.items()] for row in rows)]
+    first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ([row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in cells)
+    return "\n".join(map("  ".join, lines))

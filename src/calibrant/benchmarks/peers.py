@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from calibrant import exact
-from calibrant.benchmarks.evaluations import Array, tensors
+from calibrant.benchmarks.evaluations import Array, tensor
 from calibrant.benchmarks.output import progress, table
 from calibrant.exact.measurements import T_C, T_U
-from calibrant.judge import Disagreement, agree
+from calibrant.judge import agree
 
 PEERS = ("calibrant", "gradcheck", "assert_allclose")
 Gradient = Callable[[Array, Array, Array, Array], Array]
@@ -28,26 +28,18 @@ def right(t_u: Array, t_c: Array, w: Array, b: Array) -> Array:
     return np.stack([np.sum(dloss * t_u) / n, np.sum(dloss) / n])
 
 
-@dataclass
-class Point:
+class Point(NamedTuple):
     """Data and the parameters at which a gradient is checked."""
 
     name: str
-    t_u: Array
-    t_c: Array
-    w: Array
-    b: Array
-
-    @property
-    def all(self) -> tuple[Array, Array, Array, Array]:
-        """t_u, t_c, w and b."""
-        return self.t_u, self.t_c, self.w, self.b
+    all: tuple[Array, Array, Array, Array]
+    """t_u, t_c, w and b."""
 
 
 def point(name: str, t_u: Any, t_c: Any, params: Any, dtype: str) -> Point:
-    """A point in numbers of a dtype."""
-    t_u, t_c, params = (np.array(x, dtype=np.float64).astype(dtype) for x in (t_u, t_c, params))
-    return Point(name, t_u, t_c, np.asarray(params[0]), np.asarray(params[1]))
+    """Make a point in numbers of a dtype."""
+    t_u, t_c, w, b = (np.array(x, dtype=np.float64).astype(dtype) for x in (t_u, t_c, *params))
+    return Point(name, (t_u, t_c, w, b))
 
 
 def optimal(t_u: Any, t_c: Any) -> list[float]:
@@ -57,28 +49,25 @@ def optimal(t_u: Any, t_c: Any) -> list[float]:
 
 
 def accepted_by(peer: str, gradient: Array, here: Point) -> bool:
-    """Whether a checker, at its defaults, takes this for the gradient there."""
-    if peer == "calibrant":
-        try:
+    """Whether a checker, at its defaults, accepts this gradient there."""
+    if peer == "gradcheck":
+        return _gradcheck(gradient, here)
+    try:
+        if peer == "calibrant":
             agree(gradient, exact.gradient(*map(exact.of, here.all)))
-        except Disagreement:
-            return False
-        return True
-    if peer == "assert_allclose":
-        truth = exact.gradient(*(exact.of(x).true() for x in here.all)).nearest().astype(here.t_u.dtype)
-        try:
-            np.testing.assert_allclose(gradient, truth)
-        except AssertionError:
-            return False
-        return True
-    return _gradcheck(gradient, here)
+        else:
+            truth = exact.gradient(*(exact.of(x).true() for x in here.all)).nearest()
+            np.testing.assert_allclose(gradient, truth.astype(here.all[0].dtype))
+    except AssertionError:
+        return False
+    return True
 
 
 def _gradcheck(gradient: Array, here: Point) -> bool:
-    """Whether torch.autograd.gradcheck takes it for the gradient of the seed's loss by w and b."""
+    """Whether torch.autograd.gradcheck accepts this as the gradient of the mean squared error by w and b."""
     import torch
 
-    t_u, t_c, w, b, given = tensors(*here.all, np.asarray(gradient, dtype=here.t_u.dtype))
+    t_u, t_c, w, b, given = map(tensor, (*here.all, gradient.astype(here.all[0].dtype)))
 
     class Loss(torch.autograd.Function):
         @staticmethod
@@ -111,34 +100,32 @@ def smallest_rejected(peer: str, here: Point, which: tuple[bool, bool]) -> float
     return high
 
 
-def _faults() -> dict[str, Gradient]:
-    """Ways to get the gradient wrong."""
-
-    def of_bias(change: Callable[[Any, int], Any]) -> Gradient:
-        def gradient(t_u: Array, t_c: Array, w: Array, b: Array) -> Array:
-            dw, db = right(t_u, t_c, w, b)
-            return np.stack([dw, change(db, len(t_u))])
-
-        return gradient
-
-    def of_both(change: Callable[[Array, int], Array]) -> Gradient:
-        return lambda t_u, t_c, w, b: change(right(t_u, t_c, w, b), len(t_u))
-
-    return {
-        "no factor 2": of_both(lambda g, n: g / 2),
-        "divided by n - 1": of_both(lambda g, n: g * n / (n - 1)),
-        "the sum, not the mean": of_both(lambda g, n: g * n),
-        "twice": of_both(lambda g, n: g * 2),
-        "the bias left out": of_bias(lambda db, n: db * 0),
-        "the sign of the bias": of_bias(lambda db, n: -db),
-        "half for the bias": of_bias(lambda db, n: db / 2),
-        "n - 1 for the bias": of_bias(lambda db, n: db * n / (n - 1)),
-        "the mean reading times db": lambda t_u, t_c, w, b: right(t_u, t_c, w, b)[1] * np.stack([np.mean(t_u), 1.0]),
-        "the last sample only": lambda t_u, t_c, w, b: right(t_u[-1:], t_c[-1:], w, b),
-    }
+def _changed(dw: Callable[[int], float], db: Callable[[int], float]) -> Gradient:
+    """The right gradient of n samples, with each derivative times its factor."""
+    return lambda t_u, t_c, w, b: right(t_u, t_c, w, b) * np.array([dw(len(t_u)), db(len(t_u))])
 
 
-FAULTS = _faults()
+def _same(n: int) -> float:
+    return 1.0
+
+
+def _unbiased(n: int) -> float:
+    return n / (n - 1)
+
+
+FAULTS: dict[str, Gradient] = {
+    "no factor 2": _changed(lambda n: 1 / 2, lambda n: 1 / 2),
+    "divided by n - 1": _changed(_unbiased, _unbiased),
+    "the sum, not the mean": _changed(float, float),
+    "twice": _changed(lambda n: 2, lambda n: 2),
+    "the bias left out": _changed(_same, lambda n: 0),
+    "the sign of the bias": _changed(_same, lambda n: -1),
+    "half for the bias": _changed(_same, lambda n: 1 / 2),
+    "n - 1 for the bias": _changed(_same, _unbiased),
+    "the mean reading times db": lambda t_u, t_c, w, b: right(t_u, t_c, w, b)[1] * np.stack([np.mean(t_u), 1.0]),
+    "the last sample only": lambda t_u, t_c, w, b: right(t_u[-1:], t_c[-1:], w, b),
+}
+"""Ways to get the gradient wrong."""
 
 
 def settings_of_faults(dtype: str, rng: np.random.Generator) -> list[Point]:
@@ -175,58 +162,44 @@ def available_peers() -> list[str]:
 
 
 def measure(cases: int, seed: int) -> dict[str, Any]:
-    """Calibrant beside gradcheck and assert_allclose, at their defaults."""
-    found = available_peers()
+    """Compare calibrant with gradcheck and assert_allclose, at their defaults."""
+    found, dtypes = available_peers(), ("float64", "float32")
     u, c = np.array(T_U), np.array(T_C)
-    points = [
+    places = (
         ("thermometer, w = 1, b = 0", u, [1.0, 0.0]),
         ("x times 1000", u * 1000, [1.0, 0.0]),
         ("at the optimum", u, optimal(u, c)),
-    ]
-    sizes = []
-    for dtype in ("float64", "float32"):
-        for name, t_u, params in points:
+    )
+    parts = {"both": (True, True), "dw": (True, False), "db": (False, True)}
+    sizes: list[dict[str, Any]] = []
+    for dtype in dtypes:
+        for (name, t_u, params), peer in itertools.product(places, found):
             here = point(name, t_u, c, params, dtype)
-            for peer in found:
-                e = [smallest_rejected(peer, here, which) for which in ((True, True), (True, False), (False, True))]
-                sizes.append({"point": name, "dtype": dtype, "peer": peer, "both": e[0], "dw": e[1], "db": e[2]})
+            rejected = {part: smallest_rejected(peer, here, which) for part, which in parts.items()}
+            sizes.append({"point": name, "dtype": dtype, "peer": peer} | rejected)
         progress(f"smallest rejected errors: {dtype}", last=True)
 
-    planted = []
-    for dtype in ("float64", "float32"):
-        settings = settings_of_faults(dtype, np.random.default_rng(seed))
+    planted: list[dict[str, Any]] = []
+    for dtype in dtypes:
+        tried = list(itertools.product(settings_of_faults(dtype, np.random.default_rng(seed)), FAULTS.items()))
         for peer in found:
-            missed = [
-                f"{name}; {here.name}"
-                for here in settings
-                for name, fault in FAULTS.items()
-                if accepted_by(peer, fault(*here.all), here)
-            ]
-            number = len(settings) * len(FAULTS)
-            planted.append(
-                {"dtype": dtype, "peer": peer, "faults": number, "found": number - len(missed), "missed": missed}
-            )
+            missed = [f"{name}; {here.name}" for here, (name, f) in tried if accepted_by(peer, f(*here.all), here)]
+            row = {"dtype": dtype, "peer": peer, "faults": len(tried), "found": len(tried) - len(missed)}
+            planted.append(row | {"missed": missed})
         progress(f"planted faults: {dtype}", last=True)
 
-    alarms = []
-    for dtype in ("float64", "float32"):
-        for spread in ("uniform", "log-uniform"):
-            sets = list(data_sets(cases, dtype, spread, np.random.default_rng(seed)))
-            for peer in found:
-                rejected = sum(not accepted_by(peer, right(*here.all), here) for here in sets)
-                alarms.append({"dtype": dtype, "spread": spread, "peer": peer, "sets": cases, "rejected": rejected})
-            progress(f"correct gradients: {dtype}, {spread}", last=True)
+    alarms: list[dict[str, Any]] = []
+    for dtype, spread in itertools.product(dtypes, ("uniform", "log-uniform")):
+        sets = list(data_sets(cases, dtype, spread, np.random.default_rng(seed)))
+        for peer in found:
+            number = sum(not accepted_by(peer, right(*here.all), here) for here in sets)
+            alarms.append({"dtype": dtype, "spread": spread, "peer": peer, "sets": cases, "rejected": number})
+        progress(f"correct gradients: {dtype}, {spread}", last=True)
 
     print("Smallest relative error of a gradient that is rejected, in both components, in dw only, in db only")
-    header = ("point", "dtype", "peer", "both", "dw", "db")
-    print(table(header, [[f"{r[h]:.2g}" if h in ("both", "dw", "db") else r[h] for h in header] for r in sizes]))
+    print(table(sizes, dict.fromkeys(sizes[0], "") | dict.fromkeys(parts, ".2g")))
     print("\nPlanted faults")
-    print(
-        table(
-            ("dtype", "peer", "faults", "found"),
-            [[r[h] for h in ("dtype", "peer", "faults", "found")] for r in planted],
-        )
-    )
+    print(table(planted, dict.fromkeys(("dtype", "peer", "faults", "found"), "")))
     print("\nCorrect gradients")
-    print(table(tuple(alarms[0]), [list(r.values()) for r in alarms]))
+    print(table(alarms, dict.fromkeys(alarms[0], "")))
     return {"sizes": sizes, "planted": planted, "alarms": alarms}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -15,19 +14,17 @@ import numpy as np
 from calibrant import exact, strategies
 from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
 from calibrant.benchmarks.output import progress, table
+from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
+from calibrant.impostors.rights import lifted
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import TargetError
 
 
-def _near(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
-    return example.t_u, example.t_c, example.w, example.b
-
-
 @dataclass(frozen=True)
 class Formula:
-    """A formula under test: its inputs, its evaluation in some style, and its truth."""
+    """A formula under test: how its inputs are drawn, its evaluation in some style, and its truth."""
 
     name: str
     weight: int
@@ -36,34 +33,42 @@ class Formula:
     truth: Callable[..., Exact]
     method: str
 
+    def drawn(self, data: bytes, dtype: str) -> tuple[Any, ...]:
+        """Decode the arguments that bytes stand for in a dtype."""
+        return self.arguments(strategies.Drawn(data, self.strategy.decode).at(FORMATS[dtype]))
+
+
+def _errors(example: strategies.Residuals) -> tuple[Array, Array]:
+    return example.t_p, example.t_c
+
+
+def _fit(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
+    return example.t_u, example.t_c, example.w, example.b
+
 
 def _walk(example: strategies.Descent) -> tuple[Any, ...]:
     return example.n_epochs, example.learning_rate, example.params, example.t_u, example.t_c
 
 
-def _one_step(example: strategies.Descent) -> tuple[Any, ...]:
-    return 1, *_walk(example)[1:]
-
-
-def _path(k: int, rate: float, params: Exact, t_u: Exact, t_c: Exact) -> Exact:
-    return exact.trajectory(k, rate, params, t_u, t_c)[0]
+def _path(*arguments: Any) -> Exact:
+    return exact.trajectory(*arguments)[0]
 
 
 FORMULAS = (
     Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model, "model"),
-    Formula("loss", 22, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.loss_fn, "loss"),
-    Formula("absolute", 8, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.absolute_loss, "absolute"),
-    Formula("dloss", 13, strategies.residuals, lambda x: (x.t_p, x.t_c), exact.dloss_fn, "dloss"),
-    Formula("grad", 24, strategies.fits, _near, exact.gradient, "grad"),
+    Formula("loss", 22, strategies.residuals, _errors, exact.loss_fn, "loss"),
+    Formula("absolute", 8, strategies.residuals, _errors, exact.absolute_loss, "absolute"),
+    Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn, "dloss"),
+    Formula("grad", 24, strategies.fits, _fit, exact.gradient, "grad"),
     Formula(
         "finite_difference",
         5,
         strategies.probes,
-        lambda x: (*_near(x), x.delta),
+        lambda x: (*_fit(x), x.delta),
         exact.finite_difference,
         "finite_difference",
     ),
-    Formula("step", 4, strategies.descents, _one_step, _path, "trajectory"),
+    Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path, "trajectory"),
     Formula("trajectory", 2, strategies.descents, _walk, _path, "trajectory"),
     Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form, "trajectory"),
 )
@@ -105,7 +110,7 @@ def dtypes() -> list[str]:
 
 
 def evaluators(dtype: str) -> list[str]:
-    """The names of the ways to evaluate in a dtype: half of the chances for torch, where it is."""
+    """List the ways to evaluate in a dtype, so that PyTorch, where it is installed, is chosen half of the time."""
     ways = [] if dtype == "bfloat16" else list(STYLES)
     if find_spec("torch"):
         ways += list(TORCHES) * max(1, len(ways) // len(TORCHES))
@@ -113,20 +118,15 @@ def evaluators(dtype: str) -> list[str]:
 
 
 def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
-    """A correct answer."""
+    """Compute a correct answer."""
     with np.errstate(all="ignore"):
         if way in STYLES:
             return np.asarray(getattr(STYLES[way], formula.method)(*arguments))
         return in_torch(getattr(TORCHES[way], formula.method), *arguments)
 
 
-def _as_exact(x: Any) -> Any:
-    return exact.of(x) if isinstance(x, np.ndarray) else x
-
-
-def judged_chunk(task: tuple[int, int, int]) -> Counts:
-    """The cases of one chunk, from the generator that seed and chunk give."""
-    seed, chunk, cases = task
+def judged_chunk(seed: int, chunk: int, cases: int) -> Counts:
+    """Judge the cases of one chunk, drawn from the generator that seed and chunk give."""
     if find_spec("torch"):
         import torch
 
@@ -140,47 +140,39 @@ def judged_chunk(task: tuple[int, int, int]) -> Counts:
         way = ways[dtype][rng.integers(len(ways[dtype]))]
         data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
         if rng.integers(4) == 0:  # byte 0 is the simplest of everything: as in shrinking, and as Hypothesis draws it
-            data[rng.random(len(data)) < 0.5] = 0
-        example = strategies.Drawn(data.tobytes(), formula.strategy.decode).at(FORMATS[dtype])
-        arguments = formula.arguments(example)
+            data[rng.random(formula.strategy.length) < 0.5] = 0
+        arguments = formula.drawn(data.tobytes(), dtype)
         answer = evaluate(way, formula, arguments)
-        count = counts.setdefault((formula.name, dtype), Count())
-        tally = Tally()
-        with tallying(tally):
+        rejections = []
+        with tallying(Tally()) as tally:
             try:
-                agree(answer, formula.truth(*map(_as_exact, arguments)))
+                agree(answer, formula.truth(*lifted(arguments)))
             except Disagreement as rejection:
-                count.rejections.append(
+                rejections = [
                     f"{formula.name} in {dtype} by {way}: {rejection}; seed {seed}, chunk {chunk}, case {i}, "
                     f"drawn from {data.tobytes().hex()}; {rejection.measured}"
-                )
-        count.add(Count(1, tally.judged, tally.unjudged, tally.worst))
+                ]
+        count = Count(1, tally.judged, tally.unjudged, tally.worst, rejections)
+        counts.setdefault((formula.name, dtype), Count()).add(count)
     return counts
 
 
-def measure(cases: int, seed: int, processes: int | None = None) -> dict[str, Any]:
-    """Correct evaluations against the judge; what it rejects is a bug of the judge, or of the evaluation."""
+def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:
+    """Judge correct evaluations; a rejection is a bug of the judge, or of the evaluation."""
     tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
-    processes = min(processes or os.cpu_count() or 1, len(tasks))
     counts: Counts = {}
-    start = time.monotonic()
-
-    def collect(results: Iterator[Counts]) -> None:
-        done = 0
-        for result in results:
-            for key, count in result.items():
-                counts.setdefault(key, Count()).add(count)
-                for rejection in count.rejections:
-                    print(f"rejected: {rejection}", flush=True)
-            done += sum(count.cases for count in result.values())
-            progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
-
-    if processes == 1:
-        collect(map(judged_chunk, tasks))
-    else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            collect(pool.imap_unordered(judged_chunk, tasks))
-    rows = [
+    done, start = 0, time.monotonic()
+    here = min(workers or os.cpu_count() or 1, len(tasks)) == 1
+    for task, found in (
+        ((task, judged_chunk(*task)) for task in tasks) if here else spread(judged_chunk, tasks, workers)
+    ):
+        for key, count in found.items():
+            counts.setdefault(key, Count()).add(count)
+            for rejection in count.rejections:
+                print(f"rejected: {rejection}", flush=True)
+        done += task[2]
+        progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
+    rows: list[dict[str, Any]] = [
         {
             "formula": formula.name,
             "dtype": dtype,
@@ -194,9 +186,8 @@ def measure(cases: int, seed: int, processes: int | None = None) -> dict[str, An
         for dtype in FORMATS
         if (count := counts.get((formula.name, dtype)))
     ]
-    header = ("formula", "dtype", "cases", "judged", "unjudged", "rejected", "worst")
-    print(table(header, [[f"{r[h]:.3f}" if h == "worst" else r[h] for h in header] for r in rows]))
+    print(table(rows, dict.fromkeys(rows[0], "") | {"worst": ".3f"}))
     rejections = sorted(rejection for count in counts.values() for rejection in count.rejections)
-    total = {key: sum(int(str(row[key])) for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
+    total = {key: sum(row[key] for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
     print(", ".join(f"{value} {key}" for key, value in total.items()))
     return {"soundness": rows, "total": total, "rejections": rejections}

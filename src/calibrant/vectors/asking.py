@@ -1,4 +1,4 @@
-"""The cases of a folder as a test: `replaying` runs this module, in a session of the engine."""
+"""Ask a target the cases of a folder: `replaying` runs this module as a test, in a session of the engine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from calibrant.vectors.cases import DTYPES, Case, verdict
 from calibrant.vectors.files import read
 
 TARGET = current().load()
-"""Loaded before the first case is asked, so that a target that ends its process here is not taken to answer a case so."""
+"""The target, loaded before the first case, so that no case is blamed for a process that ends on import."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test for each case."""
+    """Make a test of each case."""
     folder = current().vectors
     assert folder is not None
     cases = [case for of_file in read(folder).values() for case in of_file]
@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
-    """Not an assertion: what is wrong with the answer goes into the report."""
+    """Put a wrong answer into the report, and fail nothing."""
     status, sentence = _asked(case)
     deviation = TARGET.deviations.get(case.clause)
     record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, deviation).sent())
@@ -59,7 +59,7 @@ def _subject(dtype: str) -> Subject:
 
 
 def _passed_over(case: Case, target: Target) -> str:
-    """Why a case says nothing of a target; empty if it does."""
+    """Say why a case does not apply to a target; empty if it does."""
     if case.dtype and case.dtype not in target.dtypes:
         return f"it does not compute in {case.dtype}"
     inputs = case.inputs

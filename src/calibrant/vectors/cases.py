@@ -1,4 +1,4 @@
-"""A case: one call, and what is due of it; and the judge of an answer."""
+"""A case: one call, and the claim of one clause on its answer; and the judge of an answer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from calibrant import exact
 from calibrant.book.clauses import book
 from calibrant.exact import FORMATS, Exact
 from calibrant.judge import Disagreement, Tally, agree, holds, shaped, tallying
@@ -26,12 +27,12 @@ from calibrant.target.snippets import shown
 from calibrant.vectors.numbers import REFUSED
 
 DTYPES = ("float32", "float64")
-"""The dtypes in which vectors ask."""
+"""The dtypes of vectors."""
 
 
 @dataclass
 class Case:
-    """A call of an operation in one dtype, and what one clause says of the answer."""
+    """A call of an operation in one dtype, and the claim of one clause on the answer."""
 
     operation: str
     dtype: str
@@ -40,43 +41,39 @@ class Case:
     inputs: dict[str, Any]
     """The arguments by their names, as the protocol writes them."""
     expected: Any
-    """What is due, as JSON; REFUSED for an error."""
+    """The claim, as JSON; REFUSED for an error."""
     flags: list[str] = field(default_factory=list)
-    """The impostors of the operation that it tells from what is right."""
+    """The impostors of the operation that it rejects."""
 
     @functools.cached_property
     def id(self) -> str:
-        """A name made of what is asked, and of which parts of the answer are judged: not of where the case stands."""
+        """A name made of the question and the judged parts of the answer, not of the case's place."""
         asked = json.dumps([self.inputs, _parts(self.expected)], sort_keys=True)
         digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
         return f"{self.operation}/{self.clause.partition('.')[2]}/{self.dtype or 'any'}/{digest}"
 
     @functools.cached_property
     def arguments(self) -> tuple[Any, ...]:
-        """The arguments as a target is called with them."""
+        """The arguments of the call to a target."""
         values = [_argument(name, value) for name, value in self.inputs.items()]
         return tuple(values[0] if OPERATIONS[self.operation].starred else values)
 
     @functools.cached_property
     def truth(self) -> Exact | None:
-        """All numbers that are due, end to end, with their bounds; infinite where there is a word, or nothing."""
-        leaves = [due for due in _leaves(self.expected) if "data" in due]
-        data, fractions, allowed = ([x for due in leaves for x in due[key]] for key in ("data", "fractions", "allowed"))
-        if not leaves:
-            return None
-        known = [not isinstance(x, str) and x is not None for x in data]
-        values = [Fraction(x) if is_known else Fraction(0) for x, is_known in zip(fractions, known, strict=True)]
-        common = math.lcm(*(value.denominator for value in values))
-        m = np.empty(len(values), dtype=object)
-        m[:] = [value.numerator * (common // value.denominator) for value in values]
-        bounds = [x if is_known else math.inf for x, is_known in zip(allowed, known, strict=True)]
-        return Exact(m, 0, common, np.array(bounds, dtype=np.float64), FORMATS[self.dtype or "float64"])
+        """All claimed numbers, end to end, with their bounds; infinite for a word, or for no claim."""
+        form = FORMATS[self.dtype or "float64"]
+        found = []
+        for due in _arrays(self.expected):
+            for x, fraction, allowed in zip(due["data"], due["fractions"], due["allowed"], strict=True):
+                value, bound = (Fraction(fraction), allowed) if isinstance(x, (int, float)) else (Fraction(0), math.inf)
+                found.append(exact.constant(value, form).within(bound, form))
+        return exact.concatenate(*found) if found else None
 
     @functools.cached_property
-    def decimals(self) -> tuple[Any, Any]:
-        """The truth as float64 numbers, and their bounds."""
+    def decimals(self) -> Any:
+        """The truth as float64 numbers."""
         assert self.truth is not None
-        return self.truth.nearest(), self.truth.err
+        return self.truth.nearest()
 
     @property
     def chapter(self) -> str:
@@ -84,21 +81,20 @@ class Case:
         return book()[self.clause].chapter
 
     def require(self) -> None:
-        """Raise ValueError, or another, unless the case can be asked and judged."""
+        """Raise ValueError, or another error, unless the case can be asked and judged."""
         _ = self.arguments
-        for due in _leaves(self.expected):
-            numbers = math.prod(due["shape"]) if due else 0
-            if "data" in due and not numbers == len(due["data"]) == len(due["fractions"]) == len(due["allowed"]):
+        for due in _arrays(self.expected):
+            if not math.prod(due["shape"]) == len(due["data"]) == len(due["fractions"]) == len(due["allowed"]):
                 raise ValueError(f"not every number of shape {due['shape']} has its value, fraction and allowed error")
-            if not all(x is None or (isinstance(x, (int, float)) and x >= 0) for x in due.get("allowed", [])):
+            if not all(x is None or (isinstance(x, (int, float)) and x >= 0) for x in due["allowed"]):
                 raise ValueError(f"an allowed error is no number of at least 0: {due['allowed']}")
-            for x, text in zip(due.get("data", []), due.get("fractions", []), strict=True):
+            for x, text in zip(due["data"], due["fractions"], strict=True):
                 if text != x and not re.fullmatch("-?[0-9]+(/[0-9]+)?", text):
                     raise ValueError(f"{text!r} is no fraction")
         _ = self.truth
 
     def written(self) -> dict[str, Any]:
-        """As a file has it."""
+        """The case as a file holds it."""
         return {
             "id": self.id,
             "operation": self.operation,
@@ -111,23 +107,23 @@ class Case:
 
 
 def asked(operation: str, dtype: str, arguments: Sequence[Any], clause: str, expected: Any) -> Case:
-    """The case of a call."""
+    """Make the case of a call."""
     return Case(operation, dtype, clause, plain(OPERATIONS[operation].named(arguments)), expected)
 
 
 def _parts(expected: Any) -> Any:
-    """What is judged, without the values."""
+    """Which parts are judged, without the values."""
     if isinstance(expected, list):
         return list(map(_parts, expected))
     return sorted(expected) if isinstance(expected, dict) else ""
 
 
-def _leaves(expected: Any) -> Iterator[dict[str, Any]]:
-    """What is due of each array."""
+def _arrays(expected: Any) -> Iterator[dict[str, Any]]:
+    """The arrays of a claim that have numbers."""
     if isinstance(expected, list):
         for part in expected:
-            yield from _leaves(part)
-    elif isinstance(expected, dict):
+            yield from _arrays(part)
+    elif isinstance(expected, dict) and "data" in expected:
         yield expected
 
 
@@ -156,7 +152,7 @@ def _argument(name: str, value: Any) -> Any:
 
 
 def verdict(case: Case, subject: Subject) -> str:
-    """What is wrong with the target's answer, in a sentence; nothing if it agrees. Raises Absent if there is no answer to be had."""
+    """Judge the target's answer: say what is wrong with it; nothing if it agrees. Raises Absent if the target has no answer."""
     try:
         answer = subject.call(case.operation, case.arguments)
     except Failure as failure:
@@ -165,7 +161,7 @@ def verdict(case: Case, subject: Subject) -> str:
 
 
 def judged(case: Case, answer: Any) -> str:
-    """What is wrong with an answer, in a sentence; nothing if it agrees."""
+    """Say what is wrong with an answer; nothing if it agrees."""
     if case.expected == REFUSED:
         return f"returned {shown(answer)} where an error is due"
     place, first = "", 0
@@ -184,30 +180,26 @@ def judged(case: Case, answer: Any) -> str:
 
 
 def agrees(case: Case, answer: Any, slack: float) -> bool:
-    """Whether an answer is within so many bounds: without a sentence, and by float64 alone where its rounding decides nothing."""
-    if case.expected == REFUSED:
-        return False
-    try:
-        columns = [_column(part, due) for part, due, _ in _paired(answer, case.expected, "")]
-        numbers = [column for column in columns if column is not None]
-        if not numbers or case.truth is None:
-            return True
-        together = np.concatenate(numbers)
-        near, bound = case.decimals
+    """Whether an answer is within so many bounds: in float64 alone, unless its rounding could decide."""
+    if case.truth is not None:
+        try:
+            columns = [_column(part, due) for part, due, _ in _paired(answer, case.expected, "")]
+        except Disagreement:
+            return False
+        numbers = np.concatenate([column for column in columns if column is not None]).astype(np.float64)
         with np.errstate(all="ignore"):
-            off, unsure = np.abs(together.astype(np.float64) - near), 2.0**-51 * np.abs(near)
-            if (off > slack * bound + unsure).any():
+            bound, unsure = slack * case.truth.err, 2.0**-51 * np.abs(case.decimals)
+            off = np.abs(numbers - case.decimals)
+            if (off > bound + unsure).any():
                 return False
-            if (off + unsure <= slack * bound).all():
+            if (off + unsure <= bound).all():
                 return True
-    except Disagreement:
-        return False
     with tallying(Tally(slack=slack)):
         return not judged(case, answer)
 
 
 def _paired(answer: Any, expected: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
-    """The arrays, words and shapes of an answer with what is due of each, and where it stands."""
+    """The arrays, words and shapes of an answer, each with its claim and its place."""
     if isinstance(expected, list) and not all(isinstance(x, int) for x in expected):
         if not isinstance(answer, (list, tuple)) or len(answer) != len(expected):
             raise _wrong(answer, f"a list of {len(expected)}")
@@ -218,7 +210,7 @@ def _paired(answer: Any, expected: Any, where: str) -> Iterator[tuple[Any, Any, 
 
 
 def _column(answer: Any, due: Any) -> Any:
-    """The numbers of an answer that are to be compared, as a column; all else is judged here."""
+    """The numbers of an answer to compare, as a column; all else is judged here."""
     if not isinstance(due, dict):
         answer = list(answer) if isinstance(answer, tuple) else answer
         if is_array(answer) or answer != due:
@@ -247,7 +239,7 @@ def _wrong(answer: Any, due: str) -> Disagreement:
 
 
 def _fits(x: float, word: str) -> bool:
-    """Whether a number is what a word says that it must be."""
+    """Whether a number is the one that a word names."""
     if word == "not finite":
         return not math.isfinite(x)
     return math.isnan(x) if word == "NaN" else x == float(word)

@@ -1,11 +1,11 @@
-"""Which cases are written: a minimal set that still rejects every impostor that any case rejects."""
+"""Choose the cases to write: a minimal set that still rejects every impostor that any case rejects."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,41 +23,35 @@ from calibrant.vectors.due import claims
 from calibrant.vectors.numbers import REFUSED
 
 CLEARLY = 1.5
-"""An impostor counts as rejected where it is off by so many bounds: what is nearer may be rejected on one machine and not on another."""
+"""An impostor counts as rejected if it is off by so many bounds: another machine may not reject a smaller error."""
+
+_PATIENCE = 600.0
+"""Seconds that an answer may take, so that a busy machine chooses the same cases."""
 
 _FAR = 1024 + np.array([0.1, 0.7, 0.2, 0.9])
 FURTHER: dict[str, Sequence[Question]] = {
     # Readings whose squares cancel, in float32 too.
     "least_squares": ((_FAR, 3 * _FAR + 1),),
-    # Numbers that a third of them, three times, is not, in float32 and in float64.
+    # Numbers whose third, times three, is another number, in float32 and in float64.
     "model": ((np.array([5.0, 5 * 2.0**-149, 5 * 2.0**-1074]), np.array(1.0), np.array(0.0)),),
     # So far above the limit that all overflows.
     "training_loop": (
         (60, {"name": "sgd", "lr": 2.0**20}, np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])),
     ),
 }
-"""Questions beside those that name an impostor: what only they show is shown by no round numbers."""
+"""Questions beside those that name an impostor, for errors that no round numbers show."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Cases and impostors that have to do with each other: of one operation in one dtype, and of one optimizer."""
+    """The cases and impostors of one operation in one dtype, and of one optimizer."""
 
     operation: str
     dtype: str
     optimizer: str = ""
 
-    def named(self) -> tuple[str, ...]:
-        """What makes the group again."""
-        return self.operation, self.dtype, self.optimizer
-
-    def holds(self, case: Case) -> bool:
-        """Whether a case is one of the group's."""
-        optimizer = case.inputs["name"] if case.operation == "optimize" else ""
-        return (case.operation, case.dtype, optimizer) == self.named()
-
     def impostors(self) -> list[Impostor]:
-        """Those that answer the same when they are asked again."""
+        """List the impostors that answer the same when they are asked again."""
         return [
             one
             for one in catalog()
@@ -67,7 +61,7 @@ class Group:
         ]
 
     def candidates(self) -> list[Case]:
-        """All cases that might be written."""
+        """List all cases that might be written."""
         return [
             asked(self.operation, self.dtype, question, clause, due)
             for question in self._questions()
@@ -93,12 +87,12 @@ def _in_dtype(x: Any, dtype: str) -> Any:
 
 
 def _predicted(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Question:
-    """Predictions as the dtype has them: whoever computes them anew gets the same."""
+    """The question with its predictions computed in the dtype, as anyone computes them."""
     return t_u, t_c, np.asarray(w * t_u + b, dtype=t_u.dtype), w, b
 
 
 def groups() -> list[Group]:
-    """All of them, in the protocol's order."""
+    """List all groups, in the protocol's order."""
     found = []
     for operation in (one.name for one in OPERATIONS.values() if one.in_files):
         about = questions()[operation]
@@ -109,8 +103,8 @@ def groups() -> list[Group]:
 
 
 def chosen(told: Callable[[int, int], None] = lambda done, count: None, workers: int | None = None) -> list[Case]:
-    """The cases that are written, each with its flags; `told` is how many groups are done, and of how many."""
-    tasks = [group.named() for group in groups()]
+    """Choose the cases of all groups; after each group, tell how many are done, and of how many."""
+    tasks = [(group,) for group in groups()]
     found: dict[Any, list[Case]] = {}
     for task, cases in spread(of_group, tasks, workers):
         found[task] = cases
@@ -118,41 +112,34 @@ def chosen(told: Callable[[int, int], None] = lambda done, count: None, workers:
     return [case for task in tasks for case in found[task]]
 
 
-def of_group(*named: str) -> list[Case]:
-    """The cases of a group that are written: without any one of them some impostor would be rejected by none."""
-    group = Group(*named)
+def of_group(group: Group) -> list[Case]:
+    """Choose the cases of a group: without any one of them, no case would reject some impostor."""
     candidates = group.candidates()
-    rejecting = [set(flags) for flags in rejections(candidates, group.impostors())]
-    for case, flags in zip(candidates, rejecting, strict=True):
-        case.flags = sorted(flags)
-    return [candidates[i] for i in cover(rejecting, [len(json.dumps(case.written())) for case in candidates])]
-
-
-def rejections(cases: Sequence[Case], impostors: Iterable[Impostor]) -> list[list[str]]:
-    """The impostors that each case rejects, of impostors and cases of one operation and dtype."""
-    flags: list[list[str]] = [[] for _ in cases]
-    calls = [list(same) for _, same in itertools.groupby(zip(cases, flags, strict=True), lambda pair: pair[0].inputs)]
-    for one in impostors:
-        subject = Subject(planted(one), cases[0].dtype or DTYPES[-1])
-        for of_call in calls:
-            outcome = answered(of_call[0][0], subject)
-            for case, found in of_call:
-                if rejects(case, outcome):
-                    found.append(one.name)
-    return flags
-
-
-def answered(case: Case, subject: Subject) -> Any:
-    """An impostor's answer, or the exception that it is."""
+    calls = [list(same) for _, same in itertools.groupby(candidates, lambda case: case.inputs)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what an impostor warns of is its own affair
-        try:
-            return subject.call(case.operation, case.arguments)
-        except (Absent, Failure) as none:
-            return none
+        warnings.simplefilter("ignore")  # an impostor's warnings are its own affair
+        for one in group.impostors():
+            subject = Subject(planted(one, _PATIENCE), group.dtype or DTYPES[-1])
+            for of_call in calls:
+                outcome = _outcome(of_call[0], subject)
+                for case in of_call:
+                    if _rejects(case, outcome):
+                        case.flags.append(one.name)
+    for case in candidates:
+        case.flags.sort()
+    sizes = [len(json.dumps(case.written())) for case in candidates]
+    return [candidates[i] for i in cover([set(case.flags) for case in candidates], sizes)]
 
 
-def rejects(case: Case, outcome: Any) -> bool:
+def _outcome(case: Case, subject: Subject) -> Any:
+    """An impostor's answer, or the exception in its place."""
+    try:
+        return subject.call(case.operation, case.arguments)
+    except (Absent, Failure) as none:
+        return none
+
+
+def _rejects(case: Case, outcome: Any) -> bool:
     """Whether an answer is clearly wrong."""
     if isinstance(outcome, Failure):
         return not (outcome.raised and case.expected == REFUSED)
@@ -160,15 +147,14 @@ def rejects(case: Case, outcome: Any) -> bool:
 
 
 def cover(rejecting: Sequence[set[str]], sizes: Sequence[int]) -> list[int]:
-    """Which sets together hold all that any holds, and none of which can be left out: the largest first, then the smallest in size."""
+    """Select sets that together hold every element, none of them needlessly: the largest first, then the smallest in size."""
     missing = set().union(*rejecting)
-    taken: list[int] = []
+    selected: list[int] = []
     while missing:
         best = max(range(len(rejecting)), key=lambda i: (len(rejecting[i] & missing), -sizes[i], -i))
-        taken.append(best)
+        selected.append(best)
         missing -= rejecting[best]
-    for i in sorted(taken, key=lambda i: -sizes[i]):
-        others = set().union(*(rejecting[k] for k in taken if k != i))
-        if rejecting[i] <= others:
-            taken.remove(i)
-    return sorted(taken)
+    for i in sorted(selected, key=lambda i: -sizes[i]):
+        if rejecting[i] <= set().union(*(rejecting[k] for k in selected if k != i)):
+            selected.remove(i)
+    return sorted(selected)

@@ -1,4 +1,4 @@
-"""The claims of the book's clauses on each operation's answer, as vectors hold them: values with the error that they may show, or an error."""
+"""The claims of the book's clauses on each operation's answer, as vectors hold them: values with their allowed errors, or an error."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from calibrant.target.calling import copied
 from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, shaped, words
 
 Claim = tuple[str, Any]
-"""A clause, and what it says of an answer as JSON; REFUSED if it says that there is none."""
+"""A clause, and its claim on an answer as JSON; REFUSED if it demands an error."""
 
 
 def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
-    """What the book says of an operation's answer to these arguments; nothing where it says nothing."""
+    """List the book's claims on an operation's answer to these arguments."""
     values, refused = CLAIMS[operation]
     try:
         with np.errstate(all="ignore"):
             answer = over_arrays()[operation](*map(copied, arguments))
-    except ValueError:  # whether the book wants that too is another question
+    except ValueError:  # the book may not demand it
         clause = refused(*arguments) if callable(refused) else refused
         if clause:
             yield clause, REFUSED
@@ -38,7 +38,7 @@ def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
 
 
 def _whole(clause: str, operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
-    """A clause that holds all of an answer against the exact one; it says nothing of arguments that are not finite."""
+    """A clause that holds all of an answer against the exact one, if the arguments are finite."""
     try:
         data = lifted(tuple(arguments))
     except ValueError:
@@ -47,14 +47,14 @@ def _whole(clause: str, operation: str, arguments: Sequence[Any]) -> Iterator[Cl
 
 
 def _written(truth: Any) -> Any:
-    """Exact numbers, in whatever lists, as JSON."""
+    """Exact numbers, also in lists of any depth, as JSON."""
     if isinstance(truth, (list, tuple)):
         return list(map(_written, truth))
     return truth if truth is None else numbers(float(truth) if isinstance(truth, int) else truth)
 
 
 def _spoiled(*arrays: Any) -> str:
-    """The word for an answer to numbers that are not all finite: NaN stays, and infinity may become NaN; empty if all are finite."""
+    """The word for an answer to numbers that are not all finite: NaN stays, infinity may become NaN. Empty if all are."""
     values = np.concatenate([np.reshape(x, -1).astype(np.float64) for x in arrays])
     return "NaN" if np.isnan(values).any() else "" if np.isfinite(values).all() else "not finite"
 
@@ -67,7 +67,7 @@ def _of(*arrays: Any) -> Any:
 
 
 def _data(clause: str, columns: Iterable[Sequence[float]]) -> Callable[..., list[Claim]]:
-    """Columns of tenths, within what rounding them to float32 costs."""
+    """Columns of tenths, within the error of rounding them to float32."""
 
     def rounded(column: Sequence[float]) -> dict[str, Any]:
         tenths = exact.of(np.round(np.array(column) * 10), exact.UNROUNDED) / 10
@@ -101,7 +101,7 @@ def _loss(clause: str, exact_loss: Callable[..., Exact], power: int) -> Callable
 
 
 def _scaled(exact_loss: Callable[..., Exact], power: int, t_p: Any, t_c: Any) -> Any:
-    """A loss whose sum may overflow, though the mean does not: of the numbers divided by a power of two, which rounds nothing."""
+    """A loss whose sum may overflow though its mean does not, from the numbers divided by a power of two without rounding."""
     form = FORMATS[t_p.dtype.name]
     k = form.max_exponent // 2
     scaled = [np.ldexp(x, -k) for x in (t_p, t_c)]
@@ -113,7 +113,7 @@ def _scaled(exact_loss: Callable[..., Exact], power: int, t_p: Any, t_c: Any) ->
 
 
 def _dabsolute_loss(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
-    """Any slope of a line that supports the loss where the residual is zero; elsewhere no clause says anything."""
+    """Any subgradient where the residual is zero; no clause makes a claim elsewhere."""
     if not _spoiled(t_p, t_c):
         form = FORMATS[t_p.dtype.name]
         bound = np.where(t_p == t_c, (1 + 2 * form.u) / t_p.size, np.inf)
@@ -132,7 +132,7 @@ def _partial(clause: str) -> Callable[..., list[Claim]]:
 
 
 def _slope(clause: str, truth: Callable[..., Exact], t_u: Any, t_c: Any, *others: Any) -> Claim:
-    """A clause on two derivatives, or what data that are not finite make of them."""
+    """A clause on two derivatives; words where the data are not finite."""
     spoiled = _spoiled(t_u, t_c)
     return ("gradient.nan", words([spoiled] * 2)) if spoiled else (clause, numbers(truth(*_of(t_u, t_c, *others))))
 
@@ -168,7 +168,7 @@ def _training_loop(
 
 
 def _overflows(n_epochs: int, learning_rate: float, params: Exact, t_u: Exact, t_c: Exact) -> bool:
-    """Whether both parameters are far beyond the largest number by then: what is not finite stays so, and reaches both."""
+    """Whether both parameters exceed the largest number by far: once one is not finite, both stay so."""
     end, _ = exact.trajectory(max(n_epochs, 0), learning_rate, params, t_u, t_c)
     return all(abs(x) > Fraction(params.form.largest) * 2**20 for x in end.fractions())
 
@@ -182,7 +182,7 @@ def _of_descent(n_epochs: int, optimizer: Any) -> str:
 
 
 def _log(losses: list[Exact]) -> dict[str, Any]:
-    return numbers(exact.concatenate(*losses)) if losses else numbers(np.zeros(0))
+    return numbers(exact.concatenate(*losses) if losses else np.zeros(0))
 
 
 def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
@@ -191,23 +191,13 @@ def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
         yield "broadcast.many" if len(shapes) > 2 else "broadcast.result", list(due)
 
 
-def _multiply(answer: Any, x: Any, y: Any) -> Iterator[Claim]:
-    yield "broadcast.result", shaped(answer.shape)
-    yield "broadcast.like-numpy", numbers(answer)
-
-
 def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
-    """The numbers; the strides of the axes that are repeated; and that they lie in the memory of x."""
+    """The numbers, the strides of the repeated axes, and a one if they lie in the memory of x."""
     expanded, strides, _ = answer
     zero = [0.0 if size > 1 and stride == 0 else None for size, stride in zip(shape, strides, strict=True)]
     fractions = [None if x is None else "0" for x in zero]
     of_strides = {**shaped([len(shape)]), "data": zero, "fractions": fractions, "allowed": zero}
     yield "broadcast.no-copy", [numbers(expanded), of_strides, numbers(1.0)]
-
-
-def _multiply_grad(answer: Any, x: Any, y: Any, upstream: Any) -> Iterator[Claim]:
-    yield "broadcast.gradient", [shaped(x.shape), shaped(y.shape)]
-    yield "broadcast.gradient", _written(exact.multiply_grad(*_of(x, y, upstream)))
 
 
 def _manual_training_loop(answer: Any, n_epochs: int, learning_rate: float, *data: Any) -> Iterator[Claim]:
@@ -274,10 +264,19 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "training_loop": (_training_loop, _untrainable),
     "closed_form": ("descent.closed-form", ""),
     "broadcast_shapes": (_broadcast_shapes, "broadcast.otherwise-error"),
-    "multiply": (_multiply, "broadcast.otherwise-error"),
+    "multiply": (
+        lambda answer, x, y: [("broadcast.result", shaped(answer.shape)), ("broadcast.like-numpy", numbers(answer))],
+        "broadcast.otherwise-error",
+    ),
     "multiply_in_place": (lambda answer, x, y: [("broadcast.in-place", numbers(answer))], "broadcast.in-place"),
     "expand": (_expand, ""),
-    "multiply_grad": (_multiply_grad, ""),
+    "multiply_grad": (
+        lambda answer, *given: [
+            ("broadcast.gradient", [shaped(x.shape) for x in given[:2]]),
+            ("broadcast.gradient", _written(exact.multiply_grad(*_of(*given)))),
+        ],
+        "",
+    ),
     "manual_training_loop": (_manual_training_loop, ""),
     "calc_forward": ("autograd.set-grad-enabled", ""),
     "accumulate": (
@@ -302,6 +301,6 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
 }
-"""Two claims for each operation that a file can ask. The first is on values: the clause that holds all of the answer against the exact one, or a
-function of the right answer and the arguments that returns such a clause or any claims. The second is the clause that demands an error, or a
-function of the arguments that returns one; empty if none does."""
+"""Two claims on each operation that a file can ask. The first is on values: the clause that holds all of the answer against the exact one, or a
+function of the right answer and the arguments that returns such a clause or other claims. The second is the clause that demands an error, or a
+function of the arguments that returns one; empty if no clause does."""

@@ -19,10 +19,10 @@ from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.numbers import REFUSED
 
 FORMAT = 1
-"""Of the files; a change that readers must know of has the next number."""
+"""The format of the files; a change that readers must know has the next number."""
 
 BESIDE = ("schema.json", "README.md")
-"""What lies beside the chapters' files."""
+"""The files beside those of the chapters."""
 
 
 class VectorsError(Exception):
@@ -30,7 +30,7 @@ class VectorsError(Exception):
 
 
 def write(cases: Sequence[Case], folder: Path) -> int:
-    """Write a folder of vectors, over one that is there; how many bytes they are. Raises VectorsError if that cannot be done."""
+    """Write a folder of vectors, over one that is there, and return its bytes. Raises VectorsError if that fails."""
     size = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def write(cases: Sequence[Case], folder: Path) -> int:
 
 
 def document(chapter: str, cases: Sequence[Case]) -> str:
-    """The file of a chapter: each case is a line."""
+    """Write the file of a chapter, a case a line."""
     written = [case.written() for case in cases]
     head = {"calibrant": __version__, "format": FORMAT, "chapter": chapter}
     if chapter == "optimizers":
@@ -60,18 +60,17 @@ def _digest(cases: Any) -> str:
 
 
 def _notes(cases: Sequence[Case]) -> dict[str, dict[str, Any]]:
-    """What is to be said of the impostors that are named."""
+    """Describe the impostors that the flags name."""
     named = {(case.operation, flag) for case in cases for flag in case.flags}
     notes: dict[str, dict[str, Any]] = {}
-    for one in catalog():
-        if (one.operation, one.name) in named:
-            about = {"sentence": one.sentence, "kind": one.kind, "links": one.links}
-            notes.setdefault(one.operation, {})[one.name] = about
+    for one in (one for one in catalog() if (one.operation, one.name) in named):
+        about = {"sentence": one.sentence, "kind": one.kind, "links": one.links}
+        notes.setdefault(one.operation, {})[one.name] = about
     return notes
 
 
 def read(folder: Path) -> dict[str, list[Case]]:
-    """The cases of each file in a folder, as they were written. Raises VectorsError for a folder that is not as it was written."""
+    """Read the cases of each file in a folder. Raises VectorsError for a folder that has changed since it was written."""
     if not folder.is_dir():
         raise VectorsError(f"there is no folder {folder}")
     missing = [f"{chapter}.json" for chapter in CHAPTERS if not (folder / f"{chapter}.json").is_file()]
@@ -93,34 +92,28 @@ def _read(file: Path) -> list[Case]:
     if not isinstance(cases, list) or not cases:
         raise VectorsError(f"{file} holds no cases")
     if held.get("sha256") != _digest(cases):
-        raise VectorsError(f"{file} has been edited: its cases are not those that its sha256 was taken of")
+        raise VectorsError(f"{file} has been edited: its cases do not match its sha256")
     return [_case(file, number, written) for number, written in enumerate(cases, start=1)]
 
 
 def _case(file: Path, number: int, written: Any) -> Case:
-    """A case that can be asked and judged."""
+    """Read a case, and require that it can be asked and judged."""
     try:
         expected = REFUSED if written.get("error") is True else written["expected"]
-        case = Case(
-            str(written["operation"]),
-            written["dtype"] or "",
-            str(written["clause"]),
-            dict(written["inputs"]),
-            expected,
-            list(map(str, written["flags"])),
-        )
+        call, flags = (str(written["operation"]), written["dtype"] or ""), [*map(str, written["flags"])]
+        case = Case(*call, str(written["clause"]), dict(written["inputs"]), expected, flags)
         for kind, name, known in (
-            ("an operation", case.operation, list(OPERATIONS)),
-            ("a dtype", case.dtype, ["", *DTYPES]),
-            ("a clause", case.clause, list(book())),
+            ("operation", case.operation, list(OPERATIONS)),
+            ("dtype", case.dtype, ["", *DTYPES]),
+            ("clause", case.clause, list(book())),
         ):
             if name not in known:
-                raise ValueError(f"it names {kind} that there is not, {name!r}{nearest(name, known)}")
+                raise ValueError(f"there is no {kind} {name!r}{nearest(name, known)}")
         if list(case.inputs) != list(OPERATIONS[case.operation].named(tuple(case.inputs))):
             raise ValueError(f"its inputs are {', '.join(case.inputs)}")
         case.require()
         if case.id != written["id"]:
-            raise ValueError(f"its id is {str(written['id'])[:80]!r}, where {case.id} is due")
+            raise ValueError(f"its id is {str(written['id'])[:80]!r}, not {case.id}")
     except KeyError as error:
         raise VectorsError(f"{file}, case {number} cannot be read: it has no {error}") from None
     except (AttributeError, TypeError, ValueError, ZeroDivisionError, OverflowError, RecursionError) as error:

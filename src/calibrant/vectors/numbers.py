@@ -1,4 +1,4 @@
-"""What is due of an answer, as JSON has it: values with the error that they may show, a shape, a word; and what is left open."""
+"""Expected answers as JSON: values with their allowed errors, a shape, a word, or nothing."""
 
 from __future__ import annotations
 
@@ -18,28 +18,25 @@ REFUSED = "an error"
 """No answer."""
 
 NOTHING: dict[str, Any] = {}
-"""Nothing is said of this part of an answer."""
+"""No claim on this part of an answer."""
 
 _LONGEST = 100
-"""A fraction of more characters is written as one that lies next to it."""
+"""The most characters of a fraction; a longer one is replaced by one next to it."""
 _NEXT_TO = 30
 """How near: the allowed error, halved so many times."""
+_FOUR_DIGITS = Context(prec=4, rounding=ROUND_UP)
+"""Bounds are rounded up to four digits, so that their last bits do not change the files."""
 
 
 def numbers(truth: Any) -> dict[str, Any]:
-    """Exact values with their bounds, or an array value for value."""
-    if not isinstance(truth, Exact):
-        truth = array = np.asarray(truth)
-        rows = [_value(x) for x in array.astype(np.float64).reshape(-1).tolist()]
-    else:
+    """Write exact values with their bounds, or an array value for value."""
+    if isinstance(truth, Exact):
         rows = [_number(x, float(e)) for x, e in zip(truth.fractions(), truth.errors().reshape(-1), strict=True)]
-    data, fractions, allowed = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
-    return {**shaped(truth.shape), "data": data, "fractions": fractions, "allowed": allowed}
-
-
-def _value(x: float) -> tuple[Any, ...]:
-    written = json_number(x)
-    return written, written if isinstance(written, str) else str(Fraction(x)), 0.0
+    else:
+        truth = np.asarray(truth)
+        written = [json_number(x) for x in truth.astype(np.float64).reshape(-1).tolist()]
+        rows = [(x, x if isinstance(x, str) else str(Fraction(x)), 0.0) for x in written]
+    return _numbers(truth.shape, *zip(*rows, strict=True))
 
 
 def _number(x: Fraction, bound: float) -> tuple[Any, ...]:
@@ -48,25 +45,23 @@ def _number(x: Fraction, bound: float) -> tuple[Any, ...]:
     if bound and len(str(x)) > _LONGEST:
         unit = Fraction(2) ** (math.frexp(bound)[1] - 1 - _NEXT_TO)
         x, bound = round(x / unit) * unit, bound * (1 + 2.0**-_NEXT_TO)
-    return exact.to_float(x), str(x), _up(bound)
+    return exact.to_float(x), str(x), float(_FOUR_DIGITS.create_decimal(Decimal(bound)))
 
 
-def _up(bound: float) -> float:
-    """A bound with four digits, rounded up: whatever the last bits of it are, the files stay the same."""
-    return float(Context(prec=4, rounding=ROUND_UP).create_decimal(Decimal(bound)))
+def _numbers(shape: Sequence[int], data: Any = (), fractions: Any = (), allowed: Any = ()) -> dict[str, Any]:
+    return {**shaped(shape), "data": list(data), "fractions": list(fractions), "allowed": list(allowed)}
 
 
 def shaped(shape: Sequence[int]) -> dict[str, Any]:
-    """A shape, whatever the numbers."""
+    """Claim a shape, and no numbers."""
     return {"shape": list(shape)}
 
 
 def words(due: Any) -> dict[str, Any]:
-    """What numbers must be that are not finite; None where nothing is claimed."""
+    """Words for numbers that are not finite; None where nothing is claimed."""
     due = np.asarray(due, dtype=object)
     data = due.reshape(-1).tolist()
-    allowed = [None if x is None else 0.0 for x in data]
-    return {**shaped(due.shape), "data": data, "fractions": data, "allowed": allowed}
+    return _numbers(due.shape, data, data, [None if x is None else 0.0 for x in data])
 
 
 def says(due: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,13 @@ from calibrant.target.snippets import shown
 from calibrant.vectors.cases import Case
 from calibrant.vectors.files import read
 
-_STATUSES = {
-    "holds": "agrees",
-    "breaks": "disagrees",
-    "broken": "disagrees",
-    "absent": "absent",
-    "undecided": "passed over",
-}
-"""The statuses of a case: passed over are those of another dtype or convention, and those that are not called again."""
+_STATUSES = {"holds": "agrees", "breaks": "disagrees", "broken": "disagrees", "undecided": "passed over"}
+"""A case's status by its outcome's, where the words differ: "passed over" means another dtype or convention, or not called again."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of a case."""
+    """The outcome of one case."""
 
     file: str
     case: Case
@@ -38,45 +33,43 @@ class Replayed:
 
     @property
     def failed(self) -> bool:
-        """Whether this alone makes a target wrong."""
+        """Whether this disagreement alone makes a target fail."""
         return self.status == "disagrees" and book()[self.case.clause].level == "MUST"
 
     def lines(self) -> list[str]:
-        """What is to be told of a disagreement."""
-        case = self.case
-        told = f"  {case.operation}({', '.join(map(shown, case.arguments))}) {self.sentence}"
-        flags = f"  It is there to reject {', '.join(f'`{flag}`' for flag in case.flags)}."
-        level = "disagrees with" if self.failed else "is a warning of"
-        return [f"{case.id} {level} {case.clause}", told, *[flags] * bool(case.flags)]
+        """Report a disagreement."""
+        case, level = self.case, "disagrees with" if self.failed else "is a warning of"
+        call = f"  {case.operation}({', '.join(map(shown, case.arguments))}) {self.sentence}"
+        flags = [f"  It is there to reject {', '.join(f'`{flag}`' for flag in case.flags)}."] if case.flags else []
+        return [f"{case.id} {level} {case.clause}", call, *flags]
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a target answered to a folder of vectors."""
+    """A target's answers to a folder of vectors."""
 
     target: dict[str, Any]
     outcomes: list[Replayed]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Of each file, how many cases have each status."""
+        """Count the cases of each file by their status."""
         table: dict[str, dict[str, int]] = {}
         for outcome in self.outcomes:
-            row = table.setdefault(outcome.file, {})
-            row[outcome.status] = row.get(outcome.status, 0) + 1
+            table.setdefault(outcome.file, Counter())[outcome.status] += 1
         return table
 
     @property
     def exit_status(self) -> int:
-        """0: all answers agree; 1: not so; 2: there was none."""
+        """0: all answers agree; 1: some do not; 2: there was no answer."""
         if any(outcome.failed for outcome in self.outcomes):
             return 1
         return 0 if any(outcome.status in ("agrees", "disagrees", "deviates") for outcome in self.outcomes) else 2
 
 
 def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | None = None) -> Replay:
-    """Replay a folder on a target. Raises VectorsError or CheckError, in one sentence, if that cannot be done.
+    """Replay a folder on a target. Raises VectorsError or CheckError, in one sentence, if that fails.
 
-    One worker asks the cases in their order, so that what is not called again is the same in every run.
+    One worker asks the cases in their order, so that every run passes over the same ones.
     """
     Options(timeout=timeout).validated()
     cases = [(file, case) for file, of_file in read(folder).items() for case in of_file]
@@ -98,6 +91,6 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
 
 
 def _replayed(file: str, case: Case, outcome: Outcome) -> Replayed:
-    status = _STATUSES[outcome.status]
+    status = _STATUSES.get(outcome.status, outcome.status)
     deviates = status == "disagrees" and outcome.deviation
     return Replayed(file, case, "deviates" if deviates else status, outcome.reason or "")
