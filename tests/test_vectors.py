@@ -23,7 +23,7 @@ from support import PATIENCE, calibrant, one_sentence, target
 from calibrant import cli, exact
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import tallying
 from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
@@ -128,7 +128,7 @@ def test_every_impostor_that_a_file_can_show_is_rejected_by_the_case_that_names_
     missed = []
     for group, of_group in by_group(cases):
         for flag in sorted({flag for case in of_group for flag in case.flags}):
-            subject = Subject(planted(by_name[group.operation, flag]), group.dtype or "float64")
+            subject = Subject(target_from_impostor(by_name[group.operation, flag]), group.dtype or "float64")
             case = next(case for case in of_group if flag in case.flags)
             if not verdict(case, subject):
                 missed.append((case.id, flag))
@@ -240,11 +240,11 @@ def nudged(case: Case) -> Iterator[Case]:
 
 @pytest.mark.parametrize("operation", [name for name in CLAIMS if name not in ("training_loop", "split", "split_data")])
 def test_a_number_that_is_changed_by_more_than_is_allowed_is_noticed(cases: list[Case], operation: str) -> None:
-    from calibrant.impostors.rights import over_arrays
+    from calibrant.impostors.correct import over_arrays
 
     right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
     for case in [case for case in cases if case.operation == operation and case.expected != REFUSED][:6]:
-        subject = Subject(planted(right), case.dtype or "float64")
+        subject = Subject(target_from_impostor(right), case.dtype or "float64")
         answer = subject.call(operation, case.arguments)
         assert judged(case, answer) == ""
         unnoticed = [changed.expected for changed in nudged(case) if not judged(changed, answer)]

@@ -18,7 +18,7 @@ def numbers(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exac
     return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
 
 
-@clause("accumulation.sum", share=0.5)
+@clause("accumulation.sum", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
 def test_each_batch_adds_its_gradient(target: Subject, sample: strategies.Batched) -> None:
     """The sum and not the mean, of all batches up to this one; each batch's loss is its own mean."""
@@ -33,7 +33,7 @@ def rows(columns: list[Exact]) -> Exact:
     return Exact(flat.m.reshape(-1, 2), flat.e, flat.d, flat.err.reshape(-1, 2), flat.form)
 
 
-@clause("accumulation.reset", share=0.5)
+@clause("accumulation.reset", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
 def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
     answer = target.accumulate(sample.params, sample.batches, True)
@@ -42,7 +42,7 @@ def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample
     agree(answer, rows([exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches]))
 
 
-@clause("accumulation.reset", share=0.2)
+@clause("accumulation.reset", fraction_of_examples=0.2)
 @pytest.mark.parametrize("zero_grad", [True, False])
 @given(sample=strategies.batched_fits())
 def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, sample: strategies.Batched) -> None:
@@ -64,7 +64,7 @@ def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, 
     agree(answer, exact.accumulated_grad(*numbers(sample)))
 
 
-@clause("accumulation.full-batch", share=0.2)
+@clause("accumulation.full-batch", fraction_of_examples=0.2)
 @given(strategies.batched_fits())
 def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
     whole = strategies.Batched(sample.t_u, sample.t_c, sample.w, sample.b, [len(sample.t_u)])
@@ -74,7 +74,7 @@ def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategi
     agree(answer, exact.accumulated_grad(*numbers(whole)))
 
 
-@clause("accumulation.partition", share=0.4)
+@clause("accumulation.partition", fraction_of_examples=0.4)
 @given(strategies.rebatched_fits())
 def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategies.Rebatched) -> None:
     err = sum(exact.accumulated_grad(*numbers(part)).err for part in (sample.first, sample.second))
@@ -85,7 +85,7 @@ def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategi
     agree(second, taken(first, (2,)).within(err, target.form))
 
 
-@clause("accumulation.last-window", share=0.4)
+@clause("accumulation.last-window", fraction_of_examples=0.4)
 @given(strategies.windows())
 def test_every_window_counts_by_its_own_samples(target: Subject, sample: strategies.Windows) -> None:
     """The last may hold fewer batches, and its last batch fewer samples, than those before it had."""
@@ -95,7 +95,7 @@ def test_every_window_counts_by_its_own_samples(target: Subject, sample: strateg
         agree(answer, exact.accumulated_grad(*numbers(window)))
 
 
-@clause("accumulation.data-parallel", share=0.2)
+@clause("accumulation.data-parallel", fraction_of_examples=0.2)
 @given(strategies.sharded_descents())
 def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: strategies.Sharded) -> None:
     """The mean of the workers' means is the mean of all only where their shards are of one size."""
@@ -146,7 +146,7 @@ ASKED = pytest.mark.parametrize(
 )
 
 
-@clause("accumulation.dtype", share=0.15)
+@clause("accumulation.dtype", fraction_of_examples=0.15)
 @ASKED
 @given(sample=strategies.batched_fits())
 def test_gradients_have_the_dtype_of_the_data(
@@ -157,7 +157,7 @@ def test_gradients_have_the_dtype_of_the_data(
     holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
 
 
-@clause("accumulation.pure", share=0.15)
+@clause("accumulation.pure", fraction_of_examples=0.15)
 @ASKED
 @given(sample=strategies.batched_fits())
 def test_accumulation_leaves_its_arguments_alone(

@@ -130,7 +130,7 @@ def test_what_one_operand_of_a_sum_gets_elsewhere_the_other_does_not_get(target:
     agree(gradient, np.array([24.0, 4.0]))
 
 
-@clause("autograd.none-before", share=0.15)
+@clause("autograd.none-before", fraction_of_examples=0.15)
 @PASSES
 @given(sample=strategies.programs())
 def test_there_is_no_gradient_before_the_first_pass(
@@ -153,7 +153,7 @@ def test_each_pass_adds_its_gradient(target: Subject, sample: strategies.Program
         agree(present(left), added(true_gradients[:k]).nearest())
 
 
-@clause("autograd.accumulates", share=0.3)
+@clause("autograd.accumulates", fraction_of_examples=0.3)
 @given(strategies.programs())
 def test_a_pass_finds_what_the_pass_before_it_left(target: Subject, sample: strategies.Programs) -> None:
     answer = passes(target, sample, "never")
@@ -216,7 +216,7 @@ def test_a_step_after_three_batches_is_a_step_on_their_sum(target: Subject) -> N
     agree(present(params), exact.of(target.array([1.0, 2.0])) - rate * exact.of(target.array([6.0, 6.0])))
 
 
-@clause("autograd.reset", share=0.5)
+@clause("autograd.reset", fraction_of_examples=0.5)
 @pytest.mark.parametrize("zero_grad", WAYS[1:])
 @given(sample=strategies.programs())
 def test_after_zeroing_a_pass_leaves_its_own_gradient(
@@ -228,7 +228,7 @@ def test_after_zeroing_a_pass_leaves_its_own_gradient(
         agree(present(left), true_gradient.nearest())
 
 
-@clause("autograd.reset", share=0.3)
+@clause("autograd.reset", fraction_of_examples=0.3)
 @given(sample=strategies.programs())
 def test_zeroing_to_none_forgets_the_gradient(target: Subject, sample: strategies.Programs) -> None:
     """An optimizer skips what has no gradient, and steps by momentum where the gradient is zero."""
@@ -237,7 +237,7 @@ def test_zeroing_to_none_forgets_the_gradient(target: Subject, sample: strategie
     holds(all(found is None for found, _ in answer), f"found {[found for found, _ in answer]}, not None each time")
 
 
-@clause("autograd.reset", share=0.3)
+@clause("autograd.reset", fraction_of_examples=0.3)
 @given(sample=strategies.programs())
 def test_zeroing_to_zero_leaves_zeros(target: Subject, sample: strategies.Programs) -> None:
     answer = passes(target, sample, "to-zero")
@@ -247,7 +247,7 @@ def test_zeroing_to_zero_leaves_zeros(target: Subject, sample: strategies.Progra
         agree(present(found), np.zeros(sample.params.shape))
 
 
-@clause("autograd.no-grad-update", share=0.6)
+@clause("autograd.no-grad-update", fraction_of_examples=0.6)
 @given(strategies.approaches())
 def test_every_step_has_the_gradient_of_where_it_stands(target: Subject, sample: strategies.Approach) -> None:
     """A step that is recorded makes a result of the parameters, and the next pass leaves no gradient in it."""
@@ -264,7 +264,7 @@ def test_every_step_has_the_gradient_of_where_it_stands(target: Subject, sample:
         params = standing(after, target)
 
 
-@clause("autograd.no-grad-update", share=0.6)
+@clause("autograd.no-grad-update", fraction_of_examples=0.6)
 @given(strategies.approaches())
 def test_every_step_goes_against_its_gradient(target: Subject, sample: strategies.Approach) -> None:
     answer = target.descend(sample.loss, sample.params, sample.learning_rate, sample.n_steps, True)
@@ -285,7 +285,7 @@ def standing(answer: Any, target: Subject) -> Exact:
     return taken(answer, answer.shape).within(0.0, target.form)
 
 
-@clause("autograd.recorded-update", share=0.2)
+@clause("autograd.recorded-update", fraction_of_examples=0.2)
 @given(strategies.approaches())
 def test_a_step_in_place_that_would_be_recorded_is_refused(target: Subject, sample: strategies.Approach) -> None:
     refused = target.refuses("descend", sample.loss, sample.params, sample.learning_rate, sample.n_steps, False)
@@ -293,7 +293,7 @@ def test_a_step_in_place_that_would_be_recorded_is_refused(target: Subject, samp
     holds(refused, "took a step in place, outside of no_grad, on a leaf that requires grad")
 
 
-@clause("autograd.loop", share=0.4)
+@clause("autograd.loop", fraction_of_examples=0.4)
 @given(strategies.descents())
 def test_the_loop_follows_the_recurrence(target: Subject, sample: strategies.Descent) -> None:
     """Gradients that are never zeroed, or a step that is recorded, show from the second epoch on."""
@@ -313,7 +313,7 @@ def trajectory(sample: strategies.Descent) -> tuple[Exact, list[Exact]]:
     )
 
 
-@clause("autograd.loop", share=0.2)
+@clause("autograd.loop", fraction_of_examples=0.2)
 @given(strategies.descents())
 def test_the_loop_walks_with_the_one_whose_gradient_is_derived_by_hand(
     target: Subject, sample: strategies.Descent
@@ -332,7 +332,7 @@ def test_the_loop_walks_with_the_one_whose_gradient_is_derived_by_hand(
     agree(params, taken(by_hand, (2,)).within(2 * err, target.form))
 
 
-@clause("autograd.set-grad-enabled", share=0.5)
+@clause("autograd.set-grad-enabled", fraction_of_examples=0.5)
 @pytest.mark.parametrize("is_train", [True, False])
 @given(sample=strategies.fits())
 def test_the_forward_pass_is_recorded_in_training_alone(
@@ -349,7 +349,7 @@ def test_the_forward_pass_is_recorded_in_training_alone(
         holds(gradient is None, f"recorded: it has the gradient {gradient}")
 
 
-@clause("autograd.set-grad-enabled", share=0.3)
+@clause("autograd.set-grad-enabled", fraction_of_examples=0.3)
 @pytest.mark.parametrize("is_train", [True, False])
 @given(sample=strategies.programs())
 def test_any_loss_is_recorded_in_training_alone(target: Subject, is_train: bool, sample: strategies.Programs) -> None:
@@ -406,7 +406,7 @@ class Nesting:
         return f"lambda params: [{inside}, ({self.loss.source})(params)][1]"
 
 
-@clause("autograd.mode-restored", share=0.2)
+@clause("autograd.mode-restored", fraction_of_examples=0.2)
 @pytest.mark.parametrize("inner_is_train", [True, False], ids=["inner recorded", "inner not recorded"])
 @pytest.mark.parametrize("is_train", [True, False], ids=["recorded", "not recorded"])
 @given(sample=strategies.programs())
@@ -422,7 +422,7 @@ def test_the_mode_is_what_it_was_after_an_evaluation(
         judge_evaluation(*listed(answer, 2), sample, inner_is_train)
 
 
-@clause("autograd.mode-restored", share=0.2)
+@clause("autograd.mode-restored", fraction_of_examples=0.2)
 @pytest.mark.parametrize("inner_is_train", [True, False], ids=["inner recorded", "inner not recorded"])
 @pytest.mark.parametrize("is_train", [True, False], ids=["recorded", "not recorded"])
 @given(sample=strategies.programs())
@@ -436,7 +436,7 @@ def test_the_mode_is_what_it_was_after_an_exception(
     judge_evaluation(value, gradient, sample, is_train)
 
 
-@clause("autograd.mode-restored", share=0.2)
+@clause("autograd.mode-restored", fraction_of_examples=0.2)
 @pytest.mark.parametrize("is_train", [True, False], ids=["recorded", "not recorded"])
 @given(sample=strategies.programs())
 def test_the_mode_is_what_it_was_however_deep(target: Subject, is_train: bool, sample: strategies.Programs) -> None:
@@ -465,7 +465,7 @@ class Beside:
         return f"lambda params: [({self.train.source})(params), ({self.val.source})(params)][0]"
 
 
-@clause("autograd.separate-graphs", share=0.5)
+@clause("autograd.separate-graphs", fraction_of_examples=0.5)
 @given(strategies.programs())
 def test_a_loss_that_is_not_walked_backward_leaves_nothing(target: Subject, sample: strategies.Programs) -> None:
     """Though it is recorded, from the same parameters, between the training loss and its pass."""
@@ -476,7 +476,7 @@ def test_a_loss_that_is_not_walked_backward_leaves_nothing(target: Subject, samp
     agree(present(left), gradients(sample)[0].nearest())
 
 
-@clause("autograd.separate-graphs", share=0.5)
+@clause("autograd.separate-graphs", fraction_of_examples=0.5)
 @given(strategies.programs())
 def test_a_validation_loss_that_is_walked_backward_trains(target: Subject, sample: strategies.Programs) -> None:
     """It adds its own gradient to that of the training loss."""
@@ -504,7 +504,7 @@ def flat(answer: Any) -> list[Any]:
     return [] if answer is None else [answer]
 
 
-@clause("autograd.dtype", share=0.1)
+@clause("autograd.dtype", fraction_of_examples=0.1)
 @EACH
 @given(programs=strategies.programs(), fit=strategies.simple_fits())
 def test_all_that_comes_back_has_the_dtype_of_the_parameters(
@@ -516,7 +516,7 @@ def test_all_that_comes_back_has_the_dtype_of_the_parameters(
     holds(not dtypes, f"returned {', '.join(sorted(dtypes))} where {target.dtype} is due")
 
 
-@clause("autograd.pure", share=0.1)
+@clause("autograd.pure", fraction_of_examples=0.1)
 @EACH
 @given(programs=strategies.programs(), fit=strategies.simple_fits())
 def test_nothing_that_was_passed_in_changes(

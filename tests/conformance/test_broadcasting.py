@@ -51,7 +51,7 @@ def test_a_size_of_one_gives_way(target: Subject, shapes: tuple[Shape, ...]) -> 
     is_shape(answer, exact.broadcast_shapes(*shapes))
 
 
-@clause("broadcast.stretch-one", share=0.5)
+@clause("broadcast.stretch-one", fraction_of_examples=0.5)
 @given(strategies.stretched_operands())
 def test_stretching_repeats_what_is_there(target: Subject, sample: strategies.Operands) -> None:
     """The stretched operand is not padded with zeros, nor cycled through."""
@@ -71,7 +71,7 @@ def test_two_sizes_other_than_one_are_refused(target: Subject, shapes: tuple[Sha
     holds(refused, f"did not refuse the shapes {', '.join(map(str, shapes))}")
 
 
-@clause("broadcast.otherwise-error", share=0.5)
+@clause("broadcast.otherwise-error", fraction_of_examples=0.5)
 @given(strategies.misfitting_shapes())
 def test_a_product_of_shapes_that_do_not_fit_is_refused(target: Subject, shapes: tuple[Shape, ...]) -> None:
     """A product that is cut to the shorter operand, or padded, has lost data without a word."""
@@ -91,7 +91,7 @@ def test_a_size_of_the_result_is_the_one_that_is_not_one(target: Subject, shapes
     is_shape(answer, exact.broadcast_shapes(*shapes))
 
 
-@clause("broadcast.result", share=0.5)
+@clause("broadcast.result", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_a_product_has_the_shape_of_the_result(target: Subject, sample: strategies.Operands) -> None:
     """Axes of size 1 are axes too."""
@@ -118,7 +118,7 @@ def test_the_order_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[
     is_shape(reversed_, answer)
 
 
-@clause("broadcast.order", share=0.5)
+@clause("broadcast.order", fraction_of_examples=0.5)
 @given(strategies.shapes())
 def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[Shape, ...]) -> None:
     """So that (x * y) * z and x * (y * z) have one shape, and so has a sum over many terms, whatever its order."""
@@ -130,7 +130,7 @@ def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tup
     is_shape(grouped, answer)
 
 
-@clause("broadcast.order", share=0.5)
+@clause("broadcast.order", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_the_operands_of_a_product_may_change_places(target: Subject, sample: strategies.Operands) -> None:
     answer = target.multiply(sample.x, sample.y)
@@ -192,7 +192,7 @@ def test_shapes_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Sha
     is_shape(answer, due)
 
 
-@clause("broadcast.like-numpy", share=0.5)
+@clause("broadcast.like-numpy", fraction_of_examples=0.5)
 @given(strategies.any_two_shapes())
 def test_operands_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Shape, ...]) -> None:
     x, y = (filled(target, shape) for shape in shapes)
@@ -216,7 +216,7 @@ def test_products_are_those_of_numpy(target: Subject, sample: strategies.Operand
     agree(answer, np.multiply(sample.x, sample.y))
 
 
-@clause("broadcast.like-numpy", share=0.5)
+@clause("broadcast.like-numpy", fraction_of_examples=0.5)
 @given(strategies.spoiled_operands())
 def test_what_is_not_finite_multiplies_as_in_numpy(target: Subject, sample: strategies.SpoiledOperands) -> None:
     """Infinity times zero is NaN; and NaN stays in its own row."""
@@ -226,7 +226,7 @@ def test_what_is_not_finite_multiplies_as_in_numpy(target: Subject, sample: stra
         agree(answer, np.multiply(sample.x, sample.y))
 
 
-@clause("broadcast.dtype", share=0.3)
+@clause("broadcast.dtype", fraction_of_examples=0.3)
 @given(strategies.operands())
 def test_a_product_has_the_dtype_of_its_operands(target: Subject, sample: strategies.Operands) -> None:
     """A scalar operand is no exception."""
@@ -235,7 +235,7 @@ def test_a_product_has_the_dtype_of_its_operands(target: Subject, sample: strate
     holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
 
 
-@clause("broadcast.dtype", share=0.3)
+@clause("broadcast.dtype", fraction_of_examples=0.3)
 @given(strategies.operands())
 def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strategies.Operands) -> None:
     grads = target.multiply_grad(sample.x, sample.y, sample.upstream)
@@ -272,7 +272,7 @@ def test_stretching_is_a_stride_of_zero_in_the_same_memory(target: Subject, samp
     )
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_an_operand_in_place_is_multiplied_by_the_other_stretched(target: Subject, sample: strategies.Operands) -> None:
     """The right operand may be stretched as always."""
@@ -281,7 +281,7 @@ def test_an_operand_in_place_is_multiplied_by_the_other_stretched(target: Subjec
     agree(answer, np.multiply(sample.upstream, sample.y))
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.growing_shapes())
 def test_an_operand_in_place_never_grows(target: Subject, shapes: tuple[Shape, Shape]) -> None:
     """Whoever else holds the tensor would find another shape in its place, or one row where two belong."""
@@ -290,7 +290,7 @@ def test_an_operand_in_place_never_grows(target: Subject, shapes: tuple[Shape, S
     holds(refused, f"did not refuse to multiply the shape {shapes[0]} in place by {shapes[1]}")
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.growing_shapes())
 def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: tuple[Shape, Shape]) -> None:
     """Refused halfway, it leaves what is neither the old operand nor the product."""
@@ -299,7 +299,7 @@ def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: t
     holds(not target.changed(), f"changed its {target.changed()} and refused")
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_an_operation_in_place_changes_x_and_nothing_else(target: Subject, sample: strategies.Operands) -> None:
     """Whoever else holds x would not see the product that is returned; and y belongs to somebody too."""
@@ -325,7 +325,7 @@ def test_the_gradient_is_summed_over_the_stretched_axes(target: Subject, sample:
         agree(grad, due)
 
 
-@clause("broadcast.gradient", share=0.5)
+@clause("broadcast.gradient", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_a_gradient_has_the_shape_of_its_operand(target: Subject, sample: strategies.Operands) -> None:
     """A gradient of another shape would stretch the operand at the next step, w - lr * grad, for good."""
@@ -335,7 +335,7 @@ def test_a_gradient_has_the_shape_of_its_operand(target: Subject, sample: strate
     holds(fit, f"returned shapes {grad_x.shape} and {grad_y.shape} for operands {sample.x.shape} and {sample.y.shape}")
 
 
-@clause("broadcast.pure", share=0.3)
+@clause("broadcast.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize("operation", ["multiply", "expand", "multiply_grad"])
 @given(sample=strategies.operands())
 def test_broadcasting_leaves_its_operands_alone(target: Subject, operation: str, sample: strategies.Operands) -> None:

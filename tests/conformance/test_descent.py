@@ -39,7 +39,7 @@ def test_a_step_goes_against_the_gradient(target: Subject, sample: strategies.De
     agree(params, exact.trajectory(1, sample.learning_rate, *numbers(sample))[0])
 
 
-@clause("descent.trajectory", share=0.6)
+@clause("descent.trajectory", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_steps_follow_the_recurrence(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)
@@ -47,7 +47,7 @@ def test_steps_follow_the_recurrence(target: Subject, sample: strategies.Descent
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))[0])
 
 
-@clause("descent.log", share=0.6)
+@clause("descent.log", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: strategies.Descent) -> None:
     """The first loss belongs to the start; a loop that logs after the update loses it."""
@@ -57,7 +57,7 @@ def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: stra
     agree(losses, exact.concatenate(*truths))
 
 
-@clause("descent.closed-form", share=0.3)
+@clause("descent.closed-form", fraction_of_examples=0.3)
 @given(strategies.long_descents())
 def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)
@@ -65,7 +65,7 @@ def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: stra
     agree(params, exact.closed_form(sample.n_epochs, sample.learning_rate, *numbers(sample)))
 
 
-@clause("descent.closed-form", share=0.3)
+@clause("descent.closed-form", fraction_of_examples=0.3)
 @given(strategies.long_descents())
 def test_closed_form_is_evaluated_without_walking(target: Subject, sample: strategies.Descent) -> None:
     answer = target.closed_form(sample.n_epochs, sample.learning_rate, sample.params, sample.t_u, sample.t_c)
@@ -73,7 +73,7 @@ def test_closed_form_is_evaluated_without_walking(target: Subject, sample: strat
     agree(answer, exact.by_squaring(sample.n_epochs, sample.learning_rate, *numbers(sample)))
 
 
-@clause("descent.converges", share=0.6)
+@clause("descent.converges", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.Descent) -> None:
     """The distance to the optimum in the norm of the Hessian is the loss above its minimum."""
@@ -98,7 +98,7 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.
     )
 
 
-@clause("descent.diverges", share=0.3)
+@clause("descent.diverges", fraction_of_examples=0.3)
 @given(strategies.steep_descents())
 def test_above_the_limit_the_parameters_overflow(target: Subject, sample: strategies.Descent) -> None:
     """A loop that clips, or replaces NaN, hides that nothing was learned."""
@@ -107,7 +107,7 @@ def test_above_the_limit_the_parameters_overflow(target: Subject, sample: strate
     holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {sample.n_epochs} epochs")
 
 
-@clause("descent.fixed-point", share=0.3)
+@clause("descent.fixed-point", fraction_of_examples=0.3)
 @given(strategies.optima())
 def test_descent_stays_at_the_optimum(target: Subject, sample: strategies.Fit) -> None:
     rate = strategies.rate_below(0.5, sample.t_u)
@@ -118,7 +118,7 @@ def test_descent_stays_at_the_optimum(target: Subject, sample: strategies.Fit) -
     agree(params, exact.closed_form(30, rate, *numbers(sample)))
 
 
-@clause("descent.zero-epochs", share=0.3)
+@clause("descent.zero-epochs", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_no_epochs_change_nothing_and_log_nothing(target: Subject, sample: strategies.Descent) -> None:
     sample.n_epochs = 0
@@ -129,7 +129,7 @@ def test_no_epochs_change_nothing_and_log_nothing(target: Subject, sample: strat
     holds(losses.size == 0, f"logged {losses.size} losses in no epochs")
 
 
-@clause("descent.zero-rate", share=0.3)
+@clause("descent.zero-rate", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_a_rate_of_zero_leaves_the_parameters(target: Subject, sample: strategies.Descent) -> None:
     sample.learning_rate = 0.0
@@ -216,7 +216,7 @@ def test_schedules_that_mean_nothing_are_refused(target: Subject, rate: float, n
     holds(refused, f"did not refuse a learning rate of {rate} for {n_epochs} epochs")
 
 
-@clause("descent.input-kept", share=0.3)
+@clause("descent.input-kept", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_descent_leaves_its_arguments_alone(target: Subject, sample: strategies.Descent) -> None:
     """`params -= lr * grad` on the caller's array is descent by side effect."""
@@ -225,7 +225,7 @@ def test_descent_leaves_its_arguments_alone(target: Subject, sample: strategies.
     holds(not target.changed(), f"changed its {target.changed()}")
 
 
-@clause("descent.dtype", share=0.3)
+@clause("descent.dtype", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_parameters_keep_their_dtype(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)

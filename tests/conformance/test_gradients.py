@@ -61,7 +61,7 @@ def test_difference_quotient_has_no_truncation_error(target: Subject, sample: st
     agree(answer, truth(sample).within(error("finite_difference", sample), target.form))
 
 
-@clause("gradient.central", share=0.3)
+@clause("gradient.central", fraction_of_examples=0.3)
 @given(strategies.approaches())
 def test_difference_quotients_of_any_loss_move_each_parameter_alone(
     target: Subject, sample: strategies.Approach
@@ -105,7 +105,7 @@ def test_derivative_by_a_prediction(target: Subject, sample: strategies.Residual
     agree(answer, exact.dloss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
 
 
-@clause("gradient.by-hand-w", share=0.3)
+@clause("gradient.by-hand-w", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, sample: strategies.Fit) -> None:
     answer = target.dmodel_dw(sample.t_u, sample.w, sample.b)
@@ -113,7 +113,7 @@ def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, s
     agree(broadcast(answer, sample.t_u.shape), sample.t_u)
 
 
-@clause("gradient.by-hand-b", share=0.3)
+@clause("gradient.by-hand-b", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_derivative_of_the_model_by_the_bias_is_one(target: Subject, sample: strategies.Fit) -> None:
     answer = target.dmodel_db(sample.t_u, sample.w, sample.b)
@@ -213,7 +213,7 @@ def by_way(target: Subject, way: str, sample: strategies.Probe) -> Any:
     return target.value_and_grad(sample.params, sample.t_u, sample.t_c)[1]
 
 
-@clause("gradient.agree", share=0.5)
+@clause("gradient.agree", fraction_of_examples=0.5)
 @pytest.mark.parametrize(("one", "other"), [WAYS[:2], WAYS[1:], WAYS[::2]])
 @given(sample=strategies.probes())
 def test_two_ways_agree(target: Subject, one: str, other: str, sample: strategies.Probe) -> None:
@@ -226,7 +226,7 @@ def test_two_ways_agree(target: Subject, one: str, other: str, sample: strategie
     agree(second, taken(first, (2,)).within(err, target.form))
 
 
-@clause("gradient.additive", share=0.6)
+@clause("gradient.additive", fraction_of_examples=0.6)
 @pytest.mark.parametrize("way", WAYS[1:])
 @given(parts=strategies.parts())
 def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: strategies.Parts) -> None:
@@ -247,7 +247,7 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, pa
     agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
 
 
-@clause("gradient.optimum", share=0.5)
+@clause("gradient.optimum", fraction_of_examples=0.5)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.optima())
 def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: strategies.Fit) -> None:
@@ -313,7 +313,7 @@ def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
     agree(answer, truth(sample).within(error(way, sample), target.form))
 
 
-@clause("gradient.nan", share=0.3)
+@clause("gradient.nan", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.spoiled_probes())
 def test_what_is_not_finite_reaches_both_components(target: Subject, way: str, sample: strategies.SpoiledProbe) -> None:
@@ -323,7 +323,7 @@ def test_what_is_not_finite_reaches_both_components(target: Subject, way: str, s
     not_finite(answer, sample.value)
 
 
-@clause("gradient.nan", share=0.3)
+@clause("gradient.nan", fraction_of_examples=0.3)
 @given(strategies.spoiled_residuals())
 def test_what_is_not_finite_reaches_the_derivative_by_its_prediction(
     target: Subject, sample: strategies.Spoiled
@@ -339,7 +339,7 @@ def not_finite(answer: Any, value: float) -> None:
     holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
 
 
-@clause("gradient.dtype", share=0.3)
+@clause("gradient.dtype", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())
 def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: strategies.Probe) -> None:
@@ -348,7 +348,7 @@ def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: s
     holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
 
 
-@clause("gradient.pure", share=0.3)
+@clause("gradient.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())
 def test_gradients_leave_their_arguments_alone(target: Subject, way: str, sample: strategies.Probe) -> None:
@@ -364,7 +364,7 @@ PARTIAL: tuple[tuple[str, Callable[[strategies.Fit], tuple[Any, ...]]], ...] = (
 )
 
 
-@clause("gradient.pure", share=0.3)
+@clause("gradient.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize(("operation", "arguments"), PARTIAL, ids=[name for name, _ in PARTIAL])
 @given(sample=strategies.fits())
 def test_partial_derivatives_leave_their_arguments_alone(

@@ -23,7 +23,7 @@ def test_loss_is_the_mean_of_the_squared_residuals(target: Subject, sample: stra
     agree(answer, exact.loss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
 
 
-@clause("loss.scalar", share=0.3)
+@clause("loss.scalar", fraction_of_examples=0.3)
 @LOSSES
 @given(sample=strategies.residuals())
 def test_loss_is_a_scalar(target: Subject, loss: str, sample: strategies.Residuals) -> None:
@@ -32,7 +32,7 @@ def test_loss_is_a_scalar(target: Subject, loss: str, sample: strategies.Residua
     holds(answer.shape == (), f"returned shape {answer.shape} where () is due")
 
 
-@clause("loss.dtype", share=0.3)
+@clause("loss.dtype", fraction_of_examples=0.3)
 @LOSSES
 @given(sample=strategies.residuals())
 def test_loss_has_the_dtype_of_the_predictions(target: Subject, loss: str, sample: strategies.Residuals) -> None:
@@ -63,7 +63,7 @@ def test_a_loss_is_positive_where_predictions_miss(target: Subject, loss: str, s
     holds(answer > 0 if misses else not answer < 0, f"returned {answer} where more than 0 is due")
 
 
-@clause("loss.symmetric", share=0.3)
+@clause("loss.symmetric", fraction_of_examples=0.3)
 @LOSSES
 @given(sample=strategies.residuals())
 def test_predictions_and_measurements_may_change_places(
@@ -92,7 +92,7 @@ def test_the_order_of_the_samples_does_not_matter(target: Subject, sample: strat
     agree(permuted, taken(answer, ()).within(2 * scale * truth.err, target.form))
 
 
-@clause("loss.same-shape", share=0.3)
+@clause("loss.same-shape", fraction_of_examples=0.3)
 @LOSSES
 @given(shapes=strategies.misfits())
 def test_different_shapes_are_refused(
@@ -115,7 +115,7 @@ def test_no_samples_are_refused(target: Subject, loss: str) -> None:
     holds(refused, "did not refuse a loss of no samples")
 
 
-@clause("loss.nan", share=0.3)
+@clause("loss.nan", fraction_of_examples=0.3)
 @LOSSES
 @given(sample=strategies.spoiled_residuals())
 def test_what_is_not_finite_does_not_vanish(target: Subject, loss: str, sample: strategies.Spoiled) -> None:
@@ -218,7 +218,7 @@ def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: s
     )
 
 
-@clause("loss.pure", share=0.3)
+@clause("loss.pure", fraction_of_examples=0.3)
 @LOSSES
 @given(sample=strategies.residuals())
 def test_loss_leaves_its_arguments_alone(target: Subject, loss: str, sample: strategies.Residuals) -> None:

@@ -16,7 +16,7 @@ def test_prediction_is_the_weight_times_the_reading_plus_the_bias(target: Subjec
     agree(answer, exact.model(*map(exact.of, (sample.t_u, sample.w, sample.b))))
 
 
-@clause("model.shape", share=0.3)
+@clause("model.shape", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_predictions_have_the_shape_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
     answer = target.model(sample.t_u, sample.w, sample.b)
@@ -24,7 +24,7 @@ def test_predictions_have_the_shape_of_the_readings(target: Subject, sample: str
     holds(answer.shape == sample.t_u.shape, f"returned shape {answer.shape} where {sample.t_u.shape} is due")
 
 
-@clause("model.dtype", share=0.3)
+@clause("model.dtype", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_predictions_have_the_dtype_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
     """A promotion to float64 costs memory and hides a loss of digits until the result is stored."""
@@ -60,7 +60,7 @@ def test_a_reading_alone_is_predicted_as_among_others(target: Subject, sample: s
     agree(alone, shaped(answer, sample.t_u.shape)[-1:])
 
 
-@clause("model.pure", share=0.3)
+@clause("model.pure", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_model_leaves_its_arguments_alone(target: Subject, sample: strategies.Fit) -> None:
     target.model(sample.t_u, sample.w, sample.b)

@@ -56,14 +56,14 @@ def test_sgd_goes_against_the_gradient_or_its_buffer(target: Subject, run: Optim
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.momentum", share=0.4)
+@clause("optimizer.sgd.momentum", fraction_of_examples=0.4)
 @given(optimizations("sgd", only=("momentum",), momentum=(0.5, 0.9, 0.99, 0.75), steps=(2, 8)))
 def test_the_buffer_sums_up_gradients_that_fade(target: Subject, run: Optimization) -> None:
     """Not their average, and without the learning rate: where the rate changes, a rate inside the buffer shows."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.dampening", share=0.4)
+@clause("optimizer.sgd.dampening", fraction_of_examples=0.4)
 @given(
     optimizations(
         "sgd", only=("momentum", "dampening"), momentum=(0.5, 0.9), dampening=(0.5, 0.25, 1.0, 0.1), steps=(1, 5)
@@ -73,14 +73,14 @@ def test_dampening_spares_the_first_gradient(target: Subject, run: Optimization)
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.nesterov", share=0.4)
+@clause("optimizer.sgd.nesterov", fraction_of_examples=0.4)
 @given(optimizations("sgd", only=("momentum", "nesterov"), momentum=(0.5, 0.9, 0.75), nesterov=(True,), steps=(1, 5)))
 def test_nesterov_adds_the_new_buffer_to_the_gradient(target: Subject, run: Optimization) -> None:
     """With the old buffer it would be plain momentum."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.weight-decay", share=0.4)
+@clause("optimizer.sgd.weight-decay", fraction_of_examples=0.4)
 @given(
     optimizations(
         "sgd", only=("momentum", "weight_decay"), momentum=(None, 0.5, 0.9), weight_decay=(0.25, 0.1, 0.5, 1e-2)
@@ -91,7 +91,7 @@ def test_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> No
     follows_its_rule(target, run)
 
 
-@clause("optimizer.maximize", share=0.14)
+@clause("optimizer.maximize", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(only=("weight_decay",), maximize=(True,), weight_decay=(None, 0.25, 0.1)))
 def test_to_maximize_is_to_follow_the_gradient_upward(target: Subject, name: str, drawn: Any) -> None:
@@ -114,20 +114,20 @@ def test_adam_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.bias-correction", share=0.4)
+@clause("optimizer.adam.bias-correction", fraction_of_examples=0.4)
 @given(optimizations("adam", only=CORE, beta1=(0.5, 0.9, 0.75), beta2=(0.75, 0.5, 0.9), eps=(None, 1e-2), steps=(1, 6)))
 def test_averages_are_divided_by_what_they_have_seen(target: Subject, run: Optimization) -> None:
     """By 1 - beta ** t, counted from the first step: the averages begin at zero."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.epsilon", share=0.4)
+@clause("optimizer.adam.epsilon", fraction_of_examples=0.4)
 @given(optimizations("adam", only=CORE, beta2=(0.75, 0.5, 0.9), eps=SHOWN))
 def test_epsilon_is_added_to_the_root_of_the_corrected_average(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.amsgrad", share=0.4)
+@clause("optimizer.adam.amsgrad", fraction_of_examples=0.4)
 @given(
     optimizations(
         "adam",
@@ -143,13 +143,13 @@ def test_amsgrad_divides_by_the_largest_average_so_far(target: Subject, run: Opt
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.weight-decay", share=0.4)
+@clause("optimizer.adam.weight-decay", fraction_of_examples=0.4)
 @given(optimizations("adam", only=(*CORE, "weight_decay"), weight_decay=(0.25, 0.1, 0.5, 1e-2)))
 def test_adams_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.first-step", share=0.4)
+@clause("optimizer.adam.first-step", fraction_of_examples=0.4)
 @given(optimizations("adam", only=("beta1", "beta2"), steps=(1, 1)))
 def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimization) -> None:
     """Whatever the gradient's magnitude, and whatever the betas: m and v hold one gradient and its square."""
@@ -169,7 +169,7 @@ def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimizat
     agree_lists(steps, [first])
 
 
-@clause("optimizer.adam.scale-free", share=0.4)
+@clause("optimizer.adam.scale-free", fraction_of_examples=0.4)
 @given(optimizations("adam", only=("beta1", "beta2", "amsgrad"), steps=(2, 8)))
 def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimization) -> None:
     """Without epsilon; times a power of two, so that scaling rounds nothing."""
@@ -188,7 +188,7 @@ def test_adamw_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adamw.decoupled", share=0.4)
+@clause("optimizer.adamw.decoupled", fraction_of_examples=0.4)
 @given(optimizations("adamw", only=(*CORE, "weight_decay"), weight_decay=(0.25, None, 0.1, 0.5)))
 def test_decoupled_decay_never_enters_the_averages(target: Subject, run: Optimization) -> None:
     """The parameter shrinks by the factor 1 - lr wd before the step."""
@@ -204,13 +204,13 @@ def test_rmsprop_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.rmsprop.centered", share=0.4)
+@clause("optimizer.rmsprop.centered", fraction_of_examples=0.4)
 @given(optimizations("rmsprop", only=("alpha", "eps", "centered"), alpha=(0.5, 0.75, 0.9), centered=(True,)))
 def test_centered_rmsprop_divides_by_the_deviation(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.rmsprop.momentum", share=0.4)
+@clause("optimizer.rmsprop.momentum", fraction_of_examples=0.4)
 @given(optimizations("rmsprop", only=("alpha", "eps", "momentum"), momentum=(0.5, 0.9), steps=(2, 8)))
 def test_rmsprop_momentum_gathers_steps_without_the_rate(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
@@ -222,13 +222,13 @@ def test_adagrad_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adagrad.lr-decay", share=0.4)
+@clause("optimizer.adagrad.lr-decay", fraction_of_examples=0.4)
 @given(optimizations("adagrad", only=("lr_decay", "eps"), lr_decay=(0.5, 0.1, 1.0, 0.25), steps=(1, 6)))
 def test_adagrads_rate_decays_from_the_second_step_on(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adagrad.initial-accumulator", share=0.4)
+@clause("optimizer.adagrad.initial-accumulator", fraction_of_examples=0.4)
 @given(
     optimizations(
         "adagrad",
@@ -281,14 +281,14 @@ def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
 # All of them
 
 
-@clause("optimizer.changing-rate", share=0.14)
+@clause("optimizer.changing-rate", fraction_of_examples=0.14)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
 @given(drawn=strategies.of_each(only=("momentum",), rates=(0.5, 0.1, 2.0), steps=(2, 8)))
 def test_each_step_has_its_own_rate(target: Subject, name: str, drawn: Any) -> None:
     follows_its_rule(target, drawn(name))
 
 
-@clause("optimizer.own-state", share=0.14)
+@clause("optimizer.own-state", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(only=("momentum",), alike=True, steps=(2, 8)))
 def test_parameters_do_not_see_each_other(target: Subject, name: str, drawn: Any) -> None:
@@ -302,7 +302,7 @@ def test_parameters_do_not_see_each_other(target: Subject, name: str, drawn: Any
     agree_lists(apart, near([step[last:] for step in together], truth(target, alone)))
 
 
-@clause("optimizer.absent-gradient", share=0.14)
+@clause("optimizer.absent-gradient", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(steps=(2, 8), absent=(True,)))
 def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, drawn: Any) -> None:
@@ -325,7 +325,7 @@ def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, dr
         agree_lists([steps[t][:1] for t in present], near(walk(target, shorter), truth(target, shorter)))
 
 
-@clause("optimizer.gradients-kept", share=0.14)
+@clause("optimizer.gradients-kept", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(maximize=(True, None)))
 def test_optimizers_leave_their_arguments_alone(target: Subject, name: str, drawn: Any) -> None:
@@ -335,7 +335,7 @@ def test_optimizers_leave_their_arguments_alone(target: Subject, name: str, draw
     holds(not target.changed(), f"changed its {target.changed()}")
 
 
-@clause("optimizer.fresh", share=0.08)
+@clause("optimizer.fresh", fraction_of_examples=0.08)
 @each_optimizer
 @given(drawn=strategies.of_each())
 def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: Any) -> None:
@@ -344,7 +344,7 @@ def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: 
     holds(target.repeats(), "returned something else when it was called again")
 
 
-@clause("optimizer.dtype", share=0.08)
+@clause("optimizer.dtype", fraction_of_examples=0.08)
 @each_optimizer
 @given(drawn=strategies.of_each())
 def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> None:
@@ -354,7 +354,7 @@ def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> 
     holds(dtypes <= {target.form.name}, f"returned {', '.join(sorted(dtypes))} where {target.form.name} is due")
 
 
-@clause("optimizer.zero-rate", share=0.08)
+@clause("optimizer.zero-rate", fraction_of_examples=0.08)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "rprop"])
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
 def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
@@ -422,7 +422,7 @@ def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, 
 # In the loop
 
 
-@clause("optimizer.swap", share=0.4)
+@clause("optimizer.swap", fraction_of_examples=0.4)
 @given(strategies.descents())
 def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: strategies.Descent) -> None:
     optimizer = {"name": "sgd", "lr": sample.learning_rate}
@@ -433,7 +433,7 @@ def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: stra
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *data)[0])
 
 
-@clause("optimizer.swap", share=0.14)
+@clause("optimizer.swap", fraction_of_examples=0.14)
 @each_optimizer
 @given(sample=strategies.descents())
 def test_another_optimizer_in_the_loop_is_one_line_changed(

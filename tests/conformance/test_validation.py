@@ -39,7 +39,7 @@ def parts(target: Subject, operation: str, sample: strategies.Split) -> tuple[li
     return rows(train.astype(np.float64) - first), rows(val.astype(np.float64) - first)
 
 
-@clause("split.partition", share=0.6)
+@clause("split.partition", fraction_of_examples=0.6)
 @WAYS
 @given(strategies.splits())
 def test_every_row_is_in_one_part(target: Subject, operation: str, sample: strategies.Split) -> None:
@@ -53,7 +53,7 @@ def test_every_row_is_in_one_part(target: Subject, operation: str, sample: strat
     )
 
 
-@clause("split.sizes", share=0.6)
+@clause("split.sizes", fraction_of_examples=0.6)
 @WAYS
 @given(strategies.splits())
 def test_validation_has_the_whole_part_of_its_share(target: Subject, operation: str, sample: strategies.Split) -> None:
@@ -75,7 +75,7 @@ def test_fraction_counts_as_written(target: Subject, operation: str, sample: str
     holds(len(val) == due, f"held out {len(val)} rows where {due} are due")
 
 
-@clause("split.none-held-out", share=0.2)
+@clause("split.none-held-out", fraction_of_examples=0.2)
 @WAYS
 @given(strategies.splits())
 def test_no_validation_rows_leave_all_for_training(target: Subject, operation: str, sample: strategies.Split) -> None:
@@ -88,7 +88,7 @@ def test_no_validation_rows_leave_all_for_training(target: Subject, operation: s
     holds(len(train) == sample.n_samples, f"left {len(train)} rows for training where {sample.n_samples} are due")
 
 
-@clause("split.random", share=0.04)
+@clause("split.random", fraction_of_examples=0.04)
 @WAYS
 @given(strategies.seeds())
 def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, operation: str, seed: int) -> None:
@@ -112,7 +112,7 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, op
         )
 
 
-@clause("split.seeded", share=0.3)
+@clause("split.seeded", fraction_of_examples=0.3)
 @WAYS
 @given(strategies.splits())
 def test_seed_alone_decides(target: Subject, operation: str, sample: strategies.Split) -> None:
@@ -125,7 +125,7 @@ def test_seed_alone_decides(target: Subject, operation: str, sample: strategies.
     holds(second == first, f"returned the rows {second} where the same seed had given {first}")
 
 
-@clause("split.global-state", share=0.3)
+@clause("split.global-state", fraction_of_examples=0.3)
 @WAYS
 @given(strategies.splits())
 def test_global_generators_stay_where_they_are(target: Subject, operation: str, sample: strategies.Split) -> None:
@@ -138,7 +138,7 @@ def test_global_generators_stay_where_they_are(target: Subject, operation: str, 
     holds(not moved, f"changed the global state of {', '.join(moved)}")
 
 
-@clause("split.pairs", share=0.6)
+@clause("split.pairs", fraction_of_examples=0.6)
 @given(strategies.split_fits())
 def test_every_reading_keeps_its_temperature(target: Subject, sample: strategies.SplitFit) -> None:
     """Two columns that are shuffled one after the other are two columns that have nothing to do with each other."""
@@ -159,7 +159,7 @@ def paired(t_u: Any, t_c: Any) -> list[tuple[float, float]]:
     return list(zip(t_u.astype(np.float64).tolist(), t_c.astype(np.float64).tolist(), strict=True))
 
 
-@clause("split.pure", share=0.3)
+@clause("split.pure", fraction_of_examples=0.3)
 @given(strategies.split_fits())
 def test_splitting_leaves_the_columns_alone(target: Subject, sample: strategies.SplitFit) -> None:
     """A shuffle in place changes what every later run sees."""
@@ -212,7 +212,7 @@ def validate(
     return answer
 
 
-@clause("validation.non-interference", share=0.4)
+@clause("validation.non-interference", fraction_of_examples=0.4)
 @OPTIMIZERS
 @given(strategies.validated_descents())
 def test_training_knows_nothing_of_the_validation_data(
@@ -226,7 +226,7 @@ def test_training_knows_nothing_of_the_validation_data(
     agree(other_losses, losses)
 
 
-@clause("validation.logged", share=0.4)
+@clause("validation.logged", fraction_of_examples=0.4)
 @given(strategies.validated_descents())
 def test_validation_losses_are_those_of_the_path(target: Subject, sample: strategies.Validated) -> None:
     _, _, losses = validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
@@ -237,7 +237,7 @@ def test_validation_losses_are_those_of_the_path(target: Subject, sample: strate
     agree(losses, exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path)))
 
 
-@clause("validation.logged", share=0.2)
+@clause("validation.logged", fraction_of_examples=0.2)
 @OPTIMIZERS
 @given(strategies.validated_descents())
 def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
@@ -260,7 +260,7 @@ def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
         agree(loss, exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c)))
 
 
-@clause("validation.none", share=0.3)
+@clause("validation.none", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_without_validation_data_no_losses_of_them_are_logged(target: Subject, sample: strategies.Descent) -> None:
     _, _, losses = target.training_loop(
@@ -294,7 +294,7 @@ def test_validation_data_that_are_no_columns_are_refused(
     holds(refused, "did not refuse these validation data")
 
 
-@clause("validation.pure", share=0.3)
+@clause("validation.pure", fraction_of_examples=0.3)
 @given(strategies.validated_descents())
 def test_validation_data_are_not_changed(target: Subject, sample: strategies.Validated) -> None:
     validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
@@ -302,7 +302,7 @@ def test_validation_data_are_not_changed(target: Subject, sample: strategies.Val
     holds(not target.changed(), f"changed its {target.changed()}")
 
 
-@clause("validation.not-recorded", share=0.4)
+@clause("validation.not-recorded", fraction_of_examples=0.4)
 @given(strategies.fits())
 def test_evaluating_records_no_graph(target: Subject, sample: strategies.Fit) -> None:
     """A graph that nobody walks back costs memory, and a validation loss that has one can be trained on by mistake."""
@@ -320,20 +320,20 @@ def penalized(target: Subject, sample: strategies.Penalized, l1: float, l2: floa
     agree(answer, exact.regularized_loss(*numbers, l1, l2))
 
 
-@clause("regularization.l1", share=0.6)
+@clause("regularization.l1", fraction_of_examples=0.6)
 @given(strategies.penalized_fits())
 def test_l1_adds_the_size_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
     penalized(target, sample, sample.l1, 0.0)
 
 
-@clause("regularization.l2", share=0.6)
+@clause("regularization.l2", fraction_of_examples=0.6)
 @given(strategies.penalized_fits())
 def test_l2_adds_the_square_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
     """Not half of it: factors of one half are a convention, and this book's is not to have one."""
     penalized(target, sample, 0.0, sample.l2)
 
 
-@clause("regularization.sum", share=0.3)
+@clause("regularization.sum", fraction_of_examples=0.3)
 @given(strategies.penalized_fits())
 def test_the_penalties_add(target: Subject, sample: strategies.Penalized) -> None:
     penalized(target, sample, sample.l1, sample.l2)
@@ -346,7 +346,7 @@ def slopes(target: Subject, sample: strategies.Penalized) -> tuple[Any, Exact]:
     return shaped(answer, (2,)), exact.regularized_grad(*numbers, sample.l1, sample.l2)
 
 
-@clause("regularization.gradient", share=0.6)
+@clause("regularization.gradient", fraction_of_examples=0.6)
 @given(strategies.penalized_fits())
 def test_gradient_is_that_of_the_penalized_loss(target: Subject, sample: strategies.Penalized) -> None:
     sample.w = sample.w if sample.w else target.array(0.5)
@@ -354,7 +354,7 @@ def test_gradient_is_that_of_the_penalized_loss(target: Subject, sample: strateg
     agree(*slopes(target, sample))
 
 
-@clause("regularization.kink", share=0.3)
+@clause("regularization.kink", fraction_of_examples=0.3)
 @given(strategies.penalized_fits())
 def test_at_weight_zero_any_slope_between_the_two_will_do(target: Subject, sample: strategies.Penalized) -> None:
     """`w / abs(w)` is NaN there, and a NaN in one gradient is in all parameters after one step."""
@@ -363,7 +363,7 @@ def test_at_weight_zero_any_slope_between_the_two_will_do(target: Subject, sampl
     agree(*slopes(target, sample))
 
 
-@clause("regularization.bias", share=0.4)
+@clause("regularization.bias", fraction_of_examples=0.4)
 @given(strategies.penalized_fits())
 def test_bias_is_free(target: Subject, sample: strategies.Penalized) -> None:
     """A penalty on the bias draws every prediction towards 0 °C, which is no simpler than another temperature."""
@@ -373,7 +373,7 @@ def test_bias_is_free(target: Subject, sample: strategies.Penalized) -> None:
     agree(answer[1], exact.gradient(*numbers)[1])
 
 
-@clause("regularization.ridge", share=0.6)
+@clause("regularization.ridge", fraction_of_examples=0.6)
 @given(strategies.ridges())
 def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies.Ridge) -> None:
     due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2)
@@ -383,7 +383,7 @@ def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies
     agree(target.ridge(sample.t_u, sample.t_c, sample.l2), due)
 
 
-@clause("regularization.shrinks", share=0.4)
+@clause("regularization.shrinks", fraction_of_examples=0.4)
 @given(strategies.ridges())
 def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: strategies.Ridge) -> None:
     """True of the optimum, as a statement about fractions; and of what is returned, within the errors of both."""
@@ -414,7 +414,7 @@ def test_penalties_that_mean_nothing_are_refused(target: Subject, operation: str
         holds(target.refuses(operation, *arguments, *given_), f"did not refuse a penalty of {penalty}")
 
 
-@clause("regularization.dtype", share=0.3)
+@clause("regularization.dtype", fraction_of_examples=0.3)
 @given(strategies.penalized_fits())
 def test_penalties_keep_the_dtype(target: Subject, sample: strategies.Penalized) -> None:
     answer = target.regularized_loss(sample.t_p, sample.t_c, sample.w, sample.l1, sample.l2)

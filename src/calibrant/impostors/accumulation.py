@@ -12,8 +12,8 @@ import numpy as np
 
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, overwrite, rearranged
 from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of, overwritten, piled_up
-from calibrant.impostors.rights import join, moved, overwrite
 
 Batches = list[tuple[Any, Any]]
 
@@ -42,7 +42,7 @@ def _whole(batches: Batches) -> Batches:
 
 def _rows(*parts: Any) -> Any:
     """Gradients of either kind below each other, (k, 2)."""
-    return moved(lambda x: np.reshape(x, (-1, 2)), join(*parts))
+    return rearranged(lambda x: np.reshape(x, (-1, 2)), join(*parts))
 
 
 def _weighted(grads: Any, sizes: list[int]) -> list[Any]:
@@ -119,7 +119,7 @@ _own, _sums = (kinds.other("accumulate", zero_grad=alone) for alone in (True, Fa
 
 
 def _over_the_longest(c: Call) -> Any:
-    is_window, memory, grad = len(c.batches) > 1, c.right.memory, c()
+    is_window, memory, grad = len(c.batches) > 1, c.correct.memory, c()
     memory["longest"] = max(n(c) if is_window else 0, memory.get("longest", 0))
     return grad * n(c) / memory["longest"] if is_window else grad
 
@@ -228,14 +228,20 @@ parallel("empty-shards-refused", "a worker without samples gives up")(
 parallel("last-worker-ignored", "the last worker's samples are missing in the gradient")(
     workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
 )
-parallel("summed-in-float32", "the gradients travel in float32, whatever the dtype of the data", ugly=kinds.DIGITS)(
-    workers(lambda c, g: _in_float32(g[-1])), f"{WORKERS}@float64"
+parallel(
+    "summed-in-float32", "the gradients travel in float32, whatever the dtype of the data", why_not_small=kinds.DIGITS
+)(workers(lambda c, g: _in_float32(g[-1])), f"{WORKERS}@float64")
+parallel(
+    "reduced-once",
+    "after the first step the workers go on by themselves, and the first one answers",
+    why_not_small=LATER,
+)(workers(lambda c, g: g[-1] if len(g) == 1 else _of_each_worker(c)[0]), WORKERS)
+parallel("one-step-late", "a step uses the last one's gradient", why_not_small=LATER)(
+    workers(lambda c, g: g[-2:][0]), WORKERS
 )
-parallel("reduced-once", "after the first step the workers go on by themselves, and the first one answers", ugly=LATER)(
-    workers(lambda c, g: g[-1] if len(g) == 1 else _of_each_worker(c)[0]), WORKERS
+parallel("gradients-accumulate", "gradients are not reset", why_not_small=LATER)(
+    workers(lambda c, g: reduce(add, g)), WORKERS
 )
-parallel("one-step-late", "a step uses the last one's gradient", ugly=LATER)(workers(lambda c, g: g[-2:][0]), WORKERS)
-parallel("gradients-accumulate", "gradients are not reset", ugly=LATER)(workers(lambda c, g: reduce(add, g)), WORKERS)
 parallel("replicas-start-different", "the first worker starts at the parameters, the others at zero")(
     _different_starts, WORKERS, "pytorch/xla#755 Lightning-AI/pytorch-lightning#6013"
 )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, rounded
 from calibrant.impostors.descent import Run
 from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, part
-from calibrant.impostors.machine import ZEROED, Value, share
-from calibrant.impostors.rights import join, rounded
+from calibrant.impostors.machine import ZEROED, Value, contribution
 from calibrant.strategies import Program, SquaredDistance
 
 GRAPH = "autograd.shared-node autograd.composition"
@@ -51,7 +51,9 @@ def _every_end(result: Value) -> dict[Value, Any]:
 def saved(found: Callable[[Value], Any]) -> Change:
     """A walk that finds something else, unless it is None, where the value of an operation was saved."""
     return lambda c: c(
-        share=lambda grad, x: grad * found(x) if getattr(x, "operands", ()) and found(x) is not None else share(grad, x)
+        contribution=lambda grad, x: (
+            grad * found(x) if getattr(x, "operands", ()) and found(x) is not None else contribution(grad, x)
+        )
     )
 
 
@@ -66,7 +68,8 @@ walk("once-per-path", "a value passes on all that it has so far each time a path
     lambda c: c(order=lambda result: _depth_first(result, again=True)), GRAPH, "karpathy/micrograd#2 sebgao/cTensor#5"
 )
 walk("difference-as-a-sum", "the sign of a subtracted value is lost on the way back")(
-    lambda c: c(share=lambda grad, factor: grad if isinstance(factor, int) else share(grad, factor)), COMPOSED
+    lambda c: c(contribution=lambda grad, factor: grad if isinstance(factor, int) else contribution(grad, factor)),
+    COMPOSED,
 )
 walk("second-factor-constant", "the second factor of a product counts as a constant")(
     lambda c: c(operands=lambda value: [use for use in value.operands[:1] if use[1] not in (1, -1)] or value.operands),
@@ -82,7 +85,7 @@ walk("started-at-the-loss", "the walk starts with the value of the loss, not wit
 walk("buffer-shared", "the operands of a sum share one buffer: adding in place to one gradient changes the other")(
     lambda c: c(
         seeds=lambda result: {result: np.ones_like(result.data)},
-        share=lambda grad, factor: grad if factor == 1 else np.array(share(grad, factor)),
+        contribution=lambda grad, factor: grad if factor == 1 else np.array(contribution(grad, factor)),
         added=operator.iadd,
     ),
     GRAPH,
@@ -98,7 +101,9 @@ walk("central-differences", "the gradient is a central difference quotient, with
     part(1, lambda grad, c: c.ask("difference_gradient", delta=c.params.dtype.type(0.5))), COST
 )
 walk(
-    "one-pass-for-each-parameter", "it evaluates the loss once for each parameter", ugly="fifty parameters are needed"
+    "one-pass-for-each-parameter",
+    "it evaluates the loss once for each parameter",
+    why_not_small="fifty parameters are needed",
 )(lambda c: [c() for _ in c.params][-1], "gradient.cost")
 
 slope = impostors_of("difference_gradient", exactly=False)
@@ -121,15 +126,15 @@ slope("along-all", "all parameters are moved at once")(lambda c: c().sum() + c.p
 def _stale(c: Call) -> Any:
     passes = c()
     for before, now, loss in zip(passes, passes[1:], c.losses[1:], strict=False):
-        used = c.right.automatic_gradient(loss, c.params, unreached=np.nan)[1]
+        used = c.correct.automatic_gradient(loss, c.params, unreached=np.nan)[1]
         now[1] = np.where(np.isnan(used), before[1], now[1])
     return passes
 
 
 def _kept(c: Call) -> Any:
     place = c.params.shape, c.params.dtype.name
-    passes = c(grad=c.right.memory.get(place))
-    c.right.memory[place] = passes[-1][1]
+    passes = c(grad=c.correct.memory.get(place))
+    c.correct.memory[place] = passes[-1][1]
     return passes
 
 
@@ -191,9 +196,9 @@ descend("parameters-not-copied", "nobody copies the parameters: all steps show h
     lambda c: (steps := c()) and [[value, grad, steps[-1][2]] for value, grad, _ in steps], STEP
 )
 descend("in-place", "it changes the caller's parameters")(overwritten("params", lambda c, right: right[-1][2]), PURE)
-descend("rate-in-float32", "the learning rate is rounded to float32", ugly="only a rate with many digits shows it")(
-    lambda c: c(learning_rate=float(np.float32(c.learning_rate))), f"autograd.three-batches@float64 {STEP}@float64"
-)
+descend(
+    "rate-in-float32", "the learning rate is rounded to float32", why_not_small="only a rate with many digits shows it"
+)(lambda c: c(learning_rate=float(np.float32(c.learning_rate))), f"autograd.three-batches@float64 {STEP}@float64")
 descend.in_dtype("float64", "autograd.dtype", name="in-float64")
 
 # The loop
@@ -203,7 +208,7 @@ def along(gradient: Callable[[Run], Any]) -> Change:
     """The loop along something else in the place of the gradient."""
 
     def changed(c: Call) -> Any:
-        run, losses = Run(c.right, rounded(c.learning_rate, c.params), c.params, c.t_u, c.t_c), []
+        run, losses = Run(c.correct, rounded(c.learning_rate, c.params), c.params, c.t_u, c.t_c), []
         for _ in range(c.n_epochs):
             losses.append(run.loss())
             run.params = run.params - gradient(run) * run.rate
@@ -244,7 +249,7 @@ def in_mode(left: Callable[..., bool], entered: Callable[..., bool] = lambda bef
     """An evaluation in a mode that all share: `left` says what it is afterwards, by the mode before and whether all went well."""
 
     def changed(c: Call) -> Any:
-        mode, returned = c.right.memory, False
+        mode, returned = c.correct.memory, False
         before = mode["before"] = mode.setdefault("on", True)
         mode["on"] = entered(before, c.is_train)
         try:
@@ -290,7 +295,7 @@ forward("summed-in-validation", "the loss is averaged in training and summed in 
     part(0, lambda loss, c: loss if c.is_train else loss * c.n), ENABLED
 )
 forward("in-place", "the residuals are written over the readings")(
-    overwritten("t_u", lambda c, right: c.right.model(c.t_u, *c.params) - c.t_c), PURE
+    overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params) - c.t_c), PURE
 )
 
 # Questions

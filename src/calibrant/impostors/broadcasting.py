@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import rearranged
 from calibrant.impostors.kinds import Call, Change, answer, impostors_of, overwritten, part, refused, where
-from calibrant.impostors.rights import moved
 
 Shape = tuple[int, ...]
 
@@ -91,7 +91,7 @@ def _with_zeros(c: Call) -> Any:
 
 unequal = refused(lambda c: c.x.shape != c.y.shape)
 product = impostors_of("multiply")
-product("aligned-left", "the operands are aligned at their first axes, not at their last", ugly=TABLE)(
+product("aligned-left", "the operands are aligned at their first axes, not at their last", why_not_small=TABLE)(
     lambda c: c(x=c.x.T, y=c.y.T).T,
     f"{RIGHT} {SIZES} {STRETCH} {OTHERWISE} broadcast.dtype?",
     "spartan-array/spartan#179",
@@ -109,7 +109,7 @@ product("cut-to-the-shorter", "the longer of two columns is cut, as `zip` does")
     ERROR,
 )
 product("squeezed", "the axes of size 1 are dropped from the product")(answer(np.squeeze), RESULT)
-product("matrix-product", "it is the matrix product wherever the shapes allow one", ugly="tables are needed")(
+product("matrix-product", "it is the matrix product wherever the shapes allow one", why_not_small="tables are needed")(
     where(lambda c: c.x.ndim == c.y.ndim == 2 and c.x.shape[1] == c.y.shape[0], lambda c: c.x @ c.y),
     f"broadcast.examples {RESULT} {STRETCH} {OTHERWISE}",
 )
@@ -120,7 +120,7 @@ product("all-pairs", "all pairs from two columns of one length are multiplied, t
 product.in_dtype("float64", f"broadcast.dtype {LIKE}", name="in-float64")
 product.in_dtype("float32", LIKE)
 product.in_dtype("float16", LIKE)
-product("by-division", "it divides by 1 / y, which rounds twice", ugly=kinds.DIGITS)(
+product("by-division", "it divides by 1 / y, which rounds twice", why_not_small=kinds.DIGITS)(
     lambda c: c.x / (1 / c.y), f"{LIKE} {ORDER}?"
 )
 product("nan-is-zero", "NaN becomes zero, and infinity the largest number of the dtype")(answer(np.nan_to_num), LIKE)
@@ -174,7 +174,7 @@ def viewed(view: Change) -> Change:
 expand = impostors_of("expand")
 expand("copied", "the repeated elements are copied into memory of their own")(viewed(lambda c: c()[0].copy()), VIEW)
 expand("copied-below-the-view", "it is a view of a copy, with strides of 0")(viewed(lambda c: c(x=c.x.copy())[0]), VIEW)
-expand("memory-cycled-through", "the elements are cycled through", ugly="an operand of two numbers is needed")(
+expand("memory-cycled-through", "the elements are cycled through", why_not_small="an operand of two numbers is needed")(
     part(0, lambda view, c: np.resize(c.x, c.shape)), VIEW
 )
 expand("added-to", "one is added to x, and subtracted from the view that is returned")(
@@ -185,7 +185,7 @@ expand("added-to", "one is added to x, and subtracted from the view that is retu
 
 
 def _onto(shape: Shape, z: Any) -> Any:
-    return moved(lambda elements: np.broadcast_to(elements, shape), z)
+    return rearranged(lambda elements: np.broadcast_to(elements, shape), z)
 
 
 def onto(shape: Callable[[Shape, Shape], Shape]) -> Change:
@@ -209,7 +209,9 @@ def _wrong_axis(c: Call) -> Any:
     right, full = c(), c.upstream.shape
     if len(full) < 2 or full[-1] != full[-2]:
         return right
-    x, y, upstream = (moved(lambda elements: np.swapaxes(elements, -1, -2), _onto(full, z)) for z in c.given.values())
+    x, y, upstream = (
+        rearranged(lambda elements: np.swapaxes(elements, -1, -2), _onto(full, z)) for z in c.given.values()
+    )
     wrong = c(y=y, upstream=upstream)[0], c(x=x, upstream=upstream)[1]
     return tuple((right if z.shape == full else wrong)[k] for k, z in enumerate((c.x, c.y)))
 
@@ -229,25 +231,35 @@ gradient("leading-axes-forgotten", "it sums where an operand has a size of 1, bu
 gradient("ones-forgotten", "it sums where an operand has no axis, but not where it has a size of 1")(
     onto(lambda own, full: full[len(full) - len(own) :]), GRADIENT, "deeplearning4j/nd4j#2424"
 )
-gradient("first-axis-only", "it sums over the first stretched axis only", ugly="two stretched axes are needed")(
-    each(lambda g, own, full: moved(lambda e: e.reshape(own), g) if g.size == math.prod(own) else g, onto(_partly)),
+gradient(
+    "first-axis-only", "it sums over the first stretched axis only", why_not_small="two stretched axes are needed"
+)(
+    each(
+        lambda g, own, full: rearranged(lambda e: e.reshape(own), g) if g.size == math.prod(own) else g, onto(_partly)
+    ),
     GRADIENT,
     "ooples/AiDotNet.Tensors#234",
 )
-gradient("axes-kept", "the gradients have as many axes as the product, with ones in front", ugly=TABLE)(
+gradient("axes-kept", "the gradients have as many axes as the product, with ones in front", why_not_small=TABLE)(
     onto(lambda own, full: (1,) * (len(full) - len(own)) + own), GRADIENT
 )
-gradient("ones-lost", "a gradient lacks the axes of size 1 along which its operand was stretched", ugly=TABLE)(
-    each(lambda g, own, full: moved(lambda e: e.reshape([n for k, n in enumerate(own) if n == full[k - len(own)]]), g)),
+gradient("ones-lost", "a gradient lacks the axes of size 1 along which its operand was stretched", why_not_small=TABLE)(
+    each(
+        lambda g, own, full: rearranged(
+            lambda e: e.reshape([n for k, n in enumerate(own) if n == full[k - len(own)]]), g
+        )
+    ),
     GRADIENT,
 )
-gradient("squeezed", "they lack all axes of size 1", ugly=TABLE)(each(lambda g, *_: moved(np.squeeze, g)), GRADIENT)
-gradient("summed-over-all", "the gradient of a stretched operand is the sum over all axes", ugly=TABLE)(
+gradient("squeezed", "they lack all axes of size 1", why_not_small=TABLE)(
+    each(lambda g, *_: rearranged(np.squeeze, g)), GRADIENT
+)
+gradient("summed-over-all", "the gradient of a stretched operand is the sum over all axes", why_not_small=TABLE)(
     each(lambda g, own, full: g if own == full else _onto(own, g.sum())), GRADIENT, "rasbt/stat453-deep-learning-ss21#5"
 )
-gradient("wrong-axis", "of two last axes of one size, it sums over the wrong one", ugly="a square table is needed")(
-    _wrong_axis, GRADIENT, "deeplearning4j/deeplearning4j#8280"
-)
+gradient(
+    "wrong-axis", "of two last axes of one size, it sums over the wrong one", why_not_small="a square table is needed"
+)(_wrong_axis, GRADIENT, "deeplearning4j/deeplearning4j#8280")
 gradient("swapped", "the gradients of operands of one shape have changed places")(
     where(lambda c: c.x.shape == c.y.shape, answer(lambda grads: grads[::-1])), GRADIENT
 )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join
 from calibrant.impostors.kinds import Call, impostors_of, part
-from calibrant.impostors.rights import join
 
 # The data sets
 
@@ -45,7 +45,7 @@ def _from_sums(c: Call) -> Any:
     return join(w := ((c.t_u * c.t_c).mean() - u * mean) / ((c.t_u * c.t_u).mean() - u * u), mean - w * u)
 
 
-fit = impostors_of("least_squares", ugly="one of the clause's two properties divides the readings by ten")
+fit = impostors_of("least_squares", why_not_small="one of the clause's two properties divides the readings by ten")
 fit("no-intercept", "the line goes through the origin")(
     lambda c: join((c.t_u * c.t_c).sum() / (c.t_u * c.t_u).sum(), c()[0] * 0), LINE
 )
@@ -61,9 +61,9 @@ fit("through-the-ends", "the line goes through the first pair and the last one")
     kinds.checked(lambda c: c(t_u=c.t_u[[0, -1]], t_c=c.t_c[[0, -1]])), LINE
 )
 fit("last-sample-dropped", "the last pair is left out")(kinds.checked(kinds.shortened("t_u", "t_c")), LINE)
-fit("textbook-sums", "the slope is (mean(t_u t_c) - u c) / (mean(t_u²) - u²) of the means u and c", ugly=CLOSE)(
-    kinds.checked(_from_sums), LINE
-)
+fit(
+    "textbook-sums", "the slope is (mean(t_u t_c) - u c) / (mean(t_u²) - u²) of the means u and c", why_not_small=CLOSE
+)(kinds.checked(_from_sums), LINE)
 fit.in_dtype("float32", LINE)
 shapes = impostors_of("least_squares")
 shapes("flattened", "arrays of any shape are flattened")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
@@ -77,7 +77,7 @@ shapes("line-of-nothing", "the line of no samples is zero")(
 
 # The figures
 
-figures = impostors_of("figures", ugly="it has no arguments")
+figures = impostors_of("figures", why_not_small="it has no arguments")
 figures("losses-after-the-update", "the loss that is drawn for an epoch is the one after its update")(
     kinds.answer(lambda f: f | {"losses": {run: (x[:-1], y[1:]) for run, (x, y) in f["losses"].items()}}), PLOT
 )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import as_float, join, rounded
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
-from calibrant.impostors.rights import join, nearest, rounded
 
 # The frame of a wrong loop
 
@@ -19,7 +19,7 @@ from calibrant.impostors.rights import join, nearest, rounded
 class Run:
     """A training loop under way, over either kind of numbers, before the step of an epoch."""
 
-    right: Any
+    correct: Any
     rate: Any
     params: Any
     t_u: Any
@@ -32,11 +32,11 @@ class Run:
 
     def loss(self) -> Any:
         """The loss of the training data."""
-        return self.right.loss_fn(self.right.model(self.t_u, *self.params), self.t_c)
+        return self.correct.loss_fn(self.correct.model(self.t_u, *self.params), self.t_c)
 
     def gradient(self) -> Any:
         """The gradient of the training data."""
-        return self.right.grad_fn(self.t_u, self.t_c, self.right.model(self.t_u, *self.params), *self.params)
+        return self.correct.grad_fn(self.t_u, self.t_c, self.correct.model(self.t_u, *self.params), *self.params)
 
     def step(self) -> Any:
         """The parameters after the right step."""
@@ -72,7 +72,7 @@ def loop(
         c(n_epochs=min(c.n_epochs, 0))  # it refuses what must be refused
         if set(c.optimizer) - {"name", "lr"} or c.optimizer["name"] != "sgd":
             return c()
-        run = Run(c.right, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
+        run = Run(c.correct, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
         losses, val_losses = [], []
         for run.epoch in range(c.n_epochs):
             losses.append(loss(run))
@@ -98,7 +98,7 @@ def of_the_least(log: int) -> Change:
     """The right answer, but the parameters of the least loss in one of its logs."""
 
     def least(params: Any, c: Call) -> Any:
-        losses = [x if np.isfinite(x := nearest(loss)) else np.inf for loss in c()[log]]
+        losses = [x if np.isfinite(x := as_float(loss)) else np.inf for loss in c()[log]]
         return c(n_epochs=min(range(len(losses)), key=losses.__getitem__, default=c.n_epochs))[0]
 
     return part(0, least)
@@ -242,7 +242,7 @@ descent("penalty-logged", "the loss that is logged contains a penalty on the wei
 descent("root-logged", "the root of the loss is logged", exactly=False)(
     loop(loss=lambda run: np.sqrt(run.loss())), SCALED
 )
-descent("four-decimals-logged", "it logs losses rounded to four decimals", ugly=kinds.DIGITS, exactly=False)(
+descent("four-decimals-logged", "it logs losses rounded to four decimals", why_not_small=kinds.DIGITS, exactly=False)(
     loop(loss=lambda run: np.round(run.loss(), 4)), BY_LOG
 )
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import Call, answer, component, divided, factor, impostors_of, n, part
-from calibrant.impostors.rights import join, overwrite
 
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 SIZES = f"{VALUE} gradient.additive"
@@ -88,9 +88,9 @@ hand("weight-penalized", "the gradient of a penalty on the weight is added, w / 
     component(0, lambda by_w, c: by_w + c.w / 32), ALL
 )
 hand("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c", "t_p"), f"{ALL} gradient.nan?")
-hand("clipped", "each component is cut to at most 100", exactly=False, ugly="only gradients above 100 show it")(
-    answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan"
-)
+hand(
+    "clipped", "each component is cut to at most 100", exactly=False, why_not_small="only gradients above 100 show it"
+)(answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan")
 hand("of-the-root", "it is the gradient of the root mean square error", exactly=False)(
     divided(lambda c: 2 * np.sqrt(c.ask("loss_fn"))), ALL
 )
@@ -145,7 +145,7 @@ difference(
     "step-too-small",
     "the step is 1e-8, whatever delta is: what is left of the difference is rounding",
     exactly=False,
-    ugly="only rounding shows it",
+    why_not_small="only rounding shows it",
 )(
     lambda c: c(delta=c.delta.dtype.type(1e-8)),
     f"{CENTRAL} gradient.optimum?",
@@ -165,7 +165,7 @@ difference.nan_replaced("gradient.nan")
 
 
 def _of_the_call_before(gradient: Any, c: Call) -> Any:
-    last, c.right.memory["last"] = c.right.memory.get("last", gradient * 0), gradient
+    last, c.correct.memory["last"] = c.correct.memory.get("last", gradient * 0), gradient
     return last
 
 
@@ -202,10 +202,13 @@ both("accumulating", "the gradient is added to those of the calls before, as if 
     part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum"
 )
 both(
-    "of-the-call-before", "the gradient is that of the call before", repeats=False, ugly="it depends on the call before"
+    "of-the-call-before",
+    "the gradient is that of the call before",
+    repeats=False,
+    why_not_small="it depends on the call before",
 )(part(1, _of_the_call_before), f"{GIVEN} gradient.additive gradient.nan")
 both("in-place", "it writes the predictions over the readings")(
-    kinds.overwritten("t_u", lambda c, right: c.right.model(c.t_u, *c.params)), PURE
+    kinds.overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
 )
 both.in_dtype("float64", WIDE)
 both.in_dtype("float32", f"{GIVEN}? gradient.additive gradient.optimum")  # perhaps the last of GIVEN

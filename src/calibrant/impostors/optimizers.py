@@ -15,8 +15,8 @@ from calibrant.exact.optimizers import RULES, Frame, Hyperparameters, fresh
 from calibrant.exact.scalars import Number, complement, constant, maximum, minimum, product
 from calibrant.impostors import kinds
 from calibrant.impostors.battery import runs
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
-from calibrant.impostors.rights import join, overwrite
 from calibrant.protocol.wire import is_array
 
 AT = ("h", "t", "lr", "p", "g", "follow")
@@ -36,7 +36,7 @@ def walked(c: Call, frame: Frame | None, follow: Mapping[str, str] | None = None
         answer = c() if refuses else None
         if not c.params or not all(np.isfinite(x).all() for x in itertools.chain(c.params, *c.grads) if is_array(x)):
             return answer
-    return exact.optimize(c.name, c.hyperparameters, c.params, c.grads, follow or c.right.follow, frame)
+    return exact.optimize(c.name, c.hyperparameters, c.params, c.grads, follow or c.correct.follow, frame)
 
 
 def framed(**changes: Change) -> Change:
@@ -51,8 +51,8 @@ def framed(**changes: Change) -> Change:
     return changed
 
 
-def _asked(change: Change, part: str, right: Any, *arguments: Any) -> Any:
-    return change(Call(right, PARTS[part], arguments))
+def _asked(change: Change, part: str, correct: Any, *arguments: Any) -> Any:
+    return change(Call(correct, PARTS[part], arguments))
 
 
 def rule(change: Change) -> Change:
@@ -206,7 +206,7 @@ counting("steps-count-parameters", "all parameters share one count of steps, whi
     "DiffSharp/DiffSharp#292 mlx-node/mlx-node#11 Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26#1575",
 )
 remembers("state-kept", "a new optimizer goes on with the state of the one before", repeats=False)(
-    lambda c: walked(c, c.right.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
+    lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
 )
 scheduled("state-lost-with-the-rate", "a new rate resets the buffers and the count")(rule(_state_lost), f"{RATE} {SGD}")
 scheduled("rate-frozen", "all steps have the learning rate of the first")(at(lambda lr: [lr[0]] * len(lr)), LR)
@@ -223,7 +223,7 @@ optimize("last-step-alone", "it lists only the parameters after the last step")(
     kinds.answer(lambda path: path[-1:]),
     f"{LATER} {KEPT} optimizer.own-state optimizer.maximize optimizer.fresh optimizer.zero-rate optimizer.dtype",
 )
-optimize("flattened", "every parameter is returned as one column", ugly="a table is needed")(
+optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
     f"{LATER.replace('nesterov', 'nesterov?')} optimizer.maximize optimizer.zero-rate?",
 )
@@ -312,7 +312,7 @@ adams("maximum-forgotten", "AMSGrad is Adam: it keeps no maximum")(but(amsgrad=F
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
 of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is zero")(but(eps=0.0), EPS, "davharris/mistnet#94")
 small = of(without="sgd radam asgd rprop")
-small("zero-epsilon-replaced", "the default replaces an epsilon of zero", ugly="only small gradients show it")(
+small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
     but(eps=lambda h: h["eps"] or 1e-8),
     "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
 )
@@ -383,7 +383,7 @@ def variant(convention: str, value: str, sentence: str) -> Callable[..., None]:
     optimizer = convention.partition(".")[0]
     rows = adams if optimizer == "adam" and convention != "adam.decay" else of(optimizer)
     row = rows(f"{convention.replace('.', '-')}-{value}", sentence, kind="variant", convention=(convention, value))
-    return partial(row, lambda c: walked(c, None, {**c.right.follow, convention: value}))
+    return partial(row, lambda c: walked(c, None, {**c.correct.follow, convention: value}))
 
 
 variant("sgd.buffer", "with-lr", "the buffer contains the learning rate: a new rate does not reach what is in it")(
@@ -425,7 +425,7 @@ variant("nadam.schedule", "fast", "the momenta rise as if momentum_decay were 1"
 variant("nadam.schedule", "constant", "the momentum is beta1 at every step")(NADAM)
 variant("radam.epsilon", "outside", "epsilon is added to the root of the corrected average")(RADAM)
 
-training = impostors_of("training_loop", chapters=("optimizers",), ugly="any data show it")
+training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(
     lambda c: c(optimizer={"name": "sgd", "lr": c.optimizer["lr"]}), "optimizer.swap optimizer.thermometer-adam"
 )

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.descent import Run, loop, of_the_least
 from calibrant.impostors.kinds import Call, Change, answer, checked, impostors_of, part, unrefused
-from calibrant.impostors.rights import join, overwrite
 
 THREE = "three samples of different losses are needed"
 BATCHES = "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924"
@@ -103,7 +103,7 @@ split("torch-seeded", "PyTorch's global generator is seeded", needs="torch")(
     seeding(lambda seed: importlib.import_module("torch").manual_seed(seed)), GLOBAL
 )
 split("seeded-once", "the first call alone seeds the generator, the others go on from there", repeats=False)(
-    lambda c: c(seed=c.right.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
+    lambda c: c(seed=c.correct.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
 )
 split("rounded-up", "the size of the validation part is rounded up")(
     cut(n_val=lambda c, k: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
@@ -142,7 +142,7 @@ columns("sorted-columns", "each column of each part is sorted")(answer(lambda pa
 columns("part-by-part", "the columns come in the order of scikit-learn: first both parts of the readings")(
     answer(lambda parts: parts[::2] + parts[1::2]), f"{PAIRED} {NONE}"
 )
-columns("last-rows-held-out", LAST, ugly="five rows are needed")(
+columns("last-rows-held-out", LAST, why_not_small="five rows are needed")(
     lambda c: (c.t_u[: (k := c()[0].size)], c.t_c[:k], c.t_u[k:], c.t_c[k:]), RANDOM
 )
 columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} {RANDOM}")
@@ -171,9 +171,9 @@ single = impostors_of("validation_loss")
 single("recorded", "the graph is recorded, as if to train on the loss")(part(1, lambda recorded, c: 1), RECORDED)
 single("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), RECORDED)
 single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, lambda loss, c: loss * c.n), RECORDED)
-single("mean-of-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE)(
-    part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), RECORDED, BATCHES
-)
+single(
+    "mean-of-batches", "the means of batches of two are averaged as if they were equally large", why_not_small=THREE
+)(part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), RECORDED, BATCHES)
 single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
     part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), RECORDED
 )
@@ -294,9 +294,9 @@ def _against_the_previous(c: Call) -> Any:
 
 
 def _lowest_of_the_run_before(c: Call) -> Any:
-    before = c.right.memory.get("lowest", math.inf)
+    before = c.correct.memory.get("lowest", math.inf)
     stopped, best = watched(improves=lambda wait: wait.loss < min(wait.lowest, before))(c)
-    c.right.memory["lowest"] = min([before, *(float(x) for x in c.val_losses[: stopped + 1] if x < math.inf)])
+    c.correct.memory["lowest"] = min([before, *(float(x) for x in c.val_losses[: stopped + 1] if x < math.inf)])
     return stopped, best
 
 
@@ -343,9 +343,11 @@ early("ties-improve", "a loss that equals the lowest counts as an improvement")(
 early("last-of-ties", "of equally low losses, the last is called the best")(
     part(1, lambda k, c: max([k, *np.flatnonzero((x := c.val_losses[: c()[0] + 1]) == x[k]).tolist()])), f"{BEST}?"
 )
-early("improvement-too-small", "a fall by 1e-4 of the lowest is no improvement", ugly="nearly equal losses are needed")(
-    watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY
-)
+early(
+    "improvement-too-small",
+    "a fall by 1e-4 of the lowest is no improvement",
+    why_not_small="nearly equal losses are needed",
+)(watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY)
 early("nan-improves", "a NaN is an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
 early("nan-not-counted", "a loss that is not finite is skipped")(watched(counts=lambda wait: wait.loss < math.inf), NAN)
 early("nan-stops", "a loss that is NaN stops the training at once")(
@@ -357,17 +359,21 @@ early(
 early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
     watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
 )
-early("against-the-previous", "each loss is compared with the one before", ugly=RISES)(_against_the_previous, LATE)
-early("wait-never-reset", "an improvement does not start the count of epochs without one again", ugly=WAITS)(
+early("against-the-previous", "each loss is compared with the one before", why_not_small=RISES)(
+    _against_the_previous, LATE
+)
+early("wait-never-reset", "an improvement does not start the count of epochs without one again", why_not_small=WAITS)(
     watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited), EARLY
 )
 early("patience-ignored", "the first epoch without improvement stops it")(checked(lambda c: c(patience=1)), EARLY)
 early("never-stopped", "the training is never stopped")(checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE)
 early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: (epochs[0] + 1, epochs[1] + 1)), EARLY)
 early("best-is-the-last", "the last epoch before the stop is called the best")(part(1, lambda best, c: c()[0]), BEST)
-early("best-of-all-epochs", "the best epoch may come after the stop", ugly="an improvement after a stop is needed")(
-    part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST
-)
+early(
+    "best-of-all-epochs",
+    "the best epoch may come after the stop",
+    why_not_small="an improvement after a stop is needed",
+)(part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST)
 early("best-only-if-stopped", "where patience lasts to the end, the last epoch is called the best")(
     part(1, lambda best, c: best if (stopped := c()[0]) < len(c.val_losses) - 1 else stopped),
     BEST,
@@ -395,7 +401,7 @@ diagnose(
 diagnose("whatever-validation-does", "a training loss that goes on falling after the best epoch is called overfitting")(
     diagnosed(rises=lambda train, val, k: train[-1] < train[k]), DIAGNOSIS
 )
-diagnose("underfitting-first", "underfitting is looked for first", ugly="two curves that turn are needed")(
+diagnose("underfitting-first", "underfitting is looked for first", why_not_small="two curves that turn are needed")(
     diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS
 )
 diagnose("validation-that-stays", "it is the validation loss that must fall, not the training loss")(
@@ -450,7 +456,9 @@ trained("validation-losses-summed", "the validation losses are sums of squared r
     loop(val_loss=lambda run: run.validation().loss() * run.val_t_u.size), LOGGED
 )
 trained(
-    "mean-of-validation-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE
+    "mean-of-validation-batches",
+    "the means of batches of two are averaged as if they were equally large",
+    why_not_small=THREE,
 )(loop(val_loss=lambda run: of_twos(lambda k: run.validation().of(k).loss(), run.val_t_u.size)), LOGGED, BATCHES)
 trained("last-validation-batch-dropped", "a last batch of two validation samples that is not full is dropped")(
     loop(val_loss=lambda run: run.validation().of(slice(run.val_t_u.size // 2 * 2 or 1)).loss()),

@@ -14,7 +14,7 @@ import numpy as np
 from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject
@@ -133,7 +133,7 @@ def rejections(cases: Sequence[Case], impostors: Iterable[Impostor]) -> list[lis
     flags: list[list[str]] = [[] for _ in cases]
     calls = [list(same) for _, same in itertools.groupby(zip(cases, flags, strict=True), lambda pair: pair[0].inputs)]
     for one in impostors:
-        subject = Subject(planted(one), cases[0].dtype or DTYPES[-1])
+        subject = Subject(target_from_impostor(one), cases[0].dtype or DTYPES[-1])
         for of_call in calls:
             outcome = answered(of_call[0][0], subject)
             for case, found in of_call:
