@@ -102,7 +102,7 @@ absolute("huber", "residuals below 1 count quadratically, as in Huber's loss", e
     lambda c: c() - np.sum(((r := np.minimum(np.abs(c.t_p - c.t_c), 1)) - r * r / 2) / r.dtype.type(c.n)),
     "loss.absolute loss.outliers",
 )
-absolute("sum-instead-of-mean", "the sizes of the residuals are summed, not averaged")(kinds.factor(n), SUM)
+absolute("sum-instead-of-mean", "the absolute residuals are summed, not averaged")(kinds.factor(n), SUM)
 absolute("size-of-the-mean", "it is the absolute value of the mean residual, in which residuals of both signs cancel")(
     several(lambda c: abs((c.t_p - c.t_c).mean())), f"{SUM} loss.zero?"
 )
@@ -116,7 +116,7 @@ sign("residual-over-its-size", "the sign is computed as r / |r|, which is NaN at
     "loss.smooth-at-zero",
     "BVLC/caffe#1326 mlpack/mlpack#3545",
 )
-sign("sign-not-averaged", "it is 1 or -1, not divided by n, and 1 at a zero residual")(
+sign("sign-not-averaged", "the signs are not divided by n, and the sign of a zero residual is 1")(
     lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1)), "loss.smooth-at-zero"
 )
 
@@ -125,7 +125,7 @@ slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
     kinds.divided(2), HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
 )
 slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.negated, HAND)
-slope("not-averaged", "the derivative is that of the sum: it is not divided by n")(
+slope("not-averaged", "it is the derivative of the sum, not of the mean: it is not divided by n")(
     kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
 slope("shifted", "a small constant is added to every residual")(
