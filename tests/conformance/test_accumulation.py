@@ -21,7 +21,7 @@ def numbers(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exac
 @clause("accumulation.sum", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
 def test_each_batch_adds_its_gradient(target: Subject, sample: strategies.Batched) -> None:
-    """The sum and not the mean, of all batches up to this one; each batch's loss is its own mean."""
+    """Each row is the sum, not the mean, of the gradients so far; the loss of each batch is its own mean."""
     answer = target.accumulate(sample.params, sample.batches, False)
 
     agree(answer, rows(exact.accumulate(*numbers(sample))))
@@ -46,7 +46,7 @@ def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample
 @pytest.mark.parametrize("zero_grad", [True, False])
 @given(sample=strategies.batched_fits())
 def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, sample: strategies.Batched) -> None:
-    """What is kept from one call to the next shows when the same is asked twice."""
+    """A gradient that is kept from one call to the next shows in the second of two equal calls."""
     first = target.accumulate(sample.params, sample.batches, zero_grad)
     second = target.accumulate(sample.params, sample.batches, zero_grad)
 
@@ -58,7 +58,7 @@ def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, s
 @clause("accumulation.full-batch")
 @given(strategies.batched_fits())
 def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, sample: strategies.Batched) -> None:
-    """The mean of their means weighs a sample of a small batch more than one of a large batch."""
+    """The mean of the batches' means would weigh a sample of a small batch more than one of a large batch."""
     answer = target.accumulated_grad(sample.params, sample.batches)
 
     agree(answer, exact.accumulated_grad(*numbers(sample)))
@@ -76,7 +76,7 @@ def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategi
 
 @clause("accumulation.partition", fraction_of_examples=0.4)
 @given(strategies.rebatched_fits())
-def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategies.Rebatched) -> None:
+def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: strategies.Rebatched) -> None:
     err = sum(exact.accumulated_grad(*numbers(part)).err for part in (sample.first, sample.second))
     if not np.isfinite(err).all():
         return
@@ -88,7 +88,7 @@ def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategi
 @clause("accumulation.last-window", fraction_of_examples=0.4)
 @given(strategies.windows())
 def test_every_window_counts_by_its_own_samples(target: Subject, sample: strategies.Windows) -> None:
-    """The last may hold fewer batches, and its last batch fewer samples, than those before it had."""
+    """The last window may hold fewer batches, and its last batch fewer samples, than earlier ones."""
     answers = [target.accumulated_grad(window.params, window.batches) for window in sample.windows]
 
     for answer, window in zip(answers, sample.windows, strict=True):
@@ -98,7 +98,7 @@ def test_every_window_counts_by_its_own_samples(target: Subject, sample: strateg
 @clause("accumulation.data-parallel", fraction_of_examples=0.2)
 @given(strategies.sharded_descents())
 def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: strategies.Sharded) -> None:
-    """The mean of the workers' means is the mean of all only where their shards are of one size."""
+    """The mean of the workers' means is the mean of all samples only where all shards have one size."""
     grad, params = target.data_parallel(sample.params, sample.shards, sample.n_epochs, sample.learning_rate)
 
     shards = [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.shards if len(t_u)]
@@ -130,8 +130,8 @@ NOT_BATCHES = {
 @clause("accumulation.refused")
 @pytest.mark.parametrize("shapes", NOT_BATCHES.values(), ids=NOT_BATCHES)
 @pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
-def test_what_are_not_batches_is_refused(target: Subject, operation: str, shapes: Any) -> None:
-    """One that holds nothing has no mean, and one of two lengths broadcasts, or loses samples."""
+def test_empty_or_unequal_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """An empty batch has no mean, and columns of two lengths broadcast or lose samples."""
     arguments = (target.array([1.0, 0.0]), columns(target, *shapes), *[False] * (operation == "accumulate"))
 
     refused = target.refuses(operation, *arguments)

@@ -31,7 +31,7 @@ def numbers(sample: strategies.Fit) -> tuple[Exact, Exact, Exact]:
 @clause("descent.step")
 @given(strategies.descents())
 def test_a_step_goes_against_the_gradient(target: Subject, sample: strategies.Descent) -> None:
-    """Both parameters from the same old ones: a bias that is updated with the new weight fails here."""
+    """Both parameters start from the same old ones: a bias that is updated with the new weight fails here."""
     sample.n_epochs = 1
 
     params, _ = descend(target, sample)
@@ -50,7 +50,7 @@ def test_steps_follow_the_recurrence(target: Subject, sample: strategies.Descent
 @clause("descent.log", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: strategies.Descent) -> None:
-    """The first loss belongs to the start; a loop that logs after the update loses it."""
+    """The first loss belongs to the initial parameters; a loop that logs after the update loses it."""
     _, losses = descend(target, sample)
 
     _, truths = exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))
@@ -76,7 +76,7 @@ def test_closed_form_is_evaluated_without_walking(target: Subject, sample: strat
 @clause("descent.converges", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.Descent) -> None:
-    """The distance to the optimum in the norm of the Hessian is the loss above its minimum."""
+    """The loss above its minimum is the distance to the optimum in the norm of the Hessian, which no step increases."""
     start, t_u, t_c = numbers(sample)
     curvature = exact.curvatures(t_u)[1]
     if sample.learning_rate * curvature >= 2:
@@ -168,7 +168,7 @@ def test_raw_readings_converge_at_a_rate_below_the_limit(target: Subject) -> Non
 
 @clause("descent.scaled-converges")
 def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
-    """To the digits shown in exact arithmetic; in the dtype, within what 5000 epochs of rounding may do."""
+    """Exact arithmetic reaches the printed digits; the dtype may be off by the rounding of 5000 epochs."""
     sample = thermometer(target, 0.1, 1e-2, 5000)
     start, t_u, t_c = numbers(thermometer(target, 0.1, 1e-2, 5000))
     doubles = [exact.of(np.array(x)) for x in ([1.0, 0.0], 0.1 * np.array(T_U), T_C)]
@@ -188,7 +188,7 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
 
 @clause("descent.norris")
 def test_norris_reaches_the_certified_line(target: Subject) -> None:
-    """Centred on 448 and divided by 512, both powers of two or sums of them, so that scaling loses almost nothing."""
+    """The readings are centred on 448 and divided by 512, so that scaling rounds almost nothing."""
     x, y = np.array(NORRIS).T
     sample = strategies.Descent(
         target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), 0.5, 120
@@ -208,7 +208,7 @@ def test_norris_reaches_the_certified_line(target: Subject) -> None:
 
 @clause("descent.negative-rate")
 @pytest.mark.parametrize(("rate", "n_epochs"), [(-0.125, 1), (-math.inf, 1), (math.inf, 1), (math.nan, 1), (0.125, -1)])
-def test_schedules_that_mean_nothing_are_refused(target: Subject, rate: float, n_epochs: int) -> None:
+def test_invalid_schedules_are_refused(target: Subject, rate: float, n_epochs: int) -> None:
     columns = target.array([1.0, 0.0]), target.array([1.0, 2.0]), target.array([1.0, 3.0])
 
     refused = target.refuses("training_loop", n_epochs, {"name": "sgd", "lr": rate}, *columns)
@@ -219,7 +219,7 @@ def test_schedules_that_mean_nothing_are_refused(target: Subject, rate: float, n
 @clause("descent.input-kept", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_descent_leaves_its_arguments_alone(target: Subject, sample: strategies.Descent) -> None:
-    """`params -= lr * grad` on the caller's array is descent by side effect."""
+    """`params -= lr * grad` changes the caller's array."""
     descend(target, sample)
 
     holds(not target.changed(), f"changed its {target.changed()}")

@@ -109,7 +109,7 @@ def test_different_shapes_are_refused(
 @clause("loss.empty")
 @LOSSES
 def test_no_samples_are_refused(target: Subject, loss: str) -> None:
-    """The mean of nothing is NaN, or a silent 0, and reaches every weight."""
+    """The mean of no samples would be NaN or a silent 0, and would reach every weight."""
     refused = target.refuses(loss, target.array([]), target.array([]))
 
     holds(refused, "did not refuse a loss of no samples")
@@ -118,8 +118,8 @@ def test_no_samples_are_refused(target: Subject, loss: str) -> None:
 @clause("loss.nan", fraction_of_examples=0.3)
 @LOSSES
 @given(sample=strategies.spoiled_residuals())
-def test_what_is_not_finite_does_not_vanish(target: Subject, loss: str, sample: strategies.Spoiled) -> None:
-    """A loss that skips NaN, or clips, reports a fit that nobody has."""
+def test_the_loss_of_non_finite_data_is_not_finite(target: Subject, loss: str, sample: strategies.Spoiled) -> None:
+    """A loss that skips NaN, or clips, reports a fit that no model has."""
     answer = float(shaped(target.call(loss, (sample.t_p, sample.t_c)), ()))
 
     due = "NaN" if math.isnan(sample.value) else "infinity or NaN"
@@ -140,8 +140,10 @@ def test_absolute_loss_is_the_mean_of_the_absolute_residuals(target: Subject, sa
 @clause("loss.outliers")
 @pytest.mark.parametrize(("loss", "factor"), [("loss_fn", 4), ("absolute_loss", 2)])
 @given(sample=strategies.residuals())
-def test_doubling_the_only_residual(target: Subject, loss: str, factor: int, sample: strategies.Residuals) -> None:
-    """Exactly, because multiplying by a power of two does not round; a Huber loss, or a clipped one, fails here."""
+def test_twice_the_residual_is_four_times_the_squared_and_twice_the_absolute_loss(
+    target: Subject, loss: str, factor: int, sample: strategies.Residuals
+) -> None:
+    """Multiplying by a power of two does not round, so this is exact; a Huber loss or a clipped loss fails here."""
     residual = target.array(np.clip(sample.t_p.astype(np.float64), -8, 8))
     residual[:-1] = 0
     zeros = np.zeros_like(residual)
@@ -175,7 +177,7 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segme
 def test_the_mean_is_found_where_the_sum_overflows(target: Subject) -> None:
     """Four squares of a quarter of the largest number: their mean is representable, their sum is not.
 
-    Whether it is the right mean is asked where sums do not overflow; here, whether it was lost on the way.
+    Other properties judge its value; this one asks only whether the mean overflowed or vanished on the way.
     """
     root = 2.0 ** ((target.form.max_exponent + 1) // 2 - 1)
 
@@ -207,7 +209,7 @@ def test_squared_loss_is_flat_at_a_zero_residual(target: Subject, sample: strate
 @clause("loss.smooth-at-zero")
 @given(strategies.residuals())
 def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: strategies.Residuals) -> None:
-    """r / |r| is NaN there; any slope of a line that supports the loss will do."""
+    """r / |r| is NaN at r = 0; any slope between -1/n and 1/n is right."""
     t_p = sample.t_p.copy()
     t_p[-1] = sample.t_c[-1]
 

@@ -27,7 +27,7 @@ def test_predictions_have_the_shape_of_the_readings(target: Subject, sample: str
 @clause("model.dtype", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_predictions_have_the_dtype_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
-    """A promotion to float64 costs memory and hides a loss of digits until the result is stored."""
+    """A promotion to float64 costs memory, and hides a loss of digits until the result is stored."""
     answer = target.model(sample.t_u, sample.w, sample.b)
 
     holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
