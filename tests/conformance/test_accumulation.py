@@ -9,6 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, holds, taken
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -154,7 +155,7 @@ def test_gradients_have_the_dtype_of_the_data(
 ) -> None:
     answer = target.call(operation, (sample.params, sample.batches, *zero_grad))
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
 @clause("accumulation.pure", fraction_of_examples=0.15)
@@ -165,4 +166,4 @@ def test_accumulation_leaves_its_arguments_alone(
 ) -> None:
     target.call(operation, (sample.params, sample.batches, *zero_grad))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)

@@ -9,6 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.judge import agree, holds
 from calibrant.strategies import Shape
+from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -18,18 +19,13 @@ def filled(target: Subject, shape: Shape) -> Any:
     return target.array(1 + np.arange(np.prod(shape, dtype=int)) % 3).reshape(shape)
 
 
-def is_shape(answer: Shape, shape: Shape | None) -> None:
-    """Raise Disagreement unless the answer is the shape that is due."""
-    holds(answer == shape, f"returned the shape {answer} where {shape} is due")
-
-
 @clause("broadcast.align-right")
 @given(strategies.trailing_shapes())
 def test_shapes_are_aligned_at_their_last_axes(target: Subject, shapes: tuple[Shape, ...]) -> None:
     """Aligned at the first axes, (2, 3) would not fit (3,), and (2, 2) would pair a column instead of a row."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, max(shapes, key=len))
+    has_shape(answer, max(shapes, key=len))
 
 
 @clause("broadcast.align-right")
@@ -48,7 +44,7 @@ def test_a_size_of_one_is_stretched_to_the_other(target: Subject, shapes: tuple[
     """A size of 1 may stand in either operand, in several at once, and at several axes."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, exact.broadcast_shapes(*shapes))
+    has_shape(answer, exact.broadcast_shapes(*shapes))
 
 
 @clause("broadcast.stretch-one", fraction_of_examples=0.5)
@@ -88,7 +84,7 @@ def test_a_size_of_the_result_is_the_one_that_is_not_one(target: Subject, shapes
     """It is not the largest size: 0 and 1 give 0."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, exact.broadcast_shapes(*shapes))
+    has_shape(answer, exact.broadcast_shapes(*shapes))
 
 
 @clause("broadcast.result", fraction_of_examples=0.5)
@@ -97,7 +93,7 @@ def test_a_product_has_the_shape_of_the_result(target: Subject, sample: strategi
     """Axes of size 1 stay in the result."""
     answer = target.multiply(sample.x, sample.y)
 
-    is_shape(answer.shape, exact.broadcast_shapes(sample.x.shape, sample.y.shape))
+    has_shape(answer.shape, exact.broadcast_shapes(sample.x.shape, sample.y.shape))
 
 
 @clause("broadcast.many")
@@ -106,7 +102,7 @@ def test_any_number_of_shapes_of_any_rank_broadcast(target: Subject, shapes: tup
     """Code for two operands, or for at most eight axes, fails on the third operand or the ninth axis."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, exact.broadcast_shapes(*shapes))
+    has_shape(answer, exact.broadcast_shapes(*shapes))
 
 
 @clause("broadcast.order")
@@ -115,7 +111,7 @@ def test_the_order_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[
     answer = target.broadcast_shapes(*shapes)
     reversed_ = target.broadcast_shapes(*shapes[::-1])
 
-    is_shape(reversed_, answer)
+    has_shape(reversed_, answer)
 
 
 @clause("broadcast.order", fraction_of_examples=0.5)
@@ -127,7 +123,7 @@ def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tup
     for shape in shapes[-2::-1]:
         grouped = target.broadcast_shapes(shape, grouped)
 
-    is_shape(grouped, answer)
+    has_shape(grouped, answer)
 
 
 @clause("broadcast.order", fraction_of_examples=0.5)
@@ -149,7 +145,7 @@ FOUR = ((), (3, 1), (1, 3), (2, 1, 1))
 def test_the_four_shapes_give_these_products(target: Subject, shapes: tuple[Shape, ...], due: Shape) -> None:
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, due)
+    has_shape(answer, due)
 
 
 @clause("broadcast.examples")
@@ -189,7 +185,7 @@ def test_shapes_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Sha
 
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, due)
+    has_shape(answer, due)
 
 
 @clause("broadcast.like-numpy", fraction_of_examples=0.5)
@@ -232,7 +228,7 @@ def test_a_product_has_the_dtype_of_its_operands(target: Subject, sample: strate
     """This holds for scalar operands too."""
     answer = target.multiply(sample.x, sample.y)
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
 @clause("broadcast.dtype", fraction_of_examples=0.3)
@@ -240,8 +236,7 @@ def test_a_product_has_the_dtype_of_its_operands(target: Subject, sample: strate
 def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strategies.Operands) -> None:
     grads = target.multiply_grad(sample.x, sample.y, sample.upstream)
 
-    kept = all(map(target.keeps_dtype, grads))
-    holds(kept, f"returned {grads[0].dtype} and {grads[1].dtype} where {target.dtype} is due")
+    keeps_dtype(target, *grads)
 
 
 @clause("broadcast.no-copy")
@@ -347,4 +342,4 @@ def test_broadcasting_leaves_its_operands_alone(target: Subject, operation: str,
     }
     target.call(operation, (sample.x, *further[operation]))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)

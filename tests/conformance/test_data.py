@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact.measurements import INTERCEPT, SLOPE, T_C, T_U
 from calibrant.judge import Disagreement, agree, holds, shaped
+from calibrant.suite.claims import not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -40,11 +40,8 @@ def rounded(decimals: Any, like: Any) -> Any:
     return np.asarray(decimals, dtype=np.float64).astype(np.float64 if like.dtype.kind in "iu" else like.dtype)
 
 
-NOT_COLUMNS = [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))]
-
-
 @clause("data.shapes")
-@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
+@not_two_columns
 def test_training_refuses_all_but_two_columns_of_one_length(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
@@ -57,7 +54,7 @@ def test_training_refuses_all_but_two_columns_of_one_length(
 
 
 @clause("data.shapes")
-@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
+@not_two_columns
 def test_a_fit_refuses_all_but_two_columns_of_one_length(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:

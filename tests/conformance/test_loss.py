@@ -8,6 +8,7 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -29,7 +30,7 @@ def test_loss_is_the_mean_of_the_squared_residuals(target: Subject, sample: stra
 def test_loss_is_a_scalar(target: Subject, loss: str, sample: strategies.Residuals) -> None:
     answer = target.call(loss, (sample.t_p, sample.t_c))
 
-    holds(answer.shape == (), f"returned shape {answer.shape} where () is due")
+    has_shape(answer.shape, ())
 
 
 @clause("loss.dtype", fraction_of_examples=0.3)
@@ -38,7 +39,7 @@ def test_loss_is_a_scalar(target: Subject, loss: str, sample: strategies.Residua
 def test_loss_has_the_dtype_of_the_predictions(target: Subject, loss: str, sample: strategies.Residuals) -> None:
     answer = target.call(loss, (sample.t_p, sample.t_c))
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
 @clause("loss.zero")
@@ -226,4 +227,4 @@ def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: s
 def test_loss_leaves_its_arguments_alone(target: Subject, loss: str, sample: strategies.Residuals) -> None:
     target.call(loss, (sample.t_p, sample.t_c))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)
