@@ -17,7 +17,7 @@ from calibrant.benchmarks import peers, soundness, speed
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.evaluations import STYLES
 from calibrant.exact import Exact
-from calibrant.impostors.rights import lifted
+from calibrant.impostors.correct import as_exact
 from calibrant.judge import agree
 
 TORCH = find_spec("torch") is not None
@@ -87,7 +87,7 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: str) -> None:
     arguments = formula.drawn(bytes(range(1, formula.strategy.length + 1)), dtype)
-    expected = formula.truth(*lifted(arguments))
+    expected = formula.truth(*as_exact(arguments))
 
     for way in dict.fromkeys(soundness.evaluators(dtype)):
         agree(soundness.evaluate(way, formula, arguments), expected)

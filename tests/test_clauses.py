@@ -119,7 +119,7 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
     properties.cache_clear()
 
 
-TIED = '@clause("loss.first")\ndef test_one(): ...\n\n@clause("loss.second", share=0.5)\n@given(x())\ndef test_two(x): ...\n'
+TIED = '@clause("loss.first")\ndef test_one(): ...\n\n@clause("loss.second", fraction_of_examples=0.5)\n@given(x())\ndef test_two(x): ...\n'
 
 LOOSE = {
     "all tied": (TIED, []),
@@ -153,7 +153,7 @@ def test_a_property_is_read_with_its_decorators(folders: Callable[[dict[str, str
     one, two = properties()
 
     assert (one.clause, one.function) == ("loss.first", "test_one")
-    assert two.source == '@clause("loss.second", share=0.5)\n@given(x())\ndef test_two(x): ...'
+    assert two.source == '@clause("loss.second", fraction_of_examples=0.5)\n@given(x())\ndef test_two(x): ...'
 
 
 def test_a_name_is_taken_once_and_no_chapter_may_be_missing(

@@ -17,9 +17,9 @@ from calibrant.checks.check import check
 from calibrant.checks.options import Options
 from calibrant.checks.power import DTYPES, Settings, against, due, tried
 from calibrant.diagnosis import explaining as naming
-from calibrant.impostors import Impostor, catalog, chosen
+from calibrant.impostors import Impostor, catalog, select
 from calibrant.impostors.__main__ import with_impostors
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.target.calling import Subject
 from calibrant.target.description import described
 
@@ -43,7 +43,9 @@ def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Imposto
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("one", [one for one in FIRST if not one.ugly], ids=lambda one: f"{one.operation}.{one.name}")
+@pytest.mark.parametrize(
+    "one", [one for one in FIRST if not one.why_not_small], ids=lambda one: f"{one.operation}.{one.name}"
+)
 def test_the_example_that_shows_an_impostor_is_one_that_a_person_would_write(one: Impostor) -> None:
     shown = [f"{one.main}@{dtype}" for dtype in DTYPES]
 
@@ -81,7 +83,7 @@ def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
     shown = {clause.partition("@")[2] for clause in set.union(*due(one))}
     dtype = max(shown)  # float64, if it shows there
     for named in dict.fromkeys((*one.applies_to[:1], *one.applies_to[-1:])) or ("",):
-        found = naming.among(Subject(planted(one), dtype), one.operation, named or None)
+        found = naming.among(Subject(target_from_impostor(one), dtype), one.operation, named or None)
 
         assert {other.name for other in found} == ({one.name} if one.repeats else set())
 
@@ -94,13 +96,13 @@ def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor)
     (shown,) = {clause.partition("@")[2] for clause in set.union(*due(one))}
     other = "float32" if shown == "float64" else "float64"
 
-    assert naming.among(Subject(planted(one), other), one.operation, *one.applies_to[:1]) == []
+    assert naming.among(Subject(target_from_impostor(one), other), one.operation, *one.applies_to[:1]) == []
 
 
 def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     """It refuses the questions that have some: no answer, and so none to explain."""
-    (uphill,) = chosen(["training_loop.uphill"])
-    climb = planted(uphill).implementation.training_loop
+    (uphill,) = select(["training_loop.uphill"])
+    climb = target_from_impostor(uphill).implementation.training_loop
     loop = SimpleNamespace(training_loop=lambda n, optimizer, params, t_u, t_c: climb(n, optimizer, params, t_u, t_c))
 
     found = naming.among(Subject(described("loop", loop, "loop", 10.0), "float64"), "training_loop")
@@ -125,11 +127,11 @@ def test_the_book_shows_impostors_beside_the_clauses_that_they_break(chapter: st
 def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:
     """Two comparisons of three fail, and both have called the faulty way."""
     lines = [
-        "from calibrant.impostors import chosen",
-        "from calibrant.impostors.planting import planted",
-        "from calibrant.impostors.rights import over_arrays",
+        "from calibrant.impostors import select",
+        "from calibrant.impostors.planting import target_from_impostor",
+        "from calibrant.impostors.correct import over_arrays",
         "finite_difference, value_and_grad = (over_arrays()[name] for name in ('finite_difference', 'value_and_grad'))",
-        "grad_fn = planted(*chosen(['grad_fn.bias-halved'])).implementation.grad_fn",
+        "grad_fn = target_from_impostor(*select(['grad_fn.bias-halved'])).implementation.grad_fn",
     ]
     (tmp_path / "planted.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

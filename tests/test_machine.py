@@ -104,11 +104,11 @@ def test_no_impostor_of_autograd_needs_torch() -> None:
         "import sys; sys.modules['torch'] = None",
         "from calibrant.diagnosis import explaining as naming",
         "from calibrant.impostors import catalog",
-        "from calibrant.impostors.planting import planted",
+        "from calibrant.impostors.planting import target_from_impostor",
         "from calibrant.target.calling import Subject",
         f"first = {{one.operation: one for one in reversed(catalog()) if one.operation in {OPERATIONS!r}}}",
         "for one in first.values():",
-        "    print(one.operation, one in naming.among(Subject(planted(one), 'float64'), one.operation))",
+        "    print(one.operation, one in naming.among(Subject(target_from_impostor(one), 'float64'), one.operation))",
     ]
     process = run("-W", "ignore", "-c", "\n".join(lines))
 

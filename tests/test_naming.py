@@ -27,7 +27,7 @@ def named(operation: str, answer: Any, *of_which: str) -> list[str]:
 
 
 def right(operation: str) -> Any:
-    from calibrant.impostors.rights import over_arrays
+    from calibrant.impostors.correct import over_arrays
 
     return over_arrays()[operation]
 

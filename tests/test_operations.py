@@ -15,7 +15,7 @@ from calibrant.book.clauses import CHAPTERS, book_folder
 from calibrant.book.properties import conformance_folder
 from calibrant.diagnosis.explaining import questions
 from calibrant.impostors import catalog
-from calibrant.impostors.rights import OVER_EXACT, over_arrays
+from calibrant.impostors.correct import OVER_EXACT, over_arrays
 from calibrant.judge import agree
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.target.calling import Subject

@@ -11,12 +11,12 @@ from support import calibrant, one_sentence
 
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.power import Settings, Trial, due, measured, sample, summary, tried
-from calibrant.impostors import Impostor, add, chosen
+from calibrant.impostors import Impostor, add, select
 from calibrant.reports import trials as report
 
 
 def one(name: str) -> Impostor:
-    (found,) = chosen([name])
+    (found,) = select([name])
     return found
 
 
@@ -45,7 +45,7 @@ def test_a_quick_trial_leaves_a_clause_once_it_is_broken() -> None:
 
 def test_a_quick_trial_tells_what_was_missed_and_what_is_beyond() -> None:
     """Beyond are the first of the other clauses, for the impostor that is the first of its operation."""
-    first = chosen(["loss_fn"])[0]
+    first = select(["loss_fn"])[0]
     lying = replace(first, clauses=("loss.zero",))
 
     trial = tried(lying, quick=True)
@@ -57,7 +57,7 @@ def test_a_quick_trial_tells_what_was_missed_and_what_is_beyond() -> None:
 def test_the_samples_of_an_operations_impostors_are_all_clauses_together() -> None:
     names = [f"a.b{number}@float64" for number in range(70)]
 
-    sampled = [sample(found, names) for found in chosen(["loss_fn"])]
+    sampled = [sample(found, names) for found in select(["loss_fn"])]
 
     assert {name for some in sampled for name in some} == set(names)
     assert sample(one("loss_fn.half"), []) == []
@@ -79,7 +79,7 @@ def test_a_report_says_what_is_wrong_with_a_trial() -> None:
     )
     lost = Trial("loss_fn", "expanded", missed=["loss.zero@float32"], beyond=["loss.nan@float64"])
 
-    lines = report.lines([lost, caught], chosen(["loss_fn"]))
+    lines = report.lines([lost, caught], select(["loss_fn"]))
 
     assert lines[0].split() == ["loss_fn", "as", "half", "2", "loss.mean-square", "in", "float32"]
     assert lines[1].split() == ["loss_fn", "as", "expanded", "not", "caught"]
@@ -129,9 +129,9 @@ def test_impostors_are_listed_by_operation_clause_and_name() -> None:
         "    seen in https://github.com/pytorch/pytorch/issues/10148",
         "    seen in https://github.com/odlgroup/odl/issues/1114",
     ]
-    assert {found.operation for found in chosen(["sum-instead-of-mean"])} >= {"loss_fn", "absolute_loss"}
-    assert one("loss_fn.half") in chosen(["loss.mean-square"])
-    assert chosen([]) == chosen([*dict.fromkeys(found.operation for found in chosen([]))])
+    assert {found.operation for found in select(["sum-instead-of-mean"])} >= {"loss_fn", "absolute_loss"}
+    assert one("loss_fn.half") in select(["loss.mean-square"])
+    assert select([]) == select([*dict.fromkeys(found.operation for found in select([]))])
 
 
 def test_an_explained_clause_shows_what_breaks_it() -> None:

@@ -17,7 +17,7 @@ from calibrant.diagnosis import explaining as naming
 from calibrant.diagnosis import variants
 from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.battery import BATTERY
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.conventions import CONVENTIONS
 from calibrant.protocol.errors import TargetError
@@ -29,7 +29,7 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.
 
 
 def optimize_of(name: str) -> Any:
-    return planted(IMPOSTORS[name]).implementation.optimize
+    return target_from_impostor(IMPOSTORS[name]).implementation.optimize
 
 
 def test_every_variant_is_an_impostor() -> None:
@@ -65,7 +65,7 @@ def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
 def test_a_target_that_declares_a_variant_is_named_for_its_other_faults() -> None:
     """The betas are swapped in an Adam whose epsilon is declared to be inside the root."""
     conventions = {"adam.epsilon": "inside"}
-    optimize = planted(IMPOSTORS["betas-swapped"], conventions=conventions).implementation.optimize
+    optimize = target_from_impostor(IMPOSTORS["betas-swapped"], conventions=conventions).implementation.optimize
     target = subject(optimize=optimize, conventions=conventions)
     target.optimize("adam", {}, [np.ones(1)], [[np.ones(1)]])
 

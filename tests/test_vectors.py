@@ -24,7 +24,7 @@ from calibrant import cli, exact
 from calibrant.book.clauses import CHAPTERS
 from calibrant.checks.power import due
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Tally, tallying
 from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
@@ -130,7 +130,7 @@ def test_every_named_impostor_is_rejected_by_the_first_case_that_names_it(chosen
     for group, cases in chosen:
         for one in group.impostors():
             case = next((case for case in cases if one.name in case.flags), None)
-            if case and not verdict(case, Subject(planted(one), group.dtype or "float64")):
+            if case and not verdict(case, Subject(target_from_impostor(one), group.dtype or "float64")):
                 missed.append((case.id, one.name))
 
     assert missed == []
@@ -221,7 +221,7 @@ WITH_NUMBERS = {name: part for name, part in PARTS.items() if part[0] not in ("t
 def test_a_number_that_is_changed_by_more_than_is_allowed_is_noticed(chosen: Chosen) -> None:
     for group, cases in chosen:
         right = Impostor("right", group.operation, lambda right, *arguments: right(*arguments), "", ())
-        subject = Subject(planted(right), group.dtype or "float64")
+        subject = Subject(target_from_impostor(right), group.dtype or "float64")
         for case in [case for case in cases if case.expected != REFUSED][:3]:
             answer = subject.call(group.operation, case.arguments)
             assert judged(case, answer) == ""
@@ -346,7 +346,7 @@ def test_a_wrong_target_is_told_which_answer_and_what_the_case_rejects(
     assert "off by" in lines[start + 1]
     assert "`sum-instead-of-mean`" in lines[start + 2]
     assert any("is a warning of loss.empty" in line for line in lines)
-    assert lines[-1].startswith("planted does not agree with the vectors: ")
+    assert lines[-1].startswith("target_from_impostor does not agree with the vectors: ")
 
 
 WILD = """
@@ -463,7 +463,7 @@ def test_a_target_that_is_asked_nothing_does_not_pass(folder: Path, tmp_path: Pa
     status, said, _ = command("--verify", folder, file)
 
     assert status == 2
-    assert said.splitlines()[-1].startswith("planted was asked nothing")
+    assert said.splitlines()[-1].startswith("target_from_impostor was asked nothing")
 
 
 def edited(folder: Path, place: Path, change: Callable[[dict[str, Any]], Any], file: str = "loss.json") -> Path:

@@ -194,10 +194,10 @@ def impostors(
     ] = None,
 ) -> None:
     """List the known wrong answers and the legitimate variants: what each does, what it breaks, where it was seen."""
-    from calibrant.impostors import chosen
+    from calibrant.impostors import select
 
     try:
-        listed = chosen([name] if name else [])
+        listed = select([name] if name else [])
     except LookupError as error:
         _fail(str(error.args[0]))
     for one in listed:
@@ -229,14 +229,14 @@ def power(
 
     from calibrant.checks.options import Options
     from calibrant.checks.power import Settings, measured, summary
-    from calibrant.impostors import chosen
+    from calibrant.impostors import select
     from calibrant.protocol.errors import CheckError
     from calibrant.reports import trials as report
 
     _require_folder(json)
     try:
         Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
-        listed = [one for one in chosen(name or []) if one.possible]
+        listed = [one for one in select(name or []) if one.possible]
     except (CheckError, LookupError) as error:
         _fail(str(error.args[0]))
     console, trials = Console(highlight=False), []

@@ -9,6 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, holds, taken
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -18,10 +19,10 @@ def numbers(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exac
     return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
 
 
-@clause("accumulation.sum", share=0.5)
+@clause("accumulation.sum", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
 def test_each_batch_adds_its_gradient(target: Subject, sample: strategies.Batched) -> None:
-    """The sum and not the mean, of all batches up to this one; each batch's loss is its own mean."""
+    """Each row is the sum, not the mean, of the gradients so far; the loss of each batch is its own mean."""
     answer = target.accumulate(sample.params, sample.batches, False)
 
     agree(answer, rows(exact.accumulate(*numbers(sample))))
@@ -33,7 +34,7 @@ def rows(columns: list[Exact]) -> Exact:
     return Exact(flat.m.reshape(-1, 2), flat.e, flat.d, flat.err.reshape(-1, 2), flat.form)
 
 
-@clause("accumulation.reset", share=0.5)
+@clause("accumulation.reset", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
 def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
     answer = target.accumulate(sample.params, sample.batches, True)
@@ -42,11 +43,11 @@ def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample
     agree(answer, rows([exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches]))
 
 
-@clause("accumulation.reset", share=0.2)
+@clause("accumulation.reset", fraction_of_examples=0.2)
 @pytest.mark.parametrize("zero_grad", [True, False])
 @given(sample=strategies.batched_fits())
 def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, sample: strategies.Batched) -> None:
-    """What is kept from one call to the next shows when the same is asked twice."""
+    """A gradient that is kept from one call to the next shows in the second of two equal calls."""
     first = target.accumulate(sample.params, sample.batches, zero_grad)
     second = target.accumulate(sample.params, sample.batches, zero_grad)
 
@@ -58,13 +59,13 @@ def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, s
 @clause("accumulation.full-batch")
 @given(strategies.batched_fits())
 def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, sample: strategies.Batched) -> None:
-    """The mean of their means weighs a sample of a small batch more than one of a large batch."""
+    """The mean of the batches' means would weigh a sample of a small batch more than one of a large batch."""
     answer = target.accumulated_grad(sample.params, sample.batches)
 
     agree(answer, exact.accumulated_grad(*numbers(sample)))
 
 
-@clause("accumulation.full-batch", share=0.2)
+@clause("accumulation.full-batch", fraction_of_examples=0.2)
 @given(strategies.batched_fits())
 def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
     whole = strategies.Batched(sample.t_u, sample.t_c, sample.w, sample.b, [len(sample.t_u)])
@@ -74,9 +75,9 @@ def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategi
     agree(answer, exact.accumulated_grad(*numbers(whole)))
 
 
-@clause("accumulation.partition", share=0.4)
+@clause("accumulation.partition", fraction_of_examples=0.4)
 @given(strategies.rebatched_fits())
-def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategies.Rebatched) -> None:
+def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: strategies.Rebatched) -> None:
     err = sum(exact.accumulated_grad(*numbers(part)).err for part in (sample.first, sample.second))
     if not np.isfinite(err).all():
         return
@@ -85,20 +86,20 @@ def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategi
     agree(second, taken(first, (2,)).within(err, target.form))
 
 
-@clause("accumulation.last-window", share=0.4)
+@clause("accumulation.last-window", fraction_of_examples=0.4)
 @given(strategies.windows())
 def test_every_window_counts_by_its_own_samples(target: Subject, sample: strategies.Windows) -> None:
-    """The last may hold fewer batches, and its last batch fewer samples, than those before it had."""
+    """The last window may hold fewer batches, and its last batch fewer samples, than earlier ones."""
     answers = [target.accumulated_grad(window.params, window.batches) for window in sample.windows]
 
     for answer, window in zip(answers, sample.windows, strict=True):
         agree(answer, exact.accumulated_grad(*numbers(window)))
 
 
-@clause("accumulation.data-parallel", share=0.2)
+@clause("accumulation.data-parallel", fraction_of_examples=0.2)
 @given(strategies.sharded_descents())
 def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: strategies.Sharded) -> None:
-    """The mean of the workers' means is the mean of all only where their shards are of one size."""
+    """The mean of the workers' means is the mean of all samples only where all shards have one size."""
     grad, params = target.data_parallel(sample.params, sample.shards, sample.n_epochs, sample.learning_rate)
 
     shards = [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.shards if len(t_u)]
@@ -130,8 +131,8 @@ NOT_BATCHES = {
 @clause("accumulation.refused")
 @pytest.mark.parametrize("shapes", NOT_BATCHES.values(), ids=NOT_BATCHES)
 @pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
-def test_what_are_not_batches_is_refused(target: Subject, operation: str, shapes: Any) -> None:
-    """One that holds nothing has no mean, and one of two lengths broadcasts, or loses samples."""
+def test_empty_or_unequal_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """An empty batch has no mean, and columns of two lengths broadcast or lose samples."""
     arguments = (target.array([1.0, 0.0]), columns(target, *shapes), *[False] * (operation == "accumulate"))
 
     refused = target.refuses(operation, *arguments)
@@ -146,7 +147,7 @@ ASKED = pytest.mark.parametrize(
 )
 
 
-@clause("accumulation.dtype", share=0.15)
+@clause("accumulation.dtype", fraction_of_examples=0.15)
 @ASKED
 @given(sample=strategies.batched_fits())
 def test_gradients_have_the_dtype_of_the_data(
@@ -154,10 +155,10 @@ def test_gradients_have_the_dtype_of_the_data(
 ) -> None:
     answer = target.call(operation, (sample.params, sample.batches, *zero_grad))
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
-@clause("accumulation.pure", share=0.15)
+@clause("accumulation.pure", fraction_of_examples=0.15)
 @ASKED
 @given(sample=strategies.batched_fits())
 def test_accumulation_leaves_its_arguments_alone(
@@ -165,4 +166,4 @@ def test_accumulation_leaves_its_arguments_alone(
 ) -> None:
     target.call(operation, (sample.params, sample.batches, *zero_grad))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)

@@ -9,6 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.judge import agree, holds
 from calibrant.strategies import Shape
+from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -18,18 +19,13 @@ def filled(target: Subject, shape: Shape) -> Any:
     return target.array(1 + np.arange(np.prod(shape, dtype=int)) % 3).reshape(shape)
 
 
-def is_shape(answer: Shape, shape: Shape | None) -> None:
-    """Raise Disagreement unless the answer is the shape that is due."""
-    holds(answer == shape, f"returned the shape {answer} where {shape} is due")
-
-
 @clause("broadcast.align-right")
 @given(strategies.trailing_shapes())
 def test_shapes_are_aligned_at_their_last_axes(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """Aligned at the first, (2, 3) does not go with (3,), and (2, 2) pairs a column where a row is meant."""
+    """Aligned at the first axes, (2, 3) would not fit (3,), and (2, 2) would pair a column instead of a row."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, max(shapes, key=len))
+    has_shape(answer, max(shapes, key=len))
 
 
 @clause("broadcast.align-right")
@@ -44,17 +40,17 @@ def test_a_missing_axis_is_one_of_size_one_in_front(target: Subject, sample: str
 
 @clause("broadcast.stretch-one")
 @given(strategies.stretching_shapes())
-def test_a_size_of_one_gives_way(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """In either operand, in several at once, and at several axes."""
+def test_a_size_of_one_is_stretched_to_the_other(target: Subject, shapes: tuple[Shape, ...]) -> None:
+    """A size of 1 may stand in either operand, in several at once, and at several axes."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, exact.broadcast_shapes(*shapes))
+    has_shape(answer, exact.broadcast_shapes(*shapes))
 
 
-@clause("broadcast.stretch-one", share=0.5)
+@clause("broadcast.stretch-one", fraction_of_examples=0.5)
 @given(strategies.stretched_operands())
-def test_stretching_repeats_what_is_there(target: Subject, sample: strategies.Operands) -> None:
-    """The stretched operand is not padded with zeros, nor cycled through."""
+def test_stretching_repeats_the_elements(target: Subject, sample: strategies.Operands) -> None:
+    """The stretched operand is neither padded with zeros nor cycled through."""
     shape = sample.upstream.shape
     answer = target.multiply(sample.x, sample.y)
     repeated = target.multiply(*(np.broadcast_to(z, shape).copy() for z in (sample.x, sample.y)))
@@ -65,16 +61,16 @@ def test_stretching_repeats_what_is_there(target: Subject, sample: strategies.Op
 @clause("broadcast.otherwise-error")
 @given(strategies.misfitting_shapes())
 def test_two_sizes_other_than_one_are_refused(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """A size that divides the other is no exception, nor is zero."""
+    """Neither a size that divides the other nor a size of zero is an exception."""
     refused = target.refuses("broadcast_shapes", *shapes)
 
     holds(refused, f"did not refuse the shapes {', '.join(map(str, shapes))}")
 
 
-@clause("broadcast.otherwise-error", share=0.5)
+@clause("broadcast.otherwise-error", fraction_of_examples=0.5)
 @given(strategies.misfitting_shapes())
 def test_a_product_of_shapes_that_do_not_fit_is_refused(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """A product that is cut to the shorter operand, or padded, has lost data without a word."""
+    """A product that is cut to the shorter operand, or padded, loses data silently."""
     x, y = next((a, b) for a in shapes for b in shapes if exact.broadcast_shapes(a, b) is None)
 
     refused = target.refuses("multiply", filled(target, x), filled(target, y))
@@ -85,28 +81,28 @@ def test_a_product_of_shapes_that_do_not_fit_is_refused(target: Subject, shapes:
 @clause("broadcast.result")
 @given(strategies.shapes())
 def test_a_size_of_the_result_is_the_one_that_is_not_one(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """Not the largest: 0 and 1 give 0."""
+    """It is not the largest size: 0 and 1 give 0."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, exact.broadcast_shapes(*shapes))
+    has_shape(answer, exact.broadcast_shapes(*shapes))
 
 
-@clause("broadcast.result", share=0.5)
+@clause("broadcast.result", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_a_product_has_the_shape_of_the_result(target: Subject, sample: strategies.Operands) -> None:
-    """Axes of size 1 are axes too."""
+    """Axes of size 1 stay in the result."""
     answer = target.multiply(sample.x, sample.y)
 
-    is_shape(answer.shape, exact.broadcast_shapes(sample.x.shape, sample.y.shape))
+    has_shape(answer.shape, exact.broadcast_shapes(sample.x.shape, sample.y.shape))
 
 
 @clause("broadcast.many")
 @given(strategies.crowds())
 def test_any_number_of_shapes_of_any_rank_broadcast(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """Written for two operands, or with a table of eight axes, it fails on the third operand or the ninth axis."""
+    """Code for two operands, or for at most eight axes, fails on the third operand or the ninth axis."""
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, exact.broadcast_shapes(*shapes))
+    has_shape(answer, exact.broadcast_shapes(*shapes))
 
 
 @clause("broadcast.order")
@@ -115,22 +111,22 @@ def test_the_order_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[
     answer = target.broadcast_shapes(*shapes)
     reversed_ = target.broadcast_shapes(*shapes[::-1])
 
-    is_shape(reversed_, answer)
+    has_shape(reversed_, answer)
 
 
-@clause("broadcast.order", share=0.5)
+@clause("broadcast.order", fraction_of_examples=0.5)
 @given(strategies.shapes())
 def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[Shape, ...]) -> None:
-    """So that (x * y) * z and x * (y * z) have one shape, and so has a sum over many terms, whatever its order."""
+    """Then (x * y) * z and x * (y * z) have one shape, and so does a sum of many terms in any order."""
     answer = target.broadcast_shapes(*shapes)
     grouped = shapes[-1]
     for shape in shapes[-2::-1]:
         grouped = target.broadcast_shapes(shape, grouped)
 
-    is_shape(grouped, answer)
+    has_shape(grouped, answer)
 
 
-@clause("broadcast.order", share=0.5)
+@clause("broadcast.order", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_the_operands_of_a_product_may_change_places(target: Subject, sample: strategies.Operands) -> None:
     answer = target.multiply(sample.x, sample.y)
@@ -149,7 +145,7 @@ FOUR = ((), (3, 1), (1, 3), (2, 1, 1))
 def test_the_four_shapes_give_these_products(target: Subject, shapes: tuple[Shape, ...], due: Shape) -> None:
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, due)
+    has_shape(answer, due)
 
 
 @clause("broadcast.examples")
@@ -170,7 +166,7 @@ def test_two_by_three_times_three_by_two_is_refused(target: Subject) -> None:
 
 @clause("broadcast.examples")
 def test_two_by_three_times_the_transpose_is_a_product(target: Subject) -> None:
-    """Element [i, j] of the one with element [j, i] of the other: a transpose is another order, not another label."""
+    """Element [i, j] meets element [j, i]: a transpose reorders the elements, and does not only rename the axes."""
     x, y = target.array([[1, 2, 3], [4, 5, 6]]), target.array([[1, 2], [3, 4], [5, 6]])
 
     answer = target.multiply(x, y.T)
@@ -189,10 +185,10 @@ def test_shapes_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Sha
 
     answer = target.broadcast_shapes(*shapes)
 
-    is_shape(answer, due)
+    has_shape(answer, due)
 
 
-@clause("broadcast.like-numpy", share=0.5)
+@clause("broadcast.like-numpy", fraction_of_examples=0.5)
 @given(strategies.any_two_shapes())
 def test_operands_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[Shape, ...]) -> None:
     x, y = (filled(target, shape) for shape in shapes)
@@ -209,44 +205,43 @@ def test_operands_broadcast_where_numpy_says_so(target: Subject, shapes: tuple[S
 
 @clause("broadcast.like-numpy")
 @given(strategies.operands())
-def test_products_are_those_of_numpy(target: Subject, sample: strategies.Operands) -> None:
-    """A single product has one right answer, which IEEE arithmetic fixes to the last bit."""
+def test_products_equal_numpys_products(target: Subject, sample: strategies.Operands) -> None:
+    """IEEE arithmetic fixes each single product to the last bit."""
     answer = target.multiply(sample.x, sample.y)
 
     agree(answer, np.multiply(sample.x, sample.y))
 
 
-@clause("broadcast.like-numpy", share=0.5)
+@clause("broadcast.like-numpy", fraction_of_examples=0.5)
 @given(strategies.spoiled_operands())
-def test_what_is_not_finite_multiplies_as_in_numpy(target: Subject, sample: strategies.Operands) -> None:
-    """Infinity times zero is NaN; and NaN stays in its own row."""
+def test_non_finite_numbers_multiply_as_in_numpy(target: Subject, sample: strategies.Operands) -> None:
+    """Infinity times zero is NaN, and a NaN does not spread to other rows."""
     answer = target.multiply(sample.x, sample.y)
 
     with np.errstate(all="ignore"):
         agree(answer, np.multiply(sample.x, sample.y))
 
 
-@clause("broadcast.dtype", share=0.3)
+@clause("broadcast.dtype", fraction_of_examples=0.3)
 @given(strategies.operands())
 def test_a_product_has_the_dtype_of_its_operands(target: Subject, sample: strategies.Operands) -> None:
-    """A scalar operand is no exception."""
+    """This holds for scalar operands too."""
     answer = target.multiply(sample.x, sample.y)
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
-@clause("broadcast.dtype", share=0.3)
+@clause("broadcast.dtype", fraction_of_examples=0.3)
 @given(strategies.operands())
 def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: strategies.Operands) -> None:
     grads = target.multiply_grad(sample.x, sample.y, sample.upstream)
 
-    kept = all(map(target.keeps_dtype, grads))
-    holds(kept, f"returned {grads[0].dtype} and {grads[1].dtype} where {target.dtype} is due")
+    keeps_dtype(target, *grads)
 
 
 @clause("broadcast.no-copy")
 @given(strategies.operands())
-def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: strategies.Operands) -> None:
+def test_an_expanded_operand_repeats_its_elements(target: Subject, sample: strategies.Operands) -> None:
     for operand in (sample.x, sample.y):
         expanded, _, _ = target.expand(operand, sample.upstream.shape)
 
@@ -256,7 +251,7 @@ def test_stretching_shows_the_operand_again_and_again(target: Subject, sample: s
 @clause("broadcast.no-copy")
 @given(strategies.operands())
 def test_stretching_is_a_stride_of_zero_in_the_same_memory(target: Subject, sample: strategies.Operands) -> None:
-    """A copy would hold the same numbers, many times over."""
+    """A copy would store the same numbers many times."""
     x, shape = sample.x, sample.upstream.shape
     _, strides, shared = target.expand(x, shape)
 
@@ -272,37 +267,37 @@ def test_stretching_is_a_stride_of_zero_in_the_same_memory(target: Subject, samp
     )
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_an_operand_in_place_is_multiplied_by_the_other_stretched(target: Subject, sample: strategies.Operands) -> None:
-    """The right operand may be stretched as always."""
+    """Only x must have the shape of the product; y may be stretched."""
     answer = target.multiply_in_place(sample.upstream, sample.y)
 
     agree(answer, np.multiply(sample.upstream, sample.y))
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.growing_shapes())
 def test_an_operand_in_place_never_grows(target: Subject, shapes: tuple[Shape, Shape]) -> None:
-    """Whoever else holds the tensor would find another shape in its place, or one row where two belong."""
+    """Other holders of the tensor would find another shape in its place, or one row instead of two."""
     refused = target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))
 
     holds(refused, f"did not refuse to multiply the shape {shapes[0]} in place by {shapes[1]}")
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.growing_shapes())
 def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: tuple[Shape, Shape]) -> None:
-    """Refused halfway, it leaves what is neither the old operand nor the product."""
+    """A late refusal leaves numbers that are neither the old operand nor the product."""
     target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))
 
     holds(not target.changed(), f"changed its {target.changed()} and refused")
 
 
-@clause("broadcast.in-place", share=0.5)
+@clause("broadcast.in-place", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_an_operation_in_place_changes_x_and_nothing_else(target: Subject, sample: strategies.Operands) -> None:
-    """Whoever else holds x would not see the product that is returned; and y belongs to somebody too."""
+    """Other holders of x must see the product, and y belongs to the caller."""
     x, y = sample.upstream, sample.y
     target.multiply_in_place(x, y)
 
@@ -317,7 +312,7 @@ def test_an_operation_in_place_changes_x_and_nothing_else(target: Subject, sampl
 @clause("broadcast.gradient")
 @given(strategies.operands())
 def test_the_gradient_is_summed_over_the_stretched_axes(target: Subject, sample: strategies.Operands) -> None:
-    """An operand that was used in many places gets the sum of what each place has to say: not their mean, not the last."""
+    """An operand that is used in many places gets the sum of their gradients, not the mean or the last one."""
     x, y, upstream = sample.x, sample.y, sample.upstream
     grads = target.multiply_grad(x, y, upstream)
 
@@ -325,21 +320,21 @@ def test_the_gradient_is_summed_over_the_stretched_axes(target: Subject, sample:
         agree(grad, due)
 
 
-@clause("broadcast.gradient", share=0.5)
+@clause("broadcast.gradient", fraction_of_examples=0.5)
 @given(strategies.operands())
 def test_a_gradient_has_the_shape_of_its_operand(target: Subject, sample: strategies.Operands) -> None:
-    """A gradient of another shape would stretch the operand at the next step, w - lr * grad, for good."""
+    """A gradient of another shape would permanently stretch the operand at the next step, w - lr * grad."""
     grad_x, grad_y = target.multiply_grad(sample.x, sample.y, sample.upstream)
 
     fit = (grad_x.shape, grad_y.shape) == (sample.x.shape, sample.y.shape)
     holds(fit, f"returned shapes {grad_x.shape} and {grad_y.shape} for operands {sample.x.shape} and {sample.y.shape}")
 
 
-@clause("broadcast.pure", share=0.3)
+@clause("broadcast.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize("operation", ["multiply", "expand", "multiply_grad"])
 @given(sample=strategies.operands())
 def test_broadcasting_leaves_its_operands_alone(target: Subject, operation: str, sample: strategies.Operands) -> None:
-    """Stretching is a way of reading."""
+    """Stretching only reads the operand."""
     further = {
         "multiply": (sample.y,),
         "expand": (sample.upstream.shape,),
@@ -347,4 +342,4 @@ def test_broadcasting_leaves_its_operands_alone(target: Subject, operation: str,
     }
     target.call(operation, (sample.x, *further[operation]))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)

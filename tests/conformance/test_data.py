@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact.measurements import INTERCEPT, SLOPE, T_C, T_U
 from calibrant.judge import Disagreement, agree, holds, shaped
+from calibrant.suite.claims import not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -23,7 +23,7 @@ def test_thermometer_is_the_eleven_pairs_in_order(target: Subject) -> None:
 
 @clause("data.norris")
 def test_norris_has_the_certified_line(target: Subject) -> None:
-    """The line through the pairs, in exact arithmetic on their decimals, agrees with NIST's digits to the last one."""
+    """In exact arithmetic, the line through the decimals of the pairs has every digit that NIST certifies."""
     x, y = target.norris()
 
     holds(x.shape == y.shape == (36,), f"returned columns of shape {x.shape} and {y.shape}, where (36,) is due")
@@ -40,12 +40,9 @@ def rounded(decimals: Any, like: Any) -> Any:
     return np.asarray(decimals, dtype=np.float64).astype(np.float64 if like.dtype.kind in "iu" else like.dtype)
 
 
-NOT_COLUMNS = [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))]
-
-
 @clause("data.shapes")
-@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
-def test_training_refuses_what_are_not_two_columns_of_one_length(
+@not_two_columns
+def test_training_refuses_all_but_two_columns_of_one_length(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
     """(n,) against (n, 1) broadcasts, and trains towards the mean of all temperatures."""
@@ -57,8 +54,8 @@ def test_training_refuses_what_are_not_two_columns_of_one_length(
 
 
 @clause("data.shapes")
-@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
-def test_a_fit_refuses_what_are_not_two_columns_of_one_length(
+@not_two_columns
+def test_a_fit_refuses_all_but_two_columns_of_one_length(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
     refused = target.refuses("least_squares", target.array(np.ones(of_u)), target.array(np.ones(of_c)))
@@ -79,7 +76,7 @@ def test_a_fit_finds_the_least_squares_line(target: Subject, sample: strategies.
 @clause("data.scaling")
 @given(strategies.lines())
 def test_a_tenth_of_the_readings_has_ten_times_the_slope(target: Subject, sample: strategies.Fit) -> None:
-    """An identity of rational numbers; and the fit of the scaled readings, as rounded, is found as well."""
+    """It holds exactly for rational numbers, and the target also fits the scaled readings as they are rounded."""
     t_u, t_c = exact.of(sample.t_u).true(), exact.of(sample.t_c).true()
     w, b = exact.optimum(t_u, t_c)
     holds(exact.optimum(t_u / 10, t_c) == (10 * w, b), "the optimum of t_u / 10 is not ten times the slope")

@@ -11,6 +11,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -31,7 +32,7 @@ def numbers(sample: strategies.Fit) -> tuple[Exact, Exact, Exact]:
 @clause("descent.step")
 @given(strategies.descents())
 def test_a_step_goes_against_the_gradient(target: Subject, sample: strategies.Descent) -> None:
-    """Both parameters from the same old ones: a bias that is updated with the new weight fails here."""
+    """Both parameters start from the same old ones: a bias that is updated with the new weight fails here."""
     sample.n_epochs = 1
 
     params, _ = descend(target, sample)
@@ -39,7 +40,7 @@ def test_a_step_goes_against_the_gradient(target: Subject, sample: strategies.De
     agree(params, exact.trajectory(1, sample.learning_rate, *numbers(sample))[0])
 
 
-@clause("descent.trajectory", share=0.6)
+@clause("descent.trajectory", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_steps_follow_the_recurrence(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)
@@ -47,17 +48,17 @@ def test_steps_follow_the_recurrence(target: Subject, sample: strategies.Descent
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))[0])
 
 
-@clause("descent.log", share=0.6)
+@clause("descent.log", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: strategies.Descent) -> None:
-    """The first loss belongs to the start; a loop that logs after the update loses it."""
+    """The first loss belongs to the initial parameters; a loop that logs after the update loses it."""
     _, losses = descend(target, sample)
 
     _, truths = exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))
     agree(losses, exact.concatenate(*truths))
 
 
-@clause("descent.closed-form", share=0.3)
+@clause("descent.closed-form", fraction_of_examples=0.3)
 @given(strategies.long_descents())
 def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)
@@ -65,7 +66,7 @@ def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: stra
     agree(params, exact.closed_form(sample.n_epochs, sample.learning_rate, *numbers(sample)))
 
 
-@clause("descent.closed-form", share=0.3)
+@clause("descent.closed-form", fraction_of_examples=0.3)
 @given(strategies.long_descents())
 def test_closed_form_is_evaluated_without_walking(target: Subject, sample: strategies.Descent) -> None:
     answer = target.closed_form(sample.n_epochs, sample.learning_rate, sample.params, sample.t_u, sample.t_c)
@@ -73,10 +74,10 @@ def test_closed_form_is_evaluated_without_walking(target: Subject, sample: strat
     agree(answer, exact.by_squaring(sample.n_epochs, sample.learning_rate, *numbers(sample)))
 
 
-@clause("descent.converges", share=0.6)
+@clause("descent.converges", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.Descent) -> None:
-    """The distance to the optimum in the norm of the Hessian is the loss above its minimum."""
+    """The loss above its minimum is the distance to the optimum in the norm of the Hessian, which no step increases."""
     start, t_u, t_c = numbers(sample)
     curvature = exact.curvatures(t_u)[1]
     if sample.learning_rate * curvature >= 2:
@@ -98,7 +99,7 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.
     )
 
 
-@clause("descent.diverges", share=0.3)
+@clause("descent.diverges", fraction_of_examples=0.3)
 @given(strategies.steep_descents())
 def test_above_the_limit_the_parameters_overflow(target: Subject, sample: strategies.Descent) -> None:
     """A loop that clips, or replaces NaN, hides that nothing was learned."""
@@ -107,7 +108,7 @@ def test_above_the_limit_the_parameters_overflow(target: Subject, sample: strate
     holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {sample.n_epochs} epochs")
 
 
-@clause("descent.fixed-point", share=0.3)
+@clause("descent.fixed-point", fraction_of_examples=0.3)
 @given(strategies.optima())
 def test_descent_stays_at_the_optimum(target: Subject, sample: strategies.Fit) -> None:
     rate = strategies.rate_below(0.5, sample.t_u)
@@ -118,7 +119,7 @@ def test_descent_stays_at_the_optimum(target: Subject, sample: strategies.Fit) -
     agree(params, exact.closed_form(30, rate, *numbers(sample)))
 
 
-@clause("descent.zero-epochs", share=0.3)
+@clause("descent.zero-epochs", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_no_epochs_change_nothing_and_log_nothing(target: Subject, sample: strategies.Descent) -> None:
     sample.n_epochs = 0
@@ -129,7 +130,7 @@ def test_no_epochs_change_nothing_and_log_nothing(target: Subject, sample: strat
     holds(losses.size == 0, f"logged {losses.size} losses in no epochs")
 
 
-@clause("descent.zero-rate", share=0.3)
+@clause("descent.zero-rate", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_a_rate_of_zero_leaves_the_parameters(target: Subject, sample: strategies.Descent) -> None:
     sample.learning_rate = 0.0
@@ -168,7 +169,7 @@ def test_raw_readings_converge_at_a_rate_below_the_limit(target: Subject) -> Non
 
 @clause("descent.scaled-converges")
 def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
-    """To the digits shown in exact arithmetic; in the dtype, within what 5000 epochs of rounding may do."""
+    """Exact arithmetic reaches the printed digits; the dtype may be off by the rounding of 5000 epochs."""
     sample = thermometer(target, 0.1, 1e-2, 5000)
     start, t_u, t_c = numbers(thermometer(target, 0.1, 1e-2, 5000))
     doubles = [exact.of(np.array(x)) for x in ([1.0, 0.0], 0.1 * np.array(T_U), T_C)]
@@ -188,7 +189,7 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
 
 @clause("descent.norris")
 def test_norris_reaches_the_certified_line(target: Subject) -> None:
-    """Centred on 448 and divided by 512, both powers of two or sums of them, so that scaling loses almost nothing."""
+    """The readings are centred on 448 and divided by 512, so that scaling rounds almost nothing."""
     x, y = np.array(NORRIS).T
     sample = strategies.Descent(
         target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), 0.5, 120
@@ -208,7 +209,7 @@ def test_norris_reaches_the_certified_line(target: Subject) -> None:
 
 @clause("descent.negative-rate")
 @pytest.mark.parametrize(("rate", "n_epochs"), [(-0.125, 1), (-math.inf, 1), (math.inf, 1), (math.nan, 1), (0.125, -1)])
-def test_schedules_that_mean_nothing_are_refused(target: Subject, rate: float, n_epochs: int) -> None:
+def test_invalid_schedules_are_refused(target: Subject, rate: float, n_epochs: int) -> None:
     columns = target.array([1.0, 0.0]), target.array([1.0, 2.0]), target.array([1.0, 3.0])
 
     refused = target.refuses("training_loop", n_epochs, {"name": "sgd", "lr": rate}, *columns)
@@ -216,18 +217,18 @@ def test_schedules_that_mean_nothing_are_refused(target: Subject, rate: float, n
     holds(refused, f"did not refuse a learning rate of {rate} for {n_epochs} epochs")
 
 
-@clause("descent.input-kept", share=0.3)
+@clause("descent.input-kept", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_descent_leaves_its_arguments_alone(target: Subject, sample: strategies.Descent) -> None:
-    """`params -= lr * grad` on the caller's array is descent by side effect."""
+    """`params -= lr * grad` changes the caller's array."""
     descend(target, sample)
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)
 
 
-@clause("descent.dtype", share=0.3)
+@clause("descent.dtype", fraction_of_examples=0.3)
 @given(strategies.descents())
 def test_parameters_keep_their_dtype(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)
 
-    holds(target.keeps_dtype(params), f"returned {params.dtype} where {target.dtype} is due")
+    keeps_dtype(target, params)

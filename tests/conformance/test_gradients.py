@@ -12,6 +12,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -46,7 +47,7 @@ class Counted:
 @clause("gradient.central")
 @given(strategies.probes())
 def test_difference_quotient_is_the_derivative(target: Subject, sample: strategies.Probe) -> None:
-    """A forward difference is off by half the second derivative times the step; so is a quotient by delta, by far more."""
+    """A forward difference is off by half the second derivative times the step; a quotient by delta is off by a factor of 2."""
     answer = target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
 
     agree(answer, exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta))))
@@ -55,13 +56,13 @@ def test_difference_quotient_is_the_derivative(target: Subject, sample: strategi
 @clause("gradient.central")
 @given(strategies.probes())
 def test_difference_quotient_has_no_truncation_error(target: Subject, sample: strategies.Probe) -> None:
-    """Of a quadratic it is the derivative, at any step: the two truths are one."""
+    """The central difference of a quadratic is its derivative, whatever the step."""
     answer = target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
 
     agree(answer, truth(sample).within(error("finite_difference", sample), target.form))
 
 
-@clause("gradient.central", share=0.3)
+@clause("gradient.central", fraction_of_examples=0.3)
 @given(strategies.approaches())
 def test_difference_quotients_of_any_loss_move_each_parameter_alone(
     target: Subject, sample: strategies.Approach
@@ -98,14 +99,14 @@ def test_automatic_differentiation_costs_the_same_for_any_number_of_parameters(t
 
 @clause("gradient.by-hand-loss")
 @given(strategies.residuals())
-def test_derivative_by_a_prediction(target: Subject, sample: strategies.Residuals) -> None:
-    """With the factor 2, over n, and with the sign of t_p - t_c."""
+def test_derivative_by_a_prediction_is_twice_its_residual_over_n(target: Subject, sample: strategies.Residuals) -> None:
+    """It has the factor 2, is divided by n, and has the sign of t_p - t_c."""
     answer = target.dloss_fn(sample.t_p, sample.t_c)
 
     agree(answer, exact.dloss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
 
 
-@clause("gradient.by-hand-w", share=0.3)
+@clause("gradient.by-hand-w", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, sample: strategies.Fit) -> None:
     answer = target.dmodel_dw(sample.t_u, sample.w, sample.b)
@@ -113,7 +114,7 @@ def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, s
     agree(broadcast(answer, sample.t_u.shape), sample.t_u)
 
 
-@clause("gradient.by-hand-b", share=0.3)
+@clause("gradient.by-hand-b", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_derivative_of_the_model_by_the_bias_is_one(target: Subject, sample: strategies.Fit) -> None:
     answer = target.dmodel_db(sample.t_u, sample.w, sample.b)
@@ -131,7 +132,7 @@ def broadcast(answer: Any, shape: tuple[int, ...]) -> Any:
 
 @clause("gradient.chain-rule")
 @given(strategies.fits())
-def test_gradient_by_hand(target: Subject, sample: strategies.Fit) -> None:
+def test_gradient_by_hand_is_the_true_gradient(target: Subject, sample: strategies.Fit) -> None:
     answer = target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
 
     agree(answer, truth(sample))
@@ -140,7 +141,7 @@ def test_gradient_by_hand(target: Subject, sample: strategies.Fit) -> None:
 @clause("gradient.symbolic")
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 def test_algebra_derives_the_same_formula(target: Subject, n: int) -> None:
-    """An identity in all readings, temperatures and parameters, and then a number at one point."""
+    """Compare both formulas for all readings, temperatures and parameters, then the target's answer at one point."""
     holds(exact.symbolic_identity(n), f"the derivative of the loss of {n} samples is not the formula derived by hand")
     t_u, t_c = target.array(np.arange(1.0, n + 1)), target.array(np.arange(n) % 3 - 1.0)
     w, b = target.array(2.0), target.array(-0.5)
@@ -168,7 +169,7 @@ def test_gradient_by_hand_is_the_one_that_algebra_derives(target: Subject, sampl
 
 @clause("gradient.automatic")
 @given(strategies.fits())
-def test_gradient_by_automatic_differentiation(target: Subject, sample: strategies.Fit) -> None:
+def test_automatic_differentiation_gives_the_true_gradient(target: Subject, sample: strategies.Fit) -> None:
     _, gradient = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
 
     agree(gradient, truth(sample))
@@ -176,8 +177,8 @@ def test_gradient_by_automatic_differentiation(target: Subject, sample: strategi
 
 @clause("gradient.of-the-reported-loss")
 @given(strategies.fits())
-def test_the_loss_that_is_reported_is_the_loss(target: Subject, sample: strategies.Fit) -> None:
-    """A loss without the 1/2 whose gradient has it trains at half the learning rate."""
+def test_the_reported_loss_is_the_mean_squared_error(target: Subject, sample: strategies.Fit) -> None:
+    """A loss without a factor 1/2 whose gradient has it trains at half the learning rate."""
     loss, _ = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
 
     t_u, t_c, w, b = map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b))
@@ -187,7 +188,7 @@ def test_the_loss_that_is_reported_is_the_loss(target: Subject, sample: strategi
 @clause("gradient.of-the-reported-loss")
 @given(strategies.simple_fits())
 def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample: strategies.Fit) -> None:
-    """Whatever the loss may be: its own central differences, which are exact here, are the gradient that came with it."""
+    """Central differences of the reported loss, which are exact here, equal its gradient, whatever the loss is."""
     t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), sample.params
     _, gradient = target.value_and_grad(params, sample.t_u, sample.t_c)
     slopes, errors = [], []
@@ -213,10 +214,10 @@ def by_way(target: Subject, way: str, sample: strategies.Probe) -> Any:
     return target.value_and_grad(sample.params, sample.t_u, sample.t_c)[1]
 
 
-@clause("gradient.agree", share=0.5)
+@clause("gradient.agree", fraction_of_examples=0.5)
 @pytest.mark.parametrize(("one", "other"), [WAYS[:2], WAYS[1:], WAYS[::2]])
 @given(sample=strategies.probes())
-def test_two_ways_agree(target: Subject, one: str, other: str, sample: strategies.Probe) -> None:
+def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, sample: strategies.Probe) -> None:
     err = error(one, sample) + error(other, sample)
     if not np.isfinite(err).all():
         return
@@ -226,11 +227,11 @@ def test_two_ways_agree(target: Subject, one: str, other: str, sample: strategie
     agree(second, taken(first, (2,)).within(err, target.form))
 
 
-@clause("gradient.additive", share=0.6)
+@clause("gradient.additive", fraction_of_examples=0.6)
 @pytest.mark.parametrize("way", WAYS[1:])
 @given(parts=strategies.parts())
 def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: strategies.Parts) -> None:
-    """The mean of two means is not the mean: it is weighted by how many samples stand behind each."""
+    """The mean of all samples weighs the means of two parts by their numbers of samples."""
     whole, cut = parts.whole, parts.cut
     n = len(whole.t_u)
     pieces = [
@@ -247,7 +248,7 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, pa
     agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
 
 
-@clause("gradient.optimum", share=0.5)
+@clause("gradient.optimum", fraction_of_examples=0.5)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.optima())
 def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: strategies.Fit) -> None:
@@ -261,7 +262,7 @@ def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: str
 @clause("gradient.descent-lemma")
 @given(strategies.descents())
 def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: strategies.Descent) -> None:
-    """By lr (1 - lr lambda_max / 2) |g|² at least; a gradient of the wrong sign or twice its size does not."""
+    """It falls by at least lr (1 - lr lambda_max / 2) |g|²; a gradient of the wrong sign or of twice the length fails."""
     t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), exact.of(sample.params)
     curvature, rate = exact.curvatures(t_u)[1], Fraction(sample.learning_rate)
     if rate * curvature >= 2:
@@ -299,8 +300,8 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: st
 
 @clause("gradient.thermometer")
 @pytest.mark.parametrize("way", WAYS)
-def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
-    """4517.296363... and 82.6, as rational numbers; then of the readings as the dtype holds them."""
+def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
+    """It is 4517.296363... and 82.6 in rational numbers; the target answers for the readings as its dtype rounds them."""
     t_u, t_c = (exact.of(np.round(np.array(column) * 10), exact.UNROUNDED) / 10 for column in (T_U, T_C))
     one, zero = exact.constant(1, exact.UNROUNDED), exact.constant(0, exact.UNROUNDED)
     by_hand = exact.gradient(t_u, t_c, one, zero).fractions()
@@ -313,21 +314,19 @@ def test_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
     agree(answer, truth(sample).within(error(way, sample), target.form))
 
 
-@clause("gradient.nan", share=0.3)
+@clause("gradient.nan", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.spoiled_probes())
-def test_what_is_not_finite_reaches_both_components(target: Subject, way: str, sample: strategies.SpoiledProbe) -> None:
-    """A gradient that replaces it by zero, or clips it, is the gradient of other data."""
+def test_non_finite_data_reach_both_components(target: Subject, way: str, sample: strategies.SpoiledProbe) -> None:
+    """A gradient that replaces NaN or infinity by zero, or clips it, is the gradient of other data."""
     answer = shaped(by_way(target, way, sample), (2,))
 
     not_finite(answer, sample.value)
 
 
-@clause("gradient.nan", share=0.3)
+@clause("gradient.nan", fraction_of_examples=0.3)
 @given(strategies.spoiled_residuals())
-def test_what_is_not_finite_reaches_the_derivative_by_its_prediction(
-    target: Subject, sample: strategies.Spoiled
-) -> None:
+def test_non_finite_data_reach_the_derivative_by_their_prediction(target: Subject, sample: strategies.Spoiled) -> None:
     answer = shaped(target.dloss_fn(sample.t_p, sample.t_c), sample.t_p.shape)
 
     not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], sample.value)
@@ -339,22 +338,22 @@ def not_finite(answer: Any, value: float) -> None:
     holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
 
 
-@clause("gradient.dtype", share=0.3)
+@clause("gradient.dtype", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())
 def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: strategies.Probe) -> None:
     answer = by_way(target, way, sample)
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
-@clause("gradient.pure", share=0.3)
+@clause("gradient.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
 @given(sample=strategies.probes())
 def test_gradients_leave_their_arguments_alone(target: Subject, way: str, sample: strategies.Probe) -> None:
     by_way(target, way, sample)
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)
 
 
 PARTIAL: tuple[tuple[str, Callable[[strategies.Fit], tuple[Any, ...]]], ...] = (
@@ -364,7 +363,7 @@ PARTIAL: tuple[tuple[str, Callable[[strategies.Fit], tuple[Any, ...]]], ...] = (
 )
 
 
-@clause("gradient.pure", share=0.3)
+@clause("gradient.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize(("operation", "arguments"), PARTIAL, ids=[name for name, _ in PARTIAL])
 @given(sample=strategies.fits())
 def test_partial_derivatives_leave_their_arguments_alone(
@@ -372,4 +371,4 @@ def test_partial_derivatives_leave_their_arguments_alone(
 ) -> None:
     target.call(operation, arguments(sample))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)

@@ -3,7 +3,8 @@
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.judge import agree, holds, shaped
+from calibrant.judge import agree, shaped
+from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -16,21 +17,21 @@ def test_prediction_is_the_weight_times_the_reading_plus_the_bias(target: Subjec
     agree(answer, exact.model(*map(exact.of, (sample.t_u, sample.w, sample.b))))
 
 
-@clause("model.shape", share=0.3)
+@clause("model.shape", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_predictions_have_the_shape_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
     answer = target.model(sample.t_u, sample.w, sample.b)
 
-    holds(answer.shape == sample.t_u.shape, f"returned shape {answer.shape} where {sample.t_u.shape} is due")
+    has_shape(answer.shape, sample.t_u.shape)
 
 
-@clause("model.dtype", share=0.3)
+@clause("model.dtype", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_predictions_have_the_dtype_of_the_readings(target: Subject, sample: strategies.Fit) -> None:
-    """A promotion to float64 costs memory and hides a loss of digits until the result is stored."""
+    """A promotion to float64 costs memory, and hides a loss of digits until the result is stored."""
     answer = target.model(sample.t_u, sample.w, sample.b)
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
 @clause("model.identity")
@@ -60,9 +61,9 @@ def test_a_reading_alone_is_predicted_as_among_others(target: Subject, sample: s
     agree(alone, shaped(answer, sample.t_u.shape)[-1:])
 
 
-@clause("model.pure", share=0.3)
+@clause("model.pure", fraction_of_examples=0.3)
 @given(strategies.fits())
 def test_model_leaves_its_arguments_alone(target: Subject, sample: strategies.Fit) -> None:
     target.model(sample.t_u, sample.w, sample.b)
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)

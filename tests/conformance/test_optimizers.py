@@ -10,13 +10,14 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, agree_lists, holds, listed, shaped
 from calibrant.strategies import Optimization, optimizations
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
 NAMES = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop")
 each_optimizer = pytest.mark.parametrize("name", NAMES)
 SHOWN = (1e-2, 0.25, 0.1)
-"""Epsilons that show their place: 1e-8 does not, in float32."""
+"""Epsilons large enough to show where they are added; 1e-8 is too small for float32."""
 CORE = ("beta1", "beta2", "eps")
 
 
@@ -27,17 +28,17 @@ def walk(target: Subject, run: Optimization) -> list[list[Any]]:
 
 
 def truth(target: Subject, run: Optimization) -> list[list[Exact]]:
-    """Where the rule leads that the target means to follow."""
+    """The exact parameters after each step of the rule that the target declares."""
     return exact.optimize(run.name, run.hyperparameters, run.params, run.grads, target.follow)
 
 
 def follows_its_rule(target: Subject, run: Optimization) -> None:
-    """Raise Disagreement unless every step is within the bound of the rule that the target means to follow."""
+    """Raise Disagreement unless every step is within the bound of the rule that the target declares."""
     agree_lists(walk(target, run), truth(target, run))
 
 
 def near(steps: list[list[Any]], bounds: list[list[Exact]]) -> list[list[Exact]]:
-    """One answer as what another must be: each may be off the truth by its bound, so they may be apart by two."""
+    """One answer as the expected value of another: each may be off by its bound, so that they may differ by two bounds."""
     return [
         [
             exact.of(np.where(np.isfinite(x), x, 0.0).astype(np.float64), bound.form).within(2 * bound.err, bound.form)
@@ -56,14 +57,14 @@ def test_sgd_goes_against_the_gradient_or_its_buffer(target: Subject, run: Optim
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.momentum", share=0.4)
+@clause("optimizer.sgd.momentum", fraction_of_examples=0.4)
 @given(optimizations("sgd", only=("momentum",), momentum=(0.5, 0.9, 0.99, 0.75), steps=(2, 8)))
 def test_the_buffer_sums_up_gradients_that_fade(target: Subject, run: Optimization) -> None:
-    """Not their average, and without the learning rate: where the rate changes, a rate inside the buffer shows."""
+    """The buffer is no average and does not contain the learning rate, which a changing rate shows."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.dampening", share=0.4)
+@clause("optimizer.sgd.dampening", fraction_of_examples=0.4)
 @given(
     optimizations(
         "sgd", only=("momentum", "dampening"), momentum=(0.5, 0.9), dampening=(0.5, 0.25, 1.0, 0.1), steps=(1, 5)
@@ -73,29 +74,29 @@ def test_dampening_spares_the_first_gradient(target: Subject, run: Optimization)
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.nesterov", share=0.4)
+@clause("optimizer.sgd.nesterov", fraction_of_examples=0.4)
 @given(optimizations("sgd", only=("momentum", "nesterov"), momentum=(0.5, 0.9, 0.75), nesterov=(True,), steps=(1, 5)))
 def test_nesterov_adds_the_new_buffer_to_the_gradient(target: Subject, run: Optimization) -> None:
-    """With the old buffer it would be plain momentum."""
+    """The old buffer would give plain momentum."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.sgd.weight-decay", share=0.4)
+@clause("optimizer.sgd.weight-decay", fraction_of_examples=0.4)
 @given(
     optimizations(
         "sgd", only=("momentum", "weight_decay"), momentum=(None, 0.5, 0.9), weight_decay=(0.25, 0.1, 0.5, 1e-2)
     )
 )
 def test_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> None:
-    """Added before the buffer: without momentum, a decay of the parameter is the same."""
+    """The decay enters the buffer; without momentum it equals a decay of the parameter."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.maximize", share=0.14)
+@clause("optimizer.maximize", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(only=("weight_decay",), maximize=(True,), weight_decay=(None, 0.25, 0.1)))
 def test_to_maximize_is_to_follow_the_gradient_upward(target: Subject, name: str, drawn: Any) -> None:
-    """Only the gradient turns its sign: a decay goes on to shrink the parameters."""
+    """Only the gradient changes its sign: a decay still shrinks the parameters."""
     run = drawn(name)
     against = [[None if g is None else -g for g in step] for step in run.grads]
     down = Optimization(name, {**run.hyperparameters, "maximize": False}, run.params, against)
@@ -114,20 +115,20 @@ def test_adam_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.bias-correction", share=0.4)
+@clause("optimizer.adam.bias-correction", fraction_of_examples=0.4)
 @given(optimizations("adam", only=CORE, beta1=(0.5, 0.9, 0.75), beta2=(0.75, 0.5, 0.9), eps=(None, 1e-2), steps=(1, 6)))
-def test_averages_are_divided_by_what_they_have_seen(target: Subject, run: Optimization) -> None:
-    """By 1 - beta ** t, counted from the first step: the averages begin at zero."""
+def test_averages_are_divided_by_the_sum_of_their_weights(target: Subject, run: Optimization) -> None:
+    """The averages begin at zero, so that after t steps their weights sum to 1 - beta ** t."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.epsilon", share=0.4)
+@clause("optimizer.adam.epsilon", fraction_of_examples=0.4)
 @given(optimizations("adam", only=CORE, beta2=(0.75, 0.5, 0.9), eps=SHOWN))
 def test_epsilon_is_added_to_the_root_of_the_corrected_average(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.amsgrad", share=0.4)
+@clause("optimizer.adam.amsgrad", fraction_of_examples=0.4)
 @given(
     optimizations(
         "adam",
@@ -139,20 +140,20 @@ def test_epsilon_is_added_to_the_root_of_the_corrected_average(target: Subject, 
     )
 )
 def test_amsgrad_divides_by_the_largest_average_so_far(target: Subject, run: Optimization) -> None:
-    """Of those before their correction. Gradients that shrink show it; where they grow it is Adam."""
+    """It keeps the largest uncorrected average. Shrinking gradients show it; with growing ones it equals Adam."""
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.weight-decay", share=0.4)
+@clause("optimizer.adam.weight-decay", fraction_of_examples=0.4)
 @given(optimizations("adam", only=(*CORE, "weight_decay"), weight_decay=(0.25, 0.1, 0.5, 1e-2)))
 def test_adams_decay_is_part_of_the_gradient(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adam.first-step", share=0.4)
+@clause("optimizer.adam.first-step", fraction_of_examples=0.4)
 @given(optimizations("adam", only=("beta1", "beta2"), steps=(1, 1)))
 def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimization) -> None:
-    """Whatever the gradient's magnitude, and whatever the betas: m and v hold one gradient and its square."""
+    """Neither the gradient's magnitude nor the betas matter: m and v hold one gradient and its square."""
     run.hyperparameters["eps"] = 0.0
     if target.follow["adam.correction"] == "none":
         pytest.skip("uncorrected averages are not those of one gradient")
@@ -169,10 +170,10 @@ def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimizat
     agree_lists(steps, [first])
 
 
-@clause("optimizer.adam.scale-free", share=0.4)
+@clause("optimizer.adam.scale-free", fraction_of_examples=0.4)
 @given(optimizations("adam", only=("beta1", "beta2", "amsgrad"), steps=(2, 8)))
 def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimization) -> None:
-    """Without epsilon; times a power of two, so that scaling rounds nothing."""
+    """Epsilon is zero here, and the scale is a power of two, so that scaling rounds nothing."""
     run.hyperparameters["eps"] = 0.0
     scale = run.params[0].dtype.type(8.0)
     scaled = Optimization(run.name, run.hyperparameters, run.params, [[g * scale for g in step] for step in run.grads])
@@ -188,7 +189,7 @@ def test_adamw_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adamw.decoupled", share=0.4)
+@clause("optimizer.adamw.decoupled", fraction_of_examples=0.4)
 @given(optimizations("adamw", only=(*CORE, "weight_decay"), weight_decay=(0.25, None, 0.1, 0.5)))
 def test_decoupled_decay_never_enters_the_averages(target: Subject, run: Optimization) -> None:
     """The parameter shrinks by the factor 1 - lr wd before the step."""
@@ -204,13 +205,13 @@ def test_rmsprop_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.rmsprop.centered", share=0.4)
+@clause("optimizer.rmsprop.centered", fraction_of_examples=0.4)
 @given(optimizations("rmsprop", only=("alpha", "eps", "centered"), alpha=(0.5, 0.75, 0.9), centered=(True,)))
 def test_centered_rmsprop_divides_by_the_deviation(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.rmsprop.momentum", share=0.4)
+@clause("optimizer.rmsprop.momentum", fraction_of_examples=0.4)
 @given(optimizations("rmsprop", only=("alpha", "eps", "momentum"), momentum=(0.5, 0.9), steps=(2, 8)))
 def test_rmsprop_momentum_gathers_steps_without_the_rate(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
@@ -222,13 +223,13 @@ def test_adagrad_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adagrad.lr-decay", share=0.4)
+@clause("optimizer.adagrad.lr-decay", fraction_of_examples=0.4)
 @given(optimizations("adagrad", only=("lr_decay", "eps"), lr_decay=(0.5, 0.1, 1.0, 0.25), steps=(1, 6)))
 def test_adagrads_rate_decays_from_the_second_step_on(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
-@clause("optimizer.adagrad.initial-accumulator", share=0.4)
+@clause("optimizer.adagrad.initial-accumulator", fraction_of_examples=0.4)
 @given(
     optimizations(
         "adagrad",
@@ -237,7 +238,7 @@ def test_adagrads_rate_decays_from_the_second_step_on(target: Subject, run: Opti
         steps=(1, 4),
     )
 )
-def test_adagrads_sum_begins_where_it_is_told(target: Subject, run: Optimization) -> None:
+def test_adagrads_sum_begins_at_the_initial_accumulator(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
@@ -262,7 +263,7 @@ def test_nadam_follows_its_rule(target: Subject, run: Optimization) -> None:
 @clause("optimizer.radam")
 @given(optimizations("radam", steps=(1, 12)))
 def test_radam_follows_its_rule(target: Subject, run: Optimization) -> None:
-    """Rectified from the step on at which more than five gradients count: the sixth, where beta2 is near 1."""
+    """The step is rectified once more than five gradients count: from the sixth step on, where beta2 is near 1."""
     follows_its_rule(target, run)
 
 
@@ -281,18 +282,18 @@ def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
 # All of them
 
 
-@clause("optimizer.changing-rate", share=0.14)
+@clause("optimizer.changing-rate", fraction_of_examples=0.14)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
 @given(drawn=strategies.of_each(only=("momentum",), rates=(0.5, 0.1, 2.0), steps=(2, 8)))
 def test_each_step_has_its_own_rate(target: Subject, name: str, drawn: Any) -> None:
     follows_its_rule(target, drawn(name))
 
 
-@clause("optimizer.own-state", share=0.14)
+@clause("optimizer.own-state", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(only=("momentum",), alike=True, steps=(2, 8)))
-def test_parameters_do_not_see_each_other(target: Subject, name: str, drawn: Any) -> None:
-    """Each goes the way that it goes alone: a buffer or a count of steps that is shared shows in the second."""
+def test_parameters_do_not_share_state(target: Subject, name: str, drawn: Any) -> None:
+    """Each moves as it moves alone; a shared buffer or count of steps shows in the second parameter."""
     run = drawn(name)
     last = len(run.params) - 1
     alone = Optimization(name, run.hyperparameters, run.params[-1:], [step[-1:] for step in run.grads])
@@ -302,11 +303,11 @@ def test_parameters_do_not_see_each_other(target: Subject, name: str, drawn: Any
     agree_lists(apart, near([step[last:] for step in together], truth(target, alone)))
 
 
-@clause("optimizer.absent-gradient", share=0.14)
+@clause("optimizer.absent-gradient", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(steps=(2, 8), absent=(True,)))
 def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, drawn: Any) -> None:
-    """The parameter stays, its buffers too: a gradient of zero would let momentum and decay go on."""
+    """The parameter and its buffers stay; a gradient of zero would let momentum and decay move it."""
     run = drawn(name)
     if all(step[0] is not None for step in run.grads):
         run.grads[len(run.grads) // 2][0] = None
@@ -325,17 +326,17 @@ def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, dr
         agree_lists([steps[t][:1] for t in present], near(walk(target, shorter), truth(target, shorter)))
 
 
-@clause("optimizer.gradients-kept", share=0.14)
+@clause("optimizer.gradients-kept", fraction_of_examples=0.14)
 @each_optimizer
 @given(drawn=strategies.of_each(maximize=(True, None)))
 def test_optimizers_leave_their_arguments_alone(target: Subject, name: str, drawn: Any) -> None:
-    """A sign turned or a decay added in place is in the caller's gradients afterwards."""
+    """A negation or a decay in place would stay in the caller's gradients."""
     walk(target, drawn(name))
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)
 
 
-@clause("optimizer.fresh", share=0.08)
+@clause("optimizer.fresh", fraction_of_examples=0.08)
 @each_optimizer
 @given(drawn=strategies.of_each())
 def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: Any) -> None:
@@ -344,17 +345,16 @@ def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: 
     holds(target.repeats(), "returned something else when it was called again")
 
 
-@clause("optimizer.dtype", share=0.08)
+@clause("optimizer.dtype", fraction_of_examples=0.08)
 @each_optimizer
 @given(drawn=strategies.of_each())
 def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> None:
     steps = walk(target, drawn(name))
 
-    dtypes = {p.dtype.name for step in steps for p in step}
-    holds(dtypes <= {target.form.name}, f"returned {', '.join(sorted(dtypes))} where {target.form.name} is due")
+    keeps_dtype(target, *(p for step in steps for p in step))
 
 
-@clause("optimizer.zero-rate", share=0.08)
+@clause("optimizer.zero-rate", fraction_of_examples=0.08)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "rprop"])
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
 def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
@@ -390,15 +390,15 @@ INVALID: dict[str, tuple[dict[str, Any], ...]] = {
     "asgd": ({"lr": -0.5}, {"weight_decay": -0.5}),
     "rprop": ({"lr": -0.5}, {"etas": (0.5, 0.75)}, {"etas": (1.5, 2.0)}, {"etas": (0.0, 2.0)}),
 }  # fmt: skip
-"""What means nothing to each optimizer."""
+"""Invalid hyperparameters of each optimizer."""
 
 
 @clause("optimizer.invalid")
 @pytest.mark.parametrize(
     ("name", "wrong"), [(name, wrong) for name, all_wrong in INVALID.items() for wrong in all_wrong]
 )
-def test_hyperparameters_that_mean_nothing_are_refused(target: Subject, name: str, wrong: dict[str, Any]) -> None:
-    """A rate below zero climbs, a beta of 1 divides by zero at its first correction."""
+def test_invalid_hyperparameters_are_refused(target: Subject, name: str, wrong: dict[str, Any]) -> None:
+    """A negative rate climbs, and a beta of 1 divides by zero at the first correction."""
     params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
 
     refused = target.refuses("optimize", name, {"lr": 0.5, **wrong}, params, grads)
@@ -411,7 +411,7 @@ def test_hyperparameters_that_mean_nothing_are_refused(target: Subject, name: st
     ("name", "given"), [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5})]
 )
 def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, Any]) -> None:
-    """A misspelt hyperparameter that is ignored leaves its default in force, and nobody learns of it."""
+    """Ignoring a misspelt hyperparameter silently uses its default."""
     params, grads = [target.array([1.0])], [[target.array([1.0])]]
 
     refused = target.refuses("optimize", name, {"lr": 0.5, **given}, params, grads)
@@ -422,7 +422,7 @@ def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, 
 # In the loop
 
 
-@clause("optimizer.swap", share=0.4)
+@clause("optimizer.swap", fraction_of_examples=0.4)
 @given(strategies.descents())
 def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: strategies.Descent) -> None:
     optimizer = {"name": "sgd", "lr": sample.learning_rate}
@@ -433,13 +433,11 @@ def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: stra
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *data)[0])
 
 
-@clause("optimizer.swap", share=0.14)
+@clause("optimizer.swap", fraction_of_examples=0.14)
 @each_optimizer
 @given(sample=strategies.descents())
-def test_another_optimizer_in_the_loop_is_one_line_changed(
-    target: Subject, name: str, sample: strategies.Descent
-) -> None:
-    """It is fed the gradients of the loop: those at the parameters before each of its steps."""
+def test_any_optimizer_in_the_loop_follows_its_rule(target: Subject, name: str, sample: strategies.Descent) -> None:
+    """The loop gives it the gradients at the parameters before each of its steps."""
     optimizer = {"name": name, "lr": 0.25} | ({"eps": 0.25} if "eps" in exact.OPTIMIZERS[name] else {})
     n_epochs = min(sample.n_epochs, 3)
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
@@ -458,7 +456,7 @@ def test_another_optimizer_in_the_loop_is_one_line_changed(
 
 @clause("optimizer.thermometer-adam")
 def test_adam_on_raw_readings_reaches_the_values_of_the_book(target: Subject) -> None:
-    """No scaling of the data was needed: Adam scales each parameter's step by itself."""
+    """The data need no scaling, because Adam scales each parameter's step by itself."""
     t_u = target.array([35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4])
     t_c = target.array([0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0])
 

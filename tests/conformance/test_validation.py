@@ -12,6 +12,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone, not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 from calibrant.target.generators import moved_since, seeded, states
@@ -39,11 +40,11 @@ def parts(target: Subject, operation: str, sample: strategies.Split) -> tuple[li
     return rows(train.astype(np.float64) - first), rows(val.astype(np.float64) - first)
 
 
-@clause("split.partition", share=0.6)
+@clause("split.partition", fraction_of_examples=0.6)
 @WAYS
 @given(strategies.splits())
 def test_every_row_is_in_one_part(target: Subject, operation: str, sample: strategies.Split) -> None:
-    """A row in both parts is a question whose answer was in the textbook; a row in neither was measured for nothing."""
+    """A row in both parts is an exam question that was in the textbook; a row in neither part is wasted."""
     train, val = parts(target, operation, sample)
 
     holds(not set(train) & set(val), f"put the rows {sorted(set(train) & set(val))} into both parts")
@@ -53,10 +54,12 @@ def test_every_row_is_in_one_part(target: Subject, operation: str, sample: strat
     )
 
 
-@clause("split.sizes", share=0.6)
+@clause("split.sizes", fraction_of_examples=0.6)
 @WAYS
 @given(strategies.splits())
-def test_validation_has_the_whole_part_of_its_share(target: Subject, operation: str, sample: strategies.Split) -> None:
+def test_validation_gets_the_whole_part_of_its_fraction(
+    target: Subject, operation: str, sample: strategies.Split
+) -> None:
     _, val = parts(target, operation, sample)
 
     fewest, most = exact.held_out(sample.n_samples, sample.val_fraction)
@@ -68,14 +71,14 @@ def test_validation_has_the_whole_part_of_its_share(target: Subject, operation: 
 @WAYS
 @given(strategies.splits())
 def test_fraction_counts_as_written(target: Subject, operation: str, sample: strategies.Split) -> None:
-    """`int(0.29 * 100)` is 28, because 0.29 stands for a number just below it."""
+    """`int(0.29 * 100)` is 28, because the float 0.29 is slightly smaller than 0.29."""
     _, val = parts(target, operation, sample)
 
     due = exact.held_out_as_written(sample.n_samples, sample.val_fraction)
     holds(len(val) == due, f"held out {len(val)} rows where {due} are due")
 
 
-@clause("split.none-held-out", share=0.2)
+@clause("split.none-held-out", fraction_of_examples=0.2)
 @WAYS
 @given(strategies.splits())
 def test_no_validation_rows_leave_all_for_training(target: Subject, operation: str, sample: strategies.Split) -> None:
@@ -88,7 +91,7 @@ def test_no_validation_rows_leave_all_for_training(target: Subject, operation: s
     holds(len(train) == sample.n_samples, f"left {len(train)} rows for training where {sample.n_samples} are due")
 
 
-@clause("split.random", share=0.04)
+@clause("split.random", fraction_of_examples=0.04)
 @WAYS
 @given(strategies.seeds())
 def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, operation: str, seed: int) -> None:
@@ -112,11 +115,11 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, op
         )
 
 
-@clause("split.seeded", share=0.3)
+@clause("split.seeded", fraction_of_examples=0.3)
 @WAYS
 @given(strategies.splits())
 def test_seed_alone_decides(target: Subject, operation: str, sample: strategies.Split) -> None:
-    """The same seed gives the same rows in the same order, wherever the global generators stand."""
+    """One seed gives the same rows in the same order, whatever the state of the global generators."""
     with seeded(1):
         first = parts(target, operation, sample)
     with seeded(2):
@@ -125,11 +128,11 @@ def test_seed_alone_decides(target: Subject, operation: str, sample: strategies.
     holds(second == first, f"returned the rows {second} where the same seed had given {first}")
 
 
-@clause("split.global-state", share=0.3)
+@clause("split.global-state", fraction_of_examples=0.3)
 @WAYS
 @given(strategies.splits())
 def test_global_generators_stay_where_they_are(target: Subject, operation: str, sample: strategies.Split) -> None:
-    """`torch.manual_seed(seed)` inside a split makes whatever is drawn after it the same every time."""
+    """`torch.manual_seed(seed)` inside a split makes all later draws of the program the same every time."""
     with seeded(1):
         before = states()
         parts(target, operation, sample)
@@ -138,15 +141,13 @@ def test_global_generators_stay_where_they_are(target: Subject, operation: str, 
     holds(not moved, f"changed the global state of {', '.join(moved)}")
 
 
-@clause("split.pairs", share=0.6)
+@clause("split.pairs", fraction_of_examples=0.6)
 @given(strategies.split_fits())
 def test_every_reading_keeps_its_temperature(target: Subject, sample: strategies.SplitFit) -> None:
-    """Two columns that are shuffled one after the other are two columns that have nothing to do with each other."""
+    """Two columns that are shuffled one after the other lose their pairs."""
     train_u, train_c, val_u, val_c = target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
 
-    columns = {"train_t_u": train_u, "train_t_c": train_c, "val_t_u": val_u, "val_t_c": val_c}
-    for name, column in columns.items():
-        holds(target.keeps_dtype(column), f"returned {column.dtype} for {name} where {target.dtype} is due")
+    keeps_dtype(target, train_u, train_c, val_u, val_c)
     kept = paired(train_u, train_c) + paired(val_u, val_c)
     holds(
         sorted(kept) == sorted(paired(sample.t_u, sample.t_c)), f"returned the pairs {kept}, which are not those given"
@@ -159,13 +160,13 @@ def paired(t_u: Any, t_c: Any) -> list[tuple[float, float]]:
     return list(zip(t_u.astype(np.float64).tolist(), t_c.astype(np.float64).tolist(), strict=True))
 
 
-@clause("split.pure", share=0.3)
+@clause("split.pure", fraction_of_examples=0.3)
 @given(strategies.split_fits())
 def test_splitting_leaves_the_columns_alone(target: Subject, sample: strategies.SplitFit) -> None:
-    """A shuffle in place changes what every later run sees."""
+    """A shuffle in place changes the data of every later run."""
     target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)
 
 
 @clause("split.invalid")
@@ -173,7 +174,7 @@ def test_splitting_leaves_the_columns_alone(target: Subject, sample: strategies.
     ("n_samples", "fraction"),
     [(10, -0.125), (10, 1.125), (10, math.nan), (10, math.inf), (10, -math.inf), (10, 2.0), (-1, 0.5), (-10, 0.0)],
 )
-def test_splits_that_mean_nothing_are_refused(target: Subject, n_samples: int, fraction: float) -> None:
+def test_invalid_splits_are_refused(target: Subject, n_samples: int, fraction: float) -> None:
     refused = target.refuses("split", n_samples, fraction, 0)
 
     holds(refused, f"did not refuse a fraction of {fraction} of {n_samples} samples")
@@ -181,7 +182,7 @@ def test_splits_that_mean_nothing_are_refused(target: Subject, n_samples: int, f
 
 @clause("split.invalid")
 @pytest.mark.parametrize("fraction", [-0.125, 1.125, math.nan, math.inf, -math.inf, 2.0])
-def test_columns_are_not_split_by_what_is_no_fraction(target: Subject, fraction: float) -> None:
+def test_columns_are_not_split_by_an_invalid_fraction(target: Subject, fraction: float) -> None:
     refused = target.refuses("split_data", target.array([0.0, 1.0]), target.array([0.0, 1.0]), fraction, 0)
 
     holds(refused, f"did not refuse a fraction of {fraction}")
@@ -190,7 +191,7 @@ def test_columns_are_not_split_by_what_is_no_fraction(target: Subject, fraction:
 @clause("split.invalid")
 @pytest.mark.parametrize(("n_samples", "fraction"), [(0, 0.5), (0, 0.0), (1, 1.0), (7, 1.0)])
 def test_a_part_without_rows_is_empty_or_refused(target: Subject, n_samples: int, fraction: float) -> None:
-    """Everything held out, or nothing there: no answer but the honest one."""
+    """With all rows held out, or none given, the training part is empty."""
     refused = target.refuses("split", n_samples, fraction, 0)
 
     train, val = ([], [*range(n_samples)]) if refused else map(rows, target.calls[-1].answer)
@@ -212,13 +213,11 @@ def validate(
     return answer
 
 
-@clause("validation.non-interference", share=0.4)
+@clause("validation.non-interference", fraction_of_examples=0.4)
 @OPTIMIZERS
 @given(strategies.validated_descents())
-def test_training_knows_nothing_of_the_validation_data(
-    target: Subject, name: str, sample: strategies.Validated
-) -> None:
-    """Not even where their loss overflows, or is NaN: whoever learns from them has nothing left to be examined with."""
+def test_validation_data_do_not_change_the_training(target: Subject, name: str, sample: strategies.Validated) -> None:
+    """Not even validation losses that overflow or are NaN matter; data that are trained on cannot validate."""
     params, losses, _ = validate(target, name, sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
     others, other_losses, _ = validate(target, name, sample.n_epochs, sample, sample.other_t_u, sample.other_t_c)
 
@@ -226,9 +225,11 @@ def test_training_knows_nothing_of_the_validation_data(
     agree(other_losses, losses)
 
 
-@clause("validation.logged", share=0.4)
+@clause("validation.logged", fraction_of_examples=0.4)
 @given(strategies.validated_descents())
-def test_validation_losses_are_those_of_the_path(target: Subject, sample: strategies.Validated) -> None:
+def test_each_validation_loss_belongs_to_the_parameters_of_its_epoch(
+    target: Subject, sample: strategies.Validated
+) -> None:
     _, _, losses = validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
 
     start, t_u, t_c = (exact.of(x) for x in (sample.params, sample.t_u, sample.t_c))
@@ -237,13 +238,13 @@ def test_validation_losses_are_those_of_the_path(target: Subject, sample: strate
     agree(losses, exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path)))
 
 
-@clause("validation.logged", share=0.2)
+@clause("validation.logged", fraction_of_examples=0.2)
 @OPTIMIZERS
 @given(strategies.validated_descents())
 def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
     target: Subject, name: str, sample: strategies.Validated
 ) -> None:
-    """A run that is one epoch longer logs, last, the two losses of the parameters with which the shorter run ends."""
+    """A run that is one epoch longer logs at its end both losses of the parameters that the shorter run returns."""
     n = sample.n_epochs
     params, _, _ = validate(target, name, n, sample, sample.val_t_u, sample.val_t_c)
     _, losses, val_losses = validate(target, name, n + 1, sample, sample.val_t_u, sample.val_t_c)
@@ -260,9 +261,9 @@ def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
         agree(loss, exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c)))
 
 
-@clause("validation.none", share=0.3)
+@clause("validation.none", fraction_of_examples=0.3)
 @given(strategies.descents())
-def test_without_validation_data_no_losses_of_them_are_logged(target: Subject, sample: strategies.Descent) -> None:
+def test_without_validation_data_no_validation_losses_are_logged(target: Subject, sample: strategies.Descent) -> None:
     _, _, losses = target.training_loop(
         sample.n_epochs, {"name": "sgd", "lr": sample.learning_rate}, sample.params, sample.t_u, sample.t_c
     )
@@ -270,11 +271,8 @@ def test_without_validation_data_no_losses_of_them_are_logged(target: Subject, s
     holds(losses.size == 0, f"logged {losses.size} validation losses without validation data")
 
 
-NOT_COLUMNS = [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))]
-
-
 @clause("validation.shapes")
-@pytest.mark.parametrize(("of_u", "of_c"), NOT_COLUMNS, ids=str)
+@not_two_columns
 def test_validation_data_that_are_no_columns_are_refused(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
@@ -294,18 +292,18 @@ def test_validation_data_that_are_no_columns_are_refused(
     holds(refused, "did not refuse these validation data")
 
 
-@clause("validation.pure", share=0.3)
+@clause("validation.pure", fraction_of_examples=0.3)
 @given(strategies.validated_descents())
 def test_validation_data_are_not_changed(target: Subject, sample: strategies.Validated) -> None:
     validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
 
-    holds(not target.changed(), f"changed its {target.changed()}")
+    leaves_arguments_alone(target)
 
 
-@clause("validation.not-recorded", share=0.4)
+@clause("validation.not-recorded", fraction_of_examples=0.4)
 @given(strategies.fits())
 def test_evaluating_records_no_graph(target: Subject, sample: strategies.Fit) -> None:
-    """A graph that nobody walks back costs memory, and a validation loss that has one can be trained on by mistake."""
+    """A graph without a backward pass costs memory, and a validation loss with a graph can be trained on by mistake."""
     loss, recorded = target.validation_loss(sample.params, sample.t_u, sample.t_c)
 
     agree(loss, exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c)))
@@ -320,20 +318,20 @@ def penalized(target: Subject, sample: strategies.Penalized, l1: float, l2: floa
     agree(answer, exact.regularized_loss(*numbers, l1, l2))
 
 
-@clause("regularization.l1", share=0.6)
+@clause("regularization.l1", fraction_of_examples=0.6)
 @given(strategies.penalized_fits())
-def test_l1_adds_the_size_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
+def test_l1_adds_the_absolute_value_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
     penalized(target, sample, sample.l1, 0.0)
 
 
-@clause("regularization.l2", share=0.6)
+@clause("regularization.l2", fraction_of_examples=0.6)
 @given(strategies.penalized_fits())
 def test_l2_adds_the_square_of_the_weight(target: Subject, sample: strategies.Penalized) -> None:
-    """Not half of it: factors of one half are a convention, and this book's is not to have one."""
+    """The penalty is the square, not half of it: the book has no factors of one half."""
     penalized(target, sample, 0.0, sample.l2)
 
 
-@clause("regularization.sum", share=0.3)
+@clause("regularization.sum", fraction_of_examples=0.3)
 @given(strategies.penalized_fits())
 def test_the_penalties_add(target: Subject, sample: strategies.Penalized) -> None:
     penalized(target, sample, sample.l1, sample.l2)
@@ -346,34 +344,34 @@ def slopes(target: Subject, sample: strategies.Penalized) -> tuple[Any, Exact]:
     return shaped(answer, (2,)), exact.regularized_grad(*numbers, sample.l1, sample.l2)
 
 
-@clause("regularization.gradient", share=0.6)
+@clause("regularization.gradient", fraction_of_examples=0.6)
 @given(strategies.penalized_fits())
-def test_gradient_is_that_of_the_penalized_loss(target: Subject, sample: strategies.Penalized) -> None:
+def test_the_gradient_belongs_to_the_penalized_loss(target: Subject, sample: strategies.Penalized) -> None:
     sample.w = sample.w if sample.w else target.array(0.5)
 
     agree(*slopes(target, sample))
 
 
-@clause("regularization.kink", share=0.3)
+@clause("regularization.kink", fraction_of_examples=0.3)
 @given(strategies.penalized_fits())
-def test_at_weight_zero_any_slope_between_the_two_will_do(target: Subject, sample: strategies.Penalized) -> None:
-    """`w / abs(w)` is NaN there, and a NaN in one gradient is in all parameters after one step."""
+def test_at_weight_zero_the_slope_lies_between_both_sides(target: Subject, sample: strategies.Penalized) -> None:
+    """`w / abs(w)` is NaN at 0, and a NaN in one gradient reaches all parameters within two steps."""
     sample.w = target.array(0.0)
 
     agree(*slopes(target, sample))
 
 
-@clause("regularization.bias", share=0.4)
+@clause("regularization.bias", fraction_of_examples=0.4)
 @given(strategies.penalized_fits())
-def test_bias_is_free(target: Subject, sample: strategies.Penalized) -> None:
-    """A penalty on the bias draws every prediction towards 0 °C, which is no simpler than another temperature."""
+def test_the_bias_is_not_penalized(target: Subject, sample: strategies.Penalized) -> None:
+    """A penalty on the bias pulls every prediction towards 0 °C, which is no simpler than another temperature."""
     answer, _ = slopes(target, sample)
 
     numbers = [exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b)]
     agree(answer[1], exact.gradient(*numbers)[1])
 
 
-@clause("regularization.ridge", share=0.6)
+@clause("regularization.ridge", fraction_of_examples=0.6)
 @given(strategies.ridges())
 def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies.Ridge) -> None:
     due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2)
@@ -383,10 +381,10 @@ def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies
     agree(target.ridge(sample.t_u, sample.t_c, sample.l2), due)
 
 
-@clause("regularization.shrinks", share=0.4)
+@clause("regularization.shrinks", fraction_of_examples=0.4)
 @given(strategies.ridges())
 def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: strategies.Ridge) -> None:
-    """True of the optimum, as a statement about fractions; and of what is returned, within the errors of both."""
+    """This holds exactly for the optima in fractions, and for the returned weights within the errors of both."""
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
     optima = [exact.least_squares(t_u, t_c, l2) for l2 in (sample.l2, sample.larger)]
     w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in (sample.l2, sample.larger))
@@ -404,8 +402,8 @@ def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: s
 @clause("regularization.invalid")
 @pytest.mark.parametrize("operation", ["regularized_loss", "regularized_grad", "ridge"])
 @pytest.mark.parametrize("penalty", [-0.125, math.nan, math.inf])
-def test_penalties_that_mean_nothing_are_refused(target: Subject, operation: str, penalty: float) -> None:
-    """A negative penalty is a reward for size, and the best weight is then infinite."""
+def test_invalid_penalties_are_refused(target: Subject, operation: str, penalty: float) -> None:
+    """A negative penalty rewards large weights, so that the best weight is infinite."""
     u, c, w = target.array([0.0, 1.0]), target.array([1.0, 2.0]), target.array(1.0)
     arguments = {"regularized_loss": (u, c, w), "regularized_grad": (u, c, w, w), "ridge": (u, c)}[operation]
     penalties = [(penalty,)] if operation == "ridge" else [(penalty, 0.5), (0.5, penalty)]
@@ -414,12 +412,12 @@ def test_penalties_that_mean_nothing_are_refused(target: Subject, operation: str
         holds(target.refuses(operation, *arguments, *given_), f"did not refuse a penalty of {penalty}")
 
 
-@clause("regularization.dtype", share=0.3)
+@clause("regularization.dtype", fraction_of_examples=0.3)
 @given(strategies.penalized_fits())
 def test_penalties_keep_the_dtype(target: Subject, sample: strategies.Penalized) -> None:
     answer = target.regularized_loss(sample.t_p, sample.t_c, sample.w, sample.l1, sample.l2)
 
-    holds(target.keeps_dtype(answer), f"returned {answer.dtype} where {target.dtype} is due")
+    keeps_dtype(target, answer)
 
 
 def stop(target: Subject, losses: Any, patience: int) -> tuple[Any, Any, int, int | None]:
@@ -436,7 +434,7 @@ def longest_wait(losses: Any) -> int:
 @clause("early-stopping.patience")
 @given(strategies.loss_logs())
 def test_training_stops_when_patience_is_exhausted(target: Subject, log: strategies.Losses) -> None:
-    """Not an epoch earlier, nor later, of which there is one; and a tie is no improvement."""
+    """It stops neither an epoch earlier nor later, and a tie is no improvement."""
     if longest_wait(log.val_losses) < log.patience:
         log.val_losses = np.append(log.val_losses, [log.val_losses.max()] * (log.patience + 1))
 
@@ -448,7 +446,7 @@ def test_training_stops_when_patience_is_exhausted(target: Subject, log: strateg
 @clause("early-stopping.never-triggered")
 @given(strategies.loss_logs())
 def test_patience_that_is_not_exhausted_stops_at_the_end(target: Subject, log: strategies.Losses) -> None:
-    """One epoch more than the longest wait is enough."""
+    """A patience of one epoch more than the longest wait is never exhausted."""
     stopped, _, due, _ = stop(target, log.val_losses, longest_wait(log.val_losses) + 1)
 
     holds(due == len(log.val_losses) - 1, f"patience is exhausted in epoch {due}")
@@ -458,7 +456,7 @@ def test_patience_that_is_not_exhausted_stops_at_the_end(target: Subject, log: s
 @clause("early-stopping.best")
 @given(strategies.loss_logs())
 def test_best_epoch_is_the_first_of_the_lowest_until_the_stop(target: Subject, log: strategies.Losses) -> None:
-    """Nothing after the stop was ever computed; and whoever keeps the last parameters keeps what `patience` epochs spoiled."""
+    """Epochs after the stop are never computed, and the last parameters have had `patience` epochs without improvement."""
     _, best, _, due = stop(target, log.val_losses, log.patience)
 
     agree(best, np.asarray(due))
@@ -466,8 +464,8 @@ def test_best_epoch_is_the_first_of_the_lowest_until_the_stop(target: Subject, l
 
 @clause("early-stopping.nan")
 @given(strategies.spoiled_loss_logs())
-def test_what_is_not_finite_is_no_improvement(target: Subject, log: strategies.Losses) -> None:
-    """`not loss >= best` is true of NaN, and it is then never beaten."""
+def test_a_non_finite_loss_is_no_improvement(target: Subject, log: strategies.Losses) -> None:
+    """`not loss >= best` is true of NaN, so that a NaN would count as the best loss and never be beaten."""
     stopped, best, due, due_best = stop(target, log.val_losses, log.patience)
 
     agree(stopped, np.asarray(due))
@@ -485,7 +483,7 @@ def test_no_losses_and_no_patience_are_refused(target: Subject, losses: list[flo
 
 @clause("overfitting.diagnosis")
 @given(strategies.curves())
-def test_diagnosis_is_that_of_the_table(target: Subject, run: strategies.Curves) -> None:
+def test_diagnosis_follows_the_table(target: Subject, run: strategies.Curves) -> None:
     answer = target.diagnose(run.train_losses, run.val_losses)
 
     due = exact.diagnose(exact.of(run.train_losses), exact.of(run.val_losses))
@@ -531,7 +529,7 @@ def test_logs_of_two_lengths_have_no_diagnosis(target: Subject, n_train: int, n_
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_a_run_that_diverged_has_no_diagnosis(target: Subject, value: float, epoch: int) -> None:
-    """A comparison with NaN is false, so that a table read carelessly calls it a good run."""
+    """Comparisons with NaN are false, so that a careless reading of the table calls such a run good."""
     losses, spoiled = target.array([4.0, 2.0, 1.0]), target.array([4.0, 2.0, 1.0])
     spoiled[epoch] = value
 

@@ -10,7 +10,7 @@ import numpy as np
 from calibrant.benchmarks.evaluations import STYLES, Array
 from calibrant.benchmarks.output import table
 from calibrant.benchmarks.soundness import FORMULAS, Formula
-from calibrant.impostors.rights import lifted
+from calibrant.impostors.correct import as_exact
 from calibrant.judge import agree
 
 Question = tuple[Array, Formula, tuple[Any, ...]]
@@ -51,7 +51,7 @@ def measure(cases: int, seed: int) -> dict[str, Any]:
                 if i % 10 and name == "closed form, 5000 epochs":
                     continue
                 start = time.perf_counter()
-                agree(answer, formula.truth(*lifted(given)))
+                agree(answer, formula.truth(*as_exact(given)))
                 times[name].append((time.perf_counter() - start) * 1e3)
         for name, of_formula in times.items():
             low, median, high = np.quantile(of_formula, [0.25, 0.5, 0.75]).tolist()

@@ -16,7 +16,7 @@ from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
 from calibrant.benchmarks.output import progress, table
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
-from calibrant.impostors.rights import lifted
+from calibrant.impostors.correct import as_exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import TargetError
@@ -146,7 +146,7 @@ def judged_chunk(seed: int, chunk: int, cases: int) -> Counts:
         rejections = []
         with tallying(Tally()) as tally:
             try:
-                agree(answer, formula.truth(*lifted(arguments)))
+                agree(answer, formula.truth(*as_exact(arguments)))
             except Disagreement as rejection:
                 rejections = [
                     f"{formula.name} in {dtype} by {way}: {rejection}; seed {seed}, chunk {chunk}, case {i}, "

@@ -26,8 +26,8 @@ from calibrant.book.properties import Property, properties
 from calibrant.checks.outcomes import Outcome, recording
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS
-from calibrant.impostors import Impostor, catalog, chosen
-from calibrant.impostors.planting import planted
+from calibrant.impostors import Impostor, catalog, select
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import Session, begin, end
 from calibrant.target.calling import Subject
@@ -191,7 +191,7 @@ def _detected(operation: str, name: str, settings: Settings) -> int | None:
 
 
 def _named(operation: str, name: str) -> Impostor:
-    (one,) = chosen([f"{operation}.{name}"])
+    (one,) = select([f"{operation}.{name}"])
     return one
 
 
@@ -207,7 +207,7 @@ def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -
     for arguments in _parametrized(function):
         if not _concerned(one, arguments.get("name", "")):
             continue
-        subject = Subject(planted(one), dtype)
+        subject = Subject(target_from_impostor(one), dtype)
         with (
             contextlib.suppress(Exception, pytest.skip.Exception),  # the record has it
             recording(prop.clause, prop.function, subject, explain=False) as record,

@@ -18,8 +18,8 @@ import numpy as np
 
 from calibrant.exact import Exact
 from calibrant.impostors import CHAPTERS, Impostor, catalog
-from calibrant.impostors.planting import planted
-from calibrant.impostors.rights import OVER_EXACT, Right, join, lifted
+from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, join
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, agree, tallying
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.wire import is_array
@@ -215,7 +215,7 @@ class _Answers:
         """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
 
     def _planted(self, one: Impostor) -> Subject:
-        return Subject(planted(one, conventions=self._conventions), self._dtype)
+        return Subject(target_from_impostor(one, conventions=self._conventions), self._dtype)
 
     def _asked_itself(self, one: Impostor, number: int) -> Outcome | None:
         # What is said of an answer that is drawn depends on those before it.
@@ -232,7 +232,7 @@ class _Answers:
         if mine.refused or self.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
             return mine.answer
         if one.exactly:
-            return one.wrong(Right(self.operation, OVER_EXACT, self._conventions), *map(lifted, question))
+            return one.wrong(CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question))
         return mine.answer if _plain(question) else None
 
 

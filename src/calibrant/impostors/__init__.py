@@ -55,7 +55,7 @@ class Impostor:
     """Of an operation whose first argument is a name: the names for which it answers otherwise."""
     convention: tuple[str, str] = ("", "")
     """Of a variant that can be declared: the convention and its value."""
-    ugly: str = ""
+    why_not_small: str = ""
     """Why no small example of round numbers can show it; empty if one can."""
     repeats: bool = True
     """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
@@ -127,7 +127,7 @@ def breaking(clause: str) -> list[Impostor]:
     return sorted(found, key=lambda one: one.main != clause)
 
 
-def chosen(names: Sequence[str]) -> list[Impostor]:
+def select(names: Sequence[str]) -> list[Impostor]:
     """The impostors of these operations, clauses or names; all if there are none.
 
     Raises LookupError for what is none of them, with the nearest.

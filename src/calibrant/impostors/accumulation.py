@@ -12,8 +12,8 @@ import numpy as np
 
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, overwrite, rearranged
 from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of, overwritten, piled_up
-from calibrant.impostors.rights import join, moved, overwrite
 
 Batches = list[tuple[Any, Any]]
 
@@ -42,7 +42,7 @@ def _whole(batches: Batches) -> Batches:
 
 def _rows(*parts: Any) -> Any:
     """Gradients of either kind below each other, (k, 2)."""
-    return moved(lambda x: np.reshape(x, (-1, 2)), join(*parts))
+    return rearranged(lambda x: np.reshape(x, (-1, 2)), join(*parts))
 
 
 def _weighted(grads: Any, sizes: list[int]) -> list[Any]:
@@ -64,13 +64,15 @@ def batchwise(change: Change) -> Change:
 sums = impostors_of("accumulate")
 mean = impostors_of("accumulated_grad")
 for rows in (sums, mean):
-    rows("empty-batches-skipped", "batches of no samples are passed over")(
+    rows("empty-batches-skipped", "batches without samples are skipped, not refused")(
         lambda c: c(batches=some) if (some := _whole(c.batches)) or not c.batches else 0 * c.params, REFUSED
     )
     rows("longer-columns-cut", "the longer column of a batch is cut, as `zip` does")(
         batchwise(lambda batch: (join(batch.t_u[: len(batch.t_c)]), batch.t_c[: len(batch.t_u)])), REFUSED
     )
-    rows("broadcasting", "the columns of a batch are broadcast")(batchwise(kinds.stretched("t_u", "t_c")), REFUSED)
+    rows("broadcasting", "the two columns of a batch are broadcast against each other, not refused")(
+        batchwise(kinds.stretched("t_u", "t_c")), REFUSED
+    )
     rows.in_dtype("float64", "accumulation.dtype")
 
 # Batch by batch
@@ -94,21 +96,27 @@ sums("overwriting", "a backward pass replaces the gradient that is there")(
 sums("never-reset", "the gradient is never reset")(
     lambda c: c(zero_grad=False), RESET, f"{UNRESET} yastrebksv/TennisCourtDetector#7"
 )
-sums("inverted", "it resets where it is to add, and the other way round")(lambda c: c(zero_grad=not c.zero_grad), BOTH)
-sums("reset-too-late", "it is reset after the backward pass, not before")(factor(lambda c: int(not c.zero_grad)), RESET)
+sums("inverted", "it adds where it should reset, and resets otherwise")(lambda c: c(zero_grad=not c.zero_grad), BOTH)
+sums("reset-too-late", "gradients are reset after the pass, not before")(factor(lambda c: int(not c.zero_grad)), RESET)
 sums("sums-of-squares", "the loss of each batch is the sum of its squares, not their mean")(_sums_of_squares, BOTH)
-sums("divided-by-the-batches", "it is divided by the number of batches")(divided(lambda c: len(c.batches)), BOTH)
+sums("divided-by-the-batches", "it divides by the number of batches")(divided(lambda c: len(c.batches)), BOTH)
 sums("first-batch-twice", "the first batch adds its gradient twice")(
     adding(lambda c: c(batches=c.batches[:1] + c.batches)[1:]), f"{SUM} accumulation.reset?", "karpathy/llm.c#548"
 )
-sums("kept-between-calls", "nothing is reset between calls", repeats=False)(adding(lambda c: piled_up(c(), c)), BOTH)
-sums("last-row-only", "it returns what stands there after the last batch alone")(lambda c: c()[-1:], BOTH)
-sums("rows-share-memory", "no row is a copy: all are the last one")(lambda c: _rows(*[c()[-1]] * len(c.batches)), BOTH)
+sums("kept-between-calls", "gradients are not reset between two calls: the second adds to the first", repeats=False)(
+    adding(lambda c: piled_up(c(), c)), BOTH
+)
+sums("last-row-only", "it returns only the gradient after the last batch, not after each")(lambda c: c()[-1:], BOTH)
+sums("rows-share-memory", "all rows are the same array, so that each shows the gradient after the last batch")(
+    lambda c: _rows(*[c()[-1]] * len(c.batches)), BOTH
+)
 sums("clipped-after-each-batch", "the gradient is clipped, to a norm of 5, after each batch", exactly=False)(
     _clipped_rows, BOTH, CLIPPED
 )
 sums.in_dtype("float32", BOTH)
-sums("no-batches-are-nothing", "no batches give no rows")(lambda c: c() if c.batches else np.zeros((0, 2)), REFUSED)
+sums("no-batches-are-nothing", "no batches give an empty table instead of an error")(
+    lambda c: c() if c.batches else np.zeros((0, 2)), REFUSED
+)
 sums("in-place", "the readings of the first batch are scaled in place")(
     kinds.afterwards(lambda c, right: overwrite(c.batches[0][0], c.batches[0][0] * 2 + 1)), PURE
 )
@@ -119,12 +127,12 @@ _own, _sums = (kinds.other("accumulate", zero_grad=alone) for alone in (True, Fa
 
 
 def _over_the_longest(c: Call) -> Any:
-    is_window, memory, grad = len(c.batches) > 1, c.right.memory, c()
+    is_window, memory, grad = len(c.batches) > 1, c.correct.memory, c()
     memory["longest"] = max(n(c) if is_window else 0, memory.get("longest", 0))
     return grad * n(c) / memory["longest"] if is_window else grad
 
 
-mean("mean-of-means", "the gradients of the batches are averaged, as if all batches were of one size")(
+mean("mean-of-means", "the gradients of the batches are averaged, as if all batches had one size")(
     lambda c: _sums(c)[-1] / len(c.batches),
     FULL,
     "huggingface/transformers#24725 meta-pytorch/torchtune#1875 ml-explore/mlx-lm#1413 allenai/open-instruct#1161",
@@ -138,7 +146,9 @@ mean("divided-by-the-batches-too", "the weighted mean is divided by the number o
     divided(lambda c: len(c.batches)), FULL, "unslothai/unsloth-zoo#1023"
 )
 mean("divided-by-four", "the sum is divided by 4, the length of a window")(lambda c: _sums(c)[-1] / 4, FULL, WINDOW)
-mean("weights-rounded-down", "the weights n_i / n are rounded down")(factor(lambda c: int(len(c.batches) == 1)), FULL)
+mean("weights-rounded-down", "the weights n_i / n are integer divisions, so that they are rounded down to zero")(
+    factor(lambda c: int(len(c.batches) == 1)), FULL
+)
 mean("weights-reversed", "the gradients are weighted by the sizes of the batches in the reverse order")(
     lambda c: reduce(add, _weighted(_own(c), _sizes(c.batches)[::-1])), f"accumulation.partition {WHOLE}"
 )
@@ -151,19 +161,25 @@ mean("last-smaller-batch-dropped", "a last batch that is smaller than the first 
 mean("last-batch-counted-as-full", "the sum over all is divided as if all batches were as large as the first")(
     lambda c: c() * n(c) / max(len(c.batches) * len(c.batches[0][0]), 1), FULL, WINDOW
 )
-mean("short-window-over-the-longest", "a window is divided by the samples of the largest so far", repeats=False)(
+mean("short-window-over-the-longest", "a window's sum is divided by the largest window's size so far", repeats=False)(
     _over_the_longest, "accumulation.last-window accumulation.full-batch? accumulation.partition?", WINDOW
 )
-mean("last-batch-only", "it is reset before each batch: only the last gradient is left")(lambda c: _own(c)[-1], FULL)
+mean("last-batch-only", "it resets before each batch, so that only the last one is left")(lambda c: _own(c)[-1], FULL)
 mean("first-batch-only", "it is the gradient of the first batch")(lambda c: _own(c)[0], FULL)
-mean("kept-between-calls", "nothing is reset between calls", repeats=False)(lambda c: piled_up(c(), c), PERHAPS)
+mean("kept-between-calls", "gradients are not reset between two calls: the second adds to the first", repeats=False)(
+    lambda c: piled_up(c(), c), PERHAPS
+)
 mean("clipped-after-each-batch", "the gradient so far is clipped, to a norm of 5, after each batch", exactly=False)(
     lambda c: reduce(_clipped, map(lambda g, s: g * (s / n(c)), _own(c), _sizes(c.batches)), 0), FULL, CLIPPED
 )
 mean.in_dtype("float32", FULL)
 mean.in_dtype("float16", FULL)
-mean("no-batches-are-zero", "the gradient of no batches is zero")(lambda c: c() if c.batches else 0 * c.params, REFUSED)
-mean("in-place", "the parameters are moved in place")(overwritten("params", lambda c, right: c.params - 0.125), PURE)
+mean("no-batches-are-zero", "no batches give a gradient of zero instead of an error")(
+    lambda c: c() if c.batches else 0 * c.params, REFUSED
+)
+mean("in-place", "it changes the caller's parameters in place")(
+    overwritten("params", lambda c, right: c.params - 0.125), PURE
+)
 
 # Many workers
 
@@ -207,7 +223,7 @@ parallel("mean-of-means", "the gradients of the workers that have samples are av
     WORKERS,
     "pytorch/pytorch#67253 pytorch/pytorch#37359 ChenmienTan/RL2#11",
 )
-parallel("mean-over-all-workers", "the workers' gradients are averaged, those without samples among them")(
+parallel("mean-over-all-workers", "the workers' gradients are averaged, also those of workers without samples")(
     workers(lambda c, g: _sums(c)[-1] / len(c.shards)), WORKERS, "pytorch/pytorch#36516"
 )
 parallel("sum-of-means", "the workers' gradients are summed, and divided by nothing")(
@@ -222,25 +238,33 @@ parallel("sums-averaged", "the workers' sums of squares are averaged over the wo
 parallel("empty-shards-are-nan", "a worker without samples adds NaN, the mean of nothing")(
     workers(lambda c, g: g[-1] if all(_sizes(c.shards)) else g[-1] * np.nan), WORKERS
 )
-parallel("empty-shards-refused", "a worker without samples gives up")(
+parallel("empty-shards-refused", "a worker without samples raises an error")(
     workers(lambda c, g: c.ask("accumulated_grad", batches=c.shards)), WORKERS
 )
 parallel("last-worker-ignored", "the last worker's samples are missing in the gradient")(
     workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
 )
-parallel("summed-in-float32", "the gradients travel in float32, whatever the dtype of the data", ugly=kinds.DIGITS)(
-    workers(lambda c, g: _in_float32(g[-1])), f"{WORKERS}@float64"
-)
-parallel("reduced-once", "after the first step the workers go on by themselves, and the first one answers", ugly=LATER)(
-    workers(lambda c, g: g[-1] if len(g) == 1 else _of_each_worker(c)[0]), WORKERS
-)
-parallel("one-step-late", "a step uses the last one's gradient", ugly=LATER)(workers(lambda c, g: g[-2:][0]), WORKERS)
-parallel("gradients-accumulate", "gradients are not reset", ugly=LATER)(workers(lambda c, g: reduce(add, g)), WORKERS)
-parallel("replicas-start-different", "the first worker starts at the parameters, the others at zero")(
+parallel(
+    "summed-in-float32", "the gradients travel in float32, whatever the dtype of the data", why_not_small=kinds.DIGITS
+)(workers(lambda c, g: _in_float32(g[-1])), f"{WORKERS}@float64")
+parallel(
+    "reduced-once",
+    "gradients are averaged at the first step only; then each worker goes on alone",
+    why_not_small=LATER,
+)(workers(lambda c, g: g[-1] if len(g) == 1 else _of_each_worker(c)[0]), WORKERS)
+parallel(
+    "one-step-late", "each step but the first uses the gradient that belongs to the previous step", why_not_small=LATER
+)(workers(lambda c, g: g[-2:][0]), WORKERS)
+parallel(
+    "gradients-accumulate",
+    "gradients are never reset: each step uses the sum of all so far",
+    why_not_small=LATER,
+)(workers(lambda c, g: reduce(add, g)), WORKERS)
+parallel("replicas-start-different", "the first worker starts at the given parameters, the others at zero")(
     _different_starts, WORKERS, "pytorch/xla#755 Lightning-AI/pytorch-lightning#6013"
 )
-parallel("one-epoch-more", "one epoch more is trained than asked for")(lambda c: c(n_epochs=c.n_epochs + 1), WORKERS)
-parallel("gradient-of-the-end", "the gradient is that after the last step, not that before the first")(
+parallel("one-epoch-more", "it trains for one epoch more than asked for")(lambda c: c(n_epochs=c.n_epochs + 1), WORKERS)
+parallel("gradient-of-the-end", "the gradient that it returns is computed after the last step, not before the first")(
     kinds.part(0, lambda first, c: c(params=c()[1], n_epochs=0)[0]), WORKERS
 )
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, rounded
 from calibrant.impostors.descent import Run
 from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, part
-from calibrant.impostors.machine import ZEROED, Value, share
-from calibrant.impostors.rights import join, rounded
+from calibrant.impostors.machine import ZEROED, Value, contribution
 from calibrant.strategies import Program, SquaredDistance
 
 GRAPH = "autograd.shared-node autograd.composition"
@@ -51,38 +51,43 @@ def _every_end(result: Value) -> dict[Value, Any]:
 def saved(found: Callable[[Value], Any]) -> Change:
     """A walk that finds something else, unless it is None, where the value of an operation was saved."""
     return lambda c: c(
-        share=lambda grad, x: grad * found(x) if getattr(x, "operands", ()) and found(x) is not None else share(grad, x)
+        contribution=lambda grad, x: (
+            grad * found(x) if getattr(x, "operands", ()) and found(x) is not None else contribution(grad, x)
+        )
     )
 
 
 walk = impostors_of("automatic_gradient", exactly=False)
-walk("last-use-only", "a value that is used several times keeps only the share of its last use")(
+walk("last-use-only", "a value that is used several times keeps only the gradient of its last use")(
     lambda c: c(added=lambda before, new: new), COST, "PaddlePaddle/Paddle#3689"
 )
-walk("passed-on-when-first-reached", "the walk leaves a value before the shares of its other uses have arrived")(
-    lambda c: c(order=lambda result: _depth_first(result, again=False)), GRAPH
-)
-walk("once-per-path", "a value passes on all that it has so far each time a path reaches it")(
+walk(
+    "passed-on-when-first-reached", "a value passes its gradient on before the gradients of its other uses have arrived"
+)(lambda c: c(order=lambda result: _depth_first(result, again=False)), GRAPH)
+walk("once-per-path", "a value passes on its whole gradient so far each time a path reaches it")(
     lambda c: c(order=lambda result: _depth_first(result, again=True)), GRAPH, "karpathy/micrograd#2 sebgao/cTensor#5"
 )
 walk("difference-as-a-sum", "the sign of a subtracted value is lost on the way back")(
-    lambda c: c(share=lambda grad, factor: grad if isinstance(factor, int) else share(grad, factor)), COMPOSED
+    lambda c: c(contribution=lambda grad, factor: grad if isinstance(factor, int) else contribution(grad, factor)),
+    COMPOSED,
 )
 walk("second-factor-constant", "the second factor of a product counts as a constant")(
     lambda c: c(operands=lambda value: [use for use in value.operands[:1] if use[1] not in (1, -1)] or value.operands),
     f"{COMPOSED} gradient.cost",
 )
-walk("every-end-is-a-loss", "it walks from all recorded ends")(lambda c: c(seeds=_every_end), "autograd.composition")
-walk("cut-from-the-graph", "the loss is made anew from its number, so its gradient is zero, and nothing says so")(
-    lambda c: c(seeds=lambda result: {}), f"{COMPOSED} gradient.cost", "paiml/aprender#3034 guopengf/FL-MRCM#10"
-)
-walk("started-at-the-loss", "the walk starts with the value of the loss, not with 1")(
+walk(
+    "every-end-is-a-loss", "the backward walk starts at every recorded value that nothing uses, not at the loss alone"
+)(lambda c: c(seeds=_every_end), "autograd.composition")
+walk(
+    "cut-from-the-graph", "the loss is copied out of the graph as a plain number, so that its gradient is silently zero"
+)(lambda c: c(seeds=lambda result: {}), f"{COMPOSED} gradient.cost", "paiml/aprender#3034 guopengf/FL-MRCM#10")
+walk("started-at-the-loss", "the backward walk starts with the value of the loss, not with 1")(
     lambda c: c(seeds=lambda result: {result: result.data}), f"{COMPOSED} gradient.cost"
 )
 walk("buffer-shared", "the operands of a sum share one buffer: adding in place to one gradient changes the other")(
     lambda c: c(
         seeds=lambda result: {result: np.ones_like(result.data)},
-        share=lambda grad, factor: grad if factor == 1 else np.array(share(grad, factor)),
+        contribution=lambda grad, factor: grad if factor == 1 else np.array(contribution(grad, factor)),
         added=operator.iadd,
     ),
     GRAPH,
@@ -98,7 +103,9 @@ walk("central-differences", "the gradient is a central difference quotient, with
     part(1, lambda grad, c: c.ask("difference_gradient", delta=c.params.dtype.type(0.5))), COST
 )
 walk(
-    "one-pass-for-each-parameter", "it evaluates the loss once for each parameter", ugly="fifty parameters are needed"
+    "one-pass-for-each-parameter",
+    "it evaluates the loss once for each parameter, not once for all of them",
+    why_not_small="fifty parameters are needed",
 )(lambda c: [c() for _ in c.params][-1], "gradient.cost")
 
 slope = impostors_of("difference_gradient", exactly=False)
@@ -107,13 +114,15 @@ slope("forward", "it takes forward differences, all from the loss at the paramet
     "gradient.cost gradient.central",
     "apache/mxnet#3693",
 )
-slope("evaluated-twice", "the loss is evaluated twice at every place")(
+slope("evaluated-twice", "the loss is evaluated twice at every point, at twice the cost")(
     lambda c: c(loss=lambda place: [c.loss(place), c.loss(place)][1]), "gradient.cost"
 )
-slope("over-delta", "the difference is divided by one step, although the places are two steps apart")(
+slope("over-delta", "the difference is divided by one step, although its points are two steps apart")(
     kinds.factor(2), "gradient.central", "drizopoulos/JMbayes2#9"
 )
-slope("along-all", "all parameters are moved at once")(lambda c: c().sum() + c.params * 0, "gradient.central")
+slope("along-all", "all parameters are moved at once, so that each component is the sum of all")(
+    lambda c: c().sum() + c.params * 0, "gradient.central"
+)
 
 # Passes
 
@@ -121,15 +130,15 @@ slope("along-all", "all parameters are moved at once")(lambda c: c().sum() + c.p
 def _stale(c: Call) -> Any:
     passes = c()
     for before, now, loss in zip(passes, passes[1:], c.losses[1:], strict=False):
-        used = c.right.automatic_gradient(loss, c.params, unreached=np.nan)[1]
+        used = c.correct.automatic_gradient(loss, c.params, unreached=np.nan)[1]
         now[1] = np.where(np.isnan(used), before[1], now[1])
     return passes
 
 
 def _kept(c: Call) -> Any:
     place = c.params.shape, c.params.dtype.name
-    passes = c(grad=c.right.memory.get(place))
-    c.right.memory[place] = passes[-1][1]
+    passes = c(grad=c.correct.memory.get(place))
+    c.correct.memory[place] = passes[-1][1]
     return passes
 
 
@@ -137,29 +146,33 @@ backward = impostors_of("backward", exactly=False)
 backward("overwriting", "a pass overwrites the gradient that is there, and does not add to it")(
     lambda c: c(added=lambda before, new: new), f"{BATCHES} autograd.separate-graphs", "apache/mxnet#13660"
 )
-backward("zeros-at-first", "before the first pass the gradient is zero")(lambda c: c(grad=c.params * 0), NONE)
-backward("never-reset", "zeroing does nothing")(lambda c: c(zero_grad="never"), RESET)
-backward("zero-for-none", "`to-none` leaves zeros")(lambda c: c(zero_grad=c.zero_grad.replace("none", "zero")), RESET)
-backward("none-for-zero", "`to-zero` leaves None")(lambda c: c(zero_grad=c.zero_grad.replace("zero", "none")), RESET)
-backward("zeroed-after-the-pass", "the gradient is zeroed after the pass, and nothing is left to step with")(
+backward("zeros-at-first", "before the first pass the gradient is zero, not None")(lambda c: c(grad=c.params * 0), NONE)
+backward("never-reset", "gradients are never reset, whatever `zero_grad` says")(lambda c: c(zero_grad="never"), RESET)
+backward("zero-for-none", "a reset `to-none` leaves zeros, not None")(
+    lambda c: c(zero_grad=c.zero_grad.replace("none", "zero")), RESET
+)
+backward("none-for-zero", "a reset `to-zero` leaves None, not zeros")(
+    lambda c: c(zero_grad=c.zero_grad.replace("zero", "none")), RESET
+)
+backward("zeroed-after-the-pass", "the gradient is zeroed after the pass, so that nothing is left to step with")(
     lambda c: [[found, ZEROED[c.zero_grad](left)] for found, left in c()], f"{RESET} {NONE}?"
 )
-backward("stale-where-unused", "a parameter that a loss does not use keeps the gradient of the pass before")(
+backward("stale-where-unused", "a parameter that a loss does not use keeps the gradient of the previous pass")(
     _stale, RESET, "apache/mxnet#8673"
 )
 backward("halved-with-each-pass", "the gradient that is there and the new one are averaged, not added")(
     lambda c: c(added=lambda before, new: (before + new) / 2), f"{ADDED} {RESET}"
 )
-backward("cut-off", "the losses are cut from their graphs: no pass leaves a gradient, and nothing says so")(
+backward("cut-off", "the losses are cut from their graphs, so that no pass leaves a gradient and nothing is raised")(
     lambda c: [[None, None] for _ in c.losses], f"{ADDED} {RESET}"
 )
-backward("kept-between-calls", "the gradient stays from call to call until it is zeroed", repeats=False)(
+backward("kept-between-calls", "the gradient that a call leaves is still there at the next call", repeats=False)(
     _kept, f"{NONE} autograd.accumulates? autograd.three-batches? autograd.separate-graphs?"
 )
-backward("not-copied", "nobody copies the gradient: all passes show how it is at the end")(
+backward("not-copied", "all passes list one gradient array, which shows its final values")(
     lambda c: (passes := c()) and [[found, passes[-1][1]] for found, _ in passes], f"{BATCHES} {RESET}"
 )
-backward("everything-recorded-is-walked", "values that were computed beside the loss are walked backward with it")(
+backward("everything-recorded-is-walked", "a pass also starts from values that were computed beside the loss")(
     lambda c: c(seeds=_every_end), f"autograd.separate-graphs autograd.accumulates {RESET}"
 )
 backward("gradient-in-the-parameters", "the gradient is written over the parameters")(
@@ -170,30 +183,38 @@ backward.in_dtype("float64", "autograd.dtype", name="in-float64")
 # Steps by hand
 
 descend = impostors_of("descend", exactly=False)
-descend("gradients-accumulate", "each step takes the sum of all gradients")(lambda c: c(kept=operator.add), STEP)
-descend("gradient-of-the-start", "every step takes the first gradient")(lambda c: c(kept=lambda old, new: old), STEP)
-descend("rebound", "a recorded step rebinds the parameters: they are no leaf and get no gradient from step 2 on")(
+descend("gradients-accumulate", "gradients are never reset, so that each step uses the sum of all of them")(
+    lambda c: c(kept=operator.add), STEP
+)
+descend("gradient-of-the-start", "the gradient is computed once, and every step uses it")(
+    lambda c: c(kept=lambda old, new: old), STEP
+)
+descend("rebound", "a recorded step rebinds the parameters, which are then no leaf and get no gradient from step 2 on")(
     lambda c: (steps := c())[:1] + [[steps[1][0], None, steps[0][2]] for _ in steps[1:]], STEP, "pytorch/pytorch#10065"
 )
 descend("rebound-under-no-grad", "an unrecorded step rebinds the parameters, so that the second pass raises")(
     lambda c: c(no_grad=c.no_grad and c.n_steps < 2), f"{STEP} autograd.dtype autograd.pure"
 )
-descend("loss-after-the-step", "each step logs the loss at the parameters after it")(
+descend("loss-after-the-step", "each step logs the loss of the parameters after it, not before it")(
     lambda c: [[c.ask("automatic_gradient", params=after)[0], grad, after] for _, grad, after in c()], STEPS
 )
-descend("recorded-without-a-word", "a recorded step in place is taken")(lambda c: c(no_grad=True), RECORDED)
+descend("recorded-without-a-word", "a recorded step in place is accepted, although it changes a leaf of the graph")(
+    lambda c: c(no_grad=True), RECORDED
+)
 descend("uphill", "each step climbs along the gradient")(lambda c: c(learning_rate=-c.learning_rate), STEPS)
-descend("one-step-less", "it takes one step less")(lambda c: c(n_steps=c.n_steps - 1), f"{STEPS} {RECORDED}")
-descend("zeroed-before-the-step", "the gradient is zeroed before the step")(
+descend("one-step-less", "it takes one step less than it is asked for")(
+    lambda c: c(n_steps=c.n_steps - 1), f"{STEPS} {RECORDED}"
+)
+descend("zeroed-before-the-step", "the gradient is zeroed before the step, so that nothing moves")(
     lambda c: [[value, grad * 0, after] for value, grad, after in c(learning_rate=0.0)], STEPS
 )
-descend("parameters-not-copied", "nobody copies the parameters: all steps show how they are at the end")(
+descend("parameters-not-copied", "all steps list one parameter array, which shows its final values")(
     lambda c: (steps := c()) and [[value, grad, steps[-1][2]] for value, grad, _ in steps], STEP
 )
-descend("in-place", "it changes the caller's parameters")(overwritten("params", lambda c, right: right[-1][2]), PURE)
-descend("rate-in-float32", "the learning rate is rounded to float32", ugly="only a rate with many digits shows it")(
-    lambda c: c(learning_rate=float(np.float32(c.learning_rate))), f"autograd.three-batches@float64 {STEP}@float64"
-)
+descend("in-place", "it moves the parameters of the caller")(overwritten("params", lambda c, right: right[-1][2]), PURE)
+descend(
+    "rate-in-float32", "the learning rate is rounded to float32", why_not_small="only a rate with many digits shows it"
+)(lambda c: c(learning_rate=float(np.float32(c.learning_rate))), f"autograd.three-batches@float64 {STEP}@float64")
 descend.in_dtype("float64", "autograd.dtype", name="in-float64")
 
 # The loop
@@ -203,7 +224,7 @@ def along(gradient: Callable[[Run], Any]) -> Change:
     """The loop along something else in the place of the gradient."""
 
     def changed(c: Call) -> Any:
-        run, losses = Run(c.right, rounded(c.learning_rate, c.params), c.params, c.t_u, c.t_c), []
+        run, losses = Run(c.correct, rounded(c.learning_rate, c.params), c.params, c.t_u, c.t_c), []
         for _ in range(c.n_epochs):
             losses.append(run.loss())
             run.params = run.params - gradient(run) * run.rate
@@ -213,27 +234,31 @@ def along(gradient: Callable[[Run], Any]) -> Change:
 
 
 loop = impostors_of("manual_training_loop")
-loop("gradients-accumulate", "each step takes the sum of all gradients")(
+loop("gradients-accumulate", "gradients are never reset, so that each step uses the sum of all of them")(
     along(lambda run: run.keep(run.kept + run.gradient())),
     LOOP,
     "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
 )
 loop("uphill", "each step climbs along the gradient")(along(lambda run: -run.gradient()), LOOP, "pytorch/pytorch#1871")
-loop("gradient-of-the-sum", "the gradient is that of the summed loss, where the mean is logged")(
+loop("gradient-of-the-sum", "the steps follow the gradient of the summed loss, but the mean is logged")(
     along(lambda run: run.gradient() * run.t_u.size), LOOP, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
-loop("zeroed-before-the-step", "the gradient is zeroed before the step")(along(lambda run: run.gradient() * 0), LOOP)
-loop("rebound-once", "a recorded step rebinds the parameters: they are no leaf and take no second step")(
+loop("zeroed-before-the-step", "the gradient is zeroed before the step, so that nothing moves")(
+    along(lambda run: run.gradient() * 0), LOOP
+)
+loop("rebound-once", "a recorded step rebinds the parameters, which are then no leaf and take no second step")(
     lambda c: (c(n_epochs=min(c.n_epochs, 1))[0], (log := c()[1])[:1] + log[1:2] * (c.n_epochs - 1)), LOOP
 )
-loop("logged-after-the-step", "it logs after the step")(part(1, lambda _, c: c(n_epochs=c.n_epochs + 1)[1][1:]), LOOP)
-loop("losses-added-up", "the losses that are logged are running sums")(
+loop("logged-after-the-step", "the loss of an epoch is logged after its step")(
+    part(1, lambda _, c: c(n_epochs=c.n_epochs + 1)[1][1:]), LOOP
+)
+loop("losses-added-up", "each logged loss is the sum of all losses so far")(
     part(1, lambda losses, c: [join(*losses[: k + 1]).sum() for k in range(len(losses))]), LOOP
 )
 loop("last-loss-missing", "the loss of the last epoch is not logged")(part(1, lambda losses, c: losses[:-1]), LOOP)
-loop("one-epoch-more", "it trains for one epoch more")(lambda c: c(n_epochs=c.n_epochs + 1), LOOP)
+loop("one-epoch-more", "it trains for one epoch more than it is asked for")(lambda c: c(n_epochs=c.n_epochs + 1), LOOP)
 loop("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c"), LOOP)
-loop("in-place", "it trains the caller's parameters")(overwritten("params", lambda c, right: right[0]), PURE)
+loop("in-place", "it moves the parameters of the caller")(overwritten("params", lambda c, right: right[0]), PURE)
 loop.in_dtype("float64", "autograd.dtype", name="in-float64")
 loop.in_dtype("float32", LOOP)
 
@@ -244,7 +269,7 @@ def in_mode(left: Callable[..., bool], entered: Callable[..., bool] = lambda bef
     """An evaluation in a mode that all share: `left` says what it is afterwards, by the mode before and whether all went well."""
 
     def changed(c: Call) -> Any:
-        mode, returned = c.right.memory, False
+        mode, returned = c.correct.memory, False
         before = mode["before"] = mode.setdefault("on", True)
         mode["on"] = entered(before, c.is_train)
         try:
@@ -259,38 +284,44 @@ def in_mode(left: Callable[..., bool], entered: Callable[..., bool] = lambda bef
 
 evaluate, forward = impostors_of("evaluate", exactly=False), impostors_of("calc_forward")
 for rows, clauses in ((evaluate, f"{ENABLED} {RESTORED}"), (forward, ENABLED)):
-    rows("always-recorded", "it records in validation too")(lambda c: c(is_train=True), clauses)
-    rows("mode-inverted", "it records in validation only")(lambda c: c(is_train=not c.is_train), clauses)
+    rows("always-recorded", "the graph is recorded in validation too")(lambda c: c(is_train=True), clauses)
+    rows("mode-inverted", "the graph is recorded in validation, and not in training")(
+        lambda c: c(is_train=not c.is_train), clauses
+    )
     rows("zeros-where-nothing-is-recorded", "the gradient is zero, not None, where nothing is recorded")(
         part(1, lambda grad, c: c.params * 0 if grad is None else grad), clauses
     )
     rows.in_dtype("float64", "autograd.dtype", name="in-float64")
-evaluate("never-recorded", "it records nothing")(lambda c: c(is_train=False), f"{ENABLED} {RESTORED} autograd.dtype?")
-evaluate("not-restored-after-an-exception", "after an exception the mode stays as it was set")(
+evaluate("never-recorded", "the graph is never recorded, not even in training")(
+    lambda c: c(is_train=False), f"{ENABLED} {RESTORED} autograd.dtype?"
+)
+evaluate("not-restored-after-an-exception", "after an exception the recording mode stays as the evaluation had set it")(
     in_mode(lambda mode, before, returned: before if returned else mode["on"]), RESTORED, "Project-MONAI/MONAI#8810"
 )
-evaluate("simply-on-afterwards", "afterwards recording is on")(in_mode(lambda mode, before, returned: True), RESTORED)
-evaluate("left-as-it-was-set", "after an evaluation the mode stays as it was set")(
+evaluate("simply-on-afterwards", "recording is on after each evaluation, whatever the mode was before")(
+    in_mode(lambda mode, before, returned: True), RESTORED
+)
+evaluate("left-as-it-was-set", "after an evaluation the recording mode stays as the evaluation had set it")(
     in_mode(lambda mode, before, returned: mode["on"]), RESTORED, "deepinv/deepinv#166"
 )
-evaluate("never-switched-on", "training within a validation records nothing: recording is only ever switched off")(
+evaluate("never-switched-on", "training inside a validation records nothing, because recording is never switched on")(
     in_mode(lambda mode, before, returned: before, operator.and_), RESTORED
 )
-evaluate("one-place-to-remember-the-mode", "one place holds the mode before, which an evaluation within overwrites")(
-    in_mode(lambda mode, before, returned: mode["before"]), RESTORED, "pytorch/pytorch#44531"
-)
+evaluate(
+    "one-place-to-remember-the-mode", "one variable holds the previous mode, and a nested evaluation overwrites it"
+)(in_mode(lambda mode, before, returned: mode["before"]), RESTORED, "pytorch/pytorch#44531")
 evaluate("in-place", "the gradient is written over the parameters")(
     overwritten("params", lambda c, right: c.params if right[1] is None else right[1]), PURE
 )
-forward("never-recorded", "it records nothing")(lambda c: c(is_train=False), ENABLED)
-forward("cut-from-the-graph", "the loss is made anew from its number, so its gradient is zero, and nothing says so")(
-    part(1, lambda grad, c: c.params * 0 if c.is_train else None), ENABLED, "paiml/aprender#3034"
-)
+forward("never-recorded", "the graph is never recorded, not even in training")(lambda c: c(is_train=False), ENABLED)
+forward(
+    "cut-from-the-graph", "the loss is copied out of the graph as a plain number, so that its gradient is silently zero"
+)(part(1, lambda grad, c: c.params * 0 if c.is_train else None), ENABLED, "paiml/aprender#3034")
 forward("summed-in-validation", "the loss is averaged in training and summed in validation")(
     part(0, lambda loss, c: loss if c.is_train else loss * c.n), ENABLED
 )
 forward("in-place", "the residuals are written over the readings")(
-    overwritten("t_u", lambda c, right: c.right.model(c.t_u, *c.params) - c.t_c), PURE
+    overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params) - c.t_c), PURE
 )
 
 # Questions

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import rearranged
 from calibrant.impostors.kinds import Call, Change, answer, impostors_of, overwritten, part, refused, where
-from calibrant.impostors.rights import moved
 
 Shape = tuple[int, ...]
 
@@ -46,26 +46,28 @@ shapes("aligned-left", "the shapes are aligned at their first axes, not at their
     f"{RIGHT} {SHAPES} {OTHERWISE}",
     "spartan-array/spartan#179 jax-ml/jax#39998 scikit-hep/awkward#1016",
 )
-shapes("maximum", "a size of the result is the largest, so that 0 and 1 give 1")(
+shapes("maximum", "each size of the result is the largest one, so that 0 against 1 gives 1")(
     kinds.checked(lambda c: tuple(map(max, _axes(c)))),
     RESULT,
     "tracel-ai/burn#5334 flagos-ai/FlagGems#6024 helmholtz-analytics/heat#891 robertknight/rten#1369",
 )
-shapes("zero-against-one-refused", "a size of 1 is stretched to 2 and more, and not to 0")(
+shapes("zero-against-one-refused", "0 against 1 is refused: a size of 1 is stretched to larger sizes only")(
     refused(lambda c: any(0 in sizes and any(sizes) for sizes in _axes(c))), SIZES
 )
-shapes("zero-stretched", "0 is stretched against a size above 1, as 1 is")(
+shapes("zero-stretched", "a size of 0 is stretched against larger sizes, as a size of 1 is")(
     resized(lambda size, sizes: 1 if size == 0 and max(sizes) > 1 else size), ERROR
 )
 shapes("zero-wins", "0 against any other size gives 0")(resized(lambda size, sizes: 0 if 0 in sizes else size), ERROR)
-shapes("divisors-stretched", "a size is stretched to any multiple of it")(
+shapes("divisors-stretched", "a size is stretched to any multiple of itself")(
     resized(lambda size, sizes: 1 if 0 < size < max(sizes) and max(sizes) % size == 0 else size), OTHERWISE
 )
-shapes("never-refused", "the first of two sizes other than 1 is taken")(
+shapes("never-refused", "sizes that do not match are accepted: the first one other than 1 counts")(
     lambda c: tuple(next((size for size in sizes if size != 1), 1) for sizes in _axes(c)), ERROR
 )
-shapes("first-decides", "the first shape is never stretched")(refused(lambda c: c() != c.shapes[0]), f"{ORDER} {ALL}")
-shapes("one-is-stretched", "one shape may be stretched, but not each to the other at an axis of its own")(
+shapes("first-decides", "shapes are refused if the first one would have to be stretched")(
+    refused(lambda c: c() != c.shapes[0]), f"{ORDER} {ALL}"
+)
+shapes("one-is-stretched", "only one of the shapes may be stretched, not each at an axis of its own")(
     refused(lambda c: c() not in c.shapes), f"{STRETCH} {SHAPES}"
 )
 shapes("ranks-must-match", "shapes of different ranks are refused")(
@@ -76,7 +78,9 @@ shapes("one-axis-at-least", "shapes without axes give (1,)")(answer(lambda shape
 shapes("first-two-only", "all shapes but the first two are ignored")(
     lambda c: c(shapes=c.shapes[:2]), f"{MANY} broadcast.result {ORDER} {STRETCH} {OTHERWISE} broadcast.examples"
 )
-shapes("eight-axes", "over eight axes are refused")(refused(lambda c: max(map(len, c.shapes)) > 8), f"{MANY} {RIGHT}")
+shapes("eight-axes", "shapes with more than eight axes are refused")(
+    refused(lambda c: max(map(len, c.shapes)) > 8), f"{MANY} {RIGHT}"
+)
 shapes("ones-dropped", "axes of size 1 vanish from the result")(answer(lambda s: tuple(n for n in s if n != 1)), ALL)
 
 # Products
@@ -91,13 +95,15 @@ def _with_zeros(c: Call) -> Any:
 
 unequal = refused(lambda c: c.x.shape != c.y.shape)
 product = impostors_of("multiply")
-product("aligned-left", "the operands are aligned at their first axes, not at their last", ugly=TABLE)(
+product("aligned-left", "the operands are aligned at their first axes, not at their last", why_not_small=TABLE)(
     lambda c: c(x=c.x.T, y=c.y.T).T,
     f"{RIGHT} {SIZES} {STRETCH} {OTHERWISE} broadcast.dtype?",
     "spartan-array/spartan#179",
 )
-product("equal-shapes-only", "operands of different shapes are refused")(unequal, SAME)
-product("first-never-stretched", "x is never stretched")(refused(lambda c: c().shape != c.x.shape), SAME)
+product("equal-shapes-only", "operands of different shapes are refused, also where one could stretch")(unequal, SAME)
+product("first-never-stretched", "operands are refused if x would have to be stretched")(
+    refused(lambda c: c().shape != c.x.shape), SAME
+)
 product("stretched-with-zeros", "a stretched second operand keeps its first row and is zero elsewhere")(
     _with_zeros, f"{STRETCH} {RIGHT} {ORDER} broadcast.examples {LIKE}"
 )
@@ -109,25 +115,25 @@ product("cut-to-the-shorter", "the longer of two columns is cut, as `zip` does")
     ERROR,
 )
 product("squeezed", "the axes of size 1 are dropped from the product")(answer(np.squeeze), RESULT)
-product("matrix-product", "it is the matrix product wherever the shapes allow one", ugly="tables are needed")(
+product("matrix-product", "it is the matrix product wherever the shapes allow one", why_not_small="tables are needed")(
     where(lambda c: c.x.ndim == c.y.ndim == 2 and c.x.shape[1] == c.y.shape[0], lambda c: c.x @ c.y),
     f"broadcast.examples {RESULT} {STRETCH} {OTHERWISE}",
 )
-product("all-pairs", "all pairs from two columns of one length are multiplied, to a table")(
+product("all-pairs", "two columns of one length give a table of all products instead of a column")(
     where(lambda c: c.x.ndim == 1 and c.x.shape == c.y.shape, lambda c: c(x=c.x[:, np.newaxis])),
     f"{RESULT} {STRETCH}? {RIGHT}? {ORDER}?",
 )
 product.in_dtype("float64", f"broadcast.dtype {LIKE}", name="in-float64")
 product.in_dtype("float32", LIKE)
 product.in_dtype("float16", LIKE)
-product("by-division", "it divides by 1 / y, which rounds twice", ugly=kinds.DIGITS)(
+product("by-division", "it divides by 1 / y, which rounds twice", why_not_small=kinds.DIGITS)(
     lambda c: c.x / (1 / c.y), f"{LIKE} {ORDER}?"
 )
 product("nan-is-zero", "NaN becomes zero, and infinity the largest number of the dtype")(answer(np.nan_to_num), LIKE)
 product("zero-times-anything-is-zero", "zero times infinity and zero times NaN are zero, as if no zeros were stored")(
     lambda c: np.where((c.x == 0) | (c.y == 0), c.x.dtype.type(0), c()), LIKE
 )
-product("in-place", "the product is written over x wherever it fits into it")(
+product("in-place", "the product is written over the caller's x wherever it has the shape of x")(
     where(lambda c: c().shape == c.x.shape, overwritten("x", lambda c, right: right)), PURE
 )
 
@@ -150,18 +156,27 @@ def _row_after_row(c: Call) -> Any:
 
 unfit = partial(where, lambda c: c.ask("multiply").shape != c.x.shape)
 inplace = impostors_of("multiply_in_place")
-inplace("growing", "x takes the shape of the product where that does not fit into it")(
+inplace("growing", "where the product does not fit into x, x grows to its shape instead of refusing")(
     unfit(kinds.other("multiply")), PLACE, "improbable-research/keanu#187"
 )
-inplace("not-in-place", "the product is returned, and x is as before")(lambda c: c(x=c.x.copy()), PLACE)
-inplace("written-into-both", "the product is written over y too, where it fits into it")(
+inplace("not-in-place", "the product is returned, and x stays unchanged")(lambda c: c(x=c.x.copy()), PLACE)
+inplace("written-into-both", "the product is written over y too, where y has the shape of x")(
     where(lambda c: c.x.shape == c.y.shape, overwritten("y", lambda c, right: right)), PLACE
 )
-inplace("first-row-only", "whatever does not fit into x is left out")(_first_row, PLACE, "Theano/libgpuarray#205")
-inplace("row-after-row", "an element of x is multiplied by all that meets it")(_row_after_row, PLACE)
-inplace("left-unchanged-where-it-does-not-fit", "x stays as it is, and nothing says so")(unfit(lambda c: c.x), PLACE)
-inplace("refused-too-late", "x is written before the check")(unfit(lambda c: c(x=c.x.__imul__(2))), PLACE)
-inplace("right-not-stretched", "operands of different shapes are refused")(unequal, PLACE)
+inplace("first-row-only", "the part of the product that does not fit into x is silently left out")(
+    _first_row, PLACE, "Theano/libgpuarray#205"
+)
+inplace("row-after-row", "a larger y is not refused: each element of x is multiplied by all that meet it")(
+    _row_after_row, PLACE
+)
+inplace(
+    "left-unchanged-where-it-does-not-fit",
+    "where the product does not fit into x, x stays unchanged and nothing is raised",
+)(unfit(lambda c: c.x), PLACE)
+inplace("refused-too-late", "x is written before the shapes are checked, so that a refusal leaves it changed")(
+    unfit(lambda c: c(x=c.x.__imul__(2))), PLACE
+)
+inplace("right-not-stretched", "operands of different shapes are refused, also where one could stretch")(unequal, PLACE)
 
 # Views
 
@@ -173,10 +188,14 @@ def viewed(view: Change) -> Change:
 
 expand = impostors_of("expand")
 expand("copied", "the repeated elements are copied into memory of their own")(viewed(lambda c: c()[0].copy()), VIEW)
-expand("copied-below-the-view", "it is a view of a copy, with strides of 0")(viewed(lambda c: c(x=c.x.copy())[0]), VIEW)
-expand("memory-cycled-through", "the elements are cycled through", ugly="an operand of two numbers is needed")(
-    part(0, lambda view, c: np.resize(c.x, c.shape)), VIEW
+expand("copied-below-the-view", "it returns a view with strides of 0, but of a copy of x")(
+    viewed(lambda c: c(x=c.x.copy())[0]), VIEW
 )
+expand(
+    "memory-cycled-through",
+    "the elements of x are written one after the other, again and again, until the shape is full",
+    why_not_small="an operand of two numbers is needed",
+)(part(0, lambda view, c: np.resize(c.x, c.shape)), VIEW)
 expand("added-to", "one is added to x, and subtracted from the view that is returned")(
     lambda c: part(0, lambda view, c: view - 1)(c.but(x=c.x.__iadd__(1))), f"{PURE} {VIEW}"
 )
@@ -185,7 +204,7 @@ expand("added-to", "one is added to x, and subtracted from the view that is retu
 
 
 def _onto(shape: Shape, z: Any) -> Any:
-    return moved(lambda elements: np.broadcast_to(elements, shape), z)
+    return rearranged(lambda elements: np.broadcast_to(elements, shape), z)
 
 
 def onto(shape: Callable[[Shape, Shape], Shape]) -> Change:
@@ -209,7 +228,9 @@ def _wrong_axis(c: Call) -> Any:
     right, full = c(), c.upstream.shape
     if len(full) < 2 or full[-1] != full[-2]:
         return right
-    x, y, upstream = (moved(lambda elements: np.swapaxes(elements, -1, -2), _onto(full, z)) for z in c.given.values())
+    x, y, upstream = (
+        rearranged(lambda elements: np.swapaxes(elements, -1, -2), _onto(full, z)) for z in c.given.values()
+    )
     wrong = c(y=y, upstream=upstream)[0], c(x=x, upstream=upstream)[1]
     return tuple((right if z.shape == full else wrong)[k] for k, z in enumerate((c.x, c.y)))
 
@@ -219,48 +240,66 @@ gradient = impostors_of("multiply_grad")
 gradient("mean-for-sum", "the terms of a stretched operand are averaged, not summed")(
     each(lambda grad, own, full: grad / max(math.prod(full) // max(math.prod(own), 1), 1)), GRADIENT
 )
-gradient("not-summed", "the gradients have the shape of the product, not summed to that of their operands")(
-    terms, GRADIENT, "pytorch/pytorch#1787 tracel-ai/burn#181 tenstorrent/tt-metal#40008"
+gradient(
+    "not-summed", "the gradients have the shape of the product: they are not summed to the shapes of the operands"
+)(terms, GRADIENT, "pytorch/pytorch#1787 tracel-ai/burn#181 tenstorrent/tt-metal#40008")
+gradient("second-not-summed", "the gradient of the second operand is not summed to its shape")(
+    part(1, lambda grad, c: terms(c)[1]), GRADIENT
 )
-gradient("second-not-summed", "the second gradient is not summed")(part(1, lambda grad, c: terms(c)[1]), GRADIENT)
 gradient("leading-axes-forgotten", "it sums where an operand has a size of 1, but not where it has no axis")(
     onto(lambda own, full: full[: len(full) - len(own)] + own), GRADIENT, "raskr/rust-autograd#38"
 )
 gradient("ones-forgotten", "it sums where an operand has no axis, but not where it has a size of 1")(
     onto(lambda own, full: full[len(full) - len(own) :]), GRADIENT, "deeplearning4j/nd4j#2424"
 )
-gradient("first-axis-only", "it sums over the first stretched axis only", ugly="two stretched axes are needed")(
-    each(lambda g, own, full: moved(lambda e: e.reshape(own), g) if g.size == math.prod(own) else g, onto(_partly)),
+gradient(
+    "first-axis-only", "it sums over the first stretched axis only", why_not_small="two stretched axes are needed"
+)(
+    each(
+        lambda g, own, full: rearranged(lambda e: e.reshape(own), g) if g.size == math.prod(own) else g, onto(_partly)
+    ),
     GRADIENT,
     "ooples/AiDotNet.Tensors#234",
 )
-gradient("axes-kept", "the gradients have as many axes as the product, with ones in front", ugly=TABLE)(
+gradient("axes-kept", "the gradients have as many axes as the product, with ones in front", why_not_small=TABLE)(
     onto(lambda own, full: (1,) * (len(full) - len(own)) + own), GRADIENT
 )
-gradient("ones-lost", "a gradient lacks the axes of size 1 along which its operand was stretched", ugly=TABLE)(
-    each(lambda g, own, full: moved(lambda e: e.reshape([n for k, n in enumerate(own) if n == full[k - len(own)]]), g)),
+gradient("ones-lost", "a gradient lacks the axes of size 1 along which its operand was stretched", why_not_small=TABLE)(
+    each(
+        lambda g, own, full: rearranged(
+            lambda e: e.reshape([n for k, n in enumerate(own) if n == full[k - len(own)]]), g
+        )
+    ),
     GRADIENT,
 )
-gradient("squeezed", "they lack all axes of size 1", ugly=TABLE)(each(lambda g, *_: moved(np.squeeze, g)), GRADIENT)
-gradient("summed-over-all", "the gradient of a stretched operand is the sum over all axes", ugly=TABLE)(
+gradient("squeezed", "the gradients lack all axes of size 1", why_not_small=TABLE)(
+    each(lambda g, *_: rearranged(np.squeeze, g)), GRADIENT
+)
+gradient("summed-over-all", "the gradient of a stretched operand is the sum over all axes", why_not_small=TABLE)(
     each(lambda g, own, full: g if own == full else _onto(own, g.sum())), GRADIENT, "rasbt/stat453-deep-learning-ss21#5"
 )
-gradient("wrong-axis", "of two last axes of one size, it sums over the wrong one", ugly="a square table is needed")(
-    _wrong_axis, GRADIENT, "deeplearning4j/deeplearning4j#8280"
-)
-gradient("swapped", "the gradients of operands of one shape have changed places")(
+gradient(
+    "wrong-axis",
+    "of two last axes of one size, it sums over the wrong one",
+    why_not_small="a square table is needed",
+)(_wrong_axis, GRADIENT, "deeplearning4j/deeplearning4j#8280")
+gradient("swapped", "the gradients of operands of one shape are swapped")(
     where(lambda c: c.x.shape == c.y.shape, answer(lambda grads: grads[::-1])), GRADIENT
 )
-gradient("own-operand", "each gradient contains its own operand in the place of the other one")(
+gradient("own-operand", "each gradient contains its own operand instead of the other one")(
     lambda c: (c(y=_onto(c.upstream.shape, c.x))[0], c(x=_onto(c.upstream.shape, c.y))[1]), GRADIENT
 )
-gradient("of-a-sum", "the gradients are those of a sum")(lambda c: (c(y=c.y * 0 + 1)[0], c(x=c.x * 0 + 1)[1]), GRADIENT)
-gradient("upstream-ignored", "the gradients ignore upstream")(lambda c: c(upstream=c.upstream * 0 + 1), GRADIENT)
+gradient("of-a-sum", "the gradients belong to x + y, not to x * y")(
+    lambda c: (c(y=c.y * 0 + 1)[0], c(x=c.x * 0 + 1)[1]), GRADIENT
+)
+gradient("upstream-ignored", "the gradients ignore `upstream`")(lambda c: c(upstream=c.upstream * 0 + 1), GRADIENT)
 gradient("sign-flipped", "the gradients have the other sign")(each(lambda grad, *_: -grad), GRADIENT)
 gradient.in_dtype("float32", GRADIENT)
 gradient.in_dtype("float16", GRADIENT)
 gradient.in_dtype("float64", "broadcast.dtype")
-gradient("in-place", "the terms overwrite upstream")(overwritten("upstream", lambda c, right: c.upstream * c.y), PURE)
+gradient("in-place", "the terms are written over the caller's `upstream`")(
+    overwritten("upstream", lambda c, right: c.upstream * c.y), PURE
+)
 
 _DIGITS = np.array([0.1, -2.3, 1.7, 4.9, -0.3, 3.1])
 

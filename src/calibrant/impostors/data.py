@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join
 from calibrant.impostors.kinds import Call, impostors_of, part
-from calibrant.impostors.rights import join
 
 # The data sets
 
@@ -27,7 +27,7 @@ pairs("sorted-by-reading", "the pairs are sorted by their readings")(
 )
 pairs("rounded-to-whole-degrees", "the readings are rounded to integers")(part(0, lambda x, c: np.round(x)), SET)
 norris = impostors_of("norris")
-norris("one-digit-wrong", "the third pair is (118.2, 118.2), where it is (118.2, 118.1)")(
+norris("one-digit-wrong", "the third pair is (118.2, 118.2) instead of (118.2, 118.1)")(
     part(1, lambda y, c: np.where(np.arange(y.size) == 2, c()[0], y)), NIST
 )
 norris("columns-swapped", "the columns are in the order of NIST's file, which has y first")(backwards, NIST)
@@ -45,11 +45,11 @@ def _from_sums(c: Call) -> Any:
     return join(w := ((c.t_u * c.t_c).mean() - u * mean) / ((c.t_u * c.t_u).mean() - u * u), mean - w * u)
 
 
-fit = impostors_of("least_squares", ugly="one of the clause's two properties divides the readings by ten")
+fit = impostors_of("least_squares", why_not_small="one of the clause's two properties divides the readings by ten")
 fit("no-intercept", "the line goes through the origin")(
     lambda c: join((c.t_u * c.t_c).sum() / (c.t_u * c.t_u).sum(), c()[0] * 0), LINE
 )
-fit("spread-over-n-minus-1", "the covariance is over n, the variance over n - 1")(
+fit("spread-over-n-minus-1", "the covariance is divided by n, but the variance by n - 1")(
     lambda c: join(w := c()[0] * (c.n - 1) / c.n, c.t_c.mean() - w * c.t_u.mean()), LINE
 )
 fit("intercept-not-moved-back", "the intercept belongs to the centred readings: it is the mean of the temperatures")(
@@ -61,23 +61,25 @@ fit("through-the-ends", "the line goes through the first pair and the last one")
     kinds.checked(lambda c: c(t_u=c.t_u[[0, -1]], t_c=c.t_c[[0, -1]])), LINE
 )
 fit("last-sample-dropped", "the last pair is left out")(kinds.checked(kinds.shortened("t_u", "t_c")), LINE)
-fit("textbook-sums", "the slope is (mean(t_u t_c) - u c) / (mean(t_u²) - u²) of the means u and c", ugly=CLOSE)(
-    kinds.checked(_from_sums), LINE
-)
+fit(
+    "textbook-sums", "the slope is (mean(t_u t_c) - u c) / (mean(t_u²) - u²) of the means u and c", why_not_small=CLOSE
+)(kinds.checked(_from_sums), LINE)
 fit.in_dtype("float32", LINE)
 shapes = impostors_of("least_squares")
 shapes("flattened", "arrays of any shape are flattened")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
-shapes("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(kinds.stretched("t_u", "t_c"), SHAPES)
+shapes("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and the line is fitted to them")(
+    kinds.stretched("t_u", "t_c"), SHAPES
+)
 shapes("longer-column-cut", "the longer column is cut to the length of the shorter one")(
     kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES
 )
-shapes("line-of-nothing", "the line of no samples is zero")(
+shapes("line-of-nothing", "no samples give a line of zeros instead of an error")(
     kinds.where(lambda c: c.t_u.shape == c.t_c.shape and c.n == 0, lambda c: np.zeros(2)), SHAPES
 )
 
 # The figures
 
-figures = impostors_of("figures", ugly="it has no arguments")
+figures = impostors_of("figures", why_not_small="it has no arguments")
 figures("losses-after-the-update", "the loss that is drawn for an epoch is the one after its update")(
     kinds.answer(lambda f: f | {"losses": {run: (x[:-1], y[1:]) for run, (x, y) in f["losses"].items()}}), PLOT
 )

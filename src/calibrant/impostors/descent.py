@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import as_float, join, rounded
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
-from calibrant.impostors.rights import join, nearest, rounded
 
 # The frame of a wrong loop
 
@@ -19,7 +19,7 @@ from calibrant.impostors.rights import join, nearest, rounded
 class Run:
     """A training loop under way, over either kind of numbers, before the step of an epoch."""
 
-    right: Any
+    correct: Any
     rate: Any
     params: Any
     t_u: Any
@@ -32,11 +32,11 @@ class Run:
 
     def loss(self) -> Any:
         """The loss of the training data."""
-        return self.right.loss_fn(self.right.model(self.t_u, *self.params), self.t_c)
+        return self.correct.loss_fn(self.correct.model(self.t_u, *self.params), self.t_c)
 
     def gradient(self) -> Any:
         """The gradient of the training data."""
-        return self.right.grad_fn(self.t_u, self.t_c, self.right.model(self.t_u, *self.params), *self.params)
+        return self.correct.grad_fn(self.t_u, self.t_c, self.correct.model(self.t_u, *self.params), *self.params)
 
     def step(self) -> Any:
         """The parameters after the right step."""
@@ -72,7 +72,7 @@ def loop(
         c(n_epochs=min(c.n_epochs, 0))  # it refuses what must be refused
         if set(c.optimizer) - {"name", "lr"} or c.optimizer["name"] != "sgd":
             return c()
-        run = Run(c.right, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
+        run = Run(c.correct, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
         losses, val_losses = [], []
         for run.epoch in range(c.n_epochs):
             losses.append(loss(run))
@@ -98,7 +98,7 @@ def of_the_least(log: int) -> Change:
     """The right answer, but the parameters of the least loss in one of its logs."""
 
     def least(params: Any, c: Call) -> Any:
-        losses = [x if np.isfinite(x := nearest(loss)) else np.inf for loss in c()[log]]
+        losses = [x if np.isfinite(x := as_float(loss)) else np.inf for loss in c()[log]]
         return c(n_epochs=min(range(len(losses)), key=losses.__getitem__, default=c.n_epochs))[0]
 
     return part(0, least)
@@ -130,12 +130,14 @@ descent("uphill", "the gradient is added, not subtracted")(
     along(lambda run: -run.gradient()), f"{ALL}?", "PaddlePaddle/Paddle#4184 pytorch/pytorch#1871 Yorko/mlcourse.ai#640"
 )
 descent("not-averaged", "the gradient is not divided by n")(along(lambda run: run.gradient() * run.t_u.size), ALL)
-descent("factor-2-missing", "the gradient is that of half the loss, but the loss that is logged is not halved")(
+descent("factor-2-missing", "the steps follow the gradient of half the loss, but the whole loss is logged")(
     along(lambda run: run.gradient() / 2),
     f"{STEPS} {ENDS} descent.diverges descent.norris@float64",
     "patrickloeber/MLfromscratch#18",
 )
-descent("bias-from-the-new-weight", "the bias is moved along a gradient at the weight that has moved already")(
+descent(
+    "bias-from-the-new-weight", "the weight is moved first, and the bias then follows a gradient at the new weight"
+)(
     loop(step=lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
     f"{STEPS} {FORM} descent.diverges {BY_64}",
 )
@@ -145,7 +147,7 @@ descent("bias-never-moved", "only the weight is moved: the bias stays where it w
 descent("components-swapped", "the weight and the bias are moved by each other's derivatives")(
     along(lambda run: run.gradient()[::-1]), f"{STEPS} {ENDS} {FAR} descent.diverges"
 )
-descent("gradients-accumulate", "the gradient is added to those of the epochs before: nobody resets it")(
+descent("gradients-accumulate", "gradients are never reset, so that each epoch follows the sum of all so far")(
     along(lambda run: run.keep(run.kept + run.gradient())),
     f"{LATER} {ENDS} {FAR} descent.diverges?",
     "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 yastrebksv/TennisCourtDetector#7",
@@ -153,11 +155,11 @@ descent("gradients-accumulate", "the gradient is added to those of the epochs be
 descent("gradient-of-the-start", "the gradient is computed once, at the start, and every step goes along it")(
     along(lambda run: run.keep(run.kept if run.epoch else run.gradient())), f"{LATER} {ENDS} {FAR} descent.diverges"
 )
-descent("momentum-unasked", "half of the last move is added to each, though no momentum was asked for")(
+descent("momentum-unasked", "each step adds half of the previous one, although no momentum was asked for")(
     along(lambda run: run.keep(run.kept / 2 + run.gradient())),
     f"{LATER} {FORM} descent.raw-diverges descent.scaled-converges@float64",
 )
-descent("decay-unasked", "a 64th of the parameters is added to the gradient, though no weight decay was asked for")(
+descent("decay-unasked", "a 64th of the parameters is added to the gradient, although no weight decay was asked for")(
     along(lambda run: run.gradient() + run.params / 64),
     f"{STEPS} {FORM} {FAR} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges",
 )
@@ -165,7 +167,7 @@ descent("rate-falls", "the learning rate is divided by the number of the epoch")
     loop(step=lambda run: run.params - run.rate / (run.epoch + 1) * run.gradient()),
     f"{LATER} {ENDS} descent.diverges descent.norris",
 )
-descent("a-step-for-each-half", "a step is taken for each half of the samples, where one is due for all of them")(
+descent("a-step-for-each-half", "each epoch takes a step for each half of the samples, not one step for all of them")(
     loop(step=_a_step_for_each_half), ALL
 )
 descent("last-sample-dropped", "the last sample has no part in the gradient")(
@@ -173,13 +175,15 @@ descent("last-sample-dropped", "the last sample has no part in the gradient")(
     f"{STEPS} {FORM} descent.fixed-point descent.raw-diverges@float64 descent.scaled-converges"
     " descent.norris@float64 descent.converges? descent.diverges?",
 )
-descent("pairs-torn-apart", "the temperatures are in another order than their readings")(
+descent("pairs-torn-apart", "the temperatures are in reverse order, so that they do not match their readings")(
     lambda c: c(t_c=c.t_c[::-1]), ALL, "DrexelChatbotGroup/DrexelChatbot#15 mlcommons/GaNDLF#870 xudonmao/VMT#1"
 )
-descent("readings-scaled", "it trains on a tenth of the readings, and returns the parameters of these")(
+descent("readings-scaled", "it divides the readings by ten, and returns the parameters for the divided readings")(
     lambda c: c(t_u=c.t_u * rounded(0.1, c.t_u)), f"{ALL} descent.diverges"
 )
-descent("steps-of-one-length", "it divides the gradient by its length: the rate sets how far to go", exactly=False)(
+descent(
+    "steps-of-one-length", "it divides the gradient by its length: each step is as long as the rate", exactly=False
+)(
     along(lambda run: (gradient := run.gradient()) / np.hypot(*gradient)),
     f"{STEPS} {FORM} {FAR} descent.diverges descent.fixed-point descent.zero-rate descent.raw-diverges"
     " descent.scaled-converges@float64",
@@ -193,10 +197,10 @@ descent(
 descent("one-epoch-more", "it runs one epoch more than it is asked for")(
     checked(lambda c: c(n_epochs=c.n_epochs + 1)), f"{STEPS} {ENDS} descent.zero-epochs"
 )
-descent("one-epoch-less", "it runs one epoch less")(
+descent("one-epoch-less", "it runs one epoch less than it is asked for")(
     lambda c: c(n_epochs=c.n_epochs - (c.n_epochs > 0)), f"{STEPS} {ENDS}"
 )
-descent("one-epoch-at-least", "no epochs are one epoch: it stops after a step, not before it")(
+descent("one-epoch-at-least", "zero epochs run as one, because the loop decides to stop only after a step")(
     lambda c: c(n_epochs=c.n_epochs or 1), "descent.zero-epochs"
 )
 descent("stops-when-the-loss-stays", "it stops as soon as the loss has fallen by less than 1e-6", exactly=False)(
@@ -206,13 +210,13 @@ descent("stops-when-the-loss-stays", "it stops as soon as the loss has fallen by
 
 # Wrong answers of a right run
 
-descent("start-returned", "it returns the parameters that it was given: the trained ones have another name")(
+descent("start-returned", "it returns the parameters that it was given, not the trained ones")(
     part(0, lambda params, c: c.params * 1), f"{ANSWER} {ENDS} descent.diverges descent.norris"
 )
-descent("params-of-the-last-loss", "it returns the parameters before the last step, to which the last loss belongs")(
-    part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} {FORM} {BY_64}"
-)
-descent("params-of-the-least-loss", "it returns the parameters of the least loss in the log", exactly=False)(
+descent(
+    "params-of-the-last-loss", "it returns the parameters before the last step, for which the last loss was computed"
+)(part(0, lambda params, c: c(n_epochs=max(c.n_epochs - 1, 0))[0]), f"{ANSWER} {FORM} {BY_64}")
+descent("params-of-the-least-loss", "it returns the parameters of the lowest loss, not the last ones", exactly=False)(
     of_the_least(1),
     f"{ANSWER} {FORM} descent.diverges descent.raw-diverges"
     " descent.scaled-converges@float64 descent.scaled-converges@float32?",
@@ -226,7 +230,9 @@ descent("logged-after-the-update", "the loss of an epoch is logged after its ste
 descent("last-loss-missing", "the last loss is missing in the log")(part(1, lambda x, c: x[:-1]), SHORT)
 descent("first-loss-missing", "the first loss is missing in the log")(part(1, lambda x, c: x[1:]), SHORT)
 descent("every-hundredth-logged", "only every hundredth loss is logged")(part(1, lambda x, c: x[::100]), SHORT)
-descent("logged-by-the-start", "every epoch logs the loss of the start")(part(1, lambda x, c: x[:1] * len(x)), SHORT)
+descent("logged-by-the-start", "every epoch logs the loss of the first epoch")(
+    part(1, lambda x, c: x[:1] * len(x)), SHORT
+)
 descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the sum is never reset")(
     loop(loss=lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
     SCALED,
@@ -235,34 +241,36 @@ descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the
 descent("sum-instead-of-mean", "it logs the sum of the squared residuals, though the steps follow their mean")(
     loop(loss=lambda run: run.loss() * run.t_u.size), SCALED
 )
-descent("half-the-loss-logged", "it logs half the loss that it follows")(loop(loss=lambda run: run.loss() / 2), SCALED)
-descent("penalty-logged", "the loss that is logged contains a penalty on the weight, w² / 64")(
+descent("half-the-loss-logged", "it logs half of the loss whose gradient it follows")(
+    loop(loss=lambda run: run.loss() / 2), SCALED
+)
+descent("penalty-logged", "the logged loss contains a penalty on the weight, w² / 64")(
     loop(loss=lambda run: run.loss() + run.params[0] ** 2 / 64), SCALED, "keras-team/keras#464"
 )
-descent("root-logged", "the root of the loss is logged", exactly=False)(
+descent("root-logged", "it logs the square root of the loss", exactly=False)(
     loop(loss=lambda run: np.sqrt(run.loss())), SCALED
 )
-descent("four-decimals-logged", "it logs losses rounded to four decimals", ugly=kinds.DIGITS, exactly=False)(
+descent("four-decimals-logged", "it logs losses rounded to four decimals", why_not_small=kinds.DIGITS, exactly=False)(
     loop(loss=lambda run: np.round(run.loss(), 4)), BY_LOG
 )
 
 # Wrong hands on the arguments
 
-descent("in-place", "it moves the caller's parameters")(overwritten("params", lambda c, right: right[0]), KEPT)
-descent("options-used-up", "it takes the learning rate out of the caller's options")(
+descent("in-place", "it moves the parameters of the caller")(overwritten("params", lambda c, right: right[0]), KEPT)
+descent("options-used-up", "it removes the learning rate from the caller's options")(
     kinds.afterwards(lambda c, right: c.optimizer.pop("lr")), KEPT
 )
-descent("negative-rate-climbs", "a negative learning rate is not refused, and leads uphill")(
+descent("negative-rate-climbs", "a negative learning rate is accepted, and leads uphill")(
     kinds.unrefused(of_rate(lambda lr: -lr, along(lambda run: -run.gradient()))), NEGATIVE
 )
-descent("rate-without-sign", "a negative learning rate is not refused: its sign is dropped")(of_rate(abs), NEGATIVE)
-descent("rate-of-nan-is-zero", "a rate of NaN counts as zero")(
+descent("rate-without-sign", "a negative learning rate is accepted, and its sign is dropped")(of_rate(abs), NEGATIVE)
+descent("rate-of-nan-is-zero", "a learning rate of NaN is accepted, and counts as zero")(
     of_rate(lambda lr: 0.0 if np.isnan(lr) else lr), NEGATIVE
 )
-descent("negative-epochs-are-none", "a negative number of epochs is not refused: nothing is done")(
+descent("negative-epochs-are-none", "a negative number of epochs is accepted, and counts as zero")(
     lambda c: c(n_epochs=max(c.n_epochs, 0)), NEGATIVE
 )
-descent("rate-of-zero-is-the-default", "a learning rate of zero counts as none given, and is replaced by a default")(
+descent("rate-of-zero-is-the-default", "a learning rate of zero counts as missing, and is replaced by a default")(
     of_rate(lambda lr: lr or 0.0078125), "descent.zero-rate"
 )
 descent.in_dtype("float64", "descent.dtype descent.diverges")
@@ -272,23 +280,27 @@ data("flattened", "arrays of any shape are flattened first")(lambda c: c(t_u=joi
 data("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and the parameters are trained on them")(
     kinds.stretched("t_u", "t_c"), SHAPES
 )
-data("longer-column-cut", "the longer column is cut")(kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES)
+data("longer-column-cut", "the longer column is cut to the length of the shorter one")(
+    kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES
+)
 
 # The closed form
 
 closed = impostors_of("closed_form")
-closed("one-step-more", "the power is n + 1, where it is n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
-closed("one-step-less", "the power is n - 1, where it is n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
+closed("one-step-more", "the matrix is raised to the power n + 1, not n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
+closed("one-step-less", "the power of the matrix is n - 1, not n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
 closed("hessian-halved", "the factor 2 is missing in the Hessian")(lambda c: c(learning_rate=c.learning_rate / 2), FORM)
 closed("hessian-not-averaged", "the Hessian is not divided by n")(
     lambda c: c(learning_rate=c.learning_rate * c.n), FORM
 )
-closed("towards-zero", "the power is applied to the parameters themselves")(kinds.dropped("t_c"), FORM)
-closed("from-zero", "the start is taken to be zero")(kinds.dropped("params"), FORM)
+closed("towards-zero", "the power multiplies the parameters themselves, not their distance from the optimum")(
+    kinds.dropped("t_c"), FORM
+)
+closed("from-zero", "the initial parameters are taken to be zero")(kinds.dropped("params"), FORM)
 closed("away-from-the-optimum", "the distance from the optimum is subtracted from it, and not added")(
     lambda c: 2 * c.ask("least_squares") - c(), FORM
 )
-closed("optimum-returned", "it is the optimum, as after epochs without end")(kinds.other("least_squares"), FORM)
+closed("optimum-returned", "it returns the optimum, whatever the number of epochs")(kinds.other("least_squares"), FORM)
 
 
 def _power_by_element(c: Call) -> Any:
@@ -297,7 +309,7 @@ def _power_by_element(c: Call) -> Any:
     return optimum + np.stack(columns, axis=1) ** c.n_epochs @ (c.params - optimum)
 
 
-closed("power-by-element", "each element of the matrix is raised to the power, and not the matrix", exactly=False)(
+closed("power-by-element", "each element of the matrix is raised to the power instead of the matrix", exactly=False)(
     _power_by_element, FORM
 )
 closed.in_dtype("float32", FORM)

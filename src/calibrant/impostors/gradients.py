@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import Call, answer, component, divided, factor, impostors_of, n, part
-from calibrant.impostors.rights import join, overwrite
 
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 SIZES = f"{VALUE} gradient.additive"
@@ -24,21 +24,21 @@ PURE, WIDE = "gradient.pure", "gradient.dtype"
 # The derivatives of the model
 
 by_w = impostors_of("dmodel_dw")
-by_w("the-weight", "the derivative by the weight is the weight")(lambda c: c.w * 1, BY_W)
-by_w("squared", "the readings are squared")(answer(lambda t_u: t_u**2), BY_W)
-by_w("not-differentiated", "the weight is still there: w t_u, where t_u is due")(factor(lambda c: c.w), BY_W)
-by_w("mean-reading", "the readings are averaged, where each sample has its own")(answer(lambda t_u: t_u.mean()), BY_W)
-by_w("one", "it is the derivative by the bias")(kinds.other("dmodel_db"), BY_W)
-by_w("divided-by-n", "the readings are divided by n, which the derivative of the loss does as well")(divided(n), BY_W)
+by_w("the-weight", "it returns the weight itself")(lambda c: c.w * 1, BY_W)
+by_w("squared", "it returns the squares of the readings")(answer(lambda t_u: t_u**2), BY_W)
+by_w("not-differentiated", "it returns w t_u instead of t_u, as if w were still there")(factor(lambda c: c.w), BY_W)
+by_w("mean-reading", "it returns the mean of the readings, not all of them")(answer(lambda t_u: t_u.mean()), BY_W)
+by_w("one", "it returns ones, which are the derivative by the bias")(kinds.other("dmodel_db"), BY_W)
+by_w("divided-by-n", "the readings are divided by n, as the derivative of the loss is already")(divided(n), BY_W)
 by_w("in-place", "it writes the predictions over the readings")(
     kinds.overwritten("t_u", lambda c, right: c.ask("model")), PURE
 )
 
 by_b = impostors_of("dmodel_db")
-by_b("the-bias", "the derivative by the bias is the bias")(lambda c: c.b * 1, BY_B)
+by_b("the-bias", "it returns the bias itself")(lambda c: c.b * 1, BY_B)
 by_b("zero", "the bias counts as a constant, so that its derivative is zero")(factor(0), BY_B)
-by_b("the-readings", "it is the derivative by the weight")(kinds.other("dmodel_dw"), BY_B)
-by_b("divided-by-n", "it is 1/n, by which the derivative of the loss is divided as well")(divided(n), BY_B)
+by_b("the-readings", "it returns the readings, which are the derivative by the weight")(kinds.other("dmodel_dw"), BY_B)
+by_b("divided-by-n", "it returns 1/n, although the loss's derivative is divided by n already")(divided(n), BY_B)
 by_b("in-place", "it writes ones over the readings")(kinds.overwritten("t_u", lambda c, right: right), PURE)
 
 # The gradient by hand
@@ -51,56 +51,56 @@ hand("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is fl
 hand("not-averaged", "it is the gradient of the sum: it is not divided by n")(
     factor(n), SIZES, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
-hand("over-n-minus-1", "it is divided by n - 1, as the estimate of a variance is")(kinds.over_n_minus_1, SIZES)
-hand("averaged-twice", "the terms, which are divided by n already, are averaged and not summed")(divided(n), SIZES)
+hand("over-n-minus-1", "the sum is divided by n - 1, as for the estimate of a variance")(kinds.over_n_minus_1, SIZES)
+hand("averaged-twice", "the terms are divided by n already, and are then averaged instead of summed")(divided(n), SIZES)
 hand("bias-not-averaged", "the derivative by the bias is not divided by n")(
     component(1, lambda by_b, c: by_b * c.n), SIZES, "purushottamkar/ml19-20a#5"
 )
 hand("weight-not-averaged", "the derivative by the weight is not divided by n")(
     component(0, lambda by_w, c: by_w * c.n), SIZES, "purushottamkar/ml19-20a#5"
 )
-hand("bias-averaged-twice", "the terms of the bias, which are divided by n already, are averaged and not summed")(
+hand("bias-averaged-twice", "the terms of the bias are divided by n already, and are then averaged instead of summed")(
     component(1, lambda by_b, c: by_b / c.n), SIZES, "kvfrans/notes#5"
 )
 hand("bias-halved", "the factor 2 is missing in the derivative by the bias", beside=("finite_difference",))(
     component(1, lambda by_b, c: by_b / 2), f"{VALUE} gradient.agree"
 )
-hand("bias-zero", "the bias has no gradient: it is zero")(component(1, lambda by_b, c: by_b * 0), VALUE)
+hand("bias-zero", "the derivative by the bias is zero, as of a constant")(component(1, lambda by_b, c: by_b * 0), VALUE)
 hand("bias-as-the-weight", "both components are the derivative by the weight")(
     component(1, lambda by_b, c: c()[0]), f"{VALUE} gradient.additive?"
 )
-hand("bias-first", "the derivative by the bias comes first, and then that by the weight")(
+hand("bias-first", "the derivative by the bias comes first, then the derivative by the weight")(
     answer(lambda gradient: gradient[::-1]), f"{VALUE} gradient.additive?"
 )
-hand("means-multiplied", "the mean of the products is taken for the product of the means")(
+hand("means-multiplied", "the mean of the products is replaced by the product of the means")(
     component(0, lambda by_w, c: c.t_u.mean() * c()[1]), SIZES
 )
-hand("readings-centred", "the mean of the readings is subtracted from them, and not from those of the predictions")(
+hand("readings-centred", "the residuals are multiplied by centred readings, but the model is not centred")(
     lambda c: c(t_u=c.t_u - c.t_u.mean()), SIZES
 )
-hand("times-predictions", "the residuals are multiplied by the predictions, where the readings are due")(
+hand("times-predictions", "the residuals are multiplied by the predictions instead of the readings")(
     lambda c: c(t_u=c.t_p), "gradient.chain-rule gradient.symbolic gradient.additive"
 )
-hand("bias-not-predicted", "the residuals are those of the weight alone, without the bias")(
+hand("bias-not-predicted", "the residuals are computed without the bias")(
     lambda c: c(t_p=c.t_p - c.b), "gradient.chain-rule gradient.symbolic gradient.optimum"
 )
-hand("weight-penalized", "the gradient of a penalty on the weight is added, w / 32")(
+hand("weight-penalized", "the gradient of a penalty on the weight, w / 32, is added")(
     component(0, lambda by_w, c: by_w + c.w / 32), ALL
 )
 hand("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c", "t_p"), f"{ALL} gradient.nan?")
-hand("clipped", "each component is cut to at most 100", exactly=False, ugly="only gradients above 100 show it")(
-    answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan"
-)
+hand(
+    "clipped", "each component is cut to at most 100", exactly=False, why_not_small="only gradients above 100 show it"
+)(answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan")
 hand("of-the-root", "it is the gradient of the root mean square error", exactly=False)(
     divided(lambda c: 2 * np.sqrt(c.ask("loss_fn"))), ALL
 )
 hand("of-the-absolute-loss", "it is the gradient of the mean absolute error", exactly=False)(
     lambda c: c(t_p=c.t_c + np.sign(c.t_p - c.t_c)) / 2, f"{VALUE} gradient.nan gradient.additive?"
 )
-hand("of-length-one", "it is divided by its length", exactly=False)(
+hand("of-length-one", "the gradient is divided by its length, so that only its direction is left", exactly=False)(
     answer(lambda gradient: gradient / np.hypot(*gradient)), ALL
 )
-hand("not-summed", "the terms of the samples are not summed: it has a column for each sample", exactly=False)(
+hand("not-summed", "the terms of the samples are not summed: the gradient has a column for each sample", exactly=False)(
     lambda c: np.stack([(terms := c.ask("dloss_fn")) * c.t_u, terms]), f"{ALL} gradient.nan"
 )
 hand.in_dtype("float32", ALL)
@@ -125,38 +125,36 @@ difference("forward", "it is the forward difference, (loss(p + delta) - loss(p))
 difference("backward", "it is the backward difference, (loss(p) - loss(p - delta)) / delta")(
     lambda c: _forward(c.but(delta=-c.delta)), STEP
 )
-difference("over-delta", "the central difference is divided by delta, where 2 delta is due")(
+difference("over-delta", "the central difference is divided by delta instead of 2 delta")(
     factor(2), CENTRAL, "drizopoulos/JMbayes2#9"
 )
 difference("not-divided", "the difference is not divided by the step")(factor(lambda c: 2 * c.delta), CENTRAL)
-difference("sign-flipped", "the loss above is subtracted from the loss below")(
+difference("sign-flipped", "the loss at p + delta is subtracted from the loss at p - delta")(
     lambda c: c(delta=-c.delta) * -1, CENTRAL
 )
-difference("not-restored", "the weight still stands where it was moved to when it is the bias's turn")(
+difference("not-restored", "the weight is not moved back before the bias is moved")(
     component(1, lambda by_b, c: c(w=c.w - c.delta)[1]), STEP
 )
-difference("bias-first", "the derivative by the bias comes first, and then that by the weight")(
+difference("bias-first", "the derivative by the bias comes first, then the derivative by the weight")(
     answer(lambda gradient: gradient[::-1]), CENTRAL
 )
-difference("not-averaged", "it is the gradient of the sum of the squared residuals, not of their mean")(
-    factor(n), CENTRAL
-)
+difference("not-averaged", "it is the gradient of the sum of the squares, not of their mean")(factor(n), CENTRAL)
 difference(
     "step-too-small",
-    "the step is 1e-8, whatever delta is: what is left of the difference is rounding",
+    "the step is 1e-8 whatever delta is, so that the difference is mostly rounding error",
     exactly=False,
-    ugly="only rounding shows it",
+    why_not_small="only rounding shows it",
 )(
     lambda c: c(delta=c.delta.dtype.type(1e-8)),
     f"{CENTRAL} gradient.optimum?",
     "PaddlePaddle/Paddle#4283 pytorch/pytorch#5351",
 )
-difference("step-relative", "the step is delta times the parameter, which is nothing at zero")(
+difference("step-relative", "the step is delta times the parameter, so that it is zero at a parameter of zero")(
     lambda c: join(c(delta=c.delta * abs(c.w))[0], c(delta=c.delta * abs(c.b))[1]), STEP
 )
 difference.in_dtype("float32", f"{CENTRAL} gradient.optimum?")
 difference.in_dtype("float64", WIDE)
-difference("moved-in-place", "the caller's weight and bias are moved, and not moved back")(
+difference("moved-in-place", "it moves the caller's weight and bias in place, and does not move them back")(
     kinds.afterwards(lambda c, right: [*map(overwrite, (c.w, c.b), (c.w + c.delta, c.b + c.delta))]), PURE
 )
 difference.nan_replaced("gradient.nan")
@@ -165,47 +163,48 @@ difference.nan_replaced("gradient.nan")
 
 
 def _of_the_call_before(gradient: Any, c: Call) -> Any:
-    last, c.right.memory["last"] = c.right.memory.get("last", gradient * 0), gradient
+    last, c.correct.memory["last"] = c.correct.memory.get("last", gradient * 0), gradient
     return last
 
 
 both = impostors_of("value_and_grad")
-both("gradient-of-half-the-loss", "the gradient is that of half the loss, but the loss is not halved")(
+both("gradient-of-half-the-loss", "the gradient belongs to half the loss, but the loss is not halved")(
     part(1, lambda gradient, c: gradient / 2), GIVEN, "davisking/dlib#1169 patrickloeber/MLfromscratch#18"
 )
-both("half-the-loss", "the loss is halved, but the gradient is not that of half the loss")(
-    part(0, lambda loss, c: loss / 2), REPORTED
-)
+both("half-the-loss", "the loss is halved, but its gradient is not")(part(0, lambda loss, c: loss / 2), REPORTED)
 both("half", "the loss has a factor 1/2 in front, and the gradient with it")(
     lambda c: tuple(x / 2 for x in c()), GIVEN, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
 )
-both("sum-instead-of-mean", "the squared residuals are summed, not averaged, and the gradient is that of the sum")(
+both("sum-instead-of-mean", "the squared residuals are summed, not averaged, and the gradient belongs to the sum")(
     lambda c: tuple(x * c.n for x in c()), f"{GIVEN} gradient.additive"
 )
-both("not-averaged", "the loss is the mean, but the gradient that of the sum: it is not divided by n")(
+both("not-averaged", "the loss is the mean, but the gradient is not divided by n")(
     part(1, lambda gradient, c: gradient * c.n),
     f"{GIVEN} gradient.additive",
     "pytorch/pytorch#28993 kakaobrain/trident#66",
 )
 both("sign-flipped", "the gradient points downhill: its sign is flipped")(part(1, lambda gradient, c: -gradient), GIVEN)
-both("cut-from-the-graph", "the loss is cut off from the parameters, so that the gradient is zero")(
+both("cut-from-the-graph", "the loss is cut off from the graph of the parameters, so that the gradient is zero")(
     part(1, lambda gradient, c: gradient * 0), GIVEN, "paiml/aprender#3034"
 )
-both("penalized-without-gradient", "the square of the weight is added to the loss, and not to the gradient")(
+both("penalized-without-gradient", "the square of the weight is added to the loss, but not to its gradient")(
     part(0, lambda loss, c: loss + c.params[0] ** 2), REPORTED
 )
-both("penalized", "the square of the weight is added to the loss, and the gradient is that of both")(
+both("penalized", "the square of the weight is added to the loss, and its derivative to the gradient")(
     lambda c: (c()[0] + c.params[0] ** 2, join(c()[1][0] + 2 * c.params[0], c()[1][1])),
     f"{GIVEN} gradient.optimum gradient.additive?",
 )
-both("accumulating", "the gradient is added to those of the calls before, as if nobody reset `.grad`", repeats=False)(
-    part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum"
-)
 both(
-    "of-the-call-before", "the gradient is that of the call before", repeats=False, ugly="it depends on the call before"
+    "accumulating", "the gradient is added to the gradients of earlier calls, as if nobody reset `.grad`", repeats=False
+)(part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum?")
+both(
+    "of-the-call-before",
+    "it returns the gradient of the previous call",
+    repeats=False,
+    why_not_small="it depends on the call before",
 )(part(1, _of_the_call_before), f"{GIVEN} gradient.additive gradient.nan")
 both("in-place", "it writes the predictions over the readings")(
-    kinds.overwritten("t_u", lambda c, right: c.right.model(c.t_u, *c.params)), PURE
+    kinds.overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
 )
 both.in_dtype("float64", WIDE)
 both.in_dtype("float32", f"{GIVEN}? gradient.additive gradient.optimum")  # perhaps the last of GIVEN

@@ -17,7 +17,7 @@ import numpy as np
 
 from calibrant.exact import Exact
 from calibrant.impostors import Impostor, add
-from calibrant.impostors.rights import join, moved, narrow, overwrite
+from calibrant.impostors.correct import join, narrow, overwrite, rearranged
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 
@@ -27,9 +27,9 @@ DIGITS = "only numbers with many digits show it"
 class Call:
     """One call of an operation. `c()` is the right answer, `c(b=0)` the right answer to another `b`, and `c.b` the argument."""
 
-    def __init__(self, right: Any, names: Sequence[str], arguments: Sequence[Any]) -> None:
-        self.right = right
-        """The right operation; `c.right.model(...)` is another one, and `c.right.memory` lasts from call to call."""
+    def __init__(self, correct: Any, names: Sequence[str], arguments: Sequence[Any]) -> None:
+        self.correct = correct
+        """The right operation; `c.correct.model(...)` is another one, and `c.correct.memory` lasts from call to call."""
         self.starred = bool(names) and names[0].startswith("*")
         self.names = [name.removeprefix("*") for name in names]
         self.given: dict[str, Any] = (
@@ -52,12 +52,12 @@ class Call:
         """The right answer, with some arguments changed; a name that is no argument is an option of the right operation."""
         given = self.given | changed
         arguments = [given.pop(name) for name in self.names if name in given]
-        return self.right(*(arguments[0] if self.starred else arguments), **given)
+        return self.correct(*(arguments[0] if self.starred else arguments), **given)
 
     def ask(self, operation: str, **changed: Any) -> Any:
         """The right answer of another operation to the arguments that have the same names, some of them changed."""
         given = self.given | changed
-        return getattr(self.right, operation)(*(given[name] for name in OPERATIONS[operation].parameters))
+        return getattr(self.correct, operation)(*(given[name] for name in OPERATIONS[operation].parameters))
 
     @property
     def n(self) -> int:
@@ -87,8 +87,8 @@ class Row:
         """Register the impostor."""
         names = OPERATIONS[self.operation].parameters
 
-        def wrong(right: Any, *arguments: Any) -> Any:
-            return change(Call(right, names, arguments))
+        def wrong(correct: Any, *arguments: Any) -> Any:
+            return change(Call(correct, names, arguments))
 
         broken = tuple(dict.fromkeys(clauses.split()))
         add(Impostor(self.name, self.operation, wrong, self.sentence, broken, seen=tuple(seen.split()), **self.about))
@@ -108,7 +108,7 @@ class Rows:
         """Register an impostor that computes in another dtype, and shows it where that is narrower; in float64 it also returns that."""
         wide, shown = dtype == "float64", {"float64": "@float32", "float32": "@float64"}.get(dtype, "")
         sentence = f"it is computed {'and returned ' if wide else ''}in {dtype}, whatever the dtype of the arguments"
-        about = {"keeps_dtype": False} | about if wide else {"ugly": DIGITS} | about
+        about = {"keeps_dtype": False} | about if wide else {"why_not_small": DIGITS} | about
         if shown:
             clauses = " ".join(re.sub(r"(@\w+)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
         self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(in_dtype(dtype), clauses, seen)
@@ -217,7 +217,7 @@ def stretched(*names: str) -> Change:
     def changed(c: Call) -> Any:
         columns = {name: getattr(c, name) for name in names}
         shape = np.broadcast_shapes(*(x.shape for x in columns.values()))
-        return c(**{name: join(moved(lambda x: np.broadcast_to(x, shape), x)) for name, x in columns.items()})
+        return c(**{name: join(rearranged(lambda x: np.broadcast_to(x, shape), x)) for name, x in columns.items()})
 
     return changed
 
@@ -314,7 +314,7 @@ residuals_written = overwritten("t_p", lambda c, right: c.t_p - c.t_c)
 
 def piled_up(gradient: Any, c: Call) -> Any:
     """A gradient, or rows of them, added to the last row of the call before, as long as that was finite."""
-    total = gradient + c.right.memory.get(gradient.dtype, 0)
+    total = gradient + c.correct.memory.get(gradient.dtype, 0)
     last = total.reshape(-1, 2)[-1]
-    c.right.memory[gradient.dtype] = last if np.isfinite(last).all() else 0
+    c.correct.memory[gradient.dtype] = last if np.isfinite(last).all() else 0
     return total

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join
 from calibrant.impostors.kinds import impostors_of, n
-from calibrant.impostors.rights import join
 
 MEAN = "loss.mean-square"
 SUM = "loss.absolute loss.wide-accumulation"
@@ -39,7 +39,7 @@ loss("last-sample-dropped", "the last sample is left out")(
 loss(
     "mean-of-batches",
     "the means of batches of four are averaged as if they were equally large",
-    ugly="five samples are needed",
+    why_not_small="five samples are needed",
 )(
     lambda c: join(*(c(t_p=c.t_p[i : i + 4], t_c=c.t_c[i : i + 4]) for i in range(0, c.n, 4))).mean(),
     f"{MEAN} loss.permutation",
@@ -65,7 +65,7 @@ loss.in_dtype("float64", "loss.dtype")
 loss(
     "expanded",
     "the square is expanded to mean(t_p²) - 2 mean(t_p t_c) + mean(t_c²), which cancels in floating point",
-    ugly=NEAR,
+    why_not_small=NEAR,
 )(
     several(lambda c: (c.t_p * c.t_p).mean() - 2 * (c.t_p * c.t_c).mean() + (c.t_c * c.t_c).mean()),
     f"{MEAN} loss.zero loss.symmetric? loss.permutation loss.wide-accumulation",
@@ -73,9 +73,9 @@ loss(
 loss(
     "summed-first",
     "the sum is taken before the division, and overflows where the mean would not",
-    ugly="only numbers whose squares overflow show it",
+    why_not_small="only numbers whose squares overflow show it",
 )(several(lambda c: ((c.t_p - c.t_c) ** 2).sum() / c.n), "loss.wide-accumulation", "chainer/chainer#6702")
-loss("tolerant", "a loss below 1e-8 is rounded down to zero", ugly=NEAR, exactly=False)(
+loss("tolerant", "a loss below 1e-8 is rounded down to zero", why_not_small=NEAR, exactly=False)(
     kinds.answer(lambda loss: 0.0 if loss < 1e-8 else loss), f"{MEAN} loss.zero loss.outliers?"
 )
 loss("huber", "residuals beyond 4 count linearly, as in Huber's loss", exactly=False)(
@@ -102,7 +102,7 @@ absolute("huber", "residuals below 1 count quadratically, as in Huber's loss", e
     lambda c: c() - np.sum(((r := np.minimum(np.abs(c.t_p - c.t_c), 1)) - r * r / 2) / r.dtype.type(c.n)),
     "loss.absolute loss.outliers",
 )
-absolute("sum-instead-of-mean", "the sizes of the residuals are summed, not averaged")(kinds.factor(n), SUM)
+absolute("sum-instead-of-mean", "the absolute residuals are summed, not averaged")(kinds.factor(n), SUM)
 absolute("size-of-the-mean", "it is the absolute value of the mean residual, in which residuals of both signs cancel")(
     several(lambda c: abs((c.t_p - c.t_c).mean())), f"{SUM} loss.zero?"
 )
@@ -116,7 +116,7 @@ sign("residual-over-its-size", "the sign is computed as r / |r|, which is NaN at
     "loss.smooth-at-zero",
     "BVLC/caffe#1326 mlpack/mlpack#3545",
 )
-sign("sign-not-averaged", "it is 1 or -1, not divided by n, and 1 at a zero residual")(
+sign("sign-not-averaged", "the signs are not divided by n, and the sign of a zero residual is 1")(
     lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1)), "loss.smooth-at-zero"
 )
 
@@ -125,7 +125,7 @@ slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
     kinds.divided(2), HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
 )
 slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.negated, HAND)
-slope("not-averaged", "the derivative is that of the sum: it is not divided by n")(
+slope("not-averaged", "it is the derivative of the sum, not of the mean: it is not divided by n")(
     kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
 slope("shifted", "a small constant is added to every residual")(

@@ -85,7 +85,7 @@ def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Column]:
     return loss(leaves), leaves
 
 
-def share(grad: Any, factor: Any) -> Any:
+def contribution(grad: Any, factor: Any) -> Any:
     """What an operand gets of the derivative by a value that it went into."""
     return grad * (factor.data if isinstance(factor, Value) else factor)
 
@@ -97,7 +97,7 @@ def walked(
     seeds: Callable[[Value], Mapping[Value, Any]] = lambda result: {result: type(result.data)(1)},
     order: Callable[[Value], Iterable[Value]] = lambda result: reversed(result.tape),
     operands: Callable[[Value], Sequence[tuple[Value, Any]]] = lambda value: value.operands,
-    share: Combine = share,
+    contribution: Combine = contribution,
     added: Combine = operator.add,
     unreached: float = 0.0,
 ) -> Any:
@@ -107,7 +107,7 @@ def walked(
     for value in order(result):
         if value.grad is not None:
             for operand, factor in operands(value):
-                part = share(value.grad, factor)
+                part = contribution(value.grad, factor)
                 operand.grad = part if operand.grad is None else added(operand.grad, part)
     return np.array([type(leaf.data)(unreached) if leaf.grad is None else leaf.grad for leaf in leaves])
 

@@ -17,16 +17,16 @@ model("bias-added-first", "the bias is added to the readings before they are mul
     lambda c: c(t_u=c.t_u + c.b, b=c.b * 0), "model.linear"
 )
 model("parameters-swapped", "the weight and the bias are exchanged")(kinds.swapped("w", "b"), LINE)
-model("size-of-the-weight", "the weight loses its sign")(lambda c: c(w=abs(c.w)), "model.linear")
+model("size-of-the-weight", "the weight is replaced by its absolute value")(lambda c: c(w=abs(c.w)), "model.linear")
 model("normalized-over-the-batch", "the mean of the readings is subtracted from them")(
     lambda c: c(t_u=c.t_u - c.t_u.mean()), EACH
 )
-model("sorted-first", "the readings are sorted", exactly=False)(lambda c: c(t_u=np.sort(c.t_u)), EACH)
+model("sorted-first", "the readings are sorted first", exactly=False)(lambda c: c(t_u=np.sort(c.t_u)), EACH)
 model("reversed", "the predictions come in the reverse order")(lambda c: c(t_u=c.t_u[::-1]), EACH)
 model("negative-predictions-cut", "a rectifier at the output clamps negative predictions to zero", exactly=False)(
     kinds.answer(lambda t_p: np.maximum(t_p, 0)), LINE
 )
-model("through-thirds", "a third of each reading is multiplied by three times the weight", ugly=kinds.DIGITS)(
+model("through-thirds", "a third of each reading is multiplied by three times the weight", why_not_small=kinds.DIGITS)(
     lambda c: c(t_u=c.t_u / 3, w=c.w * 3), LINE
 )
 model.in_dtype("float32", f"{EACH}?")

@@ -15,8 +15,8 @@ from calibrant.exact.optimizers import RULES, Frame, Hyperparameters, fresh
 from calibrant.exact.scalars import Number, complement, constant, maximum, minimum, product
 from calibrant.impostors import kinds
 from calibrant.impostors.battery import runs
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
-from calibrant.impostors.rights import join, overwrite
 from calibrant.protocol.wire import is_array
 
 AT = ("h", "t", "lr", "p", "g", "follow")
@@ -36,7 +36,7 @@ def walked(c: Call, frame: Frame | None, follow: Mapping[str, str] | None = None
         answer = c() if refuses else None
         if not c.params or not all(np.isfinite(x).all() for x in itertools.chain(c.params, *c.grads) if is_array(x)):
             return answer
-    return exact.optimize(c.name, c.hyperparameters, c.params, c.grads, follow or c.right.follow, frame)
+    return exact.optimize(c.name, c.hyperparameters, c.params, c.grads, follow or c.correct.follow, frame)
 
 
 def framed(**changes: Change) -> Change:
@@ -51,8 +51,8 @@ def framed(**changes: Change) -> Change:
     return changed
 
 
-def _asked(change: Change, part: str, right: Any, *arguments: Any) -> Any:
-    return change(Call(right, PARTS[part], arguments))
+def _asked(change: Change, part: str, correct: Any, *arguments: Any) -> Any:
+    return change(Call(correct, PARTS[part], arguments))
 
 
 def rule(change: Change) -> Change:
@@ -169,8 +169,8 @@ counting = of("adam adamw adagrad adamax nadam radam asgd")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
 adadelta, adamax, nadam, radam, asgd, rprop = map(of, ("adadelta", "adamax", "nadam", "radam", "asgd", "rprop"))
 
-optimize("uphill", "every step goes up the gradient")(rule(lambda c: c(g=-c.g)), EACH)
-optimize("maximize-ignored", "it minimizes where it should maximize: the gradient is never negated, or twice")(
+optimize("uphill", "every step moves along the gradient, uphill")(rule(lambda c: c(g=-c.g)), EACH)
+optimize("maximize-ignored", "it minimizes where it should maximize: the gradient is not negated, or negated twice")(
     but(maximize=False), "optimizer.maximize optimizer.sgd", "kozistr/pytorch_optimizer#528"
 )
 of(f"adam {ALL}", without="rprop")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
@@ -187,50 +187,58 @@ optimize("only-the-first-moved", "only the first parameter is moved")(
 optimize("others-moved-twice", "every parameter but the first is moved twice by each gradient")(
     framed(step=lambda c: c.but(t=2 * c.t)(p=c(t=2 * c.t - 1)) if c.place[0] else c()), OWN, "nntrainer/nntrainer#219"
 )
-optimize("absent-as-zero", "an absent gradient counts as zero: momentum and decay go on")(
+optimize("absent-as-zero", "an absent gradient counts as zero, so that momentum and decay still move the parameter")(
     framed(count=lambda c: c(present=True), step=lambda c: c(g=c.g or zero(c.h))),
     ABSENT,
     "pytorch/pytorch#28294 pytorch/pytorch#42754",
 )
-adamw("decay-though-absent", "the decay goes on where the gradient is absent")(
+adamw("decay-though-absent", "weight decay still shrinks a parameter whose gradient is absent")(
     framed(step=lambda c: c() if c.g else c.p - product([c.lr, c.h.weight_decay, c.p])), ABSENT, "KellerJordan/Muon#54"
 )
-counting("absent-counts", "a step without a gradient counts as a step")(framed(count=lambda c: c(present=True)), ABSENT)
+counting("absent-counts", "a step without a gradient still advances the count of steps")(
+    framed(count=lambda c: c(present=True)), ABSENT
+)
 optimize("absent-stops-all", "where one gradient is absent, no parameter is moved")(
     along(lambda k, step: None if any(g is None for g in step) else step[k]), ABSENT
 )
 remembers("state-shared", "all parameters share one state")(framed(state=lambda c: c(k=0)), f"{OWN} {ABSENT}")
-counting("steps-count-parameters", "all parameters share one count of steps, which goes on with each of them")(
+counting("steps-count-parameters", "all parameters share one count of steps, which each of them advances")(
     framed(count=lambda c: c(k=0)),
     f"optimizer.own-state {SUMS} {ABSENT}",
     "DiffSharp/DiffSharp#292 mlx-node/mlx-node#11 Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26#1575",
 )
-remembers("state-kept", "a new optimizer goes on with the state of the one before", repeats=False)(
-    lambda c: walked(c, c.right.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
+remembers("state-kept", "a new optimizer continues with the state of the previous one", repeats=False)(
+    lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
 )
-scheduled("state-lost-with-the-rate", "a new rate resets the buffers and the count")(rule(_state_lost), f"{RATE} {SGD}")
-scheduled("rate-frozen", "all steps have the learning rate of the first")(at(lambda lr: [lr[0]] * len(lr)), LR)
-scheduled("first-rate-skipped", "each step has the rate of the next: the schedule moves before the optimizer does")(
+scheduled("state-lost-with-the-rate", "a new learning rate resets the buffers and the count of steps")(
+    rule(_state_lost), f"{RATE} {SGD}"
+)
+scheduled("rate-frozen", "all steps use the learning rate of the first one")(at(lambda lr: [lr[0]] * len(lr)), LR)
+scheduled("first-rate-skipped", "each step uses the rate of the next one: the schedule advances before the optimizer")(
     at(lambda lr: [*lr[1:], lr[-1]]), LR, "yueatsprograms/uda_release#3 jdonnelly36/Deformable-ProtoPNet#6"
 )
-scheduled("rate-one-late", "each later step has the rate of the one before")(at(lambda lr: [lr[0], *lr[:-1]]), LR)
-scheduled("first-rate-zero", "the first rate is zero, and each other step has the rate of the one before")(
+scheduled("rate-one-late", "each step but the first uses the last one's rate")(at(lambda lr: [lr[0], *lr[:-1]]), LR)
+scheduled("first-rate-zero", "the first rate is zero, and each later step uses the rate of the previous one")(
     at(lambda x: [0, *x[:-1]]), LR, "google-research/bert#1293 EleutherAI/gpt-neox#1373 facebookresearch/barlowtwins#45"
 )
-optimize("one-array-listed", "every step lists the same arrays")(kinds.answer(lambda x: [x[-1] for _ in x]), LATER)
-optimize("parameters-before-each-step", "it lists parameters before each step")(lambda c: [c.params, *c()][:-1], LATER)
+optimize("one-array-listed", "every step lists the same arrays, which show the parameters after the last step")(
+    kinds.answer(lambda x: [x[-1] for _ in x]), LATER
+)
+optimize("parameters-before-each-step", "it lists the parameters before each step, not after it")(
+    lambda c: [c.params, *c()][:-1], LATER
+)
 optimize("last-step-alone", "it lists only the parameters after the last step")(
     kinds.answer(lambda path: path[-1:]),
     f"{LATER} {KEPT} optimizer.own-state optimizer.maximize optimizer.fresh optimizer.zero-rate optimizer.dtype",
 )
-optimize("flattened", "every parameter is returned as one column", ugly="a table is needed")(
+optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
     f"{LATER.replace('nesterov', 'nesterov?')} optimizer.maximize optimizer.zero-rate?",
 )
-optimize("parameters-in-place", "it moves the caller's parameters")(
+optimize("parameters-in-place", "it changes the caller's parameters in place")(
     kinds.afterwards(lambda c, path: [*map(overwrite, c.params, path[-1] if path else [])]), KEPT
 )
-optimize("gradients-negated-in-place", "to maximize, it turns the sign of the caller's gradients")(
+optimize("gradients-negated-in-place", "to maximize, it negates the caller's gradients in place")(
     maximized(kinds.afterwards(lambda c, _: [np.negative(g, g) for x in c.grads for g in x if is_array(g)])), KEPT
 )
 optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate")
@@ -239,56 +247,64 @@ optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
 )
-of("adm")("unknown-is-sgd", "an optimizer of an unknown name is SGD")(lambda c: c(name="sgd"), "optimizer.unknown")
-optimize("values-unchecked", "it takes invalid values")(lambda c: walked(c, None, refuses=False), "optimizer.invalid")
-scheduled("last-rate-goes-on", "where there are fewer learning rates than steps, the last goes on")(
+of("adm")("unknown-is-sgd", "an unknown optimizer is taken for SGD")(lambda c: c(name="sgd"), "optimizer.unknown")
+optimize("values-unchecked", "it accepts hyperparameters with invalid values, such as a negative learning rate")(
+    lambda c: walked(c, None, refuses=False), "optimizer.invalid"
+)
+scheduled("last-rate-goes-on", "with fewer learning rates than steps, the last rate is used again, not refused")(
     lambda c: at(lambda lr: [*lr, *[lr[-1]] * (len(c.grads) - len(lr))])(c), "optimizer.invalid"
 )
-decaying("decay-grows", "the decay has the wrong sign, and parameters grow")(
+decaying("decay-grows", "weight decay has the wrong sign, so that parameters grow")(
     but(weight_decay=lambda h: -h.weight_decay), WD, "chainer/chainer#261 andersbll/deeppy#17"
 )
-decaying("decay-ignored", "the decay is ignored")(but(weight_decay=0.0), WD)
+decaying("decay-ignored", "weight decay is ignored")(but(weight_decay=0.0), WD)
 coupled("decay-constant", "the decay itself is added to the gradient, not its product with the parameter")(
     rule(lambda c: bare(c, c.g + c.h.weight_decay)), WD, "jettify/pytorch-optimizer#454 jettify/pytorch-optimizer#433"
 )
 coupled("decay-of-the-sign", "the decay multiplies the sign of the parameter, as in an L1 penalty")(
     rule(lambda c: bare(c, c.g + c.h.weight_decay * (c.p.sign() or 0.0))), WD, "OverLordGoldDragon/keras-adamw#39"
 )
-adamw("decay-coupled", "the decay is part of the gradient, and enters the averages")(
+adamw("decay-coupled", "weight decay is added to the gradient, so that it enters the averages")(
     rule(lambda c: bare(c, l2(c))), BESIDE, "pytorch/pytorch#48793 mapbox/robosat#166 google-deepmind/optax#417"
 )
-adamw("no-decay-by-default", "where no decay is given there is none")(given(lambda h: {"weight_decay": 0.0} | h), ADAMW)
+adamw("no-decay-by-default", "the default weight decay is zero")(given(lambda h: {"weight_decay": 0.0} | h), ADAMW)
 of("sgd rmsprop")("momentum-ignored", "the momentum is ignored")(but(momentum=0.0), PUSH)
 sgd("momentum-on-the-gradient", "the momentum multiplies the new gradient and not the buffer, which never fades")(
     rule(pushed(lambda c: bare(c, c.h.momentum * l2(c), momentum=1.0))), PUSH, "ooples/AiDotNet#2008"
 )
-sgd("dampening-ignored", "no gradient is dampened")(
+sgd("dampening-ignored", "dampening is ignored: the buffer adds the whole gradient")(
     but(dampening=0.0), DAMP, "open-lm-engine/accelerated-model-architectures#436"
 )
-sgd("dampening-for-its-rest", "the buffer adds dampening * g")(but(dampening=lambda h: complement(h.dampening)), DAMP)
-sgd("dampened-by-default", "where no dampening is given it is the momentum, as in Lua's torch")(
+sgd("dampening-for-its-rest", "the buffer adds dampening * g instead of (1 - dampening) * g")(
+    but(dampening=lambda h: complement(h.dampening)), DAMP
+)
+sgd("dampened-by-default", "the default dampening equals the momentum, as in Lua's torch")(
     given(lambda h: {"dampening": 0.0 if h.get("nesterov") else h.get("momentum", 0.0)} | h),
     f"optimizer.sgd.momentum {WD} {RATE}",
     "torch/optim#163 intel/analytics-zoo#1038",
 )
-sgd("buffer-one-late", "the step takes the buffer before the gradient is added to it")(
+sgd("buffer-one-late", "the step uses the momentum buffer before the new gradient is added to it")(
     rule(pushed(lambda c: (c.p - c.lr * c.s.buffer, c())[0])), PUSH
 )
 sgd("nesterov-without-its-factor", "Nesterov adds the whole buffer to the gradient, not its product with the momentum")(
     rule(kinds.where(lambda c: c.h["nesterov"], lambda c: c(h=c.h.but(nesterov=False)) - c.lr * l2(c))), AHEAD
 )
-of("adam adamw nadam radam adamax")("betas-swapped", "betas are swapped")(exchanged("beta1 beta2", "part1 part2"), ADAM)
-of("adam adamw rmsprop adadelta nadam radam")("shares-swapped", "averages exchange beta and 1 - beta")(
-    exchanged("beta1 part1", "beta2 part2", "alpha part", "rho part"), SUMS
-)
-of("adam adamw nadam radam rmsprop adadelta")("squares-summed", "squares are added to their average without 1 - beta")(
+of("adam adamw nadam radam adamax")(
+    "betas-swapped", "the two betas are swapped: each average decays with the other's rate"
+)(exchanged("beta1 beta2", "part1 part2"), ADAM)
+of("adam adamw rmsprop adadelta nadam radam")(
+    "shares-swapped", "the averages multiply the old value by 1 - beta and the new one by beta"
+)(exchanged("beta1 part1", "beta2 part2", "alpha part", "rho part"), SUMS)
+of("adam adamw nadam radam rmsprop adadelta")(
+    "squares-summed", "the average of the squares adds each square without its factor 1 - beta"
+)(
     but(part=one, part2=one, rectification=lambda h: h.rectification),
     SUMS,
     "fastai/fastbook#342 Devinterview-io/gradient-descent-interview-questions#1",
 )
-of("adam adamw adamax nadam radam")("gradients-summed", "gradients are added to their average without 1 - beta")(
-    but(part1=one), SUMS, "PennyLaneAI/pennylane#1928"
-)
+of("adam adamw adamax nadam radam")(
+    "gradients-summed", "the average of the gradients adds each gradient without its factor 1 - beta"
+)(but(part1=one), SUMS, "PennyLaneAI/pennylane#1928")
 corrected = of("adam adamw nadam adamax")
 corrected("correction-one-late", "the correction divides by 1 - beta ** (t + 1)")(rule(lambda c: c(t=c.t + 1)), BIAS)
 corrected("correction-without-power", "the correction divides by 1 - beta at every step, without the power of t")(
@@ -308,15 +324,17 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
     BIAS,
     "karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
-adams("maximum-forgotten", "AMSGrad is Adam: it keeps no maximum")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
+adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
-of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is zero")(but(eps=0.0), EPS, "davharris/mistnet#94")
+of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
+    but(eps=0.0), EPS, "davharris/mistnet#94"
+)
 small = of(without="sgd radam asgd rprop")
-small("zero-epsilon-replaced", "the default replaces an epsilon of zero", ugly="only small gradients show it")(
+small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
     but(eps=lambda h: h["eps"] or 1e-8),
     "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
 )
-rmsprop("centered-ignored", "the average of the gradients is never subtracted")(
+rmsprop("centered-ignored", "`centered` is ignored: the average of the gradients is never subtracted")(
     but(centered=False), "optimizer.rmsprop.centered optimizer.rmsprop"
 )
 adagrad("sum-from-zero", "the sum of squares always begins at zero")(but(initial_accumulator_value=0.0), START)
@@ -328,52 +346,64 @@ adagrad("sum-from-a-tenth-by-default", "where no initial sum of squares is given
     f"optimizer.adagrad.lr-decay {RATE} optimizer.adagrad?",
     "pytorch/pytorch#6616 tensorflow/tensorflow#37819",
 )
-adagrad("sum-forgotten", "the sum of squares contains the last gradient alone")(
+adagrad("sum-forgotten", "the sum of squares contains the square of the last gradient alone")(
     rule(lambda c: (c.s.__dict__.update(v=c.h.initial_accumulator_value), c())[1]), ADAGRAD
 )
-adagrad("rate-decay-ignored", "the rate does not decay")(but(lr_decay=0.0), SLOWED, "eaplatanios/tensorflow_scala#55")
+adagrad("rate-decay-ignored", "`lr_decay` is ignored: the learning rate stays constant")(
+    but(lr_decay=0.0), SLOWED, "eaplatanios/tensorflow_scala#55"
+)
 adagrad("rate-decays-at-once", "the learning rate decays from the first step on")(
     rule(lambda c: (c.t == 1 and c.s.__dict__.update(v=c.h.initial_accumulator_value), c(t=c.t + 1))[1]), SLOWED
 )
-adadelta("nothing-to-begin-with", "no epsilon in the numerator: no step is ever made")(rule(lambda c: c.p), DELTA)
-adadelta("steps-forgotten", "the squares of the steps are not averaged: the numerator stays what it was at the first")(
+adadelta("nothing-to-begin-with", "the numerator has no epsilon: no step is ever made")(rule(lambda c: c.p), DELTA)
+adadelta("steps-forgotten", "the squares of the steps are not averaged, so that the numerator keeps its first value")(
     rule(lambda c: (c.s.__dict__.update(x=zero(c.h)), c())[1]), DELTA
 )
-adamax("maximum-never-fades", "the largest gradient does not fade")(but(beta2=one), MAX)
-adamax("last-gradient-for-the-largest", "the last gradient counts, not the largest")(but(beta2=zero), MAX)
+adamax("maximum-never-fades", "the largest gradient so far never decays")(but(beta2=one), MAX)
+adamax("last-gradient-for-the-largest", "the last gradient counts, not the largest so far")(but(beta2=zero), MAX)
 adamax("maximum-corrected", "the maximum is bias-corrected")(rule(lambda c: c(lr=c.lr * c.h.correction2(c.t))), MAX)
 nadam("no-look-ahead", "the average is multiplied by the momentum of this step, not of the next")(
     momenta(lambda now, ahead: (now, (1.0 - now[0], 1.0 - (1.0 - now[1]) * (1.0 - now[0])))), f"{NADAM}?"
 )
-nadam("gradient-left-out", "the step goes along the average alone, without the gradient's own part")(
+nadam("gradient-left-out", "the step follows the average alone, without the gradient's own part")(
     momenta(lambda now, ahead: ((constant(0.0, now[1].form), now[1]), ahead)), NADAM
 )
-radam("threshold-four", "the step is rectified where more than four gradients count, not five")(
+radam("threshold-four", "the rectified step begins above a threshold of 4 counted gradients, not of 5")(
     but(rectification=lambda h: partial(h.rectification, enough=4.0)), RADAM
 )
-radam("not-rectified", "the factor of the rectification is left out")(
+radam("not-rectified", "the adaptive step is not multiplied by the rectification")(
     but(rectification=lambda h: lambda t: h.rectification(t) and one(h)), RADAM
 )
-radam("never-adaptive", "the step is never adaptive")(but(rectification=lambda h: lambda t: None), RADAM)
-radam("always-adaptive", "the step is adaptive from the first on, rectified or not")(
+radam("never-adaptive", "the step is never divided by the root of the average of the squares")(
+    but(rectification=lambda h: lambda t: None), RADAM
+)
+radam("always-adaptive", "every step is adaptive, also where the rectification is undefined")(
     but(rectification=lambda h: lambda t: h.rectification(t) or one(h)), ADAPTIVE
 )
-asgd("rate-constant", "the learning rate does not fall")(rule(lambda c: c(t=1)), ASGD)
+asgd("rate-constant", "the learning rate stays constant instead of falling")(rule(lambda c: c(t=1)), ASGD)
 asgd("rate-falls-at-once", "the learning rate falls from the first step on")(rule(lambda c: c(t=c.t + 1)), ASGD)
 asgd("power-ignored", "the learning rate falls as 1 / (1 + lambd lr t), without alpha")(but(alpha=1.0), ASGD)
-asgd("not-pulled", "the parameters are not pulled to zero")(rule(lambda c: c.p + move(c)), ASGD)
-asgd("pulled-without-the-rate", "the pull to zero is not multiplied by the learning rate")(
+asgd("not-pulled", "the parameters are not pulled towards zero")(rule(lambda c: c.p + move(c)), ASGD)
+asgd("pulled-without-the-rate", "the pull towards zero is not multiplied by the learning rate")(
     rule(lambda c: c.p - c.h.lambd * c.p + move(c)), f"{ASGD} optimizer.zero-rate"
 )
-asgd("mean-returned", "it lists the means of the parameters so far, whatever `t0`")(_means, f"{ASGD} {ABSENT}")
-rprop("largest-step-ignored", "steps grow beyond the largest size")(but(largest=number(2.0**1000)), RPROP)
-rprop("smallest-step-ignored", "steps shrink below the smallest size")(but(smallest=zero), RPROP)
-rprop("etas-swapped", "steps shrink where the sign stays, and grow where it turns")(exchanged("up down"), RPROP)
-rprop("step-after-a-turn", "a turn of the sign costs no step: it is made, with the smaller size")(
+asgd("mean-returned", "it lists the running means of the parameters instead of the parameters, whatever `t0`")(
+    _means, f"{ASGD} {ABSENT}"
+)
+rprop("largest-step-ignored", "step sizes grow beyond the largest allowed size")(but(largest=number(2.0**1000)), RPROP)
+rprop("smallest-step-ignored", "step sizes shrink below the smallest allowed size")(but(smallest=zero), RPROP)
+rprop("etas-swapped", "step sizes shrink where the sign of the gradient stays, and grow where it changes")(
+    exchanged("up down"), RPROP
+)
+rprop("step-after-a-turn", "after a change of sign the step is still made, with the smaller size")(
     rule(turning(lambda c: (remembered(c), c.p - c.s.size if c.g.sign() == 1 else c.p + c.s.size)[1])), RPROP
 )
-rprop("turn-remembered", "the gradient that turned is kept for the next turn")(rule(turning(remembered)), RPROP)
-rprop("times-the-gradient", "the step is size * gradient")(rule(lambda c: (c(), c.p - c.s.size * c.s.before)[1]), RPROP)
+rprop("turn-remembered", "a gradient that changed its sign is compared with the next one, instead of being forgotten")(
+    rule(turning(remembered)), RPROP
+)
+rprop("times-the-gradient", "the step is the step size times the gradient, not times its sign")(
+    rule(lambda c: (c(), c.p - c.s.size * c.s.before)[1]), RPROP
+)
 
 # Legitimate variants
 
@@ -383,18 +413,20 @@ def variant(convention: str, value: str, sentence: str) -> Callable[..., None]:
     optimizer = convention.partition(".")[0]
     rows = adams if optimizer == "adam" and convention != "adam.decay" else of(optimizer)
     row = rows(f"{convention.replace('.', '-')}-{value}", sentence, kind="variant", convention=(convention, value))
-    return partial(row, lambda c: walked(c, None, {**c.right.follow, convention: value}))
+    return partial(row, lambda c: walked(c, None, {**c.correct.follow, convention: value}))
 
 
-variant("sgd.buffer", "with-lr", "the buffer contains the learning rate: a new rate does not reach what is in it")(
-    PUSH, "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099"
+variant(
+    "sgd.buffer", "with-lr", "the buffer contains the learning rate, so that a new rate does not change what it holds"
+)(PUSH, "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
+variant("sgd.buffer", "average", "the buffer is a moving average of the gradients, not their sum")(
+    PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002"
 )
-variant("sgd.buffer", "average", "the buffer averages gradients")(PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002")
 variant("sgd.dampening", "always", "the first gradient is dampened")(DAMP, "pytorch/pytorch#152833 ml-explore/mlx#473")
 variant("sgd.nesterov", "look-ahead", "Nesterov's step is the buffer alone, for gradients taken at the point ahead")(
     AHEAD, "chainer/chainer#4274 keras-team/keras#966"
 )
-variant("sgd.decay", "decoupled", "the decay is no part of the gradient: it shrinks the parameters")(WD)
+variant("sgd.decay", "decoupled", "weight decay shrinks the parameters directly, and is no part of the gradient")(WD)
 variant("adam.epsilon", "inside", "epsilon is inside the root")(EPS, "sail-sg/Adan#8 d2l-ai/d2l-zh#502")
 variant("adam.epsilon", "hat", "epsilon is added before the average of the squares is corrected")(
     f"optimizer.adam.epsilon {ADAM.replace('amsgrad', 'amsgrad?')}?",
@@ -404,7 +436,9 @@ variant("adam.correction", "none", "the averages are not corrected")(BIAS, "ml-e
 variant("adam.amsgrad", "corrected", "AMSGrad takes the largest of the corrected averages")(
     AMS, "google-deepmind/optax#1389 pytorch/pytorch#142323"
 )
-variant("adam.decay", "decoupled", "the decay is decoupled, as in AdamW")("optimizer.adam.weight-decay optimizer.adam")
+variant("adam.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(
+    "optimizer.adam.weight-decay optimizer.adam"
+)
 variant("adamw.decay", "after", "the parameters decay after the step")(ADAMW)
 variant("adamw.decay", "without-lr", "the decay is not multiplied by the learning rate")(
     f"{BESIDE} optimizer.zero-rate",
@@ -418,14 +452,14 @@ variant("rmsprop.buffer", "with-lr", "the momentum buffer contains the learning 
     f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}?", "pytorch/pytorch#32545"
 )
 variant("adagrad.epsilon", "inside", "epsilon is inside the root")(f"{ADAGRAD}?", "keras-team/keras#17391")
-variant("adadelta.rate", "without", "there is no learning rate")(f"{DELTA} optimizer.zero-rate")
+variant("adadelta.rate", "without", "the steps are not multiplied by a learning rate")(f"{DELTA} optimizer.zero-rate")
 variant("adamax.epsilon", "outside", "epsilon is added to the largest gradient, not to each before it")(f"{MAX}?")
 variant("adamax.correction", "none", "the average is not corrected")(MAX)
 variant("nadam.schedule", "fast", "the momenta rise as if momentum_decay were 1")(NADAM)
 variant("nadam.schedule", "constant", "the momentum is beta1 at every step")(NADAM)
 variant("radam.epsilon", "outside", "epsilon is added to the root of the corrected average")(RADAM)
 
-training = impostors_of("training_loop", chapters=("optimizers",), ugly="any data show it")
+training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(
     lambda c: c(optimizer={"name": "sgd", "lr": c.optimizer["lr"]}), "optimizer.swap optimizer.thermometer-adam"
 )

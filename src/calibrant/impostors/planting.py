@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import Impostor
-from calibrant.impostors.rights import Right, dtype_of, in_dtype, over_arrays
+from calibrant.impostors.correct import CorrectOperations, dtype_of, in_dtype, over_arrays
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.description import Target, described
 
 
-def planted(one: Impostor, timeout: float = 10.0, conventions: Mapping[str, str] | None = None) -> Target:
+def target_from_impostor(one: Impostor, timeout: float = 10.0, conventions: Mapping[str, str] | None = None) -> Target:
     """A target that offers the impostor's operation, and the right ones that a clause calls beside it. It remembers nothing before."""
-    right = Right(one.operation, over_arrays(), conventions)
+    correct = CorrectOperations(one.operation, over_arrays(), conventions)
 
     def operation(*arguments: Any) -> Any:
         with np.errstate(all="ignore"):
             concerned = not one.applies_to or arguments[0] in one.applies_to
-            answer = one.wrong(right, *arguments) if concerned else right(*arguments)
+            answer = one.wrong(correct, *arguments) if concerned else correct(*arguments)
         dtype = dtype_of(arguments) if one.keeps_dtype else None
         return answer if dtype is None else in_dtype(answer, dtype)
 

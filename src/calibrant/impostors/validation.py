@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.descent import Run, loop, of_the_least
 from calibrant.impostors.kinds import Call, Change, answer, checked, impostors_of, part, unrefused
-from calibrant.impostors.rights import join, overwrite
 
 THREE = "three samples of different losses are needed"
 BATCHES = "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924"
@@ -63,7 +63,7 @@ MIXED, LEAK = f"{PARTITION} {RANDOM}", f"{PARTITION} {INVALID}"
 TWICE = "the rows are drawn with replacement, so that some come twice and some not at all"
 ALL = "the training part has all rows, those that are held out among them"
 LAST = "the rows are not shuffled: the last ones are held out"
-SWAPPED = "the fraction is taken for that of the training part"
+SWAPPED = "the fraction sets the size of the training part, not of the validation part"
 
 split, columns = impostors_of("split"), impostors_of("split_data")
 split("first-validation-row-in-both", "the training part goes one row too far: the first validation row is in both")(
@@ -74,19 +74,19 @@ split(
 )(part(1, lambda val, c: np.arange(c.n_samples - len(val), c.n_samples)), MIXED, "marin-community/marin#2700")
 split("all-rows-for-training", ALL)(part(0, lambda train, c: np.append(*c())), LEAK, "ratschlab/aestetik#12")
 split(
-    "numbered-within-the-part", "the validation rows are numbered within their part, and taken for rows of the whole"
+    "numbered-within-the-part", "the validation rows are numbered within their part, and then used as rows of the whole"
 )(part(1, lambda val, c: np.argsort(val)), MIXED, "sarpaykent/GotenNet#10")
 split("drawn-with-replacement", TWICE)(
     cut(lambda c, rows: np.random.default_rng(c.seed).choice(len(rows) or 1, len(rows))), f"{MIXED} {INVALID}?"
 )
-split("last-row-lost", "the last row for training is lost")(part(0, lambda train, c: train[:-1]), f"{LEAK}? {NONE}")
+split("last-row-lost", "the last training row is lost")(part(0, lambda train, c: train[:-1]), f"{LEAK}? {NONE}")
 split("last-rows-held-out", LAST)(
     cut(lambda c, rows: np.sort(rows)), RANDOM, "keras-team/keras#597 keras-team/keras#6422 keras-team/keras#8346"
 )
 split("first-rows-held-out", "the rows are not shuffled: the first ones are held out")(
     cut(lambda c, rows: np.roll(np.sort(rows), -len(c()[1]))), RANDOM, "keras-team/keras#10571"
 )
-split("turned-instead-of-shuffled", "the rows are turned, not shuffled: each is held out together with its neighbours")(
+split("turned-instead-of-shuffled", "the rows are rotated, not shuffled: each is held out with its neighbours")(
     cut(lambda c, rows: np.roll(np.sort(rows), rows[:1].sum())), RANDOM
 )
 split("first-row-never-held-out", "the first row is never held out, as with a random number from 1 instead of from 0")(
@@ -95,15 +95,15 @@ split("first-row-never-held-out", "the first row is never held out, as with a ra
 split("always-the-same-seed", "the seed is not used: every seed gives the same split")(lambda c: c(seed=0), RANDOM)
 for either in (split, columns):
     either("numpy-seeded", "NumPy's global generator is seeded")(seeding(np.random.seed), GLOBAL)
-    either("seed-ignored", "the rows are shuffled by a global generator, and the seed is not used", repeats=False)(
+    either("seed-ignored", "a global generator shuffles the rows, and the seed is not used", repeats=False)(
         lambda c: c(seed=np.random.randint(2**31)), f"{SEEDED} {GLOBAL}"
     )
 split("python-seeded", "Python's global generator is seeded")(seeding(random.seed), GLOBAL)
 split("torch-seeded", "PyTorch's global generator is seeded", needs="torch")(
     seeding(lambda seed: importlib.import_module("torch").manual_seed(seed)), GLOBAL
 )
-split("seeded-once", "the first call alone seeds the generator, the others go on from there", repeats=False)(
-    lambda c: c(seed=c.right.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
+split("seeded-once", "only the first call seeds the generator, and later calls continue its sequence", repeats=False)(
+    lambda c: c(seed=c.correct.memory.setdefault("generator", np.random.default_rng(c.seed)).integers(2**31)), SEEDED
 )
 split("rounded-up", "the size of the validation part is rounded up")(
     cut(n_val=lambda c, k: math.ceil(Fraction(str(c.val_fraction)) * c.n_samples)), LACK
@@ -111,20 +111,22 @@ split("rounded-up", "the size of the validation part is rounded up")(
 split("rounded-to-nearest", "the size of the validation part is rounded to the nearest whole number")(
     cut(n_val=lambda c, k: max(math.floor(c.val_fraction * c.n_samples + 0.5), k)), SIZES
 )
-split("one-row-at-least", "one row at least is held out")(cut(n_val=lambda c, k: min(c.n_samples, k or 1)), LACK)
+split("one-row-at-least", "at least one row is held out, even where the fraction asks for none")(
+    cut(n_val=lambda c, k: min(c.n_samples, k or 1)), LACK
+)
 split("whole-part-of-the-product", "the product is computed in floating point and cut: 0.29 of 100 rows are 28")(
     cut(n_val=lambda c, k: int(c.val_fraction * c.n_samples)), "split.as-written"
 )
-split("training-part-cut", "the size of the training part is cut to its whole part, in floating point")(
-    cut(n_val=lambda c, k: c.n_samples - int((1 - c.val_fraction) * c.n_samples)), LACK
-)
+split(
+    "training-part-cut", "the training part is rounded down in floating point, and the validation part gets the rest"
+)(cut(n_val=lambda c, k: c.n_samples - int((1 - c.val_fraction) * c.n_samples)), LACK)
 split("parts-swapped", SWAPPED)(answer(lambda parts: parts[::-1]), f"{LACK} {RANDOM} {INVALID}")
-split("cut-from-the-end", "the rows are cut at `-n_val`, so that no rows held out leave none for training")(
+split("cut-from-the-end", "the rows are cut at `-n_val`, so that holding out no rows leaves none for training")(
     answer(lambda parts: parts if parts[1].size else parts[::-1]), f"{NONE} {SIZES}", "keras-team/keras#23202"
 )
-split("any-fraction", "the nearest fraction replaces an invalid one, and 0 a negative number of samples")(
-    lambda c: c(n_samples=max(c.n_samples, 0), val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
-)
+split(
+    "any-fraction", "an invalid fraction is replaced by the nearest valid one, and a negative number of samples by 0"
+)(lambda c: c(n_samples=max(c.n_samples, 0), val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID)
 
 columns(
     "shuffled-one-after-the-other", "the two columns are shuffled one after the other, each in an order of its own"
@@ -139,14 +141,14 @@ columns("drawn-with-replacement", TWICE)(
 )
 columns("all-rows-for-training", ALL)(lambda c: (c.t_u, c.t_c, *c()[2:]), PAIRED, "ratschlab/aestetik#12")
 columns("sorted-columns", "each column of each part is sorted")(answer(lambda parts: tuple(map(np.sort, parts))), PAIRS)
-columns("part-by-part", "the columns come in the order of scikit-learn: first both parts of the readings")(
+columns("part-by-part", "the columns come in scikit-learn's order: both parts of the readings first")(
     answer(lambda parts: parts[::2] + parts[1::2]), f"{PAIRED} {NONE}"
 )
-columns("last-rows-held-out", LAST, ugly="five rows are needed")(
+columns("last-rows-held-out", LAST, why_not_small="five rows are needed")(
     lambda c: (c.t_u[: (k := c()[0].size)], c.t_c[:k], c.t_u[k:], c.t_c[k:]), RANDOM
 )
 columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} {RANDOM}")
-columns("any-fraction", "the nearest fraction replaces an invalid one")(
+columns("any-fraction", "an invalid fraction is replaced by the nearest valid one")(
     lambda c: c(val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
 columns(
@@ -158,7 +160,7 @@ columns("each-part-scaled-by-itself", "the readings of each part are scaled by t
 columns(
     "scaled-by-the-training-rows", "the readings are scaled by mean and deviation of the training rows", kind="variant"
 )(answer(lambda x: (_scaled(x[0]), x[1], _scaled(x[2], x[0]), x[3])), PAIRS)
-columns("in-place", "the columns are shuffled in place")(
+columns("in-place", "the caller's columns are shuffled in place")(
     kinds.afterwards(lambda c, x: [*map(overwrite, (c.t_u, c.t_c), map(np.append, x, x[2:]))]), "split.pure"
 )
 columns.in_dtype("float64", PAIRS)
@@ -171,9 +173,9 @@ single = impostors_of("validation_loss")
 single("recorded", "the graph is recorded, as if to train on the loss")(part(1, lambda recorded, c: 1), RECORDED)
 single("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), RECORDED)
 single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, lambda loss, c: loss * c.n), RECORDED)
-single("mean-of-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE)(
-    part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), RECORDED, BATCHES
-)
+single(
+    "mean-of-batches", "the means of batches of two are averaged as if they were equally large", why_not_small=THREE
+)(part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), RECORDED, BATCHES)
 single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
     part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), RECORDED
 )
@@ -203,17 +205,15 @@ SUM, SLOPE = "regularization.sum", "regularization.gradient"
 BOTH = f"regularization.l1 regularization.l2 {SUM}"
 RIDGE, REFUSED = "regularization.ridge", "regularization.invalid"
 SHRINKS = f"{RIDGE} regularization.shrinks"
-ANY = "penalties are not looked at: a negative one, or one that is no number, is taken as it is"
+ANY = "penalties are not checked: one that is negative or NaN is accepted"
 
 penalized, grad = impostors_of("regularized_loss"), impostors_of("regularized_grad")
 for either, clauses in ((penalized, BOTH), (grad, SLOPE)):
     either("penalties-swapped", "the two penalties are swapped")(kinds.swapped("l1", "l2"), clauses)
-    either("not-penalized", "neither penalty is added")(checked(plain), clauses)
+    either("not-penalized", "no penalty is added")(checked(plain), clauses)
     either("penalty-subtracted", "the penalties are subtracted")(lambda c: plain(c) - penalty(c), clauses)
-penalized("half-the-square", "the square's penalty has a factor 1/2")(
-    lambda c: c(l2=c.l2 / 2), f"regularization.l2 {SUM}"
-)
-penalized("weight-for-its-size", "the first penalty is l1 w, not l1 |w|")(
+penalized("half-the-square", "the L2 penalty has a factor 1/2")(lambda c: c(l2=c.l2 / 2), f"regularization.l2 {SUM}")
+penalized("weight-for-its-size", "the L1 penalty is l1 w, not l1 |w|")(
     lambda c: c() - c.l1 * (abs(c.w) - c.w), f"regularization.l1 {SUM}"
 )
 penalized("penalty-averaged", "the penalty is divided by n, as the loss is")(
@@ -221,7 +221,9 @@ penalized("penalty-averaged", "the penalty is divided by n, as the loss is")(
 )
 penalized("penalty-for-each-sample", "each sample adds the penalty")(lambda c: plain(c) + penalty(c) * c.n, BOTH)
 penalized("loss-not-averaged", "the squares are summed, not averaged")(lambda c: plain(c) * c.n + penalty(c), BOTH)
-penalized("one-or-the-other", "one penalty excludes the other")(checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM)
+penalized("one-or-the-other", "where both penalties are given, the L2 penalty is ignored")(
+    checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM
+)
 penalized("any-penalty", ANY)(unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), REFUSED)
 penalized.in_dtype("float64", "regularization.dtype")
 
@@ -230,15 +232,15 @@ grad("bias-penalized", "the bias is penalized as the weight is")(
     f"regularization.bias {SLOPE} regularization.kink",
     "Lightning-Universe/lightning-bolts#668 VowpalWabbit/vowpal_wabbit#1729",
 )
-grad("factor-2-missing", "the square's derivative lacks its factor 2")(lambda c: c(l2=c.l2 / 2), SLOPE)
-grad("one-for-the-sign", "the slope of the first penalty is l1, whatever the sign of the weight")(
+grad("factor-2-missing", "the slope of the L2 penalty lacks its factor 2")(lambda c: c(l2=c.l2 / 2), SLOPE)
+grad("one-for-the-sign", "the slope of the L1 penalty is l1, whatever the sign of the weight")(
     checked(lambda c: c(l1=0.0) + join(c.w * 0 + c.l1, c.w * 0)), SLOPE
 )
 grad("penalty-averaged", "the penalty is divided by n, like the loss")(lambda c: plain(c) + penalty(c) / c.n, SLOPE)
 grad("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
     kinds.extra(lambda c: join(0 * (c.w / np.abs(c.w)), c.w * 0)), "regularization.kink", "mlpack/mlpack#3545"
 )
-grad("twice-the-slope-at-zero", "at weight 0 the slope of the first penalty is 2 l1", exactly=False)(
+grad("twice-the-slope-at-zero", "at a weight of 0 the slope of the L1 penalty is 2 l1", exactly=False)(
     kinds.extra(lambda c: join(np.where(c.w == 0, c.w.dtype.type(2 * c.l1), c.w * 0), c.w * 0)), "regularization.kink"
 )
 grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
@@ -248,7 +250,7 @@ ridge("bias-penalized", "the bias is penalized as the weight is")(
     checked(lambda c: _line(c, c.l2) if c.l2 else c()), f"{SHRINKS}?", "dask/dask-glm#65"
 )
 ridge(
-    "sum-for-mean", "the penalty is added to the sum of the squares, not to their mean: it is smaller by a factor of n"
+    "sum-for-mean", "the penalty is added to the sum of the squares, not to their mean, so that it is n times smaller"
 )(lambda c: c(l2=c.l2 / c.n), RIDGE, "scikit-learn/scikit-learn#25646")
 ridge("penalty-times-n", "the penalty is multiplied by n")(lambda c: c(l2=c.l2 * c.n), RIDGE)
 ridge("penalty-doubled", "the penalty counts twice")(lambda c: c(l2=2 * c.l2), RIDGE)
@@ -256,7 +258,7 @@ ridge("penalty-squared", "the penalty is squared")(checked(lambda c: c(l2=c.l2 *
 ridge("not-penalized", "it is the least-squares line, whatever the penalty")(checked(lambda c: c(l2=0.0)), RIDGE)
 ridge("bias-of-least-squares", "only the weight shrinks, not the bias")(lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE)
 ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.component(1, lambda b, c: c.t_c.mean()), RIDGE)
-ridge("growing", "the weight grows by what it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
+ridge("growing", "the weight grows where it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
 # Early stopping, and the diagnosis
@@ -294,9 +296,9 @@ def _against_the_previous(c: Call) -> Any:
 
 
 def _lowest_of_the_run_before(c: Call) -> Any:
-    before = c.right.memory.get("lowest", math.inf)
+    before = c.correct.memory.get("lowest", math.inf)
     stopped, best = watched(improves=lambda wait: wait.loss < min(wait.lowest, before))(c)
-    c.right.memory["lowest"] = min([before, *(float(x) for x in c.val_losses[: stopped + 1] if x < math.inf)])
+    c.correct.memory["lowest"] = min([before, *(float(x) for x in c.val_losses[: stopped + 1] if x < math.inf)])
     return stopped, best
 
 
@@ -343,37 +345,51 @@ early("ties-improve", "a loss that equals the lowest counts as an improvement")(
 early("last-of-ties", "of equally low losses, the last is called the best")(
     part(1, lambda k, c: max([k, *np.flatnonzero((x := c.val_losses[: c()[0] + 1]) == x[k]).tolist()])), f"{BEST}?"
 )
-early("improvement-too-small", "a fall by 1e-4 of the lowest is no improvement", ugly="nearly equal losses are needed")(
-    watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY
+early(
+    "improvement-too-small",
+    "a loss must be lower by more than 1e-4 of the lowest to count as an improvement",
+    why_not_small="nearly equal losses are needed",
+)(watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY)
+early("nan-improves", "a loss that is NaN counts as an improvement")(
+    watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN
 )
-early("nan-improves", "a NaN is an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
-early("nan-not-counted", "a loss that is not finite is skipped")(watched(counts=lambda wait: wait.loss < math.inf), NAN)
+early("nan-not-counted", "a loss that is not finite does not count as an epoch without improvement")(
+    watched(counts=lambda wait: wait.loss < math.inf), NAN
+)
 early("nan-stops", "a loss that is NaN stops the training at once")(
     watched(over=lambda wait: math.isnan(wait.loss) or wait.waited >= wait.patience), NAN
 )
 early(
-    "nan-first-never-beaten", "the first loss is taken for the lowest whatever it is, and a NaN is then never beaten"
+    "nan-first-never-beaten", "the first loss counts as the lowest whatever it is, so that a first NaN is never beaten"
 )(watched(improves=lambda wait: wait.epoch == 0 or wait.loss < wait.lowest), NAN)
 early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
     watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
 )
-early("against-the-previous", "each loss is compared with the one before", ugly=RISES)(_against_the_previous, LATE)
-early("wait-never-reset", "an improvement does not start the count of epochs without one again", ugly=WAITS)(
+early("against-the-previous", "each loss is compared with the previous one, not with the lowest", why_not_small=RISES)(
+    _against_the_previous, LATE
+)
+early("wait-never-reset", "an improvement does not reset the count of epochs without improvement", why_not_small=WAITS)(
     watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited), EARLY
 )
-early("patience-ignored", "the first epoch without improvement stops it")(checked(lambda c: c(patience=1)), EARLY)
-early("never-stopped", "the training is never stopped")(checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE)
+early("patience-ignored", "the first epoch without improvement stops the training, whatever the patience")(
+    checked(lambda c: c(patience=1)), EARLY
+)
+early("never-stopped", "the training never stops early, whatever the patience")(
+    checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE
+)
 early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: (epochs[0] + 1, epochs[1] + 1)), EARLY)
 early("best-is-the-last", "the last epoch before the stop is called the best")(part(1, lambda best, c: c()[0]), BEST)
-early("best-of-all-epochs", "the best epoch may come after the stop", ugly="an improvement after a stop is needed")(
-    part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST
-)
+early(
+    "best-of-all-epochs",
+    "the best epoch may follow the stop",
+    why_not_small="an improvement after a stop is needed",
+)(part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST)
 early("best-only-if-stopped", "where patience lasts to the end, the last epoch is called the best")(
     part(1, lambda best, c: best if (stopped := c()[0]) < len(c.val_losses) - 1 else stopped),
     BEST,
     "keras-team/keras#12511 tensorflow/tensorflow#35634 cgarciae/ciclo#11",
 )
-early("lowest-of-the-run-before", "the lowest loss of one run is still to be beaten in the next", repeats=False)(
+early("lowest-of-the-run-before", "the lowest loss of one run must still be beaten in the next one", repeats=False)(
     _lowest_of_the_run_before, EARLY, "keras-team/keras#20533"
 )
 early("any-patience", "a patience that is not positive counts as 1, and no losses stop at once")(
@@ -381,11 +397,13 @@ early("any-patience", "a patience that is not positive counts as 1, and no losse
 )
 
 diagnose = impostors_of("diagnose")
-diagnose("from-training-alone", "the validation losses are not looked at")(diagnosed(rises=lambda *_: False), DIAGNOSIS)
+diagnose("from-training-alone", "the validation losses are ignored")(diagnosed(rises=lambda *_: False), DIAGNOSIS)
 diagnose("from-the-gap", "a gap of more than an eighth between the last losses is called overfitting")(
     diagnosed(rises=lambda train, val, k: val[-1] > train[-1] * 1.125), DIAGNOSIS
 )
-diagnose("against-the-first", "the last losses are compared with the first")(diagnosed(best=lambda val: 0), DIAGNOSIS)
+diagnose("against-the-first", "the last losses are compared with the first ones, not with those of the best epoch")(
+    diagnosed(best=lambda val: 0), DIAGNOSIS
+)
 diagnose("without-tolerance", "any rise of the validation loss at all is called overfitting")(
     diagnosed(rises=lambda train, val, k: train[-1] < train[k] and val[-1] > val[k]), DIAGNOSIS
 )
@@ -395,13 +413,15 @@ diagnose(
 diagnose("whatever-validation-does", "a training loss that goes on falling after the best epoch is called overfitting")(
     diagnosed(rises=lambda train, val, k: train[-1] < train[k]), DIAGNOSIS
 )
-diagnose("underfitting-first", "underfitting is looked for first", ugly="two curves that turn are needed")(
-    diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS
-)
-diagnose("validation-that-stays", "it is the validation loss that must fall, not the training loss")(
+diagnose(
+    "underfitting-first", "underfitting is checked before overfitting", why_not_small="two curves that turn are needed"
+)(diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS)
+diagnose("validation-that-stays", "underfitting is judged by the validation loss, not by the training loss")(
     diagnosed(stays=lambda train, val: val[-1] > val[0] / 8), DIAGNOSIS
 )
-diagnose("never-underfitting", "what does not overfit is called good")(diagnosed(stays=lambda *_: False), DIAGNOSIS)
+diagnose("never-underfitting", "underfitting is never reported: all that does not overfit is called good")(
+    diagnosed(stays=lambda *_: False), DIAGNOSIS
+)
 diagnose("logs-swapped", "the two logs are swapped")(kinds.swapped("train_losses", "val_losses"), DIAGNOSIS)
 diagnose("any-lengths", "the longer of two logs is cut to the length of the other, and no epochs are good")(
     lambda c: kinds.cut_to_the_shorter(*c.names)(c) if min(map(len, c.given.values())) else "good",
@@ -422,10 +442,10 @@ trained = impostors_of("training_loop", chapters=("validation",))
 trained("validated-after-the-update", "the validation loss of an epoch is that of the parameters after its step")(
     loop(val_loss=lambda run: replace(run, params=run.step()).validation().loss()), LOGGED, "keras-team/keras#8578"
 )
-trained("trained-on-both", "the gradient is that of both losses together")(
+trained("trained-on-both", "the steps follow the gradient of the training and the validation loss together")(
     given(loop(step=lambda run: run.step() - run.rate * run.validation().gradient())), STRAYS, "NifTK/NiftyNet#28"
 )
-trained("steps-on-validation-data", "after each epoch's step there is another one, on the validation data")(
+trained("steps-on-validation-data", "each epoch takes another step, on the validation data")(
     given(loop(step=lambda run: replace(run.validation(), params=run.step()).step())),
     STRAYS,
     "SKrisanski/FSCT#12 princeton-vl/pose-ae-train#11 r9y9/deepvoice3_pytorch#122",
@@ -433,15 +453,15 @@ trained("steps-on-validation-data", "after each epoch's step there is another on
 trained("best-params-returned", "the parameters of the lowest validation loss are returned, not the last ones")(
     of_the_least(2), f"{STRAYS}?"
 )
-trained("ends-where-validation-is-nan", "it ends with the first validation loss that is not finite", exactly=False)(
-    lambda c: c(n_epochs=next((k + 1 for k, x in enumerate(c()[2]) if not np.isfinite(x)), c.n_epochs)), INTERFERES
-)
-trained("losses-of-the-training-data", "the validation losses are the training losses")(loop(val_loss=Run.loss), LOGGED)
+trained(
+    "ends-where-validation-is-nan", "the training ends at the first validation loss that is not finite", exactly=False
+)(lambda c: c(n_epochs=next((k + 1 for k, x in enumerate(c()[2]) if not np.isfinite(x)), c.n_epochs)), INTERFERES)
+trained("losses-of-the-training-data", "it logs the training losses in their place")(loop(val_loss=Run.loss), LOGGED)
 trained("last-loss-of-every-epoch", "the validation loss is computed once, at the end, and logged for every epoch")(
     part(2, lambda losses, c: c(n_epochs=c.n_epochs + 1)[2][-1:] * c.n_epochs), LOGGED
 )
 trained("every-other-epoch", "only every other epoch is validated")(part(2, lambda losses, c: losses[::2]), LOGGED)
-trained("running-mean-of-validation", "each loss is the mean of those until then: the sum is not reset")(
+trained("running-mean-of-validation", "it logs the mean of all validation losses so far: the sum is never reset")(
     part(2, lambda losses, c: [join(*losses[: k + 1]).mean() for k in range(len(losses))]),
     LOGGED,
     "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112",
@@ -450,23 +470,25 @@ trained("validation-losses-summed", "the validation losses are sums of squared r
     loop(val_loss=lambda run: run.validation().loss() * run.val_t_u.size), LOGGED
 )
 trained(
-    "mean-of-validation-batches", "the means of batches of two are averaged as if they were equally large", ugly=THREE
+    "mean-of-validation-batches",
+    "the means of batches of two are averaged as if they were equally large",
+    why_not_small=THREE,
 )(loop(val_loss=lambda run: of_twos(lambda k: run.validation().of(k).loss(), run.val_t_u.size)), LOGGED, BATCHES)
-trained("last-validation-batch-dropped", "a last batch of two validation samples that is not full is dropped")(
+trained("last-validation-batch-dropped", "validation batches hold two samples, and a last batch of one is dropped")(
     loop(val_loss=lambda run: run.validation().of(slice(run.val_t_u.size // 2 * 2 or 1)).loss()),
     LOGGED,
     "NervanaSystems/neon#9",
 )
-trained("training-losses-without-validation", "without validation data the training losses are logged in their place")(
-    lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c) if c.val_t_u is c.val_t_c is None else c(), "validation.none"
-)
-trained("any-validation-shape", "validation data of different shapes are broadcast to pairs")(
+trained(
+    "training-losses-without-validation", "without validation data, the training losses are logged as validation losses"
+)(lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c) if c.val_t_u is c.val_t_c is None else c(), "validation.none")
+trained("any-validation-shape", "validation columns of different shapes are broadcast to pairs, not refused")(
     given(unrefused(kinds.stretched("val_t_u", "val_t_c"))), "validation.shapes"
 )
-trained("empty-is-none", "validation data without rows count as none")(
+trained("empty-is-none", "validation data without rows are ignored, not refused")(
     lambda c: c(val_t_u=None, val_t_c=None) if np.size(c.val_t_u) == 0 else c(), "validation.shapes"
 )
-trained("validation-scaled-in-place", "the validation readings are scaled in place")(
+trained("validation-scaled-in-place", "the caller's validation readings are scaled in place")(
     given(kinds.overwritten("val_t_u", lambda c, right: c.val_t_u / 2)), "validation.pure"
 )
 

@@ -22,10 +22,10 @@ from calibrant.target.calling import Absent, Failure, NotCalled, Refused, Subjec
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def clause(name: str, *, share: float = 1.0) -> Callable[[Function], Function]:
+def clause(name: str, *, fraction_of_examples: float = 1.0) -> Callable[[Function], Function]:
     """Tie a property to the clause that it checks; an unknown name is an error at once, so that collection stops.
 
-    `share` is the part of a profile's examples that it gets: less than all where an example costs much (a run of a thousand
+    `fraction_of_examples` is the part of a profile's examples that it gets: less than all where an example costs much (a run of a thousand
     epochs), or where what is claimed hardly depends on the numbers (a shape).
 
     The property runs under the settings of the chosen Hypothesis profile, and whatever it draws that depends on the dtype
@@ -34,12 +34,12 @@ def clause(name: str, *, share: float = 1.0) -> Callable[[Function], Function]:
     require(name)
 
     def decorate(function: Function) -> Function:
-        return pytest.mark.clause(name)(prepared(function, share))  # type: ignore[no-any-return]  # marks keep what they mark
+        return pytest.mark.clause(name)(prepared(function, fraction_of_examples))  # type: ignore[no-any-return]  # marks keep what they mark
 
     return decorate
 
 
-def prepared(function: Any, share: float = 1.0) -> Any:
+def prepared(function: Any, fraction_of_examples: float = 1.0) -> Any:
     """A property under the chosen profile, with its examples counted and in the dtype under test.
 
     The settings are the property's own: those of other Hypothesis tests in the same run stay as they are.
@@ -49,7 +49,7 @@ def prepared(function: Any, share: float = 1.0) -> Any:
         return _one_example(function, most=None)
     session = current()
     profile = PROFILES[session.profile]
-    examples = max(1, round((session.examples or profile.examples) * share))
+    examples = max(1, round((session.examples or profile.examples) * fraction_of_examples))
     given.inner_test = _one_example(given.inner_test, most=examples)
     if session.seed is not None or profile.same:
         function = seed((session.seed or 0) ^ zlib.crc32(function.__name__.encode()))(function)

@@ -14,7 +14,7 @@ import numpy as np
 from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.planting import planted
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject
@@ -119,7 +119,7 @@ def of_group(group: Group) -> list[Case]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an impostor's warnings are its own affair
         for one in group.impostors():
-            subject = Subject(planted(one, _PATIENCE), group.dtype or DTYPES[-1])
+            subject = Subject(target_from_impostor(one, _PATIENCE), group.dtype or DTYPES[-1])
             for of_call in calls:
                 outcome = _outcome(of_call[0], subject)
                 for case in of_call:

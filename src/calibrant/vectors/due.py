@@ -12,7 +12,7 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
-from calibrant.impostors.rights import OVER_EXACT, lifted, over_arrays
+from calibrant.impostors.correct import OVER_EXACT, as_exact, over_arrays
 from calibrant.target.calling import copied
 from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, shaped, words
 
@@ -40,7 +40,7 @@ def claims(operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
 def _whole(clause: str, operation: str, arguments: Sequence[Any]) -> Iterator[Claim]:
     """A clause that holds all of an answer against the exact one, if the arguments are finite."""
     try:
-        data = lifted(tuple(arguments))
+        data = as_exact(tuple(arguments))
     except ValueError:
         return
     yield clause, _written(OVER_EXACT[operation](*data))

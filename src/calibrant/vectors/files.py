@@ -12,7 +12,7 @@ from typing import Any
 from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
-from calibrant.impostors.rights import PYTORCH
+from calibrant.impostors.correct import PYTORCH
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import nearest
 from calibrant.vectors.cases import DTYPES, Case

@@ -23,8 +23,8 @@ PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 """The variants that are meant where none is declared."""
 
 
-class Right:
-    """`right(...)` is the operation in whose place an impostor stands; `right.model(...)` is any other one."""
+class CorrectOperations:
+    """`correct(...)` is the operation in whose place an impostor stands; `correct.model(...)` is any other one."""
 
     def __init__(
         self, operation: str, table: Mapping[str, Callable[..., Any]], conventions: Mapping[str, str] | None = None
@@ -39,7 +39,7 @@ class Right:
         """What an impostor that remembers keeps from call to call."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """What is right."""
+        """The answer of the correct operation."""
         return self._table[self._operation](*arguments, **named)
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
@@ -83,23 +83,23 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
 
 
 def _value_and_grad_by_hand(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
-    right = over_arrays()
-    t_p = right["model"](t_u, *params)
-    return right["loss_fn"](t_p, t_c), right["grad_fn"](t_u, t_c, t_p, *params)
+    correct = over_arrays()
+    t_p = correct["model"](t_u, *params)
+    return correct["loss_fn"](t_p, t_c), correct["grad_fn"](t_u, t_c, t_p, *params)
 
 
 def _figures() -> dict[str, dict[str, Any]]:
     """What the book's figures of the data, of the fit and of the losses show."""
-    right = over_arrays()
-    t_u, t_c = right["thermometer"]()
+    correct = over_arrays()
+    t_u, t_c = correct["thermometer"]()
     ascending = np.sort(t_u)
     runs = {
-        name: right["training_loop"](120, {"name": "sgd", "lr": rate}, np.array([1.0, 0.0]), readings, t_c)[1]
+        name: correct["training_loop"](120, {"name": "sgd", "lr": rate}, np.array([1.0, 0.0]), readings, t_c)[1]
         for name, rate, readings in (("raw, 1e-4", 1e-4, t_u), ("scaled, 1e-2", 1e-2, 0.1 * t_u))
     }
     return {
         "thermometer": {"measurements": (t_u.tolist(), t_c.tolist())},
-        "fit": {"fit": (ascending.tolist(), right["model"](ascending, *right["least_squares"](t_u, t_c)).tolist())},
+        "fit": {"fit": (ascending.tolist(), correct["model"](ascending, *correct["least_squares"](t_u, t_c)).tolist())},
         "losses": {name: (list(range(1, 121)), np.array(losses).tolist()) for name, losses in runs.items()},
     }
 
@@ -169,7 +169,7 @@ def _accumulate(params: Exact, batches: Batches, zero_grad: bool) -> Exact:
     w, b = params
     sums = exact.accumulate(batches, w, b)
     rows = [exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches] if zero_grad else sums
-    return moved(lambda x: x.reshape(-1, 2), join(*rows))  # type: ignore[no-any-return]
+    return rearranged(lambda x: x.reshape(-1, 2), join(*rows))  # type: ignore[no-any-return]
 
 
 def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: float) -> tuple[Exact, Exact]:
@@ -210,10 +210,10 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {
 OVER_EXACT |= machine.by_hand(OVER_EXACT)
 
 
-def lifted(argument: Any) -> Any:
+def as_exact(argument: Any) -> Any:
     """An argument with its arrays as exact numbers; raises ValueError where one is not finite."""
     if isinstance(argument, (list, tuple)):
-        return type(argument)(map(lifted, argument))
+        return type(argument)(map(as_exact, argument))
     if isinstance(argument, dict):
         return dict(argument)
     return exact.of(argument) if is_array(argument) else argument
@@ -266,12 +266,12 @@ def overwrite(array: Any, values: Any) -> None:
         array[...] = values
 
 
-def nearest(x: Any) -> float:
+def as_float(x: Any) -> float:
     """One number of either kind as a float, to decide by."""
     return float(x.nearest() if isinstance(x, Exact) else x)
 
 
-def moved(function: Callable[[Any], Any], x: Any) -> Any:
+def rearranged(function: Callable[[Any], Any], x: Any) -> Any:
     """An array of either kind whose elements a function of NumPy's takes elsewhere, repeats or leaves out."""
     if isinstance(x, Exact):
         return Exact(function(x.m), x.e, x.d, function(x.errors()), x.form)
