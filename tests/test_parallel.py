@@ -17,9 +17,9 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -29,10 +29,8 @@ torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402  # it needs torch
 
-from calibrant import exact  # noqa: E402
 from calibrant.adapters import workers  # noqa: E402
-from calibrant.judge import agree  # noqa: E402
-from calibrant.mechanics import gradients, parallel, shards  # noqa: E402
+from calibrant.mechanics import parallel, shards  # noqa: E402
 from calibrant.mechanics.data import thermometer  # noqa: E402
 from calibrant.mechanics.shards import read_shard  # noqa: E402
 
@@ -41,7 +39,6 @@ TEXT = "35.7,0.5\n-1e-3,14\n7,-125.25\n 81.9 , 28.0 \n0,11\n+48.875,8.\n1E4,3\n"
 """The same pairs, in lines of many lengths."""
 T_U, T_C = thermometer(torch.float64)
 CSV = "".join(f"{x},{y}\n" for x, y in zip(T_U.tolist(), T_C.tolist(), strict=True))
-COLD = torch.tensor([1.0, 0.0], dtype=torch.float64)
 LOGGED = "Epoch 100, Loss 22.1487\nEpoch 200, Loss 16.6081\nw = 3.34335583, b = -5.84523032\n"
 
 
@@ -52,15 +49,6 @@ def rows(path: Path, world: int, header: bool = False) -> list[tuple[float, floa
     """The pairs that all workers of a world read, in the order of the workers."""
     read = (read_shard(str(path), rank, world, header) for rank in range(world))
     return [pair for t_u, t_c in read for pair in zip(t_u.tolist(), t_c.tolist(), strict=True)]
-
-
-@pytest.mark.parametrize("n", [0, 1, 5, 12])
-def test_shards_tile(n: int) -> None:
-    for world in range(1, 15):
-        parts = [range(*shards.shard(n, rank, world)) for rank in range(world)]
-
-        assert list(chain(*parts)) == list(range(n))
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize("header", ["", "t_u,t_c\n", "a header that is longer than any line of the data\n"])
@@ -87,14 +75,12 @@ def test_one_worker_reads_each_row(dtype: str, version: tuple[int, int], tmp_pat
 @pytest.mark.parametrize("kind", ["csv", "npy"])
 def test_a_worker_reads_no_more_than_its_shard(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Apart from what a buffer holds before and after it: so a file may be larger than memory."""
-    read = 0
+    read = []
 
     class Counted(io.FileIO):
         def readinto(self, buffer: Any) -> int | None:
-            nonlocal read
-            count = super().readinto(buffer)
-            read += count or 0
-            return count
+            read.append(super().readinto(buffer) or 0)
+            return read[-1]
 
     path = tmp_path / f"data.{kind}"
     array = np.arange(400_000.0).reshape(-1, 2)
@@ -107,35 +93,7 @@ def test_a_worker_reads_no_more_than_its_shard(kind: str, tmp_path: Path, monkey
     t_u, _ = read_shard(str(path), 57, 100)
 
     assert abs(len(t_u) - 2000) < 300
-    assert read < path.stat().st_size / 100 + 4 * io.DEFAULT_BUFFER_SIZE + 100
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ("t_u,t_c", "'t_u' is not a finite number"),
-        ("3", "1 field where 2 are due"),
-        ("3,4,5", "3 fields where 2 are due"),
-        ("3,", "'' is not a finite number"),
-        ("nan,1", "'nan' is not a finite number"),
-        ("1,1e309", "'1e309' is not a finite number"),
-        ("\xff\x00,1", "'\ufffd\\x00' is not a finite number"),
-        ("1_000,1", "'1_000' is not a finite number"),
-    ],
-)
-def test_the_worker_that_has_a_bad_line_names_it(line: str, problem: str, tmp_path: Path) -> None:
-    """By its number in the file, though the worker has read only a part of the file."""
-    path = tmp_path / "data.csv"
-    path.write_bytes(f"1,2\r\n3,4\n\n5,6\n{line}\n7,8\n9,10".encode("latin1"))
-
-    for world in (1, 2, 3, 8):
-        said = []
-        for rank in range(world):
-            try:
-                read_shard(str(path), rank, world)
-            except ValueError as error:
-                said.append(str(error))
-        assert said == [f"{path}, line 5: {problem}"]
+    assert sum(read) < path.stat().st_size / 100 + 4 * io.DEFAULT_BUFFER_SIZE + 100
 
 
 def npy(array: Any, old: bytes = b"", new: bytes = b"") -> bytes:
@@ -145,57 +103,62 @@ def npy(array: Any, old: bytes = b"", new: bytes = b"") -> bytes:
     return buffer.getvalue().replace(old + b" " * (len(new) - len(old)), new)
 
 
+def line(text: bytes) -> bytes:
+    """A CSV file with this line, the fifth."""
+    return b"1,2\r\n3,4\n\n5,6\n%b\n7,8\n9,10" % text
+
+
 ONES = np.ones((3, 2))
-FILES: dict[str, tuple[bytes | None, str]] = {
-    "none.csv": (None, "cannot be read: No such file"),
-    "text.npy": (TEXT.encode(), "does not begin as a .npy file does"),
-    "header-cut.npy": (npy(ONES)[:40], "does not begin as"),
-    "no-dict.npy": (b"\x93NUMPY\x01\x00\x04\x00[3]\n", r"holds \[3\], not <f4 or <f8"),
-    "cut.npy": (npy(ONES)[:-9], "is cut short: its header promises 3 rows"),
-    "huge.npy": (npy(ONES, b"(3, 2), }", b"(3" + b"0" * 19 + b", 2), }"), "is cut short"),
-    "negative.npy": (npy(ONES, b"(3, 2), }", b"(-3, 2), }"), r"holds {.* \(-3, 2\), }, not"),
-    "columns.npy": (npy(np.ones((3, 3))), r"holds {.* \(3, 3\), }, not"),
-    "flat.npy": (npy(np.ones(6)), r"holds {.* \(6,\), }, not"),
-    "fortran.npy": (npy(ONES.T.copy().T), "holds {.* True.*, not .* in C order"),
-    "integers.npy": (npy(np.ones((3, 2), dtype="i8")), "holds {.*<i8"),
-    "big-endian.npy": (npy(ONES.astype(">f8")), "holds {.*>f8"),
-    "infinite.npy": (npy(np.array([[1, 2]] * 8 + [[1, np.inf]])), r"row 8 \(from 0\): \[1.0, inf\] are not finite"),
-}
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_without_data_is_refused(name: str, tmp_path: Path) -> None:
-    content, sentence = FILES[name]
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("header.csv", line(b"t_u,t_c"), "line 5: 't_u' is not a finite number"),
+        ("short.csv", line(b"3"), "line 5: 1 field where 2 are due"),
+        ("long.csv", line(b"3,4,5"), "line 5: 3 fields where 2 are due"),
+        ("nan.csv", line(b"nan,1"), "line 5: 'nan' is not a finite number"),
+        ("large.csv", line(b"1,1e309"), "line 5: '1e309' is not a finite number"),
+        ("binary.csv", line(b"\xff\x00,1"), "line 5: '.*' is not a finite number"),
+        ("groups.csv", line(b"1_000,1"), "line 5: '1_000' is not a finite number"),
+        ("none.csv", None, "cannot be read: No such file or directory"),
+        ("text.npy", TEXT.encode(), "does not begin as a .npy file does"),
+        ("half.npy", npy(ONES)[:40], "does not begin as a .npy file does"),
+        ("list.npy", b"\x93NUMPY\x01\x00\x04\x00[3]\n", r"holds \[3\], not <f4 or <f8 .*"),
+        ("cut.npy", npy(ONES)[:-9], "is cut short: its header promises 3 rows"),
+        ("huge.npy", npy(ONES, b"(3, 2), }", b"(3" + b"0" * 19 + b", 2), }"), "is cut short: .*"),
+        ("negative.npy", npy(ONES, b"(3, 2), }", b"(-3, 2), }"), r"holds {.* \(-3, 2\), }, not .*"),
+        ("columns.npy", npy(np.ones((3, 3))), r"holds {.* \(3, 3\), }, not .*"),
+        ("fortran.npy", npy(ONES.T.copy().T), "holds {.* True.*, not .* in C order"),
+        ("integers.npy", npy(ONES.astype("i8")), "holds {.*<i8.*"),
+        ("big-endian.npy", npy(ONES.astype(">f8")), "holds {.*>f8.*"),
+        ("inf.npy", npy(np.array([[1, 2]] * 8 + [[1, np.inf]])), r"row 8 \(from 0\): \[1.0, inf\] are not finite .*"),
+    ],
+)
+def test_a_worker_that_cannot_read_its_shard_names_the_place(
+    name: str, content: bytes | None, problem: str, tmp_path: Path
+) -> None:
+    """By its number in the file, though the worker has read only a part of the file."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
 
-    with pytest.raises(ValueError, match=f"{name},? {sentence}"):
-        read_shard(str(tmp_path / name), 1, 2)
+    for world in (1, 2, 3, 8):
+        said = set()
+        for rank in range(world):
+            try:
+                read_shard(str(tmp_path / name), rank, world)
+            except ValueError as error:
+                said.add(str(error))
+        assert len(said) == 1
+        assert re.fullmatch(f"{re.escape(str(tmp_path / name))},? {problem}", *said)
 
 
-# One worker
-
-
-def test_a_long_run_ends_where_the_closed_form_says() -> None:
-    logged: list[float] = []
-
-    params = parallel.training_loop(2000, 1e-2, COLD, 0.1 * T_U, T_C, lambda epoch, loss: logged.append(float(loss)))
-
-    agree(params.numpy(), exact.closed_form(2000, 1e-2, *(exact.of(x.numpy()) for x in (COLD, 0.1 * T_U, T_C))))
-    assert len(logged) == 2000
-    assert f"{logged[0]:.4f} {logged[-1]:.4f}" == "80.3643 2.9577"
-    assert torch.equal(parallel.data_parallel_gradient(COLD, T_U, T_C), gradients.value_and_grad(COLD, T_U, T_C)[1])
-
-
-def test_columns_that_do_not_fit_are_refused() -> None:
-    params, one, two = torch.ones(2), torch.ones(1), torch.ones(2)
-
-    for t_u, t_c in ((one, two), (two.reshape(2, 1), two.reshape(2, 1)), (one[:0], one[:0])):
-        with pytest.raises(ValueError, match=r"columns|sample"):
-            parallel.data_parallel_gradient(params, t_u, t_c)
+# The trainer
 
 
 def test_the_lowest_worker_left_says_who_is_gone() -> None:
+    """Or that the store is gone, which worker 0 kept."""
+
     def lost(left: list[int], rank: int, world: int) -> str:
         store = dist.HashStore()
         for other in left:
@@ -206,41 +169,7 @@ def test_the_lowest_worker_left_says_who_is_gone() -> None:
     assert lost([0], 1, 2) == ""
     assert lost([], 2, 3) == "worker 0 and worker 1 was lost"
     assert lost([1], 0, 2) == "the workers lost touch"
-
-    class Gone:
-        def set(self, key: str, value: str) -> None:
-            raise RuntimeError("Broken pipe")
-
-    assert parallel.lost(Gone(), 1, 3) == "worker 0 was lost"
-
-
-# The command, on one worker
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "status", "output", "complaint"),
-    [
-        (CSV, ["--scale", "0.1", "--epochs", "250"], 0, LOGGED, ""),
-        ("1,2\n3", [], 2, "", "{}, line 2: 1 field where 2 are due\n"),
-        ("t_u,t_c\n", ["--header"], 2, "", "no worker has a sample: there is no mean\n"),
-        ("1,2\n", ["--scale", "nan"], 2, "", "scale is nan: it must be finite\n"),
-        ("1,2\n", ["--epochs", "-1"], 2, "", "n_epochs is -1: it cannot be negative\n"),
-    ],
-)
-def test_the_command_trains_or_refuses(
-    content: str,
-    options: list[str],
-    status: int,
-    output: str,
-    complaint: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = tmp_path / "data.csv"
-    path.write_text(content)
-
-    assert parallel.main([str(path), *options]) == status
-    assert capsys.readouterr() == (output, complaint.format(path))
+    assert parallel.lost(Mock(set=Mock(side_effect=RuntimeError)), 1, 3) == "worker 0 was lost"
 
 
 @pytest.mark.parametrize(
@@ -261,15 +190,14 @@ def test_a_worker_that_cannot_join_the_others_says_so(
 # The command, on many workers
 
 FORKS = """
-import io, json, os, signal, sys
+import itertools, json, os, signal, sys
 import torch
 from calibrant.mechanics import parallel
 
 def killed_after(calls):
-    evaluate, done = parallel.value_and_grad, []
+    evaluate, count = parallel.value_and_grad, itertools.count(1)
     def dying(*arguments):
-        done.append(1)
-        if len(done) == calls:
+        if next(count) == calls:
             os.kill(os.getpid(), signal.SIGKILL)
         return evaluate(*arguments)
     return dying
@@ -278,16 +206,16 @@ lost = parallel.lost
 parallel.lost = lambda *arguments: lost(*arguments, patience=1.0)
 torch.set_num_threads(1)
 ended = []
-for run, (place, commands) in enumerate(json.load(sys.stdin)):
+for run, (port, commands) in enumerate(json.loads(sys.argv[1])):
     pids = []
-    for rank, (arguments, calls) in enumerate(commands):
+    for rank, command in enumerate(commands):
+        calls, *arguments = command.split()
         pid = os.fork()
         if pid == 0:
             for fd, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(f"{run}.{rank}.{name}", os.O_WRONLY | os.O_CREAT), fd)
-            os.environ |= place | {"RANK": str(rank), "WORLD_SIZE": str(len(commands))}
-            if calls:
-                parallel.value_and_grad = killed_after(calls)
+            os.environ |= {"MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(len(commands))}
+            parallel.value_and_grad = killed_after(int(calls))
             status = 70
             try:
                 status = parallel.main(arguments)
@@ -298,42 +226,36 @@ for run, (place, commands) in enumerate(json.load(sys.stdin)):
     ended.append([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
 json.dump(ended, sys.stdout)
 """
-"""Forks the workers of each run in turn; those that have a number die in their evaluation of that number."""
+"""Forks the workers of each run in turn. A worker dies in its evaluation of the number that leads its command."""
 
-
-def launched(*names: str, epochs: int = 250, dies: dict[int, int] | None = None) -> list[tuple[list[str], int]]:
-    """The command of each worker on the file of that name, and in which of its evaluations it dies."""
-    return [
-        ([name, "--scale", "0.1", "--epochs", str(epochs)], (dies or {}).get(rank, 0))
-        for rank, name in enumerate(names)
-    ]
-
-
-three, well, refused = ("data.csv",) * 3, [0, 0, 0], [2, 2, 2]
+USUAL, REFUSED = "0 data.csv --scale 0.1 --epochs 250", [2, 2, 2]
 RUNS = {
-    "lines": (launched(*three), well, LOGGED, ""),
-    "rows": (launched("data.npy", "data.npy"), [0, 0], LOGGED, ""),
-    "more workers than rows": (launched(*["two.csv"] * 3, epochs=0), well, "w = 1, b = 0\n", ""),
-    "a line is cut": (launched(*["last.csv"] * 3), refused, "", "last.csv, line 11: 1 field where 2 are due"),
-    "no file for one": (launched(*three[:2], "none.csv"), refused, "", "none.csv cannot be read: No such file .*"),
-    "another file for one": (launched("data.csv", "copy.csv"), [2, 2], "", "worker 1 has another file or .*"),
-    "other options for one": ([*launched(*three), (["data.csv"], 0)], [2] * 4, "", "worker 3 has another .*"),
-    "no rows": (launched(*["empty.csv"] * 3), refused, "", "no worker has a sample: .*"),
+    "alone": ([USUAL], [0], LOGGED, ""),
+    "lines": ([USUAL] * 3, [0, 0, 0], LOGGED, ""),
+    "rows": ([USUAL.replace("csv", "npy")] * 2, [0, 0], LOGGED, ""),
+    "more workers than rows": (["0 two.csv --epochs 0"] * 3, [0, 0, 0], "w = 1, b = 0\n", ""),
+    "no rows": (["0 names.csv --header"] * 3, REFUSED, "", "no worker has a sample: there is no mean"),
+    "no finite scale": (["0 two.csv --scale nan"], [2], "", "scale is nan: it must be finite"),
+    "a negative number": (["0 two.csv --epochs -1"] * 3, REFUSED, "", "n_epochs is -1: it cannot be negative"),
+    "a line is cut": (["0 last.csv"] * 3, REFUSED, "", "last.csv, line 11: 1 field where 2 are due"),
+    "no file for one": ([*["0 two.csv"] * 2, "0 none.csv"], REFUSED, "", "none.csv cannot be read: No such file .*"),
+    "another file for one": (["0 two.csv", "0 data.csv"], [2, 2], "", "worker 1 has another file or .*"),
+    "other options for one": ([*["0 data.csv"] * 2, USUAL], REFUSED, "", "worker 2 has another file or .*"),
     "worker 1 dies": (
-        launched(*three, dies={1: 150}),
+        [USUAL, "15" + USUAL, USUAL],
         [1, -signal.SIGKILL, 1],
         "Epoch 100, Loss 22.1487\n",
         "worker 1 was lost in epoch 150",
     ),
-    "worker 0 dies": (launched(*three[:2], dies={0: 1}), [-signal.SIGKILL, 1], "", "worker 0 was lost in epoch 1"),
+    "worker 0 dies": (["1 two.csv", "0 two.csv"], [-signal.SIGKILL, 1], "", "worker 0 was lost in epoch 1"),
 }
-"""Each worker's command; then the expected statuses, output and complaint."""
+"""The command of each worker; then the expected statuses, output and complaint."""
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """A folder with the files of the runs."""
-    texts = {"data": CSV, "copy": CSV + "\n", "last": CSV[:-6], "two": "35.7,0.5\n55.9,14.0\n", "empty": ""}
+    texts = {"data": CSV, "last": CSV[:-6], "two": "35.7,0.5\n55.9,14.0\n", "names": "t_u,t_c\n"}
     for name, text in texts.items():
         (tmp_path / f"{name}.csv").write_text(text)
     np.save(tmp_path / "data.npy", torch.stack([T_U, T_C], dim=1).numpy())
@@ -343,20 +265,14 @@ def files(tmp_path: Path) -> Path:
 def test_every_run_ends_alike_on_all_its_workers(files: Path) -> None:
     """With one sentence if it fails, whichever worker found out."""
     stores = [dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) for _ in RUNS]
-    places = [
-        {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
-        for store in stores
-    ]
+    commands_at = [(store.port, commands) for store, (commands, *_) in zip(stores, RUNS.values(), strict=True)]
 
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS],
-        input=json.dumps([(place, commands) for place, (commands, *_) in zip(places, RUNS.values(), strict=True)]),
+    done = run(
+        *("-c", FORKS, json.dumps(commands_at)),
         cwd=files,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
+        OMP_NUM_THREADS="1",
+        MASTER_ADDR="127.0.0.1",
+        TORCHELASTIC_USE_AGENT_STORE="True",
     )
 
     assert done.returncode == 0, done.stderr
@@ -391,41 +307,32 @@ U, C = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
 START = torch.tensor([1.0, 0.0])
 
 
-def test_a_worker_meets_the_others_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here it is alone."""
+UNEVEN = [(U[:1], C[:1]), (U[1:], C[1:]), (U[:0], C[:0])]
+
+
+def test_a_worker_alone_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
 
     gradient, params = workers.work(0, str(tmp_path / "meeting"), (START, [(U, C)], 1, 0.125))
 
-    assert gradient.tolist() == [12.0, 4.0]
-    assert params.tolist() == [-0.5, -0.5]
+    assert (gradient.tolist(), params.tolist()) == ([12.0, 4.0], [-0.5, -0.5])
     assert not dist.is_initialized()
-
-
-class Bell(Exception):
-    pass
-
-
-UNEVEN = [(U[:1], C[:1]), (U[1:], C[1:]), (U[:0], C[:0])]
 
 
 def test_workers_answer_after_a_call_that_failed() -> None:
     """Because of the shards, an interruption, or the end of a worker."""
-
-    def ring(signum: int, frame: Any) -> None:
-        raise Bell
 
     def kill_one() -> None:
         while not (working := multiprocessing.active_children()):
             time.sleep(0.01)
         working[-1].kill()
 
-    with pytest.raises(ValueError, match="not on 1 of the workers"):
-        workers.ask((START, [(U, C), (U, C[:3])], 1, 0.125))
-    before = signal.signal(signal.SIGALRM, ring)
+    with pytest.raises(ValueError, match="not on 2 of the workers"):
+        workers.ask((START, [(U[:, None], C[:, None]), (U, C), (U, C[:3])], 1, 0.125))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
-        with pytest.raises(Bell):
+        with pytest.raises(KeyboardInterrupt):
             workers.ask((START, UNEVEN, 1_000_000_000, 0.0))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
