@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="calibrant.mechanics.parallel",
         description="Gradient descent from w = 1, b = 0 at the rate 0.01 on the samples of a file, on one worker or many.",
     )
-    parser.add_argument("data", help="a CSV of pairs t_u,t_c, or a .npy file that holds an array (n, 2) of them")
+    parser.add_argument("data", help="a CSV of pairs t_u,t_c, or a .npy file of them, an array (n, 2) of floats")
     parser.add_argument("--header", action="store_true", help="the first line of the CSV names the columns")
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="multiply the readings t_u by this (1)")
     parser.add_argument("--epochs", type=int, default=1000, metavar="N", help="how many steps (1000)")
