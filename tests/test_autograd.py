@@ -21,7 +21,7 @@ def total(params: "torch.Tensor") -> "torch.Tensor":
     return params.sum()
 
 
-def test_an_unknown_way_of_zeroing_is_refused_and_names_the_nearest() -> None:
+def test_an_unknown_way_of_zeroing_is_refused_with_the_known_ones() -> None:
     for zero_grad, near in (("to_none", "to-none"), ("zero", "to-zero"), ("", "never")):
         with pytest.raises(ValueError, match=f"zero_grad is .*{near}"):
             autograd.backward([total], torch.ones(2), zero_grad)

@@ -47,7 +47,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 """Each optimizer with torch.optim's defaults."""
 
 NAMES = {"lr": "step_size", "momentum": "mass", "alpha": "gamma"}
-"""What autograd calls torch.optim's hyperparameters, where it has other names for them."""
+"""Autograd's names for torch.optim's hyperparameters, where they differ."""
 
 ABSENT = ("dampening", "nesterov", "weight_decay", "decoupled_weight_decay", "maximize", "amsgrad", "centered")
 
@@ -68,12 +68,12 @@ def absolute_loss(t_p: Array, t_c: Array) -> Array:
 
 
 def dloss_fn(t_p: Array, t_c: Array) -> Array:
-    """The derivative of the first by each prediction, (n,)."""
+    """The derivative of the mean square by each prediction, (n,)."""
     return grad(loss_fn)(t_p, t_c)
 
 
 def dabsolute_loss(t_p: Array, t_c: Array) -> Array:
-    """The derivative of the second by each prediction, (n,)."""
+    """The derivative of the mean magnitude by each prediction, (n,)."""
     return grad(absolute_loss)(t_p, t_c)
 
 
@@ -113,7 +113,7 @@ def training_loop(
     val_t_u: Array | None = None,
     val_t_c: Array | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """One of autograd's optimizers, whose gradient function logs the losses on its way."""
+    """Train with one of autograd's optimizers; the gradient function logs the losses."""
     options = dict(optimizer)
     minimize, arguments = _optimizer(options.pop("name"), options)
     train_losses, val_losses = [], []
@@ -147,7 +147,7 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
-    """What the callback of one of autograd's optimizers sees, whose gradient function returns these gradients."""
+    """The parameters that one of autograd's optimizers shows its callback; the gradient function returns these gradients."""
     minimize, arguments = _optimizer(name, hyperparameters)
     if any(gradient is None for step in grads for gradient in step):
         raise NotImplementedError("autograd has no step in which a parameter has no gradient")
@@ -180,5 +180,5 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 
 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
-    """The gradient of that loss of the line, (2,)."""
+    """The gradient of `regularized_loss` of the line, (2,)."""
     return grad(lambda params: regularized_loss(model(t_u, *params), t_c, params[0], l1, l2))(np.array([w, b]))

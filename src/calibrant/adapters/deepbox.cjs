@@ -13,13 +13,13 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
   const line = (t_u, w, b) => fixed(t_u).mul(w).add(b);
   const loss = (params, t_u, t_c, reduction) => nn.mseLoss(line(t_u, params.slice(0), params.slice(1)), fixed(t_c), reduction);
 
-  // A loss, and what its backward pass leaves in each leaf.
+  // A loss, and the gradient that its backward pass leaves in each leaf.
   function gradients(value, ...leaves) {
     value.backward();
     return [value.tensor, ...leaves.map((one) => one.grad)];
   }
 
-  // A split of rows, and of a column that goes with them. A part without rows is none of deepbox's.
+  // A split of rows, and of a column that goes with them. Deepbox makes no part without rows.
   function splitted(rows, column, fraction, seed) {
     if (fraction === 0) throw new Absent("deepbox holds out one row at least");
     try {
@@ -29,7 +29,7 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     }
   }
 
-  // Optimizers: class, defaults of torch.optim, and what its hyperparameters are called here.
+  // Optimizers: class, defaults of torch.optim, and deepbox's names for its hyperparameters.
 
   const COMMON = { lr: "lr", eps: "eps", weight_decay: "weightDecay", betas: ["beta1", "beta2"] };
   const ADAM = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0 };

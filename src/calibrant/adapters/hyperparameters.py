@@ -1,4 +1,4 @@
-"""What adapters share: PyTorch's hyperparameters, as far as a library offers them."""
+"""PyTorch's hyperparameters, as far as a library offers them: shared by the adapters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from calibrant.adapters.numpy_optimizers import DEFAULTS
 
 
 def offered(library: str, optimizer: str, given: dict[str, Any], names: str) -> dict[str, Any]:
-    """The hyperparameters of these names, PyTorch's defaults where they are not given; what PyTorch does not know is the library's to refuse.
+    """The hyperparameters of these names, or PyTorch's defaults. The library itself refuses those that PyTorch does not know.
 
     Raises NotImplementedError for one of PyTorch's that the library does not offer, unless it changes nothing.
     """
@@ -21,7 +21,7 @@ def offered(library: str, optimizer: str, given: dict[str, Any], names: str) -> 
 
 
 def rates_of(hyperparameters: dict[str, Any], n_steps: int) -> tuple[list[Any], dict[str, Any]]:
-    """The learning rate of each step, None where none is given, and the hyperparameters with that of the first step."""
+    """The learning rate of each step (None if not given), and the hyperparameters with the rate of the first step."""
     lr = hyperparameters.get("lr")
     rates = lr if isinstance(lr, list) else [lr] * n_steps
     rest = {key: value for key, value in hyperparameters.items() if key != "lr"}

@@ -1,4 +1,4 @@
-"""What the adapters of TensorFlow and of Keras share: keras.optimizers by PyTorch's names."""
+"""keras.optimizers by PyTorch's names, for the adapters of TensorFlow and of Keras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIMIZERS = {
     "adamax": ("Adamax", "lr betas eps"),
     "nadam": ("Nadam", "lr betas eps"),
 }
-"""Each optimizer, and which of PyTorch's hyperparameters it has; the decay of the last five is not PyTorch's, which is coupled."""
+"""Each optimizer, and its hyperparameters by PyTorch's names; the last five decouple the decay, which PyTorch couples."""
 
 NAMES = {"lr": "learning_rate", "alpha": "rho", "eps": "epsilon"}
 
@@ -55,7 +55,7 @@ def made(optimizers: Any, name: str, hyperparameters: dict[str, Any]) -> Any:
 
 
 def stopped(callback: Any, val_losses: list[float]) -> tuple[int, int]:
-    """The epoch in which keras.callbacks.EarlyStopping ends a run with these losses, or the last, and the best until then."""
+    """The epoch in which keras.callbacks.EarlyStopping ends a run with these losses, or the last; and the best epoch so far."""
     epoch = 0
     callback.on_train_begin()
     for epoch, loss in enumerate(val_losses):

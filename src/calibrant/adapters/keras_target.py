@@ -68,7 +68,7 @@ def model(t_u: Array, w: Array, b: Array) -> Array:
 
 
 def loss_fn(t_p: Array, t_c: Array) -> Array:
-    """keras.losses.mean_squared_error, whose first argument is the truth."""
+    """keras.losses.mean_squared_error; its first argument is the truth."""
     return keras.losses.mean_squared_error(t_c, t_p)
 
 
@@ -147,7 +147,7 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
-    """The parameters after each step of one of keras.optimizers that is fed these gradients."""
+    """The parameters after each step of one of keras.optimizers on these gradients."""
     if any(all(grad is None for grad in step) for step in grads):
         raise NotImplementedError("Keras's optimizers take no step without any gradient")
     rates, options = rates_of(hyperparameters, len(grads))
@@ -173,7 +173,7 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 
 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
-    """Its gradient by w and b, (2,)."""
+    """The gradient of `regularized_loss` by w and b, (2,)."""
     leaves = keras.ops.stack([w, b])
     return automatic_gradient(lambda leaf: regularized_loss(model(t_u, *leaf), t_c, leaf[0], l1, l2), leaves)[1]
 

@@ -58,11 +58,11 @@ OPTIMIZERS = {
     "adadelta": (optim.AdaDelta, "lr rho eps"),
     "adamax": (optim.Adamax, "lr betas eps"),
 }
-"""Each optimizer, and which of PyTorch's hyperparameters it has."""
+"""Each optimizer, and its hyperparameters by PyTorch's names."""
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Array:
-    """The array, copied, of the same dtype; without being told it MLX would take float32 for float64."""
+    """A copy of the array in the same dtype; by default MLX would turn float64 into float32."""
     return mx.array(x, dtype=getattr(mx, x.dtype.name))
 
 
@@ -156,7 +156,7 @@ def training_loop(
 def manual_training_loop(
     n_epochs: int, learning_rate: float, params: Array, t_u: Array, t_c: Array
 ) -> tuple[Array, list[Array]]:
-    """The loop of MLX's first example, a linear regression: the step is written out."""
+    """The loop of MLX's first example, a linear regression, with the step written out."""
     losses = []
     for _ in range(n_epochs):
         loss, grad = value_and_grad(params, t_u, t_c)
@@ -204,7 +204,7 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
-    """The parameters after each step of one of mlx.optimizers; a gradient that is absent is left out of the tree, as MLX allows."""
+    """The parameters after each step of one of mlx.optimizers. The tree leaves out an absent gradient, as MLX allows."""
     rates, options = rates_of(hyperparameters, len(grads))
     stepper = _optimizer(name, options)
     now = {str(k): p for k, p in enumerate(params)}
@@ -228,7 +228,7 @@ def _optimizer(name: str, hyperparameters: dict[str, Any]) -> Any:
     if options.get("eps") == 0 and name in ("rmsprop", "adagrad", "adadelta"):
         raise NotImplementedError(f"MLX's {name} takes no eps of 0")
     if name in ("adam", "adamw"):
-        options["bias_correction"] = True  # which MLX does only if it is asked to
+        options["bias_correction"] = True  # MLX does it only on request
     return make(learning_rate=options.pop("lr"), **options)
 
 
@@ -241,7 +241,7 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 
 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
-    """Its gradient by w and b, (2,)."""
+    """The gradient of `regularized_loss` by w and b, (2,)."""
 
     def loss(w: Array, b: Array) -> Array:
         return regularized_loss(model(t_u, w, b), t_c, w, l1, l2)

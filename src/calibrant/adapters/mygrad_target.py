@@ -92,12 +92,12 @@ def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
 
 
 def dloss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """The derivative of the first by each prediction, (n,)."""
+    """The derivative of mean_squared_loss by each prediction, (n,)."""
     return automatic_gradient(lambda leaf: mean_squared_loss(leaf, t_c), t_p)[1]
 
 
 def dabsolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """The derivative of the second by each prediction, (n,)."""
+    """The derivative of l1_loss by each prediction, (n,)."""
     return automatic_gradient(lambda leaf: l1_loss(leaf, t_c), t_p)[1]
 
 
@@ -158,7 +158,7 @@ def multiply_in_place(x: Tensor, y: Tensor) -> Tensor:
 
 
 def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-    """What the backward pass of x * y leaves in each."""
+    """The gradients of x and y after the backward pass of x * y."""
     x, y = mg.tensor(x), mg.tensor(y)
     (x * y).backward(upstream)
     return x.grad, y.grad
@@ -174,7 +174,7 @@ def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], 
 
 
 def backward(losses: Sequence[Callable[[Tensor], Tensor]], params: Tensor, zero_grad: str) -> list[list[Any]]:
-    """What each backward pass found in the gradient of the parameters, and what it left there."""
+    """The gradient of the parameters before and after each backward pass."""
     if zero_grad == "to-zero":
         raise NotImplementedError("mygrad has no function that writes zeros into a gradient")
     leaf = mg.tensor(params)
@@ -205,7 +205,7 @@ def descend(
 
 
 def evaluate(loss: Callable[[Tensor], Tensor], params: Tensor, is_train: bool) -> list[Any]:
-    """A loss, under mg.no_autodiff or not, and its gradient if it has a creator, and so is recorded."""
+    """A loss, under mg.no_autodiff or not, and its gradient if it has a creator: then it is recorded."""
     leaf = mg.tensor(params)
     with contextlib.nullcontext() if is_train else mg.no_autodiff:
         value = loss(leaf)
@@ -215,7 +215,7 @@ def evaluate(loss: Callable[[Tensor], Tensor], params: Tensor, is_train: bool) -
 
 
 def calc_forward(params: Tensor, t_u: Tensor, t_c: Tensor, is_train: bool) -> list[Any]:
-    """The same of the loss of the line."""
+    """`evaluate` for the loss of the line."""
     return evaluate(lambda leaf: _loss(leaf, t_u, t_c), params, is_train)
 
 
@@ -231,7 +231,7 @@ def accumulate(params: Tensor, batches: list[tuple[Tensor, Tensor]], zero_grad: 
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Tensor], grads: list[list[Tensor | None]]
 ) -> list[list[Tensor]]:
-    """The parameters after each step of one of mynn's optimizers, which finds these gradients."""
+    """The parameters after each step of one of mynn's optimizers on these gradients."""
     leaves = [mg.tensor(x) for x in params]
     options = dict(hyperparameters)
     rates = options["lr"] if isinstance(options.get("lr"), list) else None
@@ -271,7 +271,7 @@ def _optimizer(name: str, params: list[Tensor], hyperparameters: dict[str, Any])
 
 
 def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, int]:
-    """The loss of the line under mg.no_autodiff, and whether it is recorded all the same."""
+    """The loss of the line under mg.no_autodiff, and whether mygrad recorded it."""
     with mg.no_autodiff:
         loss = _loss(mg.tensor(params), t_u, t_c)
     return loss, int(loss.creator is not None)
@@ -283,7 +283,7 @@ def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) 
 
 
 def regularized_grad(t_u: Tensor, t_c: Tensor, w: Tensor, b: Tensor, l1: float, l2: float) -> Tensor:
-    """The gradient of that loss of the line, (2,)."""
+    """The gradient of `regularized_loss` of the line, (2,)."""
     w, b = mg.tensor(w), mg.tensor(b)
     regularized_loss(model(t_u, w, b), t_c, w, l1, l2).backward()
     return [w.grad, b.grad]

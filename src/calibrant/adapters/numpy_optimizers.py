@@ -1,4 +1,4 @@
-"""The optimizers in plain NumPy: for each of them a class that remembers one parameter's past and moves it.
+"""The optimizers in plain NumPy, a class each: it remembers one parameter's past and moves the parameter.
 
 Parameters and gradients are flat while they are worked on: NumPy 1 would widen an array of shape () that meets a Python number.
 """
@@ -34,11 +34,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
     "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
 }
-"""The hyperparameters of each optimizer, and what they are unless said otherwise."""
+"""The hyperparameters of each optimizer, with their defaults."""
 
 
 class Mover:
-    """What is common to all: one parameter's gradients come in, its moves go out."""
+    """The common part of all optimizers: from the gradients of one parameter to its moves."""
 
     def __init__(self, h: Any, p: Array) -> None:
         self.h, self.t = h, 0
@@ -57,7 +57,7 @@ class Mover:
         return self._moved(p, g, lr)
 
     def _moved(self, p: Array, g: Array, lr: float) -> Array:
-        """The same, once weight decay and sign are seen to."""
+        """The parameter after a step along a gradient that already has weight decay and sign applied."""
         raise NotImplementedError
 
     def moments(self, g: Array, share1: float, share2: float) -> None:
@@ -112,7 +112,7 @@ class Adagrad(Mover):
 
 
 class Adadelta(Mover):
-    """Over the root mean square of the gradients, times that of the moves; `extra` is their mean square."""
+    """Over the root mean square of the gradients, times the root mean square of the moves, `extra` before the root."""
 
     def _moved(self, p: Array, g: Array, lr: float) -> Array:
         rho, eps = self.h.rho, self.h.eps
@@ -133,7 +133,7 @@ class Adamax(Mover):
 
 
 class Nadam(Mover):
-    """Adam with a look ahead; `product` is that of all momenta so far."""
+    """Adam with a look ahead; `product` multiplies all momenta so far."""
 
     product = 1.0
 
@@ -149,7 +149,7 @@ class Nadam(Mover):
 
 
 class Radam(Mover):
-    """Adam whose step is not adaptive while the squares are too few."""
+    """Adam, with a step that is not adaptive while the squares are too few."""
 
     def _moved(self, p: Array, g: Array, lr: float) -> Array:
         (beta1, beta2), t = self.h.betas, self.t
@@ -164,7 +164,7 @@ class Radam(Mover):
 
 
 class Asgd(Mover):
-    """SGD at a falling rate with a pull to zero. The mean of the parameters is not asked for, so it is not kept."""
+    """SGD at a falling rate with a pull to zero. It does not keep the mean of the parameters, because the protocol does not ask for it."""
 
     def _moved(self, p: Array, g: Array, lr: float) -> Array:
         rate = lr * (1 + self.h.lambd * lr * (self.t - 1)) ** -self.h.alpha
@@ -243,7 +243,7 @@ def optimize(
 
 
 def _check(key: str, value: Any, usual: Any) -> None:
-    """Raise ValueError for what a hyperparameter cannot be; `usual` tells a flag from a number and a pair."""
+    """Raise ValueError for an impossible value; the default `usual` shows whether a flag, a number or a pair is expected."""
     if isinstance(usual, bool) or isinstance(value, bool):
         if type(value) is not type(usual):
             raise ValueError(f"{key} is {value!r}, which is not a {type(usual).__name__}")

@@ -13,7 +13,7 @@ from calibrant.adapters.numpy_optimizers import Optimizer, optimize
 Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
 
-__all__ = ["optimize"]  # what another module defines and the protocol names
+__all__ = ["optimize"]  # another module defines it, the protocol names it
 
 name = "numpy"
 version = np.__version__
@@ -30,7 +30,7 @@ def model(t_u: Array, w: Array, b: Array) -> Array:
 
 
 def loss_fn(t_p: Array, t_c: Array) -> Array:
-    """Mean squared error, a scalar; divided before the sum, so that only the mean needs to fit the dtype."""
+    """Mean squared error, a scalar; the division comes before the sum, so that only the mean needs to fit the dtype."""
     _same_shape(t_p, t_c)
     return np.sum(np.square(t_p - t_c) / t_p.dtype.type(t_p.size))
 
@@ -80,7 +80,7 @@ def finite_difference(t_u: Array, t_c: Array, w: Array, b: Array, delta: Array) 
 
 
 def least_squares(t_u: Array, t_c: Array) -> Array:
-    """The least-squares parameters [w, b], (2,); readings that are all the same give the slope 0."""
+    """The least-squares parameters [w, b], (2,); if all readings are the same, the slope is 0."""
     _columns(t_u, t_c)
     centred = t_u - np.mean(t_u)
     spread = np.sum(np.square(centred))
@@ -97,7 +97,7 @@ def training_loop(
     val_t_u: Array | None = None,
     val_t_c: Array | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Training on the whole data: (params, losses before each step, those of the validation data if there are any)."""
+    """Training on the whole data: (params, losses before each step, validation losses if there are validation data)."""
     options = dict(optimizer)
     params = params.copy()
     mover = Optimizer(options.pop("name"), options, [params])
@@ -135,7 +135,7 @@ def multiply(x: Array, y: Array) -> Array:
 
 
 def multiply_in_place(x: Array, y: Array) -> Array:
-    """x after x *= y, which NumPy refuses if it would change the shape of x."""
+    """x after x *= y; NumPy refuses a change of the shape of x."""
     return np.multiply(x, y, out=x)
 
 
@@ -210,7 +210,7 @@ def split_data(t_u: Array, t_c: Array, val_fraction: float, seed: int) -> tuple[
 
 
 def _validated(val_t_u: Array | None, val_t_c: Array | None) -> bool:
-    """Whether there are validation data, which are then two columns of one length."""
+    """Whether there are validation data. Raises ValueError unless they are two columns of one length."""
     if val_t_u is None and val_t_c is None:
         return False
     if val_t_u is None or val_t_c is None:
@@ -220,7 +220,7 @@ def _validated(val_t_u: Array | None, val_t_c: Array | None) -> bool:
 
 
 def validation_loss(params: Array, t_u: Array, t_c: Array) -> tuple[Array, int]:
-    """The loss of the model, and 0: nothing is ever recorded here."""
+    """The loss of the model, and 0: NumPy records nothing."""
     return loss_fn(model(t_u, *params), t_c), 0
 
 
@@ -237,7 +237,7 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 
 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
-    """Its gradient by w and b, (2,)."""
+    """The gradient of `regularized_loss` by w and b, (2,)."""
     _penalties(l1, l2)
     number = t_u.dtype.type
     by_w, by_b = grad_fn(t_u, t_c, model(t_u, w, b), w, b)
@@ -245,7 +245,7 @@ def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: 
 
 
 def ridge(t_u: Array, t_c: Array, l2: float) -> Array:
-    """The parameters [w, b] of least mean squared error + l2 w^2, (2,); readings that are all the same give the slope 0."""
+    """The parameters [w, b] of least mean squared error + l2 w^2, (2,); if all readings are the same, the slope is 0."""
     _columns(t_u, t_c)
     _penalties(l2)
     centred = t_u - np.mean(t_u)
@@ -255,7 +255,7 @@ def ridge(t_u: Array, t_c: Array, l2: float) -> Array:
 
 
 def early_stopping(val_losses: Array, patience: int) -> tuple[int, int]:
-    """The epoch after which to stop, and the best until then, counted from 0."""
+    """The last epoch and the best epoch until then, counted from 0."""
     if len(val_losses) == 0 or patience < 1:
         raise ValueError(f"there are {len(val_losses)} losses, and patience is {patience}: both must be positive")
     lowest = np.minimum.accumulate(np.where(np.isfinite(val_losses), val_losses, np.inf))

@@ -72,7 +72,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 """Each optimizer with torch.optim's defaults."""
 
 DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
-"""The optimizers whose decay is decoupled where that is asked for."""
+"""The optimizers that decouple the decay on request."""
 
 NAMES = {
     "lr": ("learning_rate",),
@@ -81,10 +81,10 @@ NAMES = {
     "etas": ("eta_minus", "eta_plus"),
     "step_sizes": ("min_step_size", "max_step_size"),
 }
-"""What optax calls torch.optim's hyperparameters, where it has other names for them."""
+"""Optax's names for torch.optim's hyperparameters, where they differ."""
 
 LONG = 100
-"""The optimizer of a run of more epochs is compiled."""
+"""For a run of more epochs, the adapter compiles the optimizer."""
 
 
 def model(t_u: Array, w: Array, b: Array) -> Array:
@@ -93,13 +93,13 @@ def model(t_u: Array, w: Array, b: Array) -> Array:
 
 
 def loss_fn(t_p: Array, t_c: Array) -> Array:
-    """The mean of optax.squared_error, as its documentation has it."""
+    """The mean of optax.squared_error, as its documentation shows it."""
     return optax.squared_error(t_p, t_c).mean()
 
 
 @jax.jit
 def dloss_fn(t_p: Array, t_c: Array) -> Array:
-    """The derivative of that by each prediction, (n,)."""
+    """The derivative of `loss_fn` by each prediction, (n,)."""
     return jax.grad(loss_fn)(t_p, t_c)
 
 
@@ -190,7 +190,7 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 
 
 def accumulated_grad(params: Array, batches: list[tuple[Array, Array]]) -> Array:
-    """What optax.MultiSteps hands on: the sum, for each batch's loss is its own sum over the number of all samples."""
+    """The sum that optax.MultiSteps returns: each batch's loss is its own sum over the number of all samples."""
     n = sum(len(t_u) for t_u, _ in batches)
     init, update = _accumulating(len(batches))
     state = init(params)
@@ -218,7 +218,7 @@ def _share_grad(params: Array, t_u: Array, t_c: Array, n: int) -> Array:
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
-    """The parameters after each step of one of optax's optimizers that is fed these gradients."""
+    """The parameters after each step of one of optax's optimizers on these gradients."""
     transformation = _optimizer(name, hyperparameters)
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("optax has no step in which a parameter has no gradient")
@@ -232,7 +232,7 @@ def optimize(
 
 
 def _optimizer(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTransformation:
-    """One of optax's optimizers, behind the transformations that turn the sign and that add a coupled decay."""
+    """One of optax's optimizers, after transformations that flip the sign and add a coupled decay."""
     if name not in OPTIMIZERS:
         raise NotImplementedError(f"optax has no {name}")
     make, defaults = OPTIMIZERS[name]
@@ -272,5 +272,5 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 
 @jax.jit
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
-    """The gradient of that loss of the line, (2,)."""
+    """The gradient of `regularized_loss` of the line, (2,)."""
     return jnp.stack(jax.grad(lambda w, b: regularized_loss(model(t_u, w, b), t_c, w, l1, l2), argnums=(0, 1))(w, b))

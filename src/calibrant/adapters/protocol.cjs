@@ -9,7 +9,7 @@ const { createRequire } = require("node:module");
 const path = require("node:path");
 
 const write = process.stdout.write.bind(process.stdout);
-process.stdout.write = process.stderr.write.bind(process.stderr); // what a library prints is no answer
+process.stdout.write = process.stderr.write.bind(process.stderr); // the output of a library is no answer
 
 /** A request that the library does not serve. */
 class Absent extends Error {}
@@ -45,11 +45,11 @@ function sent(value, array) {
 }
 
 /**
- * Answer until there is nothing more to ask.
+ * Answer requests until there are no more.
  *
- * `described(module)` says what the target is: `operations`, functions of an object with the arguments' names; `tensor(data, shape, dtype)`,
- * which makes the library's own array; `array(x)`, which says dtype, shape and data of one; `around(f)`, which calls f where that is not
- * done plainly; and whatever else `initialize` answers.
+ * `described(module)` describes the target: `operations`, functions of an object with the arguments' names; `tensor(data, shape, dtype)`,
+ * which makes the library's own array; `array(x)`, which says dtype, shape and data of one; `around(f)`, which calls f in a special
+ * way, if the library needs one; and all other answers to `initialize`.
  */
 function serve({ module, version, missing }, described) {
   const { operations, tensor, array, around = (f) => f(), ...about } = missing ? {} : described(module);

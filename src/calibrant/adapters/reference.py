@@ -106,7 +106,7 @@ def training_loop(
     val_t_u: Tensor | None = None,
     val_t_c: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The hand-derived loop for plain SGD without validation data; else the chapters' loops, with the rule of that name."""
+    """The hand-derived loop for plain SGD without validation data; otherwise the chapters' loops, with the rule of that name."""
     options = dict(optimizer)
     rule = options.pop("name")
     if (val_t_u is None) != (val_t_c is None):
@@ -123,7 +123,7 @@ def training_loop(
 def data_parallel(
     params: Tensor, shards: list[tuple[Tensor, Tensor]], n_epochs: int, lr: float
 ) -> tuple[Tensor, Tensor]:
-    """What workers, a process for each shard, make of the shards together."""
+    """The answer of workers, a process for each shard, on all shards together."""
     return workers.ask((params, shards, n_epochs, lr))
 
 
@@ -134,13 +134,13 @@ def expand(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...], 
 
 
 def evaluate(loss: Loss, params: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
-    """The loss at params, and its gradient if it was recorded."""
+    """The loss at params, and its gradient if the loss was recorded."""
     leaf = params.clone().requires_grad_()
     return _with_gradient(autograd.evaluate(loss, leaf, is_train), leaf)
 
 
 def calc_forward(params: Tensor, t_u: Tensor, t_c: Tensor, is_train: bool) -> tuple[Tensor, Tensor | None]:
-    """The loss of the model, and its gradient if it was recorded."""
+    """The loss of the model, and its gradient if the loss was recorded."""
     leaf = params.clone().requires_grad_()
     return _with_gradient(autograd.calc_forward(leaf, t_u, t_c, is_train), leaf)
 
@@ -152,14 +152,14 @@ def _with_gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, int]:
-    """The loss, of parameters that ask for a graph, and whether it has one."""
+    """The loss at parameters that require grad, and whether it has a graph."""
     loss = validation.validation_loss(params.clone().requires_grad_(), t_u, t_c)
     return loss, int(loss.requires_grad)
 
 
 @functools.cache
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """What the book's figures show."""
+    """The series of the book's figures."""
     from calibrant.spec.figures import series
 
     shown: dict[str, dict[str, tuple[list[float], list[float]]]] = series()

@@ -33,14 +33,14 @@ deviations = {
 
 
 def model(t_u: Array, w: Array, b: Array) -> Array:
-    """What a LinearRegression of this coefficient and intercept predicts, (n,)."""
+    """The predictions of a LinearRegression with this coefficient and intercept, (n,)."""
     line = LinearRegression()
     line.coef_, line.intercept_ = np.reshape(w, 1), b
     return line.predict(t_u[:, np.newaxis])
 
 
 def loss_fn(t_p: Array, t_c: Array) -> float:
-    """mean_squared_error, to which what was measured comes first."""
+    """mean_squared_error; its first argument is the measurement."""
     loss: float = mean_squared_error(t_c, t_p)
     return loss
 
@@ -80,6 +80,6 @@ def _parts(*columns: Array, val_fraction: float, seed: int) -> list[Array]:
 
 
 def ridge(t_u: Array, t_c: Array, l2: float) -> Array:
-    """Coefficient and intercept of Ridge, whose penalty stands beside the sum of the squares, not their mean, (2,)."""
+    """Coefficient and intercept of Ridge, (2,); it adds its penalty to the sum of the squares, not to their mean."""
     line = Ridge(alpha=l2 * len(t_u)).fit(t_u[:, np.newaxis], t_c)
     return np.array([*line.coef_, line.intercept_])

@@ -18,7 +18,7 @@ import numpy as np
 from calibrant.adapters import keras_optimizers
 from calibrant.adapters.hyperparameters import rates_of
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or it prints of the processor that it found
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # otherwise TensorFlow prints the processor that it found
 
 import tensorflow as tf
 
@@ -29,7 +29,7 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 tf.Tensor.sum = (
     tf.reduce_sum
-)  # some losses that the protocol hands over call this method, which NumPy's and most others' arrays have
+)  # some losses of the protocol call this method, which arrays of NumPy and most other libraries have
 keras = tf.keras
 
 name = "tensorflow"
@@ -65,7 +65,7 @@ deviations = {
 }
 
 COMPILED_FROM = 100
-"""A loop of so many epochs is worth compiling its step."""
+"""From this number of epochs on, compiling the step of a loop pays."""
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Array:
@@ -85,7 +85,7 @@ def model(t_u: Array, w: Array, b: Array) -> Array:
 
 
 def loss_fn(t_p: Array, t_c: Array) -> Array:
-    """tf.keras.losses.MSE, whose first argument is the truth."""
+    """tf.keras.losses.MSE; its first argument is the truth."""
     return keras.losses.MSE(t_c, t_p)
 
 
@@ -148,7 +148,7 @@ def training_loop(
     val_t_u: Array | None = None,
     val_t_c: Array | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """The loop of TensorFlow's guide, with one of tf.keras.optimizers; the step of a long one in a tf.function."""
+    """The loop of TensorFlow's guide, with one of tf.keras.optimizers; a long loop has its step in a tf.function."""
     leaf, options = tf.Variable(params), dict(optimizer)
     stepper = keras_optimizers.made(keras.optimizers, options.pop("name"), options)
     stepper.build([leaf])
@@ -201,7 +201,7 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 
 
 def evaluate(loss: Callable[[Array], Array], params: Array, is_train: bool) -> list[Array | None]:
-    """A loss on a tape that is recording or not, and its gradient: None where nothing was recorded."""
+    """A loss, on a tape or not, and its gradient: None if the tape recorded nothing."""
     with tf.GradientTape() as tape:
         tape.watch(params)
         with contextlib.nullcontext() if is_train else tape.stop_recording():
@@ -210,7 +210,7 @@ def evaluate(loss: Callable[[Array], Array], params: Array, is_train: bool) -> l
 
 
 def calc_forward(params: Array, t_u: Array, t_c: Array, is_train: bool) -> list[Array | None]:
-    """The same of the loss of the model."""
+    """`evaluate` for the loss of the model."""
     return evaluate(lambda params: loss_fn(model(t_u, params[0], params[1]), t_c), params, is_train)
 
 
@@ -233,7 +233,7 @@ def manual_training_loop(
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
-    """The parameters after each step of one of tf.keras.optimizers that is fed these gradients."""
+    """The parameters after each step of one of tf.keras.optimizers on these gradients."""
     if any(all(grad is None for grad in step) for step in grads):
         raise NotImplementedError("Keras's optimizers take no step without any gradient")
     rates, options = rates_of(hyperparameters, len(grads))
@@ -270,7 +270,7 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 
 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
-    """Its gradient by w and b, (2,)."""
+    """The gradient of `regularized_loss` by w and b, (2,)."""
     with tf.GradientTape() as tape:
         tape.watch([w, b])
         loss = regularized_loss(model(t_u, w, b), t_c, w, l1, l2)

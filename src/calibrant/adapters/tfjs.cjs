@@ -9,7 +9,7 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
   const line = (t_u, w, b) => t_u.mul(w).add(b);
   const loss = (params, t_u, t_c) => meanSquaredError(t_c, line(t_u, ...tf.unstack(params)));
 
-  // Optimizers: what makes one, defaults of torch.optim, and its hyperparameters in the order of the arguments.
+  // Optimizers: constructor, defaults of torch.optim, and its hyperparameters in the order of the arguments.
 
   const ADAM = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8 };
   const OPTIMIZERS = {
@@ -27,7 +27,7 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
     const [made, defaults, order] = OPTIMIZERS[name === "sgd" && hyperparameters.momentum ? "momentum" : name];
     const given = { ...defaults, ...hyperparameters };
     for (const [option, value] of Object.entries(given)) {
-      const fixed = option === "eps" ? tf.backend().epsilon() : 0; // what it is where it cannot be chosen
+      const fixed = option === "eps" ? tf.backend().epsilon() : 0; // the value that cannot be chosen
       if (!order.includes(option) && Number(value) !== fixed) throw new Absent(`tf.train.${made} has no ${option} of ${value}`);
     }
     return tf.train[made](...order.flatMap((option) => given[option]));
@@ -93,8 +93,8 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
     multiply: ({ x, y }) => tf.mul(x, y),
     multiply_grad: ({ x, y, upstream }) => tf.grads((left, right) => left.mul(right))([x, y], upstream),
 
-    // The gradients as minimize() with a list of variables gives them. In the map that it makes without one, a variable that has no
-    // gradient is not there, and then what is remembered of the variables goes astray: it is found by their places.
+    // Pass the gradients as minimize() does with a list of variables. Without a list, its map omits variables that have no gradient,
+    // and the optimizer, which finds its memory by the place of a variable, mixes up the variables.
     optimize({ name, hyperparameters: { lr, ...others }, params, grads }) {
       const variables = params.map((x) => tf.variable(x)), schedule = rates(lr, grads.length);
       const stepper = optimizer(name, schedule[0] === undefined ? others : { lr: schedule[0], ...others });
@@ -113,7 +113,7 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
       tf.stack(tf.grads((w, b) => penalized(line(t_u, w, b), t_c, w, { l1, l2 }))([w, b])),
   };
 
-  // All that a call made is given back.
+  // Free all tensors that a call made.
   function around(call) {
     let answer;
     try {

@@ -54,16 +54,16 @@ OPTIMIZERS = {
     "adam": (optim.Adam, "lr betas eps"),
     "adamw": (optim.AdamW, "lr betas eps weight_decay"),
 }
-"""Each optimizer, and which of PyTorch's hyperparameters it has."""
+"""Each optimizer, and its hyperparameters by PyTorch's names."""
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Tensor:
-    """The array, copied; one of shape () by way of another shape, for tinygrad would take it for a constant, which lies in no memory."""
+    """A copy of the array. Shape () goes by way of another shape: tinygrad would make it a constant, which has no memory."""
     return Tensor(x.reshape(x.shape or 1).copy()).reshape(x.shape)
 
 
 def to_numpy(x: Any) -> np.ndarray[Any, Any]:
-    """The tensor's values; a constant is first put where the other tensors are, for else tinygrad puts it on CPU."""
+    """The tensor's values. A constant first moves to the device of the other tensors: tinygrad would put it on CPU."""
     if not isinstance(x, Tensor):
         return np.asarray(x)
     return np.array((x.clone(Device.DEFAULT) if x.device is None else x).numpy())
@@ -167,7 +167,7 @@ def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tenso
 def backward(
     losses: list[Callable[[Tensor], Tensor]], params: Tensor, zero_grad: str
 ) -> list[tuple[Tensor | None, Tensor | None]]:
-    """What each pass found in .grad, and what it left."""
+    """The .grad before and after each pass."""
     answer = []
     for loss in losses:
         if zero_grad == "to-none":
@@ -212,7 +212,7 @@ def accumulated_grad(params: Tensor, batches: list[tuple[Tensor, Tensor]]) -> Te
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Tensor], grads: list[list[Tensor | None]]
 ) -> list[list[Any]]:
-    """The parameters after each step of one of tinygrad.nn.optim; each of them needs its gradient in each step."""
+    """The parameters after each step of one of tinygrad.nn.optim; each parameter needs a gradient in each step."""
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("tinygrad's optimizers need a gradient for each parameter")
     if any(x.shape == () for x in params):
@@ -253,5 +253,5 @@ def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) 
 
 
 def regularized_grad(t_u: Tensor, t_c: Tensor, w: Tensor, b: Tensor, l1: float, l2: float) -> list[Tensor]:
-    """Its gradient by w and b, (2,)."""
+    """The gradient of `regularized_loss` by w and b, (2,)."""
     return list(regularized_loss(model(t_u, w, b), t_c, w, l1, l2).gradient(w, b))

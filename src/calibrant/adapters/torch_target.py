@@ -197,7 +197,7 @@ def accumulated_grad(params: Tensor, batches: list[tuple[Tensor, Tensor]]) -> Te
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Tensor], grads: list[list[Tensor | None]]
 ) -> list[list[Tensor]]:
-    """The parameters after each step of one of torch.optim's optimizers that is fed these gradients."""
+    """The parameters after each step of one of torch.optim's optimizers on these gradients."""
     leaves = [x.clone().requires_grad_() for x in params]
     options = dict(hyperparameters)
     lr = options.pop("lr", None)
@@ -228,7 +228,7 @@ def _optimizer(name: str, params: list[Tensor], hyperparameters: dict[str, Any])
 
 def split(n_samples: int, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """torch.utils.data.random_split, by fractions."""
-    rows: Any = range(n_samples)  # whatever has a length and items is a data set
+    rows: Any = range(n_samples)  # an object with a length and items is a data set
     generator = torch.Generator().manual_seed(seed)
     parts: list[Any] = torch.utils.data.random_split(rows, [1 - val_fraction, val_fraction], generator=generator)
     train, val = parts
@@ -236,5 +236,5 @@ def split(n_samples: int, val_fraction: float, seed: int) -> tuple[list[int], li
 
 
 def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) -> Tensor:
-    """mse_loss with both penalties written out, as in PyTorch's forums: it has no loss that takes them."""
+    """mse_loss with both penalties written out, as in PyTorch's forums: PyTorch has no loss that takes them."""
     return F.mse_loss(t_p, t_c) + l1 * w.abs() + l2 * w**2

@@ -1,4 +1,4 @@
-"""Workers for the reference's data parallelism: real processes that form a group, one for each shard.
+"""Workers for the reference's data parallelism: a group of real processes, one for each shard.
 
 The standard library's fork server starts them anew for each call. It has imported torch and has no threads: a process with
 threads cannot be forked safely, and one that imports torch for itself takes seconds.
@@ -30,7 +30,7 @@ Answer = tuple[Tensor, Tensor]
 """The gradient over all shards, and the parameters after the epochs, (2,) each."""
 
 _PATIENCE = timedelta(seconds=60)
-"""How long a worker waits for the others: no longer than a caller waits for an answer."""
+"""The time that a worker waits for the others: no longer than a caller waits for an answer."""
 
 
 def ask(request: Request) -> Answer:
@@ -45,7 +45,7 @@ def ask(request: Request) -> Answer:
         for rank in range(len(request[1])):
             ours, theirs = context.Pipe(duplex=False)
             pipes.append(stack.enter_context(ours))
-            # The request in bytes: multiprocessing itself would move the caller's tensors to shared memory.
+            # In bytes, because multiprocessing itself would move the caller's tensors to shared memory.
             arguments = (theirs, rank, f"{folder}/meeting", pickle.dumps(request))
             worker = context.Process(target=_serve, args=arguments)
             with theirs, _no_main():
@@ -74,7 +74,7 @@ def _no_main() -> Iterator[None]:
 
 
 def agreed(answers: list[Answer | Exception]) -> Answer:
-    """The answer that all workers give, to the last bit; or else the error, if possible the one that lost the others a worker."""
+    """The answer of all workers, equal to the last bit. Raises a worker's error: the cause rather than a WorkerLost."""
     errors = [answer for answer in answers if isinstance(answer, Exception)]
     if errors:
         raise min(errors, key=lambda error: isinstance(error, parallel.WorkerLost))
@@ -87,7 +87,7 @@ def agreed(answers: list[Answer | Exception]) -> Answer:
 
 
 def work(rank: int, meeting: str, request: Request) -> Answer:
-    """The answer of worker `rank`, which meets the others at a file and works with them on its shard."""
+    """The answer of worker `rank`, which meets the others through a file and trains with them on its shard."""
     params, shards, n_epochs, lr = request
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     dist.init_process_group(

@@ -17,7 +17,10 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 
 
 def require_batches(batches: Batches) -> int:
-    """The number of all samples. Raises ValueError unless there are batches, each two columns of one length.  [accumulation.refused]"""
+    """The number of samples in all batches.  [accumulation.refused]
+
+    Raises ValueError unless there are batches, each two columns of one length.
+    """
     if not batches:
         raise ValueError("batches is empty: there is nothing to accumulate")
     for number, (t_u, t_c) in enumerate(batches, start=1):
@@ -29,9 +32,9 @@ def require_batches(batches: Batches) -> int:
 
 
 def accumulate(params: Tensor, batches: Batches, zero_grad: bool) -> Tensor:
-    """What stands in .grad after each batch's backward pass, (k, 2): the sum so far, or with zero_grad the batch's own.
+    """The .grad after each batch's backward pass, (k, 2).  [accumulation.sum, accumulation.reset]
 
-    [accumulation.sum, accumulation.reset]  Raises ValueError as `require_batches` does.
+    It is the sum so far, or with zero_grad the batch's own gradient. Raises ValueError as `require_batches` does.
     """
     require_batches(batches)
     params = params.detach().clone().requires_grad_()
@@ -47,7 +50,7 @@ def accumulate(params: Tensor, batches: Batches, zero_grad: bool) -> Tensor:
 def accumulated_grad(params: Tensor, batches: Batches) -> Tensor:
     """The gradient of the mean squared error over all samples, (2,).  [accumulation.full-batch, accumulation.partition]
 
-    Each batch's mean is weighted by the batch's share of the samples. Raises ValueError as `require_batches` does.
+    Each batch's mean is weighted by the batch's fraction of the samples. Raises ValueError as `require_batches` does.
     """
     n = require_batches(batches)
     params = params.detach().clone().requires_grad_()

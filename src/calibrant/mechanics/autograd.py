@@ -1,10 +1,9 @@
-"""Autograd: the loss is recorded while it is computed, and walked backward it leaves its gradient in params.grad.
+"""Autograd: torch records the loss, and its backward pass leaves the gradient in params.grad.
 
 n samples; t_u (readings, unknown units) and t_c (°C) are (n,); params is (p,), in the loops [w, b]; a loss is any scalar
 function of params.
 """
 
-import difflib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,18 +17,16 @@ from calibrant.mechanics.loss import loss_fn
 from calibrant.mechanics.model import model
 
 ZERO_GRAD = ("never", "to-none", "to-zero")
-"""What is done with a gradient before the next pass: nothing, forget it, or overwrite it with zeros."""
+"""How to treat a gradient before the next pass: keep it, forget it, or overwrite it with zeros."""
 
 
 def backward(losses: Sequence[Loss], params: Tensor, zero_grad: str) -> list[tuple[Tensor | None, Tensor]]:
-    """Each loss recorded and walked backward, in turn, from one leaf: what its pass finds in .grad, and what it leaves there.
+    """The leaf's .grad before and after the backward pass of each loss, (p,) each; None before if there is none.
 
-    Both (p,); what is found is None if there is nothing.  [autograd.none-before, autograd.accumulates, autograd.reset]
-    Raises ValueError unless zero_grad is one of ZERO_GRAD.
+    [autograd.none-before, autograd.accumulates, autograd.reset]  Raises ValueError unless zero_grad is one of ZERO_GRAD.
     """
     if zero_grad not in ZERO_GRAD:
-        close = difflib.get_close_matches(zero_grad, ZERO_GRAD, cutoff=0.0)
-        raise ValueError(f"zero_grad is {zero_grad!r}; nearest: {', '.join(close)}")
+        raise ValueError(f"zero_grad is {zero_grad!r}: it must be one of {', '.join(ZERO_GRAD)}")
     leaf = params.detach().clone().requires_grad_()
     passes = []
     for loss in losses:
@@ -44,7 +41,7 @@ def backward(losses: Sequence[Loss], params: Tensor, zero_grad: str) -> list[tup
 
 
 def _grad(leaf: Tensor) -> Tensor:
-    """The gradient that a pass has left in the leaf."""
+    """The gradient that a backward pass left in the leaf. Raises ValueError if there is none."""
     if leaf.grad is None:
         raise ValueError("the loss does not depend on params: its pass has left no gradient")
     return leaf.grad
@@ -53,10 +50,10 @@ def _grad(leaf: Tensor) -> Tensor:
 def descend(
     loss: Loss, params: Tensor, learning_rate: float, n_steps: int, no_grad: bool = True
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Gradient descent by hand on any loss: of each step (loss before it, gradient, params after it).
+    """Gradient descent by hand on any loss: for each step (loss before it, gradient, params after it).
 
-    The step is taken in place, under no_grad [autograd.no-grad-update]; without, torch raises RuntimeError
-    [autograd.recorded-update]. Nothing that was passed in changes. Raises ValueError for a schedule that `require_schedule` refuses.
+    The step is in place, under no_grad [autograd.no-grad-update]; without, torch raises RuntimeError
+    [autograd.recorded-update]. The arguments do not change. Raises ValueError as `require_schedule` does.
     """
     require_schedule(n_steps, learning_rate)
     params = params.detach().clone().requires_grad_()
@@ -77,7 +74,7 @@ def manual_training_loop(
 ) -> tuple[Tensor, list[Tensor]]:
     """`descent.training_loop` with autograd's gradient: (params, losses), each loss before its step.  [autograd.loop]
 
-    Nothing that was passed in changes. Raises ValueError as that loop does.
+    The arguments do not change. Raises ValueError as that loop does.
     """
     require_data(t_u, t_c)
     steps = descend(lambda leaf: loss_fn(model(t_u, *leaf), t_c), params, learning_rate, n_epochs)
@@ -85,10 +82,10 @@ def manual_training_loop(
 
 
 class Optimizer(Protocol):
-    """What holds parameters and updates them by their .grad: one of torch.optim's, or of the chapter on optimizers."""
+    """An optimizer of torch.optim or of the chapter on optimizers: it updates the parameters that it holds by their .grad."""
 
     def zero_grad(self) -> None:
-        """Forget the gradients of before."""
+        """Forget all gradients."""
 
     def step(self) -> object:
         """Update the parameters in place."""
@@ -99,16 +96,15 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor]]:
     """Train params, which the optimizer holds and updates in place: (params, losses), both without their graphs.
 
-    losses holds n_epochs scalars, each the loss before its epoch's step. Raises ValueError for data that `require_data`
-    refuses, a negative n_epochs, and unless params is a leaf that requires grad.
+    losses holds n_epochs scalars, each the loss before its epoch's step. Raises ValueError as `require_data` and
+    `require_leaf` do, and for a negative n_epochs.
     """
     require_schedule(n_epochs, learning_rate=0.0)
     require_data(t_u, t_c)
     require_leaf(params)
     losses = []
     for _ in range(n_epochs):
-        t_p = model(t_u, *params)
-        loss = loss_fn(t_p, t_c)
+        loss = loss_fn(model(t_u, *params), t_c)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -117,18 +113,18 @@ def training_loop(
 
 
 def require_leaf(params: Tensor) -> None:
-    """Raise ValueError unless params is a leaf that requires grad: only leaves get a .grad, and can be stepped in place."""
+    """Raise ValueError unless params is a leaf that requires grad: an optimizer can step only such tensors."""
     if not (params.is_leaf and params.requires_grad):
-        what = "is the result of an operation" if params.requires_grad else "does not require grad"
-        raise ValueError(f"params {what}: it must be a leaf that requires grad")
+        problem = "is the result of an operation" if params.requires_grad else "does not require grad"
+        raise ValueError(f"params {problem}: it must be a leaf that requires grad")
 
 
 def evaluate(loss: Loss, params: Tensor, is_train: bool) -> Tensor:
-    """The loss at params, a scalar, recorded exactly if is_train.  [autograd.set-grad-enabled, autograd.mode-restored]"""
+    """The loss at params, a scalar; recorded only if is_train.  [autograd.set-grad-enabled, autograd.mode-restored]"""
     with torch.set_grad_enabled(is_train):
         return loss(params)
 
 
 def calc_forward(params: Tensor, t_u: Tensor, t_c: Tensor, is_train: bool) -> Tensor:
-    """The mean squared error of the model, a scalar, recorded exactly if is_train.  [autograd.set-grad-enabled]"""
+    """The mean squared error of the model, a scalar; recorded only if is_train.  [autograd.set-grad-enabled]"""
     return evaluate(lambda params: loss_fn(model(t_u, *params), t_c), params, is_train)

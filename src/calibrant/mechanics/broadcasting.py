@@ -1,6 +1,7 @@
-"""Broadcasting: how tensors of different shapes are paired, element by element.
+"""Broadcasting: how an operation pairs the elements of tensors of different shapes.
 
-A shape is a tuple of sizes, one for each axis. Strides count elements: how far apart in memory two neighbours along an axis are.
+A shape is a tuple of sizes, one for each axis. The stride of an axis is the distance in memory, in elements, of two
+neighbours along it.
 """
 
 import torch
@@ -12,8 +13,8 @@ Shape = tuple[int, ...]
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The shape that any number of shapes broadcast to.  [broadcast.result, broadcast.many, broadcast.order]
 
-    They are aligned at their last axes [broadcast.align-right], and a size of 1 gives way to any other
-    [broadcast.stretch-one]. Raises ValueError where two other sizes meet [broadcast.otherwise-error], or for a size below zero.
+    They align at their last axes [broadcast.align-right], and a size of 1 stretches to any other [broadcast.stretch-one].
+    Raises ValueError where two other sizes meet [broadcast.otherwise-error], or for a negative size.
     """
     rank = max(map(len, shapes), default=0)
     result = [1] * rank
@@ -32,13 +33,13 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
 
 
 def stretched_axes(shape: Shape, result: Shape) -> list[int]:
-    """The axes of `result` along which `shape`, which broadcasts to it, is repeated: those that it lacks or has a 1 for."""
+    """The axes of `result` along which `shape` repeats: it lacks them, or has a 1 where `result` has not."""
     missing = len(result) - len(shape)
     return [axis for axis, size in enumerate(result) if axis < missing or shape[axis - missing] != size]
 
 
 def expand(x: Tensor, shape: Shape) -> Tensor:
-    """x as if it had that shape: the same memory, read with a stride of 0 along stretched axes.  [broadcast.no-copy]
+    """A view of x in that shape: the same memory, with a stride of 0 along stretched axes.  [broadcast.no-copy]
 
     Raises ValueError unless x broadcasts to exactly that shape.
     """
@@ -51,16 +52,16 @@ def expand(x: Tensor, shape: Shape) -> Tensor:
 
 
 def multiply(x: Tensor, y: Tensor) -> Tensor:
-    """The elementwise product, of the shape that the two broadcast to.  [broadcast.like-numpy, broadcast.dtype]
+    """The elementwise product of two tensors that broadcast.  [broadcast.like-numpy, broadcast.dtype]
 
-    Raises ValueError if there is none.
+    Raises ValueError as `broadcast_shapes` does.
     """
     shape = broadcast_shapes(x.shape, y.shape)
     return expand(x, shape) * expand(y, shape)
 
 
 def multiply_in_place(x: Tensor, y: Tensor) -> Tensor:
-    """x after x *= y.  [broadcast.in-place]  Raises ValueError, and leaves x as it is, unless the product has x's shape."""
+    """x after x *= y.  [broadcast.in-place]  Raises ValueError, and does not change x, unless the product has x's shape."""
     shape = broadcast_shapes(x.shape, y.shape)
     if shape != tuple(x.shape):
         raise ValueError(f"x is {tuple(x.shape)} but x * y is {shape}: an operation in place cannot change x's shape")
@@ -68,9 +69,9 @@ def multiply_in_place(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sum_to(gradient: Tensor, shape: Shape) -> Tensor:
-    """A gradient by a stretched operand, of the result's shape, as one by the operand itself, of `shape`.  [broadcast.gradient]"""
+    """The gradient summed over the axes along which an operand of this shape was stretched.  [broadcast.gradient]"""
     axes = stretched_axes(shape, gradient.shape)
-    summed = torch.sum(gradient, axes) if axes else gradient  # to torch, no axes would mean all of them
+    summed = torch.sum(gradient, axes) if axes else gradient  # torch would sum over all axes if the list is empty
     return summed.reshape(shape)
 
 
@@ -81,7 +82,5 @@ def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tenso
     """
     shape = broadcast_shapes(x.shape, y.shape)
     if tuple(upstream.shape) != shape:
-        raise ValueError(
-            f"upstream is {tuple(upstream.shape)} but x * y is {shape}: one number is due for each product"
-        )
+        raise ValueError(f"upstream is {tuple(upstream.shape)} but x * y is {shape}: the shapes must be the same")
     return sum_to(upstream * expand(y, shape), x.shape), sum_to(upstream * expand(x, shape), y.shape)

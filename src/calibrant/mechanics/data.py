@@ -1,4 +1,4 @@
-"""Data: what is measured, and how it is scaled.
+"""Data: the measurements, their scale, and the line that fits them best.
 
 n samples; t_u (a reading, in the thermometer's unknown units) and t_c (the temperature, in °C) are (n,).
 """
@@ -50,15 +50,15 @@ def scaled(t_u: Tensor, factor: float = 0.1) -> Tensor:
     return factor * t_u
 
 
-def least_squares(t_u: Tensor, t_c: Tensor) -> Tensor:
-    """The parameters [w, b] of least mean squared error, (2,), in °C per unit and °C.  [data.scaling]
+def least_squares(t_u: Tensor, t_c: Tensor, l2: float = 0.0) -> Tensor:
+    """The parameters [w, b] of least mean squared error + l2 w^2, (2,), in °C per unit and °C.  [data.scaling]
 
-    The columns are centred first, which spares the slope the cancellation of the textbook sums. Readings that are all the
-    same say nothing of the slope: it is then 0. Raises ValueError as `require_data` does.
+    Centred columns spare the slope the cancellation of the textbook sums. If all readings are the same, the slope is 0.
+    Raises ValueError as `require_data` does.
     """
     require_data(t_u, t_c)
     mean_u, mean_c = t_u.mean(), t_c.mean()
     centred = t_u - mean_u
-    spread = (centred**2).sum()
-    w = (centred * (t_c - mean_c)).sum() / spread if t_u.min() < t_u.max() else torch.zeros_like(spread)
+    spread = (centred**2).mean() + l2
+    w = (centred * (t_c - mean_c)).mean() / spread if t_u.min() < t_u.max() else torch.zeros_like(spread)
     return torch.stack([w, mean_c - w * mean_u])

@@ -1,4 +1,4 @@
-"""Descent: following the gradient downhill, step by step or in one stride.
+"""Descent: follow the gradient downhill, step by step or all steps at once.
 
 n samples; t_u (readings, unknown units) and t_c (°C) are (n,); params = [w, b] is (2,).
 """
@@ -27,8 +27,8 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor]]:
     """Gradient descent with the gradient derived by hand: (params, losses).  [descent.step, descent.log]
 
-    params is (2,); losses holds n_epochs scalars, each the loss before its epoch's step. Nothing that was passed in changes.
-    Raises ValueError for data that `require_data` or a schedule that `require_schedule` refuses.
+    losses holds n_epochs scalars, each the loss before its epoch's step. The arguments do not change. Raises ValueError as
+    `require_data` and `require_schedule` do.
     """
     require_schedule(n_epochs, learning_rate)
     require_data(t_u, t_c)
@@ -38,17 +38,14 @@ def training_loop(
         w, b = params
         t_p = model(t_u, w, b)
         losses.append(loss_fn(t_p, t_c))
-        grad = grad_fn(t_u, t_c, t_p, w, b)
-        params = params - learning_rate * grad
+        params = params - learning_rate * grad_fn(t_u, t_c, t_p, w, b)
     return params, losses
 
 
 def hessian(t_u: Tensor) -> Tensor:
     """Second derivatives of the mean squared error by [w, b], (2, 2): the same at every point.  [descent.closed-form]"""
-    mean_u = t_u.mean()
-    return 2 * torch.stack(
-        [torch.stack([(t_u**2).mean(), mean_u]), torch.stack([mean_u, torch.ones((), dtype=t_u.dtype)])]
-    )
+    slopes = torch.stack([t_u, torch.ones_like(t_u)])
+    return 2 * (slopes[:, None] * slopes).mean(dim=-1)
 
 
 def learning_rate_limit(t_u: Tensor) -> Tensor:
@@ -58,9 +55,9 @@ def learning_rate_limit(t_u: Tensor) -> Tensor:
 
 
 def closed_form(n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
-    """Where `training_loop` stands after n_epochs, (2,), without walking there.  [descent.closed-form]
+    """The parameters after n_epochs of `training_loop`, (2,), without its steps.  [descent.closed-form]
 
-    theta* + (I - lr H)^k (theta_0 - theta*), the power by repeated squaring. Raises ValueError as `training_loop` does.
+    They are theta* + (I - lr H)^n (theta_0 - theta*), the power by repeated squaring. Raises ValueError as `training_loop` does.
     """
     require_schedule(n_epochs, learning_rate)
     optimum = least_squares(t_u, t_c)

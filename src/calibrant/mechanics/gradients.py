@@ -1,4 +1,4 @@
-"""Gradients: how the loss changes with each parameter, by differences, by hand and by automatic differentiation.
+"""Gradients: how the loss changes with each parameter, by differences, by hand and by autograd.
 
 n samples; t_u (readings, unknown units), t_c and t_p (°C) are (n,); w, b are scalars; params = [w, b] is (2,).
 """
@@ -18,7 +18,7 @@ Loss = Callable[[Tensor], Tensor]
 def difference_gradient(loss: Loss, params: Tensor, delta: Tensor | float) -> Tensor:
     """Central differences (loss(p + delta) - loss(p - delta)) / (2 delta) of each parameter, (p,).  [gradient.central]
 
-    The loss is evaluated 2 p times.  [gradient.cost]  Raises ValueError unless delta is finite and positive.
+    It evaluates the loss 2 p times.  [gradient.cost]  Raises ValueError unless delta is finite and positive.
     """
     if not 0 < float(delta) < float("inf"):
         raise ValueError(f"delta is {float(delta)}: a step must be finite and positive")
@@ -64,7 +64,7 @@ def grad_fn(t_u: Tensor, t_c: Tensor, t_p: Tensor, w: Tensor, b: Tensor) -> Tens
 
 
 def automatic_gradient(loss: Loss, params: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss at params, a scalar, and its gradient by autograd, (p,); the loss is evaluated once.  [gradient.automatic]"""
+    """The loss at params, a scalar, and its gradient by autograd, (p,), from one evaluation.  [gradient.automatic]"""
     leaf = params.detach().clone().requires_grad_()
     value = loss(leaf)
     (gradient,) = torch.autograd.grad(value, leaf)

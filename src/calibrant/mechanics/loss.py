@@ -1,4 +1,4 @@
-"""Loss: how wrong the predictions are, as one number.
+"""Loss: the error of the predictions, as one number.
 
 n samples; t_p (predicted) and t_c (measured) are (n,), in °C.
 """
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def require_same_shape(t_p: Tensor, t_c: Tensor) -> None:
-    """Raise ValueError unless t_p and t_c have one and the same shape and hold a sample.  [loss.same-shape, loss.empty]"""
+    """Raise ValueError unless t_p and t_c have the same shape and hold a sample.  [loss.same-shape, loss.empty]"""
     if t_p.shape != t_c.shape:
         raise ValueError(f"t_p is {tuple(t_p.shape)} but t_c is {tuple(t_c.shape)}: a loss does not broadcast")
     if t_p.numel() == 0:
@@ -19,11 +19,10 @@ def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
     """Mean squared error, a scalar in squared °C.  [loss.mean-square]
 
     Each square is divided before the sum, so that the sum cannot overflow where the mean does not [loss.wide-accumulation].
-    Raises ValueError unless t_p and t_c have one and the same shape, and hold a sample.  [loss.same-shape, loss.empty]
+    Raises ValueError as `require_same_shape` does.
     """
     require_same_shape(t_p, t_c)
-    squared_diffs = (t_p - t_c) ** 2
-    return (squared_diffs / squared_diffs.numel()).sum()
+    return ((t_p - t_c) ** 2 / t_p.numel()).sum()
 
 
 def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:

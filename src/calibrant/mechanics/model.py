@@ -1,4 +1,4 @@
-"""Model: how a temperature is predicted from a reading.
+"""Model: a reading predicts a temperature, along a line.
 
 n samples; t_u (readings, unknown units) and t_p (predictions, °C) are (n,); w (°C per unit) and b (°C) are scalars.
 """
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def model(t_u: Tensor, w: Tensor | float, b: Tensor | float) -> Tensor:
-    """The prediction w * t_u + b, of the shape of t_u, in °C.  [model.linear]"""
+    """The prediction w * t_u + b, in the shape of t_u, in °C.  [model.linear]"""
     return w * t_u + b

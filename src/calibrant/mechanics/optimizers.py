@@ -1,7 +1,7 @@
-"""Optimizers: what is done with a gradient once it is there.
+"""Optimizers: how to update parameters by their gradients.
 
-The rules themselves, a function each, are in `rules`; here is what they share. K parameters are tensors of any shapes, T steps
-each have K gradients of the shapes of their parameters.
+`rules` holds the rules, a function each; this module holds what they share. K parameters are tensors of any shapes; each of
+T steps has K gradients of the shapes of their parameters.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from calibrant.mechanics.rules import RULES, Rule
 class Optimizer:
     """Parameters, and the rule that updates them in place by their .grad: `Optimizer("adam", [params], lr=1e-1)`.  [optimizer.swap]
 
-    Raises ValueError for a name, a hyperparameter or a value that means nothing, and unless params is a list of tensors.
+    Raises ValueError as `require_rule` does, and unless params is a list of tensors.
     """
 
     def __init__(self, name: str, params: Iterable[Tensor], **hyperparameters: Any) -> None:
@@ -44,10 +44,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update each parameter by its own memory; one without a gradient stays, and so does its memory.
-
-        [optimizer.own-state, optimizer.absent-gradient]
-        """
+        """Update each parameter by its own memory, except those without gradient.  [optimizer.own-state, optimizer.absent-gradient]"""
         h = self.hyperparameters
         for p, memory in zip(self.params, self.memories, strict=True):
             if p.grad is None:
@@ -64,10 +61,10 @@ class Optimizer:
 def optimize(
     name: str, hyperparameters: Mapping[str, Any], params: Sequence[Tensor], grads: Sequence[Sequence[Tensor | None]]
 ) -> list[list[Tensor]]:
-    """The K parameters after each of the T steps of a fresh optimizer that is fed these gradients.  [optimizer.fresh]
+    """The K parameters after each of T steps of a fresh optimizer on these gradients.  [optimizer.fresh]
 
-    A gradient may be None; `lr` may be a list of T rates [optimizer.changing-rate]. Nothing that is passed in changes
-    [optimizer.gradients-kept]. Raises ValueError as `Optimizer` does, and where the numbers or shapes do not fit.
+    A gradient may be None; `lr` may be a list of T rates [optimizer.changing-rate]. The arguments do not change
+    [optimizer.gradients-kept]. Raises ValueError as `Optimizer` and `require_steps` do.
     """
     settings = dict(hyperparameters)
     rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
@@ -87,7 +84,7 @@ def optimize(
 
 
 def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
-    """The rule of that name, if it can have these hyperparameters; otherwise ValueError.  [optimizer.unknown, optimizer.invalid]"""
+    """The rule of that name. Raises ValueError unless it accepts the hyperparameters.  [optimizer.unknown, optimizer.invalid]"""
     if name not in RULES:
         raise ValueError(f"there is no optimizer {name!r}{_nearest(name, RULES)}")
     rule = RULES[name]
@@ -105,7 +102,7 @@ def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
 
 
 def require_value(key: str, value: Any, default: Any) -> None:
-    """Raise ValueError unless a hyperparameter of this default can be of this value.  [optimizer.invalid]"""
+    """Raise ValueError unless the hyperparameter with this default can have this value.  [optimizer.invalid]"""
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ValueError(f"{key} is {value!r}: it must be True or False")
@@ -126,7 +123,7 @@ def require_value(key: str, value: Any, default: Any) -> None:
 
 
 def require_steps(params: Sequence[Tensor], grads: Sequence[Sequence[Tensor | None]], rates: Sequence[Any]) -> None:
-    """Raise ValueError unless every step has one rate, and of each parameter one gradient, of its shape, or none."""
+    """Raise ValueError unless every step has one rate and, for each parameter, None or one gradient of its shape."""
     if len(rates) != len(grads):
         raise ValueError(f"lr is a list of {len(rates)}, but there are {len(grads)} steps")
     for rate in rates:

@@ -1,20 +1,16 @@
-"""Data parallelism: one gradient from many workers, each of which has a shard of the samples.
-
-    python -m calibrant.mechanics.parallel data.csv --scale 0.1 --epochs 5000
-    torchrun --standalone --nproc-per-node 2 -m calibrant.mechanics.parallel data.csv --scale 0.1 --epochs 5000
+"""Data parallelism: one gradient from many workers, each with a shard of the samples.
 
 n samples in all, m of them in this worker's shard; t_u (readings, unknown units) and t_c (°C) are (m,), and m may be 0;
 params = [w, b] is (2,), the same on every worker. A process in no group of `torch.distributed` is one worker with all samples.
 """
 
 import argparse
-import contextlib
 import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,28 +20,26 @@ from torch.distributed.rendezvous import rendezvous
 
 from calibrant.mechanics import gradients
 from calibrant.mechanics.descent import require_schedule
-from calibrant.mechanics.shards import BadData, read_shard
+from calibrant.mechanics.shards import read_shard
 
 
 class WorkerLost(ConnectionError):
     """Another worker does not take part any more."""
 
 
-@contextlib.contextmanager
-def _exchange() -> Iterator[None]:
-    """Raise WorkerLost where an exchange with the other workers fails."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise WorkerLost(str(error)) from error
+def exchange(collective: Callable[..., object], *arguments: object) -> None:
+    """Take part in an operation of all workers, if there are others. Raises WorkerLost if it fails."""
+    if dist.is_initialized():
+        try:
+            collective(*arguments)
+        except RuntimeError as error:
+            raise WorkerLost(str(error)) from error
 
 
 def summed(values: Tensor) -> Tensor:
     """The sum of every worker's values, on every worker. Raises WorkerLost if one of them is gone."""
     total = values.clone()
-    if dist.is_initialized():
-        with _exchange():
-            dist.all_reduce(total)
+    exchange(dist.all_reduce, total)
     return total
 
 
@@ -84,19 +78,16 @@ def data_parallel_gradient(params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
     return value_and_grad(params, t_u, t_c, samples(t_u, t_c))[1]
 
 
+Report = Callable[[int, Tensor], None]
+
+
 def training_loop(
-    n_epochs: int,
-    learning_rate: float,
-    params: Tensor,
-    t_u: Tensor,
-    t_c: Tensor,
-    report: Callable[[int, Tensor], None] = lambda epoch, loss: None,
+    n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor, t_c: Tensor, report: Report = lambda *epoch: None
 ) -> Tensor:
     """Gradient descent on all workers' samples: the parameters, the same on every worker.  [accumulation.data-parallel]
 
     All start where worker 0 does. Every epoch, from 1, calls `report` with its number and its loss before the step. Raises
-    ValueError for a schedule that `require_schedule` refuses and for shards that `samples` refuses, WorkerLost if a worker
-    is gone.
+    ValueError as `require_schedule` and `samples` do, WorkerLost if a worker is gone.
     """
     require_schedule(n_epochs, learning_rate)
     n = samples(t_u, t_c)
@@ -111,16 +102,24 @@ def training_loop(
 # The command
 
 
-def require_agreement(problem: str, setting: object) -> None:
-    """Raise BadData on every worker if one of them has a problem, or another setting than worker 0."""
-    told: list[Any] = [(problem, setting)]
-    if dist.is_initialized():
-        told = [None] * dist.get_world_size()
-        with _exchange():
-            dist.all_gather_object(told, (problem, setting))
-    for rank, (said, other) in enumerate(told):
-        if said or other != told[0][1]:
-            raise BadData(said or f"worker {rank} has another file or other options than worker 0")
+def read_agreed(options: argparse.Namespace, rank: int, world: int) -> tuple[Tensor, Tensor]:
+    """This worker's shard of the file.
+
+    Raises ValueError on every worker if one of them cannot read its shard, or has another file or other options.
+    """
+    t_u = t_c = torch.empty(0)
+    problem, setting = "", vars(options)
+    try:
+        t_u, t_c = read_shard(options.data, rank, world, options.header)
+        setting = setting | {"data": os.path.getsize(options.data)}
+    except ValueError as error:
+        problem = str(error)
+    told = [(problem, setting)] * world
+    exchange(dist.all_gather_object, told, (problem, setting))
+    for other, (said, theirs) in enumerate(told):
+        if said or theirs != told[0][1]:
+            raise ValueError(said or f"worker {other} has another file or other options than worker 0")
+    return t_u, t_c
 
 
 def lost(store: Any, rank: int, world: int, patience: float = 5.0) -> str:
@@ -143,33 +142,25 @@ def lost(store: Any, rank: int, world: int, patience: float = 5.0) -> str:
 
 def train(options: argparse.Namespace, rank: int, world: int, store: Any) -> int:
     """Read this worker's shard, train with the others and print the result: the exit status."""
-    stage = "before the first epoch"
+    done = 0
 
     def report(epoch: int, loss: Tensor) -> None:
-        nonlocal stage
-        stage = f"in epoch {epoch + 1}"
+        nonlocal done
+        done = epoch
         if rank == 0 and epoch % 100 == 0:
             print(f"Epoch {epoch}, Loss {loss.item():.4f}", flush=True)
 
-    t_u = t_c = torch.empty(0)
-    problem, setting = "", vars(options)
     try:
-        try:
-            t_u, t_c = read_shard(options.data, rank, world, options.header)
-            setting = setting | {"data": os.path.getsize(options.data)}
-        except BadData as error:
-            problem = str(error)
-        require_agreement(problem, setting)
+        t_u, t_c = read_agreed(options, rank, world)
         if not math.isfinite(options.scale):
-            raise BadData(f"scale is {options.scale}: it must be finite")
-        stage = "in epoch 1"
+            raise ValueError(f"scale is {options.scale}: it must be finite")
         start = torch.tensor([1.0, 0.0], dtype=t_u.dtype)
-        w, b = training_loop(options.epochs, options.lr, start, options.scale * t_u, t_c, report).tolist()
+        w, b = training_loop(options.epochs, 1e-2, start, options.scale * t_u, t_c, report).tolist()
     except WorkerLost:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends the workers left, maybe before they have said why
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may end the workers left before they have said why
         dist.destroy_process_group()  # the others notice, and need not wait for this worker
         if said := lost(store, rank, world):
-            print(said, stage, file=sys.stderr, flush=True)
+            print(said, f"in epoch {done + 1}", file=sys.stderr, flush=True)
         return 1
     except ValueError as error:
         if rank == 0:
@@ -187,19 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="calibrant.mechanics.parallel",
-        description="Gradient descent from w = 1, b = 0 on the samples of a file, on one worker or many.",
+        description="Gradient descent from w = 1, b = 0 at the rate 0.01 on the samples of a file, on one worker or many.",
     )
-    parser.add_argument("data", help="a CSV of pairs t_u,t_c, or a .npy file that holds an array (n, 2) of them")
+    parser.add_argument("data", help="a CSV of pairs t_u,t_c, or a .npy file of them, an array (n, 2) of floats")
     parser.add_argument("--header", action="store_true", help="the first line of the CSV names the columns")
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="multiply the readings t_u by this (1)")
     parser.add_argument("--epochs", type=int, default=1000, metavar="N", help="how many steps (1000)")
-    parser.add_argument("--lr", type=float, default=1e-2, metavar="RATE", help="the learning rate (0.01)")
-    heard = os.environ.get("RANK", "0") == "0"
-    with (
-        contextlib.redirect_stdout(sys.stdout if heard else None),
-        contextlib.redirect_stderr(sys.stderr if heard else None),
-    ):
-        options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     store = None
     try:
         rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

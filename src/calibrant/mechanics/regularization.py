@@ -1,4 +1,4 @@
-"""Regularization: what keeps a model from fitting the noise; a part of the chapter on validation.
+"""Regularization: penalties and other means against fitting the noise; a part of the chapter on validation.
 
 n samples; t_u (readings, unknown units), t_c and t_p (°C) are (n,); w, b are scalars; l1 and l2 are plain numbers.
 """
@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from calibrant.mechanics.data import require_data
+from calibrant.mechanics.data import least_squares
 from calibrant.mechanics.gradients import grad_fn
 from calibrant.mechanics.loss import loss_fn
 from calibrant.mechanics.model import model
@@ -31,7 +31,7 @@ def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) 
 
 
 def regularized_grad(t_u: Tensor, t_c: Tensor, w: Tensor, b: Tensor, l1: float, l2: float) -> Tensor:
-    """Its gradient by [w, b], (2,); at w = 0 the slope of |w| is taken to be 0.  [regularization.gradient]
+    """The gradient of `regularized_loss` by [w, b], (2,); at w = 0 the slope of |w| is 0.  [regularization.gradient]
 
     Raises ValueError as `regularized_loss` does.
     """
@@ -43,21 +43,16 @@ def regularized_grad(t_u: Tensor, t_c: Tensor, w: Tensor, b: Tensor, l1: float, 
 def ridge(t_u: Tensor, t_c: Tensor, l2: float) -> Tensor:
     """The parameters [w, b] of least mean squared error + l2 w^2, (2,).  [regularization.ridge]
 
-    Readings that are all the same have the slope 0. Raises ValueError as `require_data` and `require_penalties` do.
+    Raises ValueError as `least_squares` and `require_penalties` do.
     """
-    require_data(t_u, t_c)
     require_penalties(l2=l2)
-    mean_u, mean_c = t_u.mean(), t_c.mean()
-    centred = t_u - mean_u
-    spread = (centred**2).mean() + l2
-    w = (centred * (t_c - mean_c)).mean() / spread if t_u.min() < t_u.max() else torch.zeros_like(spread)
-    return torch.stack([w, mean_c - w * mean_u])
+    return least_squares(t_u, t_c, l2)
 
 
 def augmented(t_u: Tensor, t_c: Tensor, copies: int, noise: float, seed: int) -> tuple[Tensor, Tensor]:
-    """So many copies of the data end to end, Gaussian noise of that standard deviation on every reading.
+    """The data so many times, end to end, with Gaussian noise of this standard deviation on every reading.
 
-    In expectation over the noise the mean squared error is the one of the data themselves plus noise^2 w^2.
+    The expected mean squared error is the error of the data themselves plus noise^2 w^2.
     """
     generator = torch.Generator().manual_seed(seed)
     jitter = torch.randn(copies, len(t_u), generator=generator, dtype=t_u.dtype)
@@ -65,9 +60,9 @@ def augmented(t_u: Tensor, t_c: Tensor, copies: int, noise: float, seed: int) ->
 
 
 def polynomial(t_u: Tensor, *coefficients: Tensor) -> Tensor:
-    """The sum of coefficients times Legendre polynomials of (t_u - 50) / 50, (n,); one is a constant, two are a line.
+    """The sum of coefficients times Legendre polynomials of (t_u - 50) / 50, (n,); two coefficients are a line.
 
-    The scale is fixed beforehand, and no statistic of the data: so the validation rows have no part in it.
+    The scale is fixed and does not depend on the data, so the validation rows do not influence it.
     """
     x = (t_u - 50) / 50
     before, here = torch.zeros_like(x), torch.ones_like(x)

@@ -1,8 +1,8 @@
-"""The rules of the chapter on optimizers, a function each: how a parameter follows from its gradient.
+"""The rules of the chapter on optimizers, a function each: the next parameter from its gradient.
 
-A rule takes a parameter `theta` and its gradient `g`, tensors of one shape, and returns the next parameter. `s` is what it
-remembers of this parameter alone, tensors that are zero at first; `s.t` is the number of the step, from 1. `h` are its
-hyperparameters. Weight decay and the sign of `maximize` have been seen to before, by `optimizers.Optimizer`.
+A rule takes a parameter `theta` and its gradient `g`, tensors of one shape, and returns the next parameter. `s` is its memory
+of this parameter alone, tensors that are zero at first; `s.t` is the number of the step, from 1. `h` are its
+hyperparameters. `optimizers.Optimizer` has already applied weight decay and the sign of `maximize`.
 """
 
 import math
@@ -22,13 +22,13 @@ Function = Callable[[Tensor, Tensor, Memory, Settings], Tensor]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, the names of the tensors that it remembers, and its hyperparameters with their defaults."""
+    """A rule: its function, the names of the tensors that it remembers, and its hyperparameters with their defaults."""
 
     apply: Function
     remembers: tuple[str, ...]
     defaults: Mapping[str, Any]
     decouples: bool
-    """Whether weight decay takes from the parameter, past the rule, unless a hyperparameter says it."""
+    """Whether weight decay by default changes the parameter directly and not through the gradient."""
 
 
 RULES: dict[str, Rule] = {}
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(remembers: str, decouples: bool = False, **defaults: Any) -> Callable[[Function], Function]:
-    """Enter a function into RULES under its own name; every rule knows `maximize`."""
+    """Enter a function into RULES under its own name; every rule accepts `maximize`."""
 
     def enter(function: Function) -> Function:
         RULES[function.__name__] = Rule(function, tuple(remembers.split()), defaults | {"maximize": False}, decouples)
@@ -46,7 +46,7 @@ def rule(remembers: str, decouples: bool = False, **defaults: Any) -> Callable[[
 
 
 def average(old: Tensor, new: Tensor, beta: float) -> Tensor:
-    """The moving average that keeps the share beta of the old."""
+    """The moving average that keeps a fraction beta of the old value."""
     return beta * old + (1 - beta) * new
 
 
@@ -66,7 +66,7 @@ def sgd(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
 def adam(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
     """Kingma & Ba (2015), algorithm 1; AMSGrad: Reddi, Kale & Kumar (2018).  [optimizer.adam]
 
-    Epsilon stands outside the root, after the correction [optimizer.adam.epsilon]; AMSGrad's maximum is of v before it.
+    Epsilon stands outside the root, after the correction [optimizer.adam.epsilon]; AMSGrad takes the maximum before it.
     """
     beta1, beta2 = h.betas
     s.m = average(s.m, g, beta1)
@@ -79,7 +79,7 @@ def adam(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
 
 @rule("m v v_max", decouples=True, lr=1e-3, betas=BETAS, eps=1e-8, weight_decay=1e-2, amsgrad=False)
 def adamw(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
-    """Adam whose decay is decoupled: Loshchilov & Hutter (2019), algorithm 2.  [optimizer.adamw]"""
+    """Adam with decoupled weight decay: Loshchilov & Hutter (2019), algorithm 2.  [optimizer.adamw]"""
     return adam(theta, g, s, h)
 
 
@@ -105,7 +105,7 @@ def adagrad(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
 
 @rule("v moves", lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0)
 def adadelta(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
-    """Zeiler (2012), algorithm 1, with a learning rate, which the paper has not.  [optimizer.adadelta]"""
+    """Zeiler (2012), algorithm 1, with a learning rate, which the paper does not have.  [optimizer.adadelta]"""
     s.v = average(s.v, g * g, h.rho)
     move = (s.moves + h.eps).sqrt() / (s.v + h.eps).sqrt() * g
     s.moves = average(s.moves, move * move, h.rho)

@@ -1,4 +1,4 @@
-"""Validation: rows that the fit never sees, and what their loss says of it.
+"""Validation: rows that the fit never sees, and what their loss says about the fit.
 
 n samples; t_u (readings, unknown units) and t_c (°C) are (n,); losses are scalars in squared °C, one an epoch.
 """
@@ -20,9 +20,9 @@ from calibrant.mechanics.loss import loss_fn
 def split(n_samples: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """The rows for training and the rows for validation, shuffled: (train_indices, val_indices).  [split.partition, split.random]
 
-    The seed alone decides: the generator is the split's own  [split.seeded, split.global-state]. The fraction counts as it is
-    written: 0.29 of 100 rows are 29  [split.as-written]. Raises ValueError for less than no samples, or a fraction outside
-    [0, 1]  [split.invalid].
+    It depends on the seed alone: the generator is the split's own  [split.seeded, split.global-state]. The fraction is the
+    decimal as written: 0.29 of 100 rows are 29  [split.as-written]. Raises ValueError for a negative number of samples or a
+    fraction outside [0, 1]  [split.invalid].
     """
     if n_samples < 0:
         raise ValueError(f"n_samples is {n_samples}: it cannot be negative")
@@ -45,7 +45,7 @@ def split_data(t_u: Tensor, t_c: Tensor, val_fraction: float, seed: int) -> tupl
 
 
 def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor, model: Callable[..., Tensor] = line.model) -> Tensor:
-    """The loss at params, a scalar, of which no graph is recorded.  [validation.not-recorded]"""
+    """The loss at params, a scalar without a graph.  [validation.not-recorded]"""
     with torch.no_grad():
         return loss_fn(model(t_u, *params), t_c)
 
@@ -62,9 +62,9 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Train params, which the optimizer holds, in place: (params, train_losses, val_losses).  [validation.logged]
 
-    Both losses of an epoch belong to the parameters before its step; that of the validation data changes nothing
-    [validation.non-interference]. Raises ValueError for data of either kind that `require_data` refuses  [validation.shapes],
-    a negative n_epochs, and unless params is a leaf that requires grad.
+    Both losses of an epoch belong to the parameters before its step; the validation loss does not influence the step
+    [validation.non-interference]. Raises ValueError as `require_data`, for both kinds of data [validation.shapes], and
+    `require_leaf` do, and for a negative n_epochs.
     """
     require_schedule(n_epochs, 0.0)
     require_data(t_u, t_c)
@@ -82,20 +82,20 @@ def training_loop(
 
 
 def early_stopping(val_losses: Sequence[float] | Tensor, patience: int) -> tuple[int, int]:
-    """The epoch after which to stop, and the best until then, counted from 0: (stopped_epoch, best_epoch).
+    """The last epoch and the best epoch until then, counted from 0: (stopped_epoch, best_epoch).
 
-    Training stops once `patience` epochs in a row brought no loss below all before  [early-stopping.patience], or with the
-    last  [early-stopping.never-triggered]. Only a finite loss can be the best  [early-stopping.nan]; where none is, epoch 0 is
-    named. Raises ValueError for no losses, or a patience that is not positive  [early-stopping.invalid].
+    Training stops once `patience` epochs in a row have failed to lower the best loss  [early-stopping.patience], or after all
+    epochs  [early-stopping.never-triggered]. Only a finite loss can be the best  [early-stopping.nan]; without one, the best
+    epoch is 0. Raises ValueError for no losses, or a patience that is not positive  [early-stopping.invalid].
     """
     if len(val_losses) == 0:
-        raise ValueError("val_losses is empty: no epoch can be the best of none")
+        raise ValueError("val_losses is empty: there is no best epoch")
     if patience < 1:
         raise ValueError(f"patience is {patience}: it must be 1 at least")
     lowest, best_epoch, waited = math.inf, 0, 0
     for epoch, loss in enumerate(map(float, val_losses)):
         waited += 1
-        if loss < lowest:  # never true of a NaN
+        if loss < lowest:  # never true for a NaN
             lowest, best_epoch, waited = loss, epoch, 0
         if waited == patience:
             break
