@@ -15,7 +15,7 @@ from support import forms
 
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
-from calibrant.judge import Disagreement, Tally, agree, agree_lists, at_most, holds, listed, taken, tallying
+from calibrant.judge import Disagreement, Tally, agree, agree_lists, as_exact, at_most, holds, listed, tallying
 from calibrant.judge.values import show, show_exact, show_fraction
 from calibrant.protocol.dtypes import numpy_dtype
 
@@ -223,14 +223,14 @@ def test_no_numbers_agree_with_no_numbers(tally: Tally) -> None:
 
 
 def test_an_answer_is_taken_exactly_if_it_is_finite_and_of_the_shape_that_is_due() -> None:
-    assert taken(np.float32(0.1), ()).fractions() == [Fraction(float(np.float32(0.1)))]
-    assert taken(np.array([[0.5]]), (1,)).shape == (1,)
-    assert not taken(np.array([1.0, 2.0]), (2,)).err.any()
-    assert taken(np.float32(0.1), ()).form is UNROUNDED
+    assert as_exact(np.float32(0.1), ()).fractions() == [Fraction(float(np.float32(0.1)))]
+    assert as_exact(np.array([[0.5]]), (1,)).shape == (1,)
+    assert not as_exact(np.array([1.0, 2.0]), (2,)).err.any()
+    assert as_exact(np.float32(0.1), ()).form is UNROUNDED
 
     for answer, shape in ((np.zeros(3), (2,)), (np.array([1.0, math.nan]), (2,)), (np.array(math.inf), ())):
         with pytest.raises(Disagreement):
-            taken(answer, shape)
+            as_exact(answer, shape)
 
 
 # Lists

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import agree, holds, taken
+from calibrant.judge import agree, as_exact, holds
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -82,7 +82,7 @@ def test_neither_the_cuts_nor_the_order_matter(target: Subject, sample: strategi
         return
     first, second = (target.accumulated_grad(part.params, part.batches) for part in (sample.first, sample.second))
 
-    agree(second, taken(first, (2,)).within(err, target.form))
+    agree(second, as_exact(first, (2,)).within(err, target.form))
 
 
 @clause("accumulation.last-window", share=0.4)

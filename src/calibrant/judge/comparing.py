@@ -78,7 +78,7 @@ def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     return same
 
 
-def taken(answer: Any, shape: tuple[int, ...]) -> Exact:
+def as_exact(answer: Any, shape: tuple[int, ...]) -> Exact:
     """The answer as exact numbers to compute with; raises Disagreement if it has another shape or is not finite."""
     answer = shaped(answer, shape)
     holds(bool(np.isfinite(answer).all()), f"returned {show(answer)} where finite numbers are due")
