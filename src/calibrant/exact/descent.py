@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,6 @@ _POWER_BITS = 2048
 """Fraction bits of a matrix power: its error is then some 600 digits below anything that is compared."""
 
 Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
-
 
 Slope = Callable[[Exact, Exact, Exact, Exact], Exact]
 """A way to the gradient at w, b of the data t_u, t_c."""
@@ -80,7 +80,7 @@ def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     """The parameters after n_epochs, theta* + M^k (theta_0 - theta*), within the error of walking there step by step."""
     star = optimum(t_u, t_c)
     off = [x - y for x, y in zip(params.fractions(), star, strict=True)]
-    power = _power(_transition(lr, t_u), n_epochs)
+    power = _fixed_point_power(_transition(lr, t_u), n_epochs)
     end = [y + row[0] * off[0] + row[1] * off[1] for y, row in zip(star, power, strict=True)]
     bound = _walking_error(n_epochs, lr, star, off, t_u, t_c, params.form)
     return concatenate(*(constant(x, UNROUNDED) for x in end)).within(bound, params.form)
@@ -92,14 +92,7 @@ def by_squaring(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     rate, uu, u = hyperparameter(lr, form), (t_u * t_u).mean(), t_u.mean()
     one, zero = constant(1, form), constant(0, form)
     square = [[one - rate * (2 * uu), zero - rate * (2 * u)], [zero - rate * (2 * u), one - 2 * rate]]
-    power = [[one, zero], [zero, one]]
-    k = n_epochs
-    while k:
-        if k & 1:
-            power = _product(power, square)
-        k >>= 1
-        if k:
-            square = _product(square, square)
+    power = _power(square, [[one, zero], [zero, one]], n_epochs, _product)
     star = least_squares(t_u, t_c)
     off = [x - y for x, y in zip(params, star, strict=True)]
     end = [y + (row[0] * off[0] + row[1] * off[1]) for y, row in zip(star, power, strict=True)]
@@ -153,25 +146,26 @@ def _walking_error(
     return second if second <= 2 * first else math.inf
 
 
-def _power(matrix: Matrix, k: int) -> Matrix:
-    """The matrix to the power k by repeated squaring, in fixed point."""
-    (a, b), (c, d) = (tuple(round(x * 2**_POWER_BITS) for x in row) for row in matrix)
-    square: NDArray[np.object_] = np.array([[a, b], [c, d]], dtype=object)
-    power: NDArray[np.object_] = np.array([[1 << _POWER_BITS, 0], [0, 1 << _POWER_BITS]], dtype=object)
+def _power(square: Any, power: Any, k: int, product: Callable[[Any, Any], Any]) -> Any:
+    """`power`, the identity, times the matrix `square` to the power k, by repeated squaring."""
     while k:
         if k & 1:
-            power = (power @ square) >> _POWER_BITS
-        square = (square @ square) >> _POWER_BITS
+            power = product(power, square)
         k >>= 1
-    (a, b), (c, d) = ((Fraction(int(x), 1 << _POWER_BITS) for x in row) for row in power)
-    return (a, b), (c, d)
+        square = product(square, square) if k else square
+    return power
+
+
+def _fixed_point_power(matrix: Matrix, k: int) -> list[list[Fraction]]:
+    """The matrix to the power k, in fixed point."""
+    one = 1 << _POWER_BITS
+    square = np.array([[round(x * one) for x in row] for row in matrix], dtype=object)
+    power = _power(square, np.array([[one, 0], [0, one]], dtype=object), k, lambda x, y: (x @ y) >> _POWER_BITS)
+    return [[Fraction(x, one) for x in row] for row in power.tolist()]
 
 
 def _root_up(x: Fraction) -> Fraction:
     """The square root, rounded up by less than 1e-30 of it."""
-    shift = max(0, 240 - (x.numerator * x.denominator).bit_length()) // 2 + 1
-    return (
-        Fraction(math.isqrt((x.numerator * x.denominator) << 2 * shift) + 1, x.denominator << shift)
-        if x
-        else Fraction(0)
-    )
+    square = x.numerator * x.denominator
+    shift = max(0, 240 - square.bit_length()) // 2 + 1
+    return Fraction(math.isqrt(square << 2 * shift) + bool(x), x.denominator << shift)

@@ -47,22 +47,12 @@ class Format:
 class _Unrounded(Format):
     """No format at all: arithmetic that never rounds, overflows or underflows."""
 
-    u = 0.0
-    normal = 0.0
-    tiny = 0.0
-    flushed = 0.0
+    u = normal = tiny = flushed = 0.0
     largest = float("inf")
 
 
-FORMATS = {
-    form.name: form
-    for form in (
-        Format("float16", 11, 15),
-        Format("bfloat16", 8, 127),
-        Format("float32", 24, 127),
-        Format("float64", 53, 1023),
-    )
-}
+_SIZES = {"float16": (11, 15), "bfloat16": (8, 127), "float32": (24, 127), "float64": (53, 1023)}
+FORMATS = {name: Format(name, *size) for name, size in _SIZES.items()}
 
 FLUSHING = {name: replace(form, flushes=True) for name, form in FORMATS.items()}
 """The same formats on hardware, or with a compiler, that takes subnormal numbers for zero."""

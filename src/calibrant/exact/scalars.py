@@ -78,11 +78,11 @@ class Number:
 
     def __add__(self, other: Number | float) -> Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
-        if y.known_zero():
+        if not (y.m or y.err):
             return self
-        if self.known_zero():
+        if not (self.m or self.err):
             return y
-        return _rounded(*_aligned_sum(self, y), self.err + y.err, self.form, 1, self.form.flushed)
+        return _rounded(*_aligned_sum(self.m, self.e, y.m, y.e), self.err + y.err, self.form, 1, self.form.flushed)
 
     __radd__ = __add__
 
@@ -109,9 +109,9 @@ class Number:
     __rmul__ = __mul__
 
 
-def _aligned_sum(x: Number, y: Number) -> tuple[int, int]:
-    shift = x.e - y.e
-    return ((x.m << shift) + y.m, y.e) if shift > 0 else (x.m + (y.m << -shift), x.e)
+def _aligned_sum(m: int, e: int, other: int, f: int) -> tuple[int, int]:
+    """m * 2**e + other * 2**f."""
+    return ((m << e - f) + other, f) if e > f else (m + (other << f - e), e)
 
 
 def _is_power_of_two(x: Number) -> bool:
@@ -265,11 +265,7 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     if keep.size <= part.size:
         local = max(local, 3 * keep.size * span)
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
-    first, second = (
-        Number(keep.m * x.m, keep.e + x.e, 0.0, form, 0.0),
-        Number(part.m * y.m, part.e + y.e, 0.0, form, 0.0),
-    )
-    m, e = _aligned_sum(first, second)
+    m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
     least = 3 * form.tiny + 2 * form.flushed
     return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, least)
@@ -277,16 +273,12 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
 
 def maximum(x: Number, y: Number) -> Number:
     """The larger of the two."""
-    return (x if _compare(x, y) >= 0 else y).within(max(x.err, y.err))
+    return (x if _aligned_sum(x.m, x.e, -y.m, y.e)[0] >= 0 else y).within(max(x.err, y.err))
 
 
 def minimum(x: Number, y: Number) -> Number:
     """The smaller of the two."""
-    return (x if _compare(x, y) <= 0 else y).within(max(x.err, y.err))
-
-
-def _compare(x: Number, y: Number) -> int:
-    return _aligned_sum(x, -y)[0]
+    return -maximum(-x, -y)
 
 
 def either(ways: Iterable[Number]) -> Number:
