@@ -143,45 +143,37 @@ WAYS: list[tuple[str, ...]] = [
 
 @pytest.mark.parametrize("ways", WAYS, ids=lambda ways: " ".join(ways) or "plain")
 @forms
-def test_an_evaluation_stays_within_the_bound(form: Format, ways: tuple[str, ...]) -> None:
+@settings(EXAMPLES, max_examples=60)
+@given(st.data())
+def test_an_evaluation_stays_within_the_bound(form: Format, ways: tuple[str, ...], data: st.DataObject) -> None:
     """Whatever its order, and also when it overflows: then nothing is claimed."""
+    tree, numbers = data.draw(cases(form))
+    judged = Judge(numbers, form)(tree)
+    bound = np.broadcast_to(judged.err, judged.shape)
+    try:
+        value = Rounding(numbers, form, *ways)(tree)
+    except Overflow:
+        assert np.isinf(bound).any()
+        return
 
-    @settings(EXAMPLES, max_examples=60)
-    @given(cases(form))
-    def check(case: tuple[Tree, dict[str, Any]]) -> None:
-        tree, numbers = case
-        judged = Judge(numbers, form)(tree)
-        bound = np.broadcast_to(judged.err, judged.shape)
-        try:
-            value = Rounding(numbers, form, *ways)(tree)
-        except Overflow:
-            assert np.isinf(bound).any()
-            return
-
-        assert within(off(value, objects(judged.fractions()).reshape(judged.shape)), bound)
-
-    check()
+    assert within(off(value, objects(judged.fractions()).reshape(judged.shape)), bound)
 
 
 @pytest.mark.parametrize("name", ["float16", "float32"])
-def test_a_bound_is_what_the_rules_give_without_rounding(name: str) -> None:
+@settings(EXAMPLES, max_examples=120)
+@given(st.data())
+def test_a_bound_is_what_the_rules_give_without_rounding(name: str, data: st.DataObject) -> None:
     """In formats that float64 has room for: neither less nor more, but for what each step is rounded up by."""
     form = FORMATS[name]
+    tree, numbers = data.draw(cases(form))
+    judged, ruled = Judge(numbers, form)(tree), Bounds(numbers, form)(tree)
 
-    @settings(EXAMPLES, max_examples=120)
-    @given(cases(form))
-    def check(case: tuple[Tree, dict[str, Any]]) -> None:
-        tree, numbers = case
-        judged, ruled = Judge(numbers, form)(tree), Bounds(numbers, form)(tree)
-
-        for bound, due in zip(judged.errors().ravel().tolist(), ruled.ravel(), strict=True):
-            if due.error is None or bound == math.inf:
-                assert bound == math.inf
-                assert due.error is None or due.reach() * (1 + Fraction(2) ** -36) > Fraction(form.largest)
-            else:
-                assert due.error <= Fraction(bound) <= due.error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
-
-    check()
+    for bound, due in zip(judged.errors().ravel().tolist(), ruled.ravel(), strict=True):
+        if due.error is None or bound == math.inf:
+            assert bound == math.inf
+            assert due.error is None or due.reach() * (1 + Fraction(2) ** -36) > Fraction(form.largest)
+        else:
+            assert due.error <= Fraction(bound) <= due.error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
 
 
 @forms
@@ -330,13 +322,15 @@ def test_formats_are_those_of_numpy(form: Format) -> None:
 
 
 @forms
-def test_rounding_is_that_of_the_dtype(form: Format) -> None:
+@settings(EXAMPLES, max_examples=200)
+@given(st.data())
+def test_rounding_is_that_of_the_dtype(form: Format, data: st.DataObject) -> None:
     """Of numbers, of ties halfway between two, and of what lies just beside a tie; subnormal ones included."""
     dtype = numpy_dtype(form.name)
-
-    @settings(EXAMPLES, max_examples=200)
-    @given(floats(form), st.sampled_from([0, Fraction(1, 2), Fraction(1, 3)]), st.sampled_from([-1, 0, 1]))
-    def check(x: Any, part: Fraction, side: int) -> None:
+    x = data.draw(floats(form))
+    part = data.draw(st.sampled_from([0, Fraction(1, 2), Fraction(1, 3)]))
+    side = data.draw(st.sampled_from([-1, 0, 1]))
+    with np.errstate(all="ignore"):
         here, spacing = Fraction(float(x)), exact.ulp(Fraction(float(x)), form)
         between = here + part * spacing + side * spacing / 2**20
         if form.name == "float64":
@@ -354,41 +348,32 @@ def test_rounding_is_that_of_the_dtype(form: Format) -> None:
             assert exact.round_to(between, form) == nearest
         assert exact.round_to(here, form) == here
 
-    with np.errstate(all="ignore"):
-        check()
-
 
 @forms
-def test_ulp_is_the_distance_to_the_next_number(form: Format) -> None:
+@EXAMPLES
+@given(st.data())
+def test_ulp_is_the_distance_to_the_next_number(form: Format, data: st.DataObject) -> None:
     dtype = numpy_dtype(form.name)
-
-    @EXAMPLES
-    @given(floats(form))
-    def check(x: Any) -> None:
-        x = abs(x)
-        here = Fraction(float(x))
-        if float(x) < form.largest:
-            following = np.nextafter(x, dtype.type(math.inf))
-            assert exact.ulp(here, form) == Fraction(float(following)) - here
-        assert exact.ulp(-here, form) == exact.ulp(here, form)
-
-    check()
+    x = abs(data.draw(floats(form)))
+    here = Fraction(float(x))
+    if float(x) < form.largest:
+        following = np.nextafter(x, dtype.type(math.inf))
+        assert exact.ulp(here, form) == Fraction(float(following)) - here
+    assert exact.ulp(-here, form) == exact.ulp(here, form)
 
 
 @forms
-def test_numbers_enter_as_they_are(form: Format) -> None:
-    @EXAMPLES
-    @given(st.lists(floats(form), min_size=1, max_size=5))
-    def check(values: list[Any]) -> None:
-        x = np.array(values, dtype=numpy_dtype(form.name))
-        entered = exact.of(x)
+@EXAMPLES
+@given(st.data())
+def test_numbers_enter_as_they_are(form: Format, data: st.DataObject) -> None:
+    values = data.draw(st.lists(floats(form), min_size=1, max_size=5))
+    x = np.array(values, dtype=numpy_dtype(form.name))
+    entered = exact.of(x)
 
-        assert entered.form is form
-        assert entered.fractions() == [Fraction(float(value)) for value in values]
-        assert not entered.err.any()
-        assert np.array_equal(entered.nearest(), x.astype(np.float64))
-
-    check()
+    assert entered.form is form
+    assert entered.fractions() == [Fraction(float(value)) for value in values]
+    assert not entered.err.any()
+    assert np.array_equal(entered.nearest(), x.astype(np.float64))
 
 
 @EXAMPLES

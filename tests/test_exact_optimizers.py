@@ -52,33 +52,27 @@ def within(run: Optimization, answer: Any) -> Tally:
 
 
 @each_optimizer
-def test_the_values_are_those_of_long_decimals(name: str) -> None:
+@FEW
+@given(st.data())
+def test_the_values_are_those_of_long_decimals(name: str, data: st.DataObject) -> None:
     """By another formula text."""
+    run = data.draw(runs(name)).at(FLOAT64)
 
-    @FEW
-    @given(runs(name))
-    def checked(drawn: strategies.Drawn[Optimization]) -> None:
-        run = drawn.at(FLOAT64)
+    def decimals(x: Any) -> Any:
+        return None if x is None else np.array([Decimal(v) for v in x.ravel().tolist()], dtype=object).reshape(x.shape)
 
-        def decimals(x: Any) -> Any:
-            return (
-                None if x is None else np.array([Decimal(v) for v in x.ravel().tolist()], dtype=object).reshape(x.shape)
-            )
-
-        with decimal.localcontext(prec=150, traps=[]):
-            path = walk(
-                name,
-                run.hyperparameters,
-                [decimals(p) for p in run.params],
-                [[decimals(g) for g in step] for step in run.grads],
-                number=lambda x: Decimal(float(x)),
-            )
-        for found, due in zip(itertools.chain(*path), itertools.chain(*truth(run)), strict=True):
-            for value, number, err in zip(found.ravel(), due.fractions(), due.errors().ravel(), strict=True):
-                if math.isfinite(err):
-                    assert abs(Fraction(value) - number) <= Fraction(err) * Fraction(2) ** -40
-
-    checked()
+    with decimal.localcontext(prec=150, traps=[]):
+        path = walk(
+            name,
+            run.hyperparameters,
+            [decimals(p) for p in run.params],
+            [[decimals(g) for g in step] for step in run.grads],
+            number=lambda x: Decimal(float(x)),
+        )
+    for found, due in zip(itertools.chain(*path), itertools.chain(*truth(run)), strict=True):
+        for value, number, err in zip(found.ravel(), due.fractions(), due.errors().ravel(), strict=True):
+            if math.isfinite(err):
+                assert abs(Fraction(value) - number) <= Fraction(err) * Fraction(2) ** -40
 
 
 # Bounds
@@ -86,15 +80,12 @@ def test_the_values_are_those_of_long_decimals(name: str) -> None:
 
 @pytest.mark.parametrize("form", [FORMATS["float16"], FLOAT32, FLOAT64], ids=lambda form: form.name)
 @each_optimizer
-def test_arithmetic_in_the_dtype_alone_stays_within_the_bounds(name: str, form: Format) -> None:
-    @FEW
-    @given(runs(name))
-    def checked(drawn: strategies.Drawn[Optimization]) -> None:
-        run = drawn.at(form)
-        with np.errstate(all="ignore"):
-            within(run, walk(name, run.hyperparameters, run.params, run.grads))
-
-    checked()
+@FEW
+@given(st.data())
+def test_arithmetic_in_the_dtype_alone_stays_within_the_bounds(name: str, form: Format, data: st.DataObject) -> None:
+    run = data.draw(runs(name)).at(form)
+    with np.errstate(all="ignore"):
+        within(run, walk(name, run.hyperparameters, run.params, run.grads))
 
 
 @SOME

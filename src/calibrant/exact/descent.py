@@ -1,8 +1,8 @@
-"""The true path of gradient descent, and how far rounding may lead an evaluation off it.
+"""The true path of gradient descent, and how far rounding may lead an evaluation away from it.
 
 The loss is a quadratic with the Hessian H, the same everywhere, so a step of descent is an affine map with the matrix
-M = I - lr H: an evaluation that stands off the path by `e` stands off it by at most |M| e + d after the next step, where d is
-what the roundings of that one step cost.
+M = I - lr H. An evaluation that is off the path by `e` is off by at most |M| e + d after the next step, where d is the cost
+of that step's roundings.
 """
 
 import itertools
@@ -52,11 +52,11 @@ def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
 
 
 def walk(lr: float, params: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient) -> Iterator[Exact]:
-    """The parameters before each step of a descent without end, by the recurrence itself."""
+    """The parameters before each step of an endless descent, by the recurrence itself."""
     form = params.form
     rate = hyperparameter(lr, form)
     moved = _floats(_transition(lr, t_u))
-    # What the rules make of the parameters' error in a step: they do not see that theta and its gradient err together.
+    # How the rules spread the parameters' error in a step: they do not see that theta and its gradient err together.
     spread = np.eye(2) + abs(lr) * _floats(hessian(abs(t_u)))
     while True:
         yield params
@@ -116,7 +116,7 @@ def _transition(lr: float, t_u: Exact) -> Matrix:
 def _walking_error(
     n_epochs: int, lr: float, star: tuple[Fraction, Fraction], off: list[Fraction], t_u: Exact, t_c: Exact, form: Format
 ) -> float:
-    """What the roundings of n_epochs steps add up to at most, in Euclidean length; infinite where nothing can be said.
+    """The most that the roundings of n_epochs steps add up to, in Euclidean length; infinite where nothing can be said.
 
     M is symmetric: no step stretches an error by more than rho = max |1 - lr lambda|, so k steps that each add at most d
     add up to d (1 + rho + ... + rho^(k-1)).

@@ -1,4 +1,4 @@
-"""Arrays of exact numbers, each with the rounding error that a floating-point evaluation of it may show.
+"""Arrays of exact numbers, each with a bound on the rounding error of its floating-point evaluation.
 
 A formula over `Exact` arrays (`w * t_u + b`, `mean((t_p - t_c) ** 2)`) gives two things at once: its true value, by integer
 arithmetic, and a running bound on the error of any sensible evaluation in the numbers' format (Wilkinson's running error
@@ -25,12 +25,12 @@ Ints = NDArray[np.object_]
 Floats = NDArray[np.float64]
 
 _UP = 1 + 2.0**-44
-"""More than all that the float64 arithmetic of one step of a bound may lose to rounding."""
+"""More than float64 arithmetic loses to rounding in one step of a bound."""
 _LEAST = 5e-324
 _LOST = 2 * _LEAST
-"""More than what underflow in float64 may take from the errors that a product or a quotient passes on: half of _LEAST each."""
+"""More than float64 underflow takes from the errors that a product or a quotient passes on: half of _LEAST each."""
 _KEPT_BITS = 2048
-"""Numbers longer than twice this are cut to it; what is cut is added to the bound."""
+"""Numbers longer than twice this are cut to it; the bound grows by the part that is cut."""
 
 
 def _objects(x: Any) -> Ints:
@@ -38,7 +38,7 @@ def _objects(x: Any) -> Ints:
 
 
 def _magnitude(m: Ints, e: int, d: int) -> Floats:
-    """|m * 2**e / d| as float64, rounded up; to be called with floating-point warnings off."""
+    """|m * 2**e / d| as float64, rounded up; call it with floating-point warnings off."""
     scale: Any = e
     try:
         f = np.abs(m.astype(np.float64))
@@ -167,11 +167,11 @@ class Exact:
         return self.err if self.err.shape == self.m.shape else np.broadcast_to(self.err, self.m.shape)
 
     def rounds(self) -> bool:
-        """Whether there is any error."""
+        """Whether any element has an error."""
         return bool(np.count_nonzero(self.err))
 
     def claimed(self) -> bool:
-        """Whether anything is claimed: that some element has a bound."""
+        """Whether some element has a bound."""
         return bool(np.isfinite(self.err).any())
 
     def magnitude(self) -> Floats:
@@ -182,11 +182,11 @@ class Exact:
         return self._magnitude
 
     def true(self) -> Exact:
-        """The same values without error, to compute further with what is true and not with what was evaluated."""
+        """The same values without error, to compute with the truth and not with an evaluation of it."""
         return Exact(self.m, self.e, self.d, np.zeros(self.shape), UNROUNDED, self._magnitude)
 
     def within(self, err: Any, form: Format) -> Exact:
-        """The same values, each to be found within `err` by an evaluation in `form`."""
+        """The same values, each within `err` of its evaluation in `form`."""
         err = np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape)
         return Exact(self.m, self.e, self.d, err, form, self._magnitude)
 
@@ -225,9 +225,9 @@ class Exact:
             return _rounded(self.m.sum(), self.e, self.d * n, err, self.form, 0)
 
     def _sum_error(self, roundings: int, axes: tuple[int, ...] | None = None) -> Any:
-        """The errors of sums in which every term takes part in so many roundings; infinite where one may overflow.
+        """The errors of sums in which every term is rounded so many times; infinite where one may overflow.
 
-        A partial sum is at most the sum of all magnitudes, and as far beyond that as its roundings took it.
+        A partial sum is at most the sum of all magnitudes, plus the effect of its roundings.
         """
         passed: Any = self.errors().sum(axis=axes) * _UP if self.rounds() else 0.0
         if self.form is UNROUNDED:
@@ -239,7 +239,7 @@ class Exact:
 
 
 def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1, least: float = 0.0) -> Exact:
-    """The number with the error of rounding it to its format added; to be called with floating-point warnings off."""
+    """Add the error of rounding the number to its format; call it with floating-point warnings off."""
     m, e, d, cut = _trimmed(_objects(m), e, d)
     if form is UNROUNDED:
         return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
@@ -248,13 +248,13 @@ def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1,
     if np.count_nonzero(z) < z.size:  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
     fits = z + rounded <= form.largest
-    if np.count_nonzero(fits) < z.size:  # what may overflow, or has no bound on the way to it, has no bound
+    if np.count_nonzero(fits) < z.size:  # no bound where the number, or something on the way to it, may overflow
         rounded = np.where(fits, rounded, np.inf)
     return Exact(m, e, d, rounded, form, z)
 
 
 def _trimmed(m: Ints, e: int, d: int) -> tuple[Ints, int, int, float]:
-    """The same numbers, cut to a length that stays affordable; what the cut may cost is the last value."""
+    """Cut the numbers to an affordable length; the last value returned is the most that the cut costs."""
     if not m.size or max(m.item(0).bit_length(), d.bit_length()) <= _KEPT_BITS:
         return m, e, d, 0.0
     longest = max(int(k).bit_length() for k in m.flat)
@@ -266,7 +266,7 @@ def _trimmed(m: Ints, e: int, d: int) -> tuple[Ints, int, int, float]:
 
 
 def _is_power_of_two(x: Exact) -> bool:
-    """Whether x is one number, free of error, whose multiples lose nothing to rounding."""
+    """Whether x is one number without error whose multiples lose nothing to rounding."""
     if x.m.size != 1 or x.d & (x.d - 1) or x.rounds():
         return False
     m = abs(x.m.item())
@@ -280,13 +280,13 @@ def _down(x: Exact) -> float:
 
 
 def gamma(k: int, form: Format) -> float:
-    """k u / (1 - k u): what k roundings in a row may do; infinite where that is everything."""
+    """k u / (1 - k u), the relative error of k roundings in a row; infinite where k u reaches 1."""
     ku = k * form.u
     return ku / (1 - ku) * _UP if ku < 1 else math.inf
 
 
 def of(x: Any, form: Format | None = None) -> Exact:
-    """The numbers of a NumPy array of a judged dtype, as they are; its format is the dtype's unless another is given."""
+    """The numbers of a NumPy array of a judged dtype, in the dtype's format unless another is given."""
     x = np.asarray(x)
     form = form or format_of(x.dtype.name)
     wide = x.astype(np.float64)
@@ -302,13 +302,13 @@ def of(x: Any, form: Format | None = None) -> Exact:
 
 
 def constant(x: int | float | Fraction, form: Format) -> Exact:
-    """A number that stands in a formula: exact in every evaluation."""
+    """A constant of a formula, exact in every evaluation."""
     m, d = x.as_integer_ratio()
     return Exact(m, 0, d, 0.0, form) if d & (d - 1) else Exact(m, 1 - d.bit_length(), 1, 0.0, form)
 
 
 def hyperparameter(x: float, form: Format) -> Exact:
-    """A Python number that an implementation may first round to its format: it enters with the error of that."""
+    """A Python number that an implementation may first round to its format, with the error of that rounding."""
     lost = Fraction(x)
     if abs(x) >= form.flushed:
         lost -= round_to(lost, form)

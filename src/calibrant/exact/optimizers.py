@@ -1,9 +1,9 @@
 """The true steps of optimizers: one rule each, over a shared frame that keeps a state for every parameter.
 
-A rule is given the state s of one parameter (of one number: every rule is elementwise), the hyperparameters h, the step t (from 1; steps
-without a gradient are not counted), the learning rate lr of the step, the parameter p and its gradient g. It returns the parameter
-after the step. What is written as `product(...)` may be evaluated in any order, what is written as `either(...)` in any of the ways listed.
-`follow` says which of several legitimate variants is meant (`protocol.conventions`).
+A rule takes the state s of one number (every rule is elementwise), the hyperparameters h, the step t (from 1; steps without a
+gradient do not count), the learning rate lr of the step, the number p and its gradient g. It returns p after the step.
+An evaluation may take a `product(...)` in any order, and an `either(...)` in any of the ways listed.
+`follow` says which legitimate variant is meant (`protocol.conventions`).
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
     """p - lr mhat r sqrt(1 - beta2^t) / (sqrt(v) + eps) where more than five gradients count, else p - lr mhat.
 
-    An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed of the second.
+    An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed about the second.
     """
     if not h["decoupled_weight_decay"]:
         g = g + h.weight_decay * p
@@ -247,7 +247,7 @@ def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 
 
 def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) -> Number:
-    """(1 - lr decay) p - step: with the factor computed first, with lr decay p subtracted, or with both steps added before.
+    """(1 - lr decay) p - step: with the factor first, with lr decay p subtracted, or with both steps added before.
 
     Beyond the roundings of the second way, the first rounds (1 - lr decay) and its product with p; the last rounds lr decay p and the
     step once more each, and their sum.
@@ -267,7 +267,7 @@ _WHOLES = {"part1": ("beta1",), "part2": ("beta2",), "part": ("alpha", "rho")}
 
 
 class Hyperparameters:
-    """The hyperparameters as they were given, `h["eps"]`, and as exact numbers, `h.eps`; and what follows from them alone."""
+    """The hyperparameters as given, `h["eps"]`, and as exact numbers, `h.eps`, with the values that follow from them."""
 
     def __init__(self, given: Mapping[str, Any], form: Format) -> None:
         self.form = form
@@ -355,13 +355,13 @@ RULES: dict[str, Rule] = {
 
 
 def fresh(form: Format) -> State:
-    """What is kept of a number before its first step."""
+    """The state of a number before its first step."""
     zero = constant(0.0, form)
     return State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
 
 
 class Frame:
-    """What lies around a rule: its hyperparameters, whose state it is given, which of a parameter's steps a step is, and which way is up.
+    """The frame around a rule: it settles the hyperparameters, keeps states, counts steps and turns gradients.
 
     An impostor changes a part of it.
     """
@@ -373,12 +373,12 @@ class Frame:
         self.counts: dict[int, int] = {}
 
     def count(self, k: int, present: bool) -> int:
-        """Which step of parameter k this is, from 1: one without a gradient does not count."""
+        """The number of this step of parameter k, from 1; a step without a gradient does not count."""
         self.counts[k] = self.counts.get(k, 0) + present
         return self.counts[k]
 
     def state(self, k: int, i: int, form: Format) -> State:
-        """What is kept of number i of parameter k."""
+        """The state of number i of parameter k."""
         if (k, i) not in self.states:
             self.states[k, i] = fresh(form)
         return self.states[k, i]
@@ -409,7 +409,7 @@ def optimize(
 ) -> list[list[Exact]]:
     """The parameters after each step: a list of T lists of K arrays, as the operation `optimize` returns them.
 
-    Parameters and gradients are arrays of NumPy's or exact ones; no gradient is None.
+    Parameters and gradients are NumPy or exact arrays; None stands for no gradient.
     """
     unknown = sorted(set(hyperparameters) - set(DEFAULTS[name]))
     if unknown:
