@@ -145,7 +145,7 @@ class Overflow(Exception):
 
 
 class Rounding(Algebra):
-    """The same, rounded after every operation; each way of `ways` that is named is taken."""
+    """The same, rounded after every operation, in the ways that are named."""
 
     def __init__(self, numbers: dict[str, Any], form: Format, *ways: str) -> None:
         super().__init__(numbers)
@@ -153,13 +153,10 @@ class Rounding(Algebra):
         self.ways = ways
 
     def fl(self, x: Any) -> Any:
-        def one(value: Fraction) -> Fraction:
-            value = exact.round_to(Fraction(value), self.form)
-            if abs(value) > Fraction(self.form.largest):
-                raise Overflow
-            return value
-
-        return objects(np.frompyfunc(one, 1, 1)(x))
+        rounded = objects(np.frompyfunc(lambda value: exact.round_to(Fraction(value), self.form), 1, 1)(x))
+        if any(abs(value) > Fraction(self.form.largest) for value in rounded.flat):
+            raise Overflow
+        return rounded
 
     def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
         if "fused" in self.ways and isinstance(tree[1], tuple) and tree[1][0] == "*":
@@ -235,7 +232,7 @@ class Ruled:
 
 
 class Bounds(Algebra):
-    """The rules of the running error analysis once more, in fractions: what bounds should be, were they never rounded."""
+    """The rules of the running error analysis once more, in fractions: the bounds without their own rounding."""
 
     def __init__(self, numbers: dict[str, Any], form: Format) -> None:
         self.form = form
@@ -296,7 +293,7 @@ class Bounds(Algebra):
         return self.each(rule, a)
 
     def summed(self, a: Any, roundings: int) -> tuple[Fraction, Fraction | None]:
-        """The sum, and what errors and so many roundings of each term make of it."""
+        """The sum, with the error that the terms' errors and so many roundings of each term give it."""
         terms = list(a.flat)
         value = sum((x.value for x in terms), Fraction(0))
         ku = roundings * self.u

@@ -57,7 +57,14 @@ def difference_gradient(loss: Callable[[Exact], Exact], params: Exact, delta: Ex
 
 def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) -> Exact:
     """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter."""
-    return difference_gradient(lambda params: loss_fn(model(t_u, *params), t_c), concatenate(w, b), delta)
+
+    def loss(w: Exact, b: Exact) -> Exact:
+        return loss_fn(model(t_u, w, b), t_c)
+
+    return concatenate(
+        (loss(w + delta, b) - loss(w - delta, b)) / (2 * delta),
+        (loss(w, b + delta) - loss(w, b - delta)) / (2 * delta),
+    )
 
 
 def symbolic_identity(n: int) -> bool:

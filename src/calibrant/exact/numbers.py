@@ -11,6 +11,7 @@ the way to it may overflow the format.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -60,7 +61,7 @@ def _operation(rule: Callable[[Exact, Exact], Exact]) -> Callable[[Exact, Any], 
 
     def apply(x: Exact, y: Any) -> Exact:
         if isinstance(y, (int, float, Fraction)) and not isinstance(y, bool):
-            y = constant(y, x.form)
+            y = _literal(y, x.form)
         elif not isinstance(y, Exact):
             return NotImplemented
         elif y.form is not x.form:
@@ -297,7 +298,7 @@ def of(x: Any, form: Format | None = None) -> Exact:
     exponents = np.where(m != 0, exponent - 53, 1100)
     e = int(exponents.min(initial=1100))
     size = np.abs(wide)
-    err = np.where(size < form.flushed, size, 0.0)
+    err = np.where(size < form.flushed, size, 0.0) if form.flushed else np.zeros(x.shape)
     return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, err, form, size)
 
 
@@ -305,6 +306,9 @@ def constant(x: int | float | Fraction, form: Format) -> Exact:
     """A constant of a formula, exact in every evaluation."""
     m, d = x.as_integer_ratio()
     return Exact(m, 0, d, 0.0, form) if d & (d - 1) else Exact(m, 1 - d.bit_length(), 1, 0.0, form)
+
+
+_literal = functools.lru_cache(maxsize=256)(constant)
 
 
 def hyperparameter(x: float, form: Format) -> Exact:
