@@ -285,8 +285,8 @@ class Bounds(Algebra):
 
         def rule(x: Ruled) -> Ruled:
             value = x.value / y.value
-            if x.error is None or y.error is None or y.error >= abs(y.value):
-                return Ruled(value, None)
+            if x.error is None or y.error is None or (abs(y.value) - y.error) * Fraction(self.form.largest) < 1:
+                return Ruled(value, None)  # the divisor may be zero, or its reciprocal may overflow
             error = (x.error + abs(value) * y.error) / (abs(y.value) - y.error)
             return self.rounded(value, error, roundings, self.tiny)
 

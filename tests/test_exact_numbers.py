@@ -260,6 +260,17 @@ def test_a_divisor_whose_interval_reaches_zero_leaves_no_bound(form: Format) -> 
     assert (one / one.within(math.inf, form)).err == math.inf
 
 
+@forms
+def test_a_divisor_whose_reciprocal_overflows_leaves_no_bound(form: Format) -> None:
+    """An evaluation may multiply by the reciprocal: even 0 then becomes NaN."""
+    least = 1 / Fraction(form.largest)
+
+    for dividend in (0, form.tiny):
+        for divisor, bounded in ((2 * least, True), (-2 * least, True), (least / 2, False), (-least / 2, False)):
+            quotient = exact.constant(dividend, form) / exact.constant(divisor, form)
+            assert (quotient.err < math.inf) == bounded
+
+
 def test_a_divisor_that_float64_cannot_hold_accurately_divides_within_the_bound() -> None:
     """The least positive number, rounded down, is less: nothing is left to divide by, and nothing is claimed."""
     x = exact.of(np.array(2.0**-1070)).within(5e-324, FORMATS["float64"])

@@ -59,7 +59,7 @@ def _magnitude(m: Ints, e: int, d: int) -> Floats:
 def _operation(rule: Callable[[Exact, Exact], Exact]) -> Callable[[Exact, Any], Exact]:
     """Apply a rule to exact numbers of one format; the second may be a plain number."""
 
-    def apply(x: Exact, y: Any) -> Exact:
+    def apply(x: Exact, y: Any) -> Any:
         if isinstance(y, (int, float, Fraction)) and not isinstance(y, bool):
             y = _literal(y, x.form)
         elif not isinstance(y, Exact):
@@ -94,7 +94,10 @@ def _product(x: Exact, y: Exact) -> Exact:
 
 
 def _quotient(x: Exact, y: Exact) -> Exact:
-    """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal."""
+    """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal.
+
+    Where the reciprocal may overflow, nothing is claimed.
+    """
     if y.size != 1:
         raise ValueError(f"the divisor has shape {y.shape}: only division by one number is known here")
     divisor, y_err = y.m.item(), y.err.item()
@@ -103,8 +106,10 @@ def _quotient(x: Exact, y: Exact) -> Exact:
     m, e, d, cut = _trimmed(_objects(x.m * (y.d if divisor > 0 else -y.d)), x.e - y.e, x.d * abs(divisor))
     err: Any = 0.0
     least = x.form.tiny
-    if y_err or x.rounds():
-        reach = _down(y) - y_err
+    reach = _down(y) - y_err
+    if x.form is not UNROUNDED and reach * x.form.largest < _UP:
+        err = np.inf
+    elif y_err or x.rounds():
         passed = x.err + _magnitude(m, e, d) * y_err if y_err else x.err
         err = passed / reach * _UP if reach > 0 else np.inf
         least += _LOST
