@@ -95,6 +95,10 @@ def cases(form: Format) -> st.SearchStrategy[tuple[Tree, dict[str, Any]]]:
 class Algebra:
     """How a tree is evaluated in plain fractions, without rounding."""
 
+    @staticmethod
+    def array(x: Any) -> Any:
+        return objects(x)
+
     def __init__(self, numbers: dict[str, Any]) -> None:
         self.numbers = {name: fractions(x) for name, x in numbers.items()}
 
@@ -113,7 +117,7 @@ class Algebra:
             case ("/", a, b):
                 return self.divide(self(a), self(b))
             case ("abs", a):
-                return objects(abs(self(a)))
+                return self.array(abs(self(a)))
             case ("sum", a):
                 return self.sum(self(a), a)
             case ("mean", a):
@@ -121,16 +125,16 @@ class Algebra:
         raise ValueError(f"no such formula: {tree}")
 
     def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
-        return objects(a + b if sign == "+" else a - b)
+        return self.array(a + b if sign == "+" else a - b)
 
     def multiply(self, a: Any, b: Any) -> Any:
-        return objects(a * b)
+        return self.array(a * b)
 
     def divide(self, a: Any, b: Any) -> Any:
-        return objects(a / b)
+        return self.array(a / b)
 
     def sum(self, a: Any, tree: Tree) -> Any:
-        return objects(a.sum())
+        return self.array(a.sum())
 
     def mean(self, a: Any) -> Any:
         return objects(Fraction(a.sum()) / a.size)
@@ -141,7 +145,7 @@ class Overflow(Exception):
 
 
 class Rounding(Algebra):
-    """The same, rounded after every operation; each way of `ways` that is named is taken."""
+    """The same, rounded after every operation, in the ways that are named."""
 
     def __init__(self, numbers: dict[str, Any], form: Format, *ways: str) -> None:
         super().__init__(numbers)
@@ -149,13 +153,10 @@ class Rounding(Algebra):
         self.ways = ways
 
     def fl(self, x: Any) -> Any:
-        def one(value: Fraction) -> Fraction:
-            value = exact.round_to(Fraction(value), self.form)
-            if abs(value) > Fraction(self.form.largest):
-                raise Overflow
-            return value
-
-        return objects(np.frompyfunc(one, 1, 1)(x))
+        rounded = objects(np.frompyfunc(lambda value: exact.round_to(Fraction(value), self.form), 1, 1)(x))
+        if any(abs(value) > Fraction(self.form.largest) for value in rounded.flat):
+            raise Overflow
+        return rounded
 
     def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
         if "fused" in self.ways and isinstance(tree[1], tuple) and tree[1][0] == "*":
@@ -204,24 +205,14 @@ class Judge(Algebra):
         match tree:
             case int():
                 return exact.constant(tree, self.form)
-            case ("abs", a):
-                return abs(self(a))
             case ("square", a):
                 return self(a) ** 2
         result: Exact = super().__call__(tree)
         return result
 
-    def add(self, a: Exact, b: Exact, sign: str, tree: Tree) -> Exact:
-        return a + b if sign == "+" else a - b
-
-    def multiply(self, a: Exact, b: Exact) -> Exact:
-        return a * b
-
-    def divide(self, a: Exact, b: Exact) -> Exact:
-        return a / b
-
-    def sum(self, a: Exact, tree: Tree) -> Exact:
-        return a.sum()
+    @staticmethod
+    def array(x: Any) -> Any:
+        return x
 
     def mean(self, a: Exact) -> Exact:
         return a.mean()
@@ -241,7 +232,7 @@ class Ruled:
 
 
 class Bounds(Algebra):
-    """The rules of the running error analysis once more, in fractions: what bounds should be, were they never rounded."""
+    """The rules of the running error analysis once more, in fractions: the bounds without their own rounding."""
 
     def __init__(self, numbers: dict[str, Any], form: Format) -> None:
         self.form = form
@@ -294,15 +285,15 @@ class Bounds(Algebra):
 
         def rule(x: Ruled) -> Ruled:
             value = x.value / y.value
-            if x.error is None or y.error is None or y.error >= abs(y.value):
-                return Ruled(value, None)
+            if x.error is None or y.error is None or (abs(y.value) - y.error) * Fraction(self.form.largest) < 1:
+                return Ruled(value, None)  # the divisor may be zero, or its reciprocal may overflow
             error = (x.error + abs(value) * y.error) / (abs(y.value) - y.error)
             return self.rounded(value, error, roundings, self.tiny)
 
         return self.each(rule, a)
 
     def summed(self, a: Any, roundings: int) -> tuple[Fraction, Fraction | None]:
-        """The sum, and what errors and so many roundings of each term make of it."""
+        """The sum, with the error that the terms' errors and so many roundings of each term give it."""
         terms = list(a.flat)
         value = sum((x.value for x in terms), Fraction(0))
         ku = roundings * self.u

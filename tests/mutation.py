@@ -1,12 +1,12 @@
 """Mutation testing of the judge and of the reference: `tox -e mutation -- [--jobs N] [--sample N] [MODULE...]`.
 
-mutmut makes the mutants: all of a module in one file, of which one at a time is awake. They are tried here, because there are
-seven thousand: each in a process forked from one that has imported and collected everything, with the tests of its module (TESTS),
-the quickest first, until one fails. What was found is kept in build/mutation, so that a run goes on where the last one ended;
-what lived unexplained is tried again. Every mutant that lives must be explained in tests/survivors.toml, and every one explained must live.
+mutmut makes the mutants: all of a module in one file, of which one at a time is awake. There are seven thousand, so this module
+tries them: each in a process forked from one that has imported and collected everything, with the tests of its module (TESTS), the
+quickest first, until one fails. build/mutation keeps the results, so that a run goes on where the last one ended and tries again
+the mutants that lived unexplained. tests/survivors.toml must explain every mutant that lives, and every mutant explained must live.
 
-mutmut leaves functions alone that have a decorator, as every rule of an optimizer has: it is shown modules in which a decorator is
-a call below its function. What stands outside functions (constants, tables of defaults) it does not change.
+mutmut skips functions that have a decorator, so it gets modules in which a decorator is a call below its function. It does not
+change code outside functions (constants, tables of defaults).
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ TESTS = {
     "mechanics.regularization": "test_targets conformance/test_validation spec/validation",
     "mechanics.validation": "test_targets conformance/test_validation spec/validation",
 }
-"""The modules that are mutated, each with what tests it. Not mechanics.shards and mechanics.parallel: theirs start real processes."""
+"""The mutated modules, each with its tests; not mechanics.shards and mechanics.parallel, whose tests start real processes."""
 
 
 # Making mutants
 
 
 def made(only: list[str]) -> dict[str, dict[str, str]]:
-    """The mutants of these modules, written to the copy of the project in FOLDER: of each what it changes, and mutmut's name for it."""
+    """Write the mutants of these modules to the copy of the project in FOLDER; return each change with mutmut's name for it."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines():
         if (ROOT / name).is_file():
@@ -91,7 +91,7 @@ def made(only: list[str]) -> dict[str, dict[str, str]]:
 
 
 def made_of(module: str) -> dict[str, str]:
-    """The mutants of one module; made again only where it has changed."""
+    """The mutants of one module, made again only if it has changed."""
     path = f"src/calibrant/{module.replace('.', '/')}.py"
     source = undecorated((ROOT / path).read_text(encoding="utf-8"))
     kept = FOLDER / f"{module}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.json"
@@ -115,14 +115,14 @@ def made_of(module: str) -> dict[str, str]:
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write a file whose content is another."""
+    """Write a file unless it has this content."""
     if not file.exists() or file.read_bytes() != content:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
 
 
 def undecorated(source: str) -> str:
-    """The same module with `f = decorator(f)` below each function in the place of `@decorator` above it."""
+    """Replace `@decorator` above each function by `f = decorator(f)` below it."""
     lines = source.split("\n")
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     for node in sorted(functions, key=lambda node: -node.lineno):
@@ -154,7 +154,7 @@ def change(module: str, name: str, texts: dict[str, list[str]]) -> str:
 
 
 class Watch:
-    """The plugin of a run: the quickest tests first, no failure made simpler or named, and what does not end is ended."""
+    """The plugin of a run: it starts with the quickest tests, shrinks and names no failure, and ends a test that hangs."""
 
     def __init__(self, durations: dict[str, float]) -> None:
         from calibrant.diagnosis import diagnosing
@@ -174,7 +174,7 @@ class Watch:
         items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
 
     def pytest_runtest_setup(self, item: Any) -> None:
-        """Ten times what it took before, and five seconds of computing more, are taken for no end."""
+        """End a test that computes ten times as long as before, and five seconds more."""
         from calibrant.diagnosis import diagnosing
 
         untold = diagnosing.Diagnosis()
@@ -189,7 +189,7 @@ class Watch:
 
 
 def imported(tests: list[str]) -> None:
-    """Import and collect, without running anything, what every forked process needs."""
+    """Import and collect everything that a forked process needs, without running it."""
     from hypothesis import Phase, settings
 
     settings.register_profile("mutation", phases=(Phase.explicit, Phase.generate), database=None)
@@ -208,7 +208,7 @@ def run(tests: list[str], mutant: str, durations: dict[str, float], *more: str) 
 
 
 def file_of(name: str) -> str:
-    """The file that TESTS means."""
+    """The file of a name in TESTS."""
     return f"{name}.md" if name.startswith("spec/") else f"tests/{name}.py"
 
 
@@ -240,7 +240,7 @@ def forked(tests: list[str], mutant: str, durations: dict[str, float]) -> dict[s
 
 
 def timed(modules: list[str]) -> dict[str, float]:
-    """How long each test takes while no mutant is awake; all must pass then. Found anew where any file is another."""
+    """The duration of each test while no mutant is awake; all must pass then. Measured again when a file changes."""
     kept = FOLDER / "durations.json"
     digest = hashlib.sha256()
     for file in sorted(file for folder in ("src", "tests", "spec") for file in (FOLDER / folder).rglob("*.[pm][yd]")):
@@ -258,19 +258,19 @@ def timed(modules: list[str]) -> dict[str, float]:
 
 
 def sampled(module: str, mutants: list[str], size: int | None) -> list[str]:
-    """So many of a module's mutants, or all of them, always in the same order."""
+    """Some of a module's mutants, or all of them, always in the same order."""
     mutants = sorted(mutants)
     random.Random(f"{SEED} {module}").shuffle(mutants)
     return mutants[:size]
 
 
 def main() -> None:
-    """Try the mutants, print what became of them by module, and end with status 1 unless the list of survivors is right."""
+    """Try the mutants, print the results by module, and end with status 1 unless the list of survivors is right."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(TESTS)} (all)")
-    parser.add_argument("--sample", type=int, metavar="N", help="at most so many of each module, always the same")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many processes at a time")
-    parser.add_argument("--report", action="store_true", help="try nothing, tell what is known")
+    parser.add_argument("--sample", type=int, metavar="N", help="at most this many of each module, always the same")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="this many processes at a time")
+    parser.add_argument("--report", action="store_true", help="try nothing, print the known results")
     options = parser.parse_args()
     modules: list[str] = options.modules or list(TESTS)
     unknown = [module for module in modules if module not in TESTS]
@@ -316,7 +316,7 @@ def main() -> None:
 
 
 def report(mutants: dict[str, dict[str, str]], results: dict[str, dict[str, Any]], reasons: Reasons) -> int:
-    """Print the counts of each module, and what is not explained or no longer lives; the status to end with."""
+    """Print the counts of each module and every error in the list of survivors; return the status to end with."""
     total: collections.Counter[str] = collections.Counter()
     wrong = []
     print(f"\n{'module':26}{'mutants':>9}{'tried':>7}{'killed':>8}{'timeout':>9}{'explained':>11}{'living':>8}")
@@ -353,7 +353,7 @@ class Reasons:
         self.patterns = [re.compile(entry["pattern"]) for entry in entries if "pattern" in entry]
 
     def explain(self, said: str) -> bool:
-        """Whether there is a reason why this mutant lives."""
+        """Whether a reason explains why this mutant lives."""
         once = said.removesuffix(" (again)" * said.count(" (again)"))
         return once in self.changes or any(pattern.fullmatch(once) for pattern in self.patterns)
 

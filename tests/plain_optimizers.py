@@ -1,4 +1,4 @@
-"""The optimizers once more, by another text than the one that is checked: plain formulas in the arithmetic of the parameters themselves."""
+"""The optimizers once more, in plain formulas that share no text with the rules under test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calibrant.exact import OPTIMIZERS
 def walk(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any, number: Any = None) -> Any:
     """The parameters after each step, all in the dtype of the parameters.
 
-    `number` makes a hyperparameter such a number as the parameters are made of, where that is no dtype of NumPy's.
+    `number` makes a number of the parameters' kind from a hyperparameter, where that kind is no NumPy dtype.
     """
     h = SimpleNamespace(**{**OPTIMIZERS[name], **hyperparameters})
     lrs = h.lr if isinstance(h.lr, list) else [h.lr] * len(grads)
@@ -129,16 +129,5 @@ def _rprop(s: Any, h: Any, t: int, lr: Any, p: Any, g: Any, d: Any) -> Any:
     return p - np.sign(s["g"]) * s["size"]
 
 
-_RULES = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamw": _adam,
-    "rmsprop": _rmsprop,
-    "adagrad": _adagrad,
-    "adadelta": _adadelta,
-    "adamax": _adamax,
-    "nadam": _nadam,
-    "radam": _radam,
-    "asgd": _asgd,
-    "rprop": _rprop,
-}
+_KINDS = (_sgd, _adam, _rmsprop, _adagrad, _adadelta, _adamax, _nadam, _radam, _asgd, _rprop)
+_RULES = {"adamw": _adam} | {rule.__name__[1:]: rule for rule in _KINDS}

@@ -89,30 +89,27 @@ def test_a_walk_that_explodes_has_no_bound() -> None:
 
 
 @pytest.mark.parametrize("form", ROUNDED, ids=lambda form: form.name)
-def test_the_bounds_of_lines_and_walks_hold_for_numpy(form: Format) -> None:
+@settings(EXAMPLES, max_examples=40)
+@given(st.data())
+def test_the_bounds_of_lines_and_walks_hold_for_numpy(form: Format, data: st.DataObject) -> None:
     """The fit; some steps and the losses on the way; many steps; the closed form by squaring."""
+    descent = data.draw(strategies.long_descents()).at(form)
+    t_u, t_c, params = descent.t_u, descent.t_c, descent.params
+    numbers = exact.of(params), exact.of(t_u), exact.of(t_c)
+    rate, few = descent.learning_rate, min(descent.n_epochs // 30, 5)
 
-    @settings(EXAMPLES, max_examples=40)
-    @given(strategies.long_descents().map(lambda drawn: drawn.at(form)))
-    def check(descent: strategies.Descent) -> None:
-        t_u, t_c, params = descent.t_u, descent.t_c, descent.params
-        numbers = exact.of(params), exact.of(t_u), exact.of(t_c)
-        rate, few = descent.learning_rate, min(descent.n_epochs // 30, 5)
+    with np.errstate(all="ignore"):
+        line = numpy_target.least_squares(t_u, t_c)
+        path, losses, _ = numpy_target.training_loop(few, {"name": "sgd", "lr": rate}, params, t_u, t_c)
+        end, _, _ = numpy_target.training_loop(60, {"name": "sgd", "lr": rate}, params, t_u, t_c)
+        power = by_squaring(60, rate, params, t_u, t_c)
 
-        with np.errstate(all="ignore"):
-            line = numpy_target.least_squares(t_u, t_c)
-            path, losses, _ = numpy_target.training_loop(few, {"name": "sgd", "lr": rate}, params, t_u, t_c)
-            end, _, _ = numpy_target.training_loop(60, {"name": "sgd", "lr": rate}, params, t_u, t_c)
-            power = by_squaring(60, rate, params, t_u, t_c)
-
-        true_path, true_losses = exact.trajectory(few, rate, *numbers)
-        assert holds(line, exact.least_squares(*numbers[1:]))
-        assert holds(path, true_path)
-        assert holds(np.array(losses), exact.concatenate(*true_losses))
-        assert holds(end, exact.closed_form(60, rate, *numbers))
-        assert holds(power, exact.by_squaring(60, rate, *numbers))
-
-    check()
+    true_path, true_losses = exact.trajectory(few, rate, *numbers)
+    assert holds(line, exact.least_squares(*numbers[1:]))
+    assert holds(path, true_path)
+    assert holds(np.array(losses), exact.concatenate(*true_losses))
+    assert holds(end, exact.closed_form(60, rate, *numbers))
+    assert holds(power, exact.by_squaring(60, rate, *numbers))
 
 
 def by_squaring(k: int, rate: float, params: Any, t_u: Any, t_c: Any) -> Any:

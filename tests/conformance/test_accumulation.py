@@ -8,7 +8,7 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import agree, holds, taken
+from calibrant.judge import agree, as_exact, holds
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -83,7 +83,7 @@ def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: stra
         return
     first, second = (target.accumulated_grad(part.params, part.batches) for part in (sample.first, sample.second))
 
-    agree(second, taken(first, (2,)).within(err, target.form))
+    agree(second, as_exact(first, (2,)).within(err, target.form))
 
 
 @clause("accumulation.last-window", fraction_of_examples=0.4)

@@ -13,7 +13,7 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, agree, holds, shaped, taken
+from calibrant.judge import Disagreement, agree, as_exact, holds, shaped
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -283,7 +283,7 @@ def test_every_step_goes_against_its_gradient(target: Subject, sample: strategie
 
 def standing(answer: Any, target: Subject) -> Exact:
     """An answer as the numbers of the dtype that a next step starts from."""
-    return taken(answer, answer.shape).within(0.0, target.form)
+    return as_exact(answer, answer.shape).within(0.0, target.form)
 
 
 @clause("autograd.recorded-update", fraction_of_examples=0.2)
@@ -328,7 +328,7 @@ def test_both_loops_follow_the_same_path(target: Subject, sample: strategies.Des
         sample.n_epochs, sample.learning_rate, sample.params, sample.t_u, sample.t_c
     )
 
-    agree(params, taken(by_hand, (2,)).within(2 * err, target.form))
+    agree(params, as_exact(by_hand, (2,)).within(2 * err, target.form))
 
 
 @clause("autograd.set-grad-enabled", fraction_of_examples=0.5)

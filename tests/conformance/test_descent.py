@@ -10,7 +10,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
-from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -89,7 +89,7 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: strategies.
     slope = exact.gradient(t_u.true(), t_c.true(), *start.true())
     if not np.isfinite(path.err).all():
         return
-    end = taken(params, (2,))
+    end = as_exact(params, (2,))
     off = float(np.linalg.norm(path.err))
     slip = float(np.linalg.norm(slope.magnitude())) * off + float(curvature) * off * off / 2
     before = exact.loss_fn(exact.model(t_u.true(), *start.true()), t_c.true())

@@ -11,7 +11,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
-from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -198,7 +198,7 @@ def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample:
             moved = params.copy()
             moved[i] += step
             loss, _ = target.value_and_grad(moved, sample.t_u, sample.t_c)
-            losses.append(taken(loss, ()))
+            losses.append(as_exact(loss, ()))
             errors.append(exact.loss_fn(exact.model(t_u, *exact.of(moved)), t_c).err)
         slopes.append((losses[0] - losses[1]) / 2)
 
@@ -224,7 +224,7 @@ def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, s
 
     first, second = by_way(target, one, sample), by_way(target, other, sample)
 
-    agree(second, taken(first, (2,)).within(err, target.form))
+    agree(second, as_exact(first, (2,)).within(err, target.form))
 
 
 @clause("gradient.additive", fraction_of_examples=0.6)
@@ -243,7 +243,7 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, pa
     if not np.isfinite(np.array(errors)).all():
         return
 
-    first, second = (taken(answer, (2,)) for answer in answers[1:])
+    first, second = (as_exact(answer, (2,)) for answer in answers[1:])
     weighted = (first * cut + second * (n - cut)) / n
     agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
 
@@ -272,7 +272,7 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: st
     if not (np.isfinite(true_gradient.err).all() and np.isfinite(true_before.err)):
         return
     before, gradient = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
-    taken(gradient, (2,))
+    as_exact(gradient, (2,))
     with np.errstate(all="ignore"):
         after_params = sample.params - target.array(sample.learning_rate) * shaped(gradient, (2,)).astype(target.dtype)
     if not np.isfinite(after_params).all():
@@ -289,7 +289,7 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: st
     end_slope = (1 + float(rate * curvature)) * float(size) ** 0.5
     slip = end_slope * float(np.linalg.norm(off)) + float(curvature) * float(np.linalg.norm(off)) ** 2 / 2
     due = exact.constant(rate * (1 - rate * curvature / 2) * size, exact.UNROUNDED)
-    fall = taken(before, ()) - taken(after, ())
+    fall = as_exact(before, ()) - as_exact(after, ())
     allowance = float(true_before.err + true_after.err) + slip * (1 + 1e-9)
     at_most(
         due.within(0.0, target.form),

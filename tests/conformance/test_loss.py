@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -90,7 +90,7 @@ def test_the_order_of_the_samples_does_not_matter(target: Subject, sample: strat
 
     # Whatever its scale, a loss rounds in proportion to itself.
     scale = max(1.0, float(np.abs(shaped(answer, ()))) / max(float(truth.nearest()), target.form.normal))
-    agree(permuted, taken(answer, ()).within(2 * scale * truth.err, target.form))
+    agree(permuted, as_exact(answer, ()).within(2 * scale * truth.err, target.form))
 
 
 @clause("loss.same-shape", fraction_of_examples=0.3)
@@ -168,7 +168,7 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segme
             return
         t_p = target.model(segment.t_u, params[0], params[1])
         answer = target.loss_fn(t_p, segment.t_c)
-        losses.append(taken(answer, ()).within(truth.err, exact.UNROUNDED))
+        losses.append(as_exact(answer, ()).within(truth.err, exact.UNROUNDED))
 
     start, middle, end = losses
     at_most(middle, (start + end) / 2, "the loss halfway is at most the mean of the losses at the ends")

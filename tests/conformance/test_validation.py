@@ -11,7 +11,7 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import agree, at_most, holds, shaped, taken
+from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone, not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -253,7 +253,7 @@ def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
         params
     ).all():  # nothing can be computed from it: the property before this one judges such a path
         return
-    ended = taken(params, (2,))
+    ended = as_exact(params, (2,))
     # What is returned may be rounded from what was computed with.
     ended = ended.within(target.form.u * ended.magnitude() + target.form.tiny, target.form)
     last = [shaped(x, (n + 1,))[-1] for x in (losses, val_losses)]
@@ -393,7 +393,7 @@ def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: s
     if all(np.isfinite(optimum.err[0]) for optimum in optima):
         weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in (sample.l2, sample.larger)]
         before, after = (
-            abs(taken(weight, ())).within(optimum.err[0], target.form)
+            abs(as_exact(weight, ())).within(optimum.err[0], target.form)
             for weight, optimum in zip(weights, optima, strict=True)
         )
         at_most(after, before, f"the weight at l2 = {sample.larger} is at most that at l2 = {sample.l2}")

@@ -1,4 +1,4 @@
-"""The true gradients of accumulation, with the error of accumulating them in whatever way is sensible."""
+"""The true gradients of accumulation, with the error of accumulating them in any sensible way."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,7 @@ def _mean(twice: Exact, t_u: Exact | None, starts: Ints, sizes: Ints) -> Exact:
         if t_u is not None and t_u.rounds():
             errors = errors + (twice.magnitude() + twice.errors()) * t_u.errors()
         of_batch = Exact(np.add.reduceat(true.m, starts), true.e, true.d, 0.0, UNROUNDED).magnitude() / sizes
-        # What a batch's gradient may be at most, as it was evaluated.
+        # The largest gradient of a batch that an evaluation may find.
         largest = (of_batch + np.add.reduceat(errors + gamma(n + 2, form) * terms, starts) / sizes).max()
         span = terms.sum()
         rounding = gamma(n + 9, form) / (n + 9) * ((n + 3) * span / n + max(3 * span / n, 6 * largest * (k > 1)))

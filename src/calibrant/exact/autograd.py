@@ -1,4 +1,4 @@
-"""True gradients of any function that is built of sums, differences and products, by carrying every derivative along."""
+"""True gradients of functions built of sums, differences and products: every value carries its derivatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calibrant.exact.numbers import Exact, concatenate, constant
 
 @dataclass(frozen=True)
 class _Dual:
-    """A value, and its derivative by each parameter; whole numbers as such, which is faster."""
+    """A value and its derivative by each parameter; whole numbers are int, which is faster."""
 
     value: Fraction | int
     slopes: tuple[Fraction | int, ...]
@@ -35,7 +35,7 @@ class _Dual:
 
 
 def differentiate(function: Callable[[list[Any]], Any], params: Exact) -> tuple[Exact, Exact]:
-    """The value of a function of a list of parameters, and its gradient: no error, where no operation of it rounds."""
+    """The value and the gradient of a function of a list of parameters, for a function whose operations never round."""
     values = params.fractions()
     rows = [tuple(int(i == j) for j in range(len(values))) for i in range(len(values))]
     result = function([_Dual(_number(value), row) for value, row in zip(values, rows, strict=True)])

@@ -6,7 +6,7 @@ Shape = tuple[int, ...]
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape | None:
-    """For each axis, counted from the last, the one size other than 1 that occurs there, or 1; None where there are two."""
+    """The one size other than 1 on each axis, counted from the last, or 1; None where an axis has two such sizes."""
     sizes = []
     for axis in range(-max(map(len, shapes), default=0), 0):
         others = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
@@ -22,7 +22,7 @@ def multiply_grad(x: Exact, y: Exact, upstream: Exact) -> tuple[Exact, Exact]:
 
 
 def _summed_to(terms: Exact, shape: Shape) -> Exact:
-    """The terms that belong to each element of an operand of that shape, summed in any order."""
+    """Sum, in any order, the terms of each element of an operand of this shape."""
     missing = len(terms.shape) - len(shape)
     stretched = (axis for axis, size in enumerate(terms.shape) if axis < missing or shape[axis - missing] != size)
     summed = terms.sum(tuple(stretched))

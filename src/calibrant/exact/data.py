@@ -1,4 +1,4 @@
-"""The true least-squares line, and how far a backward stable fit may miss it."""
+"""The true least-squares line, and how far a backward stable fit may be from it."""
 
 import math
 from fractions import Fraction
@@ -32,7 +32,7 @@ def least_squares(t_u: Exact, t_c: Exact, l2: float = 0.0) -> Exact:
 
     Such a method returns the exact line of columns that are off by a few n u of their length (Higham, section 20.1), here
     8 n u for the two columns of the problem; the bound is the first-order effect of that. Nothing is claimed where the
-    readings are so nearly the same that the second order counts, or where the squares of what distinguishes them underflow.
+    readings are so similar that the second order counts, or where the squares of their differences underflow.
 
     The penalty l2 w ** 2 is the square of one more row, [sqrt(n l2), 0], whose right side is 0: the same problem, one longer.
     """
@@ -45,10 +45,7 @@ def least_squares(t_u: Exact, t_c: Exact, l2: float = 0.0) -> Exact:
     if to_float(determinant) * form.u <= form.normal or to_float(n * mean_uu) > form.largest:
         return true.within(np.inf, form)
     # The inverse of A'A, and the lengths of the columns of A = [t_u, 1], of t_c and of the residuals.
-    inverse = [
-        [1 / (n * determinant), -mean_u / (n * determinant)],
-        [-mean_u / (n * determinant), mean_uu / (n * determinant)],
-    ]
+    inverse = [[x / (n * determinant) for x in row] for row in ((1, -mean_u), (-mean_u, mean_uu))]
     residual = t_c.true() - constant(w, UNROUNDED) * t_u.true() - constant(b, UNROUNDED)
     extra = math.sqrt(n * l2)
     columns = [math.hypot(_length(t_u), extra), math.sqrt(n)]

@@ -1,14 +1,15 @@
-"""The true path of gradient descent, and how far rounding may lead an evaluation off it.
+"""The true path of gradient descent, and how far rounding may lead an evaluation away from it.
 
 The loss is a quadratic with the Hessian H, the same everywhere, so a step of descent is an affine map with the matrix
-M = I - lr H: an evaluation that stands off the path by `e` stands off it by at most |M| e + d after the next step, where d is
-what the roundings of that one step cost.
+M = I - lr H. An evaluation that is off the path by `e` is off by at most |M| e + d after the next step, where d is the cost
+of that step's roundings.
 """
 
 import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,6 @@ _POWER_BITS = 2048
 """Fraction bits of a matrix power: its error is then some 600 digits below anything that is compared."""
 
 Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
-
 
 Slope = Callable[[Exact, Exact, Exact, Exact], Exact]
 """A way to the gradient at w, b of the data t_u, t_c."""
@@ -52,11 +52,11 @@ def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
 
 
 def walk(lr: float, params: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient) -> Iterator[Exact]:
-    """The parameters before each step of a descent without end, by the recurrence itself."""
+    """The parameters before each step of an endless descent, by the recurrence itself."""
     form = params.form
     rate = hyperparameter(lr, form)
     moved = _floats(_transition(lr, t_u))
-    # What the rules make of the parameters' error in a step: they do not see that theta and its gradient err together.
+    # How the rules spread the parameters' error in a step: they do not see that theta and its gradient err together.
     spread = np.eye(2) + abs(lr) * _floats(hessian(abs(t_u)))
     while True:
         yield params
@@ -80,7 +80,7 @@ def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     """The parameters after n_epochs, theta* + M^k (theta_0 - theta*), within the error of walking there step by step."""
     star = optimum(t_u, t_c)
     off = [x - y for x, y in zip(params.fractions(), star, strict=True)]
-    power = _power(_transition(lr, t_u), n_epochs)
+    power = _fixed_point_power(_transition(lr, t_u), n_epochs)
     end = [y + row[0] * off[0] + row[1] * off[1] for y, row in zip(star, power, strict=True)]
     bound = _walking_error(n_epochs, lr, star, off, t_u, t_c, params.form)
     return concatenate(*(constant(x, UNROUNDED) for x in end)).within(bound, params.form)
@@ -92,14 +92,7 @@ def by_squaring(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     rate, uu, u = hyperparameter(lr, form), (t_u * t_u).mean(), t_u.mean()
     one, zero = constant(1, form), constant(0, form)
     square = [[one - rate * (2 * uu), zero - rate * (2 * u)], [zero - rate * (2 * u), one - 2 * rate]]
-    power = [[one, zero], [zero, one]]
-    k = n_epochs
-    while k:
-        if k & 1:
-            power = _product(power, square)
-        k >>= 1
-        if k:
-            square = _product(square, square)
+    power = _power(square, [[one, zero], [zero, one]], n_epochs, _product)
     star = least_squares(t_u, t_c)
     off = [x - y for x, y in zip(params, star, strict=True)]
     end = [y + (row[0] * off[0] + row[1] * off[1]) for y, row in zip(star, power, strict=True)]
@@ -123,7 +116,7 @@ def _transition(lr: float, t_u: Exact) -> Matrix:
 def _walking_error(
     n_epochs: int, lr: float, star: tuple[Fraction, Fraction], off: list[Fraction], t_u: Exact, t_c: Exact, form: Format
 ) -> float:
-    """What the roundings of n_epochs steps add up to at most, in Euclidean length; infinite where nothing can be said.
+    """The most that the roundings of n_epochs steps add up to, in Euclidean length; infinite where nothing can be said.
 
     M is symmetric: no step stretches an error by more than rho = max |1 - lr lambda|, so k steps that each add at most d
     add up to d (1 + rho + ... + rho^(k-1)).
@@ -153,25 +146,26 @@ def _walking_error(
     return second if second <= 2 * first else math.inf
 
 
-def _power(matrix: Matrix, k: int) -> Matrix:
-    """The matrix to the power k by repeated squaring, in fixed point."""
-    (a, b), (c, d) = (tuple(round(x * 2**_POWER_BITS) for x in row) for row in matrix)
-    square: NDArray[np.object_] = np.array([[a, b], [c, d]], dtype=object)
-    power: NDArray[np.object_] = np.array([[1 << _POWER_BITS, 0], [0, 1 << _POWER_BITS]], dtype=object)
+def _power(square: Any, power: Any, k: int, product: Callable[[Any, Any], Any]) -> Any:
+    """`power`, the identity, times the matrix `square` to the power k, by repeated squaring."""
     while k:
         if k & 1:
-            power = (power @ square) >> _POWER_BITS
-        square = (square @ square) >> _POWER_BITS
+            power = product(power, square)
         k >>= 1
-    (a, b), (c, d) = ((Fraction(int(x), 1 << _POWER_BITS) for x in row) for row in power)
-    return (a, b), (c, d)
+        square = product(square, square) if k else square
+    return power
+
+
+def _fixed_point_power(matrix: Matrix, k: int) -> list[list[Fraction]]:
+    """The matrix to the power k, in fixed point."""
+    one = 1 << _POWER_BITS
+    square = np.array([[round(x * one) for x in row] for row in matrix], dtype=object)
+    power = _power(square, np.array([[one, 0], [0, one]], dtype=object), k, lambda x, y: (x @ y) >> _POWER_BITS)
+    return [[Fraction(x, one) for x in row] for row in power.tolist()]
 
 
 def _root_up(x: Fraction) -> Fraction:
     """The square root, rounded up by less than 1e-30 of it."""
-    shift = max(0, 240 - (x.numerator * x.denominator).bit_length()) // 2 + 1
-    return (
-        Fraction(math.isqrt((x.numerator * x.denominator) << 2 * shift) + 1, x.denominator << shift)
-        if x
-        else Fraction(0)
-    )
+    square = x.numerator * x.denominator
+    shift = max(0, 240 - square.bit_length()) // 2 + 1
+    return Fraction(math.isqrt(square << 2 * shift) + bool(x), x.denominator << shift)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Format:
-    """A binary floating-point format: what rounding to it may cost."""
+    """A binary floating-point format, and the cost of rounding to it."""
 
     name: str
     precision: int
@@ -16,7 +16,7 @@ class Format:
     max_exponent: int
     """The largest finite number is just below 2 ** (max_exponent + 1)."""
     flushes: bool = False
-    """Whether numbers below the smallest normal one may be taken for zero, wherever they turn up."""
+    """Whether an evaluation may take subnormal numbers for zero, wherever they turn up."""
 
     @cached_property
     def u(self) -> float:
@@ -30,12 +30,12 @@ class Format:
 
     @cached_property
     def tiny(self) -> float:
-        """What a product or quotient may lose to underflow: the smallest subnormal number, or all of them."""
+        """The most that a product or quotient loses to underflow: the smallest subnormal number, or all of them."""
         return self.normal if self.flushes else 2.0 ** (2 - self.max_exponent - self.precision)
 
     @cached_property
     def flushed(self) -> float:
-        """What a number that is given, or a sum, may lose to underflow: nothing, unless subnormal numbers are taken for zero."""
+        """The most that a given number, or a sum, loses to underflow: nothing unless subnormal numbers are taken for zero."""
         return self.normal if self.flushes else 0.0
 
     @cached_property
@@ -47,25 +47,15 @@ class Format:
 class _Unrounded(Format):
     """No format at all: arithmetic that never rounds, overflows or underflows."""
 
-    u = 0.0
-    normal = 0.0
-    tiny = 0.0
-    flushed = 0.0
+    u = normal = tiny = flushed = 0.0
     largest = float("inf")
 
 
-FORMATS = {
-    form.name: form
-    for form in (
-        Format("float16", 11, 15),
-        Format("bfloat16", 8, 127),
-        Format("float32", 24, 127),
-        Format("float64", 53, 1023),
-    )
-}
+_SIZES = {"float16": (11, 15), "bfloat16": (8, 127), "float32": (24, 127), "float64": (53, 1023)}
+FORMATS = {name: Format(name, *size) for name, size in _SIZES.items()}
 
 FLUSHING = {name: replace(form, flushes=True) for name, form in FORMATS.items()}
-"""The same formats on hardware, or with a compiler, that takes subnormal numbers for zero."""
+"""The same formats where the hardware or the compiler takes subnormal numbers for zero."""
 
 _formats = FORMATS
 
@@ -77,7 +67,7 @@ def format_of(dtype: str) -> Format:
 
 @contextlib.contextmanager
 def evaluated(*, flushes: bool) -> Iterator[None]:
-    """Say of all arrays inside the block whether what is computed from them may take subnormal numbers for zero."""
+    """Say whether evaluations of the arrays inside the block may take subnormal numbers for zero."""
     global _formats
     before, _formats = _formats, FLUSHING if flushes else FORMATS
     try:

@@ -17,15 +17,15 @@ def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
 
 
 def _doubled_late(x: Exact) -> Exact:
-    """The same values, evaluated with the factor 2 first or last: what was taken for zero before it is lost twice."""
+    """The same values with the factor 2 applied first or last: a number that was flushed before it counts twice."""
     return x.within(x.err + x.form.flushed, x.form) if x.form.flushed else x
 
 
 def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
     """[sum of dloss t_u, sum of dloss], of predictions that are given.
 
-    A sensible evaluation may divide by n after the sums, as it may in a mean. That costs the same roundings, but its sums
-    are n times as large: where they may overflow, nothing is claimed.
+    As in a mean, a sensible evaluation may divide by n after the sums. It rounds as often, but its sums are n times as
+    large: where they may overflow, nothing is claimed.
     """
     n = t_p.size
     twice = 2 * (t_p - t_c)
@@ -68,7 +68,7 @@ def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) 
 
 
 def symbolic_identity(n: int) -> bool:
-    """Whether SymPy's derivative of the loss of n samples is the formula derived by hand, as an identity."""
+    """Whether SymPy derives the formula that was derived by hand for the loss of n samples, as an identity."""
     import sympy
 
     w, b, t_u, t_c, derivatives = _derived(n)

@@ -1,4 +1,4 @@
-"""The judge's own copy of the book's measurements, in decimals: what a target says of them is held against this."""
+"""The judge's own copy of the book's measurements, in decimals, to hold a target's copy against."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ T_C = (0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0)
 """Temperatures, in °C."""
 
 T_U = (35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4)
-"""What the thermometer of unknown units showed at them."""
+"""Readings of the thermometer in unknown units at these temperatures."""
 
 # fmt: off
 NORRIS = (
@@ -20,4 +20,4 @@ NORRIS = (
 """NIST's pairs x and y for the certified line."""
 
 SLOPE, INTERCEPT = "1.00211681802045", "-0.262323073774029"
-"""That line, with every digit that is certified."""
+"""The certified line, with all its digits."""

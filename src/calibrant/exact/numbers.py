@@ -1,4 +1,4 @@
-"""Arrays of exact numbers, each with the rounding error that a floating-point evaluation of it may show.
+"""Arrays of exact numbers, each with a bound on the rounding error of its floating-point evaluation.
 
 A formula over `Exact` arrays (`w * t_u + b`, `mean((t_p - t_c) ** 2)`) gives two things at once: its true value, by integer
 arithmetic, and a running bound on the error of any sensible evaluation in the numbers' format (Wilkinson's running error
@@ -11,8 +11,9 @@ the way to it may overflow the format.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -25,24 +26,20 @@ Ints = NDArray[np.object_]
 Floats = NDArray[np.float64]
 
 _UP = 1 + 2.0**-44
-"""More than all that the float64 arithmetic of one step of a bound may lose to rounding."""
+"""More than float64 arithmetic loses to rounding in one step of a bound."""
 _LEAST = 5e-324
 _LOST = 2 * _LEAST
-"""More than what underflow in float64 may take from the errors that a product or a quotient passes on: half of _LEAST each."""
+"""More than float64 underflow takes from the errors that a product or a quotient passes on: half of _LEAST each."""
 _KEPT_BITS = 2048
-"""Numbers longer than twice this are cut to it; what is cut is added to the bound."""
+"""Numbers longer than twice this are cut to it; the bound grows by the part that is cut."""
 
 
 def _objects(x: Any) -> Ints:
     return np.asarray(x, dtype=object)
 
 
-def _bits(m: Ints) -> int:
-    return max((int(k).bit_length() for k in m.flat), default=0)
-
-
 def _magnitude(m: Ints, e: int, d: int) -> Floats:
-    """|m * 2**e / d| as float64, rounded up; to be called with floating-point warnings off."""
+    """|m * 2**e / d| as float64, rounded up; call it with floating-point warnings off."""
     scale: Any = e
     try:
         f = np.abs(m.astype(np.float64))
@@ -55,8 +52,68 @@ def _magnitude(m: Ints, e: int, d: int) -> Floats:
         shift = max(0, d.bit_length() - 64)
         f = f / float(d >> shift)
         scale = scale - shift
-    up: Floats = np.ldexp(f * _UP, scale) + _LEAST * (f > 0)
+    up: Floats = np.ldexp(f * _UP, scale) + np.minimum(f, _LEAST)
     return up
+
+
+def _operation(rule: Callable[[Exact, Exact], Exact]) -> Callable[[Exact, Any], Exact]:
+    """Apply a rule to exact numbers of one format; the second may be a plain number."""
+
+    def apply(x: Exact, y: Any) -> Any:
+        if isinstance(y, (int, float, Fraction)) and not isinstance(y, bool):
+            y = _literal(y, x.form)
+        elif not isinstance(y, Exact):
+            return NotImplemented
+        elif y.form is not x.form:
+            raise ValueError(f"{x.form.name} numbers do not mix with {y.form.name} ones")
+        with np.errstate(all="ignore"):
+            return rule(x, y)
+
+    return apply
+
+
+def _sum(x: Exact, y: Exact) -> Exact:
+    e = min(x.e, y.e)
+    m1 = x.m if x.e == e else x.m << (x.e - e)
+    m2 = y.m if y.e == e else y.m << (y.e - e)
+    d = x.d
+    if x.d != y.d:
+        g = math.gcd(x.d, y.d)
+        m1, m2, d = m1 * (y.d // g), m2 * (x.d // g), x.d // g * y.d
+    return _rounded(m1 + m2, e, d, x.err + y.err, x.form, least=x.form.flushed)
+
+
+def _product(x: Exact, y: Exact) -> Exact:
+    err: Any = 0.0
+    least = x.form.tiny
+    if x.rounds() or y.rounds():
+        err = x.magnitude() * y.err + (y.magnitude() + y.err) * x.err
+        least += _LOST
+    roundings = 0 if _is_power_of_two(x) or _is_power_of_two(y) else 1
+    return _rounded(x.m * y.m, x.e + y.e, x.d * y.d, err, x.form, roundings, least)
+
+
+def _quotient(x: Exact, y: Exact) -> Exact:
+    """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal.
+
+    Where the reciprocal may overflow, nothing is claimed.
+    """
+    if y.size != 1:
+        raise ValueError(f"the divisor has shape {y.shape}: only division by one number is known here")
+    divisor, y_err = y.m.item(), y.err.item()
+    if divisor == 0:
+        raise ZeroDivisionError("division by an exact zero")
+    m, e, d, cut = _trimmed(_objects(x.m * (y.d if divisor > 0 else -y.d)), x.e - y.e, x.d * abs(divisor))
+    err: Any = 0.0
+    least = x.form.tiny
+    reach = _down(y) - y_err
+    if x.form is not UNROUNDED and reach * x.form.largest < _UP:
+        err = np.inf
+    elif y_err or x.rounds():
+        passed = x.err + _magnitude(m, e, d) * y_err if y_err else x.err
+        err = passed / reach * _UP if reach > 0 else np.inf
+        least += _LOST
+    return _rounded(m, e, d, err + cut, x.form, 0 if _is_power_of_two(y) else 2, least)
 
 
 class Exact:
@@ -116,11 +173,11 @@ class Exact:
         return self.err if self.err.shape == self.m.shape else np.broadcast_to(self.err, self.m.shape)
 
     def rounds(self) -> bool:
-        """Whether there is any error."""
+        """Whether any element has an error."""
         return bool(np.count_nonzero(self.err))
 
     def claimed(self) -> bool:
-        """Whether anything is claimed: that some element has a bound."""
+        """Whether some element has a bound."""
         return bool(np.isfinite(self.err).any())
 
     def magnitude(self) -> Floats:
@@ -131,108 +188,39 @@ class Exact:
         return self._magnitude
 
     def true(self) -> Exact:
-        """The same values without error, to compute further with what is true and not with what was evaluated."""
+        """The same values without error, to compute with the truth and not with an evaluation of it."""
         return Exact(self.m, self.e, self.d, np.zeros(self.shape), UNROUNDED, self._magnitude)
 
     def within(self, err: Any, form: Format) -> Exact:
-        """The same values, each to be found within `err` by an evaluation in `form`."""
+        """The same values, each within `err` of its evaluation in `form`."""
         err = np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape)
         return Exact(self.m, self.e, self.d, err, form, self._magnitude)
 
     # Arithmetic
 
-    def _other(self, other: Any) -> Exact | None:
-        if isinstance(other, Exact):
-            if other.form is not self.form:
-                raise ValueError(f"{self.form.name} numbers do not mix with {other.form.name} ones")
-            return other
-        if isinstance(other, (int, float, Fraction)) and not isinstance(other, bool):
-            return constant(other, self.form)
-        return None
-
-    def _aligned(self, other: Exact) -> tuple[Ints, Ints, int, int]:
-        e = min(self.e, other.e)
-        m1 = self.m if self.e == e else _objects(self.m << (self.e - e))
-        m2 = other.m if other.e == e else _objects(other.m << (other.e - e))
-        if self.d == other.d:
-            return m1, m2, e, self.d
-        g = math.gcd(self.d, other.d)
-        return _objects(m1 * (other.d // g)), _objects(m2 * (self.d // g)), e, self.d // g * other.d
-
-    def __add__(self, other: Any) -> Exact:
-        y = self._other(other)
-        if y is None:
-            return NotImplemented
-        m1, m2, e, d = self._aligned(y)
-        with np.errstate(all="ignore"):
-            return _rounded(_objects(m1 + m2), e, d, self.err + y.err, self.form, least=self.form.flushed)
-
-    __radd__ = __add__
+    __add__ = __radd__ = _operation(_sum)
+    __sub__ = _operation(lambda x, y: _sum(x, -y))
+    __rsub__ = _operation(lambda x, y: _sum(y, -x))
+    __mul__ = __rmul__ = _operation(_product)
+    __truediv__ = _operation(_quotient)
 
     def __neg__(self) -> Exact:
         return Exact(-self.m, self.e, self.d, self.err, self.form, self._magnitude)
 
-    def __sub__(self, other: Any) -> Exact:
-        y = self._other(other)
-        return NotImplemented if y is None else self + -y
-
-    def __rsub__(self, other: Any) -> Exact:
-        y = self._other(other)
-        return NotImplemented if y is None else y + -self
-
     def __abs__(self) -> Exact:
         return Exact(abs(self.m), self.e, self.d, self.err, self.form, self._magnitude)
-
-    def __mul__(self, other: Any) -> Exact:
-        y = self._other(other)
-        if y is None:
-            return NotImplemented
-        with np.errstate(all="ignore"):
-            err: Any = 0.0
-            least = self.form.tiny
-            if self.rounds() or y.rounds():
-                err = self.magnitude() * y.err + (y.magnitude() + y.err) * self.err
-                least += _LOST
-            roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
-            return _rounded(_objects(self.m * y.m), self.e + y.e, self.d * y.d, err, self.form, roundings, least)
-
-    __rmul__ = __mul__
 
     def __pow__(self, power: int) -> Exact:
         if power != 2:
             raise ValueError(f"power is {power}: only squares are known here")
         return self * self
 
-    def __truediv__(self, other: Any) -> Exact:
-        """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal."""
-        y = self._other(other)
-        if y is None:
-            return NotImplemented
-        if y.size != 1:
-            raise ValueError(f"the divisor has shape {y.shape}: only division by one number is known here")
-        divisor = y.m.item()
-        if divisor == 0:
-            raise ZeroDivisionError("division by an exact zero")
-        with np.errstate(all="ignore"):
-            m = self.m * y.d if divisor > 0 else -self.m * y.d
-            quotient = _trimmed(_objects(m), self.e - y.e, self.d * abs(divisor))
-            y_err = y.err.item()
-            err: Any = 0.0
-            least = self.form.tiny
-            if y_err or self.rounds():
-                reach = _down(y) - y_err
-                passed = self.err + _magnitude(*quotient[:3]) * y_err if y_err else self.err
-                err = passed / reach * _UP if reach > 0 else np.inf
-                least += _LOST
-            roundings = 0 if _is_power_of_two(y) else 2
-            return _rounded(*quotient[:3], err + quotient[3], self.form, roundings, least)
-
     def sum(self, axes: tuple[int, ...] | None = None) -> Exact:
         """The sum of all elements, or over some axes, evaluated in any order."""
         terms = self.size if axes is None else math.prod(self.shape[axis] for axis in axes)
         with np.errstate(all="ignore"):
             err = self._sum_error(max(terms - 1, 0), axes)
-            return _rounded(_objects(self.m.sum(axis=axes)), self.e, self.d, err, self.form, 0)
+            return _rounded(self.m.sum(axis=axes), self.e, self.d, err, self.form, 0)
 
     def mean(self) -> Exact:
         """The mean of all elements: divided before the sum or after it, in any order."""
@@ -240,12 +228,12 @@ class Exact:
         with np.errstate(all="ignore"):
             division = 2 if n & (n - 1) else 0
             err = self._sum_error(n - 1 + division) / n + n * self.form.tiny
-            return _rounded(_objects(self.m.sum()), self.e, self.d * n, err, self.form, 0)
+            return _rounded(self.m.sum(), self.e, self.d * n, err, self.form, 0)
 
     def _sum_error(self, roundings: int, axes: tuple[int, ...] | None = None) -> Any:
-        """The errors of sums in which every term takes part in so many roundings; infinite where one may overflow.
+        """The errors of sums in which every term is rounded so many times; infinite where one may overflow.
 
-        A partial sum is at most the sum of all magnitudes, and as far beyond that as its roundings took it.
+        A partial sum is at most the sum of all magnitudes, plus the effect of its roundings.
         """
         passed: Any = self.errors().sum(axis=axes) * _UP if self.rounds() else 0.0
         if self.form is UNROUNDED:
@@ -256,9 +244,9 @@ class Exact:
         return np.where(span + rounded <= self.form.largest, passed + rounded, np.inf)
 
 
-def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1, least: float = 0.0) -> Exact:
-    """The number with the error of rounding it to its format added; to be called with floating-point warnings off."""
-    m, e, d, cut = _trimmed(m, e, d)
+def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1, least: float = 0.0) -> Exact:
+    """Add the error of rounding the number to its format; call it with floating-point warnings off."""
+    m, e, d, cut = _trimmed(_objects(m), e, d)
     if form is UNROUNDED:
         return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
     z = _magnitude(m, e, d)
@@ -266,23 +254,25 @@ def _rounded(m: Ints, e: int, d: int, err: Any, form: Format, roundings: int = 1
     if np.count_nonzero(z) < z.size:  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
     fits = z + rounded <= form.largest
-    if np.count_nonzero(fits) < z.size:  # what may overflow, or has no bound on the way to it, has no bound
+    if np.count_nonzero(fits) < z.size:  # no bound where the number, or something on the way to it, may overflow
         rounded = np.where(fits, rounded, np.inf)
     return Exact(m, e, d, rounded, form, z)
 
 
 def _trimmed(m: Ints, e: int, d: int) -> tuple[Ints, int, int, float]:
-    """The same numbers, cut to a length that stays affordable; what the cut may cost is the last value."""
-    longest = max(int(m.flat[0]).bit_length() if m.size else 0, d.bit_length())
-    if longest <= _KEPT_BITS or max(_bits(m), d.bit_length()) <= 2 * _KEPT_BITS:
+    """Cut the numbers to an affordable length; the last value returned is the most that the cut costs."""
+    if not m.size or max(m.item(0).bit_length(), d.bit_length()) <= _KEPT_BITS:
         return m, e, d, 0.0
-    keep = _KEPT_BITS + d.bit_length() - _bits(m)
+    longest = max(int(k).bit_length() for k in m.flat)
+    if max(longest, d.bit_length()) <= 2 * _KEPT_BITS:
+        return m, e, d, 0.0
+    keep = _KEPT_BITS + d.bit_length() - longest
     m = _objects((m << keep) // d if keep >= 0 else m // (d << -keep))
     return m, e - keep, 1, float(_magnitude(_objects(1), e - keep, 1))
 
 
 def _is_power_of_two(x: Exact) -> bool:
-    """Whether x is one number, free of error, whose multiples lose nothing to rounding."""
+    """Whether x is one number without error whose multiples lose nothing to rounding."""
     if x.m.size != 1 or x.d & (x.d - 1) or x.rounds():
         return False
     m = abs(x.m.item())
@@ -296,13 +286,13 @@ def _down(x: Exact) -> float:
 
 
 def gamma(k: int, form: Format) -> float:
-    """k u / (1 - k u): what k roundings in a row may do; infinite where that is everything."""
+    """k u / (1 - k u), the relative error of k roundings in a row; infinite where k u reaches 1."""
     ku = k * form.u
     return ku / (1 - ku) * _UP if ku < 1 else math.inf
 
 
 def of(x: Any, form: Format | None = None) -> Exact:
-    """The numbers of a NumPy array of a judged dtype, as they are; its format is the dtype's unless another is given."""
+    """The numbers of a NumPy array of a judged dtype, in the dtype's format unless another is given."""
     x = np.asarray(x)
     form = form or format_of(x.dtype.name)
     wide = x.astype(np.float64)
@@ -313,25 +303,25 @@ def of(x: Any, form: Format | None = None) -> Exact:
     exponents = np.where(m != 0, exponent - 53, 1100)
     e = int(exponents.min(initial=1100))
     size = np.abs(wide)
-    err = np.where(size < form.flushed, size, 0.0)
+    err = np.where(size < form.flushed, size, 0.0) if form.flushed else np.zeros(x.shape)
     return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, err, form, size)
 
 
 def constant(x: int | float | Fraction, form: Format) -> Exact:
-    """A number that stands in a formula: exact in every evaluation."""
-    fraction = Fraction(x)
-    e = 0
-    if fraction.denominator & (fraction.denominator - 1) == 0:
-        e = -(fraction.denominator.bit_length() - 1)
-        fraction *= 2**-e
-    return Exact(fraction.numerator, e, fraction.denominator, 0.0, form)
+    """A constant of a formula, exact in every evaluation."""
+    m, d = x.as_integer_ratio()
+    return Exact(m, 0, d, 0.0, form) if d & (d - 1) else Exact(m, 1 - d.bit_length(), 1, 0.0, form)
+
+
+_literal = functools.lru_cache(maxsize=256)(constant)
 
 
 def hyperparameter(x: float, form: Format) -> Exact:
-    """A Python number that an implementation may first round to its format: it enters with the error of that."""
-    value = constant(x, form)
-    lost = abs(Fraction(x) - round_to(Fraction(x), form)) if abs(x) >= form.flushed else abs(Fraction(x))
-    return value.within(to_float(lost) * _UP if abs(x) <= form.largest else math.inf, form)
+    """A Python number that an implementation may first round to its format, with the error of that rounding."""
+    lost = Fraction(x)
+    if abs(x) >= form.flushed:
+        lost -= round_to(lost, form)
+    return constant(x, form).within(to_float(abs(lost)) * _UP if abs(x) <= form.largest else math.inf, form)
 
 
 def concatenate(*parts: Exact) -> Exact:
@@ -351,20 +341,14 @@ def to_float(x: Fraction) -> float:
 
 
 def round_to(x: Fraction, form: Format) -> Fraction:
-    """x rounded to the nearest number of the format, ties to even, gradual underflow included; no overflow."""
-    if x == 0 or form is UNROUNDED:
-        return x
-    exponent = _floor_log2(abs(x))
-    spacing = Fraction(2) ** (max(exponent, 1 - form.max_exponent) - form.precision + 1)
-    return round(x / spacing) * spacing
+    """Round x to the nearest number of the format, ties to even, with gradual underflow and without overflow."""
+    return x if form is UNROUNDED else round(x / ulp(x, form)) * ulp(x, form)
 
 
 def ulp(x: Fraction, form: Format) -> Fraction:
     """The spacing of the format's numbers at x: one unit in the last place."""
-    exponent = _floor_log2(abs(x)) if x else 1 - form.max_exponent
-    return Fraction(2) ** (max(exponent, 1 - form.max_exponent) - form.precision + 1)
-
-
-def _floor_log2(x: Fraction) -> int:
-    exponent = x.numerator.bit_length() - x.denominator.bit_length()
-    return exponent if Fraction(2) ** exponent <= x else exponent - 1
+    x, exponent = abs(x), 1 - form.max_exponent
+    if x:
+        log = x.numerator.bit_length() - x.denominator.bit_length()
+        exponent = max(exponent, log - (Fraction(2) ** log > x))
+    return Fraction(2) ** (exponent - form.precision + 1)

@@ -1,9 +1,9 @@
 """The true steps of optimizers: one rule each, over a shared frame that keeps a state for every parameter.
 
-A rule is given the state s of one parameter (of one number: every rule is elementwise), the hyperparameters h, the step t (from 1; steps
-without a gradient are not counted), the learning rate lr of the step, the parameter p and its gradient g. It returns the parameter
-after the step. What is written as `product(...)` may be evaluated in any order, what is written as `either(...)` in any of the ways listed.
-`follow` says which of several legitimate variants is meant (`protocol.conventions`).
+A rule takes the state s of one number (every rule is elementwise), the hyperparameters h, the step t (from 1; steps without a
+gradient do not count), the learning rate lr of the step, the number p and its gradient g. It returns p after the step.
+An evaluation may take a `product(...)` in any order, and an `either(...)` in any of the ways listed.
+`follow` says which legitimate variant is meant (`protocol.conventions`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
         return either([p - lr * penalized, apart]) if coupled else apart
     inside = follow["sgd.buffer"] == "with-lr"
     pushed = lr * penalized if inside else penalized
-    factors = [h.once("undamped", lambda: complement(h.dampening))] * _dampens(h, t, follow)
+    dampens = bool(h["dampening"]) and (t > 1 or follow["sgd.dampening"] == "always")
+    factors = [h.once("undamped", lambda: complement(h.dampening))] * dampens
     factors += [h.once("apart", lambda: complement(h.momentum))] * (follow["sgd.buffer"] == "average")
     push = product([*factors, pushed]) if factors else pushed
     s.buffer = push if t == 1 else h.momentum * s.buffer + push
@@ -80,16 +81,10 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     together = p - step if coupled else _shrunk(p, lr, h.weight_decay, step)
     if not ahead:
         return together
-    own, past = (
-        (pushed if inside else lr * pushed),
-        product([h.momentum, s.buffer] if inside else [lr, h.momentum, s.buffer]),
-    )
+    own = pushed if inside else lr * pushed
+    past = product([h.momentum, s.buffer] if inside else [lr, h.momentum, s.buffer])
     kept = p if coupled else _shrunk(p, lr, h.weight_decay)
     return either([together, kept - own - past, kept - past - own])
-
-
-def _dampens(h: Hyperparameters, t: int, follow: Mapping[str, str]) -> bool:
-    return bool(h["dampening"]) and (t > 1 or follow["sgd.dampening"] == "always")
 
 
 def adam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
@@ -203,14 +198,14 @@ def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
     """p - lr mhat r sqrt(1 - beta2^t) / (sqrt(v) + eps) where more than five gradients count, else p - lr mhat.
 
-    An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed of the second.
+    An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed about the second.
     """
     if not h["decoupled_weight_decay"]:
         g = g + h.weight_decay * p
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     c1, c2 = h.correction1(t), h.correction2(t)
-    factor = h.rectification(t)
+    factor = h.once(("rectified", t), lambda: h.rectification(t))
     spread = root(s.v) + h.eps
     if factor is None:
         step = product([lr, s.m], [c1])
@@ -252,7 +247,7 @@ def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 
 
 def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) -> Number:
-    """(1 - lr decay) p - step: with the factor computed first, with lr decay p subtracted, or with both steps added before.
+    """(1 - lr decay) p - step: with the factor first, with lr decay p subtracted, or with both steps added before.
 
     Beyond the roundings of the second way, the first rounds (1 - lr decay) and its product with p; the last rounds lr decay p and the
     step once more each, and their sum.
@@ -262,51 +257,48 @@ def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) ->
     if not drop.known_zero():
         left = p - drop
         moved = 0.0 if step is None else step.size + step.err
-        more = (
-            p.form.u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
-            + p.form.tiny
-            + 2 * p.form.flushed
-        )
-        left = left.within((left.err + more) * (1 + 2.0**-40))
+        more = p.form.u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
+        left = left.within((left.err + (more + p.form.tiny + 2 * p.form.flushed)) * (1 + 2.0**-40))
     return left if step is None else left - step
 
 
+_PAIRS = {"betas": ("beta1", "beta2"), "etas": ("down", "up"), "step_sizes": ("smallest", "largest")}
+_WHOLES = {"part1": ("beta1",), "part2": ("beta2",), "part": ("alpha", "rho")}
+
+
 class Hyperparameters:
-    """The hyperparameters as they were given, `h["eps"]`, and as exact numbers, `h.eps`; and what follows from them alone."""
+    """The hyperparameters as given, `h["eps"]`, and as exact numbers, `h.eps`, with the values that follow from them."""
 
     def __init__(self, given: Mapping[str, Any], form: Format) -> None:
         self.form = form
         self._given = given
         self._known: dict[Any, Any] = {}
-        for key, value in given.items():
-            if isinstance(value, (int, float)):
-                setattr(self, key, hyperparameter(value, form))
-        pairs = {"betas": ("beta1", "beta2"), "etas": ("down", "up"), "step_sizes": ("smallest", "largest")}
-        for key, names in pairs.items():
-            for name, value in zip(names, given.get(key, ()), strict=False):
-                setattr(self, name, hyperparameter(value, form))
-        for of_what, name in (("beta1", "part1"), ("beta2", "part2"), ("rho", "part"), ("alpha", "part")):
-            if hasattr(self, of_what):
-                setattr(self, name, complement(getattr(self, of_what)))
+        self._values = {key: value for key, value in given.items() if isinstance(value, (int, float))}
+        for key, names in _PAIRS.items():
+            self._values |= zip(names, given.get(key, ()), strict=False)
 
     def __getitem__(self, key: str) -> Any:
         return self._given.get(key, False)
 
     def __getattr__(self, key: str) -> Number:
-        raise AttributeError(key)
+        """Make an exact number of a hyperparameter, or of its complement, when it is first asked for."""
+        whole = next((name for name in _WHOLES.get(key, (key,)) if name in self._values), None)
+        if whole is None:
+            raise AttributeError(key)
+        number = hyperparameter(self._values[whole], self.form)
+        number = complement(number) if key in _WHOLES else number
+        setattr(self, key, number)
+        return number
 
     def but(self, **changes: Any) -> Hyperparameters:
-        """The same, but for some: as if they had been given otherwise, or with an exact number or a function in the place of one here."""
+        """Change some: others are given, or an exact number or a function takes the place of one here."""
         instead = {key: x for key, x in changes.items() if isinstance(x, Number) or callable(x)}
-        other = Hyperparameters(
-            {**self._given, **{key: x for key, x in changes.items() if key not in instead}}, self.form
-        )
-        for key, x in instead.items():
-            setattr(other, key, x)
+        other = Hyperparameters({**self._given, **{key: changes[key] for key in changes.keys() - instead}}, self.form)
+        vars(other).update(instead)
         return other
 
     def once(self, key: Any, compute: Callable[[], Known]) -> Known:
-        """What is the same for all parameters, computed for the first."""
+        """Compute once a value that all parameters share."""
         if key not in self._known:
             self._known[key] = compute()
         known: Known = self._known[key]
@@ -347,9 +339,6 @@ class Hyperparameters:
 
     def rectification(self, t: int, *, enough: float = 5.0) -> Number | None:
         """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
-        return self.once(("rectified", t), lambda: self._rectification(t, enough))
-
-    def _rectification(self, t: int, enough: float) -> Number | None:
         longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
         counted = longest - product([constant(2.0 * t, self.form), self.power(self.beta2, t)], [self.correction2(t)])
         more = (counted - enough).sign()
@@ -366,13 +355,13 @@ RULES: dict[str, Rule] = {
 
 
 def fresh(form: Format) -> State:
-    """What is kept of a number before its first step."""
+    """The state of a number before its first step."""
     zero = constant(0.0, form)
     return State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
 
 
 class Frame:
-    """What lies around a rule: its hyperparameters, whose state it is given, which of a parameter's steps a step is, and which way is up.
+    """The frame around a rule: it settles the hyperparameters, keeps states, counts steps and turns gradients.
 
     An impostor changes a part of it.
     """
@@ -384,12 +373,12 @@ class Frame:
         self.counts: dict[int, int] = {}
 
     def count(self, k: int, present: bool) -> int:
-        """Which step of parameter k this is, from 1: one without a gradient does not count."""
+        """The number of this step of parameter k, from 1; a step without a gradient does not count."""
         self.counts[k] = self.counts.get(k, 0) + present
         return self.counts[k]
 
     def state(self, k: int, i: int, form: Format) -> State:
-        """What is kept of number i of parameter k."""
+        """The state of number i of parameter k."""
         if (k, i) not in self.states:
             self.states[k, i] = fresh(form)
         return self.states[k, i]
@@ -420,7 +409,7 @@ def optimize(
 ) -> list[list[Exact]]:
     """The parameters after each step: a list of T lists of K arrays, as the operation `optimize` returns them.
 
-    Parameters and gradients are arrays of NumPy's or exact ones; no gradient is None.
+    Parameters and gradients are NumPy or exact arrays; None stands for no gradient.
     """
     unknown = sorted(set(hyperparameters) - set(DEFAULTS[name]))
     if unknown:

@@ -1,8 +1,8 @@
-"""Exact numbers one at a time, with what arrays that share an exponent do badly: quotients, roots, moving averages.
+"""Exact numbers one at a time, for operations that shared exponents make slow: quotients, roots, moving averages.
 
-A `Number` is `m * 2**e`, cut to some hundred bits where no fraction is short, within `err` of what a sensible evaluation in its
-format returns: the same running error analysis as in `calibrant.exact.numbers`. What has several sensible evaluations has one rule
-here, whose bound covers them all: `product` any order of factors and divisors, `mix` every way to write a moving average.
+A `Number` is `m * 2**e`, cut to some hundred bits where no fraction is short. A sensible evaluation in its format is within `err`
+of it, by the running error analysis of `calibrant.exact.numbers`. One rule covers all sensible evaluations of an operation:
+`product` any order of factors and divisors, `mix` every way to write a moving average.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from calibrant.exact.formats import Format
 from calibrant.exact.numbers import _LEAST, _LOST, _UP, Exact, gamma, to_float
 
 _BITS = 192
-"""What is kept of numbers twice as long, and computed of what no fraction holds: some 40 digits below anything that is compared."""
+"""Bits kept of numbers twice as long, and of numbers that no fraction holds: some 40 digits below anything that is compared."""
 _CUT = 2.0**-180
 _DIGITS = decimal.Context(prec=40)
 """The decimal digits of a power whose exponent is not whole."""
@@ -67,7 +67,7 @@ class Number:
         return Number(self.m, self.e, err, self.form, self.size)
 
     def least(self) -> float:
-        """What every evaluation exceeds in magnitude, or zero."""
+        """A magnitude that every evaluation exceeds, or zero."""
         return max(self.size / (_UP * _UP) - 2 * _LEAST - self.err, 0.0)
 
     def sign(self) -> int | None:
@@ -78,11 +78,11 @@ class Number:
 
     def __add__(self, other: Number | float) -> Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
-        if y.known_zero():
+        if not (y.m or y.err):
             return self
-        if self.known_zero():
+        if not (self.m or self.err):
             return y
-        return _rounded(*_aligned_sum(self, y), self.err + y.err, self.form, 1, self.form.flushed)
+        return _rounded(*_aligned_sum(self.m, self.e, y.m, y.e), self.err + y.err, self.form, 1, self.form.flushed)
 
     __radd__ = __add__
 
@@ -109,9 +109,9 @@ class Number:
     __rmul__ = __mul__
 
 
-def _aligned_sum(x: Number, y: Number) -> tuple[int, int]:
-    shift = x.e - y.e
-    return ((x.m << shift) + y.m, y.e) if shift > 0 else (x.m + (y.m << -shift), x.e)
+def _aligned_sum(m: int, e: int, other: int, f: int) -> tuple[int, int]:
+    """m * 2**e + other * 2**f."""
+    return ((m << e - f) + other, f) if e > f else (m + (other << f - e), e)
 
 
 def _is_power_of_two(x: Number) -> bool:
@@ -133,17 +133,17 @@ def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, lea
     return Number(m, e, err if size + err <= form.largest else math.inf, form, size)
 
 
-# Where they come from and where they go
+# Making and unmaking numbers
 
 
 def constant(x: float, form: Format) -> Number:
-    """A number that stands in a formula: exact in every evaluation."""
+    """A constant of a formula, exact in every evaluation."""
     m, over = x.as_integer_ratio()
     return Number(m, 1 - over.bit_length(), 0.0, form)
 
 
 def hyperparameter(x: float, form: Format) -> Number:
-    """A Python number that an implementation may first round to its format: it enters with the error of that."""
+    """A Python number that an implementation may first round to its format, with the error of that rounding."""
     value = constant(x, form)
     return value.within(_round_off(value))
 
@@ -163,7 +163,7 @@ def _round_off(x: Number) -> float:
 
 
 def complement(keep: Number) -> Number:
-    """1 - keep for a hyperparameter: computed from the number as it was given, or from what its format made of it."""
+    """1 - keep for a hyperparameter, computed from the given number or from the rounded one."""
     part = 1 - keep
     return part.within((keep.err + (part.form.u * (part.size + keep.err) if keep.err else _round_off(part))) * _UP)
 
@@ -194,14 +194,14 @@ def gather(numbers: Sequence[Number], shape: tuple[int, ...], form: Format) -> E
     return Exact(m.reshape(shape), e, 1, np.array([x.err for x in numbers]).reshape(shape), form)
 
 
-# Rules for what has several sensible evaluations
+# Rules that cover several sensible evaluations
 
 
 def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Number:
-    """The product of some numbers divided by that of others, in any order.
+    """The product of the factors, divided by the divisors, in any order.
 
-    k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. What underflows may then be multiplied by all
-    that enlarges it, and that product must not overflow; where a divisor may be zero nothing is claimed.
+    k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. An underflow may then be enlarged by every other
+    factor, whose product must not overflow. Where a divisor may be zero, nothing is claimed.
     """
     form = factors[0].form
     m, e, size, err, stretch = 1, 0, 1.0, 0.0, 1.0
@@ -230,8 +230,8 @@ def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Numbe
 def root(x: Number, *, signed: bool = False) -> Number:
     """The square root; two roundings, because a power of one half is less exact than a root.
 
-    What cannot be negative in any evaluation (a sum of squares) may be found to be zero. What can be (a difference of them) is
-    `signed`: where it may be negative nothing is claimed.
+    An evaluation may find zero for a number that cannot be negative (a sum of squares). A number that can be negative (a difference
+    of squares) is `signed`: where it may be negative, nothing is claimed.
     """
     if x.known_zero():
         return x
@@ -265,11 +265,7 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     if keep.size <= part.size:
         local = max(local, 3 * keep.size * span)
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
-    first, second = (
-        Number(keep.m * x.m, keep.e + x.e, 0.0, form, 0.0),
-        Number(part.m * y.m, part.e + y.e, 0.0, form, 0.0),
-    )
-    m, e = _aligned_sum(first, second)
+    m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
     least = 3 * form.tiny + 2 * form.flushed
     return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, least)
@@ -277,20 +273,16 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
 
 def maximum(x: Number, y: Number) -> Number:
     """The larger of the two."""
-    return (x if _compare(x, y) >= 0 else y).within(max(x.err, y.err))
+    return (x if _aligned_sum(x.m, x.e, -y.m, y.e)[0] >= 0 else y).within(max(x.err, y.err))
 
 
 def minimum(x: Number, y: Number) -> Number:
     """The smaller of the two."""
-    return (x if _compare(x, y) <= 0 else y).within(max(x.err, y.err))
-
-
-def _compare(x: Number, y: Number) -> int:
-    return _aligned_sum(x, -y)[0]
+    return -maximum(-x, -y)
 
 
 def either(ways: Iterable[Number]) -> Number:
-    """A number that may be evaluated in any of these ways: the same value in all, with the largest of their errors."""
+    """One value that may be evaluated in any of these ways, with the largest of their errors."""
     return max(ways, key=lambda way: way.err)
 
 

@@ -1,4 +1,4 @@
-"""The true numbers of rows held out, penalties, and what a log of losses says; and how likely a fair split is to look unfair."""
+"""The true numbers of rows held out, the penalties, the diagnosis of a log of losses, and the odds that a fair split looks unfair."""
 
 import functools
 import math
@@ -12,14 +12,14 @@ from calibrant.exact.loss import loss_fn
 from calibrant.exact.numbers import Exact, concatenate, hyperparameter
 
 ROUNDING = Fraction(1, 2**51)
-"""What a fraction's own rounding to float64 and that of its product with n may add up to, and more, relative to the product."""
+"""More than the roundings of a fraction and of its product with n add up to in float64, relative to the product."""
 
 MARGIN = Fraction(1, 8)
-"""By what share the diagnosis wants losses to differ."""
+"""The share by which the diagnosis wants losses to differ."""
 
 
 def held_out(n_samples: int, fraction: float) -> tuple[int, int]:
-    """The fewest and the most validation rows that the whole part of fraction * n may be taken for."""
+    """The fewest and the most validation rows that an evaluation may find for the whole part of fraction * n."""
     product = Fraction(fraction) * n_samples
     return math.floor(product * (1 - ROUNDING)), math.floor(product * (1 + ROUNDING))
 
@@ -33,7 +33,7 @@ def held_out_as_written(n_samples: int, fraction: float) -> int:
 def fair_counts(n_splits: int, probability: Fraction, error: Fraction) -> tuple[int, int]:
     """The fewest and the most times that something of this probability happens in so many independent splits.
 
-    Each of the two is such that to fall beyond it has a probability of at most `error`, by the binomial distribution itself.
+    By the binomial distribution itself, the probability to fall beyond either of them is at most `error`.
     """
     p, q = probability.numerator, probability.denominator - probability.numerator
     allowed = error * probability.denominator**n_splits
@@ -72,7 +72,7 @@ def regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: 
 
 
 def waits(losses: Sequence[float]) -> Iterator[tuple[int | None, int]]:
-    """Of each epoch: the best until then, if any loss until then is finite, and how many epochs ago something improved."""
+    """The best epoch so far, if any loss so far is finite, and how many epochs ago a loss improved; for each epoch."""
     best, waited = None, 0
     for epoch, loss in enumerate(losses):
         improves = math.isfinite(loss) and (best is None or loss < losses[best])
@@ -81,14 +81,14 @@ def waits(losses: Sequence[float]) -> Iterator[tuple[int | None, int]]:
 
 
 def early_stopping(losses: Sequence[float], patience: int) -> tuple[int, int | None]:
-    """The epoch after which training stops, and the best until then, if any loss until then is finite; both from 0."""
+    """The epoch after which training stops, and the best epoch so far, if any loss so far is finite; both from 0."""
     history = list(waits(losses))
     stopped = next((epoch for epoch, (_, waited) in enumerate(history) if waited == patience), len(history) - 1)
     return stopped, history[stopped][0]
 
 
 def diagnose(train_losses: Exact, val_losses: Exact) -> str | None:
-    """The diagnosis, as the book's table has it; None where the rounding of one product and one difference could decide it."""
+    """The diagnosis by the book's table; None where the rounding of one product and one difference could decide it."""
     train, val = train_losses.fractions(), val_losses.fractions()
     best = val.index(min(val))
     rounding = 8 * Fraction(train_losses.form.u)

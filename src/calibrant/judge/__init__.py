@@ -5,10 +5,10 @@ from calibrant.judge.comparing import (
     Tally,
     agree,
     agree_lists,
+    as_exact,
     at_most,
     holds,
     listed,
     shaped,
-    taken,
     tallying,
 )

@@ -18,7 +18,7 @@ from calibrant.judge.values import show, show_exact
 
 @dataclass
 class Tally:
-    """What was judged while one property ran."""
+    """Counts of what was judged while one property ran."""
 
     slack: float = 1.0
     """The target's factor on every bound."""
@@ -26,19 +26,19 @@ class Tally:
     """Whether the target takes subnormal numbers for zero."""
     examples: int = 0
     asked: int = 0
-    """Requests that the target served, be it with an error."""
+    """Requests that the target served, with an answer or an error."""
     answered: int = 0
     """Calls that returned numbers."""
     judged: int = 0
-    """Numbers that were held against a bound, or against an exact value."""
+    """Numbers compared with a bound or with an exact value."""
     unjudged: int = 0
-    """Numbers for which nothing can be claimed: the truth, or something on the way to it, may leave the dtype's range."""
+    """Numbers about which nothing is claimed: the truth, or something on the way to it, may leave the dtype's range."""
     refused: int = 0
     """Requests that the target does not serve."""
     rejected: int = 0
-    """How many examples there had been when the first was rejected; 0 if none was."""
+    """The number of the first example that was rejected; 0 if none was."""
     worst: float = 0.0
-    """The largest error that was seen, in units of its bound."""
+    """The largest error so far, in units of its bound."""
 
 
 _tally = Tally()
@@ -46,7 +46,7 @@ _tally = Tally()
 
 @contextlib.contextmanager
 def tallying(tally: Tally) -> Iterator[Tally]:
-    """Count what is judged inside the block in `tally`, and judge as it says."""
+    """Count in `tally` what the block judges, and judge as the tally says."""
     global _tally
     before, _tally = _tally, tally
     try:
@@ -70,7 +70,7 @@ class Disagreement(AssertionError):
 
 
 def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The answer, with the shape that is due; raises Disagreement if it has another, but for answers of one element."""
+    """The answer in the shape that is due; raise Disagreement if its shape differs, except for one element."""
     answer = np.asarray(answer)
     if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
         raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
@@ -78,8 +78,8 @@ def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     return same
 
 
-def taken(answer: Any, shape: tuple[int, ...]) -> Exact:
-    """The answer as exact numbers to compute with; raises Disagreement if it has another shape or is not finite."""
+def as_exact(answer: Any, shape: tuple[int, ...]) -> Exact:
+    """The answer as exact numbers to compute with; raise Disagreement if its shape differs or it is not finite."""
     answer = shaped(answer, shape)
     holds(bool(np.isfinite(answer).all()), f"returned {show(answer)} where finite numbers are due")
     return exact.of(answer.astype(np.float64), exact.UNROUNDED)
@@ -107,7 +107,7 @@ def agree(answer: Any, expected: Any) -> None:
 
 
 def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
-    """The answer, a list for each step; raises Disagreement if there are not as many, or not as many arrays in each."""
+    """The answer, a list for each step; raise Disagreement unless steps and arrays are as many as due."""
     if len(answer) != len(counts):
         raise Disagreement(
             f"returned {len(answer)} steps where {len(counts)} are due", actual=answer, expected=len(counts)
@@ -126,17 +126,18 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
     """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
     listed(answer, [len(truths) for truths in expected])
     leaves = [pair for pairs in map(zip, answer, expected) for pair in pairs]
-    together = exact.concatenate(*(truth for _, truth in leaves)) if leaves else None
+    if not leaves:
+        return
     try:
-        if together is not None:
-            _agree_within(np.concatenate([shaped(array, truth.shape).reshape(-1) for array, truth in leaves]), together)
+        together = np.concatenate([shaped(array, truth.shape).reshape(-1) for array, truth in leaves])
+        _agree_within(together, exact.concatenate(*(truth for _, truth in leaves)))
     except Disagreement:
         _agree_one_by_one(answer, expected)
         raise
 
 
 def _agree_one_by_one(answer: Any, expected: list[list[Exact]]) -> None:
-    """Say of which array, after which step, what is wrong with them together."""
+    """Name the array and the step where the lists, judged together, disagree."""
     for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1):
         for k, (array, truth) in enumerate(zip(arrays, truths, strict=True)):
             try:
@@ -149,16 +150,14 @@ def _agree_one_by_one(answer: Any, expected: list[list[Exact]]) -> None:
 
 
 def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
-    bound = np.broadcast_to(expected.err, expected.shape) * _tally.slack
+    bound = expected.errors() * _tally.slack
     claimed = np.isfinite(bound)
     _tally.judged += int(claimed.sum())
     _tally.unjudged += int((~claimed).sum())
     finite = np.isfinite(answer)
-    error = abs(
-        exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED) - expected.true()
-    ).magnitude()
-    error = np.where(finite, error, np.inf)
-    # The error was rounded up, the bound too: what float64 itself may have added to either is no disagreement.
+    numbers = exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED)
+    error = np.where(finite, abs(numbers - expected.true()).magnitude(), np.inf)
+    # Error and bound were rounded up: what float64 added to either is no disagreement.
     wrong = claimed & (error * (1 - 2.0**-40) - 1e-323 > bound)
     if not wrong.any():
         fair = claimed & (bound > 0)
