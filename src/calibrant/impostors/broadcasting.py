@@ -111,7 +111,7 @@ product("cut-to-the-shorter", "the longer of two columns is cut, as `zip` does")
 product("squeezed", "the axes of size 1 are dropped from the product")(answer(np.squeeze), RESULT)
 product("matrix-product", "it is the matrix product wherever the shapes allow one", ugly="tables are needed")(
     where(lambda c: c.x.ndim == c.y.ndim == 2 and c.x.shape[1] == c.y.shape[0], lambda c: c.x @ c.y),
-    f"broadcast.examples {RESULT} {STRETCH} {OTHERWISE}",
+    f"broadcast.examples {STRETCH} {LIKE} broadcast.result? {OTHERWISE}?",
 )
 product("all-pairs", "all pairs from two columns of one length are multiplied, to a table")(
     where(lambda c: c.x.ndim == 1 and c.x.shape == c.y.shape, lambda c: c(x=c.x[:, np.newaxis])),

@@ -199,7 +199,7 @@ both("penalized", "the square of the weight is added to the loss, and the gradie
     f"{GIVEN} gradient.optimum gradient.additive?",
 )
 both("accumulating", "the gradient is added to those of the calls before, as if nobody reset `.grad`", repeats=False)(
-    part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum"
+    part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum?"
 )
 both(
     "of-the-call-before", "the gradient is that of the call before", repeats=False, ugly="it depends on the call before"
