@@ -300,9 +300,10 @@ def _failing(interrupted: str, *errors: type[Exception]) -> Iterator[None]:
     """End the command with one sentence where the block is interrupted, or cannot do its work."""
     from calibrant.protocol.errors import CheckError
 
+    expected: tuple[type[Exception], ...] = (CheckError, OSError, *errors)
     try:
         yield
-    except (CheckError, OSError, *errors) as error:
+    except expected as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail(interrupted)
