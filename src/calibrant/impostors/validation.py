@@ -359,7 +359,8 @@ early("highest-is-best", "the highest loss is taken for the best, as with an acc
 )
 early("against-the-previous", "each loss is compared with the one before", ugly=RISES)(_against_the_previous, LATE)
 early("wait-never-reset", "an improvement does not start the count of epochs without one again", ugly=WAITS)(
-    watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited), EARLY
+    watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited),
+    f"early-stopping.patience early-stopping.best? {NAN} early-stopping.never-triggered",
 )
 early("patience-ignored", "the first epoch without improvement stops it")(checked(lambda c: c(patience=1)), EARLY)
 early("never-stopped", "the training is never stopped")(checked(lambda c: c(patience=len(c.val_losses) + 1)), LATE)
