@@ -106,7 +106,7 @@ product("shape-of-the-first", "the product is cut to the shape of x")(
 )
 product("cut-to-the-shorter", "the longer of two columns is cut, as `zip` does")(
     where(lambda c: c.x.ndim == c.y.ndim == 1 and 1 not in (c.x.size, c.y.size), kinds.cut_to_the_shorter("x", "y")),
-    ERROR,
+    f"{ERROR}?",
 )
 product("squeezed", "the axes of size 1 are dropped from the product")(answer(np.squeeze), RESULT)
 product("matrix-product", "it is the matrix product wherever the shapes allow one", ugly="tables are needed")(
