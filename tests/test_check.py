@@ -132,7 +132,7 @@ def test_each_fault_is_a_verdict_of_its_own(faulty: tuple[Any, str]) -> None:
     jsonschema.validate(said, schema())
 
 
-def test_a_failure_says_what_was_due_and_how_far_off_the_answer_is(faulty: tuple[Any, str]) -> None:
+def test_a_failure_tells_the_exact_value_and_how_far_off_the_answer_is(faulty: tuple[Any, str]) -> None:
     said, shown = faulty
 
     assert "loss.mean-square  breaks in float32, float64   The loss of predictions" in shown
@@ -142,7 +142,7 @@ def test_a_failure_says_what_was_due_and_how_far_off_the_answer_is(faulty: tuple
     assert all(set(failure["actual"]["data"]) == {"NaN"} for failure in failures(said, "model.linear"))
 
 
-def test_output_of_a_failing_operation_is_told_in_part(faulty: tuple[Any, str]) -> None:
+def test_a_failure_shows_part_of_the_output_of_its_operation(faulty: tuple[Any, str]) -> None:
     said, shown = faulty
 
     for failure in failures(said, "gradient.by-hand-w"):
@@ -152,7 +152,7 @@ def test_output_of_a_failing_operation_is_told_in_part(faulty: tuple[Any, str]) 
 
 
 def test_a_split_that_serves_no_single_row_is_judged_by_the_others(faulty: tuple[Any, str]) -> None:
-    """The first examples of a split have one row. The fault has nothing to do with subnormal numbers either."""
+    """The first examples of a split have one row. No diagnosis blames subnormal numbers."""
     said, shown = faulty
 
     assert failures(said, "split.none-held-out")
@@ -160,7 +160,7 @@ def test_a_split_that_serves_no_single_row_is_judged_by_the_others(faulty: tuple
 
 
 def test_the_same_examples_give_the_same_verdicts(faulty: tuple[Any, str], folder: Path) -> None:
-    """To the last character, whichever of two processes was the first to report."""
+    """To the last character, whichever of two processes reports first."""
     assert check_of_the_faults(folder) == faulty
 
 
@@ -175,7 +175,7 @@ def test_a_seed_draws_its_own_examples(tmp_path: Path) -> None:
 
 
 def test_no_pass_without_a_judgement(tmp_path: Path) -> None:
-    """An operation that serves no request is absent, however few requests are possible. A property may ask nothing."""
+    """An operation that serves no request is absent, however few requests are possible."""
     source = "def loss_fn(t_p, t_c):\n    raise NotImplementedError\n"
     source += "def ridge(t_u, t_c, l2):\n    raise NotImplementedError\n"
     options = (*of("regularization.shrinks"), "--chapter=loss", "--chapter=model", "--profile=ci", "--examples=1")
@@ -365,7 +365,7 @@ ENDS = {
 
 
 def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
-    """Where an operation ends its process, the process that started it knows of the declared deviation."""
+    """A declared deviation counts even where the operation ends its process."""
     mark = f"calibrant-test-{os.getpid()}-{time.monotonic_ns()}"
     clauses = [argument for name in (*ENDS, "model.linear", "optimizer.zero-rate") for argument in ("--clause", name)]
     started = time.monotonic()
@@ -429,7 +429,7 @@ def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path:
 
 
 def test_options_of_pytest_in_the_environment_change_nothing(tmp_path: Path) -> None:
-    """A project's own settings change nothing either: the check is the same everywhere. A partial check says so."""
+    """A project's own settings change nothing either. A partial check says so."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     (tmp_path / "conftest.py").write_text("raise RuntimeError('not for calibrant')\n")
     arguments = (target(tmp_path, RIGHT), *of("loss.absolute"), "--dtype=float64", *QUICK)
@@ -453,7 +453,7 @@ SNIPPETS = {
 
 @pytest.mark.parametrize(("file", "spec", "shelf"), SNIPPETS.values(), ids=SNIPPETS)
 def test_the_printed_lines_print_what_was_returned(file: str, spec: str, shelf: str, tmp_path: Path) -> None:
-    """As they stand, in a process that has NumPy and the target, and does not know calibrant."""
+    """They run unchanged in a process that imports NumPy and the target, and not calibrant."""
     functions = """
 def loss_fn(t_p, t_c):
     return helper.sum_of_squares(t_p - t_c)

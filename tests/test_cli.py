@@ -1,4 +1,4 @@
-"""The commands: what they say, and what they refuse."""
+"""The commands: their output and their refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """It answers before a heavy library would have been read."""
     source = """
 import sys
 from calibrant import cli
@@ -55,6 +54,14 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "folder": (["check", "numpy", "--json", "no/such/folder.json"], ["no/such"]),
     "explained clause": (["explain", "loss.same-shapes"], ["loss.same-shapes", "nearest: loss.same-shape"]),
     "nothing to explain": (["explain"], ["argument"]),
+    "matrix of nothing": (["matrix"], ["no target is named"]),
+    "clause of a matrix": (["matrix", "numpy", "--clause", "loss.men-square"], ["nearest: loss.mean-square"]),
+    "folder of a matrix": (["matrix", "numpy", "--json", "/no/such/folder/m.json"], ["there is no folder"]),
+    "impostor's operation": (["power", "los_fn"], ["los_fn", "nearest: loss_fn"]),
+    "profile of a trial": (["power", "loss_fn", "--profile", "cii"], ["cii", "nearest: ci"]),
+    "examples of a trial": (["power", "loss_fn", "--examples", "0"], ["examples is 0"]),
+    "folder of trials": (["power", "loss_fn", "--json", "no/such/file.json"], ["no/such"]),
+    "impostor": (["impostors", "sum-instead-of-men"], ["sum-instead-of-men", "nearest: sum-instead-of-mean"]),
 }
 
 

@@ -1,4 +1,4 @@
-"""Impostors: each breaks the clauses that it names and no others, with an example that a person would have written, and is named as itself."""
+"""Impostors: each breaks the clauses that it names and no others, shows in a simple example, and is named as itself."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from calibrant.target.calling import Subject
 from calibrant.target.description import described
 
 if importlib.util.find_spec("torch") is not None:
-    importlib.import_module("torch")  # whether its generator was seeded is seen only of one that was there before
+    importlib.import_module("torch")  # only a generator that exists before a call shows that the call seeded it
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # an impostor may warn
 POSSIBLE = [one for one in catalog() if one.possible]
 EACH = pytest.mark.parametrize("one", POSSIBLE, ids=lambda one: f"{one.operation}.{one.name}")
 
-# Of each clause the impostor that is first in the catalog.
+# For each clause, the first impostor in the catalog.
 FIRST = [one for _, (one, *_) in itertools.groupby(sorted(POSSIBLE, key=lambda one: one.main), lambda one: one.main)]
 
 
-@pytest.mark.filterwarnings("ignore")  # what an impostor warns of is its own affair
 @EACH
 def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Impostor) -> None:
-    """No others of a sample, which `calibrant power` has whole."""
+    """A sample of the others; `calibrant power` tries them all."""
     trial = tried(one, quick=True)
 
     assert (trial.missed, trial.beyond) == ([], [])
@@ -47,23 +47,25 @@ def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Imposto
     "one", [one for one in FIRST if not one.why_not_small], ids=lambda one: f"{one.operation}.{one.name}"
 )
 def test_the_example_that_shows_an_impostor_is_one_that_a_person_would_write(one: Impostor) -> None:
-    shown = [f"{one.main}@{dtype}" for dtype in DTYPES]
-
-    told = [rejection for name in shown for rejection in against(one, name, Settings(shrink=True))]
+    told = [found for dtype in DTYPES for found in against(one, f"{one.main}@{dtype}", Settings(shrink=True))]
 
     assert told
     assert [r.told() for r in told if not a_person_would_write(r.arguments())] == []
 
 
-def test_every_clause_is_broken_by_an_impostor() -> None:
-    """A clause that no known mistake breaks is not one, or the mistake is missing."""
-    broken = {clause.partition("@")[0] for one in catalog() for clause in due(one)[0]}
+def test_impostors_break_every_clause_of_the_book_and_name_no_others() -> None:
+    """A clause that no known mistake breaks is no clause, or the mistake is missing."""
+    broken, named = (
+        {clause.partition("@")[0] for part in parts for clause in part}
+        for parts in zip(*map(due, catalog()), strict=True)
+    )
 
-    assert [clause for clause in book() if clause not in broken] == []
+    assert broken == set(book())
+    assert named <= set(book())
 
 
 def a_person_would_write(arguments: dict[str, Any]) -> bool:
-    """Whether no array has more than three samples, and all numbers are small multiples of a quarter."""
+    """Whether no array has more than three samples, and every number is a small multiple of a quarter."""
 
     def within(x: Any) -> Iterator[Any]:
         if isinstance(x, dict) and "data" in x:
@@ -76,31 +78,30 @@ def a_person_would_write(arguments: dict[str, Any]) -> bool:
     return all(x.size <= 3 and ((x * 4 % 1 == 0) & (abs(x) <= 8)).all() for x in plain)
 
 
-@pytest.mark.filterwarnings("ignore")
+def shown(one: Impostor) -> set[str]:
+    """The dtypes in which an impostor shows."""
+    return {clause.partition("@")[2] for clause in set.union(*due(one))}
+
+
 @EACH
 def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
-    """In the place of a target it gives its own answers; what answers otherwise when it is asked again is not named."""
-    shown = {clause.partition("@")[2] for clause in set.union(*due(one))}
-    dtype = max(shown)  # float64, if it shows there
+    """As a target it gives its own answers. An impostor that answers differently the second time is not named."""
+    dtype = max(shown(one))  # float64, if it shows there
     for named in dict.fromkeys((*one.applies_to[:1], *one.applies_to[-1:])) or ("",):
         found = naming.among(Subject(target_from_impostor(one), dtype), one.operation, named or None)
 
         assert {other.name for other in found} == ({one.name} if one.repeats else set())
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "one", [one for one in catalog() if len({clause.partition("@")[2] for clause in set.union(*due(one))}) == 1]
-)
+@pytest.mark.parametrize("one", [one for one in catalog() if len(shown(one)) == 1])
 def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor) -> None:
-    (shown,) = {clause.partition("@")[2] for clause in set.union(*due(one))}
-    other = "float32" if shown == "float64" else "float64"
+    (other,) = {*DTYPES} - shown(one)
 
     assert naming.among(Subject(target_from_impostor(one), other), one.operation, *one.applies_to[:1]) == []
 
 
 def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
-    """It refuses the questions that have some: no answer, and so none to explain."""
+    """It refuses the questions with validation data, so those count for nothing."""
     (uphill,) = select(["training_loop.uphill"])
     climb = target_from_impostor(uphill).implementation.training_loop
     loop = SimpleNamespace(training_loop=lambda n, optimizer, params, t_u, t_c: climb(n, optimizer, params, t_u, t_c))
@@ -108,12 +109,6 @@ def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     found = naming.among(Subject(described("loop", loop, "loop", 10.0), "float64"), "training_loop")
 
     assert found == [uphill]
-
-
-def test_impostors_name_clauses_of_the_book() -> None:
-    named = {clause.split("@")[0] for one in catalog() for clause in due(one)[0] | due(one)[1]}
-
-    assert named <= set(book())
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -125,7 +120,7 @@ def test_the_book_shows_impostors_beside_the_clauses_that_they_break(chapter: st
 
 
 def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:
-    """Two comparisons of three fail, and both have called the faulty way."""
+    """Two of three comparisons fail, and both call the faulty way."""
     lines = [
         "from calibrant.impostors import select",
         "from calibrant.impostors.planting import target_from_impostor",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import calibrant, one_sentence, target
+from support import calibrant, target
 
 from calibrant.checks.matrix import Checked, exit_status
 from calibrant.checks.options import Options
@@ -58,15 +58,3 @@ def test_the_gravest_outcome_is_that_of_the_matrix(found: list[Status | None], s
         return Checked("x", Result({}, Options(), gathered(outcomes)) if one else None)
 
     assert exit_status([checked(one) for one in found]) == status
-
-
-@pytest.mark.parametrize(
-    "arguments, part",
-    [
-        ((), "no target is named"),
-        (("numpy", "--clause", "loss.men-square"), "nearest: loss.mean-square"),
-        (("numpy", "--json", "/no/such/folder/m.json"), "there is no folder"),
-    ],
-)
-def test_what_is_asked_wrongly_is_one_sentence(arguments: tuple[str, ...], part: str) -> None:
-    assert one_sentence(calibrant("matrix", *arguments), part)

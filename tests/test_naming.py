@@ -1,4 +1,4 @@
-"""Naming: a failing target is told as what it behaves, by what it does and not by accident."""
+"""Naming: a report names the impostor that a failing target behaves as, and no other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from calibrant.reports.terminal import failure_lines
 from calibrant.target.calling import Subject
 from calibrant.target.loading import load
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # a target's warnings are its own affair
+pytestmark = pytest.mark.filterwarnings("ignore")  # a target may warn
 
 OPERATIONS = list(dict.fromkeys((one.operation, *one.applies_to[:1]) for one in catalog()))
 
@@ -68,7 +68,7 @@ def test_a_target_that_always_refuses_or_returns_nothing_is_not_named(operation:
 
 @pytest.mark.parametrize(("target", "dtype"), [("numpy", "float64"), ("reference", "float64"), ("torch", "float32")])
 def test_a_shipped_target_is_named_as_no_impostor(target: str, dtype: str) -> None:
-    """But for what it declares: PyTorch's losses do broadcast."""
+    """Except for its declared deviations: PyTorch's losses do broadcast."""
     if target != "numpy":
         pytest.importorskip("torch")
     loaded = load(target)
@@ -87,7 +87,7 @@ def test_a_shipped_target_is_named_as_no_impostor(target: str, dtype: str) -> No
 
 
 def test_a_sum_is_a_sum_whatever_its_dtype_and_refusals() -> None:
-    """As people write it: without a refusal of shapes that differ, and of no samples."""
+    """As people write it: without refusing different shapes, or no samples."""
     for dtype in (np.asarray, float, np.longdouble):
         answer = named("loss_fn", lambda t_p, t_c, dtype=dtype: dtype(((t_p - t_c) ** 2).sum()))
         assert answer == ["sum-instead-of-mean"]

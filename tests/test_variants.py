@@ -1,4 +1,4 @@
-"""Legitimate variants: what a target declares is what it is held to; what it does not declare is recognised."""
+"""Legitimate variants: a target is held to the variant that it declares; an undeclared variant is recognized."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
 
 @each_variant
 def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
-    """The clause says what to declare; the variant is not named as an impostor beside that."""
+    """The failure says what to declare; it does not name the variant as an impostor too."""
     name, (convention, value) = variant.applies_to[0], variant.convention
     declaring = subject(optimize=optimize_of(variant.name), conventions={convention: value})
     silent = subject(optimize=optimize_of(variant.name))
@@ -101,7 +101,7 @@ def test_a_target_that_follows_pytorch_or_is_wrong_has_no_variant_to_declare(nam
 
 
 def test_two_variants_at_once_are_named_together() -> None:
-    """As Keras has it: the epsilon of the paper's second form, and a decay beside the step."""
+    """As in Keras: the epsilon of the paper's second form, and a decoupled decay."""
 
     def keras(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
         return optimize_of("adam-epsilon-hat")(name, {**hyperparameters, "decoupled_weight_decay": True}, params, grads)
@@ -112,7 +112,7 @@ def test_two_variants_at_once_are_named_together() -> None:
 
 
 def test_a_request_that_is_not_served_decides_nothing() -> None:
-    """Without AMSGrad its maximum cannot be told; the rest can."""
+    """Without AMSGrad nothing shows its variant; the other conventions show."""
 
     def without(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
         if hyperparameters.get("amsgrad"):
@@ -208,7 +208,7 @@ SUBNORMAL = [
 
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Path, declared: bool) -> None:
-    """The processor itself does so here, on request."""
+    """The processor flushes them here, on request."""
     torch = pytest.importorskip("torch")
     if not torch.set_flush_denormal(False):
         pytest.skip("this processor does not take subnormal numbers for zero")

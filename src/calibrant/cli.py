@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from calibrant.checks.engine import Observer
+    from calibrant.checks.options import Options
     from calibrant.checks.outcomes import Outcome
 
 app = typer.Typer(
@@ -24,11 +29,19 @@ app = typer.Typer(
 # Options that several commands have.
 Chapters = Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")]
 Clauses = Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")]
+Dtypes = Annotated[
+    list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
+]
 Profile = Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")]
-Examples = Annotated[int | None, typer.Option(help="Examples for each property.", show_default="by profile")]
-Seed = Annotated[int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).")]
+Examples = Annotated[
+    int | None, typer.Option(help="Examples for each property.", show_default="50, ci 100, thorough 2000")
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).", show_default="random")
+]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
+Json = Annotated[Path | None, typer.Option(help="Write the result to this file as JSON.", metavar="FILE")]
 
 
 @app.command()
@@ -46,43 +59,28 @@ def check(
     ] = None,
     chapter: Chapters = None,
     clause: Clauses = None,
-    dtype: Annotated[
-        list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
-    ] = None,
+    dtype: Dtypes = None,
     profile: Profile = "dev",
-    examples: Annotated[
-        int | None, typer.Option(help="Examples for each property.", show_default="50, ci 100, thorough 2000")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Draw the examples that this seed gives.", show_default="random")
-    ] = None,
+    examples: Examples = None,
+    seed: Seed = None,
     timeout: Timeout = 10,
     workers: Workers = None,
-    json: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JSON.", metavar="FILE")] = None,
+    json: Json = None,
 ) -> None:
     """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
     from rich.console import Console
 
     from calibrant.checks.check import check as run
-    from calibrant.checks.options import Options
-    from calibrant.protocol.errors import CheckError
     from calibrant.reports import machine, terminal
 
-    console = Console(highlight=False)
-    options = Options(
-        tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), profile, examples, seed, timeout, workers
-    )
+    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers)
     _require_folder(json)
-    try:
-        with _progress(console) as observer:
+    with _failing("interrupted: nothing is said of the target"):
+        with _progress() as observer:
             result = run(_spec(target, program), options, observer)
         if json is not None:
-            machine.write(result, json)
-    except (CheckError, OSError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted: nothing is said of the target")
-    terminal.show(result, console)
+            machine.write(machine.document(result), json)
+    terminal.show(result, Console(highlight=False))
     raise typer.Exit(result.exit_status)
 
 
@@ -94,13 +92,13 @@ def matrix(
     ] = None,
     chapter: Chapters = None,
     clause: Clauses = None,
-    dtype: Annotated[list[str] | None, typer.Option(help="Check in this dtype (may be repeated).")] = None,
+    dtype: Dtypes = None,
     profile: Profile = "dev",
     examples: Examples = None,
     seed: Seed = None,
     timeout: Timeout = 10,
     workers: Workers = None,
-    json: Annotated[Path | None, typer.Option(help="Write the table to this file as JSON.", metavar="FILE")] = None,
+    json: Json = None,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
 
@@ -109,33 +107,24 @@ def matrix(
     from rich.console import Console
 
     from calibrant.checks.matrix import checked, exit_status
-    from calibrant.checks.options import Options
-    from calibrant.protocol.errors import CheckError
-    from calibrant.reports import table
+    from calibrant.reports import machine, table
     from calibrant.target.loading import PROGRAM
 
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
     _require_folder(json)
-    chosen = tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ())
-    options = Options(*chosen, profile, examples, seed, timeout, workers)
-    console, found = Console(highlight=False), []
-    try:
+    options, found = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers), []
+    with _failing("interrupted: nothing is said of the targets"):
         options.validated()
-        with _bar(console) as (progress, task):
-            progress.update(task, total=len(specs), description=f"checking {specs[0]}")
+        with _bar(f"checking {specs[0]}", total=len(specs)) as update:
             for one in checked(specs, options):
                 found.append(one)
                 left = specs[len(found) :]
-                progress.update(task, advance=1, description=f"checking {left[0]}" if left else "done")
+                update(advance=1, description=f"checking {left[0]}" if left else "done")
         if json is not None:
-            table.write(found, json)
-    except (CheckError, OSError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted: nothing is said of the targets")
-    table.show(found, console)
+            machine.write(table.document(found), json)
+    table.show(found, Console(highlight=False))
     raise typer.Exit(exit_status(found))
 
 
@@ -219,39 +208,32 @@ def power(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave a clause once it is broken, and try only a sample of the others.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the trials to this file as JSON.", metavar="FILE")] = None,
+    json: Json = None,
 ) -> None:
     """Measure the suite: put every impostor in the place of the right operation, and see which clauses reject it.
 
     Exit status: 0 each breaks the clauses that it names and no others, 1 not so, 2 the measurement could not be made.
     """
-    from rich.console import Console
-
     from calibrant.checks.options import Options
     from calibrant.checks.power import Settings, measured, summary
     from calibrant.impostors import select
-    from calibrant.protocol.errors import CheckError
+    from calibrant.reports import machine
     from calibrant.reports import trials as report
 
     _require_folder(json)
     try:
-        Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
         listed = [one for one in select(name or []) if one.possible]
-    except (CheckError, LookupError) as error:
+    except LookupError as error:
         _fail(str(error.args[0]))
-    console, trials = Console(highlight=False), []
-    try:
-        with _bar(console) as (progress, task):
-            progress.update(task, total=len(listed), description="trying impostors")
+    trials = []
+    with _failing("interrupted: nothing is said of the suite"):
+        Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
+        with _bar("trying impostors", total=len(listed)) as update:
             for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
                 trials.append(trial)
-                progress.update(task, advance=1)
+                update(advance=1)
         if json is not None:
-            report.write(trials, json)
-    except OSError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted: nothing is said of the suite")
+            machine.write(report.document(trials), json)
     for line in report.lines(trials, listed):
         typer.echo(line)
     said = summary(trials)
@@ -273,10 +255,7 @@ def vectors(
 
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
-    from rich.console import Console
-
     from calibrant.checks.options import Options
-    from calibrant.protocol.errors import CheckError
     from calibrant.reports import vectors as report
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import VectorsError, write
@@ -284,28 +263,23 @@ def vectors(
 
     if not verify and (target or program):
         _fail(f"a target is for --verify: vectors are the same whatever {target or program} says")
-    console = Console(highlight=False)
-    try:
+    unsaid = "nothing is said of the target" if verify else "nothing is written"
+    with _failing(f"interrupted: {unsaid}", VectorsError):
         Options(workers=workers, timeout=timeout).validated()
         if verify:
-            with _progress(console) as observer:
+            with _progress() as observer:
                 replay = replayed(folder, _spec(target, program), timeout, observer)
         else:
-            with _bar(console) as (progress, task):
-                progress.update(task, description="choosing cases")
-                cases = chosen(lambda done, count: progress.update(task, completed=done, total=count), workers)
+            with _bar("choosing cases") as update:
+                cases = chosen(lambda done, count: update(completed=done, total=count), workers)
             size = write(cases, folder)
-    except (CheckError, VectorsError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted: nothing is said of the target" if verify else "interrupted: nothing is written")
     for line in report.replayed(replay) if verify else report.written(cases, size, folder):
         typer.echo(line)
     raise typer.Exit(replay.exit_status if verify else 0)
 
 
 def _spec(target: str | None, program: str | None) -> str:
-    """What is to be checked: a target, or the program of a command line."""
+    """The target to check: one by name, or the program of a command line."""
     from calibrant.target.loading import PROGRAM
 
     if program is None:
@@ -315,58 +289,65 @@ def _spec(target: str | None, program: str | None) -> str:
     return PROGRAM + program
 
 
-def _bar(console: Any) -> Any:
-    """A progress bar and its task; nothing is shown where no person looks on."""
-    import contextlib
+def _options(chapter: list[str] | None, clause: list[str] | None, dtype: list[str] | None, *others: Any) -> Options:
+    from calibrant.checks.options import Options
 
+    return Options(tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), *others)
+
+
+@contextlib.contextmanager
+def _failing(interrupted: str, *errors: type[Exception]) -> Iterator[None]:
+    """End the command with one sentence where the block is interrupted, or cannot do its work."""
+    from calibrant.protocol.errors import CheckError
+
+    expected: tuple[type[Exception], ...] = (CheckError, OSError, *errors)
+    try:
+        yield
+    except expected as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail(interrupted)
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show a progress bar at a terminal, and yield the function that updates it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    @contextlib.contextmanager
-    def shown() -> Any:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            yield progress, progress.add_task("", total=None)
-
-    return shown()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    progress = Progress(*columns, transient=True)
+    progress.disable = not progress.console.is_terminal
+    with progress:
+        yield partial(progress.update, progress.add_task(description, total=total))
 
 
-def _progress(console: Any) -> Any:
-    """A progress bar that is an observer of the check; where no person looks on, only the observer."""
-    import contextlib
-
+@contextlib.contextmanager
+def _progress() -> Iterator[Observer]:
+    """Show a progress bar, and yield the observer that updates it."""
     from calibrant.checks.engine import Observer
 
-    class Bar(Observer):
-        def __init__(self, progress: Any, task: Any) -> None:
-            self.progress = progress
-            self.task = task
-            self.failed = 0
-            self.progress.update(self.task, description="loading the target")
+    with _bar("loading the target") as update:
 
-        def total(self, count: int) -> None:
-            self.progress.update(self.task, total=count, description="checking")
+        class Bar(Observer):
+            failed = 0
 
-        def done(self, outcome: Outcome) -> None:
-            self.failed += outcome.status in ("breaks", "broken", "error") and not outcome.deviation
-            self.progress.update(
-                self.task, advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking"
-            )
+            def total(self, count: int) -> None:
+                update(total=count, description="checking")
 
-    @contextlib.contextmanager
-    def shown() -> Any:
-        with _bar(console) as (progress, task):
-            yield Bar(progress, task)
+            def done(self, outcome: Outcome) -> None:
+                self.failed += outcome.status in ("breaks", "broken", "error") and not outcome.deviation
+                update(advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking")
 
-    return shown()
+        yield Bar()
 
 
 def _require_folder(json: Path | None) -> None:
-    """Nothing is done whose result could not be written."""
+    """Refuse a file that could not be written before any work is done."""
     if json is not None and not json.parent.is_dir():
         _fail(f"--json {json}: there is no folder {json.parent}")
 
 
-def _fail(sentence: str) -> Any:
+def _fail(sentence: str) -> NoReturn:
     typer.echo(f"calibrant: {sentence}", err=True)
     raise typer.Exit(2)
 
@@ -376,7 +357,7 @@ def main() -> None:
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except Exception as error:
-        # What the command line itself got wrong: typer's own errors know how to say so, in a sentence.
+        # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise

@@ -1,6 +1,6 @@
-"""The pytest plugin: `--target`, one run of each property for each dtype, and what became of it.
+"""The pytest plugin: `--target`, a run of each property in each dtype, and its outcome.
 
-It is loaded into every pytest run where calibrant is installed, so it imports nothing heavy until a property is collected.
+Every pytest run where calibrant is installed loads it, so it imports nothing heavy until a property is collected.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _SESSION = pytest.StashKey[Session]()
 """The session of this pytest run."""
 _RECORD: pytest.StashKey[Record] = pytest.StashKey()
-"""What became of a property."""
+"""The outcome of a property."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options, all of which begin with --target."""
+    """Add the options, all of which begin with --target."""
     group = parser.getgroup("calibrant", "calibrant: hold an implementation against the book")
     group.addoption(
         "--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name"
@@ -53,13 +53,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class _Gatherer:
-    """Takes what became of each property from pytest's own reports, whichever process ran it."""
+    """Collects the outcome of each property from pytest's reports, whichever process ran it."""
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what the report of a property carries."""
+        """Take the outcome that a report carries."""
         if report.user_properties:
             from calibrant.checks.outcomes import carried
 
@@ -67,7 +67,7 @@ class _Gatherer:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note what was asked; load a target that was named, so that a wrong name ends the run at once."""
+    """Begin the session; load a named target at once, so that a wrong name ends the run."""
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
     option = config.option
     session = config.stash[_SESSION] = Session(
@@ -97,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give the session back to the run that this one was started in."""
+    """End the session, and the program of its target."""
     session = config.stash.get(_SESSION, None)
     if session is not None:
         if session.loaded is not None and session.loaded.program is not None:
@@ -135,19 +135,16 @@ def _load_or_stop() -> Target:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the clauses that were asked for; of tests that check no clause, all. A target's warnings are its own affair."""
+    """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets."""
     for item in items:
         if item.get_closest_marker("clause"):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
-    chosen = config.option.target_clause
-
-    def asked(item: pytest.Item) -> bool:
-        marker = item.get_closest_marker("clause")
-        return marker is None or marker.args[0] in chosen
-
-    if chosen:
-        config.hook.pytest_deselected(items=[item for item in items if not asked(item)])
-        items[:] = [item for item in items if asked(item)]
+    selected = config.option.target_clause
+    if selected:
+        marked = {item: item.get_closest_marker("clause") for item in items}
+        kept = {item for item, marker in marked.items() if marker is None or marker.args[0] in selected}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
     _keep_dtypes_together(items)
 
 
@@ -231,7 +228,7 @@ def _key(item: pytest.Function) -> Any:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put what became of a property into its report, and excuse what is declared, or only a SHOULD."""
+    """Put the outcome of a property into its report; a declared deviation and a SHOULD do not fail the run."""
     report = yield
     marker = item.get_closest_marker("clause")
     if marker is None or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
@@ -257,7 +254,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtest_teardown() -> None:
-    """Between properties, no call is watched."""
+    """Watch no call between properties."""
     if current().run_folder is not None:
         from calibrant.target.isolation import at_ease
 
@@ -265,7 +262,7 @@ def pytest_runtest_teardown() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """End somebody's own pytest run with a line for each chapter."""
+    """End the run with a line for each chapter."""
     gatherer: _Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is not None and gatherer.outcomes:
         from calibrant.checks.verdicts import gathered
@@ -273,15 +270,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
         terminalreporter.section("calibrant")
         verdicts = gathered(gatherer.outcomes)
-        for line in summary_lines(verdicts):
-            terminalreporter.write_line(line)
-        for line in coverage_lines(verdicts) if config.option.target_coverage else ():
+        for line in summary_lines(verdicts) + (coverage_lines(verdicts) if config.option.target_coverage else []):
             terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A declared deviation that no longer deviates is a failure, though every property passed; so is a clause not covered."""
+    """Fail the run where a declared deviation no longer deviates, or a clause is not covered."""
     gatherer: _Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
     if gatherer is None or exitstatus != 0 or not gatherer.outcomes:
         return

@@ -1,4 +1,4 @@
-"""One check: the properties run on a target, and what they say of it."""
+"""One check: run the properties on a target, and gather the verdicts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calibrant.target.probing import probe
 
 
 def check(spec: str, options: Options, observer: Observer | None = None) -> Result:
-    """Hold a target against the book. Raises CheckError, in one sentence, if that cannot be done."""
+    """Hold a target against the book. Raises CheckError, in one sentence, where that is impossible."""
     options = options.validated()
     assert options.workers is not None
     with started(spec) as python:
@@ -35,7 +35,7 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
 
 
 def _arguments(options: Options, dtypes: tuple[str, ...]) -> list[str]:
-    """The options of the plugin."""
+    """The options for the plugin."""
     arguments = [
         *(f"--target-dtype={dtype}" for dtype in dtypes),
         f"--target-profile={options.profile}",

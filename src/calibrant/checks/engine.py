@@ -1,6 +1,6 @@
-"""The engine: one pytest session whose workers ask a target, and what became of each of its tests.
+"""The engine: one pytest session whose workers run a target, and the outcome of each of its tests.
 
-The workers (pytest-xdist) run the target's code; this process never does, so that nothing a target does can end the session.
+The workers (pytest-xdist) run the target's code. This process never does, so no target can end the session.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ from calibrant.target.isolation import hung, last_words
 from calibrant.target.processes import REGISTER, end_all
 
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
-"""What every worker imports."""
+"""The modules that every worker imports."""
 _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
-"""What the workers of two shipped targets import besides; these modules leave nothing open, and end at once. Other targets may want
-to set something before they import the same."""
+"""The modules that the workers of two shipped targets also import. They leave nothing open, and end at once. Other targets may need
+to set something before they import the same modules."""
 
 _LOST = 4
-"""Workers that may end before they have begun."""
+"""The number of workers that may end before they begin."""
 
 
 class Observer:
-    """Told how a session goes on: how many tests there are, and of each that is done."""
+    """Observes a session: how many tests there are, and each that ends."""
 
     def total(self, count: int) -> None:
-        """So many tests will run."""
+        """Take the number of tests that will run."""
 
     def done(self, outcome: Outcome) -> None:
-        """One has run."""
+        """Take the outcome of a test that has run."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a session of pytest asks of a target."""
+    """The plan of one pytest session on a target."""
 
     spec: str
     files: Sequence[Path]
     timeout: float
     workers: int
     options: Sequence[str]
-    """Further options of the plugin."""
+    """Further options for the plugin."""
     died: Callable[[str, str, str], Outcome]
-    """What became of the test of a node id whose worker died, in which operation and how."""
+    """The outcome of a test whose worker died, from its node id, the operation and a sentence."""
     python: Sequence[str]
-    """The command line that starts a worker's interpreter."""
+    """The command line that starts the interpreter of a worker."""
     again: bool = True
-    """Whether an operation in which a worker died is called again by the next one, unless it hung."""
+    """Whether the next worker calls an operation again in which one died, unless that one hung."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a session's tests."""
+    """The results of a session."""
 
     outcomes: list[Outcome]
     unfinished: list[str]
@@ -74,7 +74,7 @@ class Ran:
 
 @contextlib.contextmanager
 def started(spec: str) -> Iterator[list[str]]:
-    """The command line that starts the interpreter of each process that loads the target, for as long as the block lasts."""
+    """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
     modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
     with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as python:
@@ -82,7 +82,7 @@ def started(spec: str) -> Iterator[list[str]]:
 
 
 def run(plan: Plan, observer: Observer | None = None) -> Ran:
-    """Carry out a plan. Raises CheckError, in one sentence, if that cannot be done."""
+    """Carry out a plan. Raises CheckError, in one sentence, where that is impossible."""
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
         engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
@@ -129,32 +129,26 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
 
 
 def _run_pytest(arguments: list[str], engine: _Engine, register: Path) -> int:
-    """pytest in this process, with nothing of the user's own configuration."""
-    with _environment(
-        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
-        PYTEST_ADDOPTS="",
-        PYTEST_PLUGINS="",
-        **{REGISTER: str(register)},
-    ):
+    """Run pytest in this process, without the user's own configuration."""
+    quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
+    with _environment(**quiet, **{REGISTER: str(register)}):
         return int(pytest.main(arguments, plugins=[engine]))
 
 
 @contextlib.contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in values:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 class _Engine:
-    """A pytest plugin in the process that starts the workers: counts tests, and explains the workers' deaths."""
+    """The pytest plugin in the process that starts the workers: it collects outcomes, and explains the deaths of workers."""
 
     def __init__(self, folder: Path, plan: Plan, observer: Observer) -> None:
         self.outcomes: list[Outcome] = []
@@ -170,7 +164,7 @@ class _Engine:
         self._observer = observer
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """A worker that ended while it loaded the target is replaced, but not for ever; one that hung is not."""
+        """Stop after a few workers that died while they loaded the target, or the first that hung."""
         if error is None or node.gateway.id in self._begun:
             return
         self.lost += 1
@@ -193,7 +187,7 @@ class _Engine:
             self.errors.append(str(report.longrepr).strip().splitlines()[-1])
 
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
-        """What became of a test in which a worker died, as far as the worker left word."""
+        """Record the outcome of a test in which a worker died, from the words that the worker left."""
         worker, plan = report.node.gateway.id, self._plan
         words = last_words(self._folder, worker, plan.timeout, again=plan.again)
         self._end(crashitem, plan.died(crashitem, *words))

@@ -1,4 +1,4 @@
-"""Several targets held against the book one after the other, and what they say side by side."""
+"""Several targets checked one after the other, and shown side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from calibrant.target.loading import PROGRAM
 
 @dataclass(frozen=True)
 class Checked:
-    """One target of a matrix: what its check says, or why there is none."""
+    """One target of a matrix: the result of its check, or why there is none."""
 
     spec: str
     result: Result | None
@@ -22,7 +22,7 @@ class Checked:
 
     @property
     def name(self) -> str:
-        """The head of its column: a program's own name for itself."""
+        """The head of its column; a program gives its own name."""
         if self.result is not None and self.spec.startswith(PROGRAM):
             return str(self.result.target["name"])
         return self.spec.removeprefix(PROGRAM)
@@ -47,6 +47,6 @@ def checked(specs: Sequence[str], options: Options) -> Iterator[Checked]:
 
 
 def exit_status(matrix: Sequence[Checked]) -> int:
-    """1 if any target does not conform, else 2 if any could not be checked, else 0."""
+    """1 if any target does not conform, else 2 if any check could not be made, else 0."""
     found = {one.exit_status for one in matrix}
     return 1 if 1 in found else max(found, default=2)

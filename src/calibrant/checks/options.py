@@ -1,9 +1,9 @@
-"""Options of a check, and why one cannot be made."""
+"""Options of a check, and their validation."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.protocol.dtypes import DTYPES
@@ -14,7 +14,7 @@ from calibrant.suite.session import PROFILES
 
 @dataclass(frozen=True)
 class Options:
-    """What is to be checked, and how thoroughly."""
+    """The chapters, clauses and dtypes to check, and how thoroughly."""
 
     chapters: tuple[str, ...] = ()
     clauses: tuple[str, ...] = ()
@@ -26,14 +26,14 @@ class Options:
     workers: int | None = None
 
     def validated(self) -> Options:
-        """These options, with every choice made. Raises CheckError for what does not exist, naming the nearest."""
-        for kind, chosen, known in (
+        """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
+        for kind, names, known in (
             ("chapter", self.chapters, list(CHAPTERS)),
             ("clause", self.clauses, list(book())),
             ("dtype", self.dtypes, list(DTYPES)),
             ("profile", (self.profile,), list(PROFILES)),
         ):
-            for name in chosen:
+            for name in names:
                 if name not in known:
                     raise CheckError(f"there is no {kind} {name!r}{nearest(name, known)}")
         for name, value, least in (
@@ -49,19 +49,10 @@ class Options:
         if same and self.seed is not None:
             raise CheckError(f"the profile {self.profile} draws the same examples every time: it takes no seed")
         seed = 0 if same else self.seed if self.seed is not None else int.from_bytes(os.urandom(4), "big")
-        return Options(
-            self.chapters,
-            self.clauses,
-            self.dtypes,
-            self.profile,
-            self.examples,
-            seed,
-            self.timeout,
-            self.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else self.workers or 1,
-        )
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        return replace(self, seed=seed, workers=self.workers or cores)
 
     def selects(self, clause: str) -> bool:
-        """Whether a clause is asked for."""
-        if not self.chapters and not self.clauses:
-            return True
-        return clause in self.clauses or book()[clause].chapter in self.chapters
+        """Whether these options ask for a clause."""
+        everything = not self.chapters and not self.clauses
+        return everything or clause in self.clauses or book()[clause].chapter in self.chapters

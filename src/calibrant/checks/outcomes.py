@@ -1,4 +1,4 @@
-"""Outcomes: what became of one property in one dtype. They are built here, and cross processes as plain data."""
+"""Outcomes: the result of one property in one dtype. This module builds them; they cross processes as plain data."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement
+from calibrant.judge import Disagreement, Tally
 from calibrant.judge.values import show_exact
 from calibrant.protocol.wire import plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown, snippet, written
 
 PROPERTY = "calibrant"
-"""Under this name a test's report carries what became of its property."""
+"""The name under which a test's report carries the outcome of its property."""
 
 Status = Literal["holds", "breaks", "broken", "deviates", "stale", "absent", "undecided", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is told of an example that failed."""
+    """The report on an example that failed."""
 
     text: str
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one property in one dtype."""
+    """The result of one property in one dtype."""
 
     clause: str
     property: str
@@ -62,12 +62,12 @@ class Outcome:
     refused: int = 0
     worst: float = 0.0
     rejected_at: int = 0
-    """How many examples there had been when the first was rejected; 0 if none was."""
+    """The number of the first example that was rejected; 0 if none was."""
     few: bool = False
-    """Whether fewer examples were asked for than the profile has."""
+    """Whether the property ran on fewer examples than the profile has."""
 
     def told(self) -> str:
-        """What is told of the example that failed."""
+        """The text on the example that failed."""
         return self.failure.text if self.failure else ""
 
     def arguments(self) -> dict[str, Any]:
@@ -96,15 +96,13 @@ def outcome_of(
     *,
     few: bool = False,
 ) -> Outcome:
-    """What became of a property that ended so, and what was found out about its failure. Without a subject its set-up failed."""
-    if subject is None:
-        status, reason, failure = _status(error, None, Diagnosis())
-        return Outcome(clause, property_, dtype, status, reason, failure=failure, few=few)
-    tally = subject.tally
-    if error is None:
-        # What is true of the examples alone says nothing of the target.
-        status, reason, failure = "holds" if tally.judged and tally.asked else "undecided", None, None
-    else:
+    """The outcome of a property that ended with this error, or none, and this diagnosis. Without a subject, its set-up failed."""
+    tally = subject.tally if subject is not None else Tally()
+    status: Status = (
+        "holds" if tally.judged and tally.asked else "undecided"
+    )  # a claim about examples alone judges no target
+    reason = failure = None
+    if error is not None:
         status, reason, failure = _status(error, subject, diagnosis or Diagnosis())
     return Outcome(
         clause,
@@ -112,7 +110,7 @@ def outcome_of(
         dtype,
         status,
         reason,
-        subject.target.deviations.get(clause),
+        subject.target.deviations.get(clause) if subject is not None else None,
         failure,
         tally.examples,
         tally.judged,
@@ -135,9 +133,9 @@ class Record:
 def recording(
     clause: str, property_: str, subject: Subject, *, few: bool = False, explain: bool = True
 ) -> Iterator[Record]:
-    """Record what becomes of the property that the block runs on a subject, and find out about its failure if that is to be explained.
+    """Record the outcome of the property that the block runs on a subject, and diagnose its failure unless told not to.
 
-    Whatever the property raises goes on; a property that runs out of requests before one is served is skipped.
+    Errors of the property propagate. A property that runs out of requests before one is served is skipped.
     """
     record = Record()
     raised: BaseException | None = None
@@ -157,16 +155,16 @@ def recording(
 
 
 def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
-    """What became of a property whose process died in an operation."""
+    """The outcome of a property whose process died in an operation."""
     calls = [{"operation": operation, "arguments": {}}]
     finding = Finding(f"  {operation or 'the target'} {sentence}", calls)
     return Outcome(clause, property_, dtype, "broken", sentence, deviation, finding)
 
 
 def _status(
-    error: BaseException | None, subject: Subject | None, diagnosis: Diagnosis
+    error: BaseException, subject: Subject | None, diagnosis: Diagnosis
 ) -> tuple[Status, str | None, Finding | None]:
-    """The status that an exception of a property stands for, its reason, and what is told of it."""
+    """The status that an exception of a property stands for, its reason, and the finding."""
     if isinstance(error, pytest.skip.Exception):
         return "absent", str(error), None
     impostors = list(diagnosis.impostors)
@@ -180,7 +178,6 @@ def _status(
         finding = _finding(f"  {_told(error, subject)}{diagnosis.hint}", subject, error)
         status: Status = "breaks" if isinstance(error, Disagreement) else "broken"
         return status, None, replace(finding, impostors=impostors)
-    assert error is not None
     said = "".join(traceback.format_exception_only(error)).strip()
     place = (traceback.extract_tb(error.__traceback__) or [None])[-1]
     where = f"\n  at {place.filename}:{place.lineno} in {place.name}" if place else ""
@@ -188,7 +185,7 @@ def _status(
 
 
 def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
-    """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls that it is compared with."""
+    """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls with which it is compared."""
     if subject is None or not subject.calls:
         return error.sentence
     *before, last = subject.calls[-3:]

@@ -1,7 +1,7 @@
-"""The power of the suite: every impostor in the place of the right operation, and which clauses reject it, after how many examples.
+"""The power of the suite: which clauses reject each impostor, and after how many examples.
 
-Impostors are calibrant's own code, which neither hangs nor ends its process, and there are hundreds: so the properties are called here
-as they are, with the same settings as in a check, and without pytest, whose bookkeeping of a test takes longer than most of them.
+Impostors are calibrant's own code: they neither hang nor end their process. So a trial calls the properties directly, in its own
+process, with the settings of a check.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one impostor."""
+    """The result of trying one impostor."""
 
     operation: str
     name: str
     missed: list[str] = field(default_factory=list)
-    """What it names and does not break: `clause@dtype`."""
+    """The clauses that it names but does not break, each as `clause@dtype`."""
     beyond: list[str] = field(default_factory=list)
-    """What it breaks and does not name."""
+    """The clauses that it breaks but does not name."""
     rejections: list[Outcome] = field(default_factory=list)
-    """What became of the properties that it fails."""
+    """The outcomes of the properties that it fails."""
 
     @property
     def quickest(self) -> Outcome | None:
@@ -55,7 +55,7 @@ class Trial:
 
 
 def due(one: Impostor) -> tuple[set[str], set[str]]:
-    """What an impostor breaks, each as `clause@dtype`: what it must break, and what it may."""
+    """The clauses that an impostor must break, and those that it may break, each as `clause@dtype`."""
     always: set[str] = set()
     perhaps: set[str] = set()
     for text in one.clauses:
@@ -66,7 +66,7 @@ def due(one: Impostor) -> tuple[set[str], set[str]]:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the properties draw."""
+    """How the properties draw their examples."""
 
     profile: str = "ci"
     examples: int | None = None
@@ -81,10 +81,10 @@ _SAMPLE = 4
 
 
 def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False) -> Trial:
-    """Hold an impostor against all clauses that have something to say of its operation.
+    """Hold an impostor against every clause of its operation.
 
-    A quick trial leaves a clause once it is broken. It tries the main clause in every dtype, the others that the impostor must break in
-    one dtype each, and those that it need not break in a sample and on few examples.
+    A quick trial leaves a clause once it is broken. It tries the main clause in every dtype and each other clause that the impostor must
+    break in one dtype. Of the clauses that the impostor need not break it tries a sample, on few examples.
     """
     always, perhaps = due(one)
     concerned = [f"{clause}@{dtype}" for clause in _concerning(one) for dtype in DTYPES]
@@ -102,7 +102,7 @@ def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False
 
 
 def _in_turn(one: Impostor, names: set[str]) -> list[str]:
-    """The main clause in all its dtypes, each other clause in one of its own: the next one for the next clause and impostor."""
+    """The main clause in all its dtypes, and each other clause in one, which changes from clause to clause and from impostor to impostor."""
     asked = []
     for k, clause in enumerate(one.breaks, start=_place(one)):
         of_clause = [name for dtype in DTYPES if (name := f"{clause}@{dtype}") in names]
@@ -111,13 +111,13 @@ def _in_turn(one: Impostor, names: set[str]) -> list[str]:
 
 
 def sample(one: Impostor, names: Sequence[str]) -> list[str]:
-    """A few of the names: those of an operation's other impostors are the next ones, so that together they are all."""
+    """A few of the names; the samples of all impostors of an operation together cover the names."""
     first = _SAMPLE * _place(one)
     return [names[(first + k) % len(names)] for k in range(min(_SAMPLE, len(names)))]
 
 
 def _place(one: Impostor) -> int:
-    """Where an impostor stands among those of its operation."""
+    """The place of an impostor among the impostors of its operation."""
     return [other.name for other in catalog() if other.operation == one.operation].index(one.name)
 
 
@@ -126,27 +126,26 @@ def _first(one: Impostor, name: str, settings: Settings) -> Outcome | None:
 
 
 def against(one: Impostor, name: str, settings: Settings) -> Iterator[Outcome]:
-    """What the properties of a clause, `clause@dtype`, find of an impostor."""
+    """The outcomes of the properties of a clause, `clause@dtype`, that reject an impostor."""
     clause, _, dtype = name.partition("@")
     for prop in properties():
-        if prop.clause == clause and prop.file.stem.removeprefix("test_") in (
-            one.chapters or OPERATIONS[one.operation].chapters
-        ):
+        if prop.clause == clause and prop.file.stem.removeprefix("test_") in _chapters(one):
             yield from _rejections(prop, one, dtype, settings)
 
 
+def _chapters(one: Impostor) -> Sequence[str]:
+    return one.chapters or OPERATIONS[one.operation].chapters
+
+
 def _concerning(one: Impostor) -> list[str]:
-    """The clauses that have something to say of an impostor's operation."""
-    chapters = one.chapters or OPERATIONS[one.operation].chapters
-    return [
-        name for name, clause in book().items() if clause.chapter in chapters and _concerned(one, name.split(".")[1])
-    ]
+    """The clauses that concern an impostor's operation."""
+    return [name for name, it in book().items() if it.chapter in _chapters(one) and _concerned(one, name.split(".")[1])]
 
 
 def measured(
     impostors: Iterable[Impostor], settings: Settings, *, quick: bool = False, workers: int | None = None
 ) -> Iterator[Trial]:
-    """Try impostors in several processes; each trial as it ends."""
+    """Try impostors in several processes, and yield each trial as it ends."""
     for _, trial in spread(_tried, [(one.operation, one.name, settings, quick) for one in impostors], workers):
         yield trial
 
@@ -154,15 +153,14 @@ def measured(
 def detections(
     impostors: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
 ) -> Iterator[tuple[Impostor, int | None]]:
-    """Of each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
+    """For each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
     tasks = [(one.operation, one.name, Settings("dev", seed=seed)) for seed in seeds for one in impostors]
-    by_name = {(one.operation, one.name): one for one in impostors}
     for (operation, name, _), examples in spread(_detected, tasks, workers):
-        yield by_name[operation, name], examples
+        yield _named(operation, name), examples
 
 
 def summary(trials: Iterable[Trial]) -> dict[str, Any]:
-    """The share that is caught, and how many examples that took."""
+    """How many impostors are caught, and after how many examples."""
     trials = list(trials)
     quickest = [trial.quickest.rejected_at for trial in trials if trial.quickest]
     return {
@@ -176,18 +174,13 @@ def summary(trials: Iterable[Trial]) -> dict[str, Any]:
 
 
 def _tried(operation: str, name: str, settings: Settings, quick: bool) -> Trial:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what an impostor warns of is its own affair
-        return tried(_named(operation, name), settings, quick=quick)
+    return tried(_named(operation, name), settings, quick=quick)
 
 
 def _detected(operation: str, name: str, settings: Settings) -> int | None:
     one = _named(operation, name)
-    shows = [f"{one.main}@{dtype}" for dtype in DTYPES if f"{one.main}@{dtype}" in set.union(*due(one))]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = [rejection.rejected_at for shown in shows for rejection in against(one, shown, settings)]
-    return min(found, default=None)
+    shows = [name for dtype in DTYPES if (name := f"{one.main}@{dtype}") in set.union(*due(one))]
+    return min((found.rejected_at for name in shows for found in against(one, name, settings)), default=None)
 
 
 def _named(operation: str, name: str) -> Impostor:
@@ -196,12 +189,12 @@ def _named(operation: str, name: str) -> Impostor:
 
 
 def _concerned(one: Impostor, name: str) -> bool:
-    """Whether an impostor can show in what is named: one of an optimizer in the first that it applies to."""
+    """Whether an impostor can show under a name; an impostor of optimizers counts only for the first that it applies to."""
     return not one.applies_to or name not in OPTIMIZERS or name == one.applies_to[0]
 
 
 def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Outcome]:
-    """What a property finds, the shortest of what its parameters find."""
+    """The outcome with which a property rejects an impostor: of all its parameters, the one with the shortest text."""
     function = getattr(_suite(prop.file, settings), prop.function)
     found: list[Outcome] = []
     for arguments in _parametrized(function):
@@ -210,8 +203,10 @@ def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -
         subject = Subject(target_from_impostor(one), dtype)
         with (
             contextlib.suppress(Exception, pytest.skip.Exception),  # the record has it
+            warnings.catch_warnings(),
             recording(prop.clause, prop.function, subject, explain=False) as record,
         ):
+            warnings.simplefilter("ignore")  # an impostor may warn
             function(target=subject, **arguments)
         assert record.outcome is not None
         if record.outcome.status == "error":
@@ -224,7 +219,7 @@ def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -
 
 @functools.lru_cache(maxsize=64)
 def _suite(file: Path, settings: Settings) -> ModuleType:
-    """The properties of a chapter, as these settings prepare them."""
+    """The properties of a chapter, prepared with these settings."""
     name = f"{file.stem}_with_impostors_{abs(hash(settings))}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
@@ -239,7 +234,7 @@ def _suite(file: Path, settings: Settings) -> ModuleType:
 
 
 def _parametrized(function: Any) -> Iterator[dict[str, Any]]:
-    """The arguments that pytest would call a property with, beside the target."""
+    """The arguments with which pytest would call a property, beside the target."""
     axes = []
     for mark in getattr(function, "pytestmark", []):
         if mark.name == "parametrize":

@@ -12,8 +12,8 @@ Task = tuple[Any, ...]
 
 
 def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
-    """Each task, and what the work on it returns, in the order in which they end; the work is done in other processes."""
-    # What torch starts in one process does not survive a fork; each process does many.
+    """Yield each task with the result of its work as it ends; other processes do the work."""
+    # Threads that torch starts do not survive a fork. Each process does many tasks.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
         waiting = {pool.submit(work, *task): task for task in tasks}

@@ -1,9 +1,9 @@
-"""Verdicts: what the outcomes of the properties say of each clause, in each dtype."""
+"""Verdicts: one for each clause and dtype, from the outcomes of its properties."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from calibrant.book.clauses import book
@@ -24,12 +24,15 @@ MEANING: dict[str, str] = {
 """The statuses of a verdict."""
 
 GRAVEST = ("error", "broken", "breaks", "stale", "deviates", "undecided", "holds", "absent")
-"""The statuses, the gravest first: what several properties, or dtypes, say together."""
+"""The statuses, the gravest first: it speaks for several properties, or dtypes."""
+
+COUNTS = ("examples", "judged", "unjudged", "refused")
+"""The counts that a clause adds up over its properties."""
 
 
 @dataclass
 class Verdict:
-    """What is said of one clause in one dtype."""
+    """The verdict on one clause in one dtype."""
 
     clause: str
     chapter: str
@@ -51,13 +54,14 @@ class Verdict:
         """Whether this alone makes a target nonconforming."""
         return self.status == "stale" or (self.status in ("breaks", "broken") and self.level == "MUST")
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
+
+def gravest(statuses: Iterable[Status]) -> Status:
+    """The gravest of several statuses."""
+    return min(statuses, key=GRAVEST.index)
 
 
 def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
-    """What the outcomes say together."""
+    """One verdict for each clause and dtype, in the book's order."""
     by_clause: dict[tuple[str, str], list[Outcome]] = {}
     few: set[str] = set()
     for outcome in outcomes:
@@ -66,35 +70,32 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
     order = list(book())
     verdicts = []
     for name, dtype in sorted(by_clause, key=lambda key: (order.index(key[0]), DTYPES.index(key[1]))):
-        # One order, whichever process was the first to report.
+        # The order does not depend on which process reports first.
         parts = sorted(by_clause[name, dtype], key=lambda outcome: (outcome.property, repr(outcome)))
         clause = book()[name]
-        status = min((part.status for part in parts), key=GRAVEST.index)
+        status = gravest(part.status for part in parts)
         declared = next((part.deviation for part in parts if part.deviation), None)
         if declared and status in ("breaks", "broken"):
             status = "deviates"
         reasons = [declared] if declared else [part.reason for part in parts if part.reason and status == "absent"]
+        failures = sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text))
+        counts = {what: sum(getattr(part, what) for part in parts) for what in COUNTS}
         verdicts.append(
             Verdict(
-                clause=name,
-                chapter=clause.chapter,
-                level=clause.level,
-                sentence=clause.sentence,
-                dtype=dtype,
-                status=status,
-                properties=[part.property for part in parts],
-                examples=sum(part.examples for part in parts),
-                judged=sum(part.judged for part in parts),
-                unjudged=sum(part.unjudged for part in parts),
-                refused=sum(part.refused for part in parts),
+                name,
+                clause.chapter,
+                clause.level,
+                clause.sentence,
+                dtype,
+                status,
+                [part.property for part in parts],
+                **counts,
                 worst=max(part.worst for part in parts),
                 reason=reasons[0] if reasons else None,
-                failures=sorted(
-                    (part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)
-                ),
+                failures=failures,
             )
         )
-    # A declared deviation that shows in no dtype is stale in all of them; of few examples that may be chance.
+    # A declared deviation that shows in no dtype is stale in all of them, unless few examples may have missed it.
     for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
         same = [verdict for verdict in verdicts if verdict.clause == name]
         if all(verdict.status in ("holds", "absent", "undecided") for verdict in same):
@@ -104,7 +105,7 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
 
 
 def exit_status(verdicts: list[Verdict]) -> int:
-    """0: conforms; 1: does not; 2: the check could not be made, in whole or at all."""
+    """0: conforms; 1: does not; 2: the check could not be made."""
     if any(verdict.status == "error" for verdict in verdicts):
         return 2
     if any(verdict.failed for verdict in verdicts):
@@ -113,22 +114,22 @@ def exit_status(verdicts: list[Verdict]) -> int:
 
 
 def uncovered(verdicts: list[Verdict]) -> list[str]:
-    """The clauses of the book for which nothing was judged, in any dtype."""
+    """The clauses of the book of which nothing was judged, in any dtype."""
     covered = {verdict.clause for verdict in verdicts if verdict.judged}
     return [name for name in book() if name not in covered]
 
 
 @dataclass
 class Result:
-    """What a check says: of which target, under which options, and which clauses."""
+    """The result of a check: the target, the options, and the verdicts."""
 
     target: dict[str, Any]
     options: Options
     verdicts: list[Verdict]
     unfinished: list[str] = field(default_factory=list)
-    """Properties that were asked for and did not run to an end."""
+    """The properties that did not run to an end."""
     interrupted: bool = False
-    """Whether somebody ended the check."""
+    """Whether somebody interrupted the check."""
 
     @property
     def partial(self) -> list[str]:
@@ -137,9 +138,8 @@ class Result:
         if self.options.chapters or self.options.clauses:
             asked = [name for name in book() if self.options.selects(name)]
             reasons.append(f"only {len(asked)} of {len(book())} clauses were asked for")
-        left_out = [
-            dtype for dtype in self.target["dtypes"] if self.options.dtypes and dtype not in self.options.dtypes
-        ]
+        asked_for = self.options.dtypes or self.target["dtypes"]
+        left_out = [dtype for dtype in self.target["dtypes"] if dtype not in asked_for]
         if left_out:
             reasons.append(f"{', '.join(left_out)} left out")
         if self.unfinished:
@@ -149,6 +149,6 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """0: conforms; 1: does not; 2: the check could not be made, or not to its end."""
+        """0: conforms; 1: does not; 2: the check could not be made, or did not end."""
         status = exit_status(self.verdicts)
         return 2 if self.unfinished and status == 0 else status

@@ -1,4 +1,4 @@
-"""The one place from which a failing target is asked again: after its property has ended, in the same worker, under the same limits."""
+"""The only place that asks a failing target again: after its property has ended, in the same worker, under the same limits."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from calibrant.target.calling import Failure, Subject
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is found out about a failure."""
+    """The findings about a failure."""
 
     repeats: bool = True
-    """Whether the target answers the same when it is asked the same again."""
+    """Whether the target gives the same answer again."""
     impostors: tuple[dict[str, Any], ...] = ()
-    """The impostors as which it behaves."""
+    """The impostors as which the target behaves."""
     hint: str = ""
-    """A convention that it may want to declare, for the end of the sentence."""
+    """A convention that the target may want to declare, for the end of the sentence."""
 
 
 def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
-    """Ask a target that failed a clause a few questions more. A declared deviation is not explained, because nobody is told of it."""
+    """Ask a target that failed a clause a few more questions. Nothing is reported of a declared deviation, so it is not explained."""
     if not isinstance(error, (Disagreement, Failure, Flaky)) or clause in subject.target.deviations:
         return Diagnosis()
     disagrees = isinstance(error, Disagreement)
@@ -40,7 +40,7 @@ def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
 
 
 def _variant(subject: Subject, error: BaseException) -> str:
-    """The variant whose rule an optimizer follows, where the answer was held against another."""
+    """The variant that an optimizer follows, where its answer was judged by another."""
     last = subject.calls[-1] if subject.calls else None
     if last is None or last.operation != "optimize" or not isinstance(getattr(error, "expected", None), Exact):
         return ""

@@ -1,15 +1,14 @@
-"""Whose answers a failing target gives: each impostor of the operation is asked the same questions.
+"""Find the impostors whose answers a failing target gives: ask both the same questions.
 
-The questions are few, fixed, and such that the impostors of an operation answer them differently. An impostor explains a target whose
-answers are all within the bound of the impostor's rounding, and some of them not right. A target that answers differently when it is
-asked again is not explained.
+The questions are few and fixed, and tell the impostors of an operation apart. An impostor explains a target if all answers of the target
+are within the bound of the impostor's rounding, and some of them are wrong. A target that answers differently the second time is not
+explained.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,27 +29,27 @@ from calibrant.target.isolation import at_ease
 Question = tuple[Any, ...]
 """The arguments of one call; arrays of float64 take the dtype under test.
 
-What has a method `fresh` is made anew by it for each call, from the subject that is asked.
+An argument with a method `fresh` is made anew for each call, from the subject that is asked.
 """
 
 
 Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
-"""From a question, its answer, and the questions before it with theirs: what can be said of an answer whoever draws it."""
+"""From a question, its answer, and the earlier questions with their answers: the facts about an answer that is drawn."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one call."""
+class Response:
+    """The response to one call."""
 
     refused: bool
     changed: str
-    """The names of the arguments that it changed, of a refused call too, and of the global generators if its answers are drawn."""
+    """The names of the arguments that it changed, in a refused call too, and of the global generators if its answers are drawn."""
     answer: Any
     facts: Any = None
-    """What is compared in the place of an answer that is drawn."""
+    """The facts that are compared instead of an answer that is drawn."""
 
-    def like(self, other: Outcome) -> bool:
-        """Whether both are the same to the last bit."""
+    def like(self, other: Response) -> bool:
+        """Whether both are identical to the last bit."""
         return (self.refused, self.changed) == (other.refused, other.changed) and identical(self.answer, other.answer)
 
 
@@ -58,86 +57,79 @@ class Outcome:
 def questions() -> dict[str, Sequence[Question]]:
     """The questions about each operation, from the chapters' modules."""
     asked: dict[str, Sequence[Question]] = {}
-    for chapter in CHAPTERS:
-        module = importlib.import_module(f"calibrant.impostors.{chapter}")
-        for operation, more in getattr(module, "QUESTIONS", {}).items():
+    for of_chapter in _tables("QUESTIONS"):
+        for operation, more in of_chapter.items():
             asked[operation] = (*asked.get(operation, ()), *more)
     return asked
 
 
 @functools.cache
 def facts() -> dict[str, Facts]:
-    """Of operations whose answers are drawn: what is compared instead of the answer."""
-    known: dict[str, Facts] = {}
+    """The facts to compare, for each operation whose answers are drawn."""
+    return {operation: of for of_chapter in _tables("FACTS") for operation, of in of_chapter.items()}
+
+
+def _tables(name: str) -> Iterator[dict[str, Any]]:
+    """The tables of one name in the chapters' modules."""
     for chapter in CHAPTERS:
-        known |= getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), "FACTS", {})
-    return known
+        yield getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), name, {})
 
 
 def explaining(subject: Subject, clause: str) -> list[Impostor]:
-    """The impostors as which the operations behave that the failing example of a clause called; none where that is not clear.
+    """The impostors as which the operations behave that the failing example of a clause called; empty where that is not clear.
 
-    Where one operation was called, an impostor that does not break the clause explains nothing of this failure; what it breaks is told of
-    the first optimizer that it applies to, and each of the others has clauses of its own. Of those that explain, one that explains less
-    of what is wrong than another does is left out.
+    Where one operation was called, only an impostor that breaks the clause explains this failure. An impostor of optimizers lists the
+    clauses of the first optimizer that it applies to; the others have clauses of their own.
     """
     failing = {call.operation: call for call in subject.calls if call.answer is not None}
     found = []
     for operation, call in failing.items():
         wrong = {
             one: some
-            for one, some in explanations(
-                subject, operation, call.given[0] if operation == "optimize" else None
-            ).items()
+            for one, some in explanations(subject, operation, *call.given[: operation == "optimize"]).items()
             if len(failing) > 1 or clause in one.breaks or clause.split(".")[1] in one.applies_to[1:]
         }
-        found += [
-            one
-            for one in foremost(wrong)
-            if not one.convention[0]  # which `diagnosis.variants` tells of, with what to declare
-        ]
+        found += [one for one in foremost(wrong) if not one.convention[0]]  # `diagnosis.variants` tells of conventions
     return found
 
 
 def foremost(wrong: dict[Impostor, set[int]]) -> list[Impostor]:
-    """Those of several impostors that explain no less than another does."""
+    """The impostors of which no other explains all wrong answers, and more."""
     return [one for one, some in wrong.items() if not any(some < more for more in wrong.values())]
 
 
 def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]:
-    """The impostors of one operation that explain most of all that the target answers, whatever they break."""
+    """The impostors of one operation that explain most of what the target answers, whatever they break."""
     return foremost(explanations(subject, operation, named))
 
 
 def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Impostor, set[int]]:
-    """The impostors of one operation that explain all that the target answers, each with the wrong answers that it explains; asked
-    once for each dtype, and optimizer `named`."""
-    candidates = [
-        one
-        for one in catalog()
-        if one.operation == operation
-        and one.repeats
-        and (not one.applies_to or named is None or named in one.applies_to)
-    ]
-    if not candidates:
-        return {}
+    """The impostors of one operation that explain every answer of the target, each with the wrong answers that it explains.
+
+    The target is asked once for each dtype, and each optimizer `named`.
+    """
     known: dict[Any, dict[Impostor, set[int]]] = subject.target.explained
     key = operation, named, subject.form.name
     if key not in known:
         known[key] = {}  # a target that ends its process here is not asked again
-        known[key] = _of_all(subject, operation, named, candidates)
+        candidates = [
+            one
+            for one in catalog()
+            if one.operation == operation and one.repeats and (named is None or named in (one.applies_to or (named,)))
+        ]
+        known[key] = _of_all(subject, operation, named, candidates) if candidates else {}
     return known[key]
 
 
 def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impostor]) -> dict[Impostor, set[int]]:
     known = _answers(operation, named, subject.form.name, tuple(sorted(subject.target.conventions.items())))
-    answered = _outcomes(subject, operation, known.asked)
+    answered = _responses(subject, operation, known.asked)
     if answered is None or all(one is None or one.refused for one in answered):
-        return {}  # who answers nothing behaves as nobody
-    again = _outcomes(subject, operation, known.asked)
+        return {}  # a target without answers behaves as no impostor
+    again = _responses(subject, operation, known.asked)
     if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
         return {}
-    at_ease()  # what follows takes its time, and calls the target no more
+    at_ease()  # the rest takes long, and calls the target no more
     inquiry = _Inquiry(subject, known, answered)
     return {one: wrong for one in candidates if (wrong := inquiry.explained(one))}
 
@@ -148,16 +140,12 @@ def _in_dtype(x: Any, subject: Subject) -> Any:
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
 
 
-def _fresh(part: Any, subject: Subject) -> Any:
-    return part.fresh(subject) if hasattr(part, "fresh") else part
-
-
-def _alike(one: Outcome | None, other: Outcome | None) -> bool:
+def _alike(one: Response | None, other: Response | None) -> bool:
     return one is other is None or (one is not None and other is not None and one.like(other))
 
 
-def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Outcome | None] | None:
-    """What becomes of each question, None of one that is not served; None of all if one gets no answer that could be judged."""
+def _responses(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Response | None] | None:
+    """The response to each question, None for one that is not served; None for all if one answer cannot be judged."""
     calls = list(subject.calls)
     try:
         return list(_asked(subject, operation, asked))
@@ -167,38 +155,39 @@ def _outcomes(subject: Subject, operation: str, asked: Sequence[Question]) -> li
         subject.calls[:] = calls
 
 
-def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Outcome | None]:
-    """What becomes of one question after the other; raises Failure where there is no answer that could be judged."""
+def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Response | None]:
+    """The response to one question after the other; raises Failure where an answer cannot be judged."""
     before: list[tuple[Question, Any]] = []
     for question in asked:
-        outcome = _ask(subject, operation, question, before)
-        if outcome is not None and not outcome.refused:
-            before.append((question, outcome.answer))
-        yield outcome
+        response = _ask(subject, operation, question, before)
+        if response is not None and not response.refused:
+            before.append((question, response.answer))
+        yield response
 
 
 def _ask(
     subject: Subject, operation: str, question: Question, before: Sequence[tuple[Question, Any]]
-) -> Outcome | None:
-    """What becomes of a question after those before it; None if it is not served."""
+) -> Response | None:
+    """The response to a question, given the earlier ones; None if it is not served."""
     told = facts().get(operation)
     standing = stirred() if told else {}
     try:
-        answer = subject.call(operation, tuple(_fresh(part, subject) for part in question))
+        arguments = tuple(part.fresh(subject) if hasattr(part, "fresh") else part for part in question)
+        answer = subject.call(operation, arguments)
     except Absent:
         return None
     except Failure as failure:
         if not failure.raised:
             raise
-        return Outcome(True, subject.changed(), None)
+        return Response(True, subject.changed(), None)
     changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
-    return Outcome(False, changed, answer, told and told(question, answer, before))
+    return Response(False, changed, answer, told and told(question, answer, before))
 
 
 class _Answers:
-    """What the right operation and its impostors answer to the questions about it, in one dtype and with some conventions declared.
+    """The answers of the right operation and its impostors to its questions, in one dtype and under declared conventions.
 
-    They are the same whatever target is asked, and each is found out when it is first needed.
+    They do not depend on the target. Each is computed when it is first needed.
     """
 
     def __init__(self, operation: str, named: Any, dtype: str, conventions: Mapping[str, str]) -> None:
@@ -210,15 +199,15 @@ class _Answers:
         self.asked = [_in_dtype(question, self._planted(self.right)) for question in asked]
         self._subject = functools.cache(self._planted)
         self.own = functools.cache(self._asked_itself)
-        """What becomes of a question, by its number, where the impostor itself is asked; None where it gives no answer."""
+        """The impostor's own response to a question, by its number; None where it gives no answer."""
         self.expected = functools.cache(self._evaluated)
-        """The impostor's answer, over exact numbers where it can be had; None where it cannot be told from others."""
+        """The impostor's answer, over exact numbers where possible; None where other impostors may answer the same."""
 
     def _planted(self, one: Impostor) -> Subject:
         return Subject(target_from_impostor(one, conventions=self._conventions), self._dtype)
 
-    def _asked_itself(self, one: Impostor, number: int) -> Outcome | None:
-        # What is said of an answer that is drawn depends on those before it.
+    def _asked_itself(self, one: Impostor, number: int) -> Response | None:
+        # The facts about an answer that is drawn depend on the earlier answers.
         earlier = [(k, self.own(one, k)) for k in range(number)] if self.operation in facts() else []
         before = [(self.asked[k], known.answer) for k, known in earlier if known and not known.refused]
         try:
@@ -242,18 +231,18 @@ def _answers(operation: str, named: Any, dtype: str, conventions: tuple[tuple[st
 
 
 class _Inquiry:
-    """The questions that a target was asked about an operation, and what became of each.
+    """The questions about an operation, with the target's responses.
 
-    People err in several ways at once: a sum in the place of a mean that also broadcasts is still a sum. So on questions that the right
-    operation refuses, that are not about finite numbers, or in which a target overflows that has right answers too, an impostor is held
-    only to that in which it differs from the right one.
-    A question that the target alone refuses is not asked: a loop that takes no validation data may go uphill all the same.
+    A target may have several faults: a sum instead of a mean that also broadcasts is still a sum. So some questions hold an impostor only
+    to its differences from the right operation: those that the right operation refuses, those with numbers that are not finite, and those
+    in which a target overflows that has right answers too.
+    A question that the target alone refuses does not count: a loop that takes no validation data may still go uphill.
     """
 
-    def __init__(self, subject: Subject, known: _Answers, answered: Sequence[Outcome | None]) -> None:
+    def __init__(self, subject: Subject, known: _Answers, answered: Sequence[Response | None]) -> None:
         self.subject = subject
         self.known = known
-        self.asked: list[tuple[int, Outcome, Outcome, Any, bool]] = []
+        self.asked: list[tuple[int, Response, Response, Any, bool]] = []
         with tallying(subject.tally_anew()):
             for number, theirs in enumerate(answered):
                 due = known.own(known.right, number)
@@ -263,18 +252,18 @@ class _Inquiry:
         self.sometimes_right = any(
             is_right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, is_right in self.asked
         )
-        if known.operation not in facts():  # where the target errs, most impostors are told from it at once
+        if known.operation not in facts():  # wrong answers first: they rule out most impostors
             self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
 
-    def _is_right(self, theirs: Outcome, due: Outcome, truth: Any) -> bool:
-        """Whether the target answers a question rightly, whatever it changes."""
+    def _is_right(self, theirs: Response, due: Response, truth: Any) -> bool:
+        """Whether the target answers a question correctly, whatever it changes."""
         if theirs.refused or due.refused or self.known.operation in facts():
             return bool(theirs.refused == due.refused and theirs.facts == due.facts)
         with tallying(self.subject.tally_anew()):
             return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, truth)
 
     def explained(self, one: Impostor) -> set[int]:
-        """Which answers that are not right the impostor gives; none if it does not give all the answers."""
+        """The wrong answers that the impostor gives too; empty if it does not give all the answers."""
         wrong: set[int] = set()
         with tallying(self.subject.tally_anew()):
             for number, theirs, due, truth, is_right in self.asked:
@@ -293,8 +282,8 @@ class _Inquiry:
         return wrong
 
 
-def _gives(operation: str, theirs: Outcome, mine: Outcome, other: Outcome, expected: Any) -> bool:
-    """Whether the target does with a question what is expected, judged by all in which that differs from another outcome."""
+def _gives(operation: str, theirs: Response, mine: Response, other: Response, expected: Any) -> bool:
+    """Whether the target responds as expected, judged where `mine` differs from another response."""
     if mine.changed != other.changed and mine.changed != theirs.changed:
         return False
     if theirs.refused or mine.refused:
@@ -308,28 +297,27 @@ def _gives(operation: str, theirs: Outcome, mine: Outcome, other: Outcome, expec
 
 
 def _matches(answer: Any, mine: Any, expected: Any) -> bool:
-    """Whether an answer has the parts of the impostor's own, and the values that are expected."""
+    """Whether an answer has the parts of the impostor's own answer, and the expected values."""
     if isinstance(mine, (list, tuple)):
         if not isinstance(answer, (list, tuple)) or len(answer) != len(mine):
             return False
         parts = [None] * len(mine) if expected is None else list(expected)
-        return len(parts) == len(mine) and all(itertools.starmap(_matches, zip(answer, mine, parts, strict=True)))
-    if not is_array(mine):
-        return not is_array(answer) and bool(answer == mine)
-    if not is_array(answer):
+        return len(parts) == len(mine) and all(map(_matches, answer, mine, parts))
+    if is_array(mine) != is_array(answer):
         return False
+    if not is_array(mine):
+        return bool(answer == mine)
     if isinstance(expected, (list, tuple)) and expected:  # numbers one by one, as a log has them
         expected = join(*expected)
     if isinstance(expected, Exact):
         narrow = numpy_dtype(expected.form.name)
         if narrow.itemsize < answer.itemsize and not np.array_equal(answer, answer.astype(narrow), equal_nan=True):
             return False
-    if expected is None:
-        return True
-    try:
-        agree(answer, expected if isinstance(expected, Exact) and np.isfinite(expected.err).all() else mine)
-    except Disagreement:
-        return False
+    if expected is not None:
+        try:
+            agree(answer, expected if isinstance(expected, Exact) and np.isfinite(expected.err).all() else mine)
+        except Disagreement:
+            return False
     return True
 
 
@@ -341,7 +329,7 @@ def _structure(answer: Any) -> Any:
 
 
 def _plain(question: Question) -> bool:
-    """Whether no sum, product or mean of the numbers rounds: small multiples of one unit, as many as a power of two, or no numbers."""
+    """Whether no sum, product or mean of the numbers rounds: they are small multiples of one unit, and their number is a power of two."""
     arrays = [array.astype(np.float64) for array in _arrays(question)]
     numbers = np.concatenate([np.zeros(0), *(x[np.isfinite(x)] for x in arrays)]) * 2.0**20
     if np.any(numbers % 1) or np.any(abs(numbers) > 2.0**30):

@@ -1,7 +1,7 @@
-"""Legitimate variants: which one a target declares, and which one its answers show.
+"""Legitimate variants: the one that a target declares, and the one that its answers show.
 
 Where the field has several variants (Adam's epsilon, the momentum buffer), a target is held to the one that it declares in `conventions`, or
-to PyTorch's. One whose answers are those of another is told so, from a few fixed runs in which the variants differ.
+to PyTorch's. A few fixed runs tell the variants apart, so that a report can name the variant that a target follows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ FLUSHES = "arithmetic that takes subnormal numbers for zero may answer so: decla
 
 
 def explanation(subject: Subject, optimizer: str) -> str:
-    """'; its answers are those of adam.epsilon = hat: declare ...' if one undeclared variant explains them, and PyTorch's do not.
+    """'; its answers are those of adam.epsilon = hat: declare ...' if one undeclared variant explains them, and PyTorch's does not.
 
-    The target is asked once for each optimizer; these calls are not among those that a report tells of.
+    The target is asked once for each optimizer; no report shows these calls.
     """
     known = subject.target.explained
     key = "variant", optimizer, subject.form.name
@@ -54,7 +54,7 @@ def _explained(subject: Subject, optimizer: str) -> str:
 
 
 def only_flushes(subject: Subject) -> bool:
-    """Whether the example that failed holds of a target that takes subnormal numbers for zero, by as many numbers, and of no other."""
+    """Whether the example that failed holds if the target may take subnormal numbers for zero, and with as many judged numbers."""
     if subject.asked is None or subject.target.flushes:
         return False
     declared = {**subject.target.conventions, "arithmetic.subnormals": "flushed"}
@@ -64,21 +64,20 @@ def only_flushes(subject: Subject) -> bool:
         with tallying(again.tally):
             try:
                 subject.asked(again)
+                agrees = True
             except Disagreement:
-                if holds:
-                    return False
+                agrees = False
             except (Absent, Failure):
                 return False
-            else:
-                if not holds:
-                    return False
+        if agrees != holds:
+            return False
         tallies.append(again.tally)
     kept, flushed = tallies
     return flushed.judged > 0 and flushed.unjudged <= kept.unjudged
 
 
 def _answers(subject: Subject, optimizer: str) -> list[tuple[Run, Any]]:
-    """The runs that the target serves, each with what it returns."""
+    """The runs that the target serves, each with its answer."""
     served = []
     before = len(subject.calls)
     for run in runs(optimizer, subject.array):
@@ -94,7 +93,7 @@ def _answers(subject: Subject, optimizer: str) -> list[tuple[Run, Any]]:
 
 
 def _alternatives(subject: Subject, optimizer: str) -> Iterator[dict[str, str]]:
-    """What might be declared beyond what is, the fewest changes first."""
+    """The declarations that the target could add, the fewest changes first."""
     families = (optimizer, "adam") if optimizer == "adamw" else (optimizer,)
     open_choices = {
         name: values
@@ -103,19 +102,14 @@ def _alternatives(subject: Subject, optimizer: str) -> Iterator[dict[str, str]]:
         and name not in subject.target.conventions
         and (optimizer, name) != ("adamw", "adam.decay")
     }
-    combinations = [
-        {
-            name: value
-            for (name, values), value in zip(open_choices.items(), combination, strict=True)
-            if value != values[0]
-        }
-        for combination in itertools.product(*open_choices.values())
-    ]
-    return iter(sorted((changes for changes in combinations if changes), key=len))
+    defaults = {(name, values[0]) for name, values in open_choices.items()}
+    combinations = [zip(open_choices, values, strict=True) for values in itertools.product(*open_choices.values())]
+    changes = [dict(pair for pair in combination if pair not in defaults) for combination in combinations]
+    return iter(sorted(filter(None, changes), key=len))
 
 
 def _explains(subject: Subject, answers: list[tuple[Run, Any]], optimizer: str, follow: Mapping[str, str]) -> bool:
-    """Whether all the answers are within the bounds of these variants."""
+    """Whether all answers are within the bounds of these variants."""
     with tallying(subject.tally_anew()):
         try:
             for run, answer in answers:

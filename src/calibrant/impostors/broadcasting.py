@@ -112,12 +112,12 @@ product("shape-of-the-first", "the product is cut to the shape of x")(
 )
 product("cut-to-the-shorter", "the longer of two columns is cut, as `zip` does")(
     where(lambda c: c.x.ndim == c.y.ndim == 1 and 1 not in (c.x.size, c.y.size), kinds.cut_to_the_shorter("x", "y")),
-    ERROR,
+    f"{ERROR}?",
 )
 product("squeezed", "the axes of size 1 are dropped from the product")(answer(np.squeeze), RESULT)
 product("matrix-product", "it is the matrix product wherever the shapes allow one", why_not_small="tables are needed")(
     where(lambda c: c.x.ndim == c.y.ndim == 2 and c.x.shape[1] == c.y.shape[0], lambda c: c.x @ c.y),
-    f"broadcast.examples {RESULT} {STRETCH} {OTHERWISE}",
+    f"broadcast.examples {STRETCH} {LIKE} broadcast.result? {OTHERWISE}?",
 )
 product("all-pairs", "two columns of one length give a table of all products instead of a column")(
     where(lambda c: c.x.ndim == 1 and c.x.shape == c.y.shape, lambda c: c(x=c.x[:, np.newaxis])),

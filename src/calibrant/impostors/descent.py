@@ -129,7 +129,7 @@ descent = impostors_of("training_loop", chapters=("descent",))
 descent("uphill", "the gradient is added, not subtracted")(
     along(lambda run: -run.gradient()), f"{ALL}?", "PaddlePaddle/Paddle#4184 pytorch/pytorch#1871 Yorko/mlcourse.ai#640"
 )
-descent("not-averaged", "the gradient is not divided by n")(along(lambda run: run.gradient() * run.t_u.size), ALL)
+descent("not-averaged", "the gradient is not divided by n")(along(lambda run: run.gradient() * run.t_u.size), f"{ALL}?")
 descent("factor-2-missing", "the steps follow the gradient of half the loss, but the whole loss is logged")(
     along(lambda run: run.gradient() / 2),
     f"{STEPS} {ENDS} descent.diverges descent.norris@float64",

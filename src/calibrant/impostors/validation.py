@@ -369,7 +369,8 @@ early("against-the-previous", "each loss is compared with the previous one, not 
     _against_the_previous, LATE
 )
 early("wait-never-reset", "an improvement does not reset the count of epochs without improvement", why_not_small=WAITS)(
-    watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited), EARLY
+    watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited),
+    f"early-stopping.patience early-stopping.best? {NAN} early-stopping.never-triggered",
 )
 early("patience-ignored", "the first epoch without improvement stops the training, whatever the patience")(
     checked(lambda c: c(patience=1)), EARLY

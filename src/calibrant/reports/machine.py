@@ -1,4 +1,4 @@
-"""The verdicts for a machine: JSON, as `verdicts.schema.json` beside this file describes it."""
+"""The verdicts for a machine, as JSON; `verdicts.schema.json` describes the format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from calibrant.checks.verdicts import Result
 
 FORMAT = 1
-"""The version of the format: raised when something in it changes its meaning."""
+"""The version of the format. It rises when a part of the format changes its meaning."""
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -30,17 +30,16 @@ def document(result: Result) -> dict[str, Any]:
         "partial": result.partial,
         "unfinished": result.unfinished,
         "chapters": counts(result.verdicts),
-        "verdicts": [verdict.plain() for verdict in result.verdicts],
+        "verdicts": [asdict(verdict) for verdict in result.verdicts],
     }
 
 
-def write(result: Result, file: Path) -> None:
-    """Write the document. Raises OSError if the file cannot be written."""
-    file.write_text(json.dumps(document(result), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+def write(document: dict[str, Any], file: Path) -> None:
+    """Write a document as JSON. Raises OSError if the file cannot be written."""
+    file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the document."""
     text = resources.files("calibrant.reports").joinpath("verdicts.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+    return dict(json.loads(text))

@@ -1,37 +1,30 @@
-"""A matrix of verdicts: clauses by targets, for a person and for a machine."""
+"""A table of verdicts, clauses by targets, for a person and for a machine."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibrant import __version__
 from calibrant.checks.verdicts import GRAVEST
 from calibrant.reports import machine
-from calibrant.reports.terminal import by_clause, outcome, overall
+from calibrant.reports.terminal import STYLES, by_clause, outcome, overall
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from calibrant.checks.matrix import Checked
 
-SIGNS = {
-    "holds": ("holds", "green"),
-    "breaks": ("BREAKS", "bold red"),
-    "broken": ("BROKEN", "bold red"),
-    "stale": ("STALE", "bold red"),
-    "error": ("ERROR", "bold magenta"),
-    "deviates": ("deviates", "yellow"),
-    "undecided": ("undecided", ""),
-    "absent": ("·", "dim"),
-}
-"""How a status is shown in a cell."""
+COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
+
+
+def sign(status: str) -> str:
+    """The word for a status in a cell: in capitals where the clause fails."""
+    return "·" if status == "absent" else status.upper() if status in GRAVEST[:4] else status
 
 
 def statuses(one: Checked) -> dict[str, str]:
-    """The gravest status of each clause over the dtypes; nothing of a target that could not be checked."""
+    """The gravest status of each clause over the dtypes; empty for a target that could not be checked."""
     return {} if one.result is None else {name: overall(of) for name, of in by_clause(one.result.verdicts).items()}
 
 
@@ -41,7 +34,7 @@ def clauses(matrix: Sequence[Checked]) -> list[str]:
 
 
 def show(matrix: Sequence[Checked], console: Console) -> None:
-    """Print one table, clauses by targets, how many clauses each holds, and what could not be checked."""
+    """Print the table, the number of clauses of each status, and the targets that could not be checked."""
     from rich.table import Table
     from rich.text import Text
 
@@ -54,13 +47,13 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
         for name, _ in columns:
             table.add_column(name)
         for clause in clauses(matrix):
-            cells = [SIGNS[said[clause]] if clause in said else ("", "") for _, said in columns]
-            table.add_row(clause, *(Text(*cell) for cell in cells))
+            found = [said.get(clause) for _, said in columns]
+            table.add_row(clause, *(Text(sign(status), COLORS[status]) if status else "" for status in found))
         table.add_section()
         for status in GRAVEST:
             totals = [list(said.values()).count(status) for _, said in columns]
             if any(totals):
-                table.add_row(Text(status, SIGNS[status][1]), *map(str, totals))
+                table.add_row(Text(status, COLORS[status]), *map(str, totals))
         console.print(table)
         console.print()
     for one in matrix:
@@ -69,7 +62,7 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
 
 
 def document(matrix: Sequence[Checked]) -> dict[str, Any]:
-    """The matrix as plain data: a row for each clause, and the whole document of each target's check."""
+    """The matrix as plain data: a row for each clause, and the whole document of each check."""
     return {
         "format": machine.FORMAT,
         "calibrant": __version__,
@@ -87,8 +80,3 @@ def document(matrix: Sequence[Checked]) -> dict[str, Any]:
             {"clause": clause, "statuses": [statuses(one).get(clause) for one in matrix]} for clause in clauses(matrix)
         ],
     }
-
-
-def write(matrix: Sequence[Checked], file: Path) -> None:
-    """Write the document. Raises OSError if the file cannot be written."""
-    file.write_text(json.dumps(document(matrix), indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from calibrant.checks.outcomes import Finding
-from calibrant.checks.verdicts import GRAVEST, Verdict, uncovered
+from calibrant.checks.verdicts import COUNTS, Verdict, gravest, uncovered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from calibrant.checks.verdicts import Result
 
 COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecided", "error")
-_STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
+STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
 
 
 _MATHEMATICS = (
@@ -37,7 +37,7 @@ _MATHEMATICS = (
     (r"\^2", "²"),
     (r"\\(?:quad|[ ,;])", " "),
 )
-"""What TeX becomes, from the inside out."""
+"""Patterns of TeX and their replacements, from the inside out."""
 
 # fmt: off
 _LETTERS = {
@@ -72,11 +72,11 @@ def by_clause(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
 
 def overall(verdicts: list[Verdict]) -> str:
     """The gravest status of one clause."""
-    return min((verdict.status for verdict in verdicts), key=GRAVEST.index)
+    return gravest(verdict.status for verdict in verdicts)
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, int]]:
-    """For each chapter, in the book's order, how many clauses have each status."""
+    """For each chapter, in the book's order, the number of clauses with each status."""
     table: dict[str, dict[str, int]] = {}
     for of_clause in by_clause(verdicts).values():
         row = table.setdefault(of_clause[0].chapter, dict.fromkeys(COLUMNS, 0))
@@ -85,23 +85,23 @@ def counts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, int]]:
 
 
 def show(result: Result, console: Console) -> None:
-    """Print the table of the chapters, what fails and why, and one line that says it all."""
+    """Print the failing clauses with their reasons, the table of the chapters, and a summary."""
     from rich.table import Table
     from rich.text import Text
 
     for line in failure_lines(result.verdicts):
         console.print(Text(line), soft_wrap=True)
-    table = counts(result.verdicts)
-    shown = [column for column in COLUMNS if column == "holds" or any(row[column] for row in table.values())]
+    rows = counts(result.verdicts)
+    rows["all"] = {column: sum(row[column] for row in rows.values()) for column in COLUMNS}
+    shown = [column for column in COLUMNS if column == "holds" or rows["all"][column]]
     drawn = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("chapter")
     for column in shown:
-        drawn.add_column(column, justify="right", style=_STYLES.get(column, ""))
-    for chapter, row in table.items():
-        drawn.add_row(chapter, *(str(row[column]) if row[column] else "·" for column in shown))
-    drawn.add_section()
-    totals = {column: sum(row[column] for row in table.values()) for column in shown}
-    drawn.add_row("all", *(str(totals[column]) if totals[column] else "·" for column in shown))
+        drawn.add_column(column, justify="right", style=STYLES.get(column, ""))
+    for chapter, row in rows.items():
+        if chapter == "all":
+            drawn.add_section()
+        drawn.add_row(chapter, *(str(row[column] or "·") for column in shown))
     console.print(drawn)
     console.print()
     for line in closing_lines(result):
@@ -109,18 +109,14 @@ def show(result: Result, console: Console) -> None:
 
 
 def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
-    """What is to be said of every clause that does not hold."""
+    """The lines about every clause that does not hold."""
     lines: list[str] = []
     for name, of_clause in by_clause(verdicts).items():
         failing = [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
         stale = [verdict for verdict in of_clause if verdict.status == "stale"]
         if stale:
-            reason = stale[0].reason
-            lines += [
-                f"{name}  stale   {readable(stale[0].sentence)}",
-                f"  It is declared as a deviation ({reason}), but it holds.",
-                "",
-            ]
+            lines.append(f"{name}  stale   {readable(stale[0].sentence)}")
+            lines += [f"  It is declared as a deviation ({stale[0].reason}), but it holds.", ""]
         if not failing:
             continue
         first = failing[0]
@@ -163,9 +159,9 @@ def impostor_lines(impostors: list[dict[str, Any]]) -> list[str]:
 
 
 def closing_lines(result: Result) -> list[str]:
-    """The target, what was done, and the verdict over all."""
+    """The lines after the table: deviations, reservations, and the verdict on the target."""
     target, verdicts = result.target, result.verdicts
-    name = " ".join(filter(None, (target["name"], target["version"] and f"({target['version']})")))
+    name = target["name"] + (f" ({target['version']})" if target["version"] else "")
     clauses = by_clause(verdicts)
     totals = {column: sum(overall(v) == column for v in clauses.values()) for column in COLUMNS}
     lines = []
@@ -190,7 +186,7 @@ def closing_lines(result: Result) -> list[str]:
 
 
 def outcome(result: Result) -> str:
-    """The verdict over all, in words."""
+    """The verdict on the target, in words."""
     status = result.exit_status
     if status == 1:
         return "does not conform"
@@ -201,21 +197,18 @@ def outcome(result: Result) -> str:
 
 
 def _words(column: str, count: int) -> str:
-    one = count == 1
-    return {
-        "holds": "clause holds" if one else "clauses hold",
-        "breaks": "breaks" if one else "break",
-        "broken": "broken",
-        "stale": "declared but not deviating",
-        "deviates": "deviates as declared" if one else "deviate as declared",
-        "absent": "absent",
-        "undecided": "undecided",
-        "error": "could not be checked",
-    }[column]
+    one, many = {
+        "holds": ("clause holds", "clauses hold"),
+        "breaks": ("breaks", "break"),
+        "stale": ("declared but not deviating",) * 2,
+        "deviates": ("deviates as declared", "deviate as declared"),
+        "error": ("could not be checked",) * 2,
+    }.get(column, (column, column))
+    return one if count == 1 else many
 
 
 def summary_lines(verdicts: list[Verdict]) -> list[str]:
-    """A line for each chapter, for the end of somebody's own pytest run."""
+    """A line for each chapter, for the end of a pytest run."""
     lines = [
         f"{chapter}: " + ", ".join(f"{count} {_words(column, count)}" for column, count in row.items() if count)
         for chapter, row in counts(verdicts).items()
@@ -224,10 +217,10 @@ def summary_lines(verdicts: list[Verdict]) -> list[str]:
 
 
 def coverage_lines(verdicts: list[Verdict]) -> list[str]:
-    """For each clause, how many examples ran and how many numbers were judged, over all dtypes."""
+    """For each clause, the number of examples and of judged numbers, over all dtypes."""
     lines = ["", f"{'clause':32} {'examples':>9} {'judged':>9} {'unjudged':>9}"]
     for name, of_clause in by_clause(verdicts).items():
-        numbers = (sum(getattr(verdict, what) for verdict in of_clause) for what in ("examples", "judged", "unjudged"))
+        numbers = (sum(getattr(verdict, what) for verdict in of_clause) for what in COUNTS[:3])
         lines.append(f"{name:32} " + " ".join(f"{number:9,}" for number in numbers))
     missing = uncovered(verdicts)
     lines += [f"{name:32} not covered" for name in missing]

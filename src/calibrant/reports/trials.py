@@ -1,10 +1,8 @@
-"""The power of the suite, as `calibrant power` measured it, for a terminal and for a machine."""
+"""The trials of `calibrant power`, for a terminal and for a machine."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from calibrant.checks.power import Trial, summary
@@ -12,33 +10,27 @@ from calibrant.impostors import Impostor
 
 
 def lines(trials: Sequence[Trial], order: Sequence[Impostor]) -> list[str]:
-    """A line for each impostor, what is wrong with any, and one line that says it all."""
+    """A line for each impostor, a line for each fault in its clauses, and a summary."""
     if not trials:
         return ["No impostor breaks it; nothing was tried."]
     place = {(one.operation, one.name): k for k, one in enumerate(order)}
     trials = sorted(trials, key=lambda trial: place[trial.operation, trial.name])
-    width = max(len(f"{trial.operation} as {trial.name}") for trial in trials)
+    heads = [f"{trial.operation} as {trial.name}" for trial in trials]
     told = []
-    for trial in trials:
+    for head, trial in zip(heads, trials, strict=True):
         quickest = trial.quickest
         by = f"{quickest.rejected_at:4}  {quickest.clause} in {quickest.dtype}" if quickest else "not caught"
         others = len({rejection.clause for rejection in trial.rejections}) - 1
         more = f", and {others} more" if others > 0 else ""
-        told.append(f"{trial.operation + ' as ' + trial.name:{width}}  {by}{more}")
+        told.append(f"{head:{max(map(len, heads))}}  {by}{more}")
         told += [f"    names {clause}, and does not break it" for clause in trial.missed]
         told += [f"    breaks {clause}, and does not name it" for clause in trial.beyond]
     said = summary(trials)
-    told.append("")
-    told.append(
-        f"{said['caught']} of {said['impostors']} impostors are caught"
-        + (
-            f", after {said['median_examples']:g} examples in the median and {said['most_examples']} at most"
-            if said["caught"]
-            else ""
-        )
-        + f"; {said['missed']} break less than they name, {said['beyond']} more."
+    after = ", after {median_examples:g} examples in the median and {most_examples} at most" if said["caught"] else ""
+    closing = (
+        "{caught} of {impostors} impostors are caught" + after + "; {missed} break less than they name, {beyond} more."
     )
-    return told
+    return [*told, "", closing.format_map(said)]
 
 
 def document(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -52,8 +44,3 @@ def _plain(trial: Trial) -> dict[str, Any]:
         for r in trial.rejections
     ]
     return {**vars(trial), "rejections": rejections, "caught": bool(rejections)}
-
-
-def write(trials: Sequence[Trial], path: Path) -> None:
-    """Write the document to a file. Raises OSError if it cannot be written."""
-    path.write_text(json.dumps(document(trials), indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is said of vectors that were written, or replayed."""
+"""The reports on vectors: written, or replayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def written(cases: Sequence[Case], size: int, folder: Path) -> Iterator[str]:
-    """How much was written, and what it rejects."""
+    """The number and size of the cases, and the impostors that they reject."""
     named = {(case.operation, flag) for case in cases for flag in case.flags}
     rejected = [one for one in catalog() if (one.operation, one.name) in named]
     yield f"{len(cases)} cases, {size / 1000:.0f} kB, are in {folder}."
@@ -22,7 +22,7 @@ def written(cases: Sequence[Case], size: int, folder: Path) -> Iterator[str]:
 
 
 def replayed(replay: Replay) -> Iterator[str]:
-    """Each disagreement, how each file fared, and one line that says it all."""
+    """Each disagreement, a line for each file, and a summary."""
     for outcome in replay.outcomes:
         if outcome.status == "disagrees":
             yield from outcome.lines()

@@ -1,1 +1,1 @@
-"""What the properties are written with: `@clause`, the session and its profiles."""
+"""The tools that properties are written with: `@clause`, the session and its profiles."""

@@ -23,13 +23,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def clause(name: str, *, fraction_of_examples: float = 1.0) -> Callable[[Function], Function]:
-    """Tie a property to the clause that it checks; an unknown name is an error at once, so that collection stops.
+    """Tie a property to the clause that it checks; an unknown name raises at once, so that collection stops.
 
-    `fraction_of_examples` is the part of a profile's examples that it gets: less than all where an example costs much (a run of a thousand
-    epochs), or where what is claimed hardly depends on the numbers (a shape).
+    `fraction_of_examples` is less than 1 where an example costs much (a run of a thousand epochs), or where the claim hardly
+    depends on the numbers (a shape).
 
-    The property runs under the settings of the chosen Hypothesis profile, and whatever it draws that depends on the dtype
-    under test (whatever has a method `at`) arrives in that dtype.
+    The property runs under the settings of the selected profile. A drawn object with a method `at` arrives in the dtype under test.
     """
     require(name)
 
@@ -75,7 +74,7 @@ def prepared(function: Any, fraction_of_examples: float = 1.0) -> Any:
 
 
 _REFUSALS = 10
-"""An operation that has served none of so many requests of a property is taken to serve none of them."""
+"""An operation that refuses this many requests of a property, and serves none, counts as absent."""
 
 
 class Apart(unittest.SkipTest):
@@ -147,7 +146,7 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
 
 
 def _cases(drawn: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was drawn, case by case; where there are no cases, once."""
+    """The drawn arguments case by case; a single case where they have none."""
     several = {name: x.cases() for name, x in drawn.items() if hasattr(x, "cases")}
     number = max(map(len, several.values()), default=1)
     return [drawn | {name: cases[k % len(cases)] for name, cases in several.items()} for k in range(number)]

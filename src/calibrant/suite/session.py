@@ -1,6 +1,6 @@
-"""What was asked of this pytest run. pytest forces module-level state on us: it lives here.
+"""The session: the options of this pytest run. pytest forces module-level state on us: it lives here.
 
-Every pytest run where calibrant is installed imports this, so nothing heavy is imported before a target is loaded.
+Every pytest run where calibrant is installed imports this, so it imports nothing heavy before a target is loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROFILES = {"dev": Profile(50), "ci": Profile(100, same=True), "thorough": Profi
 
 @dataclass(eq=False)
 class Session:
-    """What was asked of this pytest run."""
+    """The options and the state of one pytest run."""
 
     target: str = "reference"
     dtypes: tuple[str, ...] = ()
@@ -37,9 +37,9 @@ class Session:
     seed: int | None = None
     run_folder: Path | None = None
     vectors: Path | None = None
-    """The folder of vectors that is replayed, if it is not the properties that are asked."""
+    """The folder of vectors to replay, instead of running the properties."""
     shrink: bool = True
-    """Whether a failing example is made simpler before it is told: tests that only look whether there is one do without."""
+    """Whether Hypothesis shrinks a failing example; a trial of an impostor only needs to know that there is one."""
     loaded: Target | None = None
     dtypes_of: dict[Any, list[str]] = field(default_factory=dict)
     """The dtypes in which each property runs."""
@@ -48,7 +48,7 @@ class Session:
 
     @property
     def few(self) -> bool:
-        """Whether the properties are asked with fewer examples than their profile has."""
+        """Whether the properties run on fewer examples than their profile has."""
         return self.examples is not None and self.examples < PROFILES[self.profile].examples
 
     def load(self) -> Target:
@@ -65,19 +65,19 @@ class Session:
 
 
 _sessions = [Session()]
-"""The session of each pytest run that is under way, the innermost last."""
+"""The session of each running pytest run, the innermost last."""
 
 
 def current() -> Session:
-    """The session of the innermost pytest run; outside of one, the defaults."""
+    """The session of the innermost pytest run; the defaults outside of one."""
     return _sessions[-1]
 
 
 def begin(session: Session) -> None:
-    """Make this the session until it ends: a pytest run may be started within another."""
+    """Make this the session until it ends; one pytest run may start another."""
     _sessions.append(session)
 
 
 def end(session: Session) -> None:
-    """Give the session back to the run that this one was started in."""
+    """End a session; the outer run has its own again."""
     _sessions.remove(session)
