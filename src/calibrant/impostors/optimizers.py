@@ -332,7 +332,7 @@ of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as
 small = of(without="sgd radam asgd rprop")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
     but(eps=lambda h: h["eps"] or 1e-8),
-    "optimizer.adam.scale-free optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
+    "optimizer.adam.scale-free@float64 optimizer.adam.scale-free@float32? optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
 )
 rmsprop("centered-ignored", "`centered` is ignored: the average of the gradients is never subtracted")(
     but(centered=False), "optimizer.rmsprop.centered optimizer.rmsprop"

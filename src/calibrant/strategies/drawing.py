@@ -71,11 +71,14 @@ class Drawn(Generic[T]):
         self.data = data
         self.decode = decode
 
+    def case(self, k: int) -> Drawn[T]:
+        """The k-th case by itself."""
+        length = len(self.data) // CASES
+        return Drawn(self.data[k * length : (k + 1) * length], self.decode)
+
     def cases(self) -> list[Drawn[T]]:
         """Each case by itself, without repetitions."""
-        length = len(self.data) // CASES
-        parts = [self.data[k * length : (k + 1) * length] for k in range(CASES)]
-        return [Drawn(part, self.decode) for part in dict.fromkeys(parts)]
+        return [*{one.data: one for one in map(self.case, range(CASES))}.values()]
 
     def at(self, form: Format) -> T:
         """The first case, in the numbers of a format."""

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import unittest
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import hypothesis
@@ -16,6 +16,7 @@ from hypothesis.errors import UnsatisfiedAssumption
 
 from calibrant.book.clauses import require
 from calibrant.judge import Disagreement, tallying
+from calibrant.strategies.drawing import CASES
 from calibrant.suite.session import PROFILES, current
 from calibrant.target.calling import Absent, Failure, NotCalled, Refused, Subject
 
@@ -123,7 +124,8 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
         subjects = kwargs.pop("target")
         subjects = (subjects,) if isinstance(subjects, Subject) else subjects
         tally, served = subjects[0].tally, 0
-        for case in _cases(kwargs):
+        # A failure is made simpler by the case that failed first: the others hold, and cost as much.
+        for k, case in _cases(kwargs, subjects[0].failing_case):
             if most is not None and tally.examples >= most and not tally.rejected:
                 raise Enough("the last example has more cases than are due")
             unserved = 0
@@ -132,8 +134,9 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
                     judged(subject, args, case)
                 except UnsatisfiedAssumption:
                     unserved += 1
-                except (Exception, pytest.skip.Exception):
+                except (Exception, pytest.skip.Exception) as error:
                     if len(subjects) == 1:
+                        subject.failing_case = k if isinstance(error, (Disagreement, Failure)) else None
                         raise
                     raise Apart("the dtypes differ") from None
             if 0 < unserved < len(subjects):
@@ -145,8 +148,13 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
     return run
 
 
-def _cases(drawn: dict[str, Any]) -> list[dict[str, Any]]:
-    """The drawn arguments case by case; a single case where they have none."""
-    several = {name: x.cases() for name, x in drawn.items() if hasattr(x, "cases")}
-    number = max(map(len, several.values()), default=1)
-    return [drawn | {name: cases[k % len(cases)] for name, cases in several.items()} for k in range(number)]
+def _cases(drawn: dict[str, Any], only: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What was drawn, case by case without repetitions, or only one of the cases; once where there are no cases."""
+    several = {name: x for name, x in drawn.items() if hasattr(x, "case")}
+    seen = set()
+    for k in (range(CASES) if only is None else (only,)) if several else (0,):
+        case = {name: x.case(k) for name, x in several.items()}
+        key = tuple(x.data for x in case.values())
+        if key not in seen:
+            seen.add(key)
+            yield k, drawn | case

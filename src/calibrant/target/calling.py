@@ -82,6 +82,8 @@ class Subject:
         self.form = (FLUSHING if target.flushes else FORMATS)[dtype]
         self.calls: list[Call] = []
         self.tally = self.tally_anew()
+        self.failing_case: int | None = None
+        """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
         """The last failing example of a property; it can be repeated on any subject."""
         self._stuck: dict[str, tuple[str, str]] = {}
