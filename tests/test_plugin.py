@@ -207,3 +207,52 @@ def test_clause_coverage_fails_where_no_example_ran(tmp_path: Path) -> None:
     assert process.returncode == 1, process.stdout
     assert re.search(r"^loss\.mean-square +40 +\d+", process.stdout, re.MULTILINE)
     assert re.search(r"^model\.linear +not covered$", process.stdout, re.MULTILINE)
+
+
+FIRST_CALL = """
+calls = 0
+
+def loss_fn(t_p, t_c):
+    global calls
+    calls += 1
+    if t_p.shape != t_c.shape or t_p.size == 0:
+        raise ValueError("a loss does not broadcast")
+    return ((t_p - t_c) ** 2).sum() / t_p.size + (calls == 1)
+"""
+
+
+def test_a_target_that_is_wrong_once_does_not_repeat_itself(tmp_path: Path) -> None:
+    """Its property is judged in both dtypes together, and then in each alone, where it holds."""
+    process = suite(tmp_path, source=FIRST_CALL)
+
+    assert process.returncode == 1
+    assert "loss_fn does not answer the same question the same way twice; once loss_fn(" in process.stdout
+
+
+OF_OTHERS = """
+import pytest
+from hypothesis import given, strategies as st
+from calibrant.suite.property import clause
+
+@pytest.mark.clause("loss.scalar")
+def test_without_a_target():
+    assert True
+
+@clause("loss.scalar")
+@given(number=st.integers(0, 100))
+def test_raises_an_error_of_its_own(target, number):
+    target.loss_fn(target.array([1.0]), target.array([1.0]))
+    if number > 50:
+        raise IndexError(number)
+"""
+
+
+def test_an_error_of_a_property_is_no_verdict_on_the_target(tmp_path: Path) -> None:
+    """However many examples Hypothesis needs to make it simpler; a test without a target is nobody's property."""
+    target(tmp_path, RIGHT, "theirs.py")
+    (tmp_path / "test_theirs.py").write_text(OF_OTHERS)
+
+    process = pytest_in(tmp_path, "test_theirs.py", "--target", "theirs.py", "--target-examples", "30")
+
+    assert tally(process) == {"passed": 1, "failed": 2}
+    assert "loss: 1 could not be checked" in process.stdout

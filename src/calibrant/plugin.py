@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
@@ -155,7 +156,7 @@ def _keep_dtypes_together(items: list[pytest.Item]) -> None:
     places: dict[pytest.Item, int] = {}
     for place, item in enumerate(items):
         places[item] = place
-        if isinstance(item, pytest.Function) and item.get_closest_marker("clause"):
+        if _is_property(item):
             key = _key(item)
             places[item] = first.setdefault(key, place)
             dtypes.setdefault(key, []).append(str(item.callspec.params["target"]))
@@ -183,39 +184,54 @@ def target(request: pytest.FixtureRequest) -> Subject:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a property, in all its dtypes at once if it holds in all of them, and record what becomes of it."""
-    marker = pyfuncitem.get_closest_marker("clause")
-    if marker is None:
+    if not _is_property(pyfuncitem):
         return None
-    from calibrant.checks.outcomes import recording
+    from hypothesis.errors import FlakyFailure
 
+    from calibrant.checks.outcomes import recording
+    from calibrant.judge import Disagreement
+    from calibrant.target.calling import Failure
+
+    session, run = current(), (_key(pyfuncitem), str(pyfuncitem.callspec.params["target"]))
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    known = _judged_together(pyfuncitem, arguments)
-    subject: Any = known or pyfuncitem.funcargs["target"]
-    with recording(marker.args[0], pyfuncitem.originalname, subject, few=current().few) as record:
-        pyfuncitem.stash[_RECORD] = record
-        if known is None:
-            pyfuncitem.obj(**arguments)
+    _judge_together(pyfuncitem, arguments)
+    held, apart = session.judged.pop(run, None), session.apart.pop(run, None)
+    subject: Any = held or (apart.anew() if apart else arguments["target"])
+
+    def record(subject: Subject) -> AbstractContextManager[Record]:
+        clause = next(pyfuncitem.iter_markers("clause")).args[0]
+        return recording(clause, pyfuncitem.originalname, subject, few=session.few)
+
+    with record(subject) as pyfuncitem.stash[_RECORD]:
+        if held is None:
+            pyfuncitem.obj(**arguments | {"target": subject})
+    if apart is not None and isinstance(apart.failed, (Disagreement, Failure)):
+        with record(apart) as pyfuncitem.stash[_RECORD]:
+            raise FlakyFailure("it failed once, and not when it was asked the same again", [apart.failed])
     return True
 
 
-def _judged_together(item: pytest.Function, arguments: dict[str, Any]) -> Subject | None:
-    """The subject of a property that holds in all its dtypes, judged example by example in each: an example is drawn once for all."""
+def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
+    """Judge a property in all its dtypes, so that each example is drawn once; keep the subjects, by whether all of them hold."""
     from calibrant.target.calling import Subject
 
     session, key = current(), _key(item)
-    dtype = str(item.callspec.params["target"])
-    if (key, dtype) in session.judged:
-        return session.judged.pop((key, dtype))
     dtypes = session.dtypes_of.pop(key, [])
     if len(dtypes) < 2 or not hasattr(item.obj, "hypothesis"):
-        return None
-    together = {one: Subject(session.load(), one) for one in dtypes}
+        return
+    together = {(key, one): Subject(session.load(), one) for one in dtypes}
     try:
         item.obj(**arguments | {"target": tuple(together.values())})
-    except Exception:  # Apart, or one of Hypothesis' own: each is judged by itself
-        return None
-    session.judged |= {(key, one): subject for one, subject in together.items()}
-    return session.judged.pop((key, dtype))
+    except Exception:  # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then
+        session.apart |= together
+    else:
+        session.judged |= together
+
+
+def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    """Whether an item checks a clause in a dtype."""
+    marked = isinstance(item, pytest.Function) and item.get_closest_marker("clause") is not None
+    return marked and "target" in getattr(getattr(item, "callspec", None), "params", ())
 
 
 def _key(item: pytest.Function) -> Any:
@@ -230,18 +246,17 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the outcome of a property into its report; a declared deviation and a SHOULD do not fail the run."""
     report = yield
-    marker = item.get_closest_marker("clause")
-    if marker is None or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
+    if not _is_property(item) or not (call.when == "call" or (call.when == "setup" and call.excinfo is not None)):
         return report
     from calibrant.book.clauses import require
     from calibrant.checks.outcomes import PROPERTY, outcome_of
 
-    clause = require(marker.args[0])
+    clause = require(next(item.iter_markers("clause")).args[0])
     outcome = item.stash[_RECORD].outcome if _RECORD in item.stash else None
     if outcome is None:  # its set-up failed
         assert call.excinfo is not None
-        name, dtype = getattr(item, "originalname", item.name), item.callspec.params["target"]  # type: ignore[attr-defined]  # pytest_generate_tests gave it one
-        outcome = outcome_of(clause.name, name, dtype, None, call.excinfo.value, few=current().few)
+        dtype = str(item.callspec.params["target"])
+        outcome = outcome_of(clause.name, item.originalname, dtype, None, call.excinfo.value, few=current().few)
     report.user_properties.append((PROPERTY, outcome.sent()))
     if outcome.failure is not None and outcome.status in ("breaks", "broken"):
         report.longrepr = f"{clause.name}  {outcome.status}  {clause.sentence}\n{outcome.failure.text}"

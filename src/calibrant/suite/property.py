@@ -51,8 +51,9 @@ def prepared(function: Any, fraction_of_examples: float = 1.0) -> Any:
     profile = PROFILES[session.profile]
     examples = max(1, round((session.examples or profile.examples) * fraction_of_examples))
     given.inner_test = _one_example(given.inner_test, most=examples)
-    if session.seed is not None or profile.same:
-        function = seed((session.seed or 0) ^ zlib.crc32(function.__name__.encode()))(function)
+    # Seeded in any case: a property may be run twice, in several dtypes and in one, and draws the same.
+    start = 0 if profile.same else session.drawn_seed if session.seed is None else session.seed
+    function = seed(start ^ zlib.crc32(function.__name__.encode()))(function)
     function = settings(
         max_examples=examples,
         derandomize=False,
@@ -126,7 +127,7 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
         tally, served = subjects[0].tally, 0
         # A failure is made simpler by the case that failed first: the others hold, and cost as much.
         for k, case in _cases(kwargs, subjects[0].failing_case):
-            if most is not None and tally.examples >= most and not tally.rejected:
+            if most is not None and tally.examples >= most and subjects[0].failing_case is None:
                 raise Enough("the last example has more cases than are due")
             unserved = 0
             for subject in subjects:
@@ -136,8 +137,9 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
                     unserved += 1
                 except (Exception, pytest.skip.Exception) as error:
                     if len(subjects) == 1:
-                        subject.failing_case = k if isinstance(error, (Disagreement, Failure)) else None
+                        subject.failing_case = k
                         raise
+                    subject.failed = error
                     raise Apart("the dtypes differ") from None
             if 0 < unserved < len(subjects):
                 raise Apart("the dtypes differ")

@@ -5,6 +5,7 @@ Every pytest run where calibrant is installed imports this, so it imports nothin
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,6 +46,10 @@ class Session:
     """The dtypes in which each property runs."""
     judged: dict[Any, Subject] = field(default_factory=dict)
     """The subjects of properties that have been judged together with another dtype, and held."""
+    apart: dict[Any, Subject] = field(default_factory=dict)
+    """The subjects of properties that did not hold in all dtypes."""
+    drawn_seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "big"))
+    """The seed where none is given."""
 
     @property
     def few(self) -> bool:

@@ -82,6 +82,8 @@ class Subject:
         self.form = (FLUSHING if target.flushes else FORMATS)[dtype]
         self.calls: list[Call] = []
         self.tally = self.tally_anew()
+        self.failed: BaseException | None = None
+        """The exception that ended a run of its property in several dtypes."""
         self.failing_case: int | None = None
         """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
@@ -90,6 +92,12 @@ class Subject:
 
     def __repr__(self) -> str:
         return f"{self.target.name} in {self.form.name}"
+
+    def anew(self) -> Subject:
+        """The same target in the same dtype, of which nothing is judged yet; requests that hung stay on record."""
+        again = Subject(self.target, self.dtype.name)
+        again._stuck = self._stuck
+        return again
 
     @property
     def follow(self) -> dict[str, str]:
