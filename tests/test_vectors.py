@@ -346,7 +346,7 @@ def test_a_wrong_target_is_told_which_answer_and_what_the_case_rejects(
     assert "off by" in lines[start + 1]
     assert "`sum-instead-of-mean`" in lines[start + 2]
     assert any("is a warning of loss.empty" in line for line in lines)
-    assert lines[-1].startswith("target_from_impostor does not agree with the vectors: ")
+    assert lines[-1].startswith("planted does not agree with the vectors: ")
 
 
 WILD = """
@@ -463,7 +463,7 @@ def test_a_target_that_is_asked_nothing_does_not_pass(folder: Path, tmp_path: Pa
     status, said, _ = command("--verify", folder, file)
 
     assert status == 2
-    assert said.splitlines()[-1].startswith("target_from_impostor was asked nothing")
+    assert said.splitlines()[-1].startswith("planted was asked nothing")
 
 
 def edited(folder: Path, place: Path, change: Callable[[dict[str, Any]], Any], file: str = "loss.json") -> Path:
