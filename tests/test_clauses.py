@@ -51,6 +51,9 @@ def test_the_book_reads_as_clauses_and_each_has_its_property() -> None:
     read = list(book().values())
 
     assert loose_ends() == []
+    assert len({prop.function for prop in properties()}) == len(
+        properties()
+    )  # a property whose process died is found by it
     assert len(read) > 50
     assert [c.chapter for c in read] == sorted((c.chapter for c in read), key=list(CHAPTERS).index)
     for chapter in CHAPTERS:

@@ -228,7 +228,7 @@ def test_descent_leaves_its_arguments_alone(target: Subject, sample: strategies.
 
 @clause("descent.dtype", fraction_of_examples=0.3)
 @given(strategies.descents())
-def test_parameters_keep_their_dtype(target: Subject, sample: strategies.Descent) -> None:
+def test_descended_parameters_keep_their_dtype(target: Subject, sample: strategies.Descent) -> None:
     params, _ = descend(target, sample)
 
     keeps_dtype(target, params)

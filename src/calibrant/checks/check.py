@@ -23,10 +23,8 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
             numpy_dtype(dtype)
 
         def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
-            file, _, test = nodeid.rpartition("::")
-            function, _, bracket = test.partition("[")
-            named = (prop for prop in properties() if prop.function == function and file.endswith(prop.file.name))
-            clause = next(named).clause
+            function, _, bracket = nodeid.rpartition("::")[2].partition("[")
+            clause = next(prop.clause for prop in properties() if prop.function == function)
             dtype = next((part for part in bracket.rstrip("]").split("-") if part in dtypes), dtypes[0])
             return died(clause, function, dtype, operation, sentence, described["deviations"].get(clause))
 
