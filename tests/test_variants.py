@@ -216,7 +216,7 @@ def test_a_machine_that_takes_subnormal_numbers_for_zero_may_say_so(tmp_path: Pa
     file = target(tmp_path, FLUSHING.format(conventions=conventions))
 
     clauses = [f"--clause={clause}" for clause in (SUBNORMAL if declared else SUBNORMAL[:4])]  # a diagnosis takes long
-    said, _ = checked(tmp_path, file, *clauses, "--examples=60", "--seed=1", "--workers=1")
+    said, _ = checked(tmp_path, file, *clauses, "--examples=200", "--seed=1", "--workers=1")
 
     broken = {verdict["clause"]: verdict for verdict in said["verdicts"] if verdict["status"] != "holds"}
     if declared:

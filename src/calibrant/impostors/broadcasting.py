@@ -74,7 +74,9 @@ shapes("ranks-must-match", "shapes of different ranks are refused")(
     refused(lambda c: len(set(map(len, c.shapes))) > 1), f"{RIGHT} {SHAPES}"
 )
 shapes("scalars-refused", "a shape without axes is refused")(refused(lambda c: () in c.shapes), f"{SHAPES} {RIGHT}?")
-shapes("one-axis-at-least", "shapes without axes give (1,)")(answer(lambda shape: shape or (1,)), f"{SIZES} {MANY}?")
+shapes("one-axis-at-least", "shapes without axes give (1,)")(
+    answer(lambda shape: shape or (1,)), f"{RESULT} {ORDER}? {MANY}?"
+)
 shapes("first-two-only", "all shapes but the first two are ignored")(
     lambda c: c(shapes=c.shapes[:2]), f"{MANY} broadcast.result {ORDER} {STRETCH} {OTHERWISE} broadcast.examples"
 )
@@ -97,7 +99,7 @@ unequal = refused(lambda c: c.x.shape != c.y.shape)
 product = impostors_of("multiply")
 product("aligned-left", "the operands are aligned at their first axes, not at their last", why_not_small=TABLE)(
     lambda c: c(x=c.x.T, y=c.y.T).T,
-    f"{RIGHT} {SIZES} {STRETCH} {OTHERWISE} broadcast.dtype?",
+    f"{RIGHT} {RESULT} {ORDER}? {STRETCH} {OTHERWISE} broadcast.dtype?",
     "spartan-array/spartan#179",
 )
 product("equal-shapes-only", "operands of different shapes are refused, also where one could stretch")(unequal, SAME)
@@ -105,7 +107,7 @@ product("first-never-stretched", "operands are refused if x would have to be str
     refused(lambda c: c().shape != c.x.shape), SAME
 )
 product("stretched-with-zeros", "a stretched second operand keeps its first row and is zero elsewhere")(
-    _with_zeros, f"{STRETCH} {RIGHT} {ORDER} broadcast.examples {LIKE}"
+    _with_zeros, f"{STRETCH} {RIGHT}? {ORDER} broadcast.examples {LIKE}"
 )
 product("shape-of-the-first", "the product is cut to the shape of x")(
     where(lambda c: c.x.size, lambda c: np.resize(c(), c.x.shape)), f"broadcast.result {FIT}"
