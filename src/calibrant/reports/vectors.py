@@ -30,7 +30,7 @@ def replayed(replay: Replay) -> Iterator[str]:
         yield f"{file:20} {', '.join(f'{count} {status}' for status, count in counts.items())}"
     statuses = [outcome.status for outcome in replay.outcomes]
     asked = sum(status in ("agrees", "disagrees", "deviates") for status in statuses)
-    name = replay.target["name"]
+    name = replay.name
     if not asked:
         yield f"{name} was asked nothing: it has none of the operations, or none of the dtypes."
     elif replay.exit_status:

@@ -16,7 +16,7 @@ from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
 from calibrant.target.description import Target
-from calibrant.vectors.cases import DTYPES, Case, verdict
+from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.files import read
 
 TARGET = current().load()
@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test of each case."""
     folder = current().vectors
     assert folder is not None
-    cases = [case for of_file in read(folder).values() for case in of_file]
+    cases = read(folder)
     metafunc.parametrize("case", cases, ids=map(str, range(len(cases))))
 
 
@@ -46,7 +46,7 @@ def _asked(case: Case) -> tuple[Status, str]:
     subject.calls.clear()
     with tallying(subject.tally):
         try:
-            sentence = verdict(case, subject)
+            sentence = case.judged(case.asked(subject))
         except Absent as absent:
             return "undecided" if isinstance(absent, NotCalled) else "absent", str(absent)
     return "breaks" if sentence else "holds", sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import warnings
@@ -15,12 +16,12 @@ from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.planting import target_from_impostor
+from calibrant.judge import Tally, tallying
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.wire import is_array
-from calibrant.target.calling import Absent, Failure, Subject
-from calibrant.vectors.cases import DTYPES, Case, agrees, asked
+from calibrant.protocol.wire import is_array, plain
+from calibrant.target.calling import Absent, Subject
+from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.due import claims
-from calibrant.vectors.numbers import REFUSED
 
 CLEARLY = 1.5
 """An impostor counts as rejected if it is off by so many bounds: another machine may not reject a smaller error."""
@@ -63,7 +64,7 @@ class Group:
     def candidates(self) -> list[Case]:
         """List all cases that might be written."""
         return [
-            asked(self.operation, self.dtype, question, clause, due)
+            Case(self.operation, self.dtype, clause, plain(OPERATIONS[self.operation].named(question)), due)
             for question in self._questions()
             for clause, due in claims(self.operation, question)
         ]
@@ -121,29 +122,15 @@ def of_group(group: Group) -> list[Case]:
         for one in group.impostors():
             subject = Subject(target_from_impostor(one, _PATIENCE), group.dtype or DTYPES[-1])
             for of_call in calls:
-                outcome = _outcome(of_call[0], subject)
-                for case in of_call:
-                    if _rejects(case, outcome):
-                        case.flags.append(one.name)
+                with contextlib.suppress(Absent), tallying(Tally(slack=CLEARLY)):
+                    answer = of_call[0].asked(subject)
+                    for case in of_call:
+                        if case.judged(answer):
+                            case.flags.append(one.name)
     for case in candidates:
         case.flags.sort()
     sizes = [len(json.dumps(case.written())) for case in candidates]
     return [candidates[i] for i in cover([set(case.flags) for case in candidates], sizes)]
-
-
-def _outcome(case: Case, subject: Subject) -> Any:
-    """An impostor's answer, or the exception in its place."""
-    try:
-        return subject.call(case.operation, case.arguments)
-    except (Absent, Failure) as none:
-        return none
-
-
-def _rejects(case: Case, outcome: Any) -> bool:
-    """Whether an answer is clearly wrong."""
-    if isinstance(outcome, Failure):
-        return not (outcome.raised and case.expected == REFUSED)
-    return not isinstance(outcome, Absent) and not agrees(case, outcome, CLEARLY)
 
 
 def cover(rejecting: Sequence[set[str]], sizes: Sequence[int]) -> list[int]:

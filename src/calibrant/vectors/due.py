@@ -14,7 +14,7 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors.correct import OVER_EXACT, as_exact, over_arrays
 from calibrant.target.calling import copied
-from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, shaped, words
+from calibrant.vectors.expected import NOTHING, REFUSED, numbers, says
 
 Claim = tuple[str, Any]
 """A clause, and its claim on an answer as JSON; REFUSED if it demands an error."""
@@ -78,7 +78,7 @@ def _data(clause: str, columns: Iterable[Sequence[float]]) -> Callable[..., list
 
 
 def _model(answer: Any, t_u: Any, w: Any, b: Any) -> Iterator[Claim]:
-    yield "model.shape", shaped(t_u.shape)
+    yield "model.shape", {"shape": [*t_u.shape]}
     if not _spoiled(t_u, w, b):
         yield "model.linear", numbers(exact.model(*_of(t_u, w, b)))
         if (w, b) == (1, 0):
@@ -87,10 +87,10 @@ def _model(answer: Any, t_u: Any, w: Any, b: Any) -> Iterator[Claim]:
 
 def _loss(clause: str, exact_loss: Callable[..., Exact], power: int) -> Callable[..., Iterator[Claim]]:
     def due(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
-        yield "loss.scalar", shaped(())
+        yield "loss.scalar", {"shape": []}
         spoiled = _spoiled(t_p, t_c)
         if spoiled:
-            yield "loss.nan", words(spoiled)
+            yield "loss.nan", numbers(spoiled)
             return
         truth = exact_loss(*_of(t_p, t_c))
         yield clause, numbers(truth)
@@ -122,7 +122,7 @@ def _dabsolute_loss(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
 
 def _dloss_fn(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
     if _spoiled(t_p, t_c):
-        yield "gradient.nan", words([_spoiled(p, c) or None for p, c in zip(t_p, t_c, strict=True)])
+        yield "gradient.nan", numbers([_spoiled(p, c) or None for p, c in zip(t_p, t_c, strict=True)])
     else:
         yield "gradient.by-hand-loss", numbers(exact.dloss_fn(exact.of(t_p), exact.of(t_c)))
 
@@ -134,7 +134,7 @@ def _partial(clause: str) -> Callable[..., list[Claim]]:
 def _slope(clause: str, truth: Callable[..., Exact], t_u: Any, t_c: Any, *others: Any) -> Claim:
     """A clause on two derivatives; words where the data are not finite."""
     spoiled = _spoiled(t_u, t_c)
-    return ("gradient.nan", words([spoiled] * 2)) if spoiled else (clause, numbers(truth(*_of(t_u, t_c, *others))))
+    return ("gradient.nan", numbers([spoiled] * 2)) if spoiled else (clause, numbers(truth(*_of(t_u, t_c, *others))))
 
 
 def _value_and_grad(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[Claim]:
@@ -163,7 +163,7 @@ def _training_loop(
     yield "descent.log", [NOTHING, log, NOTHING]
     unbounded = optimizer["name"] == "sgd" and not np.isfinite(end.err).any()
     if unbounded and _overflows(n_epochs - 2, optimizer["lr"], *data):
-        yield "descent.diverges", [words(["not finite"] * 2), NOTHING, NOTHING]
+        yield "descent.diverges", [numbers(["not finite"] * 2), NOTHING, NOTHING]
     yield "validation.none", [NOTHING, NOTHING, val_log]
 
 
@@ -194,10 +194,8 @@ def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
 def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
     """The numbers, the strides of the repeated axes, and a one if they lie in the memory of x."""
     expanded, strides, _ = answer
-    zero = [0.0 if size > 1 and stride == 0 else None for size, stride in zip(shape, strides, strict=True)]
-    fractions = [None if x is None else "0" for x in zero]
-    of_strides = {**shaped([len(shape)]), "data": zero, "fractions": fractions, "allowed": zero}
-    yield "broadcast.no-copy", [numbers(expanded), of_strides, numbers(1.0)]
+    repeated = [0.0 if size > 1 and stride == 0 else None for size, stride in zip(shape, strides, strict=True)]
+    yield "broadcast.no-copy", [numbers(expanded), numbers(repeated), numbers(1.0)]
 
 
 def _manual_training_loop(answer: Any, n_epochs: int, learning_rate: float, *data: Any) -> Iterator[Claim]:
@@ -265,14 +263,17 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "closed_form": ("descent.closed-form", ""),
     "broadcast_shapes": (_broadcast_shapes, "broadcast.otherwise-error"),
     "multiply": (
-        lambda answer, x, y: [("broadcast.result", shaped(answer.shape)), ("broadcast.like-numpy", numbers(answer))],
+        lambda answer, x, y: [
+            ("broadcast.result", {"shape": [*answer.shape]}),
+            ("broadcast.like-numpy", numbers(answer)),
+        ],
         "broadcast.otherwise-error",
     ),
     "multiply_in_place": (lambda answer, x, y: [("broadcast.in-place", numbers(answer))], "broadcast.in-place"),
     "expand": (_expand, ""),
     "multiply_grad": (
         lambda answer, *given: [
-            ("broadcast.gradient", [shaped(x.shape) for x in given[:2]]),
+            ("broadcast.gradient", [{"shape": [*x.shape]} for x in given[:2]]),
             ("broadcast.gradient", _written(exact.multiply_grad(*_of(*given)))),
         ],
         "",

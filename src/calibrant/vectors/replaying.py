@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from calibrant.book.clauses import book
 from calibrant.checks.engine import Observer, Plan, run, started
@@ -25,7 +24,6 @@ _STATUSES = {"holds": "agrees", "breaks": "disagrees", "broken": "disagrees", "u
 class Replayed:
     """The outcome of one case."""
 
-    file: str
     case: Case
     status: str
     """agrees, disagrees, deviates (as the target declares), absent, or passed over."""
@@ -48,14 +46,15 @@ class Replayed:
 class Replay:
     """A target's answers to a folder of vectors."""
 
-    target: dict[str, Any]
+    name: str
+    """The target's."""
     outcomes: list[Replayed]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the cases of each file by their status."""
         table: dict[str, dict[str, int]] = {}
         for outcome in self.outcomes:
-            table.setdefault(outcome.file, Counter())[outcome.status] += 1
+            table.setdefault(f"{outcome.case.chapter}.json", Counter())[outcome.status] += 1
         return table
 
     @property
@@ -72,10 +71,10 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
     One worker asks the cases in their order, so that every run passes over the same ones.
     """
     Options(timeout=timeout).validated()
-    cases = [(file, case) for file, of_file in read(folder).items() for case in of_file]
+    cases = read(folder)
 
     def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
-        case = cases[int(nodeid.rpartition("[")[2].rstrip("]"))][1]
+        case = cases[int(nodeid.rpartition("[")[2].rstrip("]"))]
         return died(case.clause, case.id, case.dtype, operation, sentence, described["deviations"].get(case.clause))
 
     with started(spec) as python:
@@ -87,10 +86,10 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
     if ran.unfinished:
         raise CheckError(f"target {spec!r} ended its process, or hung, when it was loaded again")
     by_id = {outcome.property: outcome for outcome in ran.outcomes}
-    return Replay(described, [_replayed(file, case, by_id[case.id]) for file, case in cases])
+    return Replay(described["name"], [_replayed(case, by_id[case.id]) for case in cases])
 
 
-def _replayed(file: str, case: Case, outcome: Outcome) -> Replayed:
+def _replayed(case: Case, outcome: Outcome) -> Replayed:
     status = _STATUSES.get(outcome.status, outcome.status)
     deviates = status == "disagrees" and outcome.deviation
-    return Replayed(file, case, "deviates" if deviates else status, outcome.reason or "")
+    return Replayed(case, "deviates" if deviates else status, outcome.reason or "")
