@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import json
 import math
 import shlex
@@ -25,33 +26,30 @@ from calibrant.book.clauses import CHAPTERS
 from calibrant.checks.power import due
 from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.planting import target_from_impostor
-from calibrant.judge import Tally, tallying
-from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
+from calibrant.protocol.wire import plain
 from calibrant.target.calling import Refused, Subject
 from calibrant.target.loading import load
 from calibrant.vectors import choosing, replaying
-from calibrant.vectors.cases import Case, _arrays, asked, judged, verdict
+from calibrant.vectors.cases import NOTHING, REFUSED, Case, numbers, paired, says
 from calibrant.vectors.due import claims
-from calibrant.vectors.files import VectorsError, _digest, document, read, write
-from calibrant.vectors.numbers import NOTHING, REFUSED, numbers, says, words
+from calibrant.vectors.files import VectorsError, digest, document, read, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # an impostor's warnings are its own affair
 
 
-Part = tuple[str, str]
-"""An operation, and an optimizer."""
-PARTS: dict[str, Part] = {
-    f"{group.operation} {group.optimizer}".strip(): (group.operation, group.optimizer) for group in choosing.groups()
-}
 Chosen = list[tuple[choosing.Group, list[Case]]]
+PARTS: dict[str, list[choosing.Group]] = {}
+"""The groups of each operation, or of each optimizer."""
+for one in choosing.groups():
+    PARTS.setdefault(f"{one.operation} {one.optimizer}".strip(), []).append(one)
+of_group = functools.cache(choosing.of_group)
 
 
 @pytest.fixture(scope="module", params=PARTS.values(), ids=PARTS)
 def chosen(request: pytest.FixtureRequest) -> Chosen:
     """The cases of an operation, by their groups; all tests of one operation run one after the other."""
-    groups = [group for group in choosing.groups() if (group.operation, group.optimizer) == request.param]
-    return [(group, choosing.of_group(group)) for group in groups]
+    return [(group, of_group(group)) for group in request.param]
 
 
 def in_folder(group: choosing.Group) -> bool:
@@ -64,7 +62,7 @@ def in_folder(group: choosing.Group) -> bool:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of vectors with some of the cases of each chapter."""
     place = tmp_path_factory.mktemp("vectors")
-    write([case for group in choosing.groups() if in_folder(group) for case in choosing.of_group(group)], place)
+    write([case for group in choosing.groups() if in_folder(group) for case in of_group(group)], place)
     return place
 
 
@@ -90,7 +88,7 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
     """Strings hash by another seed there than here."""
     operations = ("loss_fn", "expand", "broadcast_shapes", "early_stopping")
     few = [group for group in choosing.groups() if group.operation in operations]
-    cases = [case for group in few for case in choosing.of_group(group)]
+    cases = [case for group in few for case in of_group(group)]
     size = write(cases, tmp_path / "here")
     monkeypatch.setattr(choosing, "groups", lambda: few)
     monkeypatch.setenv("PYTHONHASHSEED", "1")
@@ -110,7 +108,7 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
 
 def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
     schema = json.loads(resources.files("calibrant.vectors").joinpath("schema.json").read_text(encoding="utf-8"))
-    cases = [case for _, of_group in chosen for case in of_group]
+    cases = [case for _, cases in chosen for case in cases]
     assert len({case.id for case in cases}) == len(cases)
     for chapter in {case.chapter for case in cases}:
         text = document(chapter, [case for case in cases if case.chapter == chapter])
@@ -123,17 +121,6 @@ def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
 
 
 # What they reject
-
-
-def test_every_named_impostor_is_rejected_by_the_first_case_that_names_it(chosen: Chosen) -> None:
-    missed = []
-    for group, cases in chosen:
-        for one in group.impostors():
-            case = next((case for case in cases if one.name in case.flags), None)
-            if case and not verdict(case, Subject(target_from_impostor(one), group.dtype or "float64")):
-                missed.append((case.id, one.name))
-
-    assert missed == []
 
 
 def unsaid(one: Impostor) -> str:
@@ -186,11 +173,10 @@ def test_a_cover_holds_no_set_too_many() -> None:
 # Right answers, and wrong ones
 
 
-@pytest.mark.parametrize("name", ["numpy", "reference", "torch"])
+@pytest.mark.parametrize("name", ["reference", "torch"])
 def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
     """But for what it declares: PyTorch's losses do broadcast."""
-    if name != "numpy":
-        pytest.importorskip("torch")
+    pytest.importorskip("torch")
     loaded = load(name)
     for group, cases in chosen:
         if group.operation not in loaded.operations or (
@@ -200,32 +186,33 @@ def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
         subject = Subject(loaded, group.dtype or "float64")
         for case in cases:
             with contextlib.suppress(Refused):
-                assert case.clause in loaded.deviations or verdict(case, subject) == "", case.id
+                assert case.clause in loaded.deviations or case.judged(case.asked(subject)) == "", case.id
+
+
+def leaves(expected: Any) -> list[Any]:
+    """The parts of a claim that have numbers."""
+    return [due for _, due, _ in paired(expected, expected) if due and "data" in due]
 
 
 def nudged(case: Case) -> Iterator[Case]:
     """The case with one number beyond its allowed error, each in turn."""
-    for number, i in [(k, i) for k, leaf in enumerate(_arrays(case.expected)) for i in range(len(leaf["data"]))]:
+    for number, i in [(k, i) for k, leaf in enumerate(leaves(case.expected)) for i in range(len(leaf["data"]))]:
         expected = copy.deepcopy(case.expected)
-        leaf = list(_arrays(expected))[number]
+        leaf = leaves(expected)[number]
         if isinstance(leaf["data"][i], float) and leaf["allowed"][i] < 1 / 16:
             beyond = Fraction(leaf["allowed"][i]) * 2 + Fraction(1, 2**1060)
             leaf["fractions"][i] = str(Fraction(leaf["fractions"][i]) + beyond)
             yield Case(case.operation, case.dtype, case.clause, case.inputs, expected)
 
 
-WITH_NUMBERS = {name: part for name, part in PARTS.items() if part[0] not in ("training_loop", "split", "split_data")}
-
-
-@pytest.mark.parametrize("chosen", WITH_NUMBERS.values(), ids=WITH_NUMBERS, indirect=True)
 def test_a_number_that_is_changed_by_more_than_is_allowed_is_noticed(chosen: Chosen) -> None:
     for group, cases in chosen:
         right = Impostor("right", group.operation, lambda right, *arguments: right(*arguments), "", ())
         subject = Subject(target_from_impostor(right), group.dtype or "float64")
         for case in [case for case in cases if case.expected != REFUSED][:3]:
-            answer = subject.call(group.operation, case.arguments)
-            assert judged(case, answer) == ""
-            assert [changed.expected for changed in nudged(case) if not judged(changed, answer)] == []
+            answer = case.asked(subject)
+            assert case.judged(answer) == ""
+            assert [changed.expected for changed in nudged(case) if not changed.judged(answer)] == []
 
 
 def array(*given: Any) -> np.ndarray[Any, Any]:
@@ -235,7 +222,7 @@ def array(*given: Any) -> np.ndarray[Any, Any]:
 SHAPE: Any = {"shape": [2, 1]}
 PAIR = [NOTHING, numbers(2.0)]
 GRAPH = [numbers(1.0), None]
-SPOILED = words(["NaN", "not finite", None])
+SPOILED = numbers(["NaN", "not finite", None])
 WIDE = {**numbers(np.ones(3)), "broadcasts": True}
 
 
@@ -269,7 +256,7 @@ WIDE = {**numbers(np.ones(3)), "broadcasts": True}
     ],
 )
 def test_an_answer_is_told_from_another(expected: Any, answer: Any, sentence: str) -> None:
-    assert judged(Case("model", "float64", "model.linear", {}, expected), answer) == sentence
+    assert Case("model", "float64", "model.linear", {}, expected).judged(answer) == sentence
 
 
 def test_numbers_are_written_exactly_or_next_to_it() -> None:
@@ -350,33 +337,20 @@ def test_a_wrong_target_is_told_which_answer_and_what_the_case_rejects(
 
 
 WILD = """
-import ctypes, os, signal, sys, time
+import os, time
 
 def model(t_u, w, b):
     os._exit(3)
 
 def loss_fn(t_p, t_c):
-    while True:
-        pass
-
-def absolute_loss(t_p, t_c):
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     time.sleep(1000)
 
 def dloss_fn(t_p, t_c):
-    for _ in range(2000):
-        os.write(1, b"x" * 4096)
-        print("y" * 4096)
+    os.write(1, b"x" * 2**20)
     return 2 * (t_p - t_c) / t_p.dtype.type(t_p.size)
-
-def dmodel_dw(t_u, w, b):
-    sys.exit(0)
 
 def dmodel_db(t_u, w, b):
     return "one"
-
-def grad_fn(t_u, t_c, t_p, w, b):
-    ctypes.string_at(0)
 
 def multiply(x, y):
     raise NotImplementedError("no products here")
@@ -389,22 +363,16 @@ def test_a_target_that_hangs_dies_or_floods_is_replayed_to_the_end(folder: Path,
     said: dict[str, set[str]] = {}
     for outcome in replay.outcomes:
         said.setdefault(outcome.case.operation, set()).add(outcome.sentence)
-    hung, again = "did not return within 0.5 s", "it is not called again"
-    late = f"{hung} and its process had to be ended"
-    assert replay.exit_status == 1
-    ended = f"ended its process; {again}"
-    others = {"is not called again: it ended its process", "model is not called again"}
-    assert {ended} < said["model"] <= {ended, *others}
-    assert {f"{hung}; {again}", "loss_fn is not called again"} <= said["loss_fn"]
-    assert f"{late}; {again}" in said["absolute_loss"]
-    assert said["dmodel_dw"] == {"called sys.exit(0)"}
-    assert said["dmodel_db"] == {"returned 'one' where numbers are due"}
-    assert any(sentence.startswith("ended its process (Fatal Python error") for sentence in said["grad_fn"])
     statuses = {outcome.case.operation: outcome.status for outcome in replay.outcomes}
+    hung, again = "did not return within 0.5 s", "it is not called again"
+    assert replay.exit_status == 1
+    assert f"ended its process; {again}" in said["model"]
+    assert {f"{hung}; {again}", "loss_fn is not called again"} <= said["loss_fn"]
+    assert said["dmodel_db"] == {"returned 'one' where numbers are due"}
+    assert statuses["model"] == statuses["loss_fn"] == "passed over"
     assert statuses["dloss_fn"] == "agrees"
-    assert statuses["model"] == statuses["loss_fn"] == statuses["grad_fn"] == "passed over"
     assert statuses["multiply"] == statuses["optimize"] == "absent"
-    assert len(replay.outcomes) == sum(map(len, read(folder).values()))
+    assert len(replay.outcomes) == len(read(folder))
 
 
 def test_a_program_is_replayed_on_as_a_target_is(folder: Path, command: Any) -> None:
@@ -414,21 +382,6 @@ def test_a_program_is_replayed_on_as_a_target_is(folder: Path, command: Any) -> 
 
     assert status == 0, said
     assert said.splitlines()[-1].startswith("plain JavaScript agrees with the vectors in ")
-
-
-@pytest.mark.parametrize(
-    ("end", "said", "timeout"), [("os._exit(3)", "ended its process", 10.0), ("time.sleep(1000)", "hung", 0.5)]
-)
-def test_a_target_that_cannot_be_loaded_twice_is_a_sentence(
-    folder: Path, tmp_path: Path, end: str, said: str, timeout: float
-) -> None:
-    """It loads once, when it is asked what it is."""
-    mark = tmp_path / "mark"
-    mine = f"import os, pathlib, time\nmark = pathlib.Path({str(mark)!r})\nif mark.exists():\n    {end}\nmark.touch()\n"
-    file = target(tmp_path, mine + "def model(t_u, w, b):\n    return w * t_u + b\n")
-
-    with pytest.raises(CheckError, match=f"{said} while it was imported in a worker"):
-        replaying.verify(folder, file, timeout=timeout)
 
 
 def test_a_target_is_not_asked_for_what_it_does_not_mean(folder: Path, tmp_path: Path) -> None:
@@ -466,16 +419,6 @@ def test_a_target_that_is_asked_nothing_does_not_pass(folder: Path, tmp_path: Pa
     assert said.splitlines()[-1].startswith("planted was asked nothing")
 
 
-def edited(folder: Path, place: Path, change: Callable[[dict[str, Any]], Any], file: str = "loss.json") -> Path:
-    """A copy of a folder in which one file is changed, and has the sha256 of what it then holds."""
-    shutil.copytree(folder, place)
-    held = json.loads((folder / file).read_text(encoding="ascii"))
-    change(held)
-    held["sha256"] = _digest(held["cases"])
-    (place / file).write_text(json.dumps(held), encoding="ascii")
-    return place
-
-
 def overwritten(text: bytes) -> Callable[[Path], Any]:
     return lambda folder: (folder / "loss.json").write_bytes(text)
 
@@ -492,7 +435,6 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: (folder / "loss.json").write_text((folder / "loss.json").read_text().replace("2.0", "3.0", 1)),
         "has been edited",
     ),
-    "no folder": (shutil.rmtree, "there is no folder"),
 }
 
 
@@ -513,32 +455,28 @@ def assert_one_sentence(ended: tuple[Any, str, str], part: str) -> None:
     assert part in complaint
 
 
-MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "operation": (lambda case: case.update(operation="los_fn"), "there is no operation 'los_fn'; nearest"),
-    "clause": (lambda case: case.update(clause="loss.mean"), "there is no clause 'loss.mean'"),
-    "dtype": (lambda case: case.update(dtype="float16"), "there is no dtype 'float16'"),
-    "dtype of an array": (lambda case: case["inputs"]["t_p"].update(dtype="object"), "t_p is of dtype 'object'"),
-    "inputs": (lambda case: case.update(inputs={"x": 1}), "its inputs are x"),
-    "shape of an input": (lambda case: case["inputs"]["t_p"].update(shape=[7]), "cannot be read"),
-    "id": (lambda case: case.update(id="mine"), "its id is 'mine'"),
-    "nothing is due": (lambda case: case.pop("expected"), "it has no 'expected'"),
-    "a list is no case": (lambda case: case.clear(), "it has no 'expected'"),
-    "a number too many": (lambda case: case["expected"]["data"].append(1.0), "not every number of shape []"),
-    "allowed": (lambda case: case["expected"].update(allowed=[-1.0]), "an allowed error is no number of at least 0"),
-    "fraction": (lambda case: case["expected"].update(fractions=["1e999999999"]), "'1e999999999' is no fraction"),
-    "denominator": (lambda case: case["expected"].update(fractions=["1/0"]), "cannot be read"),
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "operation": ({"operation": "los_fn"}, "there is no operation 'los_fn'; nearest: loss_fn"),
+    "clause": ({"clause": "loss.mean"}, "there is no clause 'loss.mean'"),
+    "dtype": ({"dtype": "float16"}, "there is no dtype 'float16'"),
+    "claim": ({"expected": {"data": [1.0], "fractions": ["1e5/2"], "allowed": [0.0], "shape": []}}, "cannot be read"),
 }
 
 
-@pytest.mark.parametrize(("spoil", "sentence"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize(("change", "sentence"), MALFORMED.values(), ids=MALFORMED)
 def test_a_case_that_cannot_be_asked_is_one_sentence(
-    folder: Path, tmp_path: Path, spoil: Callable[[dict[str, Any]], Any], sentence: str
+    folder: Path, tmp_path: Path, change: dict[str, Any], sentence: str
 ) -> None:
-    def change(held: dict[str, Any]) -> None:
-        spoil(next(case for case in held["cases"] if case["clause"] == "loss.absolute"))
+    """Another version of calibrant has written it: its sha256 is right."""
+    place = tmp_path / "other"
+    shutil.copytree(folder, place)
+    held = json.loads((folder / "loss.json").read_text(encoding="ascii"))
+    held["cases"][0].update(change)
+    held["sha256"] = digest(held["cases"])
+    (place / "loss.json").write_text(json.dumps(held), encoding="ascii")
 
-    with pytest.raises(VectorsError, match="cannot be read") as raised:
-        read(edited(folder, tmp_path / "edited", change))
+    with pytest.raises(VectorsError, match="case 1 cannot be read") as raised:
+        read(place)
 
     assert sentence in str(raised.value)
 
@@ -549,6 +487,7 @@ def test_a_case_that_cannot_be_asked_is_one_sentence(
         (["somewhere", "numpy"], "a target is for --verify"),
         (["somewhere", "--workers", "0"], "workers is 0"),
         (["somewhere", "--verify", "--timeout", "0"], "timeout is 0"),
+        (["somewhere", "--verify"], "there is no folder somewhere"),
     ],
 )
 def test_meaningless_arguments_are_one_sentence(
@@ -581,15 +520,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     ],
 )
 def test_arguments_come_back_as_they_were_asked(operation: str, arguments: tuple[Any, ...]) -> None:
-    case = asked(operation, "float64", arguments, "", REFUSED)
+    case = Case(operation, "float64", "", plain(OPERATIONS[operation].named(arguments)), REFUSED)
 
     assert repr(case.arguments) == repr(arguments)
-
-
-def test_slack_of_a_target_widens_what_is_allowed() -> None:
-    due = {"shape": [], "data": [1.0], "fractions": ["1"], "allowed": [1e-3]}
-    case = Case("model", "float64", "model.linear", {}, due)
-
-    assert judged(case, np.array(1.002)) != ""
-    with tallying(Tally(slack=3.0)):
-        assert judged(case, np.array(1.002)) == ""

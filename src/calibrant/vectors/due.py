@@ -14,7 +14,7 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors.correct import OVER_EXACT, as_exact, over_arrays
 from calibrant.target.calling import copied
-from calibrant.vectors.expected import NOTHING, REFUSED, numbers, says
+from calibrant.vectors.cases import NOTHING, REFUSED, numbers, says
 
 Claim = tuple[str, Any]
 """A clause, and its claim on an answer as JSON; REFUSED if it demands an error."""

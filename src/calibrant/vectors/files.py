@@ -16,8 +16,7 @@ from calibrant.impostors.correct import PYTORCH
 from calibrant.protocol.errors import NoAnswer
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import nearest
-from calibrant.vectors.cases import DTYPES, Case
-from calibrant.vectors.expected import REFUSED
+from calibrant.vectors.cases import DTYPES, REFUSED, Case
 
 FORMAT = 1
 """The format of the files; a change that readers must know has the next number."""

@@ -1,19 +1,31 @@
-"""A folder of vectors replayed on a target."""
+"""A folder of vectors replayed on a target: a session of the engine asks the cases, each in a test of this module."""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from calibrant.book.clauses import book
 from calibrant.checks.engine import Observer, Plan, run, started
 from calibrant.checks.options import Options
-from calibrant.checks.outcomes import Outcome, died
+from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
+from calibrant.exact import FORMATS
+from calibrant.judge import tallying
+from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
 from calibrant.protocol.errors import CheckError
+from calibrant.suite.session import current
+from calibrant.target.calling import Absent, NotCalled, Subject
+from calibrant.target.description import Target
 from calibrant.target.probing import probe
 from calibrant.target.snippets import shown
-from calibrant.vectors.cases import Case
+from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.files import read
 
 _STATUSES = {"holds": "agrees", "breaks": "disagrees", "broken": "disagrees", "undecided": "passed over"}
@@ -74,13 +86,13 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
     cases = read(folder)
 
     def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
-        case = cases[int(nodeid.rpartition("[")[2].rstrip("]"))]
+        case = cases[int(nodeid.rpartition("[case")[2].rstrip("]"))]
         return died(case.clause, case.id, case.dtype, operation, sentence, described["deviations"].get(case.clause))
 
     with started(spec) as python:
         described = probe(spec, timeout, python)
-        files, options = [Path(__file__).with_name("asking.py")], [f"--target-vectors={folder.resolve()}"]
-        ran = run(Plan(spec, files, timeout, 1, options, broken, python, again=False), observer)
+        options = [f"--target-vectors={folder.resolve()}"]
+        ran = run(Plan(spec, [Path(__file__)], timeout, 1, options, broken, python, again=False), observer)
     if ran.interrupted:
         raise KeyboardInterrupt
     if ran.unfinished:
@@ -93,3 +105,66 @@ def _replayed(case: Case, outcome: Outcome) -> Replayed:
     status = _STATUSES.get(outcome.status, outcome.status)
     deviates = status == "disagrees" and outcome.deviation
     return Replayed(case, "deviates" if deviates else status, outcome.reason or "")
+
+
+# In the worker
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test of each case; load the target first, so that no case is blamed for a process that ends on import."""
+    session = current()
+    session.load()
+    assert session.vectors is not None
+    metafunc.parametrize("case", read(session.vectors))
+
+
+def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
+    """Put a wrong answer into the report, and fail nothing."""
+    subject = _subject(case.dtype)
+    status, sentence = _asked(case, subject)
+    deviation = subject.target.deviations.get(case.clause)
+    record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, deviation).sent())
+
+
+@functools.cache
+def _subject(dtype: str) -> Subject:
+    """The target in a dtype; where the arguments have none, in the widest of its own."""
+    target = current().load()
+    return Subject(target, dtype or (DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]))
+
+
+def _asked(case: Case, subject: Subject) -> tuple[Status, str]:
+    if reason := _passed_over(case, subject.target):
+        return "undecided", reason
+    subject.calls.clear()
+    with tallying(subject.tally):
+        try:
+            sentence = case.judged(case.asked(subject))
+        except Absent as absent:
+            return "undecided" if isinstance(absent, NotCalled) else "absent", str(absent)
+    return "breaks" if sentence else "holds", sentence
+
+
+def _passed_over(case: Case, target: Target) -> str:
+    """Say why a case does not apply to a target; empty if it does."""
+    if case.dtype and case.dtype not in target.dtypes:
+        return f"it does not compute in {case.dtype}"
+    inputs = case.inputs
+    optimizer = inputs.get("name") or inputs["optimizer"]["name"] if {"name", "optimizer"} & set(inputs) else ""
+    for name, value in target.conventions.items():
+        concerned = name.split(".")[0]
+        if value != (CONVENTIONS | ARITHMETIC)[name][0] and (
+            optimizer == concerned or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
+        ):
+            return f"it declares {name} = {value}"
+    form = FORMATS[case.dtype or "float64"]
+    if target.flushes and _smallest(case.inputs) < (form.normal / form.u**2) ** 0.5:
+        return "it declares arithmetic.subnormals = flushed, and a product may be subnormal here"
+    return ""
+
+
+def _smallest(given: Any) -> float:
+    """The smallest magnitude of the numbers that are not zero."""
+    if isinstance(given, (dict, list)):
+        return min(map(_smallest, given.values() if isinstance(given, dict) else given), default=math.inf)
+    return abs(given) if isinstance(given, float) and given else math.inf
