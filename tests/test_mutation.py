@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import mutation
-import pytest
 
 SOURCE = Path(mutation.ROOT / "src" / "calibrant")
 
@@ -61,7 +60,9 @@ def test_the_change_of_a_mutant_is_told_without_its_name() -> None:
 
 def test_survivors_are_mutants_of_code_that_is_there() -> None:
     """Where a line has changed, think its reason over again."""
-    for said in mutation.Reasons().changes:
+    for said in [said for one in mutation.survivors() for said in one.get("changes", ())]:
+        assert mutation.explained(said)
+        assert mutation.explained(f"{said} (again)")
         place, _, changed = said.partition(": ")
         module, _, function = place.partition(" ")
         source = (SOURCE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
@@ -72,23 +73,9 @@ def test_survivors_are_mutants_of_code_that_is_there() -> None:
 
 
 def test_a_reason_explains_what_it_names_and_nothing_else() -> None:
-    reasons = mutation.Reasons()
     zipped = "exact.loss f: for x in zip(a, b, strict=True): -> for x in zip(a, b, {}):"
 
-    for said in reasons.changes:
-        assert reasons.explain(said)
-        assert reasons.explain(f"{said} (again)")
-    assert reasons.explain(zipped.format("strict=False"))
-    assert reasons.explain(zipped.format(""))
-    assert not reasons.explain(zipped.format("strict=True"))
-    assert not reasons.explain("exact.loss loss_fn: return a + b -> return a - b")
-
-
-@pytest.mark.parametrize("size", [1, 3])
-def test_a_larger_sample_holds_the_smaller_one(size: int) -> None:
-    mutants = [f"exact.loss f: {k}" for k in range(9)]
-
-    larger = mutation.sampled("exact.loss", mutants[::-1], size + 1)
-
-    assert mutation.sampled("exact.loss", mutants, size) == larger[:size]
-    assert sorted(mutation.sampled("exact.loss", mutants, None)) == mutants
+    assert mutation.explained(zipped.format("strict=False"))
+    assert mutation.explained(zipped.format(""))
+    assert not mutation.explained(zipped.format("strict=True"))
+    assert not mutation.explained("exact.loss loss_fn: return a + b -> return a - b")
