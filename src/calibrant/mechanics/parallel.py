@@ -78,11 +78,13 @@ def data_parallel_gradient(params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
     return value_and_grad(params, t_u, t_c, samples(t_u, t_c))[1]
 
 
-Report = Callable[[int, Tensor], None]
-
-
 def training_loop(
-    n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor, t_c: Tensor, report: Report = lambda *epoch: None
+    n_epochs: int,
+    learning_rate: float,
+    params: Tensor,
+    t_u: Tensor,
+    t_c: Tensor,
+    report: Callable[[int, Tensor], None] = lambda *epoch: None,
 ) -> Tensor:
     """Gradient descent on all workers' samples: the parameters, the same on every worker.  [accumulation.data-parallel]
 
@@ -108,16 +110,16 @@ def read_agreed(options: argparse.Namespace, rank: int, world: int) -> tuple[Ten
     Raises ValueError on every worker if one of them cannot read its shard, or has another file or other options.
     """
     t_u = t_c = torch.empty(0)
-    problem, setting = "", vars(options)
+    problem, size = "", 0
     try:
         t_u, t_c = read_shard(options.data, rank, world, options.header)
-        setting = setting | {"data": os.path.getsize(options.data)}
+        size = os.path.getsize(options.data)
     except ValueError as error:
         problem = str(error)
-    told = [(problem, setting)] * world
-    exchange(dist.all_gather_object, told, (problem, setting))
-    for other, (said, theirs) in enumerate(told):
-        if said or theirs != told[0][1]:
+    told = [(problem, vars(options) | {"data": size})] * world
+    exchange(dist.all_gather_object, told, told[rank])
+    for other, (said, setting) in enumerate(told):
+        if said or setting != told[0][1]:
             raise ValueError(said or f"worker {other} has another file or other options than worker 0")
     return t_u, t_c
 
@@ -140,37 +142,6 @@ def lost(store: Any, rank: int, world: int, patience: float = 5.0) -> str:
     return f"{' and '.join(missing)} was lost" if missing else "the workers lost touch"
 
 
-def train(options: argparse.Namespace, rank: int, world: int, store: Any) -> int:
-    """Read this worker's shard, train with the others and print the result: the exit status."""
-    done = 0
-
-    def report(epoch: int, loss: Tensor) -> None:
-        nonlocal done
-        done = epoch
-        if rank == 0 and epoch % 100 == 0:
-            print(f"Epoch {epoch}, Loss {loss.item():.4f}", flush=True)
-
-    try:
-        t_u, t_c = read_agreed(options, rank, world)
-        if not math.isfinite(options.scale):
-            raise ValueError(f"scale is {options.scale}: it must be finite")
-        start = torch.tensor([1.0, 0.0], dtype=t_u.dtype)
-        w, b = training_loop(options.epochs, 1e-2, start, options.scale * t_u, t_c, report).tolist()
-    except WorkerLost:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may end the workers left before they have said why
-        dist.destroy_process_group()  # the others notice, and need not wait for this worker
-        if said := lost(store, rank, world):
-            print(said, f"in epoch {done + 1}", file=sys.stderr, flush=True)
-        return 1
-    except ValueError as error:
-        if rank == 0:
-            print(error, file=sys.stderr, flush=True)
-        return 2
-    if rank == 0:
-        print(f"w = {w:.9g}, b = {b:.9g}", flush=True)
-    return 0
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says, alone or with the workers that torchrun started: 0, 1 if one is lost, 2 if refused.
 
@@ -185,21 +156,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="multiply the readings t_u by this (1)")
     parser.add_argument("--epochs", type=int, default=1000, metavar="N", help="how many steps (1000)")
     options = parser.parse_args(arguments)
-    store = None
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    store, epoch = None, 1
+
+    def report(done: int, loss: Tensor) -> None:
+        nonlocal epoch
+        epoch = done + 1
+        if rank == 0 and done % 100 == 0:
+            print(f"Epoch {done}, Loss {loss.item():.4f}", flush=True)
+
+    if world > 1:
+        store, _, _ = next(rendezvous("env://", rank, world))
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     try:
-        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        if not 0 <= rank < world:
-            raise ValueError(f"RANK is {rank} and WORLD_SIZE is {world}")
-        if world > 1:
-            store, _, _ = next(rendezvous("env://", rank, world))
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
-    except (RuntimeError, ValueError) as error:
-        print(f"this worker could not join the others: {error}", file=sys.stderr)
+        t_u, t_c = read_agreed(options, rank, world)
+        if not math.isfinite(options.scale):
+            raise ValueError(f"scale is {options.scale}: it must be finite")
+        start = torch.tensor([1.0, 0.0], dtype=t_u.dtype)
+        w, b = training_loop(options.epochs, 1e-2, start, options.scale * t_u, t_c, report).tolist()
+        if rank == 0:
+            print(f"w = {w:.9g}, b = {b:.9g}", flush=True)
+    except WorkerLost:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may end the workers left before they have said why
+        dist.destroy_process_group()  # the others notice, and need not wait for this worker
+        if said := lost(store, rank, world):
+            print(said, f"in epoch {epoch}", file=sys.stderr, flush=True)
         return 1
-    status = train(options, rank, world, store)
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    return status
+    except ValueError as error:
+        if rank == 0:
+            print(error, file=sys.stderr, flush=True)
+        return 2
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
 
 
 if __name__ == "__main__":
