@@ -197,13 +197,12 @@ def truth_of(due: Any, form: Format) -> Exact | None:
     """The numbers of a claim with their bounds, infinite for a word or no claim; None if it holds no numbers."""
     if not isinstance(due, dict) or "data" not in due:
         return None
-    known = [isinstance(x, (int, float)) for x in due["data"]]
-    fractions = [
-        Fraction(text) if is_known else Fraction(0) for is_known, text in zip(known, due["fractions"], strict=True)
+    numbers = [
+        (Fraction(text), allowed) if isinstance(x, (int, float)) else (Fraction(0), math.inf)
+        for x, text, allowed in zip(due["data"], due["fractions"], due["allowed"], strict=True)
     ]
-    bounds = [x if is_known else math.inf for is_known, x in zip(known, due["allowed"], strict=True)]
-    d = math.lcm(*(x.denominator for x in fractions))
-    m = np.array([int(x * d) for x in fractions], dtype=object)
+    d = math.lcm(*(x.denominator for x, _ in numbers))
+    m, bounds = np.array([int(x * d) for x, _ in numbers], dtype=object), [bound for _, bound in numbers]
     return Exact(m.reshape(due["shape"]), 0, d, np.reshape(bounds, due["shape"]), form)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
+from calibrant.impostors.correct import dtype_of
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Tally, tallying
 from calibrant.protocol.operations import OPERATIONS
@@ -76,10 +77,6 @@ class Group:
                 yield _predicted(*arguments) if self.operation == "grad_fn" else arguments
 
 
-def _holds_arrays(x: Any) -> bool:
-    return any(map(_holds_arrays, x)) if isinstance(x, (list, tuple)) else is_array(x)
-
-
 def _in_dtype(x: Any, dtype: str) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)(_in_dtype(part, dtype) for part in x)
@@ -98,7 +95,7 @@ def groups() -> list[Group]:
     for operation in (one.name for one in OPERATIONS.values() if one.in_files):
         about = questions()[operation]
         names = dict.fromkeys(question[0] for question in about) if operation == "optimize" else ("",)
-        dtypes = DTYPES if any(map(_holds_arrays, about)) else ("",)
+        dtypes = DTYPES if dtype_of(about) is not None else ("",)
         found += [Group(operation, dtype, name) for name in names for dtype in dtypes]
     return found
 

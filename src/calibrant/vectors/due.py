@@ -13,6 +13,7 @@ from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors.correct import OVER_EXACT, as_exact, over_arrays
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import copied
 from calibrant.vectors.cases import NOTHING, REFUSED, numbers, says
 
@@ -43,7 +44,9 @@ def _whole(clause: str, operation: str, arguments: Sequence[Any]) -> Iterator[Cl
         data = as_exact(tuple(arguments))
     except ValueError:
         return
-    yield clause, _written(OVER_EXACT[operation](*data))
+    truth = OVER_EXACT[operation](*data)
+    logged = bool(OPERATIONS[operation].parts)
+    yield clause, [_log(x) if isinstance(x, list) else _written(x) for x in truth] if logged else _written(truth)
 
 
 def _written(truth: Any) -> Any:
@@ -61,6 +64,10 @@ def _spoiled(*arrays: Any) -> str:
 
 def _of(*arrays: Any) -> Any:
     return map(exact.of, arrays)
+
+
+def _log(losses: list[Exact]) -> dict[str, Any]:
+    return numbers(exact.concatenate(*losses) if losses else np.zeros(0))
 
 
 # Values, chapter by chapter: (the right answer, *arguments) -> claims
@@ -181,10 +188,6 @@ def _of_descent(n_epochs: int, optimizer: Any) -> str:
     return "descent.zero-rate" if optimizer["lr"] == 0 else "descent.step" if n_epochs == 1 else "descent.trajectory"
 
 
-def _log(losses: list[Exact]) -> dict[str, Any]:
-    return numbers(exact.concatenate(*losses) if losses else np.zeros(0))
-
-
 def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
     due = exact.broadcast_shapes(*shapes)
     if due is not None:
@@ -196,11 +199,6 @@ def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
     expanded, strides, _ = answer
     repeated = [0.0 if size > 1 and stride == 0 else None for size, stride in zip(shape, strides, strict=True)]
     yield "broadcast.no-copy", [numbers(expanded), numbers(repeated), numbers(1.0)]
-
-
-def _manual_training_loop(answer: Any, n_epochs: int, learning_rate: float, *data: Any) -> Iterator[Claim]:
-    params, losses = exact.trajectory(n_epochs, learning_rate, *_of(*data))
-    yield "autograd.loop", [numbers(params), _log(losses)]
 
 
 def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Claim]:
@@ -278,7 +276,7 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
         ],
         "",
     ),
-    "manual_training_loop": (_manual_training_loop, ""),
+    "manual_training_loop": ("autograd.loop", ""),
     "calc_forward": ("autograd.set-grad-enabled", ""),
     "accumulate": (
         lambda answer, params, batches, zero_grad: f"accumulation.{'reset' if zero_grad else 'sum'}",
