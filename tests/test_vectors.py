@@ -24,6 +24,7 @@ from calibrant import cli, exact
 from calibrant.book.clauses import CHAPTERS
 from calibrant.checks.power import due
 from calibrant.impostors import Impostor, catalog
+from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import plain
 from calibrant.target.calling import Refused, Subject
@@ -31,7 +32,7 @@ from calibrant.target.loading import load
 from calibrant.vectors import choosing, replaying
 from calibrant.vectors.cases import NOTHING, REFUSED, Case, numbers, says
 from calibrant.vectors.due import claims
-from calibrant.vectors.files import VectorsError, digest, document, read, write
+from calibrant.vectors.files import digest, document, read, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # an impostor's warnings are its own affair
 
@@ -377,7 +378,10 @@ def test_a_target_is_not_asked_for_what_it_does_not_mean(folder: Path, tmp_path:
     assert {outcome.status for outcome in shapes if outcome.case.operation == "loss_fn"} == {"deviates"}
 
 
-def test_a_target_that_is_asked_nothing_does_not_pass(folder: Path, tmp_path: Path, command: Any) -> None:
+def test_a_target_that_cannot_be_loaded_or_is_asked_nothing_does_not_pass(
+    folder: Path, tmp_path: Path, command: Any
+) -> None:
+    assert_one_sentence(command("--verify", folder, "nunpy"), "nearest: numpy")
     file = target(tmp_path, "def evaluate(loss, params, is_train):\n    return [loss(params), None]\n")
 
     status, said, _ = command("--verify", folder, file)
@@ -386,32 +390,29 @@ def test_a_target_that_is_asked_nothing_does_not_pass(folder: Path, tmp_path: Pa
     assert said.splitlines()[-1].startswith("planted was asked nothing")
 
 
-def overwritten(text: bytes) -> Callable[[Path], Any]:
-    return lambda folder: (folder / "loss.json").write_bytes(text)
-
-
-BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a file is missing": (lambda folder: (folder / "loss.json").unlink(), "loss.json is missing"),
-    "cut short": (overwritten(b'{"format": 1, "cases": [{"id": "lo'), "not JSON, or not all of it is there"),
-    "not UTF-8": (overwritten(b'{"format": \xff'), "not JSON"),
-    "nested without end": (overwritten(b"[" * 10**6), "not JSON"),
-    "another format": (overwritten(b'{"format": 2, "cases": []}'), "is of format 2: this calibrant reads format 1"),
-    "something else": (overwritten(b"[1, 2]"), "names no format"),
-    "no cases": (overwritten(b'{"format": 1, "cases": []}'), "holds no cases"),
-    "edited": (
-        lambda folder: (folder / "loss.json").write_text((folder / "loss.json").read_text().replace("2.0", "3.0", 1)),
-        "has been edited",
-    ),
+BAD: dict[str, tuple[Callable[[bytes], bytes | None], str]] = {
+    "a file is missing": (lambda text: None, "loss.json is missing"),
+    "cut short": (lambda text: text[:-9], "not JSON, or not all of it is there"),
+    "not UTF-8": (lambda text: text + b"\xff", "not JSON"),
+    "nested without end": (lambda text: b"[" * 10**6, "not JSON"),
+    "another format": (lambda text: b'{"format": 2, "cases": []}', "is of format 2: this calibrant reads format 1"),
+    "something else": (lambda text: b"[1, 2]", "names no format"),
+    "no cases": (lambda text: b'{"format": 1, "cases": []}', "holds no cases"),
+    "edited": (lambda text: text.replace(b"2.0", b"3.0", 1), "has been edited"),
 }
 
 
 @pytest.mark.parametrize(("spoil", "sentence"), BAD.values(), ids=BAD)
 def test_a_folder_that_is_not_as_it_was_written_is_one_sentence(
-    folder: Path, tmp_path: Path, command: Any, spoil: Callable[[Path], Any], sentence: str
+    folder: Path, tmp_path: Path, command: Any, spoil: Callable[[bytes], bytes | None], sentence: str
 ) -> None:
     bad = tmp_path / "bad"
     shutil.copytree(folder, bad)
-    spoil(bad)
+    text = spoil((bad / "loss.json").read_bytes())
+    if text is None:
+        (bad / "loss.json").unlink()
+    else:
+        (bad / "loss.json").write_bytes(text)
 
     assert_one_sentence(command("--verify", bad, "numpy"), sentence)
 
@@ -442,7 +443,7 @@ def test_a_case_that_cannot_be_asked_is_one_sentence(
     held["sha256"] = digest(held["cases"])
     (place / "loss.json").write_text(json.dumps(held), encoding="ascii")
 
-    with pytest.raises(VectorsError, match="case 1 cannot be read") as raised:
+    with pytest.raises(CheckError, match="case 1 cannot be read") as raised:
         read(place)
 
     assert sentence in str(raised.value)
@@ -466,14 +467,10 @@ def test_meaningless_arguments_are_one_sentence(
     assert not (tmp_path / "somewhere").exists()
 
 
-def test_a_target_that_cannot_be_loaded_is_one_sentence(folder: Path, command: Any) -> None:
-    assert_one_sentence(command("--verify", folder, "nunpy"), "nearest: numpy")
-
-
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
 
-    with pytest.raises(VectorsError, match="cannot be written"):
+    with pytest.raises(CheckError, match="cannot be written"):
         write([], tmp_path / "taken")
 
 

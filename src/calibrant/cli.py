@@ -258,13 +258,13 @@ def vectors(
     from calibrant.checks.options import Options
     from calibrant.reports import vectors as report
     from calibrant.vectors.choosing import chosen
-    from calibrant.vectors.files import VectorsError, write
+    from calibrant.vectors.files import write
     from calibrant.vectors.replaying import verify as replayed
 
     if not verify and (target or program):
         _fail(f"a target is for --verify: vectors are the same whatever {target or program} says")
     unsaid = "nothing is said of the target" if verify else "nothing is written"
-    with _failing(f"interrupted: {unsaid}", VectorsError):
+    with _failing(f"interrupted: {unsaid}"):
         Options(workers=workers, timeout=timeout).validated()
         if verify:
             with _progress() as observer:
@@ -296,14 +296,13 @@ def _options(chapter: list[str] | None, clause: list[str] | None, dtype: list[st
 
 
 @contextlib.contextmanager
-def _failing(interrupted: str, *errors: type[Exception]) -> Iterator[None]:
+def _failing(interrupted: str) -> Iterator[None]:
     """End the command with one sentence where the block is interrupted, or cannot do its work."""
     from calibrant.protocol.errors import CheckError
 
-    expected: tuple[type[Exception], ...] = (CheckError, OSError, *errors)
     try:
         yield
-    except expected as error:
+    except (CheckError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail(interrupted)

@@ -44,27 +44,21 @@ def _csv_rows(file: BinaryIO, rank: int, world: int, header: bool) -> Tensor:
         file.readline()
     numbers = array.array("d")
     while (place := file.tell()) < stop and (line := file.readline()):
-        fields = line.split(b",") if line.strip() else []
-        if len(fields) not in (0, 2):
-            raise _bad_line(file, place, f"{len(fields)} field{'s' * (len(fields) > 1)} where 2 are due")
-        for field in fields:
-            try:
-                numbers.append(float(field.replace(b"_", b"?")))  # Python would read 1_000
-            except ValueError:
-                numbers.append(math.nan)
-            if not math.isfinite(numbers[-1]):
-                shown = field[:40].decode(errors="replace").strip()
-                raise _bad_line(file, place, f"{shown!r} is not a finite number")
+        try:
+            pair = [
+                float(field.replace(b"_", b"?")) for field in line.split(b",") if line.strip()
+            ]  # Python reads 1_000
+        except ValueError:
+            pair = [math.nan]
+        if len(pair) not in (0, 2) or not all(map(math.isfinite, pair)):
+            file.seek(0)
+            before = 0
+            while chunk := file.read(min(place - file.tell(), 1 << 20)):
+                before += chunk.count(b"\n")
+            shown = line[:40].decode(errors="replace").strip()
+            raise ValueError(f"{file.name}, line {before + 1}: {shown!r} is no pair of finite numbers")
+        numbers.extend(pair)
     return torch.tensor(numbers, dtype=torch.float64).reshape(-1, 2)
-
-
-def _bad_line(file: BinaryIO, place: int, problem: str) -> ValueError:
-    """The error for the line that begins at a place. It counts the lines before without holding them."""
-    file.seek(0)
-    before = 0
-    while chunk := file.read(min(place - file.tell(), 1 << 20)):
-        before += chunk.count(b"\n")
-    return ValueError(f"{file.name}, line {before + 1}: {problem}")
 
 
 def _npy_rows(file: BinaryIO, rank: int, world: int) -> Tensor:

@@ -13,7 +13,7 @@ from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import PYTORCH
-from calibrant.protocol.errors import NoAnswer
+from calibrant.protocol.errors import CheckError, NoAnswer
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import nearest
 from calibrant.vectors.cases import DTYPES, REFUSED, Case
@@ -22,12 +22,8 @@ FORMAT = 1
 """The format of the files; a change that readers must know has the next number."""
 
 
-class VectorsError(Exception):
-    """A folder that cannot be written or replayed, in one sentence."""
-
-
 def write(cases: Sequence[Case], folder: Path) -> int:
-    """Write a folder of vectors, over one that is there, and return its bytes. Raises VectorsError if that fails."""
+    """Write a folder of vectors, over one that is there, and return its bytes. Raises CheckError if that fails."""
     files = {
         name: resources.files("calibrant.vectors").joinpath(name).read_bytes() for name in ("schema.json", "README.md")
     }
@@ -38,7 +34,7 @@ def write(cases: Sequence[Case], folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         return sum((folder / name).write_bytes(content) for name, content in files.items())
     except OSError as error:
-        raise VectorsError(f"{folder} cannot be written: {error.strerror or error}") from None
+        raise CheckError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
 def document(chapter: str, cases: Sequence[Case]) -> str:
@@ -64,13 +60,13 @@ def digest(cases: Any) -> str:
 
 
 def read(folder: Path) -> list[Case]:
-    """Read the cases of a folder. Raises VectorsError for a folder that has changed since it was written."""
+    """Read the cases of a folder. Raises CheckError for a folder that has changed since it was written."""
     if not folder.is_dir():
-        raise VectorsError(f"there is no folder {folder}")
+        raise CheckError(f"there is no folder {folder}")
     files = [folder / f"{chapter}.json" for chapter in CHAPTERS]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise VectorsError(f"{folder} is no whole folder of vectors: {', '.join(missing)} is missing")
+        raise CheckError(f"{folder} is no whole folder of vectors: {', '.join(missing)} is missing")
     return [case for file in files for case in _read(file)]
 
 
@@ -78,16 +74,16 @@ def _read(file: Path) -> list[Case]:
     try:
         held = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise VectorsError(f"{file} is not JSON, or not all of it is there: {' '.join(str(error).split())}") from None
+        raise CheckError(f"{file} is not JSON, or not all of it is there: {' '.join(str(error).split())}") from None
     if not isinstance(held, dict) or "format" not in held:
-        raise VectorsError(f"{file} is no file of vectors: it names no format")
+        raise CheckError(f"{file} is no file of vectors: it names no format")
     if held["format"] != FORMAT:
-        raise VectorsError(f"{file} is of format {str(held['format'])[:20]}: this calibrant reads format {FORMAT}")
+        raise CheckError(f"{file} is of format {str(held['format'])[:20]}: this calibrant reads format {FORMAT}")
     cases = held.get("cases")
     if not isinstance(cases, list) or not cases:
-        raise VectorsError(f"{file} holds no cases")
+        raise CheckError(f"{file} holds no cases")
     if held.get("sha256") != digest(cases):
-        raise VectorsError(f"{file} has been edited: its cases do not match its sha256")
+        raise CheckError(f"{file} has been edited: its cases do not match its sha256")
     return [_case(file, number, written) for number, written in enumerate(cases, start=1)]
 
 
@@ -101,5 +97,5 @@ def _case(file: Path, number: int, written: Any) -> Case:
         case = Case(*call, REFUSED if "error" in written else written["expected"], written["flags"])
         _ = case.arguments, case.truths
     except (ArithmeticError, AttributeError, LookupError, NoAnswer, TypeError, ValueError) as error:
-        raise VectorsError(f"{file}, case {number} cannot be read: {error}") from None
+        raise CheckError(f"{file}, case {number} cannot be read: {error}") from None
     return case

@@ -78,7 +78,7 @@ class Replay:
 
 
 def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | None = None) -> Replay:
-    """Replay a folder on a target. Raises VectorsError or CheckError, in one sentence, if that fails.
+    """Replay a folder on a target. Raises CheckError, in one sentence, if that fails.
 
     One worker asks the cases in their order, so that every run passes over the same ones.
     """
