@@ -166,7 +166,11 @@ def _training_loop(
         if sound:
             yield "validation.logged", [NOTHING, NOTHING, val_log]
         return
-    yield _of_descent(n_epochs, optimizer), [path, NOTHING, NOTHING]
+    if optimizer["name"] != "sgd" or set(optimizer) != {"name", "lr"}:
+        clause = "optimizer.swap"
+    else:
+        clause = "descent.trajectory" if optimizer["lr"] else "descent.zero-rate"
+    yield clause, [path, NOTHING, NOTHING]
     yield "descent.log", [NOTHING, log, NOTHING]
     unbounded = optimizer["name"] == "sgd" and not np.isfinite(end.err).any()
     if unbounded and _overflows(n_epochs - 2, optimizer["lr"], *data):
@@ -178,14 +182,6 @@ def _overflows(n_epochs: int, learning_rate: float, params: Exact, t_u: Exact, t
     """Whether both parameters exceed the largest number by far: once one is not finite, both stay so."""
     end, _ = exact.trajectory(max(n_epochs, 0), learning_rate, params, t_u, t_c)
     return all(abs(x) > Fraction(params.form.largest) * 2**20 for x in end.fractions())
-
-
-def _of_descent(n_epochs: int, optimizer: Any) -> str:
-    if optimizer["name"] != "sgd" or set(optimizer) != {"name", "lr"}:
-        return "optimizer.swap"
-    if n_epochs == 0:
-        return "descent.zero-epochs"
-    return "descent.zero-rate" if optimizer["lr"] == 0 else "descent.step" if n_epochs == 1 else "descent.trajectory"
 
 
 def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
