@@ -168,6 +168,21 @@ def test_the_lowest_worker_left_says_who_is_gone() -> None:
     assert parallel.lost(Mock(set=Mock(side_effect=RuntimeError)), 1, 3) == "worker 0 was lost"
 
 
+@pytest.mark.parametrize(
+    ("rank", "world", "sentence"),
+    [("x", "1", "invalid literal"), ("2", "2", "RANK is 2"), ("1", "2", "MASTER_ADDR")],
+)
+def test_a_worker_that_cannot_join_the_others_says_so(
+    rank: str, world: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+
+    assert parallel.main(["data.csv"]) == 1
+    assert re.fullmatch(f"this worker could not join the others: .*{sentence}.*\n", capsys.readouterr().err)
+
+
 # The command, on many workers
 
 FORKS = """

@@ -156,8 +156,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="multiply the readings t_u by this (1)")
     parser.add_argument("--epochs", type=int, default=1000, metavar="N", help="how many steps (1000)")
     options = parser.parse_args(arguments)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     store, epoch = None, 1
+    try:
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if not 0 <= rank < world:
+            raise ValueError(f"RANK is {rank} and WORLD_SIZE is {world}")
+        if world > 1:
+            store, _, _ = next(rendezvous("env://", rank, world))
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    except (RuntimeError, ValueError) as error:
+        print(f"this worker could not join the others: {error}", file=sys.stderr)
+        return 1
 
     def report(done: int, loss: Tensor) -> None:
         nonlocal epoch
@@ -165,9 +174,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rank == 0 and done % 100 == 0:
             print(f"Epoch {done}, Loss {loss.item():.4f}", flush=True)
 
-    if world > 1:
-        store, _, _ = next(rendezvous("env://", rank, world))
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     try:
         t_u, t_c = read_agreed(options, rank, world)
         if not math.isfinite(options.scale):
