@@ -144,12 +144,10 @@ class Subject:
 
     def _made(self, call: Call, limit: float, sink: _Sink) -> tuple[str, dict[str, bool]]:
         """Make a call. Return the sentence of its failure, empty if it answered, and what a Failure records about it."""
-        program, operation = self.target.program, call.operation
+        operation = call.operation
         try:
-            if program is not None:
-                program.ready()
             with (
-                _deadline(limit) if program is None else contextlib.nullcontext(),
+                _deadline(limit) if self.target.program is None else contextlib.nullcontext(),
                 contextlib.redirect_stdout(sink),
                 contextlib.redirect_stderr(sink),
             ):

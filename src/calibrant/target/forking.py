@@ -115,8 +115,14 @@ def _end_with_child(nursery: socket.socket, child: int) -> None:
 # The nursery
 
 
+def _end_with_parent() -> None:
+    """Have the system end this process with its parent, even if somebody has stopped it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _main() -> None:
     """Be the nursery: import the modules, say so, and serve at a socket until standard input ends; then be a child."""
+    _end_with_parent()
     path, *modules = sys.argv[1:]
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where ends of children are ignored, they have no status
     os.close(os.pidfd_open(os.getpid()))  # this process ends here on a system that has none
@@ -129,7 +135,7 @@ def _main() -> None:
         listener.listen()
         os.write(1, b"y")
         arguments, environment = _serve(listener)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _end_with_parent()
     os.environ.clear()
     os.environ.update(environment)
     _, code, *sys.argv[1:] = arguments[arguments[0] == "-u" :]
