@@ -243,7 +243,7 @@ def test_an_operation_that_hangs_is_asked_once() -> None:
                 subject.loss_fn(*HALF)
         with pytest.raises(NotCalled):
             subject.loss_fn(np.zeros(3), np.ones(3))
-        with pytest.raises(Failure, match=r"is not called again: it did not return within 0.3 s"):
+        with pytest.raises(Failure, match=r"did not return within 0.3 s; it is not called again"):
             Subject(target, "float64").loss_fn(np.zeros(3), np.ones(3))
 
 

@@ -28,14 +28,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-__all__ = ["nursery"]
-
 _PATIENCE = 2.0
 """Seconds for which a nursery and a stand-in wait for each other, until the child is granted."""
 _IMPORTING = 60.0
 """Seconds that a nursery may take to import."""
-_LONGEST = 2**20
-"""The most bytes in a request."""
 _PR_SET_PDEATHSIG = 1
 """Linux's number for the signal that a process is sent when its parent ends."""
 
@@ -189,7 +185,7 @@ def _serve(listener: socket.socket) -> _Request:
 def _asked(asking: socket.socket) -> tuple[_Request, list[int]]:
     """The request of a stand-in, and the standard files for the child. Raises OSError or EOFError where there is none."""
     asking.settimeout(_PATIENCE)
-    request: _Request = marshal.loads(asking.recv(_LONGEST))
+    request: _Request = marshal.loads(asking.recv(2**20))
     asking.send(b"y")
     files = socket.recv_fds(asking, 1, 3)[1]
     if not files:

@@ -25,16 +25,17 @@ def shown(value: Any) -> str:
     """An argument or an answer for a person to read."""
     if is_array(value):
         return show(value)
-    return _bracketed(value, shown) or getattr(value, "source", repr(value))
+    if isinstance(value, (list, tuple)):
+        return _bracketed(value, shown)
+    return getattr(value, "source", repr(value))
 
 
-def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
-    """A list or a tuple with its elements as `write` gives them, or an empty string for another value."""
+def _bracketed(value: list[Any] | tuple[Any, ...], write: Callable[[Any], str]) -> str:
+    """A list or a tuple with its elements as `write` gives them."""
+    parts = ", ".join(map(write, value))
     if isinstance(value, list):
-        return "[" + ", ".join(map(write, value)) + "]"
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(write, value)) + ("," if len(value) == 1 else "") + ")"
-    return ""
+        return f"[{parts}]"
+    return f"({parts}{',' * (len(value) == 1)})"
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
