@@ -67,39 +67,13 @@ LIES = {
     "complains-and-dies": lambda request: (os.write(2, b"there is no memory left\n"), os._exit(4)),
 }
 
-STARTS = {
-    "exits": lambda: sys.exit(5),
-    "exits-with-a-word": lambda: sys.exit("there is no such library"),
-    "speaks-http": lambda: said("HTTP/1.1 400 Bad Request\r\n\r\n"),
-    "says-nothing": lambda: time.sleep(600),
-    "describes-a-list": lambda: said('{"jsonrpc": "2.0", "id": 0, "result": ["loss_fn"]}\n'),
-    "refuses": lambda: said('{"jsonrpc": "2.0", "id": 0, "error": {"code": 1, "message": "tfjs is not installed"}}\n'),
-}
-
-DESCRIPTIONS = {
-    "no-operations": {"operations": None},
-    "an-array": {"dtype": "float64"},
-    "an-unknown-operation": {"operations": ["los_fn"]},
-    "a-function": {"operations": ["automatic_gradient"]},
-    "an-empty-list": {"operations": []},
-    "an-unknown-word": {"operatons": ["loss_fn"]},
-    "a-number-for-a-name": {"name": 3},
-    "an-unknown-dtype": {"dtypes": ["float128"]},
-    "a-slack-below-one": {"slack": 0},
-    "an-unknown-clause": {"deviations": {"loss.men-square": "because"}},
-    "an-unknown-convention": {"conventions": {"adam.epsilon": "hatt"}},
-}
-
 
 def main(lie):
-    if lie in STARTS:
-        STARTS[lie]()
-        return
     for line in sys.stdin:
         request = json.loads(line)
         if request["method"] == "initialize":
             about = {"name": "liar", "operations": ["loss_fn"], "dtypes": ["float64"], "batch": "ignored"}
-            result(request, json.dumps(about | DESCRIPTIONS.get(lie, {})))
+            result(request, json.dumps(about))
         else:
             LIES[lie](request)
 
