@@ -31,6 +31,8 @@ PROGRAMS = Path(__file__).parent / "programs"
 NODE = ["node", str(PROGRAMS / "adapter.js")]
 HALF = (np.array([0.0, 0.0]), np.array([0.0, 1.0]))
 """Arguments with a loss of 0.5."""
+CHILD = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+"""A child that outlives its parent, and holds its output open."""
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +46,21 @@ def adapter_in_c(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(binary)
 
 
-def lying(lie: str) -> list[str]:
-    return [sys.executable, "-I", str(PROGRAMS / "liar.py"), lie]
+def about(member: str = "result", **said: Any) -> str:
+    """Code of a program that answers `initialize`."""
+    response = {"jsonrpc": "2.0", "id": 0, member: {"name": "x", "operations": ["loss_fn"]} | said}
+    return f"print({json.dumps(response)!r}, flush=True)"
+
+
+def asked_once(code: str) -> list[str]:
+    """A program that runs code when it is asked for the first time."""
+    return [sys.executable, "-c", f"import os, signal, subprocess, sys, time\n{about()}\ninput(), input()\n{code}"]
 
 
 @contextlib.contextmanager
-def loaded(lie: str, timeout: float) -> Iterator[Target]:
-    """A lying program as a target, which ends with the block."""
-    target = load("program: " + shlex.join(lying(lie)), timeout)
+def loaded(code: str, timeout: float) -> Iterator[Target]:
+    """A program that runs code when it is asked, as a target, which ends with the block."""
+    target = load("program: " + shlex.join(asked_once(code)), timeout)
     assert target.program is not None
     with contextlib.closing(target.program):
         yield target
@@ -135,81 +144,90 @@ def test_a_library_that_node_does_not_find_is_named(
 
 # Programs that lie, each with the message about it
 
-GIVES_NO_ANSWER = {
-    "garbage": "wrote 'loss = 0.5', which is not JSON",
-    "half-a-line": """ended (status 3) in the middle of '{"jsonrpc": "2.0", "id"'""",
-    "not-utf-8": "which is not UTF-8",
-    "nested": "nested too deeply",
-    "a-line-without-end": f"wrote more than {LONGEST >> 20} MiB without ending its line",
-    "NaN-of-python": 'NaN is no number of JSON; the string "NaN" is due',
-    "another-id": "answered request 1001 where 1 was asked",
-    "a-word-for-id": "where 1 was asked",
-    "no-id": "which is no JSON-RPC 2.0 response",
-    "a-batch-for-one": "which is no JSON-RPC 2.0 response",
-    "another-version": "which is no JSON-RPC 2.0 response",
-    "result-and-error": "which is no JSON-RPC 2.0 response",
-    "an-error-that-is-none": "answered with an error that is none of JSON-RPC's: 'no'",
-    "a-huge-number": "which is not JSON",
-    "dies": "ended (status 3)",
-    "is-killed": "was ended by SIGKILL",
-    "hangs": "did not return within 0.5 s",
-    "closes-its-output": "closed its standard input or output",
-    "leaves-a-child": "ended (status 0)",
-    "floods-standard-error": "had written to standard error",
-    "complains-and-dies": "ended (status 4); it had written to standard error 'there is no memory left'",
-}
-ANSWERS_ONCE = {"twice": "answered request 1 where 2 was asked", "writes-gigabytes": "where 2 was asked"}
+
+def says(**response: Any) -> str:
+    return f"print({json.dumps({'jsonrpc': '2.0', 'id': 1} | response)!r}, flush=True)"
 
 
-@pytest.mark.parametrize("lie", GIVES_NO_ANSWER)
-def test_anything_but_an_answer_ends_the_program(lie: str) -> None:
-    running = Program(lying(lie), 10 if lie == "a-line-without-end" else 0.5)
+GIVES_NO_ANSWER = [
+    ("print('loss = 0.5', flush=True)", "wrote 'loss = 0.5', which is not JSON"),
+    ("print('{\"json', end='', flush=True); os._exit(3)", """ended (status 3) in the middle of '{"json'"""),
+    (r"os.write(1, b'{\"jsonrpc\": \"\xff\xfe\"}\n')", "which is not UTF-8"),
+    ("print('[' * 100_000, flush=True)", "nested too deeply"),
+    ("while True: print('x' * 65536, end='')", f"wrote more than {LONGEST >> 20} MiB without ending its line"),
+    (says(result=math.nan), 'NaN is no number of JSON; the string "NaN" is due'),
+    ("print('9' * 100_000, flush=True)", "which is not JSON"),
+    (says(id=1001, result=0.5), "answered request 1001 where 1 was asked"),
+    (says(id="1", result=0.5), "answered request '1' where 1 was asked"),
+    (says(id=None, error={"code": 1, "message": "what"}), "could not read the request: what (code 1)"),
+    ("""print('{"jsonrpc": "2.0", "result": 0.5}', flush=True)""", "which is no JSON-RPC 2.0 response"),
+    ("print([], flush=True)", "which is no JSON-RPC 2.0 response"),
+    (says(jsonrpc="1.0", result=0.5), "which is no JSON-RPC 2.0 response"),
+    (says(result=0.5, error={"code": 1, "message": "both"}), "which is no JSON-RPC 2.0 response"),
+    (says(error="no"), "answered with an error that is none of JSON-RPC's: 'no'"),
+    ("os._exit(3)", "ended (status 3)"),
+    ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+    ("time.sleep(600)", "did not return within 0.5 s"),
+    ("os.close(1); time.sleep(600)", "closed its standard input or output"),
+    (f"{CHILD}; os._exit(0)", "ended (status 0)"),
+    ("while True: sys.stderr.write('wrong ' * 10_000)", "had written to standard error"),
+    (
+        "sys.exit('there is no memory left')",
+        "ended (status 1); it had written to standard error 'there is no memory left'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "sentence"), GIVES_NO_ANSWER)
+def test_anything_but_an_answer_ends_the_program(code: str, sentence: str) -> None:
+    running = Program(asked_once(code), 10 if "65536" in code else 0.5)
 
     with pytest.raises(NoAnswer) as error:
         running.ask("loss_fn", *HALF)
 
-    assert GIVES_NO_ANSWER[lie] in str(error.value)
+    assert sentence in str(error.value)
     assert ends(running.process.pid)
 
 
 def test_the_next_call_starts_a_program_anew_that_has_ended(tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
-    dying = f"import sys; open({str(begun)!r}, 'a').write('x'); {about()}; sys.stdin.readline(); sys.stdin.readline()"
-    running = Program([sys.executable, "-c", dying], 5)
+    running = Program(asked_once(f"open({str(tmp_path / 'asked')!r}, 'a').write('x')"), 5)
     for count in (1, 2):
         with pytest.raises(NoAnswer, match=r"ended \(status 0\)"):
-            running.ask("model", *HALF, HALF[0])
-        assert begun.read_text() == "x" * count
+            running.ask("loss_fn", *HALF)
+        assert (tmp_path / "asked").read_text() == "x" * count
 
     running.command = ["no-such-program"]
     with pytest.raises(
         NoAnswer, match="could not be called, for program no-such-program: 'no-such-program' was not found"
     ):
-        running.ask("model", *HALF, HALF[0])
+        running.ask("loss_fn", *HALF)
 
 
 def test_an_answer_without_numbers_is_a_failure() -> None:
-    with loaded("null", 0.5) as target, pytest.raises(Failure, match="returned None where numbers are due") as failure:
+    with (
+        loaded(says(result=None), 0.5) as target,
+        pytest.raises(Failure, match="returned None where numbers") as failure,
+    ):
         Subject(target, "float64").loss_fn(*HALF)
 
     assert failure.value.answered
     assert not failure.value.raised
 
 
-@pytest.mark.parametrize("lie", ANSWERS_ONCE)
-def test_a_second_answer_does_not_answer_the_next_request(lie: str) -> None:
-    running = Program(lying(lie), 0.5)
+@pytest.mark.parametrize("code", [f"{says(result=0.5)}; {says(result=0.5)}", f"while True: {says(result=0.5)}"])
+def test_a_second_answer_does_not_answer_the_next_request(code: str) -> None:
+    running = Program(asked_once(f"{code}\ninput()"), 0.5)
     assert running.ask("loss_fn", *HALF) == 0.5
     time.sleep(0.05)  # so that the second answer has arrived
 
-    with pytest.raises(NoAnswer, match=rf"{ANSWERS_ONCE[lie]}|without being asked"):
+    with pytest.raises(NoAnswer, match=r"answered request 1 where 2 was asked|without being asked"):
         running.ask("loss_fn", *HALF)
 
     running.close(0.0)
 
 
 def test_children_that_a_program_leaves_end_with_it() -> None:
-    running = Program(lying("leaves-a-child-and-answers"), 0.5)
+    running = Program(asked_once(f"{CHILD}; {says(result=0.5)}; input()"), 0.5)
     assert running.ask("loss_fn", *HALF) == 0.5
 
     running.close()
@@ -228,7 +246,7 @@ def test_a_program_leaves_when_its_input_ends(tmp_path: Path) -> None:
 
 
 def test_an_operation_that_hangs_is_asked_once() -> None:
-    with loaded("hangs", 0.3) as target:
+    with loaded("time.sleep(600)", 0.3) as target:
         subject = Subject(target, "float64")
         for _ in range(2):
             with pytest.raises(Failure, match=r"did not return within 0.3 s; it is not called again"):
@@ -240,7 +258,7 @@ def test_an_operation_that_hangs_is_asked_once() -> None:
 
 
 def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
-    with loaded("dies", 5) as target:
+    with loaded("os._exit(3)", 5) as target:
         for _ in range(program.DEATHS):
             assert not target.hung
             with pytest.raises(Failure, match=r"ended \(status 3\)"):
@@ -250,13 +268,6 @@ def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
 
 
 # Programs that cannot be checked
-
-
-def about(member: str = "result", **said: Any) -> str:
-    """Code of a program that answers `initialize`."""
-    response = {"jsonrpc": "2.0", "id": 0, member: {"name": "x", "operations": ["model"]} | said}
-    return f"print({json.dumps(response)!r}, flush=True)"
-
 
 CANNOT_START = {
     "did not answer initialize: ended (status 5)": "import sys; sys.exit(5)",
@@ -309,16 +320,18 @@ def test_a_target_and_a_program_are_one_too_many() -> None:
     assert one_sentence(calibrant("check", "numpy", "--program", "node x.js"), "only one of them")
 
 
-def test_a_check_of_a_liar_ends_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    mark = str(tmp_path / "mark")
-    line = shlex.join([*lying("leaves-a-child-and-answers"), mark])
+def test_a_check_of_a_program_leaves_nothing_behind(tmp_path: Path) -> None:
+    """It starts a child at each question."""
+    adapter = tmp_path / "adapter.js"
+    child = "require('child_process').spawn('sleep', ['600'], {argv0: __filename}).unref();"
+    adapter.write_text(child + (PROGRAMS / "adapter.js").read_text(encoding="utf-8"), encoding="utf-8")
 
-    said, _ = checked(tmp_path, "--program", line, "--clause", "loss.mean-square", "--examples", "3", "--timeout", "2")
+    said, _ = checked(tmp_path, "--program", f"node {adapter}", "--clause=loss.mean-square", "--examples=3")
 
     assert statuses(said) == {"loss.mean-square": {"holds"}}
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it ended meanwhile
-            assert mark.encode() not in command.read_bytes()
+            assert str(adapter).encode() not in command.read_bytes()
 
 
 # The answers of a program as arrays

@@ -35,9 +35,6 @@ _IMPORTING = 60.0
 _PR_SET_PDEATHSIG = 1
 """Linux's number for the signal that a process is sent when its parent ends."""
 
-_Request = tuple[list[str], dict[str, str]]
-"""Arguments and environment."""
-
 
 @contextlib.contextmanager
 def nursery(modules: Sequence[str]) -> Iterator[list[str]]:
@@ -80,8 +77,7 @@ def _stand_for_child(path: str, *arguments: str) -> None:
     if nursery.fileno() > 2:  # or else a standard file is closed, and stays so in the interpreter alone
         with contextlib.suppress(OSError):
             nursery.connect(path)
-            request: _Request = [*arguments], {**os.environ}
-            nursery.send(marshal.dumps(request))
+            nursery.send(marshal.dumps((arguments, {**os.environ})))
             if nursery.recv(1):
                 nursery.settimeout(None)
                 socket.send_fds(nursery, [b"y"], [0, 1, 2])
@@ -142,8 +138,8 @@ def _main() -> None:
     os._exit(0)  # the interpreter's own end touches, and so copies, all that is shared
 
 
-def _serve(listener: socket.socket) -> _Request:
-    """Give a child to each stand-in, until standard input ends. It returns in a child, with what it is to be."""
+def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str]]:
+    """Give a child to each stand-in, until standard input ends. It returns in a child, with arguments and environment."""
     children: dict[int, tuple[int, socket.socket]] = {}
     """By a file that can be read when the child has ended: its number, and a socket that can be read when its stand-in has."""
     while True:
@@ -154,7 +150,9 @@ def _serve(listener: socket.socket) -> _Request:
         for over, (number, asking) in [*children.items()]:
             if over in ready or asking in ready:
                 _end(number)
-                _tell(asking, os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
+                status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+                with contextlib.suppress(OSError):  # the stand-in may have ended
+                    asking.send(b"%d" % status)
                 asking.close()
                 os.close(over)
                 del children[over]
@@ -162,11 +160,15 @@ def _serve(listener: socket.socket) -> _Request:
             continue
         asking, files, number = listener.accept()[0], list[int](), -1
         with contextlib.suppress(OSError, EOFError):  # the stand-in ended or was stopped, or there are enough processes
-            request, files = _asked(asking)
-            number = os.fork()
+            asking.settimeout(_PATIENCE)
+            arguments, environment = marshal.loads(asking.recv(2**20))
+            asking.send(b"y")
+            files = socket.recv_fds(asking, 1, 3)[1]
+            number = os.fork() if files else -1
         if number > 0:
-            _tell(asking, number)
             children[os.pidfd_open(number)] = number, asking
+            with contextlib.suppress(OSError):
+                asking.send(b"%d" % number)
         else:
             asking.close()
         if number == 0:
@@ -179,24 +181,7 @@ def _serve(listener: socket.socket) -> _Request:
         for file in files:
             os.close(file)
         if number == 0:
-            return request
-
-
-def _asked(asking: socket.socket) -> tuple[_Request, list[int]]:
-    """The request of a stand-in, and the standard files for the child. Raises OSError or EOFError where there is none."""
-    asking.settimeout(_PATIENCE)
-    request: _Request = marshal.loads(asking.recv(2**20))
-    asking.send(b"y")
-    files = socket.recv_fds(asking, 1, 3)[1]
-    if not files:
-        raise EOFError
-    return request, files
-
-
-def _tell(asking: socket.socket, number: int) -> None:
-    """Tell a number to a stand-in."""
-    with contextlib.suppress(OSError):  # it may have ended
-        asking.send(b"%d" % number)
+            return arguments, environment
 
 
 if __name__ == "__main__":
