@@ -6,8 +6,8 @@ Every pytest run where calibrant is installed loads it, so it imports nothing he
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Generator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -191,19 +191,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     session, run = current(), (_key(pyfuncitem), str(pyfuncitem.callspec.params["target"]))
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     _judge_together(pyfuncitem, arguments)
-    held, apart = session.judged.pop(run, None), session.apart.pop(run, None)
-    subject: Any = held or (apart.anew() if apart else arguments["target"])
+    together, held = session.judged.pop(run, (None, False))
+    subject: Any = arguments["target"] if together is None else together if held else together.anew()
 
-    def record(subject: Subject) -> AbstractContextManager[Record]:
+    def record(subject: Subject) -> contextlib.AbstractContextManager[Record]:
         clause = next(pyfuncitem.iter_markers("clause")).args[0]
         return recording(clause, pyfuncitem.originalname, subject, few=session.few)
 
     with record(subject) as pyfuncitem.stash[_RECORD]:
-        if held is None:
+        if not held:
             pyfuncitem.obj(**arguments | {"target": subject})
-    if apart is not None and isinstance(apart.failed, (Disagreement, Failure)):
-        with record(apart) as pyfuncitem.stash[_RECORD]:
-            raise FlakyFailure("it failed once, and not when it was asked the same again", [apart.failed])
+    if together is not None and isinstance(together.failed, (Disagreement, Failure)):
+        with record(together) as pyfuncitem.stash[_RECORD]:
+            raise FlakyFailure("it failed once, and not when it was asked the same again", [together.failed])
     return True
 
 
@@ -215,13 +215,12 @@ def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
     dtypes = session.dtypes_of.pop(key, [])
     if len(dtypes) < 2 or not hasattr(item.obj, "hypothesis"):
         return
-    together = {(key, one): Subject(session.load(), one) for one in dtypes}
-    try:
-        item.obj(**arguments | {"target": tuple(together.values())})
-    except Exception:  # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then
-        session.apart |= together
-    else:
-        session.judged |= together
+    subjects, held = tuple(Subject(session.load(), one) for one in dtypes), False
+    # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then.
+    with contextlib.suppress(Exception):
+        item.obj(**arguments | {"target": subjects})
+        held = True
+    session.judged |= {(key, one): (subject, held) for one, subject in zip(dtypes, subjects, strict=True)}
 
 
 def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:

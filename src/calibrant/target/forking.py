@@ -117,13 +117,13 @@ def _main() -> None:
     _end_with_parent()
     path, *modules = sys.argv[1:]
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where ends of children are ignored, they have no status
-    os.close(os.pidfd_open(os.getpid()))  # this process ends here on a system that has none
-    for module in modules:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()
+    os.close(os.pidfd_open(os.getpid()))  # or end here, on a system that has none
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)
+        for module in modules:
+            importlib.import_module(module)
+        gc.collect()
+        gc.freeze()
         listener.listen()
         os.write(1, b"y")
         arguments, environment = _serve(listener)
