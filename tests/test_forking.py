@@ -176,7 +176,7 @@ def test_an_interrupt_of_the_whole_group_reaches_the_child_and_not_the_nursery(p
 
 
 def test_xdist_learns_that_a_worker_closed_its_files_and_hangs(python: list[str]) -> None:
-    process = child(python, "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(600)")
+    process = child(python, "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(20)")
     assert process.stdout is not None
 
     assert process.stdout.read() == "closes\n"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from support import subject
 
-from calibrant.target.calling import Absent, Failure, Refused, Subject
+from calibrant.target.calling import Absent, Failure, NotCalled, Refused, Subject
 
 ONES = np.ones(2, dtype=np.float32)
 
@@ -119,8 +119,10 @@ def test_a_call_that_hangs_is_stopped_and_not_made_again(operation: Callable[...
 
     assert time.monotonic() - started < 3
     assert hanging.absolute_loss(ONES, ONES) == 1
+    with pytest.raises(NotCalled):
+        hanging.loss_fn(ONES, -ONES)
     with pytest.raises(Failure):
-        Subject(hanging.target, "float64").loss_fn(ONES, ONES)
+        Subject(hanging.target, "float64").loss_fn(ONES, -ONES)
 
 
 def test_somebody_elses_alarm_still_rings_and_no_alarm_is_left_behind() -> None:

@@ -40,16 +40,15 @@ class NotCalled(Absent):
     """A request that is not made, because the operation did not return from an earlier one."""
 
 
+@dataclass(eq=False, repr=False)
 class Failure(AssertionError):
     """A call without an answer to judge: the operation raised, hung, or returned something other than numbers."""
 
-    def __init__(self, sentence: str, *, raised: bool = False, answered: bool = False) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.raised = raised
-        """Whether the operation raised an exception, which is how it refuses."""
-        self.answered = answered
-        """Whether the operation returned something other than numbers."""
+    sentence: str
+    raised: bool = False
+    """Whether the operation raised an exception, which is how it refuses."""
+    answered: bool = False
+    """Whether the operation returned something other than numbers."""
 
 
 class Hang(BaseException):
