@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,3 +130,20 @@ def one_sentence(process: subprocess.CompletedProcess[str], *parts: str) -> bool
     lines = process.stderr.strip().splitlines()
     said = len(lines) == 1 and all(part in lines[0] for part in parts) and "Traceback" not in process.stdout
     return process.returncode == 2 and said and not process.stdout
+
+
+def ends(number: int) -> bool:
+    """Whether a process, and the group that it leads, ends in time; zombies have ended."""
+
+    def lives() -> bool:
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                state, _, group = file.read_text().rpartition(")")[2].split()[:3]
+                if number in (int(file.parent.name), int(group)) and state != "Z":
+                    return True
+        return False
+
+    until = time.monotonic() + PATIENCE
+    while lives() and time.monotonic() < until:
+        time.sleep(0.02)
+    return not lives()

@@ -208,16 +208,7 @@ def test_clause_coverage_fails_where_no_example_ran(tmp_path: Path) -> None:
     assert re.search(r"^model\.linear +not covered$", process.stdout, re.MULTILINE)
 
 
-FIRST_CALL = """
-calls = 0
-
-def loss_fn(t_p, t_c):
-    global calls
-    calls += 1
-    if t_p.shape != t_c.shape or t_p.size == 0:
-        raise ValueError("a loss does not broadcast")
-    return ((t_p - t_c) ** 2).sum() / t_p.size + (calls == 1)
-"""
+FIRST_CALL = "calls = []\n" + RIGHT.replace("return ", "calls.append(1)\n    return (len(calls) == 1) + ")
 
 
 def test_a_target_that_is_wrong_once_does_not_repeat_itself(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from support import target as written
 
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.errors import TargetError
-from calibrant.protocol.text import brief, nearest
 from calibrant.target.loading import install_hint, load, unmet
 
 LOSS = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).mean()\n"
@@ -194,20 +193,6 @@ def test_a_spec_without_a_file_a_module_or_a_registered_target_is_refused(spec: 
     assert spec != "nunpy" or sentence.endswith("; nearest: numpy")
 
 
-def test_nearest_says_nothing_where_nothing_is_near() -> None:
-    assert nearest("zzz", ["loss"]) == ""
-    assert nearest("los", ["loss", "data"]) == "; nearest: loss"
-
-
-def test_the_repr_of_a_value_is_kept_short() -> None:
-    class Hostile:
-        def __repr__(self) -> str:
-            raise RuntimeError
-
-    assert len(brief("x" * 1000)) == 80
-    assert brief(Hostile()) == "a Hostile whose repr raises RuntimeError"
-
-
 def test_bfloat16_without_its_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
 
@@ -230,12 +215,3 @@ def test_a_library_that_is_too_old_is_named_with_the_command_that_installs_anoth
     assert unmet("numpy") == ""
     with pytest.raises(TargetError, match=r"^target 'torch' needs torch>=2.2, but 1.13.1 is installed: pip install"):
         load("torch")
-
-
-def test_a_library_that_is_missing_is_left_to_its_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-
-    assert unmet("torch") == ""

@@ -6,8 +6,8 @@ Every pytest run where calibrant is installed loads it, so it imports nothing he
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Generator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -20,43 +20,31 @@ if TYPE_CHECKING:
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
-_SESSION = pytest.StashKey[Session]()
-"""The session of this pytest run."""
 _RECORD: pytest.StashKey[Record] = pytest.StashKey()
 """The outcome of a property."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, all of which begin with --target."""
-    group = parser.getgroup("calibrant", "calibrant: hold an implementation against the book")
-    group.addoption(
-        "--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name"
-    )
-    group.addoption(
-        "--target-dtype", action="append", default=[], metavar="DTYPE", help="check in this dtype (may be repeated)"
-    )
-    group.addoption(
-        "--target-timeout", type=float, default=10.0, metavar="SECONDS", help="the most that one call may take (10)"
-    )
-    group.addoption(
-        "--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)"
-    )
-    group.addoption("--target-examples", type=int, metavar="N", help="examples for each property")
-    group.addoption("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
-    group.addoption(
-        "--target-clause", action="append", default=[], metavar="CLAUSE", help="only this clause (may be repeated)"
-    )
-    group.addoption(
-        "--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none"
-    )
+    add = parser.getgroup("calibrant", "calibrant: hold an implementation against the book").addoption
+    add("--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name")
+    several: dict[str, Any] = {"action": "append", "default": []}
+    add("--target-dtype", **several, metavar="DTYPE", help="check in this dtype (may be repeated)")
+    add("--target-timeout", type=float, default=10.0, metavar="SECONDS", help="the most that one call may take (10)")
+    add("--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)")
+    add("--target-examples", type=int, metavar="N", help="examples for each property")
+    add("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
+    add("--target-clause", **several, metavar="CLAUSE", help="only this clause (may be repeated)")
+    add("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
     for option in ("--target-run-folder", "--target-vectors"):
-        group.addoption(option, type=Path, help=argparse.SUPPRESS)
+        add(option, type=Path, help=argparse.SUPPRESS)
 
 
 class _Gatherer:
-    """Collects the outcome of each property from pytest's reports, whichever process ran it."""
+    """Collects the outcome of each property from pytest's reports, whichever process ran it, and ends the run with verdicts."""
 
-    def __init__(self) -> None:
+    def __init__(self, coverage: bool) -> None:
+        self.coverage = coverage
         self.outcomes: list[Outcome] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -66,12 +54,34 @@ class _Gatherer:
 
             self.outcomes += carried(report)
 
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """End the run with a line for each chapter."""
+        if self.outcomes:
+            from calibrant.checks.verdicts import gathered
+            from calibrant.reports.terminal import coverage_lines, summary_lines
+
+            terminalreporter.section("calibrant")
+            verdicts = gathered(self.outcomes)
+            for line in summary_lines(verdicts) + (coverage_lines(verdicts) if self.coverage else []):
+                terminalreporter.write_line(line)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Fail the run where a declared deviation no longer deviates, or a clause is not covered."""
+        if exitstatus == 0 and self.outcomes:
+            from calibrant.checks.verdicts import gathered, uncovered
+
+            verdicts = gathered(self.outcomes)
+            stale = any(verdict.status == "stale" for verdict in verdicts)
+            if stale or (self.coverage and uncovered(verdicts)):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the session; load a named target at once, so that a wrong name ends the run."""
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
     option = config.option
-    session = config.stash[_SESSION] = Session(
+    session = Session(
         target=option.target or "reference",
         dtypes=tuple(option.target_dtype),
         timeout=option.target_timeout,
@@ -82,39 +92,26 @@ def pytest_configure(config: pytest.Config) -> None:
         vectors=option.target_vectors,
     )
     begin(session)
-    _require_clauses(option.target_clause)
+    config.add_cleanup(lambda: end(session))
+    if option.target_clause:
+        from calibrant.book.clauses import require
+
+        try:
+            for name in option.target_clause:
+                require(name)
+        except LookupError as error:
+            raise pytest.UsageError(f"--target-clause: {error.args[0]}") from None
     worker = getattr(config, "workerinput", None)
     if worker is not None and session.run_folder is not None:
         from calibrant.target.isolation import contain, not_called_again
 
         contain(session.run_folder, worker["workerid"])
-        hung = not_called_again(session.run_folder)
-        if hung:
+        if hung := not_called_again(session.run_folder):
             session.load().hung |= hung
     elif worker is None and session.run_folder is None:
         if option.target is not None:
             _load_or_stop()
-        config.pluginmanager.register(_Gatherer(), "calibrant-gatherer")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the session, and the program of its target."""
-    session = config.stash.get(_SESSION, None)
-    if session is not None:
-        if session.loaded is not None and session.loaded.program is not None:
-            session.loaded.program.close()
-        end(session)
-
-
-def _require_clauses(names: list[str]) -> None:
-    if names:
-        from calibrant.book.clauses import require
-
-        try:
-            for name in names:
-                require(name)
-        except LookupError as error:
-            raise pytest.UsageError(f"--target-clause: {error.args[0]}") from None
+        config.pluginmanager.register(_Gatherer(option.target_coverage))
 
 
 def _load_or_stop() -> Target:
@@ -125,10 +122,9 @@ def _load_or_stop() -> Target:
     session = current()
     try:
         target = session.load()
-        for dtype in session.dtypes:
+        for dtype in session.dtypes or target.dtypes:
             if dtype not in DTYPES:
                 raise TargetError(f"--target-dtype: {dtype!r} is not judged{nearest(dtype, DTYPES)}")
-        for dtype in session.dtypes or target.dtypes:
             numpy_dtype(dtype)
     except TargetError as error:
         raise pytest.UsageError(str(error)) from None
@@ -195,19 +191,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     session, run = current(), (_key(pyfuncitem), str(pyfuncitem.callspec.params["target"]))
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     _judge_together(pyfuncitem, arguments)
-    held, apart = session.judged.pop(run, None), session.apart.pop(run, None)
-    subject: Any = held or (apart.anew() if apart else arguments["target"])
+    together, held = session.judged.pop(run, (None, False))
+    subject: Any = arguments["target"] if together is None else together if held else together.anew()
 
-    def record(subject: Subject) -> AbstractContextManager[Record]:
+    def record(subject: Subject) -> contextlib.AbstractContextManager[Record]:
         clause = next(pyfuncitem.iter_markers("clause")).args[0]
         return recording(clause, pyfuncitem.originalname, subject, few=session.few)
 
     with record(subject) as pyfuncitem.stash[_RECORD]:
-        if held is None:
+        if not held:
             pyfuncitem.obj(**arguments | {"target": subject})
-    if apart is not None and isinstance(apart.failed, (Disagreement, Failure)):
-        with record(apart) as pyfuncitem.stash[_RECORD]:
-            raise FlakyFailure("it failed once, and not when it was asked the same again", [apart.failed])
+    if together is not None and isinstance(together.failed, (Disagreement, Failure)):
+        with record(together) as pyfuncitem.stash[_RECORD]:
+            raise FlakyFailure("it failed once, and not when it was asked the same again", [together.failed])
     return True
 
 
@@ -219,13 +215,12 @@ def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
     dtypes = session.dtypes_of.pop(key, [])
     if len(dtypes) < 2 or not hasattr(item.obj, "hypothesis"):
         return
-    together = {(key, one): Subject(session.load(), one) for one in dtypes}
-    try:
-        item.obj(**arguments | {"target": tuple(together.values())})
-    except Exception:  # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then
-        session.apart |= together
-    else:
-        session.judged |= together
+    subjects, held = tuple(Subject(session.load(), one) for one in dtypes), False
+    # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then.
+    with contextlib.suppress(Exception):
+        item.obj(**arguments | {"target": subjects})
+        held = True
+    session.judged |= {(key, one): (subject, held) for one, subject in zip(dtypes, subjects, strict=True)}
 
 
 def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:
@@ -274,30 +269,3 @@ def pytest_runtest_teardown() -> None:
         from calibrant.target.isolation import at_ease
 
         at_ease()
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """End the run with a line for each chapter."""
-    gatherer: _Gatherer | None = config.pluginmanager.get_plugin("calibrant-gatherer")
-    if gatherer is not None and gatherer.outcomes:
-        from calibrant.checks.verdicts import gathered
-        from calibrant.reports.terminal import coverage_lines, summary_lines
-
-        terminalreporter.section("calibrant")
-        verdicts = gathered(gatherer.outcomes)
-        for line in summary_lines(verdicts) + (coverage_lines(verdicts) if config.option.target_coverage else []):
-            terminalreporter.write_line(line)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail the run where a declared deviation no longer deviates, or a clause is not covered."""
-    gatherer: _Gatherer | None = session.config.pluginmanager.get_plugin("calibrant-gatherer")
-    if gatherer is None or exitstatus != 0 or not gatherer.outcomes:
-        return
-    from calibrant.checks.verdicts import gathered, uncovered
-
-    verdicts = gathered(gatherer.outcomes)
-    stale = any(verdict.status == "stale" for verdict in verdicts)
-    if stale or (session.config.option.target_coverage and uncovered(verdicts)):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED

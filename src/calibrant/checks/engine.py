@@ -27,8 +27,7 @@ from calibrant.target.processes import REGISTER, end_all
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 """The modules that every worker imports."""
 _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
-"""The modules that the workers of two shipped targets also import. They leave nothing open, and end at once. Other targets may need
-to set something before they import the same modules."""
+"""The modules that the workers of two shipped targets also import. Other targets may need to set something before they import them."""
 
 _LOST = 4
 """The number of workers that may end before they begin."""
@@ -76,8 +75,7 @@ class Ran:
 def started(spec: str) -> Iterator[list[str]]:
     """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
-    modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
-    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as python:
+    with _environment(OMP_NUM_THREADS=threads), nursery([*_SHARED, *_ALSO.get(spec, [])]) as python:
         yield python
 
 

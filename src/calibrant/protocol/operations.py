@@ -29,9 +29,6 @@ class Operation:
     """Whether it takes functions. Only Python can call it, no program in another language and no file."""
     starts_processes: bool = False
     """Whether it may start processes, which import the target's libraries again."""
-    exact: bool = True
-    """Whether one function over exact numbers gives its right answer. Otherwise its clauses compare its answers with several such
-    functions, with data, with NumPy, or with each other."""
     beside: tuple[str, ...] = ()
     """Other operations that its clauses call."""
 
@@ -68,23 +65,21 @@ def _words(text: str) -> tuple[str, ...]:
 OPERATIONS = {
     one.name: one
     for one in (
-        _record("thermometer()", "data", "t_u, t_c", exact=False),
-        _record("norris()", "data", "x, y", exact=False),
+        _record("thermometer()", "data", "t_u, t_c"),
+        _record("norris()", "data", "x, y"),
         _record("least_squares(t_u, t_c)", "data"),
-        _record("figures()", "data", returns="figures", exact=False),
+        _record("figures()", "data", returns="figures"),
         _record("model(t_u, w, b)", "model"),
         _record("loss_fn(t_p, t_c)", "loss", beside=("model",)),
         _record("absolute_loss(t_p, t_c)", "loss"),
-        _record("dabsolute_loss(t_p, t_c)", "loss", exact=False),
+        _record("dabsolute_loss(t_p, t_c)", "loss"),
         _record("dloss_fn(t_p, t_c)", "loss, gradients"),
         _record("dmodel_dw(t_u, w, b)", "gradients"),
         _record("dmodel_db(t_u, w, b)", "gradients"),
         _record("grad_fn(t_u, t_c, t_p, w, b)", "gradients"),
         _record("finite_difference(t_u, t_c, w, b, delta)", "gradients"),
         _record("difference_gradient(loss, params, delta)", "gradients", takes_functions=True),
-        _record(
-            "automatic_gradient(loss, params)", "autograd, gradients", "loss, grad", exact=False, takes_functions=True
-        ),
+        _record("automatic_gradient(loss, params)", "autograd, gradients", "loss, grad", takes_functions=True),
         _record("value_and_grad(params, t_u, t_c)", "gradients", "loss, grad"),
         _record(
             "training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)",
@@ -93,37 +88,26 @@ OPERATIONS = {
         ),
         _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent"),
         _record("broadcast_shapes(*shapes)", "broadcasting", returns="shape"),
-        _record("multiply(x, y)", "broadcasting", exact=False),
-        _record("multiply_in_place(x, y)", "broadcasting", exact=False),
-        _record("expand(x, shape)", "broadcasting", "expanded, strides, shared", exact=False),
+        _record("multiply(x, y)", "broadcasting"),
+        _record("multiply_in_place(x, y)", "broadcasting"),
+        _record("expand(x, shape)", "broadcasting", "expanded, strides, shared"),
         _record("multiply_grad(x, y, upstream)", "broadcasting", "grad_x, grad_y"),
-        _record("backward(losses, params, zero_grad)", "autograd", lists=2, exact=False, takes_functions=True),
-        _record(
-            "descend(loss, params, learning_rate, n_steps, no_grad)",
-            "autograd",
-            lists=2,
-            exact=False,
-            takes_functions=True,
-        ),
+        _record("backward(losses, params, zero_grad)", "autograd", lists=2, takes_functions=True),
+        _record("descend(loss, params, learning_rate, n_steps, no_grad)", "autograd", lists=2, takes_functions=True),
         _record(
             "manual_training_loop(n_epochs, learning_rate, params, t_u, t_c)",
             "autograd",
             "params, losses",
             beside=("training_loop",),
         ),
-        _record("evaluate(loss, params, is_train)", "autograd", lists=1, exact=False, takes_functions=True),
+        _record("evaluate(loss, params, is_train)", "autograd", lists=1, takes_functions=True),
         _record("calc_forward(params, t_u, t_c, is_train)", "autograd", lists=1),
         _record("accumulate(params, batches, zero_grad)", "accumulation"),
         _record("accumulated_grad(params, batches)", "accumulation"),
         _record("data_parallel(params, shards, n_epochs, lr)", "accumulation", "grad, params", starts_processes=True),
         _record("optimize(name, hyperparameters, params, grads)", "optimizers", lists=2),
-        _record("split(n_samples, val_fraction, seed)", "validation", "train_indices, val_indices", exact=False),
-        _record(
-            "split_data(t_u, t_c, val_fraction, seed)",
-            "validation",
-            "train_t_u, train_t_c, val_t_u, val_t_c",
-            exact=False,
-        ),
+        _record("split(n_samples, val_fraction, seed)", "validation", "train_indices, val_indices"),
+        _record("split_data(t_u, t_c, val_fraction, seed)", "validation", "train_t_u, train_t_c, val_t_u, val_t_c"),
         _record("validation_loss(params, t_u, t_c)", "validation", "loss, recorded"),
         _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation"),
         _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation"),

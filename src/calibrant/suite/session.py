@@ -44,10 +44,8 @@ class Session:
     loaded: Target | None = None
     dtypes_of: dict[Any, list[str]] = field(default_factory=dict)
     """The dtypes in which each property runs."""
-    judged: dict[Any, Subject] = field(default_factory=dict)
-    """The subjects of properties that have been judged together with another dtype, and held."""
-    apart: dict[Any, Subject] = field(default_factory=dict)
-    """The subjects of properties that did not hold in all dtypes."""
+    judged: dict[Any, tuple[Subject, bool]] = field(default_factory=dict)
+    """The subjects of properties that have been judged in several dtypes together, and whether they held in all of them."""
     drawn_seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "big"))
     """The seed where none is given."""
 

@@ -40,16 +40,15 @@ class NotCalled(Absent):
     """A request that is not made, because the operation did not return from an earlier one."""
 
 
+@dataclass(eq=False, repr=False)
 class Failure(AssertionError):
     """A call without an answer to judge: the operation raised, hung, or returned something other than numbers."""
 
-    def __init__(self, sentence: str, *, raised: bool = False, answered: bool = False) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.raised = raised
-        """Whether the operation raised an exception, which is how it refuses."""
-        self.answered = answered
-        """Whether the operation returned something other than numbers."""
+    sentence: str
+    raised: bool = False
+    """Whether the operation raised an exception, which is how it refuses."""
+    answered: bool = False
+    """Whether the operation returned something other than numbers."""
 
 
 class Hang(BaseException):
@@ -88,7 +87,7 @@ class Subject:
         """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
         """The last failing example of a property; it can be repeated on any subject."""
-        self._stuck: dict[str, tuple[str, str]] = {}
+        self._stuck: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"{self.target.name} in {self.form.name}"
@@ -124,68 +123,52 @@ class Subject:
         Raises Absent if the target does not provide it, Refused if it does not serve the request, Failure if it raises, hangs, or
         returns no numbers. After a hang, the same request fails again without a call, and every other one raises NotCalled.
         """
-        target = self.target
-        if operation not in target.operations:
+        target, record = self.target, OPERATIONS.get(operation)
+        if record is None or operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
-        call = Call(operation, _map_leaves(_without_scalars, arguments))
+        # The protocol knows arrays without axes, and no scalars of NumPy's.
+        call = Call(operation, _map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, arguments))
         self.calls.append(call)
-        limit = OPERATIONS[operation].patience(target.timeout)
-        if watch is not None and not target.trusted:
-            watch(operation, limit)
-        sink = _Sink()
-        problem, about = self._not_again(call) if operation in target.hung else self._made(call, limit, sink)
+        limit, sink = record.patience(target.timeout), _Sink()
+        problem, raised, answered = "", False, False
+        if operation not in target.hung:
+            if watch is not None and not target.trusted:
+                watch(operation, limit)
+            try:
+                with (
+                    _deadline(limit) if target.program is None else contextlib.nullcontext(),
+                    contextlib.redirect_stdout(sink),
+                    contextlib.redirect_stderr(sink),
+                ):
+                    call.passed = copied(call.given)
+                    call.converted = self._converted(call.passed)
+                    call.answer = self._normalized(record, getattr(target.implementation, operation)(*call.converted))
+            except NotImplementedError as error:
+                raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
+            except Hang:
+                target.hung[operation] = f"did not return within {limit:g} s"
+            except NoAnswer as error:
+                problem, answered = str(error), error.answered
+                if error.final:
+                    target.hung[operation] = problem
+            except KeyboardInterrupt:
+                raise
+            except SystemExit as error:
+                problem = f"called sys.exit({error.code!r})"
+            except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
+                problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
+        if operation in target.hung:
+            request = repr(plain(call.given))
+            if self._stuck.setdefault(operation, request) != request:
+                raise NotCalled(f"{operation} is not called again")
+            problem = f"{target.hung[operation]}; it is not called again"
         self.tally.asked += 1
         call.output = sink.kept
         if problem:
             printed = f"; it had printed {call.output!r}" if call.output else ""
-            raise Failure(problem + printed, **about) from None
+            raise Failure(problem + printed, raised=raised, answered=answered)
         self.tally.answered += 1
         return call.answer
-
-    def _made(self, call: Call, limit: float, sink: _Sink) -> tuple[str, dict[str, bool]]:
-        """Make a call. Return the sentence of its failure, empty if it answered, and what a Failure records about it."""
-        program, operation = self.target.program, call.operation
-        try:
-            if program is not None:
-                program.ready()
-            with (
-                _deadline(limit) if program is None else contextlib.nullcontext(),
-                contextlib.redirect_stdout(sink),
-                contextlib.redirect_stderr(sink),
-            ):
-                call.passed = copied(call.given)
-                call.converted = self._converted(call.passed)
-                answer = getattr(self.target.implementation, operation)(*call.converted)
-                call.answer = self._normalized(OPERATIONS[operation], answer)
-        except NotImplementedError as error:
-            raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
-        except Hang:
-            return self._given_up(call, f"did not return within {limit:g} s"), {}
-        except NoAnswer as error:
-            return self._given_up(call, str(error)) if error.final else str(error), {"answered": error.answered}
-        except KeyboardInterrupt:
-            raise
-        except SystemExit as error:
-            return f"called sys.exit({error.code!r})", {}
-        except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
-            return f"raised {type(error).__name__}: {first_line(error)}", {"raised": True}
-        return "", {}
-
-    def _given_up(self, call: Call, problem: str) -> str:
-        """Record that an operation is not called again, and return the sentence that says so."""
-        self.target.hung[call.operation] = problem
-        sentence = f"{problem}; it is not called again"
-        self._stuck[call.operation] = repr(plain(call.given)), sentence
-        return sentence
-
-    def _not_again(self, call: Call) -> tuple[str, dict[str, bool]]:
-        """Repeat the sentence of the request in which an operation hung. Raises NotCalled for any other request."""
-        asked = repr(plain(call.given))
-        again = f"is not called again: it {self.target.hung[call.operation]}"
-        first, sentence = self._stuck.setdefault(call.operation, (asked, again))
-        if asked != first:
-            raise NotCalled(f"{call.operation} is not called again")
-        return sentence, {}
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
         """Whether the operation raises an error for these arguments, of any type but NotImplementedError."""
@@ -252,9 +235,10 @@ class Subject:
             return self._lists(operation.name, answer, operation.lists)
         if not operation.parts:
             return self._numbers(operation.name, answer)
-        parts = _parts(answer)
-        if parts is None or len(parts) != len(operation.parts):
-            raise _not_due(answer, f"({', '.join(operation.parts)}) is")
+        due = f"({', '.join(operation.parts)}) is"
+        parts = _parts(answer, due)
+        if len(parts) != len(operation.parts):
+            raise _not_due(answer, due)
         names = (f"{operation.name}'s {part}" for part in operation.parts)
         return tuple(map(self._numbers, names, parts))
 
@@ -262,10 +246,7 @@ class Subject:
         """Lists nested to this depth, with arrays or None in the innermost."""
         if depth == 0:
             return None if answer is None else self._numbers(operation, answer)
-        parts = _parts(answer)
-        if parts is None:
-            raise _not_due(answer, "a list is")
-        return [self._lists(operation, part, depth - 1) for part in parts]
+        return [self._lists(operation, part, depth - 1) for part in _parts(answer, "a list is")]
 
     def _numbers(self, what: str, answer: Any) -> Any:
         """The answer as a NumPy array. Plain Python numbers take the dtype under test where it holds them exactly."""
@@ -347,17 +328,12 @@ def copied(value: Any) -> Any:
     return _map_leaves(lambda x: x.copy() if is_array(x) else x, value)
 
 
-def _without_scalars(x: Any) -> Any:
-    """A NumPy scalar as an array, since the protocol knows no such scalars; anything else unchanged."""
-    return np.asarray(x) if isinstance(x, np.generic) else x
-
-
-def _parts(answer: Any) -> list[Any] | None:
-    """The parts of an answer that can be iterated over; otherwise None."""
-    try:
-        return None if isinstance(answer, (str, bytes, dict)) else list(answer)
-    except TypeError:
-        return None
+def _parts(answer: Any, due: str) -> list[Any]:
+    """The parts of an answer. Raises NoAnswer if it is no sequence."""
+    with contextlib.suppress(TypeError):
+        if not isinstance(answer, (str, bytes, dict)):
+            return list(answer)
+    raise _not_due(answer, due)
 
 
 def identical(one: Any, other: Any) -> bool:

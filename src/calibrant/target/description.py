@@ -72,30 +72,26 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
     if not operations:
         close = "" if isinstance(implementation, (ModuleType, SimpleNamespace)) else nearest(name, OPERATIONS)
         raise wrong(f" has none of the operations: {', '.join(OPERATIONS)}{close}")
-    dtypes = said("dtypes", ("float32", "float64"))
+    dtypes, slack = said("dtypes", ("float32", "float64")), said("slack", 1.0)
     if not isinstance(dtypes, (list, tuple)) or not dtypes:
         raise wrong(f": dtypes is {brief(dtypes)}, not a list of {', '.join(DTYPES)}")
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise wrong(f": dtypes names {brief(dtype)}, which is not judged{nearest(str(dtype), DTYPES)}")
-    slack = said("slack", 1.0)
     if isinstance(slack, bool) or not isinstance(slack, (int, float)) or not 1 <= slack < math.inf:
         raise wrong(f": slack is {brief(slack)}, not a number of at least 1")
-    tables = {}
-    for attribute in ("conventions", "deviations"):
-        table = said(attribute, {})
+    conventions, deviations = said("conventions", {}), said("deviations", {})
+    for attribute, table in (("conventions", conventions), ("deviations", deviations)):
         if not isinstance(table, Mapping) or not all(isinstance(x, str) and x for pair in table.items() for x in pair):
             raise wrong(f": {attribute} is {brief(table)}, not a dict of names with their reasons")
-        tables[attribute] = dict(table)
-    for clause in tables["deviations"]:
+    for clause in deviations:
         if clause not in book():
             raise wrong(f": deviations names the clause {clause!r}, which is not in the book{nearest(clause, book())}")
     known = CONVENTIONS | ARITHMETIC
-    for convention, value in tables["conventions"].items():
+    for convention, value in conventions.items():
         if convention not in known:
             raise wrong(f": conventions names {convention!r}, which is none{nearest(convention, known)}")
-        values = known[convention]
-        if value not in values:
+        if value not in (values := known[convention]):
             may_be = f"{', '.join(values)}{nearest(value, values)}"
             raise wrong(f": conventions says {convention} = {value!r}, not one of {may_be}")
     own_name, version = said("name", name), said("version", None)
@@ -106,8 +102,8 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
         version=version if isinstance(version, str) else None,
         operations=operations,
         dtypes=tuple(dtypes),
-        conventions=tables["conventions"],
-        deviations=tables["deviations"],
+        conventions=dict(conventions),
+        deviations=dict(deviations),
         slack=float(slack),
         timeout=timeout,
     )

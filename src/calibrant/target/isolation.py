@@ -1,4 +1,4 @@
-"""Worker processes and child processes that a target cannot take the check down with.
+"""Worker processes that a target cannot take the check down with.
 
 The properties run in worker processes. A watchdog ends a worker in a call that no signal can stop. The worker discards all
 output, and records the current operation, so that its end can be explained.
@@ -6,21 +6,16 @@ output, and records the current operation, so that its end can be explained.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import json
 import mmap
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target import calling
-from calibrant.target.processes import REGISTER, end_all, end_group
 
 _GRACE = 3.0
 """Seconds between the time limit of a call and the end of its worker; in them, the call may still be stopped from inside."""
@@ -45,27 +40,6 @@ def contain(folder: Path, worker: str) -> None:
     with record.open("r+b") as file:
         _current = mmap.mmap(file.fileno(), 64)
     calling.watch = watch
-
-
-@contextlib.contextmanager
-def apart(
-    module: str, *arguments: str, register: Path, python: Sequence[str] = (sys.executable,)
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module in a silent process of its own, and end it with all that it started at the end of the block."""
-    process = subprocess.Popen(
-        [*python, "-m", module, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {REGISTER: str(register)},
-    )
-    try:
-        yield process
-    finally:
-        end_group(process.pid)
-        process.wait()
-        end_all(register)
 
 
 def not_called_again(folder: Path) -> dict[str, str]:

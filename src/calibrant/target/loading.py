@@ -29,7 +29,7 @@ def load(spec: str, timeout: float = 10.0) -> Target:
     """
     if spec.startswith(PROGRAM):
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
-    place, _, attribute = split_file(spec) if is_file(spec) else resolve(spec).partition(":")
+    place, attribute = located(spec)
     if spec in registered() and (lacking := unmet(spec)):
         raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
@@ -72,59 +72,56 @@ def _started(spec: str, command: list[str], timeout: float) -> Target:
     return target
 
 
-def registered() -> dict[str, str]:
-    """The module of each target that an installed distribution registers, by the target's name."""
+def registered() -> dict[str, importlib.metadata.EntryPoint]:
+    """The targets that installed distributions register, by name."""
     return _registered(tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=1)
-def _registered(path: tuple[str, ...]) -> dict[str, str]:
+def _registered(path: tuple[str, ...]) -> dict[str, importlib.metadata.EntryPoint]:
     """The registered targets. Reading them is slow, so they are kept while the path of imports stays the same."""
-    return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def located(spec: str) -> tuple[str, str]:
+    """The place of a target, which is a file that ends in .py or a module, and the object in it.
+
+    A colon before `.py` belongs to the path.
+    """
+    if spec in registered():
+        spec = registered()[spec].value
+    elif spec.endswith(".py"):
+        return spec, ""
+    before, _, after = spec.rpartition(":")
+    if before.endswith(".py"):
+        return before, after
+    place, _, attribute = spec.partition(":")
+    return place, attribute
 
 
 def unmet(name: str) -> str:
     """The version that a registered target needs and does not find: 'optax>=0.2, but 0.1.9 is installed'; else empty."""
     from packaging.requirements import Requirement
 
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        for needed in map(Requirement, (entry.dist.requires if entry.dist is not None else None) or []):
-            of_extra = needed.marker and [needed.marker.evaluate({"extra": extra}) for extra in (name, "")]
-            if of_extra != [True, False]:
-                continue
-            try:
-                found = importlib.metadata.version(needed.name)
-            except importlib.metadata.PackageNotFoundError:
-                continue  # the import reports it
-            if not needed.specifier.contains(found, prereleases=True):
-                return f"{needed.name}{needed.specifier}, but {found} is installed"
+    distribution = registered()[name].dist
+    for needed in map(Requirement, (distribution and distribution.requires) or []):
+        of_extra = needed.marker and [needed.marker.evaluate({"extra": extra}) for extra in (name, "")]
+        if of_extra != [True, False]:
+            continue
+        try:
+            found = importlib.metadata.version(needed.name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # the import reports it
+        if not needed.specifier.contains(found, prereleases=True):
+            return f"{needed.name}{needed.specifier}, but {found} is installed"
     return ""
 
 
 def install_hint(name: str) -> str:
     """The command that installs the extra of a registered target's name, if its distribution has such an extra."""
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        if entry.dist is not None and name in (entry.dist.metadata.get_all("Provides-Extra") or []):
-            return f"pip install '{entry.dist.name}[{name}]'"
-    return ""
-
-
-def resolve(spec: str) -> str:
-    """The module of a registered name; any other spec unchanged."""
-    return registered().get(spec, spec)
-
-
-def is_file(spec: str) -> bool:
-    """Whether a spec names a file."""
-    return spec not in registered() and (split_file(spec)[0].endswith(".py") or "/" in spec)
-
-
-def split_file(spec: str) -> tuple[str, str, str]:
-    """Split `file.py:object` at its colon. A colon before `.py` belongs to the path."""
-    if spec.endswith(".py"):
-        return spec, "", ""
-    place, colon, attribute = spec.rpartition(":")
-    return (place, colon, attribute) if place.endswith(".py") else (spec, "", "")
+    distribution = registered()[name].dist
+    has_extra = distribution is not None and name in (distribution.metadata.get_all("Provides-Extra") or [])
+    return f"pip install '{distribution.name}[{name}]'" if distribution is not None and has_extra else ""
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -134,8 +131,8 @@ def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise TargetError(f"target {str(path)!r} is not a Python file")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -150,9 +147,8 @@ def _import_module(name: str, spec: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if spec in registered():
             hint = install_hint(spec)
-            raise TargetError(
-                f"target {spec!r} needs {error.name}, which is not installed{hint and f': {hint}'}"
-            ) from None
+            missing = f"needs {error.name}, which is not installed{hint and f': {hint}'}"
+            raise TargetError(f"target {spec!r} {missing}") from None
         if error.name and f"{name}.".startswith(f"{error.name}."):
             none = f"no file, module or registered target has that name{nearest(spec, registered())}"
             raise TargetError(f"target {spec!r}: {none}") from None

@@ -49,14 +49,6 @@ class ProgramError(Exception):
     """A JSON-RPC error in answer to a request: the operation raised it."""
 
 
-class _Unreachable(Exception):
-    """The reason why a program gave no answer."""
-
-
-class _Late(_Unreachable):
-    """A program gave no answer in time."""
-
-
 class Program:
     """A program under test, which is started again when it has ended.
 
@@ -64,11 +56,12 @@ class Program:
     """
 
     operations: tuple[str, ...]
+    process: subprocess.Popen[bytes]
 
     def __init__(self, command: Sequence[str], timeout: float) -> None:
         self.command = list(command)
         self.timeout = timeout
-        self._running: _Running | None = None
+        self._runs = False
         self._deaths: dict[str, int] = {}
         atexit.register(self.close)
         vars(self).update(self._begin())
@@ -78,31 +71,28 @@ class Program:
     def __repr__(self) -> str:
         return shlex.join(self.command)
 
-    def ready(self) -> _Running:
-        """Start the program if it does not run. Raises NoAnswer if it does not start again."""
-        if self._running is None:
-            try:
-                self._begin()
-            except TargetError as error:
-                raise NoAnswer(f"could not be called, for {error}") from None
-        assert self._running is not None
-        return self._running
-
     def ask(self, operation: str, *arguments: Any) -> Any:
-        """Call an operation and return its answer.
+        """Call an operation and return its answer, of a program that is started if it does not run.
 
         Raises NotImplementedError if the operation does not serve the request, ProgramError for another error that it answers, and
         NoAnswer if no valid response comes in time.
         """
-        running, record = self.ready(), OPERATIONS[operation]
+        if not self._runs:
+            try:
+                self._begin()
+            except TargetError as error:
+                raise NoAnswer(f"could not be called, for {error}") from None
+        record = OPERATIONS[operation]
         try:
-            return running.ask(operation, record.named(arguments), record.patience(self.timeout))
-        except _Unreachable as error:
-            words = running.last_words()
+            return self._result(operation, record.named(arguments), record.patience(self.timeout))
+        except NoAnswer as error:
+            if error.answered:
+                raise
+            words = self._last_words()
             self.close(0.0)
             deaths = self._deaths[operation] = self._deaths.get(operation, 0) + 1
-            raise NoAnswer(f"{error}{words}", final=isinstance(error, _Late) or deaths >= DEATHS) from None
-        except (NotImplementedError, ProgramError, NoAnswer):
+            raise NoAnswer(f"{error}{words}", final=error.final or deaths >= DEATHS) from None
+        except (NotImplementedError, ProgramError):
             raise
         except BaseException:  # an interrupt; the next call must not read this one's answer
             self.close(0.0)
@@ -110,32 +100,53 @@ class Program:
 
     def close(self, leaving: float = _LEAVING) -> None:
         """Close the program's standard input, and after `leaving` seconds end its process group."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.end(leaving)
+        if not self._runs:
+            return
+        self._runs = False
+        with contextlib.suppress(OSError):
+            self._pipes[0].close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(leaving)
+        end_group(self.process.pid)
+        self.process.wait()
+        for pipe in self._pipes[1:]:
+            pipe.close()
 
     def _wrong(self, sentence: str) -> TargetError:
         return TargetError(f"program {self!r}{sentence}")
 
     def _begin(self) -> dict[str, Any]:
         """Start the program and return its description. Raises TargetError, in one sentence, if it gives none."""
+        pipe = subprocess.PIPE
         try:
-            running = self._running = _Running(self.command)
+            process = subprocess.Popen(
+                self.command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
+            )
         except FileNotFoundError:
             raise self._wrong(f": {self.command[0]!r} was not found") from None
         except PermissionError:
             raise self._wrong(f": {self.command[0]!r} is not executable") from None
         except (OSError, ValueError) as error:
             raise self._wrong(f" cannot be started: {error}") from None
+        if REGISTER in os.environ:
+            with open(os.environ[REGISTER], "a") as register:
+                register.write(f"{process.pid}\n")
+        self.process, self._runs = process, True
+        self._pipes = cast("tuple[IO[bytes], ...]", (process.stdin, process.stdout, process.stderr))
+        for file in self._pipes:
+            os.set_blocking(file.fileno(), False)
+        self._count = 0
+        self._left, self._errors = bytearray(), bytearray()
         patient = self.timeout * IMPORT_PATIENCE / 2  # less than an import may take, so that this message comes first
         try:
-            return self._described(running.ask("initialize", {}, patient))
-        except (_Unreachable, ProgramError, NotImplementedError, NoAnswer) as error:
-            why = f" within {patient:g} s" if isinstance(error, _Late) else f": {error}"
-            words = running.last_words()
+            return self._described(self._result("initialize", {}, patient))
+        except (ProgramError, NotImplementedError, NoAnswer) as error:
+            late = isinstance(error, NoAnswer) and error.final
+            why = f" within {patient:g} s" if late else f": {error}"
+            words = self._last_words()
             self.close(0.0)
             raise self._wrong(f" did not answer initialize{why}{words}") from None
-        except BaseException:
+        except TargetError:
             self.close(0.0)
             raise
 
@@ -161,39 +172,16 @@ class Program:
                 raise self._wrong(f": {member} is {brief(said[member])}, not a string")
         return {**said, "operations": tuple(operations)}
 
-
-class _Running:
-    """A program that runs: its process and the pipes to it."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self.process = process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
-        if REGISTER in os.environ:
-            with open(os.environ[REGISTER], "a") as register:
-                register.write(f"{process.pid}\n")
-        self.pipes = cast("tuple[IO[bytes], ...]", (process.stdin, process.stdout, process.stderr))
-        for pipe in self.pipes:
-            os.set_blocking(pipe.fileno(), False)
-        self._count = 0
-        self._left = bytearray()
-        self._errors = bytearray()
-
-    def ask(self, method: str, params: dict[str, Any], seconds: float) -> Any:
-        """Send a request and return its result. Raises NotImplementedError or ProgramError for an error, else _Unreachable."""
+    def _result(self, method: str, params: dict[str, Any], seconds: float) -> Any:
+        """Send a request and return its result. Raises NotImplementedError or ProgramError for an error, else NoAnswer."""
         number, self._count = self._count, self._count + 1
         if self._left:
-            raise _Unreachable(f"wrote {_quoted(self._left)} without being asked")
+            raise NoAnswer(f"wrote {_quoted(self._left)} without being asked")
         return _result(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
 
     def _converse(self, request: bytes, seconds: float) -> bytes:
-        """Write a message and read a line. Raises _Late if none comes in time, _Unreachable if none can come."""
-        stdin, stdout, stderr = self.pipes
+        """Write a message and read a line. Raises NoAnswer if none comes in time, or none can come."""
+        stdin, stdout, stderr = self._pipes
         poll = select.poll()
         poll.register(stdin, select.POLLOUT)
         poll.register(stdout, select.POLLIN)
@@ -225,44 +213,33 @@ class _Running:
                     del self._left[: end + 1]
                     return line
                 if len(self._left) > LONGEST:
-                    raise _Unreachable(f"wrote more than {LONGEST >> 20} MiB without ending its line")
-        raise _Late(f"did not return within {seconds:g} s")
+                    raise NoAnswer(f"wrote more than {LONGEST >> 20} MiB without ending its line")
+        raise NoAnswer(f"did not return within {seconds:g} s", final=True)
 
     def _listen(self) -> bool:
         """Read from standard error. Return whether it is still open."""
-        more = self.pipes[2].read(65536)
+        more = self._pipes[2].read(65536)
         self._errors += more or b""
         del self._errors[:-2000]
         return more != b""
 
-    def _gone(self) -> _Unreachable:
+    def _gone(self) -> NoAnswer:
         """The reason why a program does not read, or does not write any more."""
         try:
             status = self.process.wait(0.5)
         except subprocess.TimeoutExpired:
-            return _Unreachable("closed its standard input or output")
+            return NoAnswer("closed its standard input or output")
         how = f"ended (status {status})" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
-        return _Unreachable(how + f" in the middle of {_quoted(self._left)}" * bool(self._left))
+        return NoAnswer(how + f" in the middle of {_quoted(self._left)}" * bool(self._left))
 
-    def last_words(self) -> str:
+    def _last_words(self) -> str:
         """The last line on standard error that names an error, or else the last line, in a clause for a message."""
         until = time.monotonic() + 1.0
-        while time.monotonic() < until and select.select([self.pipes[2]], [], [], 0)[0] and self._listen():
+        while time.monotonic() < until and select.select([self._pipes[2]], [], [], 0)[0] and self._listen():
             pass
         lines = [line.rstrip() for line in self._errors.decode("utf-8", "replace").splitlines() if line.strip()]
         named = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
         return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
-
-    def end(self, leaving: float) -> None:
-        """Close its standard input, and after `leaving` seconds end its process group."""
-        with contextlib.suppress(OSError):
-            self.pipes[0].close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(leaving)
-        end_group(self.process.pid)
-        self.process.wait()
-        for pipe in self.pipes[1:]:
-            pipe.close()
 
 
 def command_of(line: str) -> list[str]:
@@ -277,44 +254,36 @@ def command_of(line: str) -> list[str]:
 
 
 def _result(line: bytes, asked: int) -> Any:
-    """The result in a line. Raises _Unreachable unless it is the response to this request, and an error for an error."""
-    response = _parsed(line)
+    """The result in a line. Raises NoAnswer unless it is the response to this request, and an error for an error."""
+    try:
+        response = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as wrong:
+        why = {UnicodeDecodeError: "not UTF-8", RecursionError: "nested too deeply"}.get(type(wrong))
+        raise NoAnswer(f"wrote {_quoted(line)}, which is {why or f'not JSON: {str(wrong)[:120]}'}") from None
     if (
         not isinstance(response, dict)
         or response.get("jsonrpc") != "2.0"
         or "id" not in response
         or ("result" in response) == ("error" in response)
     ):
-        raise _Unreachable(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
-    number = response["id"]
-    problem = _problem(response["error"]) if "error" in response else ""
-    if problem and number is None:
-        raise _Unreachable(f"could not read the request: {problem}")
+        raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
+    number, problem = response["id"], ""
+    error: Any = response.get("error")
+    if "error" in response:
+        if (
+            not isinstance(error, dict)
+            or type(error.get("code")) is not int
+            or not isinstance(error.get("message"), str)
+        ):
+            raise NoAnswer(f"answered with an error that is none of JSON-RPC's: {brief(error)}")
+        problem = f"{first_line(error['message'])} (code {error['code']})"
+        if number is None:
+            raise NoAnswer(f"could not read the request: {problem}")
     if type(number) is not int or number != asked:
-        raise _Unreachable(f"answered request {brief(number)} where {asked} was asked")
+        raise NoAnswer(f"answered request {brief(number)} where {asked} was asked")
     if problem:
-        raise (NotImplementedError if response["error"]["code"] == ABSENT else ProgramError)(problem)
+        raise (NotImplementedError if error["code"] == ABSENT else ProgramError)(problem)
     return decoded(response["result"])
-
-
-def _problem(error: Any) -> str:
-    """The message and the code of a JSON-RPC error."""
-    if not isinstance(error, dict) or type(error.get("code")) is not int or not isinstance(error.get("message"), str):
-        raise _Unreachable(f"answered with an error that is none of JSON-RPC's: {brief(error)}")
-    return f"{first_line(error['message'])} (code {error['code']})"
-
-
-def _parsed(line: bytes) -> Any:
-    """A line as JSON. Raises _Unreachable if it is not JSON in UTF-8."""
-    try:
-        return json.loads(line.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        why = "not UTF-8"
-    except RecursionError:
-        why = "nested too deeply"
-    except ValueError as error:
-        why = f"not JSON: {str(error)[:120]}"
-    raise _Unreachable(f"wrote {_quoted(line)}, which is {why}")
 
 
 def _no_constant(word: str) -> NoReturn:

@@ -13,7 +13,7 @@ from calibrant.judge.values import show
 from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call
 from calibrant.target.description import Target
-from calibrant.target.loading import is_file, resolve, split_file
+from calibrant.target.loading import located
 
 
 def written(call: Call) -> str:
@@ -25,16 +25,17 @@ def shown(value: Any) -> str:
     """An argument or an answer for a person to read."""
     if is_array(value):
         return show(value)
-    return _bracketed(value, shown) or getattr(value, "source", repr(value))
+    if isinstance(value, (list, tuple)):
+        return _bracketed(value, shown)
+    return getattr(value, "source", repr(value))
 
 
-def _bracketed(value: Any, write: Callable[[Any], str]) -> str:
-    """A list or a tuple with its elements as `write` gives them, or an empty string for another value."""
+def _bracketed(value: list[Any] | tuple[Any, ...], write: Callable[[Any], str]) -> str:
+    """A list or a tuple with its elements as `write` gives them."""
+    parts = ", ".join(map(write, value))
     if isinstance(value, list):
-        return "[" + ", ".join(map(write, value)) + "]"
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(write, value)) + ("," if len(value) == 1 else "") + ")"
-    return ""
+        return f"[{parts}]"
+    return f"({parts}{',' * (len(value) == 1)})"
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
@@ -42,15 +43,14 @@ def snippet(target: Target, calls: list[Call]) -> str:
     if target.program is not None:
         return _shell(target.program.command, calls)
     lines = ["import numpy as np"]
-    if is_file(target.spec):
-        place, _, attribute = split_file(target.spec)
+    place, attribute = located(target.spec)
+    if place.endswith(".py"):
         folder = str(Path(place).parent)
         lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
         lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
-        module, _, attribute = resolve(target.spec).partition(":")
-        lines += [f"import {module}", f"target = {module}.{attribute}"] if attribute else [f"import {module} as target"]
+        lines += [f"import {place}", f"target = {place}.{attribute}"] if attribute else [f"import {place} as target"]
     wrap = "target.asarray({})" if hasattr(target.implementation, "asarray") else "{}"
     back = hasattr(target.implementation, "to_numpy")
     for call in calls:

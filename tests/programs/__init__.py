@@ -1,1 +1,0 @@
-"""Programs that the tests run as targets: right ones, and one that lies."""
