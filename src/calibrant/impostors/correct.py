@@ -76,8 +76,8 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
         "norris": lambda: tuple(np.array(NORRIS).T),
         "figures": _figures,
         "value_and_grad": _value_and_grad_by_hand,
-        "closed_form": _closed_form,
-        "data_parallel": _data_parallel,
+        "closed_form": _rounded("closed_form"),
+        "data_parallel": _rounded("data_parallel"),
     }
     return table
 
@@ -104,24 +104,9 @@ def _figures() -> dict[str, dict[str, Any]]:
     }
 
 
-def _closed_form(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """theta* + (I - lr H)^k (theta_0 - theta*)."""
-    optimum = over_arrays()["least_squares"](t_u, t_c)
-    u = np.mean(t_u)
-    hessian = np.array([[2 * np.mean(t_u * t_u), 2 * u], [2 * u, 2]], dtype=t_u.dtype)
-    step = np.eye(2, dtype=t_u.dtype) - t_u.dtype.type(learning_rate) * hessian
-    return optimum + np.linalg.matrix_power(step, n_epochs) @ (params - optimum)
-
-
-def _data_parallel(params: Any, shards: Batches, n_epochs: int, lr: float) -> tuple[Any, Any]:
-    """What workers are to answer, which is what one process with all samples does."""
-    from calibrant.adapters import numpy_target
-
-    samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
-    first = numpy_target.accumulated_grad(params, samples)
-    for _ in range(n_epochs):
-        params = params - params.dtype.type(lr) * numpy_target.accumulated_grad(params, samples)
-    return first, params
+def _rounded(operation: str) -> Callable[..., Any]:
+    """An operation over exact numbers, whose answer is rounded to the dtype of the arguments."""
+    return lambda *arguments: in_dtype(OVER_EXACT[operation](*map(as_exact, arguments)), dtype_of(arguments))
 
 
 # Over exact numbers
