@@ -116,9 +116,8 @@ def test_above_the_limit_the_parameters_overflow(target: Subject, sample: Descen
 @given(strategies.optima())
 def test_descent_stays_at_the_optimum(target: Subject, sample: Fit) -> None:
     rate = strategies.rate_below(0.5, sample.t_u)
-    resting = Descent(sample.t_u, sample.t_c, sample.w, sample.b, rate, 30)
 
-    params, _ = descend(target, resting)
+    params, _ = descend(target, Descent(sample.t_u, sample.t_c, sample.w, sample.b, rate, 30))
 
     agree(params, exact.closed_form(30, rate, *numbers(sample)))
 
@@ -175,7 +174,7 @@ def test_raw_readings_converge_at_a_rate_below_the_limit(target: Subject) -> Non
 def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
     """Exact arithmetic reaches the printed digits; the dtype may be off by the rounding of 5000 epochs."""
     sample = thermometer(target, 0.1, 1e-2, 5000)
-    start, t_u, t_c = numbers(thermometer(target, 0.1, 1e-2, 5000))
+    start, t_u, t_c = numbers(sample)
     doubles = [exact.of(np.array(x)) for x in ([1.0, 0.0], 0.1 * np.array(T_U), T_C)]
     w, b = exact.closed_form(5000, 1e-2, *doubles).nearest()
     holds(f"{w:.4f} {b:.4f}" == "5.3671 -17.3012", f"the exact parameters are {w:.4f} and {b:.4f}")
@@ -185,10 +184,8 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
     params, losses = descend(target, sample)
 
     agree(params, exact.closed_form(5000, 1e-2, start, t_u, t_c))
-    agree(
-        shaped(losses, (5000,))[-1],
-        exact.loss_fn(exact.model(t_u, *exact.closed_form(4999, 1e-2, start, t_u, t_c)), t_c),
-    )
+    w, b = exact.closed_form(4999, 1e-2, start, t_u, t_c)
+    agree(shaped(losses, (5000,))[-1], exact.loss_fn(exact.model(t_u, w, b), t_c))
 
 
 @clause("descent.norris")

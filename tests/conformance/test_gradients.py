@@ -151,8 +151,7 @@ def test_gradient_by_hand_is_the_true_gradient(target: Subject, sample: Fit) -> 
 def test_algebra_derives_the_same_formula(target: Subject, n: int) -> None:
     """Compare both formulas for all readings, temperatures and parameters, then the target's answer at one point."""
     holds(exact.symbolic_identity(n), f"the derivative of the loss of {n} samples is not the formula derived by hand")
-    columns = np.arange(1.0, n + 1), np.arange(n) % 3 - 1.0
-    sample = Fit(*map(target.array, (*columns, 2.0, -0.5)))
+    sample = Fit(*map(target.array, (np.arange(1.0, n + 1), np.arange(n) % 3 - 1.0, 2.0, -0.5)))
 
     answer = by_way(target, "grad_fn", sample)
 
@@ -294,8 +293,7 @@ def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: s
     one, zero = exact.constant(1, exact.UNROUNDED), exact.constant(0, exact.UNROUNDED)
     by_hand = exact.gradient(t_u, t_c, one, zero).fractions()
     holds(by_hand == [Fraction(2484513, 550), Fraction(413, 5)], "the gradient of the thermometer is another")
-    u, c = target.array(T_U), target.array(T_C)
-    sample = Probe(u, c, target.array(1.0), target.array(0.0), target.array(0.125))
+    sample = Probe(*map(target.array, (T_U, T_C, 1.0, 0.0, 0.125)))
 
     agree(by_way(target, way, sample), truth(sample).within(error(way, sample), target.form))
 

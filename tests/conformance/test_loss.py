@@ -115,9 +115,7 @@ def test_the_loss_of_non_finite_data_is_not_finite(target: Subject, loss: str, s
 @clause("loss.absolute")
 @given(strategies.residuals())
 def test_absolute_loss_is_the_mean_of_the_absolute_residuals(target: Subject, sample: Residuals) -> None:
-    answer = target.absolute_loss(sample.t_p, sample.t_c)
-
-    agree(answer, exact.absolute_loss(exact.of(sample.t_p), exact.of(sample.t_c)))
+    agree(target.absolute_loss(sample.t_p, sample.t_c), exact.absolute_loss(exact.of(sample.t_p), exact.of(sample.t_c)))
 
 
 @clause("loss.outliers")

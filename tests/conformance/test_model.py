@@ -13,9 +13,9 @@ from calibrant.target.calling import Subject
 @clause("model.linear")
 @given(strategies.fits())
 def test_prediction_is_the_weight_times_the_reading_plus_the_bias(target: Subject, sample: Fit) -> None:
-    answer = target.model(sample.t_u, sample.w, sample.b)
+    data = sample.t_u, sample.w, sample.b
 
-    agree(answer, exact.model(*map(exact.of, (sample.t_u, sample.w, sample.b))))
+    agree(target.model(*data), exact.model(*map(exact.of, data)))
 
 
 @clause("model.shape", fraction_of_examples=0.3)

@@ -431,18 +431,17 @@ def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: Desc
 @given(sample=strategies.descents())
 def test_any_optimizer_in_the_loop_follows_its_rule(target: Subject, name: str, sample: Descent) -> None:
     """The loop gives it the gradients at the parameters before each of its steps."""
-    optimizer = {"name": name, "lr": 0.25} | ({"eps": 0.25} if "eps" in exact.OPTIMIZERS[name] else {})
-    n_epochs = min(sample.n_epochs, 3)
+    hyperparameters = {"lr": 0.25} | ({"eps": 0.25} if "eps" in exact.OPTIMIZERS[name] else {})
+    optimizer = {"name": name, **hyperparameters}
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
     path, grads = [sample.params], []
-    for epoch in range(n_epochs):
+    for epoch in range(min(sample.n_epochs, 3)):
         w, b = exact.of(path[-1], target.form)
         grads.append([exact.gradient(t_u, t_c, w, b)])
         path.append(shaped(target.training_loop(epoch + 1, optimizer, sample.params, sample.t_u, sample.t_c)[0], (2,)))
         if not np.isfinite(path[-1]).all():
             return
 
-    hyperparameters = {key: value for key, value in optimizer.items() if key != "name"}
     due = exact.optimize(name, hyperparameters, [exact.of(sample.params)], grads, target.follow)
     agree_lists([[params] for params in path[1:]], due)
 
