@@ -132,7 +132,7 @@ descent(
     "bias-from-the-new-weight", "the weight is moved first, and the bias then follows a gradient at the new weight"
 )(
     loop(step=lambda run: join(w := run.step()[0], replace(run, params=join(w, run.params[1])).step()[1])),
-    f"{STEPS} {FORM} descent.diverges {BY_64}",
+    f"{STEPS} {FORM} descent.diverges? {BY_64}",
 )
 descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
     loop(step=lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
@@ -150,7 +150,7 @@ descent("gradient-of-the-start", "the gradient is computed once, at the start, a
 )
 descent("momentum-unasked", "each step adds half of the previous one, although no momentum was asked for")(
     along(lambda run: run.keep(run.kept / 2 + run.gradient())),
-    f"{LATER} {FORM} descent.raw-diverges descent.scaled-converges@float64",
+    f"{LATER} {FORM} descent.raw-diverges descent.scaled-converges@float64 descent.diverges?",
 )
 descent("decay-unasked", "a 64th of the parameters is added to the gradient, although no weight decay was asked for")(
     along(lambda run: run.gradient() + run.params / 64),
