@@ -76,8 +76,11 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
         "norris": lambda: tuple(np.array(NORRIS).T),
         "figures": _figures,
         "value_and_grad": _value_and_grad_by_hand,
-        "closed_form": _rounded("closed_form"),
-        "data_parallel": _rounded("data_parallel"),
+        "closed_form": _rounded("closed_form", lambda n, lr, params, *data: table["least_squares"](*data)),
+        "data_parallel": _rounded(
+            "data_parallel",
+            lambda params, shards, *_: table["accumulated_grad"](params, [x for x in shards if x[0].size]),
+        ),
     }
     return table
 
@@ -104,9 +107,14 @@ def _figures() -> dict[str, dict[str, Any]]:
     }
 
 
-def _rounded(operation: str) -> Callable[..., Any]:
-    """An operation over exact numbers, whose answer is rounded to the dtype of the arguments."""
-    return lambda *arguments: in_dtype(OVER_EXACT[operation](*map(as_exact, arguments)), dtype_of(arguments))
+def _rounded(operation: str, refusing: Callable[..., Any]) -> Callable[..., Any]:
+    """An operation over exact numbers, rounded to the dtype of its arguments; `refusing` refuses what it must refuse."""
+
+    def answer(*arguments: Any) -> Any:
+        refusing(*arguments)
+        return in_dtype(OVER_EXACT[operation](*map(as_exact, arguments)), dtype_of(arguments))
+
+    return answer
 
 
 # Over exact numbers
@@ -117,15 +125,9 @@ def _loss(params: Exact, t_u: Exact, t_c: Exact) -> Exact:
 
 
 def _training_loop(
-    n_epochs: int,
-    optimizer: Mapping[str, Any],
-    params: Exact,
-    t_u: Exact,
-    t_c: Exact,
-    val_t_u: Exact | None = None,
-    val_t_c: Exact | None = None,
+    n_epochs: int, optimizer: Mapping[str, Any], params: Exact, t_u: Exact, t_c: Exact, *validation: Any
 ) -> tuple[Exact, list[Exact], list[Exact]]:
-    """Descent by the recurrence itself, or by the optimizer's rule."""
+    """Descent by the recurrence itself, or by the optimizer's rule; the validation data are two columns, None or left out."""
     losses, val_losses = [], []
     if optimizer["name"] == "sgd" and set(optimizer) == {"name", "lr"}:
         walk = exact.walk(optimizer["lr"], params, t_u, t_c)
@@ -134,8 +136,8 @@ def _training_loop(
     for _ in range(n_epochs):
         params = next(walk)
         losses.append(_loss(params, t_u, t_c))
-        if val_t_u is not None and val_t_c is not None:
-            val_losses.append(_loss(params, val_t_u, val_t_c))
+        if validation and all(x is not None for x in validation):
+            val_losses.append(_loss(params, *validation))
     return next(walk), losses, val_losses
 
 

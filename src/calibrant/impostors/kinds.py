@@ -108,12 +108,10 @@ class Rows:
             clauses = " ".join(re.sub(r"(@\w+)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
         self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(in_dtype(dtype), clauses, seen)
 
-    def nan_replaced(self, clauses: str, **about: Any) -> None:
+    def nan_replaced(self, clauses: str) -> None:
         """Register an impostor that puts numbers in the place of its answers that are not finite."""
-        row = self(
-            "nan-replaced", "NaN becomes zero and infinity the largest number of the dtype", exactly=False, **about
-        )
-        row(answer(np.nan_to_num), clauses)
+        sentence = "NaN becomes zero and infinity the largest number of the dtype"
+        self("nan-replaced", sentence, exactly=False)(answer(np.nan_to_num), clauses)
 
 
 impostors_of = Rows
