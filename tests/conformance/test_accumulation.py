@@ -9,23 +9,22 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, as_exact, holds
+from calibrant.strategies import Batched, Rebatched, Sharded, Windows
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
 
-def numbers(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
+def numbers(sample: Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
     """The batches and the parameters."""
     return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)
 
 
 @clause("accumulation.sum", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
-def test_each_batch_adds_its_gradient(target: Subject, sample: strategies.Batched) -> None:
+def test_each_batch_adds_its_gradient(target: Subject, sample: Batched) -> None:
     """Each row is the sum, not the mean, of the gradients so far; the loss of each batch is its own mean."""
-    answer = target.accumulate(sample.params, sample.batches, False)
-
-    agree(answer, rows(exact.accumulate(*numbers(sample))))
+    agree(target.accumulate(sample.params, sample.batches, False), rows(exact.accumulate(*numbers(sample))))
 
 
 def rows(columns: list[Exact]) -> Exact:
@@ -36,7 +35,7 @@ def rows(columns: list[Exact]) -> Exact:
 
 @clause("accumulation.reset", fraction_of_examples=0.5)
 @given(strategies.batched_fits())
-def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
+def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample: Batched) -> None:
     answer = target.accumulate(sample.params, sample.batches, True)
 
     batches, w, b = numbers(sample)
@@ -46,38 +45,25 @@ def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample
 @clause("accumulation.reset", fraction_of_examples=0.2)
 @pytest.mark.parametrize("zero_grad", [True, False])
 @given(sample=strategies.batched_fits())
-def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, sample: strategies.Batched) -> None:
+def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, sample: Batched) -> None:
     """A gradient that is kept from one call to the next shows in the second of two equal calls."""
-    first = target.accumulate(sample.params, sample.batches, zero_grad)
-    second = target.accumulate(sample.params, sample.batches, zero_grad)
-
     batches, w, b = numbers(sample)
-    for answer in (first, second):
+    for _ in range(2):
+        answer = target.accumulate(sample.params, sample.batches, zero_grad)
+
         agree(answer[0], exact.gradient(*batches[0], w, b))
 
 
 @clause("accumulation.full-batch")
 @given(strategies.batched_fits())
-def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, sample: strategies.Batched) -> None:
+def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, sample: Batched) -> None:
     """The mean of the batches' means would weigh a sample of a small batch more than one of a large batch."""
-    answer = target.accumulated_grad(sample.params, sample.batches)
-
-    agree(answer, exact.accumulated_grad(*numbers(sample)))
-
-
-@clause("accumulation.full-batch", fraction_of_examples=0.2)
-@given(strategies.batched_fits())
-def test_a_single_batch_gives_its_own_gradient(target: Subject, sample: strategies.Batched) -> None:
-    whole = strategies.Batched(sample.t_u, sample.t_c, sample.w, sample.b, [len(sample.t_u)])
-
-    answer = target.accumulated_grad(whole.params, whole.batches)
-
-    agree(answer, exact.accumulated_grad(*numbers(whole)))
+    agree(target.accumulated_grad(sample.params, sample.batches), exact.accumulated_grad(*numbers(sample)))
 
 
 @clause("accumulation.partition", fraction_of_examples=0.4)
 @given(strategies.rebatched_fits())
-def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: strategies.Rebatched) -> None:
+def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: Rebatched) -> None:
     err = sum(exact.accumulated_grad(*numbers(part)).err for part in (sample.first, sample.second))
     if not np.isfinite(err).all():
         return
@@ -88,17 +74,15 @@ def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: stra
 
 @clause("accumulation.last-window", fraction_of_examples=0.4)
 @given(strategies.windows())
-def test_every_window_counts_by_its_own_samples(target: Subject, sample: strategies.Windows) -> None:
+def test_every_window_counts_by_its_own_samples(target: Subject, sample: Windows) -> None:
     """The last window may hold fewer batches, and its last batch fewer samples, than earlier ones."""
-    answers = [target.accumulated_grad(window.params, window.batches) for window in sample.windows]
-
-    for answer, window in zip(answers, sample.windows, strict=True):
-        agree(answer, exact.accumulated_grad(*numbers(window)))
+    for window in sample.windows:
+        agree(target.accumulated_grad(window.params, window.batches), exact.accumulated_grad(*numbers(window)))
 
 
 @clause("accumulation.data-parallel", fraction_of_examples=0.2)
 @given(strategies.sharded_descents())
-def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: strategies.Sharded) -> None:
+def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: Sharded) -> None:
     """The mean of the workers' means is the mean of all samples only where all shards have one size."""
     grad, params = target.data_parallel(sample.params, sample.shards, sample.n_epochs, sample.learning_rate)
 
@@ -110,11 +94,6 @@ def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sa
 
     agree(grad, slope(t_u, t_c, *start))
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c, slope)[0])
-
-
-def columns(target: Subject, *shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> list[Any]:
-    """Batches of these shapes."""
-    return [(target.array(np.ones(of_u)), target.array(np.ones(of_c))) for of_u, of_c in shapes]
 
 
 NOT_BATCHES = {
@@ -133,11 +112,10 @@ NOT_BATCHES = {
 @pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
 def test_empty_or_unequal_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
     """An empty batch has no mean, and columns of two lengths broadcast or lose samples."""
-    arguments = (target.array([1.0, 0.0]), columns(target, *shapes), *[False] * (operation == "accumulate"))
+    batches = [tuple(target.array(np.ones(shape)) for shape in columns) for columns in shapes]
+    arguments = target.array([1.0, 0.0]), batches, *[False] * (operation == "accumulate")
 
-    refused = target.refuses(operation, *arguments)
-
-    holds(refused, "did not refuse these batches")
+    holds(target.refuses(operation, *arguments), "did not refuse these batches")
 
 
 ASKED = pytest.mark.parametrize(
@@ -151,19 +129,15 @@ ASKED = pytest.mark.parametrize(
 @ASKED
 @given(sample=strategies.batched_fits())
 def test_gradients_have_the_dtype_of_the_data(
-    target: Subject, operation: str, zero_grad: list[bool], sample: strategies.Batched
+    target: Subject, operation: str, zero_grad: list[bool], sample: Batched
 ) -> None:
-    answer = target.call(operation, (sample.params, sample.batches, *zero_grad))
-
-    keeps_dtype(target, answer)
+    keeps_dtype(target, target.call(operation, (sample.params, sample.batches, *zero_grad)))
 
 
 @clause("accumulation.pure", fraction_of_examples=0.15)
 @ASKED
 @given(sample=strategies.batched_fits())
 def test_accumulation_leaves_its_arguments_alone(
-    target: Subject, operation: str, zero_grad: list[bool], sample: strategies.Batched
+    target: Subject, operation: str, zero_grad: list[bool], sample: Batched
 ) -> None:
-    target.call(operation, (sample.params, sample.batches, *zero_grad))
-
-    leaves_arguments_alone(target)
+    leaves_arguments_alone(target, operation, sample.params, sample.batches, *zero_grad)

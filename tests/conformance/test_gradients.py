@@ -12,23 +12,45 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
-from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
+from calibrant.strategies import Approach, Descent, Fit, Parts, Probe, Residuals, Spoiled, SpoiledProbe
+from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
-WAYS = ("finite_difference", "grad_fn", "value_and_grad")
+ARGUMENTS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "finite_difference": lambda sample: (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta),
+    "grad_fn": lambda sample: (sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b),
+    "value_and_grad": lambda sample: (sample.params, sample.t_u, sample.t_c),
+    "dloss_fn": lambda sample: (sample.t_p, sample.t_c),
+    "dmodel_dw": lambda sample: (sample.t_u, sample.w, sample.b),
+    "dmodel_db": lambda sample: (sample.t_u, sample.w, sample.b),
+}
+"""What each operation is asked of a sample; the first three are ways to the gradient."""
+WAYS = tuple(ARGUMENTS)[:3]
+each_way = pytest.mark.parametrize("way", WAYS)
 
 
-def truth(sample: strategies.Fit) -> Exact:
+def by_way(target: Subject, way: str, sample: Fit) -> Any:
+    """The gradient, computed in one of the three ways."""
+    answer = target.call(way, ARGUMENTS[way](sample))
+    return answer[1] if way == "value_and_grad" else answer
+
+
+def numbers(sample: Fit) -> list[Exact]:
+    """The sample's readings, temperatures, weight and bias."""
+    return [exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b)]
+
+
+def truth(sample: Fit) -> Exact:
     """The gradient of the loss of the model, with the error of evaluating it."""
-    return exact.gradient(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b)))
+    return exact.gradient(*numbers(sample))
 
 
-def error(way: str, sample: strategies.Probe) -> Any:
+def error(way: str, sample: Any) -> Any:
     """The error that the gradient may show when it is computed in this way."""
     if way != "finite_difference":
         return truth(sample).err
-    return exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta))).err
+    return exact.finite_difference(*numbers(sample), exact.of(sample.delta)).err
 
 
 class Counted:
@@ -46,27 +68,19 @@ class Counted:
 
 @clause("gradient.central")
 @given(strategies.probes())
-def test_difference_quotient_is_the_derivative(target: Subject, sample: strategies.Probe) -> None:
-    """A forward difference is off by half the second derivative times the step; a quotient by delta is off by a factor of 2."""
-    answer = target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
+def test_difference_quotient_is_the_derivative(target: Subject, sample: Probe) -> None:
+    """A central difference of a quadratic has no truncation error, whatever the step.
 
-    agree(answer, exact.finite_difference(*map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b, sample.delta))))
-
-
-@clause("gradient.central")
-@given(strategies.probes())
-def test_difference_quotient_has_no_truncation_error(target: Subject, sample: strategies.Probe) -> None:
-    """The central difference of a quadratic is its derivative, whatever the step."""
-    answer = target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
+    A forward difference is off by half the second derivative times the step; a quotient by delta is off by a factor of 2.
+    """
+    answer = by_way(target, "finite_difference", sample)
 
     agree(answer, truth(sample).within(error("finite_difference", sample), target.form))
 
 
 @clause("gradient.central", fraction_of_examples=0.3)
 @given(strategies.approaches())
-def test_difference_quotients_of_any_loss_move_each_parameter_alone(
-    target: Subject, sample: strategies.Approach
-) -> None:
+def test_difference_quotients_of_any_loss_move_each_parameter_alone(target: Subject, sample: Approach) -> None:
     delta = target.array(0.5)
 
     answer = target.difference_gradient(sample.loss, sample.params, delta)
@@ -99,7 +113,7 @@ def test_automatic_differentiation_costs_the_same_for_any_number_of_parameters(t
 
 @clause("gradient.by-hand-loss")
 @given(strategies.residuals())
-def test_derivative_by_a_prediction_is_twice_its_residual_over_n(target: Subject, sample: strategies.Residuals) -> None:
+def test_derivative_by_a_prediction_is_twice_its_residual_over_n(target: Subject, sample: Residuals) -> None:
     """It has the factor 2, is divided by n, and has the sign of t_p - t_c."""
     answer = target.dloss_fn(sample.t_p, sample.t_c)
 
@@ -108,18 +122,14 @@ def test_derivative_by_a_prediction_is_twice_its_residual_over_n(target: Subject
 
 @clause("gradient.by-hand-w", fraction_of_examples=0.3)
 @given(strategies.fits())
-def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, sample: strategies.Fit) -> None:
-    answer = target.dmodel_dw(sample.t_u, sample.w, sample.b)
-
-    agree(broadcast(answer, sample.t_u.shape), sample.t_u)
+def test_derivative_of_the_model_by_the_weight_is_the_reading(target: Subject, sample: Fit) -> None:
+    agree(broadcast(target.dmodel_dw(sample.t_u, sample.w, sample.b), sample.t_u.shape), sample.t_u)
 
 
 @clause("gradient.by-hand-b", fraction_of_examples=0.3)
 @given(strategies.fits())
-def test_derivative_of_the_model_by_the_bias_is_one(target: Subject, sample: strategies.Fit) -> None:
-    answer = target.dmodel_db(sample.t_u, sample.w, sample.b)
-
-    agree(broadcast(answer, sample.t_u.shape), np.ones(sample.t_u.shape))
+def test_derivative_of_the_model_by_the_bias_is_one(target: Subject, sample: Fit) -> None:
+    agree(broadcast(target.dmodel_db(sample.t_u, sample.w, sample.b), sample.t_u.shape), np.ones(sample.t_u.shape))
 
 
 def broadcast(answer: Any, shape: tuple[int, ...]) -> Any:
@@ -132,10 +142,8 @@ def broadcast(answer: Any, shape: tuple[int, ...]) -> Any:
 
 @clause("gradient.chain-rule")
 @given(strategies.fits())
-def test_gradient_by_hand_is_the_true_gradient(target: Subject, sample: strategies.Fit) -> None:
-    answer = target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
-
-    agree(answer, truth(sample))
+def test_gradient_by_hand_is_the_true_gradient(target: Subject, sample: Fit) -> None:
+    agree(by_way(target, "grad_fn", sample), truth(sample))
 
 
 @clause("gradient.symbolic")
@@ -143,51 +151,44 @@ def test_gradient_by_hand_is_the_true_gradient(target: Subject, sample: strategi
 def test_algebra_derives_the_same_formula(target: Subject, n: int) -> None:
     """Compare both formulas for all readings, temperatures and parameters, then the target's answer at one point."""
     holds(exact.symbolic_identity(n), f"the derivative of the loss of {n} samples is not the formula derived by hand")
-    t_u, t_c = target.array(np.arange(1.0, n + 1)), target.array(np.arange(n) % 3 - 1.0)
-    w, b = target.array(2.0), target.array(-0.5)
+    sample = Fit(*map(target.array, (np.arange(1.0, n + 1), np.arange(n) % 3 - 1.0, 2.0, -0.5)))
 
-    answer = target.grad_fn(t_u, t_c, target.array(2.0 * t_u.astype(np.float64) - 0.5), w, b)
+    answer = by_way(target, "grad_fn", sample)
 
-    numbers = [exact.of(x) for x in (t_u, t_c, w, b)]
-    agree(answer, exact.gradient(*numbers).within(exact.gradient(*numbers).err, target.form))
-    holds(
-        exact.symbolic_gradient(*numbers) == exact.gradient(*numbers).fractions(), "two derivations differ in a number"
-    )
+    agree(answer, truth(sample))
+    by_algebra = exact.symbolic_gradient(*numbers(sample))
+    holds(by_algebra == truth(sample).fractions(), "two derivations differ in a number")
 
 
 @clause("gradient.symbolic")
 @given(strategies.simple_fits())
-def test_gradient_by_hand_is_the_one_that_algebra_derives(target: Subject, sample: strategies.Fit) -> None:
-    numbers = [exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b)]
-    by_algebra = exact.symbolic_gradient(*numbers)
+def test_gradient_by_hand_is_the_one_that_algebra_derives(target: Subject, sample: Fit) -> None:
+    answer = by_way(target, "grad_fn", sample)
 
-    answer = target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
-
+    by_algebra = exact.symbolic_gradient(*numbers(sample))
     values = exact.concatenate(*(exact.constant(x, exact.UNROUNDED) for x in by_algebra))
     agree(answer, values.within(truth(sample).err, target.form))
 
 
 @clause("gradient.automatic")
 @given(strategies.fits())
-def test_automatic_differentiation_gives_the_true_gradient(target: Subject, sample: strategies.Fit) -> None:
-    _, gradient = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
-
-    agree(gradient, truth(sample))
+def test_automatic_differentiation_gives_the_true_gradient(target: Subject, sample: Fit) -> None:
+    agree(by_way(target, "value_and_grad", sample), truth(sample))
 
 
 @clause("gradient.of-the-reported-loss")
 @given(strategies.fits())
-def test_the_reported_loss_is_the_mean_squared_error(target: Subject, sample: strategies.Fit) -> None:
+def test_the_reported_loss_is_the_mean_squared_error(target: Subject, sample: Fit) -> None:
     """A loss without a factor 1/2 whose gradient has it trains at half the learning rate."""
     loss, _ = target.value_and_grad(sample.params, sample.t_u, sample.t_c)
 
-    t_u, t_c, w, b = map(exact.of, (sample.t_u, sample.t_c, sample.w, sample.b))
+    t_u, t_c, w, b = numbers(sample)
     agree(loss, exact.loss_fn(exact.model(t_u, w, b), t_c))
 
 
 @clause("gradient.of-the-reported-loss")
 @given(strategies.simple_fits())
-def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample: strategies.Fit) -> None:
+def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample: Fit) -> None:
     """Central differences of the reported loss, which are exact here, equal its gradient, whatever the loss is."""
     t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), sample.params
     _, gradient = target.value_and_grad(params, sample.t_u, sample.t_c)
@@ -205,19 +206,10 @@ def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample:
     agree(gradient, exact.concatenate(*slopes).within(truth(sample).err + sum(errors), target.form))
 
 
-def by_way(target: Subject, way: str, sample: strategies.Probe) -> Any:
-    """The gradient, computed in one of the three ways."""
-    if way == "finite_difference":
-        return target.finite_difference(sample.t_u, sample.t_c, sample.w, sample.b, sample.delta)
-    if way == "grad_fn":
-        return target.grad_fn(sample.t_u, sample.t_c, sample.t_p, sample.w, sample.b)
-    return target.value_and_grad(sample.params, sample.t_u, sample.t_c)[1]
-
-
 @clause("gradient.agree", fraction_of_examples=0.5)
 @pytest.mark.parametrize(("one", "other"), [WAYS[:2], WAYS[1:], WAYS[::2]])
 @given(sample=strategies.probes())
-def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, sample: strategies.Probe) -> None:
+def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, sample: Probe) -> None:
     err = error(one, sample) + error(other, sample)
     if not np.isfinite(err).all():
         return
@@ -230,15 +222,12 @@ def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, s
 @clause("gradient.additive", fraction_of_examples=0.6)
 @pytest.mark.parametrize("way", WAYS[1:])
 @given(parts=strategies.parts())
-def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: strategies.Parts) -> None:
+def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: Parts) -> None:
     """The mean of all samples weighs the means of two parts by their numbers of samples."""
     whole, cut = parts.whole, parts.cut
     n = len(whole.t_u)
-    pieces = [
-        whole,
-        *(strategies.Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n))),
-    ]
-    answers = [by_way(target, way, piece) for piece in pieces]  # type: ignore[arg-type]  # no step is needed in these ways
+    pieces = [whole, *(Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n)))]
+    answers = [by_way(target, way, piece) for piece in pieces]
     errors = [truth(piece).err for piece in pieces]
     if not np.isfinite(np.array(errors)).all():
         return
@@ -249,19 +238,17 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, pa
 
 
 @clause("gradient.optimum", fraction_of_examples=0.5)
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 @given(sample=strategies.optima())
-def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: strategies.Fit) -> None:
-    probe = strategies.Probe(sample.t_u, sample.t_c, sample.w, sample.b, target.array(0.5))
+def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: Fit) -> None:
+    probe = Probe(sample.t_u, sample.t_c, sample.w, sample.b, target.array(0.5))
 
-    answer = by_way(target, way, probe)
-
-    agree(answer, exact.of(np.zeros(2), exact.UNROUNDED).within(error(way, probe), target.form))
+    agree(by_way(target, way, probe), exact.of(np.zeros(2), exact.UNROUNDED).within(error(way, probe), target.form))
 
 
 @clause("gradient.descent-lemma")
 @given(strategies.descents())
-def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: strategies.Descent) -> None:
+def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: Descent) -> None:
     """It falls by at least lr (1 - lr lambda_max / 2) |g|²; a gradient of the wrong sign or of twice the length fails."""
     t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), exact.of(sample.params)
     curvature, rate = exact.curvatures(t_u)[1], Fraction(sample.learning_rate)
@@ -299,76 +286,43 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: st
 
 
 @clause("gradient.thermometer")
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: str) -> None:
     """It is 4517.296363... and 82.6 in rational numbers; the target answers for the readings as its dtype rounds them."""
     t_u, t_c = (exact.of(np.round(np.array(column) * 10), exact.UNROUNDED) / 10 for column in (T_U, T_C))
     one, zero = exact.constant(1, exact.UNROUNDED), exact.constant(0, exact.UNROUNDED)
     by_hand = exact.gradient(t_u, t_c, one, zero).fractions()
     holds(by_hand == [Fraction(2484513, 550), Fraction(413, 5)], "the gradient of the thermometer is another")
-    u, c = target.array(T_U), target.array(T_C)
-    sample = strategies.Probe(u, c, target.array(1.0), target.array(0.0), target.array(0.125))
+    sample = Probe(*map(target.array, (T_U, T_C, 1.0, 0.0, 0.125)))
 
-    answer = by_way(target, way, sample)
-
-    agree(answer, truth(sample).within(error(way, sample), target.form))
+    agree(by_way(target, way, sample), truth(sample).within(error(way, sample), target.form))
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 @given(sample=strategies.spoiled_probes())
-def test_non_finite_data_reach_both_components(target: Subject, way: str, sample: strategies.SpoiledProbe) -> None:
+def test_non_finite_data_reach_both_components(target: Subject, way: str, sample: SpoiledProbe) -> None:
     """A gradient that replaces NaN or infinity by zero, or clips it, is the gradient of other data."""
-    answer = shaped(by_way(target, way, sample), (2,))
-
-    not_finite(answer, sample.value)
+    not_finite(shaped(by_way(target, way, sample), (2,)), sample.value)
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)
 @given(strategies.spoiled_residuals())
-def test_non_finite_data_reach_the_derivative_by_their_prediction(target: Subject, sample: strategies.Spoiled) -> None:
+def test_non_finite_data_reach_the_derivative_by_their_prediction(target: Subject, sample: Spoiled) -> None:
     answer = shaped(target.dloss_fn(sample.t_p, sample.t_c), sample.t_p.shape)
 
     not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], sample.value)
 
 
-def not_finite(answer: Any, value: float) -> None:
-    """Raise Disagreement unless all of the answer is NaN, where NaN came in, or not finite, where infinity did."""
-    arrived = np.isnan(answer) if np.isnan(value) else ~np.isfinite(answer)
-    holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
-
-
 @clause("gradient.dtype", fraction_of_examples=0.3)
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 @given(sample=strategies.probes())
-def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: strategies.Probe) -> None:
-    answer = by_way(target, way, sample)
-
-    keeps_dtype(target, answer)
+def test_gradient_has_the_dtype_of_the_data(target: Subject, way: str, sample: Probe) -> None:
+    keeps_dtype(target, by_way(target, way, sample))
 
 
 @clause("gradient.pure", fraction_of_examples=0.3)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("operation", ARGUMENTS)
 @given(sample=strategies.probes())
-def test_gradients_leave_their_arguments_alone(target: Subject, way: str, sample: strategies.Probe) -> None:
-    by_way(target, way, sample)
-
-    leaves_arguments_alone(target)
-
-
-PARTIAL: tuple[tuple[str, Callable[[strategies.Fit], tuple[Any, ...]]], ...] = (
-    ("dloss_fn", lambda sample: (sample.t_p, sample.t_c)),
-    ("dmodel_dw", lambda sample: (sample.t_u, sample.w, sample.b)),
-    ("dmodel_db", lambda sample: (sample.t_u, sample.w, sample.b)),
-)
-
-
-@clause("gradient.pure", fraction_of_examples=0.3)
-@pytest.mark.parametrize(("operation", "arguments"), PARTIAL, ids=[name for name, _ in PARTIAL])
-@given(sample=strategies.fits())
-def test_partial_derivatives_leave_their_arguments_alone(
-    target: Subject, operation: str, arguments: Callable[[strategies.Fit], tuple[Any, ...]], sample: strategies.Fit
-) -> None:
-    target.call(operation, arguments(sample))
-
-    leaves_arguments_alone(target)
+def test_gradients_leave_their_arguments_alone(target: Subject, operation: str, sample: Probe) -> None:
+    leaves_arguments_alone(target, operation, *ARGUMENTS[operation](sample))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.exact import FORMATS, Exact
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite, rearranged
 from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of, overwritten, piled_up
@@ -80,11 +79,6 @@ for rows in (sums, mean):
 adding = partial(kinds.where, lambda c: not c.zero_grad)
 
 
-def _sums_of_squares(c: Call) -> Any:
-    grads = [grad * size for grad, size in zip(c(zero_grad=True), _sizes(c.batches), strict=True)]
-    return _rows(*(grads if c.zero_grad else itertools.accumulate(grads)))
-
-
 def _clipped_rows(c: Call) -> Any:
     clipped = itertools.accumulate([0, *c(zero_grad=True)], lambda x, grad: _clipped(0 if c.zero_grad else x, grad))
     return _rows(*[*clipped][1:])
@@ -98,7 +92,6 @@ sums("never-reset", "the gradient is never reset")(
 )
 sums("inverted", "it adds where it should reset, and resets otherwise")(lambda c: c(zero_grad=not c.zero_grad), BOTH)
 sums("reset-too-late", "gradients are reset after the pass, not before")(factor(lambda c: int(not c.zero_grad)), RESET)
-sums("sums-of-squares", "the loss of each batch is the sum of its squares, not their mean")(_sums_of_squares, BOTH)
 sums("divided-by-the-batches", "it divides by the number of batches")(divided(lambda c: len(c.batches)), BOTH)
 sums("first-batch-twice", "the first batch adds its gradient twice")(
     adding(lambda c: c(batches=c.batches[:1] + c.batches)[1:]), f"{SUM} accumulation.reset?", "karpathy/llm.c#548"
@@ -146,9 +139,6 @@ mean("divided-by-the-batches-too", "the weighted mean is divided by the number o
     divided(lambda c: len(c.batches)), FULL, "unslothai/unsloth-zoo#1023"
 )
 mean("divided-by-four", "the sum is divided by 4, the length of a window")(lambda c: _sums(c)[-1] / 4, FULL, WINDOW)
-mean("weights-rounded-down", "the weights n_i / n are integer divisions, so that they are rounded down to zero")(
-    factor(lambda c: int(len(c.batches) == 1)), FULL
-)
 mean("weights-reversed", "the gradients are weighted by the sizes of the batches in the reverse order")(
     lambda c: reduce(add, _weighted(_own(c), _sizes(c.batches)[::-1])), f"accumulation.partition {WHOLE}"
 )
@@ -202,12 +192,6 @@ def _of_each_worker(c: Call) -> list[Any]:
     return [c.ask("accumulated_grad", batches=[shard]) if len(shard[0]) else c.params * 0 for shard in c.shards]
 
 
-def _in_float32(grad: Any) -> Any:
-    if isinstance(grad, Exact):
-        return grad.within(grad.errors() + FORMATS["float32"].u * (grad.magnitude() + grad.errors()), grad.form)
-    return grad.astype(np.float32).astype(grad.dtype)
-
-
 def _different_starts(c: Call) -> Any:
     one, others, grads = c, c.but(params=c.params * 0), list[Any]()
     for _ in range(c.n_epochs + 1):
@@ -245,20 +229,10 @@ parallel("last-worker-ignored", "the last worker's samples are missing in the gr
     workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
 )
 parallel(
-    "summed-in-float32", "the gradients travel in float32, whatever the dtype of the data", why_not_small=kinds.DIGITS
-)(workers(lambda c, g: _in_float32(g[-1])), f"{WORKERS}@float64")
-parallel(
-    "reduced-once",
-    "gradients are averaged at the first step only; then each worker goes on alone",
-    why_not_small=LATER,
-)(workers(lambda c, g: g[-1] if len(g) == 1 else _of_each_worker(c)[0]), WORKERS)
-parallel(
     "one-step-late", "each step but the first uses the gradient that belongs to the previous step", why_not_small=LATER
 )(workers(lambda c, g: g[-2:][0]), WORKERS)
 parallel(
-    "gradients-accumulate",
-    "gradients are never reset: each step uses the sum of all so far",
-    why_not_small=LATER,
+    "gradients-accumulate", "gradients are never reset: each step uses the sum of all so far", why_not_small=LATER
 )(workers(lambda c, g: reduce(add, g)), WORKERS)
 parallel("replicas-start-different", "the first worker starts at the given parameters, the others at zero")(
     _different_starts, WORKERS, "pytorch/xla#755 Lightning-AI/pytorch-lightning#6013"

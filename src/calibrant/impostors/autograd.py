@@ -71,10 +71,6 @@ walk("difference-as-a-sum", "the sign of a subtracted value is lost on the way b
     lambda c: c(contribution=lambda grad, factor: grad if isinstance(factor, int) else contribution(grad, factor)),
     COMPOSED,
 )
-walk("second-factor-constant", "the second factor of a product counts as a constant")(
-    lambda c: c(operands=lambda value: [use for use in value.operands[:1] if use[1] not in (1, -1)] or value.operands),
-    f"{COMPOSED} gradient.cost",
-)
 walk(
     "every-end-is-a-loss", "the backward walk starts at every recorded value that nothing uses, not at the loss alone"
 )(lambda c: c(seeds=_every_end), "autograd.composition")
@@ -102,11 +98,6 @@ walk("gradient-over-the-value", "an intermediate gradient overwrites its value, 
 walk("central-differences", "the gradient is a central difference quotient, with a step of 1/2")(
     part(1, lambda grad, c: c.ask("difference_gradient", delta=c.params.dtype.type(0.5))), COST
 )
-walk(
-    "one-pass-for-each-parameter",
-    "it evaluates the loss once for each parameter, not once for all of them",
-    why_not_small="fifty parameters are needed",
-)(lambda c: [c() for _ in c.params][-1], "gradient.cost")
 
 slope = impostors_of("difference_gradient", exactly=False)
 slope("forward", "it takes forward differences, all from the loss at the parameters themselves")(
@@ -245,9 +236,6 @@ loop("gradient-of-the-sum", "the steps follow the gradient of the summed loss, b
 )
 loop("zeroed-before-the-step", "the gradient is zeroed before the step, so that nothing moves")(
     along(lambda run: run.gradient() * 0), LOOP
-)
-loop("rebound-once", "a recorded step rebinds the parameters, which are then no leaf and take no second step")(
-    lambda c: (c(n_epochs=min(c.n_epochs, 1))[0], (log := c()[1])[:1] + log[1:2] * (c.n_epochs - 1)), LOOP
 )
 loop("logged-after-the-step", "the loss of an epoch is logged after its step")(
     part(1, lambda _, c: c(n_epochs=c.n_epochs + 1)[1][1:]), LOOP

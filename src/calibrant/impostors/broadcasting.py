@@ -88,13 +88,6 @@ shapes("ones-dropped", "axes of size 1 vanish from the result")(answer(lambda s:
 # Products
 
 
-def _with_zeros(c: Call) -> Any:
-    product, y = np.array(c()), c.y
-    if (product.ndim and 0 < y.ndim < product.ndim) or (y.shape[:1] == (1,) and product.shape[0] > 1):
-        product[1:] = 0
-    return product
-
-
 unequal = refused(lambda c: c.x.shape != c.y.shape)
 product = impostors_of("multiply")
 product("aligned-left", "the operands are aligned at their first axes, not at their last", why_not_small=TABLE)(
@@ -105,9 +98,6 @@ product("aligned-left", "the operands are aligned at their first axes, not at th
 product("equal-shapes-only", "operands of different shapes are refused, also where one could stretch")(unequal, SAME)
 product("first-never-stretched", "operands are refused if x would have to be stretched")(
     refused(lambda c: c().shape != c.x.shape), SAME
-)
-product("stretched-with-zeros", "a stretched second operand keeps its first row and is zero elsewhere")(
-    _with_zeros, f"{STRETCH} {RIGHT}? {ORDER} broadcast.examples {LIKE}"
 )
 product("shape-of-the-first", "the product is cut to the shape of x")(
     where(lambda c: c.x.size, lambda c: np.resize(c(), c.x.shape)), f"broadcast.result {FIT}"
@@ -120,10 +110,6 @@ product("squeezed", "the axes of size 1 are dropped from the product")(answer(np
 product("matrix-product", "it is the matrix product wherever the shapes allow one", why_not_small="tables are needed")(
     where(lambda c: c.x.ndim == c.y.ndim == 2 and c.x.shape[1] == c.y.shape[0], lambda c: c.x @ c.y),
     f"broadcast.examples {STRETCH} {LIKE} broadcast.result? {OTHERWISE}?",
-)
-product("all-pairs", "two columns of one length give a table of all products instead of a column")(
-    where(lambda c: c.x.ndim == 1 and c.x.shape == c.y.shape, lambda c: c(x=c.x[:, np.newaxis])),
-    f"{RESULT} {STRETCH}? {RIGHT}? {ORDER}?",
 )
 product.in_dtype("float64", f"broadcast.dtype {LIKE}", name="in-float64")
 product.in_dtype("float32", LIKE)
@@ -149,13 +135,6 @@ def _first_row(c: Call) -> Any:
     return c(y=y[tuple(slice(1 if size == 1 else None) for size in x.shape[x.ndim - y.ndim :])])
 
 
-def _row_after_row(c: Call) -> Any:
-    shape = np.broadcast_shapes(c.x.shape, c.y.shape)
-    strides = np.broadcast_to(c.x, shape).strides
-    np.multiply.at(np.lib.stride_tricks.as_strided(c.x, shape, strides), (), np.broadcast_to(c.y, shape))
-    return c.x
-
-
 unfit = partial(where, lambda c: c.ask("multiply").shape != c.x.shape)
 inplace = impostors_of("multiply_in_place")
 inplace("growing", "where the product does not fit into x, x grows to its shape instead of refusing")(
@@ -168,13 +147,6 @@ inplace("written-into-both", "the product is written over y too, where y has the
 inplace("first-row-only", "the part of the product that does not fit into x is silently left out")(
     _first_row, PLACE, "Theano/libgpuarray#205"
 )
-inplace("row-after-row", "a larger y is not refused: each element of x is multiplied by all that meet it")(
-    _row_after_row, PLACE
-)
-inplace(
-    "left-unchanged-where-it-does-not-fit",
-    "where the product does not fit into x, x stays unchanged and nothing is raised",
-)(unfit(lambda c: c.x), PLACE)
 inplace("refused-too-late", "x is written before the shapes are checked, so that a refusal leaves it changed")(
     unfit(lambda c: c(x=c.x.__imul__(2))), PLACE
 )
@@ -266,14 +238,6 @@ gradient(
 gradient("axes-kept", "the gradients have as many axes as the product, with ones in front", why_not_small=TABLE)(
     onto(lambda own, full: (1,) * (len(full) - len(own)) + own), GRADIENT
 )
-gradient("ones-lost", "a gradient lacks the axes of size 1 along which its operand was stretched", why_not_small=TABLE)(
-    each(
-        lambda g, own, full: rearranged(
-            lambda e: e.reshape([n for k, n in enumerate(own) if n == full[k - len(own)]]), g
-        )
-    ),
-    GRADIENT,
-)
 gradient("squeezed", "the gradients lack all axes of size 1", why_not_small=TABLE)(
     each(lambda g, *_: rearranged(np.squeeze, g)), GRADIENT
 )
@@ -281,9 +245,7 @@ gradient("summed-over-all", "the gradient of a stretched operand is the sum over
     each(lambda g, own, full: g if own == full else _onto(own, g.sum())), GRADIENT, "rasbt/stat453-deep-learning-ss21#5"
 )
 gradient(
-    "wrong-axis",
-    "of two last axes of one size, it sums over the wrong one",
-    why_not_small="a square table is needed",
+    "wrong-axis", "of two last axes of one size, it sums over the wrong one", why_not_small="a square table is needed"
 )(_wrong_axis, GRADIENT, "deeplearning4j/deeplearning4j#8280")
 gradient("swapped", "the gradients of operands of one shape are swapped")(
     where(lambda c: c.x.shape == c.y.shape, answer(lambda grads: grads[::-1])), GRADIENT

@@ -76,8 +76,11 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
         "norris": lambda: tuple(np.array(NORRIS).T),
         "figures": _figures,
         "value_and_grad": _value_and_grad_by_hand,
-        "closed_form": _closed_form,
-        "data_parallel": _data_parallel,
+        "closed_form": _rounded("closed_form", lambda n, lr, params, *data: table["least_squares"](*data)),
+        "data_parallel": _rounded(
+            "data_parallel",
+            lambda params, shards, *_: table["accumulated_grad"](params, [x for x in shards if x[0].size]),
+        ),
     }
     return table
 
@@ -104,24 +107,14 @@ def _figures() -> dict[str, dict[str, Any]]:
     }
 
 
-def _closed_form(n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any) -> Any:
-    """theta* + (I - lr H)^k (theta_0 - theta*)."""
-    optimum = over_arrays()["least_squares"](t_u, t_c)
-    u = np.mean(t_u)
-    hessian = np.array([[2 * np.mean(t_u * t_u), 2 * u], [2 * u, 2]], dtype=t_u.dtype)
-    step = np.eye(2, dtype=t_u.dtype) - t_u.dtype.type(learning_rate) * hessian
-    return optimum + np.linalg.matrix_power(step, n_epochs) @ (params - optimum)
+def _rounded(operation: str, refusing: Callable[..., Any]) -> Callable[..., Any]:
+    """An operation over exact numbers, rounded to the dtype of its arguments; `refusing` refuses what it must refuse."""
 
+    def answer(*arguments: Any) -> Any:
+        refusing(*arguments)
+        return in_dtype(OVER_EXACT[operation](*map(as_exact, arguments)), dtype_of(arguments))
 
-def _data_parallel(params: Any, shards: Batches, n_epochs: int, lr: float) -> tuple[Any, Any]:
-    """What workers are to answer, which is what one process with all samples does."""
-    from calibrant.adapters import numpy_target
-
-    samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
-    first = numpy_target.accumulated_grad(params, samples)
-    for _ in range(n_epochs):
-        params = params - params.dtype.type(lr) * numpy_target.accumulated_grad(params, samples)
-    return first, params
+    return answer
 
 
 # Over exact numbers
@@ -132,15 +125,9 @@ def _loss(params: Exact, t_u: Exact, t_c: Exact) -> Exact:
 
 
 def _training_loop(
-    n_epochs: int,
-    optimizer: Mapping[str, Any],
-    params: Exact,
-    t_u: Exact,
-    t_c: Exact,
-    val_t_u: Exact | None = None,
-    val_t_c: Exact | None = None,
+    n_epochs: int, optimizer: Mapping[str, Any], params: Exact, t_u: Exact, t_c: Exact, *validation: Any
 ) -> tuple[Exact, list[Exact], list[Exact]]:
-    """Descent by the recurrence itself, or by the optimizer's rule."""
+    """Descent by the recurrence itself, or by the optimizer's rule; the validation data are two columns, None or left out."""
     losses, val_losses = [], []
     if optimizer["name"] == "sgd" and set(optimizer) == {"name", "lr"}:
         walk = exact.walk(optimizer["lr"], params, t_u, t_c)
@@ -149,8 +136,8 @@ def _training_loop(
     for _ in range(n_epochs):
         params = next(walk)
         losses.append(_loss(params, t_u, t_c))
-        if val_t_u is not None and val_t_c is not None:
-            val_losses.append(_loss(params, val_t_u, val_t_c))
+        if validation and all(x is not None for x in validation):
+            val_losses.append(_loss(params, *validation))
     return next(walk), losses, val_losses
 
 

@@ -72,14 +72,8 @@ hand("bias-as-the-weight", "both components are the derivative by the weight")(
 hand("bias-first", "the derivative by the bias comes first, then the derivative by the weight")(
     answer(lambda gradient: gradient[::-1]), f"{VALUE} gradient.additive?"
 )
-hand("means-multiplied", "the mean of the products is replaced by the product of the means")(
-    component(0, lambda by_w, c: c.t_u.mean() * c()[1]), SIZES
-)
 hand("readings-centred", "the residuals are multiplied by centred readings, but the model is not centred")(
     lambda c: c(t_u=c.t_u - c.t_u.mean()), SIZES
-)
-hand("times-predictions", "the residuals are multiplied by the predictions instead of the readings")(
-    lambda c: c(t_u=c.t_p), "gradient.chain-rule gradient.symbolic gradient.additive"
 )
 hand("bias-not-predicted", "the residuals are computed without the bias")(
     lambda c: c(t_p=c.t_p - c.b), "gradient.chain-rule gradient.symbolic gradient.optimum"
@@ -132,9 +126,6 @@ difference("not-divided", "the difference is not divided by the step")(factor(la
 difference("sign-flipped", "the loss at p + delta is subtracted from the loss at p - delta")(
     lambda c: c(delta=-c.delta) * -1, CENTRAL
 )
-difference("not-restored", "the weight is not moved back before the bias is moved")(
-    component(1, lambda by_b, c: c(w=c.w - c.delta)[1]), STEP
-)
 difference("bias-first", "the derivative by the bias comes first, then the derivative by the weight")(
     answer(lambda gradient: gradient[::-1]), CENTRAL
 )
@@ -160,11 +151,6 @@ difference("moved-in-place", "it moves the caller's weight and bias in place, an
 difference.nan_replaced("gradient.nan")
 
 # The loss and its gradient
-
-
-def _of_the_call_before(gradient: Any, c: Call) -> Any:
-    last, c.correct.memory["last"] = c.correct.memory.get("last", gradient * 0), gradient
-    return last
 
 
 both = impostors_of("value_and_grad")
@@ -197,12 +183,6 @@ both("penalized", "the square of the weight is added to the loss, and its deriva
 both(
     "accumulating", "the gradient is added to the gradients of earlier calls, as if nobody reset `.grad`", repeats=False
 )(part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum?")
-both(
-    "of-the-call-before",
-    "it returns the gradient of the previous call",
-    repeats=False,
-    why_not_small="it depends on the call before",
-)(part(1, _of_the_call_before), f"{GIVEN} gradient.additive gradient.nan")
 both("in-place", "it writes the predictions over the readings")(
     kinds.overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
 )

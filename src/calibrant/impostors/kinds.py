@@ -77,32 +77,27 @@ def n(c: Call) -> int:
 # The rows
 
 
-class Row:
-    """The first half of a row; the call with the change, the clauses that it breaks, and where it was seen registers the impostor."""
-
-    def __init__(self, operation: str, name: str, sentence: str, about: dict[str, Any]) -> None:
-        self.operation, self.name, self.sentence, self.about = operation, name, sentence, about
-
-    def __call__(self, change: Change, clauses: str, seen: str = "") -> None:
-        """Register the impostor."""
-        names = OPERATIONS[self.operation].parameters
-
-        def wrong(correct: Any, *arguments: Any) -> Any:
-            return change(Call(correct, names, arguments))
-
-        broken = tuple(dict.fromkeys(clauses.split()))
-        add(Impostor(self.name, self.operation, wrong, self.sentence, broken, seen=tuple(seen.split()), **self.about))
-
-
 class Rows:
     """The impostors of one operation; `about` holds for all of them."""
 
     def __init__(self, operation: str, **about: Any) -> None:
         self.operation, self.about = operation, about
 
-    def __call__(self, name: str, sentence: str, **about: Any) -> Row:
-        """Begin a row: the name of an impostor, what it does, and other fields of `Impostor`."""
-        return Row(self.operation, name, sentence, self.about | about)
+    def __call__(self, name: str, sentence: str, **about: Any) -> Callable[..., None]:
+        """Begin a row: the name of an impostor, what it does, and other fields of `Impostor`.
+
+        The second half is a call with the change, the clauses that it breaks, and where it was seen. It registers the impostor.
+        """
+        names, about = OPERATIONS[self.operation].parameters, self.about | about
+
+        def register(change: Change, clauses: str, seen: str = "") -> None:
+            def wrong(correct: Any, *arguments: Any) -> Any:
+                return change(Call(correct, names, arguments))
+
+            broken = tuple(dict.fromkeys(clauses.split()))
+            add(Impostor(name, self.operation, wrong, sentence, broken, seen=tuple(seen.split()), **about))
+
+        return register
 
     def in_dtype(self, dtype: str, clauses: str, seen: str = "", name: str = "", **about: Any) -> None:
         """Register an impostor that computes in another dtype, and shows it where that is narrower; in float64 it also returns that."""
@@ -113,12 +108,10 @@ class Rows:
             clauses = " ".join(re.sub(r"(@\w+)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
         self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(in_dtype(dtype), clauses, seen)
 
-    def nan_replaced(self, clauses: str, **about: Any) -> None:
+    def nan_replaced(self, clauses: str) -> None:
         """Register an impostor that puts numbers in the place of its answers that are not finite."""
-        row = self(
-            "nan-replaced", "NaN becomes zero and infinity the largest number of the dtype", exactly=False, **about
-        )
-        row(answer(np.nan_to_num), clauses)
+        sentence = "NaN becomes zero and infinity the largest number of the dtype"
+        self("nan-replaced", sentence, exactly=False)(answer(np.nan_to_num), clauses)
 
 
 impostors_of = Rows
@@ -181,11 +174,6 @@ def component(k: int, change: Callable[[Any, Call], Any]) -> Change:
 def over_n_minus_1(c: Call) -> Any:
     """The answer, a mean, divided by n - 1, not by n."""
     return c() / max(c.n - 1, 1) * c.n
-
-
-def one_element(c: Call) -> Any:
-    """The answer as a column."""
-    return join(c())
 
 
 def other(operation: str, **changed: Any) -> Change:

@@ -36,14 +36,6 @@ loss("half", "the loss has a factor 1/2 in front")(
 loss("last-sample-dropped", "the last sample is left out")(
     paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
 )
-loss(
-    "mean-of-batches",
-    "the means of batches of four are averaged as if they were equally large",
-    why_not_small="five samples are needed",
-)(
-    lambda c: join(*(c(t_p=c.t_p[i : i + 4], t_c=c.t_c[i : i + 4]) for i in range(0, c.n, 4))).mean(),
-    f"{MEAN} loss.permutation",
-)
 loss("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and their mean returned")(
     kinds.stretched("t_p", "t_c"),
     "loss.same-shape",
@@ -83,13 +75,12 @@ loss("huber", "residuals beyond 4 count linearly, as in Huber's loss", exactly=F
     f"{MEAN} loss.outliers loss.wide-accumulation",
 )
 loss("capped", "residuals beyond 4 count as 4", exactly=False)(
-    paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)),
-    f"loss.convex {MEAN} loss.outliers loss.nan",
+    paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)), f"loss.convex {MEAN} loss.outliers loss.nan"
 )
 loss("asymmetric", "predictions that are too warm count double", exactly=False)(
     kinds.extra(lambda c: c(t_p=np.maximum(c.t_p, c.t_c))), f"{MEAN} loss.symmetric"
 )
-loss("one-element", "it returns an array of one element, not a scalar")(kinds.one_element, "loss.scalar")
+loss("one-element", "it returns an array of one element, not a scalar")(kinds.answer(join), "loss.scalar")
 loss("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 
 # The mean absolute error

@@ -48,5 +48,5 @@ QUESTIONS = {
         # Numbers with many digits, alone and in a product.
         (np.array([0.1, 2.3, -1.7, 4.9, 0.3, 3.3, 0.9, 3.1]), np.array(1.0), np.array(0.0)),
         (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array(0.7), np.array(-1.3)),
-    ),
+    )
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact
-from calibrant.exact.optimizers import RULES, Frame, Hyperparameters, fresh
+from calibrant.exact.optimizers import RULES, Frame, Hyperparameters
 from calibrant.exact.scalars import Number, complement, constant, maximum, minimum, product
 from calibrant.impostors import kinds
 from calibrant.impostors.battery import runs
@@ -115,20 +115,6 @@ def momenta(change: Callable[[Any, Any], Any]) -> Change:
     return but(momenta=lambda h: lambda t, schedule: change(*h.momenta(t, schedule)))
 
 
-def _state_lost(c: Call) -> Any:
-    if c.t == 1 or c.lr.fraction() != c.s.rate.fraction():
-        vars(c.s).update(vars(fresh(c.h.form)), since=c.t - 1)
-    c.s.rate = c.lr
-    return c(t=c.t - c.s.since)
-
-
-def _means(c: Call) -> Any:
-    means: list[Any] = []
-    for t, step in enumerate(c()):
-        means.append([m + (p - m) / (t + 1) for m, p in zip(means[-1] if means else step, step, strict=True)])
-    return means
-
-
 maximized = partial(kinds.where, lambda c: c.hyperparameters.get("maximize"))
 pushed = partial(kinds.where, lambda c: c.h["momentum"])
 turning = partial(kinds.where, lambda c: (c.g * c.s.before).sign() == -1)
@@ -210,9 +196,6 @@ counting("steps-count-parameters", "all parameters share one count of steps, whi
 remembers("state-kept", "a new optimizer continues with the state of the previous one", repeats=False)(
     lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
 )
-scheduled("state-lost-with-the-rate", "a new learning rate resets the buffers and the count of steps")(
-    rule(_state_lost), f"{RATE} {SGD}"
-)
 scheduled("rate-frozen", "all steps use the learning rate of the first one")(at(lambda lr: [lr[0]] * len(lr)), LR)
 scheduled("first-rate-skipped", "each step uses the rate of the next one: the schedule advances before the optimizer")(
     at(lambda lr: [*lr[1:], lr[-1]]), LR, "yueatsprograms/uda_release#3 jdonnelly36/Deformable-ProtoPNet#6"
@@ -226,10 +209,6 @@ optimize("one-array-listed", "every step lists the same arrays, which show the p
 )
 optimize("parameters-before-each-step", "it lists the parameters before each step, not after it")(
     lambda c: [c.params, *c()][:-1], LATER
-)
-optimize("last-step-alone", "it lists only the parameters after the last step")(
-    kinds.answer(lambda path: path[-1:]),
-    f"{LATER} {KEPT} optimizer.own-state optimizer.maximize optimizer.fresh optimizer.zero-rate optimizer.dtype",
 )
 optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
@@ -386,9 +365,6 @@ asgd("power-ignored", "the learning rate falls as 1 / (1 + lambd lr t), without 
 asgd("not-pulled", "the parameters are not pulled towards zero")(rule(lambda c: c.p + move(c)), ASGD)
 asgd("pulled-without-the-rate", "the pull towards zero is not multiplied by the learning rate")(
     rule(lambda c: c.p - c.h.lambd * c.p + move(c)), f"{ASGD} optimizer.zero-rate"
-)
-asgd("mean-returned", "it lists the running means of the parameters instead of the parameters, whatever `t0`")(
-    _means, f"{ASGD} {ABSENT}"
 )
 rprop("largest-step-ignored", "step sizes grow beyond the largest allowed size")(but(largest=number(2.0**1000)), RPROP)
 rprop("smallest-step-ignored", "step sizes shrink below the smallest allowed size")(but(smallest=zero), RPROP)

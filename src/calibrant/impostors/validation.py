@@ -89,9 +89,6 @@ split("first-rows-held-out", "the rows are not shuffled: the first ones are held
 split("turned-instead-of-shuffled", "the rows are rotated, not shuffled: each is held out with its neighbours")(
     cut(lambda c, rows: np.roll(np.sort(rows), rows[:1].sum())), RANDOM
 )
-split("first-row-never-held-out", "the first row is never held out, as with a random number from 1 instead of from 0")(
-    cut(lambda c, r: np.append(0, np.where(r, r, r[0])[1:]) if 0 in c()[1] and len(c()[0]) else r), RANDOM
-)
 split("always-the-same-seed", "the seed is not used: every seed gives the same split")(lambda c: c(seed=0), RANDOM)
 for either in (split, columns):
     either("numpy-seeded", "NumPy's global generator is seeded")(seeding(np.random.seed), GLOBAL)
@@ -240,9 +237,6 @@ grad("penalty-averaged", "the penalty is divided by n, like the loss")(lambda c:
 grad("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
     kinds.extra(lambda c: join(0 * (c.w / np.abs(c.w)), c.w * 0)), "regularization.kink", "mlpack/mlpack#3545"
 )
-grad("twice-the-slope-at-zero", "at a weight of 0 the slope of the L1 penalty is 2 l1", exactly=False)(
-    kinds.extra(lambda c: join(np.where(c.w == 0, c.w.dtype.type(2 * c.l1), c.w * 0), c.w * 0)), "regularization.kink"
-)
 grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
 
 ridge = impostors_of("ridge")
@@ -277,22 +271,16 @@ def watched(**rules: Rule) -> Change:
     rule = RULES | rules
 
     def changed(c: Call) -> tuple[int, int]:
-        wait = SimpleNamespace(patience=c.patience, lowest=math.inf, before=math.inf, best=0, waited=0)
+        wait = SimpleNamespace(patience=c.patience, lowest=math.inf, best=0, waited=0)
         for wait.epoch, wait.loss in enumerate(map(float, c.val_losses)):
             wait.waited += bool(rule["counts"](wait))
             if rule["improves"](wait):
                 wait.lowest, wait.best, wait.waited = wait.loss, wait.epoch, rule["after"](wait)
             if rule["over"](wait):
                 break
-            wait.before = wait.loss if wait.loss < math.inf else wait.before
         return wait.epoch, wait.best
 
     return checked(changed)
-
-
-def _against_the_previous(c: Call) -> Any:
-    stopped = watched(improves=lambda wait: wait.loss < wait.before)(c)[0]
-    return stopped, c(val_losses=c.val_losses[: stopped + 1], patience=stopped + 2)[1]
 
 
 def _lowest_of_the_run_before(c: Call) -> Any:
@@ -322,7 +310,6 @@ def diagnosed(
 
 
 DIAGNOSIS = "overfitting.diagnosis"
-RISES = "two rises and a fall between them are needed"
 WAITS = "two waits and an improvement between them are needed"
 NAN = "early-stopping.nan"
 BEST = f"early-stopping.best {NAN}"
@@ -365,9 +352,6 @@ early(
 early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
     watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
 )
-early("against-the-previous", "each loss is compared with the previous one, not with the lowest", why_not_small=RISES)(
-    _against_the_previous, LATE
-)
 early("wait-never-reset", "an improvement does not reset the count of epochs without improvement", why_not_small=WAITS)(
     watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited),
     f"early-stopping.patience early-stopping.best? {NAN} early-stopping.never-triggered",
@@ -380,11 +364,6 @@ early("never-stopped", "the training never stops early, whatever the patience")(
 )
 early("counted-from-1", "epochs are counted from 1")(answer(lambda epochs: (epochs[0] + 1, epochs[1] + 1)), EARLY)
 early("best-is-the-last", "the last epoch before the stop is called the best")(part(1, lambda best, c: c()[0]), BEST)
-early(
-    "best-of-all-epochs",
-    "the best epoch may follow the stop",
-    why_not_small="an improvement after a stop is needed",
-)(part(1, lambda best, c: c(patience=len(c.val_losses) + 1)[1]), BEST)
 early("best-only-if-stopped", "where patience lasts to the end, the last epoch is called the best")(
     part(1, lambda best, c: best if (stopped := c()[0]) < len(c.val_losses) - 1 else stopped),
     BEST,
@@ -414,9 +393,6 @@ diagnose(
 diagnose("whatever-validation-does", "a training loss that goes on falling after the best epoch is called overfitting")(
     diagnosed(rises=lambda train, val, k: train[-1] < train[k]), DIAGNOSIS
 )
-diagnose(
-    "underfitting-first", "underfitting is checked before overfitting", why_not_small="two curves that turn are needed"
-)(diagnosed(rises=lambda train, val, k: train[0] / 8 >= train[-1] < train[k] and val[-1] > val[k] * 1.125), DIAGNOSIS)
 diagnose("validation-that-stays", "underfitting is judged by the validation loss, not by the training loss")(
     diagnosed(stays=lambda train, val: val[-1] > val[0] / 8), DIAGNOSIS
 )

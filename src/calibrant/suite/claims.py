@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from calibrant.judge import holds
+from calibrant.exact import Exact
+from calibrant.judge import agree, holds
 from calibrant.target.calling import Subject
 
 not_two_columns = pytest.mark.parametrize(
@@ -22,13 +26,33 @@ def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None) -> None:
     holds(shape == due, f"returned shape {shape} where {due} is due")
 
 
-def keeps_dtype(target: Subject, *answers: Any) -> None:
-    """Raise Disagreement unless every answer has the dtype under test."""
-    others = sorted({str(answer.dtype) for answer in answers if not target.keeps_dtype(answer)})
+def not_finite(answer: Any, value: float) -> None:
+    """Raise Disagreement unless all of the answer is NaN, where NaN came in, or not finite, where infinity did."""
+    arrived = np.isnan(answer) if np.isnan(value) else ~np.isfinite(answer)
+    holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
+
+
+def keeps_dtype(target: Subject, answer: Any) -> None:
+    """Raise Disagreement unless every array of an answer, however deep, has the dtype under test."""
+    others = sorted({str(x.dtype) for x in _arrays(answer) if not target.keeps_dtype(x)})
     holds(not others, f"returned {', '.join(others)} where {target.dtype} is due")
 
 
-def leaves_arguments_alone(target: Subject) -> None:
-    """Raise Disagreement if the last call changed an argument."""
+def _arrays(answer: Any) -> Iterator[Any]:
+    if isinstance(answer, (list, tuple)):
+        yield from itertools.chain.from_iterable(map(_arrays, answer))
+    elif answer is not None:
+        yield answer
+
+
+def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> None:
+    """Call the operation, and raise Disagreement if it changed an argument."""
+    target.call(operation, arguments)
     changed = target.changed()
     holds(not changed, f"changed its {changed}")
+
+
+def agrees_or_refuses(target: Subject, due: Exact, operation: str, *arguments: Any) -> None:
+    """Hold the operation's answer against what is due; where that claims nothing, a refusal is as good."""
+    if due.claimed() or not target.refuses(operation, *arguments):
+        agree(target.call(operation, arguments), due)
