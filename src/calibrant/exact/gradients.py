@@ -48,23 +48,19 @@ def gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
 
 def difference_gradient(loss: Callable[[Exact], Exact], params: Exact, delta: Exact) -> Exact:
     """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter, for any loss of a column of them."""
-
-    def moved(i: int, step: Exact) -> Exact:
-        return concatenate(*(x + step if i == j else x for j, x in enumerate(params)))
-
-    return concatenate(*((loss(moved(i, delta)) - loss(moved(i, -delta))) / (2 * delta) for i in range(params.size)))
+    return _differences(lambda *params: loss(concatenate(*params)), [*params], delta)
 
 
 def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) -> Exact:
-    """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter."""
+    """The same for the loss of the model."""
+    return _differences(lambda w, b: loss_fn(model(t_u, w, b), t_c), [w, b], delta)
 
-    def loss(w: Exact, b: Exact) -> Exact:
-        return loss_fn(model(t_u, w, b), t_c)
 
-    return concatenate(
-        (loss(w + delta, b) - loss(w - delta, b)) / (2 * delta),
-        (loss(w, b + delta) - loss(w, b - delta)) / (2 * delta),
-    )
+def _differences(loss: Callable[..., Exact], params: list[Exact], delta: Exact) -> Exact:
+    def at(i: int, step: Exact) -> Exact:
+        return loss(*params[:i], params[i] + step, *params[i + 1 :])
+
+    return concatenate(*((at(i, delta) - at(i, -delta)) / (2 * delta) for i in range(len(params))))
 
 
 def symbolic_identity(n: int) -> bool:

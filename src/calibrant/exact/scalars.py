@@ -173,7 +173,7 @@ def scatter(x: np.ndarray | Exact, form: Format) -> list[Number]:
     if not isinstance(x, Exact):
         pairs = (math.frexp(value) for value in np.asarray(x, dtype=np.float64).reshape(-1).tolist())
         numbers = [Number(int(math.ldexp(m, 53)), e - 53, 0.0, form) for m, e in pairs]
-        return [x.within(x.size) if x.size < form.flushed else x for x in numbers] if form.flushes else numbers
+        return [x.within(x.size) if x.size < form.flushed else x for x in numbers] if form.flushed else numbers
     errors = x.errors().reshape(-1).tolist()
     return [_over(int(m), x.e, x.d, err, form) for m, err in zip(x.m.flat, errors, strict=True)]
 
