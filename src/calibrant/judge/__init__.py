@@ -10,5 +10,7 @@ from calibrant.judge.comparing import (
     holds,
     listed,
     shaped,
+    show,
+    show_exact,
     tallying,
 )
