@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from calibrant import exact, strategies
 from calibrant.judge import agree, holds
@@ -48,7 +49,7 @@ def test_a_size_of_one_is_stretched_to_the_other(target: Subject, shapes: tuple[
 
 
 @clause("broadcast.stretch-one", fraction_of_examples=0.5)
-@given(strategies.stretched_operands())
+@given(strategies.operands())
 def test_stretching_repeats_the_elements(target: Subject, sample: strategies.Operands) -> None:
     """The stretched operand is neither padded with zeros nor cycled through."""
     shape = sample.upstream.shape
@@ -277,7 +278,7 @@ def test_an_operand_in_place_is_multiplied_by_the_other_stretched(target: Subjec
 
 
 @clause("broadcast.in-place", fraction_of_examples=0.5)
-@given(strategies.growing_shapes())
+@given(st.sampled_from(strategies.GROWING))
 def test_an_operand_in_place_never_grows(target: Subject, shapes: tuple[Shape, Shape]) -> None:
     """Other holders of the tensor would find another shape in its place, or one row instead of two."""
     refused = target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))
@@ -286,7 +287,7 @@ def test_an_operand_in_place_never_grows(target: Subject, shapes: tuple[Shape, S
 
 
 @clause("broadcast.in-place", fraction_of_examples=0.5)
-@given(strategies.growing_shapes())
+@given(st.sampled_from(strategies.GROWING))
 def test_a_refused_operation_in_place_changes_nothing(target: Subject, shapes: tuple[Shape, Shape]) -> None:
     """A late refusal leaves numbers that are neither the old operand nor the product."""
     target.refuses("multiply_in_place", *(filled(target, shape) for shape in shapes))

@@ -229,23 +229,19 @@ def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, s
 
 @clause("gradient.additive", fraction_of_examples=0.6)
 @pytest.mark.parametrize("way", WAYS[1:])
-@given(parts=strategies.parts())
-def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: strategies.Parts) -> None:
+@given(whole=strategies.parts())
+def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, whole: strategies.Batched) -> None:
     """The mean of all samples weighs the means of two parts by their numbers of samples."""
-    whole, cut = parts.whole, parts.cut
-    n = len(whole.t_u)
-    pieces = [
-        whole,
-        *(strategies.Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n))),
-    ]
+    (cut, rest), n = whole.sizes, len(whole.t_u)
+    pieces = [whole, *(strategies.Fit(t_u, t_c, whole.w, whole.b) for t_u, t_c in whole.batches)]
     answers = [by_way(target, way, piece) for piece in pieces]  # type: ignore[arg-type]  # no step is needed in these ways
     errors = [truth(piece).err for piece in pieces]
     if not np.isfinite(np.array(errors)).all():
         return
 
     first, second = (as_exact(answer, (2,)) for answer in answers[1:])
-    weighted = (first * cut + second * (n - cut)) / n
-    agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
+    weighted = (first * cut + second * rest) / n
+    agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + rest * errors[2]) / n, target.form))
 
 
 @clause("gradient.optimum", fraction_of_examples=0.5)
@@ -316,20 +312,26 @@ def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: s
 
 @clause("gradient.nan", fraction_of_examples=0.3)
 @pytest.mark.parametrize("way", WAYS)
-@given(sample=strategies.spoiled_probes())
-def test_non_finite_data_reach_both_components(target: Subject, way: str, sample: strategies.SpoiledProbe) -> None:
+@given(spoiled=strategies.spoiled_probes())
+def test_non_finite_data_reach_both_components(
+    target: Subject, way: str, spoiled: tuple[strategies.Probe, float]
+) -> None:
     """A gradient that replaces NaN or infinity by zero, or clips it, is the gradient of other data."""
+    sample, value = spoiled
     answer = shaped(by_way(target, way, sample), (2,))
 
-    not_finite(answer, sample.value)
+    not_finite(answer, value)
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)
 @given(strategies.spoiled_residuals())
-def test_non_finite_data_reach_the_derivative_by_their_prediction(target: Subject, sample: strategies.Spoiled) -> None:
+def test_non_finite_data_reach_the_derivative_by_their_prediction(
+    target: Subject, spoiled: tuple[strategies.Residuals, float]
+) -> None:
+    sample, value = spoiled
     answer = shaped(target.dloss_fn(sample.t_p, sample.t_c), sample.t_p.shape)
 
-    not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], sample.value)
+    not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], value)
 
 
 def not_finite(answer: Any, value: float) -> None:

@@ -142,10 +142,10 @@ def test_global_generators_stay_where_they_are(target: Subject, operation: str, 
 
 
 @clause("split.pairs", fraction_of_examples=0.6)
-@given(strategies.split_fits())
-def test_every_reading_keeps_its_temperature(target: Subject, sample: strategies.SplitFit) -> None:
+@given(sample=strategies.fits(), split=strategies.splits())
+def test_every_reading_keeps_its_temperature(target: Subject, sample: strategies.Fit, split: strategies.Split) -> None:
     """Two columns that are shuffled one after the other lose their pairs."""
-    train_u, train_c, val_u, val_c = target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
+    train_u, train_c, val_u, val_c = target.split_data(sample.t_u, sample.t_c, split.val_fraction, split.seed)
 
     keeps_dtype(target, train_u, train_c, val_u, val_c)
     kept = paired(train_u, train_c) + paired(val_u, val_c)
@@ -161,10 +161,10 @@ def paired(t_u: Any, t_c: Any) -> list[tuple[float, float]]:
 
 
 @clause("split.pure", fraction_of_examples=0.3)
-@given(strategies.split_fits())
-def test_splitting_leaves_the_columns_alone(target: Subject, sample: strategies.SplitFit) -> None:
+@given(sample=strategies.fits(), split=strategies.splits())
+def test_splitting_leaves_the_columns_alone(target: Subject, sample: strategies.Fit, split: strategies.Split) -> None:
     """A shuffle in place changes the data of every later run."""
-    target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
+    target.split_data(sample.t_u, sample.t_c, split.val_fraction, split.seed)
 
     leaves_arguments_alone(target)
 
@@ -483,10 +483,10 @@ def test_no_losses_and_no_patience_are_refused(target: Subject, losses: list[flo
 
 @clause("overfitting.diagnosis")
 @given(strategies.curves())
-def test_diagnosis_follows_the_table(target: Subject, run: strategies.Curves) -> None:
-    answer = target.diagnose(run.train_losses, run.val_losses)
+def test_diagnosis_follows_the_table(target: Subject, run: tuple[Any, Any]) -> None:
+    answer = target.diagnose(*run)
 
-    due = exact.diagnose(exact.of(run.train_losses), exact.of(run.val_losses))
+    due = exact.diagnose(*map(exact.of, run))
     if due is not None:
         holds(answer == due, f"returned {answer!r} where {due!r} is due")
     holds(answer in ("good", "underfitting", "overfitting"), f"returned {answer!r}, which is no diagnosis")

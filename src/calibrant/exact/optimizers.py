@@ -33,25 +33,22 @@ from calibrant.exact.scalars import (
     times_power,
 )
 
+_PLAIN = {"lr": 1e-2, "weight_decay": 0.0, "maximize": False}
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
 _DECOUPLED = {"decoupled_weight_decay": False}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
+    "sgd": {**_PLAIN, "lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "nesterov": False},
     "adam": {**_ADAM, **_DECOUPLED, "amsgrad": False},
     "adamw": {**_ADAM, "weight_decay": 1e-2, "amsgrad": False},
-    "rmsprop": {
-        "lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False, "maximize": False,
-    },
-    "adagrad": {
-        "lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10, "maximize": False,
-    },
-    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0, "maximize": False},
+    "rmsprop": {**_PLAIN, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+    "adagrad": {**_PLAIN, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+    "adadelta": {**_PLAIN, "lr": 1.0, "rho": 0.9, "eps": 1e-6},
     "adamax": {**_ADAM, "lr": 2e-3},
     "nadam": {**_ADAM, **_DECOUPLED, "lr": 2e-3, "momentum_decay": 4e-3},
     "radam": {**_ADAM, **_DECOUPLED},
-    "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
+    "asgd": {**_PLAIN, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6},
     "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
-}  # fmt: skip
+}
 """The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
 
 State = SimpleNamespace
@@ -379,19 +376,12 @@ class Frame:
         return self.states[k, i]
 
     def step(
-        self,
-        place: tuple[int, int],
-        h: Hyperparameters,
-        t: int,
-        lr: Number,
-        p: Number,
-        g: Number | None,
-        follow: Follow,
+        self, at: tuple[int, int], h: Hyperparameters, t: int, lr: Number, p: Number, g: Number | None, follow: Follow
     ) -> Number:
         """Number i of parameter k after a step; without a gradient it stays."""
         if g is None:
             return p
-        return self.rule(self.state(*place, p.form), h, t, lr, p, -g if h["maximize"] else g, follow)
+        return self.rule(self.state(*at, p.form), h, t, lr, p, -g if h["maximize"] else g, follow)
 
 
 def optimize(

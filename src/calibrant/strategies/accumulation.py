@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,6 @@ def _cut(fit: Fit, sizes: list[int]) -> list[tuple[Array, Array]]:
     return list(zip(np.split(fit.t_u, cuts), np.split(fit.t_c, cuts), strict=True))
 
 
-@dataclass
-class Rebatched:
-    """The same samples in two orders, cut into batches in two ways."""
-
-    first: Batched
-    second: Batched
-
-
 MOST_BATCHES = 6
 
 
@@ -60,14 +52,23 @@ def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
 
 
 @strategy(FIT + WIDTH + 2 * MOST_BATCHES)
-def rebatched_fits(data: Bytes, form: Format) -> Rebatched:
+def rebatched_fits(data: Bytes, form: Format) -> tuple[Batched, Batched]:
     """Fits cut into batches twice, the second time in another order."""
     fit = shuffled_fits.decode(data, form)
     first, second = (_sizes(data.take(MOST_BATCHES), len(fit.t_u)) for _ in range(2))
-    return Rebatched(
-        Batched(fit.t_u, fit.t_c, fit.w, fit.b, first),
-        Batched(fit.t_u[fit.order], fit.t_c[fit.order], fit.w, fit.b, second),
-    )
+    shuffled = Batched(fit.t_u[fit.order], fit.t_c[fit.order], fit.w, fit.b, second)
+    return Batched(fit.t_u, fit.t_c, fit.w, fit.b, first), shuffled
+
+
+@strategy(FIT + 1)
+def parts(data: Bytes, form: Format) -> Batched:
+    """Fits of two samples or more, cut in two parts of any sizes."""
+    fit = fits.decode(data, form)
+    if len(fit.t_u) == 1:
+        fit = replace(fit, t_u=np.repeat(fit.t_u, 2), t_c=np.concatenate([fit.t_c, -fit.t_c]))
+    n = len(fit.t_u)
+    cut = 1 + data.one() % (n - 1)
+    return Batched(**vars(fit), sizes=[cut, n - cut])
 
 
 @dataclass

@@ -6,40 +6,24 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import strategies as st
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, kinds_of, numbers_of, strategy
+from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, kinds_of, numbers_of, spoil, strategy
 
 Shape = tuple[int, ...]
 
-DEEPEST = 32
-"""The most axes of a shape: what every NumPy takes."""
-
-SMALL = 36
-"""The most elements of a product."""
-
-_ENDS = 8
-"""The axes of a shape with drawn sizes: the first four and the last four. The others are 1, so products stay small."""
+DEEPEST = 32  # the most axes of a shape: what every NumPy takes
+SMALL = 36  # the most elements of a product
+_ENDS = 8  # the axes of a shape with drawn sizes: the first four and the last four; the others are 1
 
 CLASHES = ((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
 """Pairs of sizes that do not go together."""
 
 GROWING = (
-    ((), (2,)),
-    ((), (1,)),
-    ((1,), (2,)),
-    ((1,), (0,)),
-    ((2,), (1, 2)),
-    ((2,), (3, 2)),
-    ((2, 1), (2, 3)),
-    ((2, 1), (3,)),
-    ((1, 3), (2, 3)),
-    ((1, 2), (0, 2)),
-    ((2,), (3,)),
-    ((2, 2), (3, 2, 2)),
-)
-"""Pairs of shapes whose product does not have the shape of the first."""
+    ((), (2,)), ((), (1,)), ((1,), (2,)), ((1,), (0,)), ((2,), (1, 2)), ((2,), (3, 2)),
+    ((2, 1), (2, 3)), ((2, 1), (3,)), ((1, 3), (2, 3)), ((1, 2), (0, 2)), ((2,), (3,)), ((2, 2), (3, 2, 2)),
+)  # fmt: skip
+"""Pairs of shapes that an operation in place must not take: their product does not have the shape of the first."""
 
 
 @dataclass
@@ -51,12 +35,10 @@ class Operands:
     upstream: Array
 
 
-def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
-    """A shape of so many axes; `empty` replaces a size of 0."""
-    sizes = [(2, 3, 1, 4, empty, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
-    if rank <= _ENDS:
-        return tuple(sizes[:rank])
-    return (*sizes[: _ENDS // 2], *[1] * (rank - _ENDS), *sizes[_ENDS // 2 :])
+def _whole(data: Bytes, rank: int) -> Shape:
+    """A shape of so many axes."""
+    sizes = [(2, 3, 1, 4, 0, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
+    return tuple(sizes[:rank]) if rank <= _ENDS else (*sizes[:4], *[1] * (rank - _ENDS), *sizes[4:])
 
 
 def _part(shape: Shape, cut: int, ones: int) -> Shape:
@@ -66,9 +48,9 @@ def _part(shape: Shape, cut: int, ones: int) -> Shape:
     return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(first, rank))
 
 
-def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
+def _fitting(data: Bytes, n: int, rank: int) -> tuple[Shape, ...]:
     """Shapes that broadcast: each is a part of the same shape."""
-    shape = _whole(data, rank, empty=empty)
+    shape = _whole(data, rank)
     bytes_ = np.resize(data.take(8), 2 * n).tolist()
     return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
 
@@ -80,7 +62,7 @@ _FITTING = 2 + _ENDS + 8
 def shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
     """One to four shapes that broadcast, of up to four axes, with empty shapes and shapes of scalars."""
     n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
-    return _fitting(data, n, rank, empty=0)
+    return _fitting(data, n, rank)
 
 
 @strategy(_FITTING)
@@ -133,33 +115,17 @@ OPERANDS = 2 + 4 + 4 + 3 * WIDTH
 @strategy(OPERANDS)
 def operands(data: Bytes, form: Format) -> Operands:
     """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
-    return _operands(data, form)
-
-
-@strategy(OPERANDS)
-def stretched_operands(data: Bytes, form: Format) -> Operands:
-    """Operands of which one is stretched along the other's first axis, unless neither has axes."""
-    return _operands(data, form, stretched=True)
-
-
-def _operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands:
     kind_x, kind_y = (kind.replace("subnormal", "few") for kind in kinds_of(data))
     sizes: list[int] = []
     rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
         # Half of all tables are square.
         size = sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
-        if stretched and not sizes:
-            size = max(size, 2)
         # A size of 0 counts as 1: an operand that is stretched along it has 1 there.
         sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
     cut, ones, other_cut, other_ones = data.take(4).tolist()
     # An axis stretches one operand at most: size 1 in both shows nothing.
     x, y = _part(tuple(sizes), cut, ones), _part(tuple(sizes), other_cut, other_ones & ~ones)
-    if stretched and rank:
-        first, *rest = sizes
-        x, y = (first, *_part(tuple(rest), 0, ones)), _part((1, *rest), other_cut, other_ones & ~ones)
-        x, y = (y, x) if cut % 2 else (x, y)
     return Operands(
         _block(data, x, kind_x, form, 0),
         _block(data, y, kind_y, form, SMALL // 2),
@@ -177,13 +143,5 @@ def _block(data: Bytes, shape: Shape, kind: str, form: Format, place: int) -> Ar
 def spoiled_operands(data: Bytes, form: Format) -> Operands:
     """Operands in which one number is NaN or infinite, unless the operand is empty."""
     sample = operands.decode(data, form)
-    flat = (sample.x, sample.y)[data.one() % 2].reshape(-1)
-    value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
-    if flat.size:
-        flat[place % flat.size] = value
+    spoil(data, sample.x, sample.y)
     return sample
-
-
-def growing_shapes() -> st.SearchStrategy[tuple[Shape, Shape]]:
-    """Pairs of shapes that an operation in place must not take."""
-    return st.sampled_from(GROWING)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, Drawn, cast, drawn, numbers_of
+from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, Drawn, Strategy, cast, numbers_of
 
 
 @dataclass
@@ -88,7 +88,7 @@ def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     `only` names the hyperparameters to draw, `steps` the fewest and the most steps. `alike` asks for several tensors, the last
     of the first's shape. Any other option replaces the choices of a hyperparameter, `lr`, `rates`, `courses` or `absent`.
     """
-    return drawn(_optimization(name, **options), _OPTIMIZATION)
+    return Strategy(_optimization(name, **options), _OPTIMIZATION)()
 
 
 @functools.cache
@@ -148,7 +148,7 @@ def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimizat
 
         return named
 
-    return drawn(run_of, _OPTIMIZATION)
+    return Strategy(run_of, _OPTIMIZATION)()
 
 
 def _hyperparameters(

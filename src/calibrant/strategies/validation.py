@@ -60,23 +60,6 @@ def seeds(data: Bytes, form: Format) -> int:
 
 
 @dataclass
-class SplitFit:
-    """A data set, the fraction to hold out, and a seed."""
-
-    t_u: Array
-    t_c: Array
-    val_fraction: float
-    seed: int
-
-
-@strategy(FIT + 5)
-def split_fits(data: Bytes, form: Format) -> SplitFit:
-    """Data sets, which may have repeated rows, with a fraction and a seed."""
-    fit = fits.decode(data, form)
-    return SplitFit(fit.t_u, fit.t_c, data.pick(0.5, 0.25, 0.2, 0.0, 0.75), seeds.decode(data, form))
-
-
-@dataclass
 class Validated(Descent):
     """A descent with two sets of validation data; the second may hold a number that is not finite."""
 
@@ -171,17 +154,9 @@ def spoiled_loss_logs(data: Bytes, form: Format) -> Losses:
     return log
 
 
-@dataclass
-class Curves:
-    """The training and validation losses of a run, (n,) each."""
-
-    train_losses: Array
-    val_losses: Array
-
-
 @strategy(5 + 2 * WIDTH)
-def curves(data: Bytes, form: Format) -> Curves:
-    """Curves of 1 to 40 epochs: any numbers, or training losses that fall and validation losses that turn at some epoch."""
+def curves(data: Bytes, form: Format) -> tuple[Array, Array]:
+    """Training and validation losses of 1 to 40 epochs: any numbers, or some that fall and some that turn at some epoch."""
     n, kind = length_of(data), data.pick("whole", "levels", "real", "rounding")
     shape = data.pick("any", "falling", "turning")
     fall, rise = data.pick(0.5, 0.75, 0.97), data.pick(1.5, 1.125, 1.01, 1.25)
@@ -192,4 +167,4 @@ def curves(data: Bytes, form: Format) -> Curves:
         turn = n if shape == "falling" else n // 2
         train = cast(8 * fall**epochs, form)
         val = cast(8 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
-    return Curves(train, val)
+    return train, val
