@@ -12,22 +12,20 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
-from support import forms
+from support import each_case, forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
 from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.strategies import accumulation, autograd, broadcasting, drawing
+from calibrant.strategies import accumulation, broadcasting, drawing
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=30)
 SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)
 FLOAT32 = FORMATS["float32"]
 
-FITS = (
-    "fits", "simple_fits", "descents", "long_descents", "steep_descents", "optima", "lines", "shuffled_fits", "probes",
-)  # fmt: skip
 STRATEGIES = {name: one for name, one in vars(strategies).items() if isinstance(one, strategies.Strategy)}
 OPTIMIZERS = list(strategies.HYPERPARAMETERS)
+SPOILED = {"spoiled_residuals", "spoiled_probes", "spoiled_operands", "spoiled_loss_logs", "validated_descents"}
 Check = Callable[[Any, Format], None]
 Condition = Callable[[Any], Any]
 
@@ -44,13 +42,7 @@ def always(*names: str) -> Callable[[Check], Any]:
         @pytest.mark.parametrize("name", names)
         @forms
         def test(form: Format, name: str) -> None:
-            @EXAMPLES
-            @given(strategy_of(name))
-            def checked(drawn: strategies.Drawn[Any]) -> None:
-                for case in drawn.cases():
-                    check(case.at(form), form)
-
-            checked()
+            each_case(strategy_of(name), form)(lambda case: check(case, form))()
 
         test.__doc__ = check.__doc__
         return test
@@ -68,19 +60,19 @@ def found(name: str, condition: Condition, form: Format = FLOAT32, **options: An
     return meeting(find(strategy, meeting, settings=SEARCH))[0]
 
 
-def is_column(x: Any, form: Format) -> bool:
-    return x.shape == (len(x),) and x.dtype == numpy_dtype(form.name) and bool(np.isfinite(x.astype(np.float64)).all())
-
-
-def is_scalar(x: Any, form: Format) -> bool:
-    return x.shape == () and x.dtype == numpy_dtype(form.name) and math.isfinite(float(x))
+def arrays(example: Any) -> list[Any]:
+    """The arrays that an example holds, at any depth."""
+    if isinstance(example, np.ndarray):
+        return [example]
+    parts = example if isinstance(example, (list, tuple)) else getattr(example, "__dict__", {}).values()
+    return [array for part in parts for array in arrays(part)]
 
 
 def exactly(x: Any) -> list[Fraction]:
     return exact.of(x).fractions()
 
 
-# Invariants
+# Invariants: the reference's own check shows where an example is none that a target must serve
 
 
 def test_an_example_holds_each_of_its_cases_once() -> None:
@@ -92,66 +84,46 @@ def test_an_example_holds_each_of_its_cases_once() -> None:
     assert find(strategies.seeds(), lambda drawn: len(drawn.cases()) == drawing.CASES, settings=SEARCH)
 
 
-@always("residuals")
-def test_residuals_are_two_finite_columns_of_one_length(sample: strategies.Residuals, form: Format) -> None:
-    assert is_column(sample.t_p, form)
-    assert is_column(sample.t_c, form)
-    assert 1 <= len(sample.t_p) == len(sample.t_c) <= drawing.LONGEST
+@always(*STRATEGIES.keys() - SPOILED, *OPTIMIZERS)
+def test_numbers_are_finite_and_of_the_format(example: Any, form: Format) -> None:
+    for x in arrays(example):
+        assert x.dtype in (numpy_dtype(form.name), np.int64)
+        assert np.isfinite(x.astype(np.float64)).all()
 
 
-def check_fit(fit: strategies.Fit, form: Format) -> None:
-    assert is_column(fit.t_u, form)
-    assert is_column(fit.t_c, form)
-    assert 1 <= len(fit.t_u) == len(fit.t_c)
-    assert is_scalar(fit.w, form)
-    assert is_scalar(fit.b, form)
-    assert fit.params.tolist() == [fit.w.item(), fit.b.item()]
-    assert fit.t_p.dtype == fit.t_u.dtype
-    assert fit.t_p.shape == fit.t_u.shape
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_length_is_decoded_to_the_same_example_each_time_in_new_arrays(name: str) -> None:
+    """Up to the longest columns, from the places of a table where they start. A property may change its arguments."""
+    for byte in (*range(12), *range(192, 220)):  # 1 to 12 samples, 13 to 40
+        drawn = strategies.Drawn(bytes([byte]) * STRATEGIES[name].length, STRATEGIES[name].decode)
+        for x, y in zip(arrays(drawn.at(FLOAT32)), arrays(drawn.at(FLOAT32)), strict=True):
+            assert not np.shares_memory(x, y)
+            assert np.array_equal(x, y, equal_nan=True)
+    assert repr(drawn) == f"{name} of {drawn.data.hex()}"
 
 
-test_fits_are_columns_and_parameters_of_the_format = always(*FITS)(check_fit)
-
-
-GRADIENTS: dict[str, Condition] = {
+JUDGED: dict[str, Condition] = {
     "fits": lambda x: [exact.gradient(*map(exact.of, (x.t_u, x.t_c, x.w, x.b)))],
     "operands": lambda x: exact.multiply_grad(*map(exact.of, (x.x, x.y, x.upstream))),
 }
 
 
-@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("name", JUDGED)
 @forms
 def test_sums_of_products_stay_in_range(form: Format, name: str) -> None:
     """Nothing can be judged where a sum overflows: few cases are meant for that."""
     judged = []
 
-    @EXAMPLES
-    @given(strategy_of(name))
-    def check(drawn: strategies.Drawn[Any]) -> None:
-        for case in drawn.cases():
-            judged.append(all(np.isfinite(due.err).all() for due in GRADIENTS[name](case.at(form))))
-
-    check()
+    each_case(strategy_of(name), form)(
+        lambda case: judged.append(all(np.isfinite(due.err).all() for due in JUDGED[name](case)))
+    )()
     assert np.mean(judged) > 0.9
-
-
-@always("optima")
-def test_the_gradient_of_an_optimum_is_exactly_zero(fit: strategies.Fit, form: Format) -> None:
-    assert exact.gradient(*(exact.of(x).true() for x in (fit.t_u, fit.t_c, fit.w, fit.b))).fractions() == [0, 0]
 
 
 @always("segments")
 def test_the_middle_of_a_segment_is_exactly_halfway(segment: strategies.Segment, form: Format) -> None:
-    for column in (segment.t_u, segment.t_c, segment.start, segment.middle, segment.end):
-        assert is_column(column, form)
     ends = zip(exactly(segment.start), exactly(segment.end), strict=True)
     assert exactly(segment.middle) == [(x + y) / 2 for x, y in ends]
-    assert len(segment.middle) == 2
-
-
-@always("lines")
-def test_a_line_has_two_different_readings(fit: strategies.Fit, form: Format) -> None:
-    assert len(set(exactly(fit.t_u))) >= 2
 
 
 @forms
@@ -163,60 +135,14 @@ def test_a_line_of_one_sample_of_any_kind_has_two_different_readings(form: Forma
         assert len(set(exactly(drawn.at(form).t_u))) >= 2
 
 
-@always("shuffled_fits")
-def test_an_order_is_a_permutation(fit: strategies.Shuffled, form: Format) -> None:
-    assert sorted(fit.order.tolist()) == list(range(len(fit.t_u)))
-
-
-@always("sharded_descents")
-def test_shards_hold_every_sample_once(descent: strategies.Sharded, form: Format) -> None:
-    check_fit(descent, form)
-    fraction_of_limit(descent, range(1, 11))
-    assert 1 <= len(descent.shards) == len(descent.sizes) <= 3
-    for column, whole in zip(zip(*descent.shards, strict=True), (descent.t_u, descent.t_c), strict=True):
-        assert np.array_equal(np.concatenate(column), whole)
-
-
-@always("probes")
-def test_a_step_of_differences_is_positive(probe: strategies.Probe, form: Format) -> None:
-    assert is_scalar(probe.delta, form)
-    assert probe.delta > 0
-
-
-@always("spoiled_residuals", "spoiled_probes")
-def test_exactly_one_number_is_spoiled(spoiled: tuple[Any, float], form: Format) -> None:
-    sample, value = spoiled
-    one, other = getattr(sample, "t_u", sample.t_p), sample.t_c
-    numbers = np.concatenate([one, other]).astype(np.float64)
-    (bad,) = numbers[~np.isfinite(numbers)]
-    assert np.array_equal(bad, value, equal_nan=True)
-    assert one.dtype == other.dtype == numpy_dtype(form.name)
-
-
-def fraction_of_limit(descent: strategies.Descent, epochs: range) -> Fraction:
+def fraction_of_limit(descent: strategies.Descent) -> Fraction:
     """The learning rate as a fraction of its limit."""
-    assert isinstance(descent.learning_rate, float)
-    assert 0 < descent.learning_rate < math.inf
-    assert descent.n_epochs in epochs
     return Fraction(descent.learning_rate) * exact.curvatures(exact.of(descent.t_u))[1] / 2
 
 
-@always("descents")
-def test_descents_are_short(descent: strategies.Descent, form: Format) -> None:
-    fraction_of_limit(descent, range(1, 11))
-
-
-@always("long_descents")
-def test_long_descents_are_below_the_limit(descent: strategies.Descent, form: Format) -> None:
-    assert fraction_of_limit(descent, range(30, 301)) < 1
-
-
-@always("steep_descents")
-def test_steep_descents_are_above_the_limit_and_start_off_the_optimum(
-    descent: strategies.Descent, form: Format
-) -> None:
-    assert fraction_of_limit(descent, range(10, 10_000)) > 1
-    assert exactly(descent.params) != list(exact.optimum(exact.of(descent.t_u), exact.of(descent.t_c)))
+@always("long_descents", "validated_descents")
+def test_descents_that_must_end_are_below_the_limit(descent: strategies.Descent, form: Format) -> None:
+    assert fraction_of_limit(descent) < 1
 
 
 @EXAMPLES
@@ -232,36 +158,6 @@ def test_a_rate_below_the_limit_is_that_fraction_of_it(drawn: strategies.Drawn[A
     assert plain <= strategies.rate_below(fraction, t_u) < 2 * plain
 
 
-@always("shapes", "crowds", "trailing_shapes", "stretching_shapes")
-def test_shapes_broadcast_to_a_shape_of_few_elements(shapes: tuple[strategies.Shape, ...], form: Format) -> None:
-    assert 1 <= len(shapes) <= 40
-    assert all(len(shape) <= broadcasting.DEEPEST for shape in shapes)
-    assert math.prod(np.broadcast_shapes(*shapes)) <= 5**8
-
-
-@always("misfitting_shapes")
-def test_misfitting_shapes_do_not_broadcast(shapes: tuple[strategies.Shape, ...], form: Format) -> None:
-    assert len(shapes) >= 2
-    with pytest.raises(ValueError, match="mismatch"):
-        np.broadcast_shapes(*shapes)
-
-
-def test_misfits_differ_and_growing_shapes_do_not_fit_into_the_first() -> None:
-    assert all(x != y for x, y in strategies.MISFITS)
-    for x, y in strategies.GROWING:
-        with pytest.raises(ValueError, match="broadcast"):
-            np.multiply(np.ones(x), np.ones(y), out=np.ones(x))
-
-
-@always("operands")
-def test_operands_broadcast_to_few_finite_numbers(sample: strategies.Operands, form: Format) -> None:
-    assert sample.upstream.shape == np.broadcast_shapes(sample.x.shape, sample.y.shape)
-    assert sample.upstream.size <= broadcasting.SMALL
-    for x in (sample.x, sample.y, sample.upstream):
-        assert x.dtype == numpy_dtype(form.name)
-        assert np.isfinite(x.astype(np.float64)).all()
-
-
 def test_the_largest_operands_stay_small() -> None:
     """Tables of fours with some empty axes, and ones in either operand."""
     for sizes in itertools.product((3, 7), repeat=4):  # 4 and 0
@@ -272,137 +168,47 @@ def test_the_largest_operands_stay_small() -> None:
             assert max(sample.x.size, sample.y.size, sample.upstream.size) <= broadcasting.SMALL
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_every_length_is_decoded_to_the_same_example_each_time_in_new_arrays(name: str) -> None:
-    """Up to the longest columns, from the places of a table where they start. A property may change its arguments."""
-    for byte in (*range(12), *range(192, 220)):  # 1 to 12 samples, 13 to 40
-        drawn = strategies.Drawn(bytes([byte]) * STRATEGIES[name].length, STRATEGIES[name].decode)
-        for x, y in zip(arrays(drawn.at(FLOAT32)), arrays(drawn.at(FLOAT32)), strict=True):
-            assert not np.shares_memory(x, y)
-            assert np.array_equal(x, y, equal_nan=True)
-    assert repr(drawn) == f"{name} of {drawn.data.hex()}"
-
-
-@always("spoiled_operands")
-def test_at_most_one_number_of_the_operands_is_spoiled(sample: strategies.Operands, form: Format) -> None:
-    assert np.sum(~np.isfinite(np.concatenate([sample.x.reshape(-1), sample.y.reshape(-1)]).astype(np.float64))) <= 1
-
-
-def arrays(example: Any) -> list[Any]:
-    """The arrays that an example holds, at any depth."""
-    if isinstance(example, np.ndarray):
-        return [example]
-    parts = example if isinstance(example, (list, tuple)) else getattr(example, "__dict__", {}).values()
-    return [array for part in parts for array in arrays(part)]
-
-
 @always("programs")
 def test_programs_never_round(sample: strategies.Programs, form: Format) -> None:
     """Evaluated in the format itself, forward and with every sum of gradients, they give what rational numbers give."""
     kind = numpy_dtype(form.name).type
-    assert is_column(sample.params, form)
-    assert 1 <= len(sample.losses) <= autograd.MOST_LOSSES
     total = np.zeros(len(sample.params))
     for loss in sample.losses:
-        assert loss.n_params == len(sample.params)
         value, gradient = exact.differentiate(loss, exact.of(sample.params))
         assert float(loss([kind(x) for x in sample.params])) == value.fraction()
+        assert eval(loss.source)(sample.params) == loss(sample.params)
         total = total + np.abs(gradient.nearest())
     assert total.max() <= 2**form.precision
 
 
-@always("programs")
-def test_a_programs_source_computes_what_the_program_does(sample: strategies.Programs, form: Format) -> None:
-    for loss in (*sample.losses, strategies.SquaredDistance(0.5)):
-        assert eval(loss.source)(sample.params) == loss(sample.params)
-
-
-@always("approaches")
-def test_approaches_are_descents_of_few_steps(sample: strategies.Approach, form: Format) -> None:
-    assert is_column(sample.params, form)
-    assert 1 <= sample.n_steps <= 4
-    assert 0 < sample.learning_rate <= 1
-    assert exactly(np.asarray(sample.loss.place).astype(numpy_dtype(form.name))) == [sample.loss.place]
-
-
-def check_batches(sample: strategies.Batched, form: Format) -> None:
-    check_fit(sample, form)
-    assert min(sample.sizes) >= 1
-    assert sum(sample.sizes) == len(sample.t_u)
-    assert len(sample.sizes) <= accumulation.MOST_BATCHES
-    for column, at in ((sample.t_u, 0), (sample.t_c, 1)):
-        assert np.concatenate([batch[at] for batch in sample.batches]).tolist() == column.tolist()
-    assert [len(t_u) for t_u, _ in sample.batches] == sample.sizes
-
-
-test_batches_hold_every_sample_once = always("batched_fits", "parts")(check_batches)
-
-
-@always("rebatched_fits")
-def test_the_same_samples_are_batched_twice(fits: tuple[strategies.Batched, ...], form: Format) -> None:
-    for fit in fits:
-        check_batches(fit, form)
-    pairs = [sorted(zip(fit.t_u.tolist(), fit.t_c.tolist(), strict=True)) for fit in fits]
-    assert pairs[0] == pairs[1]
-    assert fits[0].params.tolist() == fits[1].params.tolist()
-
-
-@always("windows")
-def test_windows_hold_every_sample_once(sample: strategies.Windows, form: Format) -> None:
-    check_fit(sample, form)
-    assert np.concatenate([window.t_u for window in sample.windows]).tolist() == sample.t_u.tolist()
-    *full, last = [window.sizes for window in sample.windows]
-    assert all(sizes == [sample.size] * sample.length for sizes in full)
-    assert 1 <= len(last) <= sample.length
-    assert all(size == sample.size for size in last[:-1])
-    assert 1 <= last[-1] <= sample.size
+@always("batched_fits", "parts", "windows")
+def test_batches_hold_every_sample_once(sample: Any, form: Format) -> None:
+    windows = getattr(sample, "windows", [sample])
+    for at, column in ((0, sample.t_u), (1, sample.t_c)):
+        assert np.concatenate([batch[at] for one in windows for batch in one.batches]).tolist() == column.tolist()
+    for one in windows:
+        assert [len(t_u) for t_u, _ in one.batches] == one.sizes
+        assert min(one.sizes) >= 1
+        assert len(one.sizes) <= accumulation.MOST_BATCHES
+    for one in windows[:-1]:
+        assert one.sizes == [sample.size] * sample.length
 
 
 @always("splits")
 def test_a_split_leaves_something_to_train_on(split: strategies.Split, form: Format) -> None:
-    assert split.n_samples >= 1
-    assert 0 <= split.val_fraction < 1
-    assert 0 <= split.seed < 2**32
     assert exact.held_out(split.n_samples, split.val_fraction)[1] < split.n_samples
-
-
-@always("validated_descents", "ridges", "penalized_fits")
-def test_examples_of_validation_are_finite_columns(sample: Any, form: Format) -> None:
-    columns = [x for x in vars(sample).values() if isinstance(x, np.ndarray) and x.ndim]
-    assert len(columns) >= 2
-    assert all(x.shape == (len(x),) and len(x) and x.dtype == numpy_dtype(form.name) for x in columns)
-    assert np.isfinite(columns[0].astype(np.float64)).all()
-    match sample:
-        case strategies.Validated():
-            assert is_column(sample.val_t_c, form)
-            assert Fraction(sample.learning_rate) * exact.curvatures(exact.of(sample.t_u))[1] < 2
-        case strategies.Ridge():
-            assert len(set(sample.t_u.tolist())) >= 2
-            assert 0 <= sample.l2 < sample.larger < math.inf
-        case strategies.Penalized():
-            assert is_scalar(sample.w, form)
-            assert is_scalar(sample.b, form)
-            assert min(sample.l1, sample.l2) >= 0
+    assert 0 <= split.seed < 2**32
 
 
 @always("loss_logs", "spoiled_loss_logs", "curves")
 def test_losses_are_not_negative(log: Any, form: Format) -> None:
-    for losses in log if isinstance(log, tuple) else (log.val_losses,):
-        assert losses.shape == (len(losses),)
-        assert losses.dtype == numpy_dtype(form.name)
-        assert not (losses.astype(np.float64) < 0).any()
-    assert getattr(log, "patience", 1) >= 1
+    assert not any((losses.astype(np.float64) < 0).any() for losses in arrays(log))
 
 
 def test_most_diagnoses_are_decided_and_each_is_frequent() -> None:
     seen: list[str | None] = []
 
-    @EXAMPLES
-    @given(strategies.curves())
-    def check(drawn: strategies.Drawn[Any]) -> None:
-        seen.extend(diagnosed(case.at(FLOAT32)) for case in drawn.cases())
-
-    check()
+    each_case(strategies.curves(), FLOAT32)(lambda case: seen.append(diagnosed(case)))()
     assert seen.count(None) < 0.1 * len(seen)
     assert min(map(seen.count, ("good", "underfitting", "overfitting"))) > 0.05 * len(seen)
 
@@ -492,8 +298,8 @@ REACHED: dict[tuple[str, str], Condition] = {
     ),
     ("descents", "one epoch"): lambda x: x.n_epochs == 1,
     ("descents", "ten epochs"): lambda x: x.n_epochs == 10,
-    ("descents", "above the limit"): lambda x: fraction_of_limit(x, range(1, 11)) > 1,
-    ("descents", "just below the limit"): lambda x: Fraction(99, 100) < fraction_of_limit(x, range(1, 11)) < 1,
+    ("descents", "above the limit"): lambda x: fraction_of_limit(x) > 1,
+    ("descents", "just below the limit"): lambda x: Fraction(99, 100) < fraction_of_limit(x) < 1,
     ("descents", "a rate that is no power of two"): lambda x: math.frexp(x.learning_rate)[0] != 0.5,
     ("long_descents", "many epochs"): lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0,
     ("sharded_descents", "three shards of three sizes"): lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0,
@@ -539,7 +345,7 @@ REACHED: dict[tuple[str, str], Condition] = {
         np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all()
     ),
     ("spoiled_operands", "NaN"): lambda x: np.isnan(x.y).any() and x.y.size > 1,
-    ("steep_descents", "barely steep"): lambda x: 1 < fraction_of_limit(x, range(10, 10_000)) < 5,
+    ("steep_descents", "barely steep"): lambda x: 1 < fraction_of_limit(x) < 5,
     ("batched_fits", "one batch of several samples"): lambda x: len(x.sizes) == 1 and x.sizes[0] > 1,
     ("batched_fits", "batches of one sample"): lambda x: len(x.sizes) > 2 and max(x.sizes) == 1,
     ("batched_fits", "batches of one size"): lambda x: len(x.sizes) > 2 and min(x.sizes) == max(x.sizes) > 1,
@@ -577,9 +383,6 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("spoiled_loss_logs", "NaN first"): lambda x: np.isnan(x.val_losses[0]) and np.isfinite(x.val_losses).any(),
     ("spoiled_loss_logs", "infinity"): lambda x: np.isinf(x.val_losses).any(),
     ("spoiled_loss_logs", "nothing finite"): lambda x: not np.isfinite(x.val_losses).any(),
-    ("curves", "good"): lambda x: len(x[0]) > 5 and diagnosed(x) == "good",
-    ("curves", "underfitting"): lambda x: len(x[0]) > 5 and diagnosed(x) == "underfitting",
-    ("curves", "overfitting"): lambda x: len(x[0]) > 5 and diagnosed(x) == "overfitting",
     ("curves", "on the boundary"): lambda x: len(x[0]) > 2 and x[1][-1] == 1.125 * x[1].min() > 0,
     ("programs", "six steps, all of which count"): program(lambda x: len(x.steps) == 6 and min(uses(x)[:-1]) > 0),
     ("programs", "a computed value with three uses"): program(lambda x: max(uses(x)[x.n_params :]) >= 3),
@@ -745,22 +548,6 @@ def test_a_failure_shrinks(name: str, fails: Condition, is_simplest: Condition) 
 
 
 # Optimizers
-
-
-@always(*OPTIMIZERS)
-def test_runs_are_what_an_optimizer_takes(run: strategies.Optimization, form: Format) -> None:
-    h = run.hyperparameters
-    assert set(h) <= set(exact.OPTIMIZERS[run.name])
-    assert 1 <= len(run.params) <= 3
-    assert 1 <= len(run.grads) <= 8
-    for step in run.grads:
-        assert [np.shape(g) for g in step if g is not None] == [p.shape for p in run.params]
-    for x in [*run.params, *(g for step in run.grads for g in step if g is not None)]:
-        assert x.dtype == numpy_dtype(form.name)
-        assert np.isfinite(x.astype(np.float64)).all()
-    assert not isinstance(h["lr"], list) or len(h["lr"]) == len(run.grads)
-    assert all(0 <= beta < 1 for beta in h.get("betas", ()))
-    assert not h.get("nesterov") or (h["momentum"] > 0 and not h.get("dampening"))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
