@@ -1,6 +1,7 @@
 """The chapter on the loss."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,15 +162,18 @@ def test_twice_the_residual_is_four_times_the_squared_and_twice_the_absolute_los
 
 @clause("loss.convex")
 @given(strategies.segments())
-def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segment: strategies.Segment) -> None:
-    t_u, t_c = exact.of(segment.t_u), exact.of(segment.t_c)
+def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(
+    target: Subject, segment: tuple[strategies.Fit, list[Any]]
+) -> None:
+    data, places = segment
+    t_u, t_c = exact.of(data.t_u), exact.of(data.t_c)
     losses = []
-    for params in (segment.start, segment.middle, segment.end):
+    for params in places:
         truth = exact.loss_fn(exact.model(t_u, *exact.of(params)), t_c)
         if not np.isfinite(truth.err):
             return
-        t_p = target.model(segment.t_u, params[0], params[1])
-        answer = target.loss_fn(t_p, segment.t_c)
+        t_p = target.model(data.t_u, params[0], params[1])
+        answer = target.loss_fn(t_p, data.t_c)
         losses.append(as_exact(answer, ()).within(truth.err, exact.UNROUNDED))
 
     start, middle, end = losses

@@ -203,51 +203,53 @@ OPTIMIZERS = pytest.mark.parametrize("name", ["sgd", "adam"])
 
 
 def validate(
-    target: Subject, name: str, n_epochs: int, sample: strategies.Validated, val_t_u: Any, val_t_c: Any
+    target: Subject, name: str, n_epochs: int, sample: strategies.Descent, val: strategies.Fit
 ) -> tuple[Any, Any, Any]:
     """What a run with these validation data returns."""
     rate = sample.learning_rate if name == "sgd" else 0.125
     answer: tuple[Any, Any, Any] = target.training_loop(
-        n_epochs, {"name": name, "lr": rate}, sample.params, sample.t_u, sample.t_c, val_t_u, val_t_c
+        n_epochs, {"name": name, "lr": rate}, sample.params, sample.t_u, sample.t_c, val.t_u, val.t_c
     )
     return answer
 
 
 @clause("validation.non-interference", fraction_of_examples=0.4)
 @OPTIMIZERS
-@given(strategies.validated_descents())
-def test_validation_data_do_not_change_the_training(target: Subject, name: str, sample: strategies.Validated) -> None:
+@given(sample=strategies.descents(), val=strategies.fits(), spoiled=strategies.spoiled_probes())
+def test_validation_data_do_not_change_the_training(
+    target: Subject, name: str, sample: strategies.Descent, val: strategies.Fit, spoiled: tuple[strategies.Fit, float]
+) -> None:
     """Not even validation losses that overflow or are NaN matter; data that are trained on cannot validate."""
-    params, losses, _ = validate(target, name, sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
-    others, other_losses, _ = validate(target, name, sample.n_epochs, sample, sample.other_t_u, sample.other_t_c)
+    params, losses, _ = validate(target, name, sample.n_epochs, sample, val)
+    others, other_losses, _ = validate(target, name, sample.n_epochs, sample, spoiled[0])
 
     agree(others, params)
     agree(other_losses, losses)
 
 
 @clause("validation.logged", fraction_of_examples=0.4)
-@given(strategies.validated_descents())
+@given(sample=strategies.descents(), val=strategies.fits())
 def test_each_validation_loss_belongs_to_the_parameters_of_its_epoch(
-    target: Subject, sample: strategies.Validated
+    target: Subject, sample: strategies.Descent, val: strategies.Fit
 ) -> None:
-    _, _, losses = validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
+    _, _, losses = validate(target, "sgd", sample.n_epochs, sample, val)
 
     start, t_u, t_c = (exact.of(x) for x in (sample.params, sample.t_u, sample.t_c))
-    val_t_u, val_t_c = exact.of(sample.val_t_u), exact.of(sample.val_t_c)
+    val_t_u, val_t_c = exact.of(val.t_u), exact.of(val.t_c)
     path = itertools.islice(exact.walk(sample.learning_rate, start, t_u, t_c), sample.n_epochs)
     agree(losses, exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path)))
 
 
 @clause("validation.logged", fraction_of_examples=0.2)
 @OPTIMIZERS
-@given(strategies.validated_descents())
+@given(sample=strategies.descents(), val=strategies.fits())
 def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
-    target: Subject, name: str, sample: strategies.Validated
+    target: Subject, name: str, sample: strategies.Descent, val: strategies.Fit
 ) -> None:
     """A run that is one epoch longer logs at its end both losses of the parameters that the shorter run returns."""
     n = sample.n_epochs
-    params, _, _ = validate(target, name, n, sample, sample.val_t_u, sample.val_t_c)
-    _, losses, val_losses = validate(target, name, n + 1, sample, sample.val_t_u, sample.val_t_c)
+    params, _, _ = validate(target, name, n, sample, val)
+    _, losses, val_losses = validate(target, name, n + 1, sample, val)
 
     if not np.isfinite(
         params
@@ -257,7 +259,7 @@ def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
     # What is returned may be rounded from what was computed with.
     ended = ended.within(target.form.u * ended.magnitude() + target.form.tiny, target.form)
     last = [shaped(x, (n + 1,))[-1] for x in (losses, val_losses)]
-    for loss, t_u, t_c in ((last[0], sample.t_u, sample.t_c), (last[1], sample.val_t_u, sample.val_t_c)):
+    for loss, t_u, t_c in ((last[0], sample.t_u, sample.t_c), (last[1], val.t_u, val.t_c)):
         agree(loss, exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c)))
 
 
@@ -293,9 +295,9 @@ def test_validation_data_that_are_no_columns_are_refused(
 
 
 @clause("validation.pure", fraction_of_examples=0.3)
-@given(strategies.validated_descents())
-def test_validation_data_are_not_changed(target: Subject, sample: strategies.Validated) -> None:
-    validate(target, "sgd", sample.n_epochs, sample, sample.val_t_u, sample.val_t_c)
+@given(sample=strategies.descents(), val=strategies.fits())
+def test_validation_data_are_not_changed(target: Subject, sample: strategies.Descent, val: strategies.Fit) -> None:
+    validate(target, "sgd", sample.n_epochs, sample, val)
 
     leaves_arguments_alone(target)
 

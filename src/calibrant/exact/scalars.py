@@ -18,11 +18,10 @@ import numpy as np
 from calibrant.exact.formats import Format
 from calibrant.exact.numbers import _LEAST, _LOST, _UP, Exact, gamma, to_float
 
+# Bits kept of numbers twice as long, and of numbers that no fraction holds: some 40 digits below anything that is compared.
 _BITS = 192
-"""Bits kept of numbers twice as long, and of numbers that no fraction holds: some 40 digits below anything that is compared."""
 _CUT = 2.0**-180
-_DIGITS = decimal.Context(prec=40)
-"""The decimal digits of a power whose exponent is not whole."""
+_DIGITS = decimal.Context(prec=40)  # the digits of a power whose exponent is not whole
 
 
 def _size(m: int, e: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,17 +32,12 @@ FRACTIONS = np.random.default_rng(20240601).random((256, 2 * LONGEST))
 """Numbers in [0, 1) with full significands, one for each byte and place."""
 
 
-class Bytes:
+class Bytes(io.BytesIO):
     """Drawn bytes, taken from the front."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = np.frombuffer(data, dtype=np.uint8)
-        self._taken = 0
 
     def take(self, n: int) -> NDArray[np.uint8]:
         """The next n bytes."""
-        self._taken += n
-        return self._data[self._taken - n : self._taken]
+        return np.frombuffer(self.read(n), dtype=np.uint8)
 
     def column(self, n: int) -> NDArray[np.uint8]:
         """A byte for each of n samples: the last n of the next WIDTH, so that n can shrink and the last samples stay.
@@ -80,9 +76,6 @@ class Drawn(Generic[T]):
         """The first case, in the numbers of a format."""
         with np.errstate(all="ignore"):
             return self.decode(Bytes(self.data), form)
-
-    def __repr__(self) -> str:
-        return f"{self.decode.__name__} of {self.data.hex()}"
 
 
 @dataclass(frozen=True)

@@ -136,23 +136,12 @@ def simple_fits(data: Bytes, form: Format) -> Fit:
     return Fit(t_u, t_c, *map(np.asarray, cast(numbers_of(data.take(2), of_params, form), form)))
 
 
-@dataclass
-class Segment:
-    """Data, and the start, the middle and the end of a straight line through parameter space, (2,) each, all exact."""
-
-    t_u: Array
-    t_c: Array
-    start: Array
-    middle: Array
-    end: Array
-
-
 @strategy(FIT + 4)
-def segments(data: Bytes, form: Format) -> Segment:
-    """Segments between parameters whose halfway point the dtype holds exactly."""
+def segments(data: Bytes, form: Format) -> tuple[Fit, list[Array]]:
+    """Data, and the start, the middle and the end, [w, b] each, of a line through parameter space, all exact."""
     fit = fits.decode(data, form)
     middle, arm = (numbers_of(data.take(2), "quarters", form) for _ in range(2))
-    return Segment(fit.t_u, fit.t_c, *(cast(x, form) for x in (middle - arm, middle, middle + arm)))
+    return fit, [cast(x, form) for x in (middle - arm, middle, middle + arm)]
 
 
 @strategy(FIT)

@@ -12,13 +12,8 @@ from calibrant.exact import Format
 from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, cast, length_of, numbers_of, strategy, widened
 from calibrant.strategies.samples import (
     FIT,
-    PAIR,
-    Descent,
     Fit,
-    descents,
     fits,
-    rate_below,
-    residuals,
     with_two_readings,
 )
 
@@ -57,28 +52,6 @@ def splits(data: Bytes, form: Format) -> Split:
 def seeds(data: Bytes, form: Format) -> int:
     """Seeds below 2 ** 32; the simplest is 0."""
     return int.from_bytes(data.take(4), "little")
-
-
-@dataclass
-class Validated(Descent):
-    """A descent with two sets of validation data; the second may hold a number that is not finite."""
-
-    val_t_u: Array
-    val_t_c: Array
-    other_t_u: Array
-    other_t_c: Array
-
-
-@strategy(FIT + 3 + 2 * PAIR)
-def validated_descents(data: Bytes, form: Format) -> Validated:
-    """Descents below the limit with two sets of validation data, some of other sizes and magnitudes."""
-    fit = descents.decode(data, form)
-    fit.learning_rate = min(fit.learning_rate, rate_below(0.999, fit.t_u))
-    first, second = (residuals.decode(data, form) for _ in range(2))
-    spoiled = data.pick(None, None, math.nan, math.inf)
-    if spoiled is not None:
-        second.t_c[-1] = spoiled
-    return Validated(**vars(fit), val_t_u=first.t_p, val_t_c=first.t_c, other_t_u=second.t_p + 1, other_t_c=second.t_c)
 
 
 @dataclass
