@@ -13,20 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algebras import (
-    EXAMPLES,
-    Algebra,
-    Bounds,
-    Judge,
-    Overflow,
-    Rounding,
-    Tree,
-    cases,
-    floats,
-    objects,
-    off,
-    within,
-)
+from algebras import EXAMPLES, Algebra, Bounds, Judge, Overflow, Rounding, Tree, cases, floats, objects, off, within
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import forms

@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 
 from calibrant.exact import Format
 from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, cast, length_of, numbers_of, strategy, widened
-from calibrant.strategies.samples import (
-    FIT,
-    Fit,
-    fits,
-    with_two_readings,
-)
+from calibrant.strategies.samples import FIT, Fit, fits, with_two_readings
 
 
 @dataclass
