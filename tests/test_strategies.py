@@ -180,17 +180,13 @@ def test_programs_never_round(sample: strategies.Programs, form: Format) -> None
     assert total.max() <= 2**form.precision
 
 
-@always("batched_fits", "parts", "windows")
-def test_batches_hold_every_sample_once(sample: Any, form: Format) -> None:
-    windows = getattr(sample, "windows", [sample])
+@always("batched_fits", "parts")
+def test_batches_hold_every_sample_once(sample: strategies.Batched, form: Format) -> None:
     for at, column in ((0, sample.t_u), (1, sample.t_c)):
-        assert np.concatenate([batch[at] for one in windows for batch in one.batches]).tolist() == column.tolist()
-    for one in windows:
-        assert [len(t_u) for t_u, _ in one.batches] == one.sizes
-        assert min(one.sizes) >= 1
-        assert len(one.sizes) <= accumulation.MOST_BATCHES
-    for one in windows[:-1]:
-        assert one.sizes == [sample.size] * sample.length
+        assert np.concatenate([batch[at] for batch in sample.batches]).tolist() == column.tolist()
+    assert [len(t_u) for t_u, _ in sample.batches] == sample.sizes
+    assert min(sample.sizes) >= 1
+    assert len(sample.sizes) <= accumulation.MOST_BATCHES
 
 
 @always("splits")
@@ -310,7 +306,7 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("lines", "a line that slopes"): lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0,
     ("parts", "parts of different sizes"): lambda x: 2 * x.sizes[0] < x.sizes[1],
     ("parts", "a first part that is larger"): lambda x: x.sizes[0] > 3 * x.sizes[1],
-    ("shuffled_fits", "an order that moves some"): lambda x: len(set(x.order - np.arange(len(x.order)))) > 3,
+    ("shuffled_fits", "an order that moves some"): lambda x: len(set(x[1] - np.arange(len(x[1])))) > 3,
     ("probes", "a step that rounding nearly swallows"): lambda x: x.delta < 0.01 and np.abs(x.t_u).max() > 1e5,
     ("segments", "a segment of some length"): lambda x: np.all(x[1][0] != x[1][2]) and np.ptp(x[0].t_u) > 0,
     ("optima", "an optimum off the measurements"): lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0,
@@ -354,9 +350,9 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("rebatched_fits", "other cuts and another order"): lambda x: (
         x[0].sizes != x[1].sizes and len(x[0].sizes) > 2 and np.any(x[0].t_u != x[1].t_u)
     ),
-    ("windows", "one window"): lambda x: len(x.windows) == 1 and len(x.windows[0].sizes) > 1,
-    ("windows", "a last window of fewer batches"): lambda x: 1 < len(x.windows[-1].sizes) < x.length < len(x.t_u),
-    ("windows", "a last batch that is smaller"): lambda x: len(x.windows) > 1 and x.windows[-1].sizes[-1] < x.size,
+    ("windows", "one window"): lambda x: len(x) == 1 and len(x[0].sizes) > 1,
+    ("windows", "a last window of fewer batches"): lambda x: 1 < len(x[-1].sizes) < len(x[0].sizes),
+    ("windows", "a last batch that is smaller"): lambda x: len(x) > 1 and x[-1].sizes[-1] < x[0].sizes[0],
     ("splits", "a row lost to the product"): lost,
     ("splits", "nothing held out"): lambda x: (
         exact.held_out(x.n_samples, x.val_fraction)[1] == 0 and x.val_fraction > 0
@@ -367,8 +363,8 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("splits", "a large seed"): lambda x: x.seed > 2**31,
     ("penalized_fits", "a weight of zero"): lambda x: x.w == 0 and x.l1 > 0 and len(x.t_u) > 2,
     ("penalized_fits", "both penalties inexact"): lambda x: x.l1 == 0.1 and x.l2 == 1e-3 and x.w < 0,
-    ("ridges", "no penalty"): lambda x: x.l2 == 0 and np.ptp(x.t_c) > 0,
-    ("ridges", "nearly the same readings"): lambda x: 0 < np.ptp(x.t_u) < 1e-5 * abs(x.t_u[0]),
+    ("ridges", "no penalty"): lambda x: x[1] == 0 and np.ptp(x[0].t_c) > 0,
+    ("ridges", "nearly the same readings"): lambda x: 0 < np.ptp(x[0].t_u) < 1e-5 * abs(x[0].t_u[0]),
     ("loss_logs", "a wait, an improvement, a wait"): lambda x: (
         sum(a > b == 0 for a, b in itertools.pairwise(waits(x))) > 1
     ),
@@ -477,8 +473,8 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
     ),
     "a wrong order to the reversal of two": (
         "shuffled_fits",
-        lambda x: np.any(x.t_u[x.order] != x.t_u),
-        lambda x: x.order.tolist() == [1, 0] and simplest(x.t_u),
+        lambda x: np.any(x[0].t_u[x[1]] != x[0].t_u),
+        lambda x: x[1].tolist() == [1, 0] and simplest(x[0].t_u),
     ),
     "parts of different sizes to one and two": (
         "parts",

@@ -90,11 +90,11 @@ def test_cuts_and_order_do_not_change_the_gradient(
 
 @clause("accumulation.last-window", fraction_of_examples=0.4)
 @given(strategies.windows())
-def test_every_window_counts_by_its_own_samples(target: Subject, sample: strategies.Windows) -> None:
+def test_every_window_counts_by_its_own_samples(target: Subject, windows: list[strategies.Batched]) -> None:
     """The last window may hold fewer batches, and its last batch fewer samples, than earlier ones."""
-    answers = [target.accumulated_grad(window.params, window.batches) for window in sample.windows]
+    answers = [target.accumulated_grad(window.params, window.batches) for window in windows]
 
-    for answer, window in zip(answers, sample.windows, strict=True):
+    for answer, window in zip(answers, windows, strict=True):
         agree(answer, exact.accumulated_grad(*numbers(window)))
 
 

@@ -1,5 +1,7 @@
 """The chapter on the model."""
 
+from typing import Any
+
 from hypothesis import given
 
 from calibrant import exact, strategies
@@ -44,12 +46,13 @@ def test_weight_one_and_bias_zero_return_the_readings(target: Subject, sample: s
 
 @clause("model.per-sample")
 @given(strategies.shuffled_fits())
-def test_permuted_readings_give_permuted_predictions(target: Subject, sample: strategies.Shuffled) -> None:
+def test_permuted_readings_give_permuted_predictions(target: Subject, shuffled: tuple[strategies.Fit, Any]) -> None:
     """A model that normalizes over the batch, or sorts, or carries state from row to row, fails here."""
+    sample, order = shuffled
     answer = target.model(sample.t_u, sample.w, sample.b)
-    permuted = target.model(sample.t_u[sample.order], sample.w, sample.b)
+    permuted = target.model(sample.t_u[order], sample.w, sample.b)
 
-    agree(permuted, shaped(answer, sample.t_u.shape)[sample.order])
+    agree(permuted, shaped(answer, sample.t_u.shape)[order])
 
 
 @clause("model.per-sample")

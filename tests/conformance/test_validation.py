@@ -375,30 +375,34 @@ def test_the_bias_is_not_penalized(target: Subject, sample: strategies.Penalized
 
 @clause("regularization.ridge", fraction_of_examples=0.6)
 @given(strategies.ridges())
-def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: strategies.Ridge) -> None:
-    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2)
-    if not due.claimed() and target.refuses("ridge", sample.t_u, sample.t_c, sample.l2):
+def test_ridge_is_the_optimum_in_closed_form(target: Subject, ridge: tuple[strategies.Fit, float, float]) -> None:
+    sample, l2, _ = ridge
+    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), l2)
+    if not due.claimed() and target.refuses("ridge", sample.t_u, sample.t_c, l2):
         return
 
-    agree(target.ridge(sample.t_u, sample.t_c, sample.l2), due)
+    agree(target.ridge(sample.t_u, sample.t_c, l2), due)
 
 
 @clause("regularization.shrinks", fraction_of_examples=0.4)
 @given(strategies.ridges())
-def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: strategies.Ridge) -> None:
+def test_a_larger_penalty_never_gives_a_larger_weight(
+    target: Subject, ridge: tuple[strategies.Fit, float, float]
+) -> None:
     """This holds exactly for the optima in fractions, and for the returned weights within the errors of both."""
+    sample, *penalties = ridge
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
-    optima = [exact.least_squares(t_u, t_c, l2) for l2 in (sample.l2, sample.larger)]
-    w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in (sample.l2, sample.larger))
+    optima = [exact.least_squares(t_u, t_c, l2) for l2 in penalties]
+    w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in penalties)
     holds(shrunk <= w, f"the optimal weight grows from {exact.to_float(w)} to {exact.to_float(shrunk)}")
 
     if all(np.isfinite(optimum.err[0]) for optimum in optima):
-        weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in (sample.l2, sample.larger)]
+        weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in penalties]
         before, after = (
             abs(as_exact(weight, ())).within(optimum.err[0], target.form)
             for weight, optimum in zip(weights, optima, strict=True)
         )
-        at_most(after, before, f"the weight at l2 = {sample.larger} is at most that at l2 = {sample.l2}")
+        at_most(after, before, f"the weight at l2 = {penalties[1]} is at most that at l2 = {penalties[0]}")
 
 
 @clause("regularization.invalid")

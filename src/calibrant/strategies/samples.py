@@ -153,19 +153,12 @@ def optima(data: Bytes, form: Format) -> Fit:
     return replace(fit, t_u=np.concatenate([fit.t_u, fit.t_u]), t_c=t_c)
 
 
-@dataclass
-class Shuffled(Fit):
-    """A fit and another order of its samples."""
-
-    order: NDArray[np.int64]
-
-
 @strategy(FIT + WIDTH)
-def shuffled_fits(data: Bytes, form: Format) -> Shuffled:
+def shuffled_fits(data: Bytes, form: Format) -> tuple[Fit, NDArray[np.int64]]:
     """Fits with a permutation of their samples; the simplest is the reversal."""
     fit = fits.decode(data, form)
     order = np.argsort(data.column(len(fit.t_u)).astype(np.int64), kind="stable")[::-1]
-    return Shuffled(**vars(fit), order=order.copy())
+    return fit, order.copy()
 
 
 @dataclass

@@ -66,23 +66,13 @@ def penalized_fits(data: Bytes, form: Format) -> Penalized:
     return Penalized(**vars(fit), l1=l1, l2=l2)
 
 
-@dataclass
-class Ridge:
-    """A data set with two penalties; the second is larger."""
-
-    t_u: Array
-    t_c: Array
-    l2: float
-    larger: float
-
-
 @strategy(FIT + 2)
-def ridges(data: Bytes, form: Format) -> Ridge:
-    """Data sets of two readings at least, with two penalties near the readings' mean square, or far below it."""
+def ridges(data: Bytes, form: Format) -> tuple[Fit, float, float]:
+    """Data sets of two readings at least, with a penalty and a larger one, near the readings' mean square, or far below it."""
     line = with_two_readings(fits.decode(data, form), form)
     size = 2.0 ** round(math.log2(max(float(np.mean(widened(line.t_u) ** 2)), form.normal)))
     l2 = data.pick(1.0, 0.5, 0.1, 1e-3, 0.0, 4.0) * size
-    return Ridge(line.t_u, line.t_c, l2, l2 + data.pick(1.0, 0.5, 0.1, 8.0, 1e-3) * size)
+    return line, l2, l2 + data.pick(1.0, 0.5, 0.1, 8.0, 1e-3) * size
 
 
 @dataclass
