@@ -49,7 +49,7 @@ def test_a_size_of_one_is_stretched_to_the_other(target: Subject, shapes: tuple[
 
 
 @clause("broadcast.stretch-one", fraction_of_examples=0.5)
-@given(strategies.operands())
+@given(strategies.stretched_operands())
 def test_stretching_repeats_the_elements(target: Subject, sample: strategies.Operands) -> None:
     """The stretched operand is neither padded with zeros nor cycled through."""
     shape = sample.upstream.shape

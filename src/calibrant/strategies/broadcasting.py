@@ -35,9 +35,9 @@ class Operands:
     upstream: Array
 
 
-def _whole(data: Bytes, rank: int) -> Shape:
-    """A shape of so many axes."""
-    sizes = [(2, 3, 1, 4, 0, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
+def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
+    """A shape of so many axes; `empty` replaces a size of 0."""
+    sizes = [(2, 3, 1, 4, empty, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
     return tuple(sizes[:rank]) if rank <= _ENDS else (*sizes[:4], *[1] * (rank - _ENDS), *sizes[4:])
 
 
@@ -48,9 +48,9 @@ def _part(shape: Shape, cut: int, ones: int) -> Shape:
     return tuple(1 if ones >> (rank - 1 - axis) % _ENDS & 1 else shape[axis] for axis in range(first, rank))
 
 
-def _fitting(data: Bytes, n: int, rank: int) -> tuple[Shape, ...]:
+def _fitting(data: Bytes, n: int, rank: int, *, empty: int = 5) -> tuple[Shape, ...]:
     """Shapes that broadcast: each is a part of the same shape."""
-    shape = _whole(data, rank)
+    shape = _whole(data, rank, empty=empty)
     bytes_ = np.resize(data.take(8), 2 * n).tolist()
     return tuple(_part(shape, *pair) for pair in zip(bytes_[::2], bytes_[1::2], strict=True))
 
@@ -62,7 +62,7 @@ _FITTING = 2 + _ENDS + 8
 def shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
     """One to four shapes that broadcast, of up to four axes, with empty shapes and shapes of scalars."""
     n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
-    return _fitting(data, n, rank)
+    return _fitting(data, n, rank, empty=0)
 
 
 @strategy(_FITTING)
@@ -115,17 +115,33 @@ OPERANDS = 2 + 4 + 4 + 3 * WIDTH
 @strategy(OPERANDS)
 def operands(data: Bytes, form: Format) -> Operands:
     """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
+    return _operands(data, form)
+
+
+@strategy(OPERANDS)
+def stretched_operands(data: Bytes, form: Format) -> Operands:
+    """Operands of which one is stretched along the other's first axis, unless neither has axes."""
+    return _operands(data, form, stretched=True)
+
+
+def _operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands:
     kind_x, kind_y = (kind.replace("subnormal", "few") for kind in kinds_of(data))
     sizes: list[int] = []
     rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
         # Half of all tables are square.
         size = sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
+        if stretched and not sizes:
+            size = max(size, 2)
         # A size of 0 counts as 1: an operand that is stretched along it has 1 there.
         sizes.append(size if math.prod(max(one, 1) for one in sizes) * size <= SMALL else 1)
     cut, ones, other_cut, other_ones = data.take(4).tolist()
     # An axis stretches one operand at most: size 1 in both shows nothing.
     x, y = _part(tuple(sizes), cut, ones), _part(tuple(sizes), other_cut, other_ones & ~ones)
+    if stretched and rank:
+        first, *rest = sizes
+        x, y = (first, *_part(tuple(rest), 0, ones)), _part((1, *rest), other_cut, other_ones & ~ones)
+        x, y = (y, x) if cut % 2 else (x, y)
     return Operands(
         _block(data, x, kind_x, form, 0),
         _block(data, y, kind_y, form, SMALL // 2),
