@@ -192,10 +192,7 @@ def test_the_bounds_of_lines_and_walks_are_small_on_ordinary_data(form: Format) 
     roundings = 12 * n  # in one evaluation of the gradient, each of terms below 8; and each is remembered over k steps
 
     assert (exact.least_squares(*numbers[1:]).err < 8 * 8 * 8 * n * form.u).all()
-    for walk in (
-        exact.trajectory(k, rate, *numbers)[0],
-        exact.closed_form(k, rate, *numbers),
-    ):
+    for walk in (exact.trajectory(k, rate, *numbers)[0], exact.closed_form(k, rate, *numbers)):
         assert (walk.err < roundings * k * 8 * form.u).all()
 
 

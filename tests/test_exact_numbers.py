@@ -13,20 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algebras import (
-    EXAMPLES,
-    Algebra,
-    Bounds,
-    Judge,
-    Overflow,
-    Rounding,
-    Tree,
-    cases,
-    floats,
-    objects,
-    off,
-    within,
-)
+from algebras import EXAMPLES, Algebra, Bounds, Judge, Overflow, Rounding, Tree, cases, floats, objects, off, within
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import forms
@@ -59,29 +46,10 @@ def test_values_are_those_of_fractions(form: Format) -> None:
 
         assert judged.shape == truth.shape
         assert within(off(judged.fractions(), truth), bound)
+        assert not bound.any() or max(x.denominator.bit_length() for x in truth.flat) > 500  # nothing ordinary is cut
         assert Judge(numbers, form)(tree).fractions() == judged.fractions()  # the truth does not depend on the format
 
     check()
-
-
-@EXAMPLES
-@given(cases(FORMATS["float32"]))
-def test_nothing_is_cut_from_numbers_of_ordinary_length(case: tuple[Tree, dict[str, Any]]) -> None:
-    """So the test above compares for identity, not within a bound that hides a difference."""
-    tree, numbers = case
-    ordinary = {name: np.clip(x, -1000, 1000).astype(np.float16) for name, x in numbers.items()}
-    ordinary["s"] = np.where(ordinary["s"] == 0, np.float16(1), ordinary["s"])
-
-    assert not Judge(ordinary, UNROUNDED)(tree).err.any()
-
-
-def test_true_values_have_no_error() -> None:
-    x = exact.of(np.array([0.5, -3.0], dtype=np.float32)) / 3
-
-    assert x.err.all()
-    assert x.true().err.tolist() == [0.0, 0.0]
-    assert x.true().form is UNROUNDED
-    assert x.true().fractions() == x.fractions()
 
 
 def test_long_numbers_are_cut_within_their_error() -> None:
@@ -175,32 +143,6 @@ def test_a_bound_is_what_the_rules_give_without_rounding(name: str, data: st.Dat
             assert due.error <= Fraction(bound) <= due.error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
 
 
-@forms
-def test_a_bound_counts_its_roundings(form: Format) -> None:
-    """A bound twice as wide would pass every test above. To first order: one u of |result| for each rounding."""
-    x, y = (exact.of(np.array([value] * 3, dtype=numpy_dtype(form.name))) for value in (1.5, 1.25))
-    u = Fraction(form.u)
-    second_order = 100 * u * u  # gamma(k) is below k u + 2 (k u)**2, here k is at most 7; this is half of u in bfloat16
-    counted = [
-        (x + y, Fraction(11, 4), 1),
-        (x * y, Fraction(15, 8), 1),
-        (x * 2, Fraction(3), 0),
-        (x / 4, Fraction(3, 8), 0),
-        (x / 3, Fraction(1, 2), 2),
-        (x.sum(), Fraction(9, 2), 2),
-        (x.mean(), Fraction(3, 2), 4),
-        (exact.loss_fn(x, y), Fraction(1, 16), 7),
-        (exact.dloss_fn(x, y), Fraction(1, 6), 3),
-    ]
-
-    for judged, value, roundings in counted:
-        scale = 1 + Fraction(12, 2**44)  # each of the bound's own operations rounds up by 2**-44
-        assert set(judged.fractions()) == {value}
-        least, most = judged.err.min().item(), judged.err.max().item()
-        assert roundings * u * value <= Fraction(least)
-        assert Fraction(most) <= (roundings * u + second_order) * value * scale + 8 * Fraction(form.tiny)
-
-
 def test_sums_over_axes_carry_the_error_of_their_own_terms() -> None:
     """Each sum has the bound that the row alone has, and an overflow spares its neighbours."""
     rows = exact.of(np.array([[0.1, 0.2, 0.3], [1e6, 2e6, 3e6]]))
@@ -215,11 +157,6 @@ def test_sums_over_axes_carry_the_error_of_their_own_terms() -> None:
     assert np.isfinite(large.sum((1,)).err).tolist() == [False, True]
     assert nothing.fractions() == [0, 0]
     assert not nothing.rounds()
-
-
-def test_shapes_that_do_not_broadcast_have_no_exact_shape() -> None:
-    assert exact.broadcast_shapes((2,), (3,)) is None
-    assert (exact.broadcast_shapes((0, 1), (2,), ()), exact.broadcast_shapes()) == ((0, 2), ())
 
 
 def test_whether_subnormal_numbers_are_kept_is_said_for_a_block() -> None:

@@ -16,7 +16,7 @@ from support import forms
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.judge import Disagreement, Tally, agree, agree_lists, as_exact, at_most, holds, listed, tallying
-from calibrant.judge.values import show, show_exact, show_fraction
+from calibrant.judge.comparing import show, show_exact, show_fraction
 from calibrant.protocol.dtypes import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
@@ -371,14 +371,6 @@ def test_counts_go_to_the_innermost_block() -> None:
 )
 def test_arrays_are_written_with_the_shortest_digits_of_their_dtype(x: Any, text: str) -> None:
     assert show(x) == text
-
-
-@EXAMPLES
-@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
-def test_a_written_array_reads_back(values: list[float]) -> None:
-    x = np.array(values, dtype=np.float32)
-
-    assert np.array_equal(np.array(eval(show(x)), dtype=np.float32), x)
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,20 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
-from support import forms
+from support import each_case, forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
 from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.strategies import accumulation, autograd, broadcasting, drawing, samples
+from calibrant.strategies import accumulation, broadcasting, drawing
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=30)
 SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)
 FLOAT32 = FORMATS["float32"]
 
-FITS = (
-    "fits", "simple_fits", "descents", "long_descents", "steep_descents", "optima", "lines", "shuffled_fits", "probes",
-)  # fmt: skip
 STRATEGIES = {name: one for name, one in vars(strategies).items() if isinstance(one, strategies.Strategy)}
 OPTIMIZERS = list(strategies.HYPERPARAMETERS)
+SPOILED = {"spoiled_residuals", "spoiled_probes", "spoiled_operands", "spoiled_loss_logs"}
 Check = Callable[[Any, Format], None]
 Condition = Callable[[Any], Any]
 
@@ -44,13 +42,7 @@ def always(*names: str) -> Callable[[Check], Any]:
         @pytest.mark.parametrize("name", names)
         @forms
         def test(form: Format, name: str) -> None:
-            @EXAMPLES
-            @given(strategy_of(name))
-            def checked(drawn: strategies.Drawn[Any]) -> None:
-                for case in drawn.cases():
-                    check(case.at(form), form)
-
-            checked()
+            each_case(strategy_of(name), form)(lambda case: check(case, form))()
 
         test.__doc__ = check.__doc__
         return test
@@ -68,19 +60,19 @@ def found(name: str, condition: Condition, form: Format = FLOAT32, **options: An
     return meeting(find(strategy, meeting, settings=SEARCH))[0]
 
 
-def is_column(x: Any, form: Format) -> bool:
-    return x.shape == (len(x),) and x.dtype == numpy_dtype(form.name) and bool(np.isfinite(x.astype(np.float64)).all())
-
-
-def is_scalar(x: Any, form: Format) -> bool:
-    return x.shape == () and x.dtype == numpy_dtype(form.name) and math.isfinite(float(x))
+def arrays(example: Any) -> list[Any]:
+    """The arrays that an example holds, at any depth."""
+    if isinstance(example, np.ndarray):
+        return [example]
+    parts = example if isinstance(example, (list, tuple)) else getattr(example, "__dict__", {}).values()
+    return [array for part in parts for array in arrays(part)]
 
 
 def exactly(x: Any) -> list[Fraction]:
     return exact.of(x).fractions()
 
 
-# Invariants
+# Invariants: the reference's own check shows where an example is none that a target must serve
 
 
 def test_an_example_holds_each_of_its_cases_once() -> None:
@@ -92,66 +84,45 @@ def test_an_example_holds_each_of_its_cases_once() -> None:
     assert find(strategies.seeds(), lambda drawn: len(drawn.cases()) == drawing.CASES, settings=SEARCH)
 
 
-@always("residuals")
-def test_residuals_are_two_finite_columns_of_one_length(sample: strategies.Residuals, form: Format) -> None:
-    assert is_column(sample.t_p, form)
-    assert is_column(sample.t_c, form)
-    assert 1 <= len(sample.t_p) == len(sample.t_c) <= drawing.LONGEST
+@always(*STRATEGIES.keys() - SPOILED, *OPTIMIZERS)
+def test_numbers_are_finite_and_of_the_format(example: Any, form: Format) -> None:
+    for x in arrays(example):
+        assert x.dtype in (numpy_dtype(form.name), np.int64)
+        assert np.isfinite(x.astype(np.float64)).all()
 
 
-def check_fit(fit: strategies.Fit, form: Format) -> None:
-    assert is_column(fit.t_u, form)
-    assert is_column(fit.t_c, form)
-    assert 1 <= len(fit.t_u) == len(fit.t_c)
-    assert is_scalar(fit.w, form)
-    assert is_scalar(fit.b, form)
-    assert fit.params.tolist() == [fit.w.item(), fit.b.item()]
-    assert fit.t_p.dtype == fit.t_u.dtype
-    assert fit.t_p.shape == fit.t_u.shape
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_length_is_decoded_to_the_same_example_each_time_in_new_arrays(name: str) -> None:
+    """Up to the longest columns, from the places of a table where they start. A property may change its arguments."""
+    for byte in (*range(12), *range(192, 220)):  # 1 to 12 samples, 13 to 40
+        drawn = strategies.Drawn(bytes([byte]) * STRATEGIES[name].length, STRATEGIES[name].decode)
+        for x, y in zip(arrays(drawn.at(FLOAT32)), arrays(drawn.at(FLOAT32)), strict=True):
+            assert not np.shares_memory(x, y)
+            assert np.array_equal(x, y, equal_nan=True)
 
 
-test_fits_are_columns_and_parameters_of_the_format = always(*FITS)(check_fit)
-
-
-GRADIENTS: dict[str, Condition] = {
+JUDGED: dict[str, Condition] = {
     "fits": lambda x: [exact.gradient(*map(exact.of, (x.t_u, x.t_c, x.w, x.b)))],
     "operands": lambda x: exact.multiply_grad(*map(exact.of, (x.x, x.y, x.upstream))),
 }
 
 
-@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("name", JUDGED)
 @forms
 def test_sums_of_products_stay_in_range(form: Format, name: str) -> None:
     """Nothing can be judged where a sum overflows: few cases are meant for that."""
     judged = []
 
-    @EXAMPLES
-    @given(strategy_of(name))
-    def check(drawn: strategies.Drawn[Any]) -> None:
-        for case in drawn.cases():
-            judged.append(all(np.isfinite(due.err).all() for due in GRADIENTS[name](case.at(form))))
-
-    check()
+    each_case(strategy_of(name), form)(
+        lambda case: judged.append(all(np.isfinite(due.err).all() for due in JUDGED[name](case)))
+    )()
     assert np.mean(judged) > 0.9
 
 
-@always("optima")
-def test_the_gradient_of_an_optimum_is_exactly_zero(fit: strategies.Fit, form: Format) -> None:
-    assert exact.gradient(*(exact.of(x).true() for x in (fit.t_u, fit.t_c, fit.w, fit.b))).fractions() == [0, 0]
-
-
 @always("segments")
-def test_the_middle_of_a_segment_is_exactly_halfway(segment: strategies.Segment, form: Format) -> None:
-    for column in (segment.t_u, segment.t_c, segment.start, segment.middle, segment.end):
-        assert is_column(column, form)
-    ends = zip(exactly(segment.start), exactly(segment.end), strict=True)
-    assert exactly(segment.middle) == [(x + y) / 2 for x, y in ends]
-    assert len(segment.middle) == 2
-
-
-@always("lines")
-def test_a_line_has_two_different_readings(fit: strategies.Fit, form: Format) -> None:
-    assert len(set(exactly(fit.t_u))) >= 2
+def test_the_middle_of_a_segment_is_exactly_halfway(segment: tuple[Any, list[Any]], form: Format) -> None:
+    start, middle, end = map(exactly, segment[1])
+    assert middle == [(x + y) / 2 for x, y in zip(start, end, strict=True)]
 
 
 @forms
@@ -163,65 +134,14 @@ def test_a_line_of_one_sample_of_any_kind_has_two_different_readings(form: Forma
         assert len(set(exactly(drawn.at(form).t_u))) >= 2
 
 
-@always("shuffled_fits")
-def test_an_order_is_a_permutation(fit: strategies.Shuffled, form: Format) -> None:
-    assert sorted(fit.order.tolist()) == list(range(len(fit.t_u)))
-
-
-@always("parts")
-def test_both_parts_have_samples(parts: strategies.Parts, form: Format) -> None:
-    check_fit(parts.whole, form)
-    assert 1 <= parts.cut < len(parts.whole.t_u)
-
-
-@always("sharded_descents")
-def test_shards_hold_every_sample_once(descent: strategies.Sharded, form: Format) -> None:
-    check_fit(descent, form)
-    fraction_of_limit(descent, range(1, 11))
-    assert 1 <= len(descent.shards) == len(descent.sizes) <= 3
-    for column, whole in zip(zip(*descent.shards, strict=True), (descent.t_u, descent.t_c), strict=True):
-        assert np.array_equal(np.concatenate(column), whole)
-
-
-@always("probes")
-def test_a_step_of_differences_is_positive(probe: strategies.Probe, form: Format) -> None:
-    assert is_scalar(probe.delta, form)
-    assert probe.delta > 0
-
-
-@always("spoiled_residuals", "spoiled_probes")
-def test_exactly_one_number_is_spoiled(sample: Any, form: Format) -> None:
-    one, other = sample.t_u if isinstance(sample, strategies.SpoiledProbe) else sample.t_p, sample.t_c
-    numbers = np.concatenate([one, other]).astype(np.float64)
-    (bad,) = numbers[~np.isfinite(numbers)]
-    assert np.array_equal(bad, sample.value, equal_nan=True)
-    assert one.dtype == other.dtype == numpy_dtype(form.name)
-
-
-def fraction_of_limit(descent: strategies.Descent, epochs: range) -> Fraction:
+def fraction_of_limit(descent: strategies.Descent) -> Fraction:
     """The learning rate as a fraction of its limit."""
-    assert isinstance(descent.learning_rate, float)
-    assert 0 < descent.learning_rate < math.inf
-    assert descent.n_epochs in epochs
     return Fraction(descent.learning_rate) * exact.curvatures(exact.of(descent.t_u))[1] / 2
-
-
-@always("descents")
-def test_descents_are_short(descent: strategies.Descent, form: Format) -> None:
-    fraction_of_limit(descent, range(1, 11))
 
 
 @always("long_descents")
 def test_long_descents_are_below_the_limit(descent: strategies.Descent, form: Format) -> None:
-    assert fraction_of_limit(descent, range(30, 301)) < 1
-
-
-@always("steep_descents")
-def test_steep_descents_are_above_the_limit_and_start_off_the_optimum(
-    descent: strategies.Descent, form: Format
-) -> None:
-    assert fraction_of_limit(descent, range(10, 10_000)) > 1
-    assert exactly(descent.params) != list(exact.optimum(exact.of(descent.t_u), exact.of(descent.t_c)))
+    assert fraction_of_limit(descent) < 1
 
 
 @EXAMPLES
@@ -237,36 +157,6 @@ def test_a_rate_below_the_limit_is_that_fraction_of_it(drawn: strategies.Drawn[A
     assert plain <= strategies.rate_below(fraction, t_u) < 2 * plain
 
 
-@always("shapes", "crowds", "trailing_shapes", "stretching_shapes")
-def test_shapes_broadcast_to_a_shape_of_few_elements(shapes: tuple[strategies.Shape, ...], form: Format) -> None:
-    assert 1 <= len(shapes) <= 40
-    assert all(len(shape) <= broadcasting.DEEPEST for shape in shapes)
-    assert math.prod(np.broadcast_shapes(*shapes)) <= 5**8
-
-
-@always("misfitting_shapes")
-def test_misfitting_shapes_do_not_broadcast(shapes: tuple[strategies.Shape, ...], form: Format) -> None:
-    assert len(shapes) >= 2
-    with pytest.raises(ValueError, match="mismatch"):
-        np.broadcast_shapes(*shapes)
-
-
-def test_misfits_differ_and_growing_shapes_do_not_fit_into_the_first() -> None:
-    assert all(x != y for x, y in samples.MISFITS)
-    for x, y in strategies.GROWING:
-        with pytest.raises(ValueError, match="broadcast"):
-            np.multiply(np.ones(x), np.ones(y), out=np.ones(x))
-
-
-@always("operands", "stretched_operands")
-def test_operands_broadcast_to_few_finite_numbers(sample: strategies.Operands, form: Format) -> None:
-    assert sample.upstream.shape == np.broadcast_shapes(sample.x.shape, sample.y.shape)
-    assert sample.upstream.size <= broadcasting.SMALL
-    for x in (sample.x, sample.y, sample.upstream):
-        assert x.dtype == numpy_dtype(form.name)
-        assert np.isfinite(x.astype(np.float64)).all()
-
-
 def test_the_largest_operands_stay_small() -> None:
     """Tables of fours with some empty axes, and ones in either operand."""
     for sizes in itertools.product((3, 7), repeat=4):  # 4 and 0
@@ -277,155 +167,43 @@ def test_the_largest_operands_stay_small() -> None:
             assert max(sample.x.size, sample.y.size, sample.upstream.size) <= broadcasting.SMALL
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_every_length_is_decoded_to_the_same_example_each_time_in_new_arrays(name: str) -> None:
-    """Up to the longest columns, from the places of a table where they start. A property may change its arguments."""
-    for byte in (*range(12), *range(192, 220)):  # 1 to 12 samples, 13 to 40
-        drawn = strategies.Drawn(bytes([byte]) * STRATEGIES[name].length, STRATEGIES[name].decode)
-        for x, y in zip(arrays(drawn.at(FLOAT32)), arrays(drawn.at(FLOAT32)), strict=True):
-            assert not np.shares_memory(x, y)
-            assert np.array_equal(x, y, equal_nan=True)
-    assert repr(drawn) == f"{name} of {drawn.data.hex()}"
-
-
-@always("spoiled_operands")
-def test_at_most_one_number_of_the_operands_is_spoiled(sample: strategies.Operands, form: Format) -> None:
-    assert np.sum(~np.isfinite(np.concatenate([sample.x.reshape(-1), sample.y.reshape(-1)]).astype(np.float64))) <= 1
-
-
-def arrays(example: Any) -> list[Any]:
-    """The arrays that an example holds, at any depth."""
-    if isinstance(example, np.ndarray):
-        return [example]
-    parts = example if isinstance(example, (list, tuple)) else getattr(example, "__dict__", {}).values()
-    return [array for part in parts for array in arrays(part)]
-
-
-def test_the_simplest_parameters_are_whole() -> None:
-    """All quarters up to 8 can be drawn, but a failure shrinks to 1 where 1 shows it."""
-    simplest = found("simple_fits", lambda fit: fit.w != 0 and fit.b < 0)
-
-    assert (float(simplest.w), float(simplest.b)) == (1.0, -1.0)
-    assert sorted(drawing.QUARTERS) == [k / 4 for k in range(-32, 33)]
-
-
-def test_every_kind_of_numbers_is_drawn() -> None:
-    for kind in drawing.KINDS:
-        assert np.isfinite(drawing.numbers_of(np.arange(8, dtype=np.uint8), kind, FLOAT32)).all()
-    with pytest.raises(ValueError, match="kind"):
-        drawing.numbers_of(np.zeros(1, dtype=np.uint8), "odd", FLOAT32)
-
-
 @always("programs")
 def test_programs_never_round(sample: strategies.Programs, form: Format) -> None:
     """Evaluated in the format itself, forward and with every sum of gradients, they give what rational numbers give."""
     kind = numpy_dtype(form.name).type
-    assert is_column(sample.params, form)
-    assert 1 <= len(sample.losses) <= autograd.MOST_LOSSES
     total = np.zeros(len(sample.params))
     for loss in sample.losses:
-        assert loss.n_params == len(sample.params)
         value, gradient = exact.differentiate(loss, exact.of(sample.params))
         assert float(loss([kind(x) for x in sample.params])) == value.fraction()
+        assert eval(loss.source)(sample.params) == loss(sample.params)
         total = total + np.abs(gradient.nearest())
     assert total.max() <= 2**form.precision
 
 
-@always("programs")
-def test_a_programs_source_computes_what_the_program_does(sample: strategies.Programs, form: Format) -> None:
-    for loss in (*sample.losses, strategies.SquaredDistance(0.5)):
-        assert eval(loss.source)(sample.params) == loss(sample.params)
-
-
-@always("approaches")
-def test_approaches_are_descents_of_few_steps(sample: strategies.Approach, form: Format) -> None:
-    assert is_column(sample.params, form)
-    assert 1 <= sample.n_steps <= 4
-    assert 0 < sample.learning_rate <= 1
-    assert exactly(np.asarray(sample.loss.place).astype(numpy_dtype(form.name))) == [sample.loss.place]
-
-
-def check_batches(sample: strategies.Batched, form: Format) -> None:
-    check_fit(sample, form)
-    assert min(sample.sizes) >= 1
-    assert sum(sample.sizes) == len(sample.t_u)
-    assert len(sample.sizes) <= accumulation.MOST_BATCHES
-    for column, at in ((sample.t_u, 0), (sample.t_c, 1)):
+@always("batched_fits", "parts")
+def test_batches_hold_every_sample_once(sample: strategies.Batched, form: Format) -> None:
+    for at, column in ((0, sample.t_u), (1, sample.t_c)):
         assert np.concatenate([batch[at] for batch in sample.batches]).tolist() == column.tolist()
     assert [len(t_u) for t_u, _ in sample.batches] == sample.sizes
-
-
-test_batches_hold_every_sample_once = always("batched_fits")(check_batches)
-
-
-@always("rebatched_fits")
-def test_the_same_samples_are_batched_twice(sample: strategies.Rebatched, form: Format) -> None:
-    for fit in (sample.first, sample.second):
-        check_batches(fit, form)
-    pairs = [sorted(zip(x.t_u.tolist(), x.t_c.tolist(), strict=True)) for x in (sample.first, sample.second)]
-    assert pairs[0] == pairs[1]
-    assert sample.first.params.tolist() == sample.second.params.tolist()
-
-
-@always("windows")
-def test_windows_hold_every_sample_once(sample: strategies.Windows, form: Format) -> None:
-    check_fit(sample, form)
-    assert np.concatenate([window.t_u for window in sample.windows]).tolist() == sample.t_u.tolist()
-    *full, last = [window.sizes for window in sample.windows]
-    assert all(sizes == [sample.size] * sample.length for sizes in full)
-    assert 1 <= len(last) <= sample.length
-    assert all(size == sample.size for size in last[:-1])
-    assert 1 <= last[-1] <= sample.size
+    assert min(sample.sizes) >= 1
+    assert len(sample.sizes) <= accumulation.MOST_BATCHES
 
 
 @always("splits")
 def test_a_split_leaves_something_to_train_on(split: strategies.Split, form: Format) -> None:
-    assert split.n_samples >= 1
-    assert 0 <= split.val_fraction < 1
-    assert 0 <= split.seed < 2**32
     assert exact.held_out(split.n_samples, split.val_fraction)[1] < split.n_samples
-
-
-@always("seeds")
-def test_a_seed_has_32_bits(seed: int, form: Format) -> None:
-    assert 0 <= seed < 2**32
-
-
-@always("validated_descents", "split_fits", "ridges", "penalized_fits", "curves")
-def test_examples_of_validation_are_finite_columns(sample: Any, form: Format) -> None:
-    columns = [x for x in vars(sample).values() if isinstance(x, np.ndarray) and x.ndim]
-    assert len(columns) >= 2
-    assert all(x.shape == (len(x),) and len(x) and x.dtype == numpy_dtype(form.name) for x in columns)
-    assert np.isfinite(columns[0].astype(np.float64)).all()
-    match sample:
-        case strategies.Validated():
-            assert is_column(sample.val_t_c, form)
-            assert Fraction(sample.learning_rate) * exact.curvatures(exact.of(sample.t_u))[1] < 2
-        case strategies.Ridge():
-            assert len(set(sample.t_u.tolist())) >= 2
-            assert 0 <= sample.l2 < sample.larger < math.inf
-        case strategies.Penalized():
-            assert is_scalar(sample.w, form)
-            assert is_scalar(sample.b, form)
-            assert min(sample.l1, sample.l2) >= 0
+    assert 0 <= split.seed < 2**32
 
 
 @always("loss_logs", "spoiled_loss_logs", "curves")
 def test_losses_are_not_negative(log: Any, form: Format) -> None:
-    for losses in (log.val_losses, getattr(log, "train_losses", log.val_losses)):
-        assert not (losses.astype(np.float64) < 0).any()
-    assert getattr(log, "patience", 1) >= 1
+    assert not any((losses.astype(np.float64) < 0).any() for losses in arrays(log))
 
 
 def test_most_diagnoses_are_decided_and_each_is_frequent() -> None:
     seen: list[str | None] = []
 
-    @EXAMPLES
-    @given(strategies.curves())
-    def check(drawn: strategies.Drawn[Any]) -> None:
-        seen.extend(diagnosed(case.at(FLOAT32)) for case in drawn.cases())
-
-    check()
+    each_case(strategies.curves(), FLOAT32)(lambda case: seen.append(diagnosed(case)))()
     assert seen.count(None) < 0.1 * len(seen)
     assert min(map(seen.count, ("good", "underfitting", "overfitting"))) > 0.05 * len(seen)
 
@@ -454,21 +232,8 @@ def uses(loss: strategies.Program) -> list[int]:
     return [operands.count(k) for k in range(loss.n_params + len(loss.steps))]
 
 
-def contributing(loss: strategies.Program) -> set[int]:
-    """The values that the result depends on."""
-    last = loss.n_params + len(loss.steps) - 1
-    found_, waiting = set(), [last]
-    while waiting:
-        k = waiting.pop()
-        found_.add(k)
-        if k >= loss.n_params:
-            _, i, other = loss.steps[k - loss.n_params]
-            waiting += [i, other] if isinstance(other, int) else [i]
-    return found_
-
-
-def diagnosed(run: strategies.Curves) -> str | None:
-    return exact.diagnose(exact.of(run.train_losses), exact.of(run.val_losses))
+def diagnosed(curves: tuple[Any, Any]) -> str | None:
+    return exact.diagnose(*map(exact.of, curves))
 
 
 def lost(split: strategies.Split) -> bool:
@@ -495,216 +260,153 @@ def slopes(run: strategies.Optimization, least: int = 2) -> list[float]:
     return found_ if absents(run) == 0 and len(found_) >= least else [0.0, 0.0]
 
 
-REACHED: dict[str, dict[str, Condition]] = {
-    "residuals": {
-        "one sample": lambda x: len(x.t_p) == 1,
-        "more than twenty": lambda x: len(x.t_p) > 20,
-        "the most": lambda x: len(x.t_p) == drawing.LONGEST,
-        "repeated values": lambda x: len(x.t_p) > 5 and np.ptp(x.t_p) > 0 and len(np.unique(x.t_p)) < len(x.t_p) / 2,
-        "no two alike": lambda x: len(x.t_p) > 5 and len(np.unique(x.t_p)) == len(x.t_p),
-        "no residual": lambda x: len(x.t_p) > 2 and np.ptp(x.t_p) > 0 and np.all(x.t_p == x.t_c),
-        "some residuals zero": lambda x: len(x.t_p) > 5 and 0 < np.mean(x.t_p == x.t_c) < 1 and np.all(x.t_p != 0),
-        "residuals of rounding": lambda x: np.any(x.t_p != x.t_c) and nearly(x) and scattered(x.t_p),
-        "all negative": lambda x: len(x.t_p) > 5 and np.all(x.t_p < 0) and np.all(x.t_c < 0),
-        "below 1e-5": lambda x: 0 < np.abs(x.t_p).max() < 1e-5,
-        "above 1e5": lambda x: np.abs(x.t_p).min() > 1e5,
-        "subnormal": lambda x: 0 < np.abs(x.t_p).max() < FLOAT32.normal,
-        "large against small": lambda x: np.abs(x.t_p).min() > 1e5 and 0 < np.abs(x.t_c).max() < 1e-5,
-        "many magnitudes": lambda x: np.abs(x.t_p).min() > 0 and np.abs(x.t_p).max() > 1e8 * np.abs(x.t_p).min(),
-        "whole numbers": lambda x: len(x.t_p) > 5 and np.ptp(x.t_p) > 4 and np.all(x.t_p % 1 == 0),
-        "full significands": lambda x: len(x.t_p) > 5 and all(np.frexp(x.t_p)[0] * 2**16 % 1 != 0),
-    },
-    "fits": {
-        "a constant column": lambda x: len(x.t_u) > 5 and np.ptp(x.t_u) == 0 and x.t_u[0] != 0,
-        "a nearly constant column": lambda x: len(x.t_u) > 5 and 0 < np.ptp(x.t_u) < 1e-5 * abs(x.t_u[0]),
-        "a perfect fit": lambda x: perfect(x) and np.ptp(x.t_u) > 0 and len(x.t_u) > 5 and x.w != 0 and x.b != 0,
-        "a perfect fit of numbers with digits": lambda x: perfect(x) and np.ptp(x.t_u) > 0 and x.w % 0.25 != 0,
-        "a nearly perfect fit": lambda x: not perfect(x) and nearly(x) and scattered(x.t_u),
-        "readings like a thermometer's": lambda x: (
-            len(x.t_u) > 5 and np.ptp(x.t_u) > 40 and np.all(np.abs(x.t_u) < 100)
-        ),
-    },
-    "descents": {
-        "one epoch": lambda x: x.n_epochs == 1,
-        "ten epochs": lambda x: x.n_epochs == 10,
-        "above the limit": lambda x: fraction_of_limit(x, range(1, 11)) > 1,
-        "just below the limit": lambda x: Fraction(99, 100) < fraction_of_limit(x, range(1, 11)) < 1,
-        "a rate that is no power of two": lambda x: math.frexp(x.learning_rate)[0] != 0.5,
-    },
-    "long_descents": {
-        "many epochs": lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0,
-    },
-    "sharded_descents": {
-        "three shards of three sizes": lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0,
-        "shards of one size": lambda x: len(x.sizes) > 2 and len({*x.sizes}) == 1,
-        "an empty shard": lambda x: 0 in x.sizes and len(x.t_u) > 5,
-        "more workers than samples": lambda x: len(x.sizes) > len(x.t_u) > 1,
-        "one worker": lambda x: len(x.sizes) == 1,
-    },
-    "lines": {
-        "two readings": lambda x: len(x.t_u) == 2,
-        "a line that slopes": lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0,
-    },
-    "parts": {
-        "parts of different sizes": lambda x: x.cut * 3 < len(x.whole.t_u),
-        "a first part that is larger": lambda x: x.cut > 3 * (len(x.whole.t_u) - x.cut),
-    },
-    "shuffled_fits": {
-        "an order that moves some": lambda x: len(set(x.order - np.arange(len(x.order)))) > 3,
-    },
-    "probes": {
-        "a step that rounding nearly swallows": lambda x: x.delta < 0.01 and np.abs(x.t_u).max() > 1e5,
-    },
-    "segments": {
-        "a segment of some length": lambda x: np.all(x.start != x.end) and np.ptp(x.t_u) > 0,
-    },
-    "optima": {
-        "an optimum off the measurements": lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0,
-    },
-    "spoiled_residuals": {
-        "NaN": lambda x: np.isnan(x.t_c).any() and len(x.t_c) > 5,
-        "minus infinity": lambda x: np.any(x.t_p == -math.inf),
-    },
-    "spoiled_probes": {
-        "a reading that is NaN": lambda x: np.isnan(x.t_u).any() and len(x.t_u) > 5,
-        "an infinite measurement": lambda x: np.any(x.t_c == math.inf) and x.w != 0,
-    },
-    "shapes": {
-        "scalars": lambda x: len(x) > 1 and () in x,
-        "nothing against one": lambda x: len(x) == 2 and len(x[0]) == len(x[1]) and (0, 1) in zip(*x, strict=True),
-        "four of four axes": lambda x: len(x) == 4 and all(len(shape) == 4 for shape in x),
-        "both stretched": lambda x: len(x) == 2 and np.broadcast_shapes(*x) not in x,
-    },
-    "crowds": {
-        "many": lambda x: len(set(x)) >= 4 and len(x) == 40,
-        "deep": lambda x: max(map(len, x)) == 32 and max(x, key=len)[0] > 1,
-    },
-    "trailing_shapes": {
-        "a shorter first": lambda x: 0 < len(x[0]) < len(x[1]),
-        "a scalar": lambda x: x[1] == (),
-    },
-    "stretching_shapes": {
-        "both stretched": lambda x: np.broadcast_shapes(*x) not in x,
-    },
-    "misfitting_shapes": {
-        "nothing against two": lambda x: x[0][-1:] == (0,) and x[1][-1:] == (2,),
-        "a divisor": lambda x: x[0][-1:] == (2,) and x[1][-1:] == (4,),
-        "a leading axis of three operands": lambda x: len(x) == 3 and x[0][1:] == x[2][1:] != (),
-    },
-    "any_two_shapes": {
-        "shapes that fit": lambda x: exact.broadcast_shapes(*x) not in (None, *x),
-        "shapes that do not": lambda x: exact.broadcast_shapes(*x) is None,
-    },
-    "operands": {
-        "a scalar": lambda x: x.x.shape == () and x.y.size > 1,
-        "none": lambda x: x.upstream.size == 0 and x.x.size == 1,
-        "both stretched": lambda x: x.upstream.size > max(x.x.size, x.y.size) > 1 and x.x.all(),
-        "a square table": lambda x: x.upstream.ndim == 2 and x.upstream.shape == x.x.T.shape and x.x.size > 1,
-        "four axes": lambda x: x.upstream.ndim == 4 and x.y.ndim == 1 and x.upstream.size > 8,
-        "a large one": lambda x: x.upstream.size > 30 and len(np.unique(x.x)) > 5,
-    },
-    "spoiled_operands": {
-        "infinity times zero": lambda x: np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all(),
-        "NaN": lambda x: np.isnan(x.y).any() and x.y.size > 1,
-    },
-    "steep_descents": {
-        "barely steep": lambda x: 1 < fraction_of_limit(x, range(10, 10_000)) < 5,
-    },
-    "batched_fits": {
-        "one batch of several samples": lambda x: len(x.sizes) == 1 and x.sizes[0] > 1,
-        "batches of one sample": lambda x: len(x.sizes) > 2 and max(x.sizes) == 1,
-        "batches of one size": lambda x: len(x.sizes) > 2 and min(x.sizes) == max(x.sizes) > 1,
-        "a last batch that is smaller": lambda x: len(x.sizes) > 2 and x.sizes[-1] < min(x.sizes[:-1]),
-        "a last batch of many": lambda x: len(x.sizes) > 2 and x.sizes[-1] > 4 * max(x.sizes[:-1]),
-        "the most batches": lambda x: len(x.sizes) == accumulation.MOST_BATCHES and len(set(x.sizes)) > 2,
-    },
-    "rebatched_fits": {
-        "other cuts and another order": lambda x: (
-            x.first.sizes != x.second.sizes and len(x.first.sizes) > 2 and np.any(x.first.t_u != x.second.t_u)
-        ),
-    },
-    "windows": {
-        "one window": lambda x: len(x.windows) == 1 and len(x.windows[0].sizes) > 1,
-        "a last window of fewer batches": lambda x: 1 < len(x.windows[-1].sizes) < x.length < len(x.t_u),
-        "a last batch that is smaller": lambda x: len(x.windows) > 1 and x.windows[-1].sizes[-1] < x.size,
-    },
-    "splits": {
-        "a row lost to the product": lost,
-        "nothing held out": lambda x: exact.held_out(x.n_samples, x.val_fraction)[1] == 0 and x.val_fraction > 0,
-        "a whole number": lambda x: x.n_samples > 5 and (x.val_fraction * x.n_samples) % 1 == 0 < x.val_fraction,
-        "a large seed": lambda x: x.seed > 2**31,
-    },
-    "split_fits": {
-        "repeated rows": lambda x: len(x.t_u) > 5 and len({*zip(x.t_u, x.t_c, strict=True)}) < len(x.t_u),
-    },
-    "validated_descents": {
-        "validation data of another size": lambda x: len(x.val_t_u) > len(x.t_u) > 2,
-        "NaN to validate on": lambda x: np.isnan(x.other_t_c).any(),
-        "much larger validation data": lambda x: np.abs(x.val_t_u).min() > 1e4 > np.abs(x.t_u).max(),
-    },
-    "penalized_fits": {
-        "a weight of zero": lambda x: x.w == 0 and x.l1 > 0 and len(x.t_u) > 2,
-        "both penalties inexact": lambda x: x.l1 == 0.1 and x.l2 == 1e-3 and x.w < 0,
-    },
-    "ridges": {
-        "no penalty": lambda x: x.l2 == 0 and np.ptp(x.t_c) > 0,
-        "nearly the same readings": lambda x: 0 < np.ptp(x.t_u) < 1e-5 * abs(x.t_u[0]),
-    },
-    "loss_logs": {
-        "a wait, an improvement, a wait": lambda x: sum(a > b == 0 for a, b in itertools.pairwise(waits(x))) > 1,
-        "patience exhausted exactly at the end": lambda x: max(waits(x)) == x.patience == waits(x)[-1] > 2,
-        "one rounding apart": lambda x: 0 < np.ptp(x.val_losses) < 1e-6,
-    },
-    "spoiled_loss_logs": {
-        "NaN first": lambda x: np.isnan(x.val_losses[0]) and np.isfinite(x.val_losses).any(),
-        "infinity": lambda x: np.isinf(x.val_losses).any(),
-        "nothing finite": lambda x: not np.isfinite(x.val_losses).any(),
-    },
-    "curves": {
-        "good": lambda x: len(x.train_losses) > 5 and diagnosed(x) == "good",
-        "underfitting": lambda x: len(x.train_losses) > 5 and diagnosed(x) == "underfitting",
-        "overfitting": lambda x: len(x.train_losses) > 5 and diagnosed(x) == "overfitting",
-        "on the boundary": lambda x: len(x.train_losses) > 2 and x.val_losses[-1] == 1.125 * x.val_losses.min() > 0,
-    },
-    "programs": {
-        "six steps, all of which count": program(lambda x: len(contributing(x)) == x.n_params + 6),
-        "three parameters": program(lambda x: contributing(x) >= {0, 1, 2} and x.n_params == 3),
-        "a computed value with three uses": program(lambda x: max(uses(x)[x.n_params :]) >= 3),
-        "two computed values with two uses each": program(lambda x: sum(n >= 2 for n in uses(x)[x.n_params :]) >= 2),
-        "a value that nobody uses": program(lambda x: min(uses(x)[x.n_params : -1], default=1) == 0),
-        "a parameter that does not count": program(
-            lambda x: len(contributing(x) & set(range(x.n_params))) < x.n_params
-        ),
-        "a difference": program(lambda x: any(op == "-" and isinstance(y, int) and i != y for op, i, y in x.steps)),
-        "a constant factor": program(lambda x: any(op == "*" and isinstance(y, float) for op, _, y in x.steps)),
-        "three that differ": lambda x: len(x.losses) == 3 and len(set(x.losses)) == 3,
-    },
-    "adam": {
-        "three tensors": lambda run: len(run.params) == 3 and len({p.shape for p in run.params}) > 1,
-        "equal shapes": lambda run: [p.shape for p in run.params] == [(2,), (2,)],
-        "0-d": lambda run: run.params[0].shape == (),
-        "changing rate": lambda run: isinstance(run.hyperparameters["lr"], list) and len(run.grads) > 6,
-        "tiny epsilon": lambda run: run.hyperparameters.get("eps") == 1e-12,
-        "no epsilon": lambda run: run.hyperparameters.get("eps", 1) == 0,
-        "flags": lambda run: run.hyperparameters.get("amsgrad") and run.hyperparameters.get("maximize"),
-        "beta near 1": lambda run: 0.99 < run.hyperparameters.get("betas", (0, 0))[1] < 0.999,
-        "shrinking": lambda run: slopes(run, 4)[0] > 100 * slopes(run, 4)[-1] > 0,
-        "growing": lambda run: 0 < 100 * slopes(run, 4)[0] < slopes(run, 4)[-1],
-        "turning": lambda run: slopes(run)[0] > 0 > slopes(run)[1],
-        "subnormal": lambda run: 0 < abs(slopes(run, 1)[0]) < 1e-37,
-        "large": lambda run: abs(slopes(run, 1)[0]) > 1e5,
-    },
-    "radam": {
-        "rectified": lambda run: len(run.grads) == 6 and run.hyperparameters.get("betas", (0, 0.999))[1] >= 0.9,
-    },
+REACHED: dict[tuple[str, str], Condition] = {
+    ("residuals", "one sample"): lambda x: len(x.t_p) == 1,
+    ("residuals", "more than twenty"): lambda x: len(x.t_p) > 20,
+    ("residuals", "the most"): lambda x: len(x.t_p) == drawing.LONGEST,
+    ("residuals", "repeated values"): lambda x: (
+        len(x.t_p) > 5 and np.ptp(x.t_p) > 0 and len(np.unique(x.t_p)) < len(x.t_p) / 2
+    ),
+    ("residuals", "no two alike"): lambda x: len(x.t_p) > 5 and len(np.unique(x.t_p)) == len(x.t_p),
+    ("residuals", "no residual"): lambda x: len(x.t_p) > 2 and np.ptp(x.t_p) > 0 and np.all(x.t_p == x.t_c),
+    ("residuals", "some residuals zero"): lambda x: (
+        len(x.t_p) > 5 and 0 < np.mean(x.t_p == x.t_c) < 1 and np.all(x.t_p != 0)
+    ),
+    ("residuals", "residuals of rounding"): lambda x: np.any(x.t_p != x.t_c) and nearly(x) and scattered(x.t_p),
+    ("residuals", "all negative"): lambda x: len(x.t_p) > 5 and np.all(x.t_p < 0) and np.all(x.t_c < 0),
+    ("residuals", "below 1e-5"): lambda x: 0 < np.abs(x.t_p).max() < 1e-5,
+    ("residuals", "above 1e5"): lambda x: np.abs(x.t_p).min() > 1e5,
+    ("residuals", "subnormal"): lambda x: 0 < np.abs(x.t_p).max() < FLOAT32.normal,
+    ("residuals", "large against small"): lambda x: np.abs(x.t_p).min() > 1e5 and 0 < np.abs(x.t_c).max() < 1e-5,
+    ("residuals", "many magnitudes"): lambda x: (
+        np.abs(x.t_p).min() > 0 and np.abs(x.t_p).max() > 1e8 * np.abs(x.t_p).min()
+    ),
+    ("residuals", "whole numbers"): lambda x: len(x.t_p) > 5 and np.ptp(x.t_p) > 4 and np.all(x.t_p % 1 == 0),
+    ("residuals", "full significands"): lambda x: len(x.t_p) > 5 and all(np.frexp(x.t_p)[0] * 2**16 % 1 != 0),
+    ("fits", "a constant column"): lambda x: len(x.t_u) > 5 and np.ptp(x.t_u) == 0 and x.t_u[0] != 0,
+    ("fits", "a nearly constant column"): lambda x: len(x.t_u) > 5 and 0 < np.ptp(x.t_u) < 1e-5 * abs(x.t_u[0]),
+    ("fits", "a perfect fit"): lambda x: perfect(x) and np.ptp(x.t_u) > 0 and len(x.t_u) > 5 and x.w != 0 and x.b != 0,
+    ("fits", "a perfect fit of numbers with digits"): lambda x: perfect(x) and np.ptp(x.t_u) > 0 and x.w % 0.25 != 0,
+    ("fits", "a nearly perfect fit"): lambda x: not perfect(x) and nearly(x) and scattered(x.t_u),
+    ("fits", "readings like a thermometer's"): lambda x: (
+        len(x.t_u) > 5 and np.ptp(x.t_u) > 40 and np.all(np.abs(x.t_u) < 100)
+    ),
+    ("descents", "one epoch"): lambda x: x.n_epochs == 1,
+    ("descents", "ten epochs"): lambda x: x.n_epochs == 10,
+    ("descents", "above the limit"): lambda x: fraction_of_limit(x) > 1,
+    ("descents", "just below the limit"): lambda x: Fraction(99, 100) < fraction_of_limit(x) < 1,
+    ("descents", "a rate that is no power of two"): lambda x: math.frexp(x.learning_rate)[0] != 0.5,
+    ("long_descents", "many epochs"): lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0,
+    ("sharded_descents", "three shards of three sizes"): lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0,
+    ("sharded_descents", "shards of one size"): lambda x: len(x.sizes) > 2 and len({*x.sizes}) == 1,
+    ("sharded_descents", "an empty shard"): lambda x: 0 in x.sizes and len(x.t_u) > 5,
+    ("sharded_descents", "more workers than samples"): lambda x: len(x.sizes) > len(x.t_u) > 1,
+    ("sharded_descents", "one worker"): lambda x: len(x.sizes) == 1,
+    ("lines", "two readings"): lambda x: len(x.t_u) == 2,
+    ("lines", "a line that slopes"): lambda x: len(x.t_u) > 5 and np.ptp(x.t_c) > 0 and np.ptp(x.t_u) > 0,
+    ("parts", "parts of different sizes"): lambda x: 2 * x.sizes[0] < x.sizes[1],
+    ("parts", "a first part that is larger"): lambda x: x.sizes[0] > 3 * x.sizes[1],
+    ("shuffled_fits", "an order that moves some"): lambda x: len(set(x[1] - np.arange(len(x[1])))) > 3,
+    ("probes", "a step that rounding nearly swallows"): lambda x: x.delta < 0.01 and np.abs(x.t_u).max() > 1e5,
+    ("segments", "a segment of some length"): lambda x: np.all(x[1][0] != x[1][2]) and np.ptp(x[0].t_u) > 0,
+    ("optima", "an optimum off the measurements"): lambda x: np.any(x.t_p != x.t_c) and x.w != 0 and x.b != 0,
+    ("spoiled_residuals", "NaN"): lambda x: np.isnan(x[0].t_c).any() and len(x[0].t_c) > 5,
+    ("spoiled_residuals", "minus infinity"): lambda x: np.any(x[0].t_p == -math.inf),
+    ("spoiled_probes", "a reading that is NaN"): lambda x: np.isnan(x[0].t_u).any() and len(x[0].t_u) > 5,
+    ("spoiled_probes", "an infinite measurement"): lambda x: np.any(x[0].t_c == math.inf) and x[0].w != 0,
+    ("shapes", "scalars"): lambda x: len(x) > 1 and () in x,
+    ("shapes", "nothing against one"): lambda x: (
+        len(x) == 2 and len(x[0]) == len(x[1]) and (0, 1) in zip(*x, strict=True)
+    ),
+    ("shapes", "four of four axes"): lambda x: len(x) == 4 and all(len(shape) == 4 for shape in x),
+    ("shapes", "both stretched"): lambda x: len(x) == 2 and np.broadcast_shapes(*x) not in x,
+    ("crowds", "many"): lambda x: len(set(x)) >= 4 and len(x) == 40,
+    ("crowds", "deep"): lambda x: max(map(len, x)) == 32 and max(x, key=len)[0] > 1,
+    ("trailing_shapes", "a shorter first"): lambda x: 0 < len(x[0]) < len(x[1]),
+    ("trailing_shapes", "a scalar"): lambda x: x[1] == (),
+    ("stretching_shapes", "both stretched"): lambda x: np.broadcast_shapes(*x) not in x,
+    ("misfitting_shapes", "nothing against two"): lambda x: x[0][-1:] == (0,) and x[1][-1:] == (2,),
+    ("misfitting_shapes", "a divisor"): lambda x: x[0][-1:] == (2,) and x[1][-1:] == (4,),
+    ("misfitting_shapes", "a leading axis of three operands"): lambda x: len(x) == 3 and x[0][1:] == x[2][1:] != (),
+    ("any_two_shapes", "shapes that fit"): lambda x: exact.broadcast_shapes(*x) not in (None, *x),
+    ("any_two_shapes", "shapes that do not"): lambda x: exact.broadcast_shapes(*x) is None,
+    ("operands", "a scalar"): lambda x: x.x.shape == () and x.y.size > 1,
+    ("operands", "none"): lambda x: x.upstream.size == 0 and x.x.size == 1,
+    ("operands", "both stretched"): lambda x: x.upstream.size > max(x.x.size, x.y.size) > 1 and x.x.all(),
+    ("operands", "a square table"): lambda x: x.upstream.ndim == 2 and x.upstream.shape == x.x.T.shape and x.x.size > 1,
+    ("operands", "four axes"): lambda x: x.upstream.ndim == 4 and x.y.ndim == 1 and x.upstream.size > 8,
+    ("operands", "a large one"): lambda x: x.upstream.size > 30 and len(np.unique(x.x)) > 5,
+    ("spoiled_operands", "infinity times zero"): lambda x: (
+        np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all()
+    ),
+    ("spoiled_operands", "NaN"): lambda x: np.isnan(x.y).any() and x.y.size > 1,
+    ("steep_descents", "barely steep"): lambda x: 1 < fraction_of_limit(x) < 5,
+    ("batched_fits", "one batch of several samples"): lambda x: len(x.sizes) == 1 and x.sizes[0] > 1,
+    ("batched_fits", "batches of one sample"): lambda x: len(x.sizes) > 2 and max(x.sizes) == 1,
+    ("batched_fits", "batches of one size"): lambda x: len(x.sizes) > 2 and min(x.sizes) == max(x.sizes) > 1,
+    ("batched_fits", "a last batch that is smaller"): lambda x: len(x.sizes) > 2 and x.sizes[-1] < min(x.sizes[:-1]),
+    ("batched_fits", "a last batch of many"): lambda x: len(x.sizes) > 2 and x.sizes[-1] > 4 * max(x.sizes[:-1]),
+    ("batched_fits", "the most batches"): lambda x: len(x.sizes) == accumulation.MOST_BATCHES and len(set(x.sizes)) > 2,
+    ("rebatched_fits", "other cuts and another order"): lambda x: (
+        x[0].sizes != x[1].sizes and len(x[0].sizes) > 2 and np.any(x[0].t_u != x[1].t_u)
+    ),
+    ("windows", "one window"): lambda x: len(x) == 1 and len(x[0].sizes) > 1,
+    ("windows", "a last window of fewer batches"): lambda x: 1 < len(x[-1].sizes) < len(x[0].sizes),
+    ("windows", "a last batch that is smaller"): lambda x: len(x) > 1 and x[-1].sizes[-1] < x[0].sizes[0],
+    ("splits", "a row lost to the product"): lost,
+    ("splits", "nothing held out"): lambda x: (
+        exact.held_out(x.n_samples, x.val_fraction)[1] == 0 and x.val_fraction > 0
+    ),
+    ("splits", "a whole number"): lambda x: (
+        x.n_samples > 5 and (x.val_fraction * x.n_samples) % 1 == 0 < x.val_fraction
+    ),
+    ("splits", "a large seed"): lambda x: x.seed > 2**31,
+    ("penalized_fits", "a weight of zero"): lambda x: x.w == 0 and x.l1 > 0 and len(x.t_u) > 2,
+    ("penalized_fits", "both penalties inexact"): lambda x: x.l1 == 0.1 and x.l2 == 1e-3 and x.w < 0,
+    ("ridges", "no penalty"): lambda x: x[1] == 0 and np.ptp(x[0].t_c) > 0,
+    ("ridges", "nearly the same readings"): lambda x: 0 < np.ptp(x[0].t_u) < 1e-5 * abs(x[0].t_u[0]),
+    ("loss_logs", "a wait, an improvement, a wait"): lambda x: (
+        sum(a > b == 0 for a, b in itertools.pairwise(waits(x))) > 1
+    ),
+    ("loss_logs", "patience exhausted exactly at the end"): lambda x: max(waits(x)) == x.patience == waits(x)[-1] > 2,
+    ("loss_logs", "one rounding apart"): lambda x: 0 < np.ptp(x.val_losses) < 1e-6,
+    ("spoiled_loss_logs", "NaN first"): lambda x: np.isnan(x.val_losses[0]) and np.isfinite(x.val_losses).any(),
+    ("spoiled_loss_logs", "infinity"): lambda x: np.isinf(x.val_losses).any(),
+    ("spoiled_loss_logs", "nothing finite"): lambda x: not np.isfinite(x.val_losses).any(),
+    ("curves", "on the boundary"): lambda x: len(x[0]) > 2 and x[1][-1] == 1.125 * x[1].min() > 0,
+    ("programs", "six steps, all of which count"): program(lambda x: len(x.steps) == 6 and min(uses(x)[:-1]) > 0),
+    ("programs", "a computed value with three uses"): program(lambda x: max(uses(x)[x.n_params :]) >= 3),
+    ("programs", "a value that nobody uses"): program(lambda x: 0 in uses(x)[x.n_params : -1]),
+    ("programs", "a parameter that does not count"): program(lambda x: min(uses(x)[: x.n_params]) == 0),
+    ("programs", "a difference"): program(
+        lambda x: any(op == "-" and isinstance(y, int) and i != y for op, i, y in x.steps)
+    ),
+    ("programs", "a constant factor"): program(
+        lambda x: any(op == "*" and isinstance(y, float) for op, _, y in x.steps)
+    ),
+    ("programs", "three that differ"): lambda x: len(x.losses) == 3 and len(set(x.losses)) == 3,
+    ("adam", "three tensors"): lambda run: len(run.params) == 3 and len({p.shape for p in run.params}) > 1,
+    ("adam", "equal shapes"): lambda run: [p.shape for p in run.params] == [(2,), (2,)],
+    ("adam", "0-d"): lambda run: run.params[0].shape == (),
+    ("adam", "changing rate"): lambda run: isinstance(run.hyperparameters["lr"], list) and len(run.grads) > 6,
+    ("adam", "tiny epsilon"): lambda run: run.hyperparameters.get("eps") == 1e-12,
+    ("adam", "no epsilon"): lambda run: run.hyperparameters.get("eps", 1) == 0,
+    ("adam", "flags"): lambda run: run.hyperparameters.get("amsgrad") and run.hyperparameters.get("maximize"),
+    ("adam", "beta near 1"): lambda run: 0.99 < run.hyperparameters.get("betas", (0, 0))[1] < 0.999,
+    ("adam", "shrinking"): lambda run: slopes(run, 4)[0] > 100 * slopes(run, 4)[-1] > 0,
+    ("adam", "growing"): lambda run: 0 < 100 * slopes(run, 4)[0] < slopes(run, 4)[-1],
+    ("adam", "turning"): lambda run: slopes(run)[0] > 0 > slopes(run)[1],
+    ("adam", "subnormal"): lambda run: 0 < abs(slopes(run, 1)[0]) < 1e-37,
+    ("adam", "large"): lambda run: abs(slopes(run, 1)[0]) > 1e5,
+    ("radam", "rectified"): lambda run: len(run.grads) == 6 and run.hyperparameters.get("betas", (0, 0.999))[1] >= 0.9,
 }
 
 
-@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in REACHED.items() for case in cases])
+@pytest.mark.parametrize(("name", "case"), REACHED)
 def test_strategies_reach(name: str, case: str) -> None:
     form = FORMATS["float16"] if name == "programs" else FLOAT32  # fewer programs never round in the narrower one
 
-    assert REACHED[name][case](found(name, REACHED[name][case], form))
+    assert REACHED[name, case](found(name, REACHED[name, case], form))
 
 
 # Shrinking
@@ -740,11 +442,6 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
         lambda x: squares(x).sum() != squares(x).mean(),
         lambda x: len(x.t_p) == 2 and simplest(x.t_p, x.t_c),
     ),
-    "a lost factor to one sample and one residual": (
-        "residuals",
-        lambda x: squares(x).mean() != squares(x).mean() / 2,
-        lambda x: len(x.t_p) == 1 and simplest(x.t_p, x.t_c),
-    ),
     "absolute values for squares to a residual of 2, for 1 would not show it": (
         "residuals",
         lambda x: np.abs(x.t_p - x.t_c).mean() != squares(x).mean(),
@@ -759,11 +456,6 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
         "residuals",
         lambda x: np.abs(x.t_p - x.t_c).max() > 512,
         lambda x: len(x.t_p) == 1 and np.count_nonzero([x.t_p, x.t_c]) == 1,
-    ),
-    "half the gradient of the bias to one number": (
-        "fits",
-        lambda x: np.mean(x.t_p - x.t_c) != 0,
-        lambda x: len(x.t_u) == 1 and simplest(x.t_u, x.t_c, x.w, x.b),
     ),
     "a lost reading in the gradient to a reading and a residual": (
         "fits",
@@ -781,13 +473,13 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
     ),
     "a wrong order to the reversal of two": (
         "shuffled_fits",
-        lambda x: np.any(x.t_u[x.order] != x.t_u),
-        lambda x: x.order.tolist() == [1, 0] and simplest(x.t_u),
+        lambda x: np.any(x[0].t_u[x[1]] != x[0].t_u),
+        lambda x: x[1].tolist() == [1, 0] and simplest(x[0].t_u),
     ),
     "parts of different sizes to one and two": (
         "parts",
-        lambda x: 2 * x.cut != len(x.whole.t_u),
-        lambda x: sorted([x.cut, len(x.whole.t_u) - x.cut]) == [1, 2] and not x.whole.t_u.any(),
+        lambda x: x.sizes[0] != x.sizes[1],
+        lambda x: sorted(x.sizes) == [1, 2] and not x.t_u.any(),
     ),
     "a lost contribution to a square, whose derivative has two parts": (
         "programs",
@@ -798,11 +490,6 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
         "batched_fits",
         means_differ,
         lambda x: sorted(x.sizes) == [1, 2] and simplest(x.t_u, x.t_c, x.w, x.b),
-    ),
-    "a lost batch to two samples": (
-        "batched_fits",
-        lambda x: len(x.sizes) > 1 and np.any(x.batches[-1][1] != 0),
-        lambda x: x.sizes == [1, 1] and simplest(x.t_u, x.t_c, x.w, x.b),
     ),
     "shapes to one axis": (
         "shapes",
@@ -833,7 +520,12 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
     "overfitting to zeros and two ones": (
         "curves",
         lambda x: diagnosed(x) == "overfitting",
-        lambda x: sorted(x.train_losses)[-2:] == sorted(x.val_losses)[-2:] == [0.0, 1.0],
+        lambda x: sorted(x[0])[-2:] == sorted(x[1])[-2:] == [0.0, 1.0],
+    ),
+    "parameters to whole ones": (
+        "simple_fits",
+        lambda x: x.w != 0 and x.b < 0,
+        lambda x: (float(x.w), float(x.b)) == (1.0, -1.0),
     ),
 }
 
@@ -845,34 +537,7 @@ def test_a_failure_shrinks(name: str, fails: Condition, is_simplest: Condition) 
     assert is_simplest(shrunk), shrunk
 
 
-def test_bytes_of_zeros_are_the_simplest_examples() -> None:
-    """The simplest order is the reversal: the identity would show nothing."""
-    descent = strategies.Drawn(bytes(strategies.descents.length), strategies.descents.decode).at(FLOAT32)
-    data = bytes([0, 2]).ljust(strategies.shuffled_fits.length, b"\0")
-    shuffled = strategies.Drawn(data, strategies.shuffled_fits.decode)
-
-    assert descent.t_u.tolist() == descent.t_c.tolist() == [0.0]
-    assert (descent.w, descent.b, descent.n_epochs) == (0, 0, 1)
-    assert shuffled.at(FLOAT32).order.tolist() == [2, 1, 0]
-
-
 # Optimizers
-
-
-@always(*OPTIMIZERS)
-def test_runs_are_what_an_optimizer_takes(run: strategies.Optimization, form: Format) -> None:
-    h = run.hyperparameters
-    assert set(h) <= set(exact.OPTIMIZERS[run.name])
-    assert 1 <= len(run.params) <= 3
-    assert 1 <= len(run.grads) <= 8
-    for step in run.grads:
-        assert [np.shape(g) for g in step if g is not None] == [p.shape for p in run.params]
-    for x in [*run.params, *(g for step in run.grads for g in step if g is not None)]:
-        assert x.dtype == numpy_dtype(form.name)
-        assert np.isfinite(x.astype(np.float64)).all()
-    assert not isinstance(h["lr"], list) or len(h["lr"]) == len(run.grads)
-    assert all(0 <= beta < 1 for beta in h.get("betas", ()))
-    assert not h.get("nesterov") or (h["momentum"] > 0 and not h.get("dampening"))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -9,7 +9,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, as_exact, holds
-from calibrant.strategies import Batched, Rebatched, Sharded, Windows
+from calibrant.strategies import Batched, Sharded
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -63,20 +63,20 @@ def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, 
 
 @clause("accumulation.partition", fraction_of_examples=0.4)
 @given(strategies.rebatched_fits())
-def test_cuts_and_order_do_not_change_the_gradient(target: Subject, sample: Rebatched) -> None:
-    err = sum(exact.accumulated_grad(*numbers(part)).err for part in (sample.first, sample.second))
+def test_cuts_and_order_do_not_change_the_gradient(target: Subject, samples: tuple[Batched, Batched]) -> None:
+    err = sum(exact.accumulated_grad(*numbers(part)).err for part in samples)
     if not np.isfinite(err).all():
         return
-    first, second = (target.accumulated_grad(part.params, part.batches) for part in (sample.first, sample.second))
+    first, second = (target.accumulated_grad(part.params, part.batches) for part in samples)
 
     agree(second, as_exact(first, (2,)).within(err, target.form))
 
 
 @clause("accumulation.last-window", fraction_of_examples=0.4)
 @given(strategies.windows())
-def test_every_window_counts_by_its_own_samples(target: Subject, sample: Windows) -> None:
+def test_every_window_counts_by_its_own_samples(target: Subject, windows: list[Batched]) -> None:
     """The last window may hold fewer batches, and its last batch fewer samples, than earlier ones."""
-    for window in sample.windows:
+    for window in windows:
         agree(target.accumulated_grad(window.params, window.batches), exact.accumulated_grad(*numbers(window)))
 
 

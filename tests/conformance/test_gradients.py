@@ -12,7 +12,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
-from calibrant.strategies import Approach, Descent, Fit, Parts, Probe, Residuals, Spoiled, SpoiledProbe
+from calibrant.strategies import Approach, Batched, Descent, Fit, Probe, Residuals
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -221,20 +221,19 @@ def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, s
 
 @clause("gradient.additive", fraction_of_examples=0.6)
 @pytest.mark.parametrize("way", WAYS[1:])
-@given(parts=strategies.parts())
-def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, parts: Parts) -> None:
+@given(whole=strategies.parts())
+def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, whole: Batched) -> None:
     """The mean of all samples weighs the means of two parts by their numbers of samples."""
-    whole, cut = parts.whole, parts.cut
-    n = len(whole.t_u)
-    pieces = [whole, *(Fit(whole.t_u[s], whole.t_c[s], whole.w, whole.b) for s in (slice(cut), slice(cut, n)))]
-    answers = [by_way(target, way, piece) for piece in pieces]
+    (cut, rest), n = whole.sizes, len(whole.t_u)
+    pieces = [whole, *(Fit(t_u, t_c, whole.w, whole.b) for t_u, t_c in whole.batches)]
+    answers = [by_way(target, way, piece) for piece in pieces]  # type: ignore[arg-type]  # no step is needed in these ways
     errors = [truth(piece).err for piece in pieces]
     if not np.isfinite(np.array(errors)).all():
         return
 
     first, second = (as_exact(answer, (2,)) for answer in answers[1:])
-    weighted = (first * cut + second * (n - cut)) / n
-    agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + (n - cut) * errors[2]) / n, target.form))
+    weighted = (first * cut + second * rest) / n
+    agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + rest * errors[2]) / n, target.form))
 
 
 @clause("gradient.optimum", fraction_of_examples=0.5)
@@ -300,18 +299,22 @@ def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: s
 
 @clause("gradient.nan", fraction_of_examples=0.3)
 @each_way
-@given(sample=strategies.spoiled_probes())
-def test_non_finite_data_reach_both_components(target: Subject, way: str, sample: SpoiledProbe) -> None:
+@given(spoiled=strategies.spoiled_probes())
+def test_non_finite_data_reach_both_components(target: Subject, way: str, spoiled: tuple[Probe, float]) -> None:
     """A gradient that replaces NaN or infinity by zero, or clips it, is the gradient of other data."""
-    not_finite(shaped(by_way(target, way, sample), (2,)), sample.value)
+    sample, value = spoiled
+    not_finite(shaped(by_way(target, way, sample), (2,)), value)
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)
 @given(strategies.spoiled_residuals())
-def test_non_finite_data_reach_the_derivative_by_their_prediction(target: Subject, sample: Spoiled) -> None:
+def test_non_finite_data_reach_the_derivative_by_their_prediction(
+    target: Subject, spoiled: tuple[Residuals, float]
+) -> None:
+    sample, value = spoiled
     answer = shaped(target.dloss_fn(sample.t_p, sample.t_c), sample.t_p.shape)
 
-    not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], sample.value)
+    not_finite(answer[~np.isfinite(sample.t_p) | ~np.isfinite(sample.t_c)], value)
 
 
 @clause("gradient.dtype", fraction_of_examples=0.3)

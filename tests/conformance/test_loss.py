@@ -1,14 +1,16 @@
 """The chapter on the loss."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from calibrant import exact, strategies
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
-from calibrant.strategies import Residuals, Segment, Shuffled, Spoiled
+from calibrant.strategies import Fit, Residuals
 from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -70,9 +72,10 @@ def test_predictions_and_measurements_may_change_places(target: Subject, loss: s
 
 @clause("loss.permutation")
 @given(strategies.shuffled_fits())
-def test_the_order_of_the_samples_does_not_matter(target: Subject, sample: Shuffled) -> None:
+def test_the_order_of_the_samples_does_not_matter(target: Subject, shuffled: tuple[Fit, Any]) -> None:
     """A loss that drops the last row of an incomplete batch, or weighs samples by their place, fails here."""
-    t_p, order = sample.t_p, sample.order
+    sample, order = shuffled
+    t_p = sample.t_p
     truth = exact.loss_fn(exact.of(t_p), exact.of(sample.t_c))
     if not np.isfinite(truth.err):
         return
@@ -87,7 +90,7 @@ def test_the_order_of_the_samples_does_not_matter(target: Subject, sample: Shuff
 
 @clause("loss.same-shape", fraction_of_examples=0.3)
 @LOSSES
-@given(shapes=strategies.misfits())
+@given(shapes=st.sampled_from(strategies.MISFITS))
 def test_different_shapes_are_refused(
     target: Subject, loss: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> None:
@@ -106,10 +109,13 @@ def test_no_samples_are_refused(target: Subject, loss: str) -> None:
 
 @clause("loss.nan", fraction_of_examples=0.3)
 @LOSSES
-@given(sample=strategies.spoiled_residuals())
-def test_the_loss_of_non_finite_data_is_not_finite(target: Subject, loss: str, sample: Spoiled) -> None:
+@given(spoiled=strategies.spoiled_residuals())
+def test_the_loss_of_non_finite_data_is_not_finite(
+    target: Subject, loss: str, spoiled: tuple[Residuals, float]
+) -> None:
     """A loss that skips NaN, or clips, reports a fit that no model has."""
-    not_finite(shaped(target.call(loss, (sample.t_p, sample.t_c)), ()), sample.value)
+    sample, value = spoiled
+    not_finite(shaped(target.call(loss, (sample.t_p, sample.t_c)), ()), value)
 
 
 @clause("loss.absolute")
@@ -139,15 +145,16 @@ def test_twice_the_residual_is_four_times_the_squared_and_twice_the_absolute_los
 
 @clause("loss.convex")
 @given(strategies.segments())
-def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segment: Segment) -> None:
-    t_u, t_c = exact.of(segment.t_u), exact.of(segment.t_c)
+def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segment: tuple[Fit, list[Any]]) -> None:
+    data, places = segment
+    t_u, t_c = exact.of(data.t_u), exact.of(data.t_c)
     losses = []
-    for params in (segment.start, segment.middle, segment.end):
+    for params in places:
         truth = exact.loss_fn(exact.model(t_u, *exact.of(params)), t_c)
         if not np.isfinite(truth.err):
             return
-        t_p = target.model(segment.t_u, params[0], params[1])
-        answer = target.loss_fn(t_p, segment.t_c)
+        t_p = target.model(data.t_u, params[0], params[1])
+        answer = target.loss_fn(t_p, data.t_c)
         losses.append(as_exact(answer, ()).within(truth.err, exact.UNROUNDED))
 
     start, middle, end = losses

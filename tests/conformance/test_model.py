@@ -1,10 +1,12 @@
 """The chapter on the model."""
 
+from typing import Any
+
 from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.judge import agree, shaped
-from calibrant.strategies import Fit, Shuffled
+from calibrant.strategies import Fit
 from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -39,12 +41,13 @@ def test_weight_one_and_bias_zero_return_the_readings(target: Subject, sample: F
 
 @clause("model.per-sample")
 @given(strategies.shuffled_fits())
-def test_permuted_readings_give_permuted_predictions(target: Subject, sample: Shuffled) -> None:
+def test_permuted_readings_give_permuted_predictions(target: Subject, shuffled: tuple[Fit, Any]) -> None:
     """A model that normalizes over the batch, or sorts, or carries state from row to row, fails here."""
+    sample, order = shuffled
     answer = target.model(sample.t_u, sample.w, sample.b)
-    permuted = target.model(sample.t_u[sample.order], sample.w, sample.b)
+    permuted = target.model(sample.t_u[order], sample.w, sample.b)
 
-    agree(permuted, shaped(answer, sample.t_u.shape)[sample.order])
+    agree(permuted, shaped(answer, sample.t_u.shape)[order])
 
 
 @clause("model.per-sample")

@@ -12,7 +12,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
-from calibrant.strategies import Curves, Descent, Fit, Losses, Penalized, Ridge, Split, SplitFit, Validated
+from calibrant.strategies import Descent, Fit, Losses, Penalized, Split
 from calibrant.suite.claims import agrees_or_refuses, keeps_dtype, leaves_arguments_alone, not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -141,10 +141,10 @@ def test_global_generators_stay_where_they_are(target: Subject, operation: str, 
 
 
 @clause("split.pairs", fraction_of_examples=0.6)
-@given(strategies.split_fits())
-def test_every_reading_keeps_its_temperature(target: Subject, sample: SplitFit) -> None:
+@given(sample=strategies.fits(), split=strategies.splits())
+def test_every_reading_keeps_its_temperature(target: Subject, sample: Fit, split: Split) -> None:
     """Two columns that are shuffled one after the other lose their pairs."""
-    columns = target.split_data(sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
+    columns = target.split_data(sample.t_u, sample.t_c, split.val_fraction, split.seed)
 
     keeps_dtype(target, columns)
     kept = paired(*columns[:2]) + paired(*columns[2:])
@@ -160,10 +160,10 @@ def paired(t_u: Any, t_c: Any) -> list[tuple[float, float]]:
 
 
 @clause("split.pure", fraction_of_examples=0.3)
-@given(strategies.split_fits())
-def test_splitting_leaves_the_columns_alone(target: Subject, sample: SplitFit) -> None:
+@given(sample=strategies.fits(), split=strategies.splits())
+def test_splitting_leaves_the_columns_alone(target: Subject, sample: Fit, split: Split) -> None:
     """A shuffle in place changes the data of every later run."""
-    leaves_arguments_alone(target, "split_data", sample.t_u, sample.t_c, sample.val_fraction, sample.seed)
+    leaves_arguments_alone(target, "split_data", sample.t_u, sample.t_c, split.val_fraction, split.seed)
 
 
 @clause("split.invalid")
@@ -203,41 +203,47 @@ def run(sample: Descent, name: str = "sgd", more: int = 0) -> tuple[Any, ...]:
 
 @clause("validation.non-interference", fraction_of_examples=0.4)
 @OPTIMIZERS
-@given(strategies.validated_descents())
-def test_validation_data_do_not_change_the_training(target: Subject, name: str, sample: Validated) -> None:
+@given(sample=strategies.descents(), val=strategies.fits(), spoiled=strategies.spoiled_probes())
+def test_validation_data_do_not_change_the_training(
+    target: Subject, name: str, sample: Descent, val: Fit, spoiled: tuple[Fit, float]
+) -> None:
     """Not even validation losses that overflow or are NaN matter; data that are trained on cannot validate."""
-    params, losses, _ = target.training_loop(*run(sample, name), sample.val_t_u, sample.val_t_c)
-    others, other_losses, _ = target.training_loop(*run(sample, name), sample.other_t_u, sample.other_t_c)
+    params, losses, _ = target.training_loop(*run(sample, name), val.t_u, val.t_c)
+    others, other_losses, _ = target.training_loop(*run(sample, name), spoiled[0].t_u, spoiled[0].t_c)
 
     agree(others, params)
     agree(other_losses, losses)
 
 
 @clause("validation.logged", fraction_of_examples=0.4)
-@given(strategies.validated_descents())
-def test_each_validation_loss_belongs_to_the_parameters_of_its_epoch(target: Subject, sample: Validated) -> None:
-    _, _, losses = target.training_loop(*run(sample), sample.val_t_u, sample.val_t_c)
+@given(sample=strategies.descents(), val=strategies.fits())
+def test_each_validation_loss_belongs_to_the_parameters_of_its_epoch(
+    target: Subject, sample: Descent, val: Fit
+) -> None:
+    _, _, losses = target.training_loop(*run(sample), val.t_u, val.t_c)
 
     start, t_u, t_c = (exact.of(x) for x in (sample.params, sample.t_u, sample.t_c))
-    val_t_u, val_t_c = exact.of(sample.val_t_u), exact.of(sample.val_t_c)
+    val_t_u, val_t_c = exact.of(val.t_u), exact.of(val.t_c)
     path = itertools.islice(exact.walk(sample.learning_rate, start, t_u, t_c), sample.n_epochs)
     agree(losses, exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path)))
 
 
 @clause("validation.logged", fraction_of_examples=0.2)
 @OPTIMIZERS
-@given(strategies.validated_descents())
-def test_both_losses_of_an_epoch_belong_to_the_same_parameters(target: Subject, name: str, sample: Validated) -> None:
+@given(sample=strategies.descents(), val=strategies.fits())
+def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
+    target: Subject, name: str, sample: Descent, val: Fit
+) -> None:
     """A run that is one epoch longer logs at its end both losses of the parameters that the shorter run returns."""
-    params, _, _ = target.training_loop(*run(sample, name), sample.val_t_u, sample.val_t_c)
-    _, *logs = target.training_loop(*run(sample, name, more=1), sample.val_t_u, sample.val_t_c)
+    params, _, _ = target.training_loop(*run(sample, name), val.t_u, val.t_c)
+    _, *logs = target.training_loop(*run(sample, name, more=1), val.t_u, val.t_c)
 
     if not np.isfinite(params).all():
         return  # nothing can be computed from it: the property before this one judges such a path
     ended = as_exact(params, (2,))
     # What is returned may be rounded from what was computed with.
     ended = ended.within(target.form.u * ended.magnitude() + target.form.tiny, target.form)
-    for losses, t_u, t_c in zip(logs, (sample.t_u, sample.val_t_u), (sample.t_c, sample.val_t_c), strict=True):
+    for losses, t_u, t_c in zip(logs, (sample.t_u, val.t_u), (sample.t_c, val.t_c), strict=True):
         last = shaped(losses, (sample.n_epochs + 1,))[-1]
         agree(last, exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c)))
 
@@ -263,9 +269,9 @@ def test_validation_data_that_are_no_columns_are_refused(
 
 
 @clause("validation.pure", fraction_of_examples=0.3)
-@given(strategies.validated_descents())
-def test_validation_data_are_not_changed(target: Subject, sample: Validated) -> None:
-    leaves_arguments_alone(target, "training_loop", *run(sample), sample.val_t_u, sample.val_t_c)
+@given(sample=strategies.descents(), val=strategies.fits())
+def test_validation_data_are_not_changed(target: Subject, sample: Descent, val: Fit) -> None:
+    leaves_arguments_alone(target, "training_loop", *run(sample), val.t_u, val.t_c)
 
 
 @clause("validation.not-recorded", fraction_of_examples=0.4)
@@ -341,28 +347,30 @@ def test_the_bias_is_not_penalized(target: Subject, sample: Penalized) -> None:
 
 @clause("regularization.ridge", fraction_of_examples=0.6)
 @given(strategies.ridges())
-def test_ridge_is_the_optimum_in_closed_form(target: Subject, sample: Ridge) -> None:
-    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), sample.l2)
+def test_ridge_is_the_optimum_in_closed_form(target: Subject, ridge: tuple[Fit, float, float]) -> None:
+    sample, l2, _ = ridge
+    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c), l2)
 
-    agrees_or_refuses(target, due, "ridge", sample.t_u, sample.t_c, sample.l2)
+    agrees_or_refuses(target, due, "ridge", sample.t_u, sample.t_c, l2)
 
 
 @clause("regularization.shrinks", fraction_of_examples=0.4)
 @given(strategies.ridges())
-def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, sample: Ridge) -> None:
+def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, ridge: tuple[Fit, float, float]) -> None:
     """This holds exactly for the optima in fractions, and for the returned weights within the errors of both."""
+    sample, *penalties = ridge
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
-    optima = [exact.least_squares(t_u, t_c, l2) for l2 in (sample.l2, sample.larger)]
-    w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in (sample.l2, sample.larger))
+    optima = [exact.least_squares(t_u, t_c, l2) for l2 in penalties]
+    w, shrunk = (abs(exact.optimum(t_u, t_c, l2)[0]) for l2 in penalties)
     holds(shrunk <= w, f"the optimal weight grows from {exact.to_float(w)} to {exact.to_float(shrunk)}")
 
     if all(np.isfinite(optimum.err[0]) for optimum in optima):
-        weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in (sample.l2, sample.larger)]
+        weights = [shaped(target.ridge(sample.t_u, sample.t_c, l2), (2,))[0] for l2 in penalties]
         before, after = (
             abs(as_exact(weight, ())).within(optimum.err[0], target.form)
             for weight, optimum in zip(weights, optima, strict=True)
         )
-        at_most(after, before, f"the weight at l2 = {sample.larger} is at most that at l2 = {sample.l2}")
+        at_most(after, before, f"the weight at l2 = {penalties[1]} is at most that at l2 = {penalties[0]}")
 
 
 @clause("regularization.invalid")
@@ -447,10 +455,10 @@ def test_no_losses_and_no_patience_are_refused(target: Subject, losses: list[flo
 
 @clause("overfitting.diagnosis")
 @given(strategies.curves())
-def test_diagnosis_follows_the_table(target: Subject, run: Curves) -> None:
-    answer = target.diagnose(run.train_losses, run.val_losses)
+def test_diagnosis_follows_the_table(target: Subject, run: tuple[Any, Any]) -> None:
+    answer = target.diagnose(*run)
 
-    due = exact.diagnose(exact.of(run.train_losses), exact.of(run.val_losses))
+    due = exact.diagnose(*map(exact.of, run))
     if due is not None:
         holds(answer == due, f"returned {answer!r} where {due!r} is due")
     holds(answer in ("good", "underfitting", "overfitting"), f"returned {answer!r}, which is no diagnosis")

@@ -15,8 +15,7 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, Tally
-from calibrant.judge.values import show_exact
+from calibrant.judge import Disagreement, Tally, show_exact
 from calibrant.protocol.wire import plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown, snippet, written

@@ -4,42 +4,16 @@ The formulas stand in modules under the chapters' names and read like the book's
 judge that called the accused would prove nothing.
 """
 
-from calibrant.exact.accumulation import accumulate, accumulated_grad
-from calibrant.exact.autograd import differentiate
-from calibrant.exact.broadcasting import broadcast_shapes, multiply_grad
-from calibrant.exact.data import least_squares, moments, optimum
-from calibrant.exact.descent import by_squaring, closed_form, curvatures, hessian, step, trajectory, walk
-from calibrant.exact.formats import FLUSHING, FORMATS, UNROUNDED, Format, evaluated
-from calibrant.exact.gradients import (
-    difference_gradient,
-    dloss_fn,
-    finite_difference,
-    grad_fn,
-    gradient,
-    symbolic_gradient,
-    symbolic_identity,
-)
-from calibrant.exact.loss import absolute_loss, loss_fn
-from calibrant.exact.model import model
-from calibrant.exact.numbers import (
-    Exact,
-    concatenate,
-    constant,
-    hyperparameter,
-    of,
-    round_to,
-    to_float,
-    ulp,
-)
+from calibrant.exact.accumulation import *
+from calibrant.exact.autograd import *
+from calibrant.exact.broadcasting import *
+from calibrant.exact.data import *
+from calibrant.exact.descent import *
+from calibrant.exact.formats import *
+from calibrant.exact.gradients import *
+from calibrant.exact.loss import *
+from calibrant.exact.model import *
+from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize
-from calibrant.exact.validation import (
-    diagnose,
-    early_stopping,
-    fair_counts,
-    held_out,
-    held_out_as_written,
-    regularized_grad,
-    regularized_loss,
-    waits,
-)
+from calibrant.exact.validation import *

@@ -11,7 +11,7 @@ from calibrant.exact.model import model
 from calibrant.exact.numbers import Exact, concatenate, gamma
 
 Batches = Sequence[tuple[Exact, Exact]]
-Ints = NDArray[np.int64]
+Counts = NDArray[np.int64]
 
 _UP = 1 + 2.0**-40
 
@@ -43,7 +43,7 @@ def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:
     return concatenate(*(_mean(twice, t_u if by_w else None, starts, sizes) for by_w in (True, False)))
 
 
-def _mean(twice: Exact, t_u: Exact | None, starts: Ints, sizes: Ints) -> Exact:
+def _mean(twice: Exact, t_u: Exact | None, starts: Counts, sizes: Counts) -> Exact:
     """The mean of twice, or of twice times t_u, within the error of taking it batch by batch."""
     form, n, k = twice.form, twice.size, len(sizes)
     true = twice.true() if t_u is None else twice.true() * t_u.true()

@@ -23,13 +23,11 @@ from calibrant.exact.numbers import Exact, concatenate, constant, hyperparameter
 
 _UP = 1 + 2.0**-40
 _LEAST = 5e-324
-_POWER_BITS = 2048
-"""Fraction bits of a matrix power: its error is then some 600 digits below anything that is compared."""
+_POWER_BITS = 2048  # fraction bits of a matrix power: its error is then some 600 digits below anything that is compared
 
 Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
 
-Slope = Callable[[Exact, Exact, Exact, Exact], Exact]
-"""A way to the gradient at w, b of the data t_u, t_c."""
+Slope = Callable[[Exact, Exact, Exact, Exact], Exact]  # a way to the gradient, from t_u, t_c, w, b
 
 
 def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradient) -> Exact:

@@ -1,61 +1,41 @@
 """The floating-point formats that are judged, by their NumPy names."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
     """A binary floating-point format, and the cost of rounding to it."""
 
     name: str
-    precision: int
-    """Bits of the significand, the leading one included."""
-    max_exponent: int
-    """The largest finite number is just below 2 ** (max_exponent + 1)."""
-    flushes: bool = False
-    """Whether an evaluation may take subnormal numbers for zero, wherever they turn up."""
+    precision: int  # bits of the significand, the leading one included
+    max_exponent: int  # the largest finite number is just below 2 ** (max_exponent + 1)
+    u: float  # unit roundoff: rounding a number x in the normal range errs by at most u |x|
+    normal: float  # the smallest normal number
+    tiny: float  # the most that a product or quotient loses to underflow: the smallest subnormal number, or all of them
+    flushed: float  # the most that a given number, or a sum, loses to underflow: all subnormal numbers, or nothing
+    largest: float  # the largest finite number
 
-    @cached_property
-    def u(self) -> float:
-        """Unit roundoff: rounding a number x in the normal range errs by at most u |x|."""
-        return 2.0**-self.precision
-
-    @cached_property
-    def normal(self) -> float:
-        """The smallest normal number."""
-        return 2.0 ** (1 - self.max_exponent)
-
-    @cached_property
-    def tiny(self) -> float:
-        """The most that a product or quotient loses to underflow: the smallest subnormal number, or all of them."""
-        return self.normal if self.flushes else 2.0 ** (2 - self.max_exponent - self.precision)
-
-    @cached_property
-    def flushed(self) -> float:
-        """The most that a given number, or a sum, loses to underflow: nothing unless subnormal numbers are taken for zero."""
-        return self.normal if self.flushes else 0.0
-
-    @cached_property
-    def largest(self) -> float:
-        """The largest finite number."""
-        return (2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.max_exponent
-
-
-class _Unrounded(Format):
-    """No format at all: arithmetic that never rounds, overflows or underflows."""
-
-    u = normal = tiny = flushed = 0.0
-    largest = float("inf")
+    @classmethod
+    def of(cls, name: str, precision: int, max_exponent: int, *, flushes: bool) -> Format:
+        """The format of these sizes; an evaluation that `flushes` may take subnormal numbers for zero, wherever they turn up."""
+        u, normal = 2.0**-precision, 2.0 ** (1 - max_exponent)
+        tiny, flushed = (normal, normal) if flushes else (2 * u * normal, 0.0)
+        return cls(name, precision, max_exponent, u, normal, tiny, flushed, (2 - 2 * u) * 2.0**max_exponent)
 
 
 _SIZES = {"float16": (11, 15), "bfloat16": (8, 127), "float32": (24, 127), "float64": (53, 1023)}
-FORMATS = {name: Format(name, *size) for name, size in _SIZES.items()}
+FORMATS = {name: Format.of(name, *size, flushes=False) for name, size in _SIZES.items()}
 
-FLUSHING = {name: replace(form, flushes=True) for name, form in FORMATS.items()}
+FLUSHING = {name: Format.of(name, *size, flushes=True) for name, size in _SIZES.items()}
 """The same formats where the hardware or the compiler takes subnormal numbers for zero."""
+
+UNROUNDED = Format("unrounded", 0, 0, 0.0, 0.0, 0.0, 0.0, float("inf"))
+"""No format at all: arithmetic that never rounds, overflows or underflows, and so carries no error."""
 
 _formats = FORMATS
 
@@ -74,7 +54,3 @@ def evaluated(*, flushes: bool) -> Iterator[None]:
         yield
     finally:
         _formats = before
-
-
-UNROUNDED = _Unrounded("unrounded", 0, 0)
-"""The true values themselves: formulas over numbers of this format carry no error."""

@@ -48,30 +48,26 @@ def gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
 
 def difference_gradient(loss: Callable[[Exact], Exact], params: Exact, delta: Exact) -> Exact:
     """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter, for any loss of a column of them."""
-
-    def moved(i: int, step: Exact) -> Exact:
-        return concatenate(*(x + step if i == j else x for j, x in enumerate(params)))
-
-    return concatenate(*((loss(moved(i, delta)) - loss(moved(i, -delta))) / (2 * delta) for i in range(params.size)))
+    return _differences(lambda *params: loss(concatenate(*params)), [*params], delta)
 
 
 def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) -> Exact:
-    """(L(theta + delta) - L(theta - delta)) / (2 delta) of each parameter."""
+    """The same for the loss of the model."""
+    return _differences(lambda w, b: loss_fn(model(t_u, w, b), t_c), [w, b], delta)
 
-    def loss(w: Exact, b: Exact) -> Exact:
-        return loss_fn(model(t_u, w, b), t_c)
 
-    return concatenate(
-        (loss(w + delta, b) - loss(w - delta, b)) / (2 * delta),
-        (loss(w, b + delta) - loss(w, b - delta)) / (2 * delta),
-    )
+def _differences(loss: Callable[..., Exact], params: list[Exact], delta: Exact) -> Exact:
+    def at(i: int, step: Exact) -> Exact:
+        return loss(*params[:i], params[i] + step, *params[i + 1 :])
+
+    return concatenate(*((at(i, delta) - at(i, -delta)) / (2 * delta) for i in range(len(params))))
 
 
 def symbolic_identity(n: int) -> bool:
     """Whether SymPy derives the formula that was derived by hand for the loss of n samples, as an identity."""
     import sympy
 
-    w, b, t_u, t_c, derivatives = _derived(n)
+    w, b, t_u, t_c, derivatives, _ = _derived(n)
     residuals = [w * x + b - y for x, y in zip(t_u, t_c, strict=True)]
     by_hand = (
         sympy.Rational(2, n) * sum(r * x for r, x in zip(residuals, t_u, strict=True)),
@@ -83,27 +79,20 @@ def symbolic_identity(n: int) -> bool:
 def symbolic_gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> list[Fraction]:
     """The gradient at w, b, from SymPy's derivative of the loss: a second derivation, which shares no formula with the first."""
     numbers = [w.fraction(), b.fraction(), *t_u.fractions(), *t_c.fractions()]
-    return [value / t_u.size for value in _compiled(t_u.size)(*numbers)]
+    return [value / t_u.size for value in _derived(t_u.size)[-1](*numbers)]
 
 
 @functools.cache
 def _derived(n: int):  # type: ignore[no-untyped-def]  # SymPy has no types
-    """The symbols w, b, t_u, t_c, and the derivatives of the mean squared error of n samples by w and by b."""
+    """The symbols w, b, t_u, t_c, the derivatives of the mean squared error of n samples by w and by b, and a function.
+
+    It gives n times the derivatives at given numbers: their coefficients are then integers, and nothing rounds.
+    """
     import sympy
 
     w, b = sympy.symbols("w b")
     t_u, t_c = sympy.symbols(f"u:{n}"), sympy.symbols(f"c:{n}")
     loss = sum((w * x + b - y) ** 2 for x, y in zip(t_u, t_c, strict=True)) / sympy.Integer(n)
-    return w, b, t_u, t_c, (sympy.diff(loss, w), sympy.diff(loss, b))
-
-
-@functools.cache
-def _compiled(n: int) -> Callable[..., list[Fraction]]:
-    """The two derivatives times n, as a function of numbers: their coefficients are then integers, and nothing rounds."""
-    import sympy
-
-    w, b, t_u, t_c, derivatives = _derived(n)
-    compiled: Callable[..., list[Fraction]] = sympy.lambdify(
-        [w, b, *t_u, *t_c], [sympy.expand(n * derivative) for derivative in derivatives], modules=[{}]
-    )
-    return compiled
+    derivatives = sympy.diff(loss, w), sympy.diff(loss, b)
+    polynomials = [sympy.expand(n * derivative) for derivative in derivatives]
+    return w, b, t_u, t_c, derivatives, sympy.lambdify([w, b, *t_u, *t_c], polynomials, modules=[{}])

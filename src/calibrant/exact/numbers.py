@@ -25,13 +25,12 @@ from calibrant.exact.formats import UNROUNDED, Format, format_of
 Ints = NDArray[np.object_]
 Floats = NDArray[np.float64]
 
-_UP = 1 + 2.0**-44
-"""More than float64 arithmetic loses to rounding in one step of a bound."""
+_UP = 1 + 2.0**-44  # more than float64 arithmetic loses to rounding in one step of a bound
 _LEAST = 5e-324
-_LOST = 2 * _LEAST
-"""More than float64 underflow takes from the errors that a product or a quotient passes on: half of _LEAST each."""
-_KEPT_BITS = 2048
-"""Numbers longer than twice this are cut to it; the bound grows by the part that is cut."""
+_LOST = (
+    2 * _LEAST
+)  # more than underflow takes from the errors that a product or a quotient passes on: half of _LEAST each
+_KEPT_BITS = 2048  # numbers longer than twice this are cut to it; the bound grows by the part that is cut
 
 
 def _objects(x: Any) -> Ints:
@@ -61,7 +60,7 @@ def _operation(rule: Callable[[Exact, Exact], Exact]) -> Callable[[Exact, Any], 
 
     def apply(x: Exact, y: Any) -> Any:
         if isinstance(y, (int, float, Fraction)) and not isinstance(y, bool):
-            y = _literal(y, x.form)
+            y = constant(y, x.form)
         elif not isinstance(y, Exact):
             return NotImplemented
         elif y.form is not x.form:
@@ -106,7 +105,7 @@ def _quotient(x: Exact, y: Exact) -> Exact:
     m, e, d, cut = _trimmed(_objects(x.m * (y.d if divisor > 0 else -y.d)), x.e - y.e, x.d * abs(divisor))
     err: Any = 0.0
     least = x.form.tiny
-    reach = _down(y) - y_err
+    reach = y.magnitude().item() / (_UP * _UP) - 2 * _LEAST - y_err
     if x.form is not UNROUNDED and reach * x.form.largest < _UP:
         err = np.inf
     elif y_err or x.rounds():
@@ -279,12 +278,6 @@ def _is_power_of_two(x: Exact) -> bool:
     return bool(m & (m - 1) == 0)
 
 
-def _down(x: Exact) -> float:
-    """|x| as float64, rounded down, of one number."""
-    down: float = x.magnitude().item() / (_UP * _UP) - 2 * _LEAST
-    return down
-
-
 def gamma(k: int, form: Format) -> float:
     """k u / (1 - k u), the relative error of k roundings in a row; infinite where k u reaches 1."""
     ku = k * form.u
@@ -307,13 +300,11 @@ def of(x: Any, form: Format | None = None) -> Exact:
     return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, err, form, size)
 
 
+@functools.lru_cache(maxsize=256)
 def constant(x: int | float | Fraction, form: Format) -> Exact:
     """A constant of a formula, exact in every evaluation."""
     m, d = x.as_integer_ratio()
     return Exact(m, 0, d, 0.0, form) if d & (d - 1) else Exact(m, 1 - d.bit_length(), 1, 0.0, form)
-
-
-_literal = functools.lru_cache(maxsize=256)(constant)
 
 
 def hyperparameter(x: float, form: Format) -> Exact:

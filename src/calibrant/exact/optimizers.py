@@ -33,33 +33,31 @@ from calibrant.exact.scalars import (
     times_power,
 )
 
+_PLAIN = {"lr": 1e-2, "weight_decay": 0.0, "maximize": False}
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
 _DECOUPLED = {"decoupled_weight_decay": False}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
+    "sgd": {**_PLAIN, "lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "nesterov": False},
     "adam": {**_ADAM, **_DECOUPLED, "amsgrad": False},
     "adamw": {**_ADAM, "weight_decay": 1e-2, "amsgrad": False},
-    "rmsprop": {
-        "lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False, "maximize": False,
-    },
-    "adagrad": {
-        "lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10, "maximize": False,
-    },
-    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0, "maximize": False},
+    "rmsprop": {**_PLAIN, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+    "adagrad": {**_PLAIN, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+    "adadelta": {**_PLAIN, "lr": 1.0, "rho": 0.9, "eps": 1e-6},
     "adamax": {**_ADAM, "lr": 2e-3},
     "nadam": {**_ADAM, **_DECOUPLED, "lr": 2e-3, "momentum_decay": 4e-3},
     "radam": {**_ADAM, **_DECOUPLED},
-    "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
+    "asgd": {**_PLAIN, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6},
     "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
-}  # fmt: skip
+}
 """The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
 
 State = SimpleNamespace
+Follow = Mapping[str, str]
 Known = TypeVar("Known")
-Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Mapping[str, str]], Number]
+Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Follow], Number]
 
 
-def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr b, where the buffer b = momentum b + (1 - dampening) g; without momentum p - lr g."""
     coupled = follow["sgd.decay"] == "coupled"
     penalized = g + h.weight_decay * p if coupled else g
@@ -87,14 +85,14 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     return either([together, kept - own - past, kept - past - own])
 
 
-def adam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def adam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr mhat / (sqrt(vhat) + eps); the decay is an L2 penalty unless it is said to be decoupled."""
     if h["decoupled_weight_decay"] or follow["adam.decay"] == "decoupled":
         return _shrunk(p, lr, h.weight_decay, _adaptive_step(s, h, t, lr, g, follow))
     return p - _adaptive_step(s, h, t, lr, g + h.weight_decay * p, follow)
 
 
-def adamw(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def adamw(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """(1 - lr wd) p - lr mhat / (sqrt(vhat) + eps)."""
     step = _adaptive_step(s, h, t, lr, g, follow)
     if follow["adamw.decay"] == "after":
@@ -102,7 +100,7 @@ def adamw(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     return _shrunk(p, constant(1.0, p.form) if follow["adamw.decay"] == "without-lr" else lr, h.weight_decay, step)
 
 
-def _adaptive_step(s: State, h: Hyperparameters, t: int, lr: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def _adaptive_step(s: State, h: Hyperparameters, t: int, lr: Number, g: Number, follow: Follow) -> Number:
     """lr mhat / (sqrt(vhat) + eps) with mhat = m / (1 - beta1^t) and vhat = v / (1 - beta2^t), or the largest so far."""
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
@@ -123,9 +121,7 @@ def _adaptive_step(s: State, h: Hyperparameters, t: int, lr: Number, g: Number, 
     return product([lr, s.m], [c1, either([root(vhat), product([root(v)], [root(c2)])]) + h.eps])
 
 
-def rmsprop(
-    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]
-) -> Number:
+def rmsprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr g / (sqrt(v) + eps), where v averages g^2, less the square of the average of g if it is centered.
 
     Momentum gathers the steps without lr. Where v may be found to be negative nothing is claimed.
@@ -148,9 +144,7 @@ def rmsprop(
     return p - step
 
 
-def adagrad(
-    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]
-) -> Number:
+def adagrad(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps), where v sums up g^2."""
     g = g + h.weight_decay * p
     s.v = (h.initial_accumulator_value if t == 1 else s.v) + g * g
@@ -158,9 +152,7 @@ def adagrad(
     return p - product([lr, g], [1.0 + h.lr_decay * (t - 1), spread])
 
 
-def adadelta(
-    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]
-) -> Number:
+def adadelta(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr d with d = sqrt(x + eps) / sqrt(v + eps) g, where v averages g^2 and x the d^2 of the steps before."""
     g = g + h.weight_decay * p
     s.v = mix(s.v, g * g, h.rho, h.part)
@@ -169,7 +161,7 @@ def adadelta(
     return p - (d if follow["adadelta.rate"] == "without" else lr * d)
 
 
-def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr mhat / u with u = max(beta2 u, |g| + eps)."""
     g = g + h.weight_decay * p
     s.m = mix(s.m, g, h.beta1, h.part1)
@@ -179,7 +171,7 @@ def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Numbe
     return p - product([lr, s.m], [c1, s.u + h.eps if outside else s.u])
 
 
-def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr ((1 - mu_t) g / (1 - mu_1 ... mu_t) + mu_(t+1) m / (1 - mu_1 ... mu_(t+1))) / (sqrt(vhat) + eps)."""
     if not h["decoupled_weight_decay"]:
         g = g + h.weight_decay * p
@@ -195,7 +187,7 @@ def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     return either([p - steps[0] - steps[1], p - steps[1] - steps[0], p - together])
 
 
-def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr mhat r sqrt(1 - beta2^t) / (sqrt(v) + eps) where more than five gradients count, else p - lr mhat.
 
     An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed about the second.
@@ -219,7 +211,7 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     return p - step
 
 
-def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """(1 - lambd eta) p - eta g with eta = lr / (1 + lambd lr (t - 1)) ** alpha."""
     g = g + h.weight_decay * p
     slowed = h.once(
@@ -230,7 +222,7 @@ def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number,
     return _shrunk(p, eta, h.lambd, eta * g)
 
 
-def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Mapping[str, str]) -> Number:
+def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - sign(g) size: size grows where the sign of g stays, and shrinks where it turns, which costs a step."""
     size = lr if t == 1 else s.size
     turn = (g * s.before).sign()
@@ -384,19 +376,12 @@ class Frame:
         return self.states[k, i]
 
     def step(
-        self,
-        place: tuple[int, int],
-        h: Hyperparameters,
-        t: int,
-        lr: Number,
-        p: Number,
-        g: Number | None,
-        follow: Mapping[str, str],
+        self, at: tuple[int, int], h: Hyperparameters, t: int, lr: Number, p: Number, g: Number | None, follow: Follow
     ) -> Number:
         """Number i of parameter k after a step; without a gradient it stays."""
         if g is None:
             return p
-        return self.rule(self.state(*place, p.form), h, t, lr, p, -g if h["maximize"] else g, follow)
+        return self.rule(self.state(*at, p.form), h, t, lr, p, -g if h["maximize"] else g, follow)
 
 
 def optimize(
@@ -404,7 +389,7 @@ def optimize(
     hyperparameters: Mapping[str, Any],
     params: Sequence[Any],
     grads: Sequence[Sequence[Any]],
-    follow: Mapping[str, str],
+    follow: Follow,
     frame: Frame | None = None,
 ) -> list[list[Exact]]:
     """The parameters after each step: a list of T lists of K arrays, as the operation `optimize` returns them.

@@ -18,11 +18,10 @@ import numpy as np
 from calibrant.exact.formats import Format
 from calibrant.exact.numbers import _LEAST, _LOST, _UP, Exact, gamma, to_float
 
+# Bits kept of numbers twice as long, and of numbers that no fraction holds: some 40 digits below anything that is compared.
 _BITS = 192
-"""Bits kept of numbers twice as long, and of numbers that no fraction holds: some 40 digits below anything that is compared."""
 _CUT = 2.0**-180
-_DIGITS = decimal.Context(prec=40)
-"""The decimal digits of a power whose exponent is not whole."""
+_DIGITS = decimal.Context(prec=40)  # the digits of a power whose exponent is not whole
 
 
 def _size(m: int, e: int) -> float:
@@ -173,7 +172,7 @@ def scatter(x: np.ndarray | Exact, form: Format) -> list[Number]:
     if not isinstance(x, Exact):
         pairs = (math.frexp(value) for value in np.asarray(x, dtype=np.float64).reshape(-1).tolist())
         numbers = [Number(int(math.ldexp(m, 53)), e - 53, 0.0, form) for m, e in pairs]
-        return [x.within(x.size) if x.size < form.flushed else x for x in numbers] if form.flushes else numbers
+        return [x.within(x.size) if x.size < form.flushed else x for x in numbers] if form.flushed else numbers
     errors = x.errors().reshape(-1).tolist()
     return [_over(int(m), x.e, x.d, err, form) for m, err in zip(x.m.flat, errors, strict=True)]
 

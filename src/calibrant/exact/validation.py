@@ -11,11 +11,10 @@ from calibrant.exact.gradients import gradient
 from calibrant.exact.loss import loss_fn
 from calibrant.exact.numbers import Exact, concatenate, hyperparameter
 
-ROUNDING = Fraction(1, 2**51)
-"""More than the roundings of a fraction and of its product with n add up to in float64, relative to the product."""
-
-MARGIN = Fraction(1, 8)
-"""The share by which the diagnosis wants losses to differ."""
+ROUNDING = Fraction(
+    1, 2**51
+)  # more than the roundings of a fraction and of its product with n, relative to the product
+MARGIN = Fraction(1, 8)  # the share by which the diagnosis wants losses to differ
 
 
 def held_out(n_samples: int, fraction: float) -> tuple[int, int]:

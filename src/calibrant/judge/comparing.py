@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,32 +14,24 @@ from numpy.typing import NDArray
 
 from calibrant import exact
 from calibrant.exact import Exact
-from calibrant.judge.values import show, show_exact
 
 
 @dataclass
 class Tally:
     """Counts of what was judged while one property ran."""
 
-    slack: float = 1.0
-    """The target's factor on every bound."""
-    flushes: bool = False
-    """Whether the target takes subnormal numbers for zero."""
+    slack: float = 1.0  # the target's factor on every bound
+    flushes: bool = False  # whether the target takes subnormal numbers for zero
     examples: int = 0
-    asked: int = 0
-    """Requests that the target served, with an answer or an error."""
-    answered: int = 0
-    """Calls that returned numbers."""
-    judged: int = 0
-    """Numbers compared with a bound or with an exact value."""
-    unjudged: int = 0
-    """Numbers about which nothing is claimed: the truth, or something on the way to it, may leave the dtype's range."""
-    refused: int = 0
-    """Requests that the target does not serve."""
-    rejected: int = 0
-    """The number of the first example that was rejected; 0 if none was."""
-    worst: float = 0.0
-    """The largest error so far, in units of its bound."""
+    asked: int = 0  # requests that the target served, with an answer or an error
+    answered: int = 0  # calls that returned numbers
+    judged: int = 0  # numbers compared with a bound or with an exact value
+    unjudged: int = (
+        0  # numbers of which nothing is claimed: the truth, or a number before it, may leave the dtype's range
+    )
+    refused: int = 0  # requests that the target does not serve
+    rejected: int = 0  # the number of the first example that was rejected; 0 if none was
+    worst: float = 0.0  # the largest error so far, in units of its bound
 
 
 _tally = Tally()
@@ -63,10 +56,14 @@ class Disagreement(AssertionError):
         self, sentence: str, *, actual: Any = None, expected: Any = None, measured: dict[str, float] | None = None
     ) -> None:
         super().__init__(sentence)
-        self.sentence = sentence
         self.actual = actual
         self.expected = expected
         self.measured = measured or {}
+
+    @property
+    def sentence(self) -> str:
+        """How the answer is wrong."""
+        return str(self)
 
 
 def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -125,28 +122,24 @@ def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
 def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
     """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
     listed(answer, [len(truths) for truths in expected])
-    leaves = [pair for pairs in map(zip, answer, expected) for pair in pairs]
+    leaves = [
+        (f"after step {t}, parameter {k} " if len(truths) > 1 else f"after step {t}, ", array, truth)
+        for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1)
+        for k, (array, truth) in enumerate(zip(arrays, truths, strict=True))
+    ]
     if not leaves:
         return
     try:
-        together = np.concatenate([shaped(array, truth.shape).reshape(-1) for array, truth in leaves])
-        _agree_within(together, exact.concatenate(*(truth for _, truth in leaves)))
+        together = np.concatenate([shaped(array, truth.shape).reshape(-1) for _, array, truth in leaves])
+        _agree_within(together, exact.concatenate(*(truth for _, _, truth in leaves)))
     except Disagreement:
-        _agree_one_by_one(answer, expected)
-        raise
-
-
-def _agree_one_by_one(answer: Any, expected: list[list[Exact]]) -> None:
-    """Name the array and the step where the lists, judged together, disagree."""
-    for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1):
-        for k, (array, truth) in enumerate(zip(arrays, truths, strict=True)):
+        for place, array, truth in leaves:  # one by one, to name the place
             try:
                 agree(array, truth)
             except Disagreement as wrong:
-                place = f"parameter {k} " if len(truths) > 1 else ""
-                wrong.sentence = f"after step {t}, {place}{wrong.sentence.replace('returned', 'is', 1)}"
-                wrong.args = (wrong.sentence,)
+                wrong.args = (place + wrong.sentence.replace("returned", "is", 1),)
                 raise wrong from None
+        raise
 
 
 def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
@@ -201,3 +194,30 @@ def holds(condition: bool, sentence: str) -> None:
     _tally.judged += 1
     if not condition:
         raise Disagreement(sentence)
+
+
+# Values as a person would write them
+
+
+def show(x: Any) -> str:
+    """An array as a person would write it: shortest digits of its own dtype."""
+    x = np.asarray(x)
+    if x.ndim == 0:
+        return str(x.item()) if x.dtype.kind in "biuUS" else str(x[()])
+    if x.size > 60:
+        return f"an array of shape {x.shape}"
+    return "[" + ", ".join(show(row) for row in x) + "]"
+
+
+def show_exact(x: Exact) -> str:
+    """True values as decimals, and as fractions where those are short."""
+    texts = [show_fraction(value) for value in x.fractions()]
+    return texts[0] if x.shape == () else "[" + ", ".join(texts) + "]"
+
+
+def show_fraction(x: Fraction) -> str:
+    """0.5, 0.3333333333333333 (1/3), 4517.296363636364."""
+    nearest = repr(exact.to_float(x))
+    if "inf" not in nearest and Fraction(nearest) == x:
+        return nearest
+    return f"{nearest} ({x})" if len(str(x)) <= 16 else nearest

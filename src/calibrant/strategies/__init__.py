@@ -6,83 +6,10 @@ failure shrinks, byte by byte, to an example that a person would have written. T
 `@clause` decodes each of a `Drawn`'s `cases()` with `at(form)`.
 """
 
-from calibrant.strategies.accumulation import (
-    Batched,
-    Rebatched,
-    Sharded,
-    Windows,
-    batched_fits,
-    rebatched_fits,
-    sharded_descents,
-    windows,
-)
-from calibrant.strategies.autograd import (
-    Approach,
-    Program,
-    Programs,
-    SquaredDistance,
-    approaches,
-    programs,
-)
-from calibrant.strategies.broadcasting import (
-    GROWING,
-    Operands,
-    Shape,
-    any_two_shapes,
-    crowds,
-    growing_shapes,
-    misfitting_shapes,
-    operands,
-    shapes,
-    spoiled_operands,
-    stretched_operands,
-    stretching_shapes,
-    trailing_shapes,
-)
+from calibrant.strategies.accumulation import *
+from calibrant.strategies.autograd import *
+from calibrant.strategies.broadcasting import *
 from calibrant.strategies.drawing import Drawn, Strategy
-from calibrant.strategies.optimizers import HYPERPARAMETERS, Optimization, of_each, optimizations
-from calibrant.strategies.samples import (
-    Descent,
-    Fit,
-    Parts,
-    Probe,
-    Residuals,
-    Segment,
-    Shuffled,
-    Spoiled,
-    SpoiledProbe,
-    descents,
-    fits,
-    lines,
-    long_descents,
-    misfits,
-    optima,
-    parts,
-    probes,
-    rate_below,
-    residuals,
-    segments,
-    shuffled_fits,
-    simple_fits,
-    spoiled_probes,
-    spoiled_residuals,
-    steep_descents,
-)
-from calibrant.strategies.validation import (
-    Curves,
-    Losses,
-    Penalized,
-    Ridge,
-    Split,
-    SplitFit,
-    Validated,
-    curves,
-    loss_logs,
-    penalized_fits,
-    ridges,
-    seeds,
-    split_fits,
-    splits,
-    spoiled_loss_logs,
-    validated_descents,
-)
+from calibrant.strategies.optimizers import *
+from calibrant.strategies.samples import *
+from calibrant.strategies.validation import *

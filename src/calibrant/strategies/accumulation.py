@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,6 @@ def _cut(fit: Fit, sizes: list[int]) -> list[tuple[Array, Array]]:
     return list(zip(np.split(fit.t_u, cuts), np.split(fit.t_c, cuts), strict=True))
 
 
-@dataclass
-class Rebatched:
-    """The same samples in two orders, cut into batches in two ways."""
-
-    first: Batched
-    second: Batched
-
-
 MOST_BATCHES = 6
 
 
@@ -60,39 +52,36 @@ def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:
 
 
 @strategy(FIT + WIDTH + 2 * MOST_BATCHES)
-def rebatched_fits(data: Bytes, form: Format) -> Rebatched:
+def rebatched_fits(data: Bytes, form: Format) -> tuple[Batched, Batched]:
     """Fits cut into batches twice, the second time in another order."""
-    fit = shuffled_fits.decode(data, form)
+    fit, order = shuffled_fits.decode(data, form)
     first, second = (_sizes(data.take(MOST_BATCHES), len(fit.t_u)) for _ in range(2))
-    return Rebatched(
-        Batched(fit.t_u, fit.t_c, fit.w, fit.b, first),
-        Batched(fit.t_u[fit.order], fit.t_c[fit.order], fit.w, fit.b, second),
-    )
+    shuffled = Batched(fit.t_u[order], fit.t_c[order], fit.w, fit.b, second)
+    return Batched(fit.t_u, fit.t_c, fit.w, fit.b, first), shuffled
 
 
-@dataclass
-class Windows(Fit):
-    """A fit whose samples come in batches of one size; each window but the last holds the same number of batches."""
+@strategy(FIT + 1)
+def parts(data: Bytes, form: Format) -> Batched:
+    """Fits of two samples or more, cut in two parts of any sizes."""
+    fit = fits.decode(data, form)
+    if len(fit.t_u) == 1:
+        fit = replace(fit, t_u=np.repeat(fit.t_u, 2), t_c=np.concatenate([fit.t_c, -fit.t_c]))
+    n = len(fit.t_u)
+    cut = 1 + data.one() % (n - 1)
+    return Batched(**vars(fit), sizes=[cut, n - cut])
 
-    size: int
-    length: int
 
-    @property
-    def windows(self) -> list[Batched]:
-        """The windows, in order; the last batch and the last window hold what is left."""
-        parts = _cut(self, _even(len(self.t_u), self.size * self.length))
-        return [Batched(t_u, t_c, self.w, self.b, _even(len(t_u), self.size)) for t_u, t_c in parts]
+@strategy(FIT + 2)
+def windows(data: Bytes, form: Format) -> list[Batched]:
+    """Fits in windows of two to four batches of one to four samples; the last batch and the last window hold what is left."""
+    fit, size, length = fits.decode(data, form), data.pick(1, 2, 3, 4), data.pick(2, 3, 4)
+    columns = _cut(fit, _even(len(fit.t_u), size * length))
+    return [Batched(t_u, t_c, fit.w, fit.b, _even(len(t_u), size)) for t_u, t_c in columns]
 
 
 def _even(n: int, size: int) -> list[int]:
     """Equal sizes that add up to n; the last is what is left."""
     return [min(size, n - start) for start in range(0, n, size)]
-
-
-@strategy(FIT + 2)
-def windows(data: Bytes, form: Format) -> Windows:
-    """Fits in batches of one to four samples, and in windows of two to four batches."""
-    return Windows(**vars(fits.decode(data, form)), size=data.pick(1, 2, 3, 4), length=data.pick(2, 3, 4))
 
 
 @dataclass

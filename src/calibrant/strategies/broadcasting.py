@@ -6,40 +6,24 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import strategies as st
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, kinds_of, numbers_of, strategy
+from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, kinds_of, numbers_of, spoil, strategy
 
 Shape = tuple[int, ...]
 
-DEEPEST = 32
-"""The most axes of a shape: what every NumPy takes."""
-
-SMALL = 36
-"""The most elements of a product."""
-
-_ENDS = 8
-"""The axes of a shape with drawn sizes: the first four and the last four. The others are 1, so products stay small."""
+DEEPEST = 32  # the most axes of a shape: what every NumPy takes
+SMALL = 36  # the most elements of a product
+_ENDS = 8  # the axes of a shape with drawn sizes: the first four and the last four; the others are 1
 
 CLASHES = ((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
 """Pairs of sizes that do not go together."""
 
 GROWING = (
-    ((), (2,)),
-    ((), (1,)),
-    ((1,), (2,)),
-    ((1,), (0,)),
-    ((2,), (1, 2)),
-    ((2,), (3, 2)),
-    ((2, 1), (2, 3)),
-    ((2, 1), (3,)),
-    ((1, 3), (2, 3)),
-    ((1, 2), (0, 2)),
-    ((2,), (3,)),
-    ((2, 2), (3, 2, 2)),
-)
-"""Pairs of shapes whose product does not have the shape of the first."""
+    ((), (2,)), ((), (1,)), ((1,), (2,)), ((1,), (0,)), ((2,), (1, 2)), ((2,), (3, 2)),
+    ((2, 1), (2, 3)), ((2, 1), (3,)), ((1, 3), (2, 3)), ((1, 2), (0, 2)), ((2,), (3,)), ((2, 2), (3, 2, 2)),
+)  # fmt: skip
+"""Pairs of shapes that an operation in place must not take: their product does not have the shape of the first."""
 
 
 @dataclass
@@ -54,9 +38,7 @@ class Operands:
 def _whole(data: Bytes, rank: int, *, empty: int = 5) -> Shape:
     """A shape of so many axes; `empty` replaces a size of 0."""
     sizes = [(2, 3, 1, 4, empty, 2, 3, 5)[byte % 8] for byte in data.take(_ENDS).tolist()]
-    if rank <= _ENDS:
-        return tuple(sizes[:rank])
-    return (*sizes[: _ENDS // 2], *[1] * (rank - _ENDS), *sizes[_ENDS // 2 :])
+    return tuple(sizes[:rank]) if rank <= _ENDS else (*sizes[:4], *[1] * (rank - _ENDS), *sizes[4:])
 
 
 def _part(shape: Shape, cut: int, ones: int) -> Shape:
@@ -177,13 +159,5 @@ def _block(data: Bytes, shape: Shape, kind: str, form: Format, place: int) -> Ar
 def spoiled_operands(data: Bytes, form: Format) -> Operands:
     """Operands in which one number is NaN or infinite, unless the operand is empty."""
     sample = operands.decode(data, form)
-    flat = (sample.x, sample.y)[data.one() % 2].reshape(-1)
-    value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
-    if flat.size:
-        flat[place % flat.size] = value
+    spoil(data, sample.x, sample.y)
     return sample
-
-
-def growing_shapes() -> st.SearchStrategy[tuple[Shape, Shape]]:
-    """Pairs of shapes that an operation in place must not take."""
-    return st.sampled_from(GROWING)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,14 +18,9 @@ from calibrant.protocol.dtypes import numpy_dtype
 Array = NDArray[Any]
 T = TypeVar("T")
 
-LONGEST = 40
-"""The most samples of one case."""
-
-CASES = 4
-"""The cases of one example: Hypothesis spends as much time on an example as the judge on a case."""
-
-WIDTH = 16
-"""The drawn bytes of one column."""
+LONGEST = 40  # the most samples of one case
+CASES = 4  # the cases of one example: Hypothesis spends as much time on an example as the judge on a case
+WIDTH = 16  # the drawn bytes of one column
 
 ZIGZAG = np.array([(k + 1) // 2 * (1 if k % 2 else -1) for k in range(256)], dtype=np.float64)
 """0, 1, -1, 2, -2, ...: a whole number for each byte."""
@@ -35,17 +32,12 @@ FRACTIONS = np.random.default_rng(20240601).random((256, 2 * LONGEST))
 """Numbers in [0, 1) with full significands, one for each byte and place."""
 
 
-class Bytes:
+class Bytes(io.BytesIO):
     """Drawn bytes, taken from the front."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = np.frombuffer(data, dtype=np.uint8)
-        self._taken = 0
 
     def take(self, n: int) -> NDArray[np.uint8]:
         """The next n bytes."""
-        self._taken += n
-        return self._data[self._taken - n : self._taken]
+        return np.frombuffer(self.read(n), dtype=np.uint8)
 
     def column(self, n: int) -> NDArray[np.uint8]:
         """A byte for each of n samples: the last n of the next WIDTH, so that n can shrink and the last samples stay.
@@ -64,12 +56,12 @@ class Bytes:
         return choices[self.one() % len(choices)]
 
 
+@dataclass(frozen=True)
 class Drawn(Generic[T]):
     """Bytes that wait for the dtype under test: of one case, or of several that were drawn together."""
 
-    def __init__(self, data: bytes, decode: Callable[[Bytes, Format], T]) -> None:
-        self.data = data
-        self.decode = decode
+    data: bytes
+    decode: Callable[[Bytes, Format], T]
 
     def case(self, k: int) -> Drawn[T]:
         """The k-th case by itself."""
@@ -85,26 +77,18 @@ class Drawn(Generic[T]):
         with np.errstate(all="ignore"):
             return self.decode(Bytes(self.data), form)
 
-    def __repr__(self) -> str:
-        return f"{self.decode.__name__} of {self.data.hex()}"
-
-
-def drawn(decode: Callable[[Bytes, Format], T], length: int) -> st.SearchStrategy[Drawn[T]]:
-    """Examples of CASES cases, each decoded from so many bytes; drawn one by one, because each is made simpler by itself."""
-    case = st.binary(min_size=length, max_size=length)
-    return st.tuples(*[case] * CASES).map(lambda cases: Drawn(b"".join(cases), decode))
-
 
 @dataclass(frozen=True)
 class Strategy(Generic[T]):
-    """A decoder of so many bytes; the call returns its Hypothesis strategy."""
+    """A decoder of so many bytes."""
 
     decode: Callable[[Bytes, Format], T]
     length: int
 
     def __call__(self) -> st.SearchStrategy[Any]:
-        """Examples of CASES cases."""
-        return drawn(self.decode, self.length)
+        """Examples of CASES cases, which are drawn one by one, because each is made simpler by itself."""
+        case = st.binary(min_size=self.length, max_size=self.length)
+        return st.tuples(*[case] * CASES).map(lambda cases: Drawn(b"".join(cases), self.decode))
 
 
 def strategy(length: int) -> Callable[[Callable[[Bytes, Format], T]], Strategy[T]]:
@@ -112,42 +96,28 @@ def strategy(length: int) -> Callable[[Callable[[Bytes, Format], T]], Strategy[T
     return lambda decode: Strategy(decode, length)
 
 
-def _scales(form: Format) -> tuple[float, float]:
-    """The smallest and largest ordinary magnitudes: their squares and sums stay in range."""
-    return (1e-2, 16.0) if form.max_exponent < 100 else (1e-6, 1e6)
-
-
 def numbers_of(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0) -> Array:
     """Numbers of one kind, one for each byte; a byte of 0 gives 0, except where all are alike or constant."""
-    low, high = _scales(form)
+    low, high = (1e-2, 16.0) if form.max_exponent < 100 else (1e-6, 1e6)  # their squares and sums stay in range
     fraction = FRACTIONS[data, np.arange(place, place + len(data))]
     sign = np.where(data & 1, 1.0, -1.0)
-    match kind:
-        case "few":
-            x = ZIGZAG[data % 4]
-        case "whole":
-            x = ZIGZAG[data % 17]
-        case "quarters":
-            x = QUARTERS[data % 65]
-        case "readings":
-            x = np.round(data * 0.35 + fraction, 1) * (1.0 if high > 100 else 0.125)
-        case "real":
-            x = sign * fraction * 8
-        case "negative":
-            x = -fraction * 8
-        case "spread":
-            x = sign * low * (high / low) ** fraction
-        case "large" | "small":
-            x = sign * (high if kind == "large" else low) * (0.5 + fraction / 2)
-        case "subnormal":
-            x = sign * form.normal * 2 * fraction
-        case "alike":
-            return np.asarray((1 + data[0] * 0.37) * (1 + (data % 8) * form.u * 2))
-        case "constant":
-            return np.full(len(data), (1 + data[0]) * 0.37)
-        case _:
-            raise ValueError(f"kind is {kind!r}")
-    return np.where(data == 0, 0.0, x)
+    if kind == "alike":
+        return np.asarray((1 + data[0] * 0.37) * (1 + (data % 8) * form.u * 2))
+    if kind == "constant":
+        return np.full(len(data), (1 + data[0]) * 0.37)
+    numbers: dict[str, Callable[[], Array]] = {
+        "few": lambda: ZIGZAG[data % 4],
+        "whole": lambda: ZIGZAG[data % 17],
+        "quarters": lambda: QUARTERS[data % 65],
+        "readings": lambda: np.round(data * 0.35 + fraction, 1) * (1.0 if high > 100 else 0.125),
+        "real": lambda: sign * fraction * 8,
+        "negative": lambda: -fraction * 8,
+        "spread": lambda: sign * low * (high / low) ** fraction,
+        "large": lambda: sign * high * (0.5 + fraction / 2),
+        "small": lambda: sign * low * (0.5 + fraction / 2),
+        "subnormal": lambda: sign * form.normal * 2 * fraction,
+    }
+    return np.where(data == 0, 0.0, numbers[kind]())
 
 
 KINDS = (
@@ -168,6 +138,15 @@ def length_of(data: Bytes) -> int:
     """A number of samples: often few, sometimes many."""
     byte = data.one()
     return 1 + byte % 12 if byte < 192 else 13 + (byte - 192) % (LONGEST - 12)
+
+
+def spoil(data: Bytes, *arrays: Array) -> float:
+    """Make one number of one of the arrays NaN or infinite, unless that is empty, and return its replacement."""
+    numbers = data.pick(*arrays).reshape(-1)
+    value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
+    if numbers.size:
+        numbers[place % numbers.size] = value
+    return value
 
 
 def cast(x: Any, form: Format) -> Array:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, Drawn, cast, drawn, numbers_of
+from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, Drawn, Strategy, cast, numbers_of
 
 
 @dataclass
@@ -88,7 +88,7 @@ def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     `only` names the hyperparameters to draw, `steps` the fewest and the most steps. `alike` asks for several tensors, the last
     of the first's shape. Any other option replaces the choices of a hyperparameter, `lr`, `rates`, `courses` or `absent`.
     """
-    return drawn(_optimization(name, **options), _OPTIMIZATION)
+    return Strategy(_optimization(name, **options), _OPTIMIZATION)()
 
 
 @functools.cache
@@ -98,27 +98,27 @@ def _optimization(
     steps: tuple[int, int] = (1, 8),
     only: tuple[str, ...] | None = None,
     alike: bool = False,
-    **options: Any,
+    lr: tuple[float, ...] = _RATES,
+    rates: tuple[float, ...] | None = None,
+    courses: tuple[str, ...] = _COURSES,
+    absent: tuple[bool, ...] = (False,),
+    **own: tuple[Any, ...],
 ) -> Callable[[Bytes, Format], Optimization]:
     """The decoder of runs."""
     choices = HYPERPARAMETERS[name] | {"maximize": _FLAGS}
+    if own.keys() - choices:
+        raise ValueError(f"{sorted(own.keys() - choices)} cannot be chosen for {name}")
     if only is not None:
         choices = {key: some if key in only else (None,) for key, some in choices.items()}
-    own = {key: options.pop(key) for key in list(options) if key in choices}
     choices |= own
-    courses = options.pop("courses", _COURSES)
-    changes = options.pop("rates", (1.0,) if name in ("asgd", "rprop") else (1.0, 1.0, 0.5, 0.1, 1.0, 2.0))
-    absent = options.pop("absent", (False,))
-    rates = options.pop("lr", _RATES)
-    if options:
-        raise ValueError(f"{sorted(options)} cannot be chosen for {name}")
+    changes = rates or ((1.0,) if name in ("asgd", "rprop") else (1.0, 1.0, 0.5, 0.1, 1.0, 2.0))
     shapes = [some for some in _SHAPES if not alike or (len(some) > 1 and some[0] == some[-1])]
 
     def optimization(data: Bytes, form: Format) -> Optimization:
         some, (low, high) = data.pick(*shapes), steps
         n_steps = low + data.one() % (high - low + 1)
         kind_byte, course = data.one(), data.pick(*courses)
-        rate, change, gaps = data.pick(*rates), data.pick(*changes), data.pick(*absent)
+        rate, change, gaps = data.pick(*lr), data.pick(*changes), data.pick(*absent)
         gap_bits = int(data.one()) | int(data.one()) << 8
         hyperparameters = _hyperparameters(data.take(10), choices, own)
         size = sum(math.prod(shape) for shape in some)
@@ -148,7 +148,7 @@ def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimizat
 
         return named
 
-    return drawn(run_of, _OPTIMIZATION)
+    return Strategy(run_of, _OPTIMIZATION)()
 
 
 def _hyperparameters(
@@ -175,18 +175,15 @@ def _slopes(data: NDArray[np.uint8], n_steps: int, kind: str, course: str, form:
     slopes = np.array([numbers_of(row, kind, form, 7 * t % 70) for t, row in enumerate(data.reshape(n_steps, -1))])
     times = np.arange(n_steps)[:, None]
     first, unit = slopes[:1], 0.25 if form.max_exponent >= 100 else 0.5
-    match course:
-        case "constant":
-            slopes = first + 0 * slopes
-        case "shrinking":
-            slopes = first * unit**times
-        case "growing":
-            slopes = first * unit**-times
-        case "alternating":
-            slopes = slopes * (-1.0) ** times
-        case "ending":
-            slopes = np.where(times < (n_steps + 1) // 2, slopes, 0.0)
-    return slopes
+    courses: dict[str, Array] = {
+        "free": slopes,
+        "constant": first + 0 * slopes,
+        "shrinking": first * unit**times,
+        "growing": first * unit**-times,
+        "alternating": slopes * (-1.0) ** times,
+        "ending": np.where(times < (n_steps + 1) // 2, slopes, 0.0),
+    }
+    return courses[course]
 
 
 def _tensors(row: Array, shapes: tuple[tuple[int, ...], ...], form: Format) -> list[Array]:

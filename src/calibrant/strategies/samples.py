@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibrant.exact import Format, optimum, to_float
@@ -23,6 +21,7 @@ from calibrant.strategies.drawing import (
     kinds_of,
     length_of,
     numbers_of,
+    spoil,
     strategy,
     widened,
 )
@@ -105,14 +104,10 @@ def fits(data: Bytes, form: Format) -> Fit:
 
 
 def _curvature(t_u: Array) -> tuple[float, Array]:
-    """The largest eigenvalue of the loss's Hessian, and a vector in its direction, as close as float64 gets."""
-    wide = widened(t_u)
-    a, b = 2 * float(np.mean(wide * wide)), 2 * float(np.mean(wide))
-    gap = math.hypot(a - 2, 2 * b)
-    largest = (a + 2 + gap) / 2
-    # Both rows of the Hessian less the other eigenvalue point that way; the longer one is never zero.
-    rows = (a - 2 + gap, 2 * b), (2 * b, 2 - a + gap)
-    return largest, np.array(max(rows, key=lambda row: math.hypot(*row)))
+    """The largest eigenvalue of the loss's Hessian, and its direction, as close as float64 gets."""
+    u = widened(t_u)
+    values, vectors = np.linalg.eigh([[2 * np.mean(u * u), 2 * np.mean(u)], [2 * np.mean(u), 2.0]])
+    return float(values[1]), vectors[:, 1]
 
 
 def rate_below(fraction: float, t_u: Array, *, plain: bool = False) -> float:
@@ -135,31 +130,18 @@ def descents(data: Bytes, form: Format) -> Descent:
 @strategy(FIT)
 def simple_fits(data: Bytes, form: Format) -> Fit:
     """Fits of few samples in plain numbers, whose halves and small multiples are exact: for claims that leave no room."""
-    data.take(1)
     n = data.pick(1, 2, 3, 4)
-    data.take(1)
     of_columns, of_params = ("few", "few") if form.precision < 11 else ("whole", "quarters")
     t_u, t_c = (cast(numbers_of(data.column(n), of_columns, form), form) for _ in range(2))
     return Fit(t_u, t_c, *map(np.asarray, cast(numbers_of(data.take(2), of_params, form), form)))
 
 
-@dataclass
-class Segment:
-    """Data, and the start, the middle and the end of a straight line through parameter space, (2,) each, all exact."""
-
-    t_u: Array
-    t_c: Array
-    start: Array
-    middle: Array
-    end: Array
-
-
 @strategy(FIT + 4)
-def segments(data: Bytes, form: Format) -> Segment:
-    """Segments between parameters whose halfway point the dtype holds exactly."""
+def segments(data: Bytes, form: Format) -> tuple[Fit, list[Array]]:
+    """Data, and the start, the middle and the end, [w, b] each, of a line through parameter space, all exact."""
     fit = fits.decode(data, form)
     middle, arm = (numbers_of(data.take(2), "quarters", form) for _ in range(2))
-    return Segment(fit.t_u, fit.t_c, *(cast(x, form) for x in (middle - arm, middle, middle + arm)))
+    return fit, [cast(x, form) for x in (middle - arm, middle, middle + arm)]
 
 
 @strategy(FIT)
@@ -171,36 +153,12 @@ def optima(data: Bytes, form: Format) -> Fit:
     return replace(fit, t_u=np.concatenate([fit.t_u, fit.t_u]), t_c=t_c)
 
 
-@dataclass
-class Parts:
-    """A fit and where its data are cut in two parts of one sample or more."""
-
-    whole: Fit
-    cut: int
-
-
-@strategy(FIT + 1)
-def parts(data: Bytes, form: Format) -> Parts:
-    """Fits of two samples or more, cut in two parts of any sizes."""
-    whole = fits.decode(data, form)
-    if len(whole.t_u) == 1:
-        whole = replace(whole, t_u=np.repeat(whole.t_u, 2), t_c=np.concatenate([whole.t_c, -whole.t_c]))
-    return Parts(whole, 1 + data.one() % (len(whole.t_u) - 1))
-
-
-@dataclass
-class Shuffled(Fit):
-    """A fit and another order of its samples."""
-
-    order: NDArray[np.int64]
-
-
 @strategy(FIT + WIDTH)
-def shuffled_fits(data: Bytes, form: Format) -> Shuffled:
+def shuffled_fits(data: Bytes, form: Format) -> tuple[Fit, NDArray[np.int64]]:
     """Fits with a permutation of their samples; the simplest is the reversal."""
     fit = fits.decode(data, form)
     order = np.argsort(data.column(len(fit.t_u)).astype(np.int64), kind="stable")[::-1]
-    return Shuffled(**vars(fit), order=order.copy())
+    return fit, order.copy()
 
 
 @dataclass
@@ -249,61 +207,27 @@ def steep_descents(data: Bytes, form: Format) -> Descent:
     excess = data.pick(512.0, 64.0, 512.0, 4.0)
     largest, direction = _curvature(fit.t_u)
     best = np.array([to_float(x) for x in optimum(exact_of(fit.t_u), exact_of(fit.t_c))])
-    start = best + direction / np.linalg.norm(direction) * max(1.0, float(np.abs(best).max()))
+    start = best + direction * max(1.0, float(np.abs(best).max()))
     w, b = map(np.asarray, cast(start, form))
     n_epochs = 10 + math.ceil((math.log(form.largest) + 10) / math.log(2 * excess - 1))
     return Descent(fit.t_u, fit.t_c, w, b, excess * 2 / largest, n_epochs)
 
 
-@dataclass
-class Spoiled(Residuals):
-    """Residuals with one number that is not finite."""
-
-    value: float
-
-
 @strategy(PAIR + 3)
-def spoiled_residuals(data: Bytes, form: Format) -> Spoiled:
-    """Residuals in which one prediction or measurement is NaN or infinite."""
+def spoiled_residuals(data: Bytes, form: Format) -> tuple[Residuals, float]:
+    """Residuals in which one prediction or measurement is NaN or infinite, and that number."""
     sample = residuals.decode(data, form)
-    return Spoiled(**vars(sample), value=_spoil(data, sample.t_p, sample.t_c))
-
-
-def _spoil(data: Bytes, *columns: Array) -> float:
-    """Replace one number of one of the columns, and return its replacement."""
-    column = data.pick(*columns)
-    value = data.pick(math.nan, math.inf, -math.inf)
-    column[data.one() % len(column)] = value
-    return value
-
-
-@dataclass
-class SpoiledProbe(Probe):
-    """A fit and a step, with one reading or measurement that is not finite."""
-
-    value: float
+    return sample, spoil(data, sample.t_p, sample.t_c)
 
 
 @strategy(FIT + 4)
-def spoiled_probes(data: Bytes, form: Format) -> SpoiledProbe:
-    """Fits with a step, in which one reading or measurement is NaN or infinite."""
+def spoiled_probes(data: Bytes, form: Format) -> tuple[Probe, float]:
+    """Fits with a step, in which one reading or measurement is NaN or infinite, and that number."""
     probe = probes.decode(data, form)
-    return SpoiledProbe(**vars(probe), value=_spoil(data, probe.t_c, probe.t_u))
+    return probe, spoil(data, probe.t_c, probe.t_u)
 
 
 MISFITS = (
-    ((2,), (2, 1)),
-    ((2, 1), (2,)),
-    ((1,), (2,)),
-    ((2,), (1,)),
-    ((), (2,)),
-    ((3,), (2,)),
-    ((2, 1), (1, 2)),
-    ((1,), (1, 1)),
-)
-"""Pairs of shapes that differ; most of them broadcast."""
-
-
-def misfits() -> st.SearchStrategy[Any]:
-    """Pairs of shapes that a loss must not take."""
-    return st.sampled_from(MISFITS)
+    ((2,), (2, 1)), ((2, 1), (2,)), ((1,), (2,)), ((2,), (1,)), ((), (2,)), ((3,), (2,)), ((2, 1), (1, 2)), ((1,), (1, 1)),
+)  # fmt: skip
+"""Pairs of shapes that a loss must not take: they differ, and most of them broadcast."""

@@ -10,17 +10,7 @@ from numpy.typing import NDArray
 
 from calibrant.exact import Format
 from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, cast, length_of, numbers_of, strategy, widened
-from calibrant.strategies.samples import (
-    FIT,
-    PAIR,
-    Descent,
-    Fit,
-    descents,
-    fits,
-    rate_below,
-    residuals,
-    with_two_readings,
-)
+from calibrant.strategies.samples import FIT, Fit, fits, with_two_readings
 
 
 @dataclass
@@ -60,45 +50,6 @@ def seeds(data: Bytes, form: Format) -> int:
 
 
 @dataclass
-class SplitFit:
-    """A data set, the fraction to hold out, and a seed."""
-
-    t_u: Array
-    t_c: Array
-    val_fraction: float
-    seed: int
-
-
-@strategy(FIT + 5)
-def split_fits(data: Bytes, form: Format) -> SplitFit:
-    """Data sets, which may have repeated rows, with a fraction and a seed."""
-    fit = fits.decode(data, form)
-    return SplitFit(fit.t_u, fit.t_c, data.pick(0.5, 0.25, 0.2, 0.0, 0.75), seeds.decode(data, form))
-
-
-@dataclass
-class Validated(Descent):
-    """A descent with two sets of validation data; the second may hold a number that is not finite."""
-
-    val_t_u: Array
-    val_t_c: Array
-    other_t_u: Array
-    other_t_c: Array
-
-
-@strategy(FIT + 3 + 2 * PAIR)
-def validated_descents(data: Bytes, form: Format) -> Validated:
-    """Descents below the limit with two sets of validation data, some of other sizes and magnitudes."""
-    fit = descents.decode(data, form)
-    fit.learning_rate = min(fit.learning_rate, rate_below(0.999, fit.t_u))
-    first, second = (residuals.decode(data, form) for _ in range(2))
-    spoiled = data.pick(None, None, math.nan, math.inf)
-    if spoiled is not None:
-        second.t_c[-1] = spoiled
-    return Validated(**vars(fit), val_t_u=first.t_p, val_t_c=first.t_c, other_t_u=second.t_p + 1, other_t_c=second.t_c)
-
-
-@dataclass
 class Penalized(Fit):
     """A fit and the factors of its penalties."""
 
@@ -115,23 +66,13 @@ def penalized_fits(data: Bytes, form: Format) -> Penalized:
     return Penalized(**vars(fit), l1=l1, l2=l2)
 
 
-@dataclass
-class Ridge:
-    """A data set with two penalties; the second is larger."""
-
-    t_u: Array
-    t_c: Array
-    l2: float
-    larger: float
-
-
 @strategy(FIT + 2)
-def ridges(data: Bytes, form: Format) -> Ridge:
-    """Data sets of two readings at least, with two penalties near the readings' mean square, or far below it."""
+def ridges(data: Bytes, form: Format) -> tuple[Fit, float, float]:
+    """Data sets of two readings at least, with a penalty and a larger one, near the readings' mean square, or far below it."""
     line = with_two_readings(fits.decode(data, form), form)
     size = 2.0 ** round(math.log2(max(float(np.mean(widened(line.t_u) ** 2)), form.normal)))
     l2 = data.pick(1.0, 0.5, 0.1, 1e-3, 0.0, 4.0) * size
-    return Ridge(line.t_u, line.t_c, l2, l2 + data.pick(1.0, 0.5, 0.1, 8.0, 1e-3) * size)
+    return line, l2, l2 + data.pick(1.0, 0.5, 0.1, 8.0, 1e-3) * size
 
 
 @dataclass
@@ -171,17 +112,9 @@ def spoiled_loss_logs(data: Bytes, form: Format) -> Losses:
     return log
 
 
-@dataclass
-class Curves:
-    """The training and validation losses of a run, (n,) each."""
-
-    train_losses: Array
-    val_losses: Array
-
-
 @strategy(5 + 2 * WIDTH)
-def curves(data: Bytes, form: Format) -> Curves:
-    """Curves of 1 to 40 epochs: any numbers, or training losses that fall and validation losses that turn at some epoch."""
+def curves(data: Bytes, form: Format) -> tuple[Array, Array]:
+    """Training and validation losses of 1 to 40 epochs: any numbers, or some that fall and some that turn at some epoch."""
     n, kind = length_of(data), data.pick("whole", "levels", "real", "rounding")
     shape = data.pick("any", "falling", "turning")
     fall, rise = data.pick(0.5, 0.75, 0.97), data.pick(1.5, 1.125, 1.01, 1.25)
@@ -192,4 +125,4 @@ def curves(data: Bytes, form: Format) -> Curves:
         turn = n if shape == "falling" else n // 2
         train = cast(8 * fall**epochs, form)
         val = cast(8 * fall ** np.minimum(epochs, turn) * np.where(epochs > turn, rise, 1.0), form)
-    return Curves(train, val)
+    return train, val

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.judge.values import show
+from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call
 from calibrant.target.description import Target
