@@ -5,32 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import detection, judge, peers, soundness, speed
+from calibrant.benchmarks import judge, peers, soundness, speed
 
-COMMANDS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
+COMMANDS = {
     "judge": (judge.measure, 200),
     "soundness": (soundness.measure, 1_000_000),
     "peers": (peers.measure, 2000),
-    "detection": (detection.measure, 20),
     "speed": (speed.measure, 50),
 }
+"""Each measurement, and its number of timings, cases, data sets or examples."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark; 1 if the judge rejected what is right."""
-    parser = argparse.ArgumentParser(
-        prog="python -m calibrant.benchmarks", description=(benchmarks.__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("name", choices=list(COMMANDS), help="what to measure")
+    parser = argparse.ArgumentParser("python -m calibrant.benchmarks", description=benchmarks.__doc__.splitlines()[0])
+    parser.add_argument("name", choices=COMMANDS, help="what to measure")
     defaults = ", ".join(str(cases) for _, cases in COMMANDS.values())
-    parser.add_argument(
-        "--cases", type=int, metavar="N", help=f"timings, cases, data sets, seeds or examples ({defaults})"
-    )
+    parser.add_argument("--cases", type=int, metavar="N", help=f"timings, cases, data sets or examples ({defaults})")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random numbers (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     options = parser.parse_args(arguments)

@@ -13,9 +13,13 @@ def progress(text: str, last: bool = False) -> None:
     print(f"\r{text}" if terminal else text, end="\n" if last or not terminal else "", file=sys.stderr, flush=True)
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    """Format rows as columns of equal width; `columns` gives each column's name and the format of its values."""
-    cells = [list(columns), *([format(row[name], spec) for name, spec in columns.items()] for row in rows)]
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Format rows as columns of equal width, without lists."""
+    columns = [name for name, value in rows[0].items() if not isinstance(value, list)]
+    cells = [
+        columns,
+        *([f"{x:.3g}" if isinstance(x := row[name], float) else str(x) for name in columns] for row in rows),
+    ]
     first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ([row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in cells)
     return "\n".join(map("  ".join, lines))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from calibrant import exact, strategies
-from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
+from calibrant.benchmarks import evaluations
+from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array
 from calibrant.benchmarks.output import progress, table
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
@@ -31,23 +32,24 @@ class Formula:
     strategy: strategies.Strategy[Any]
     arguments: Callable[[Any], tuple[Any, ...]]
     truth: Callable[..., Exact]
-    method: str
+    method: str = ""
+    """The method that evaluates it; empty if that has its name."""
 
     def drawn(self, data: bytes, dtype: str) -> tuple[Any, ...]:
         """Decode the arguments that bytes stand for in a dtype."""
         return self.arguments(strategies.Drawn(data, self.strategy.decode).at(FORMATS[dtype]))
 
 
-def _errors(example: strategies.Residuals) -> tuple[Array, Array]:
-    return example.t_p, example.t_c
+def _errors(x: strategies.Residuals) -> tuple[Array, Array]:
+    return x.t_p, x.t_c
 
 
-def _fit(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
-    return example.t_u, example.t_c, example.w, example.b
+def _fit(x: strategies.Fit) -> tuple[Array, ...]:
+    return x.t_u, x.t_c, x.w, x.b
 
 
-def _walk(example: strategies.Descent) -> tuple[Any, ...]:
-    return example.n_epochs, example.learning_rate, example.params, example.t_u, example.t_c
+def _walk(x: strategies.Descent) -> tuple[Any, ...]:
+    return x.n_epochs, x.learning_rate, x.params, x.t_u, x.t_c
 
 
 def _path(*arguments: Any) -> Exact:
@@ -55,47 +57,31 @@ def _path(*arguments: Any) -> Exact:
 
 
 FORMULAS = (
-    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model, "model"),
-    Formula("loss", 22, strategies.residuals, _errors, exact.loss_fn, "loss"),
-    Formula("absolute", 8, strategies.residuals, _errors, exact.absolute_loss, "absolute"),
-    Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn, "dloss"),
-    Formula("grad", 24, strategies.fits, _fit, exact.gradient, "grad"),
-    Formula(
-        "finite_difference",
-        5,
-        strategies.probes,
-        lambda x: (*_fit(x), x.delta),
-        exact.finite_difference,
-        "finite_difference",
-    ),
+    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model),
+    Formula("loss", 22, strategies.residuals, _errors, exact.loss_fn),
+    Formula("absolute", 8, strategies.residuals, _errors, exact.absolute_loss),
+    Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn),
+    Formula("grad", 24, strategies.fits, _fit, exact.gradient),
+    Formula("finite_difference", 5, strategies.probes, lambda x: (*_fit(x), x.delta), exact.finite_difference),
     Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path, "trajectory"),
-    Formula("trajectory", 2, strategies.descents, _walk, _path, "trajectory"),
+    Formula("trajectory", 2, strategies.descents, _walk, _path),
     Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form, "trajectory"),
 )
 _CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
 
-@dataclass
-class Count:
-    """What came of the cases of one formula in one dtype."""
+class Case(NamedTuple):
+    """The judgement of one evaluation."""
 
-    cases: int = 0
-    judged: int = 0
-    unjudged: int = 0
-    worst: float = 0.0
+    formula: str
+    dtype: str
+    judged: int
+    unjudged: int
+    worst: float
     """The largest error, in units of its bound."""
-    rejections: list[str] = field(default_factory=list)
-
-    def add(self, other: Count) -> None:
-        """Count the other's cases too."""
-        self.cases += other.cases
-        self.judged += other.judged
-        self.unjudged += other.unjudged
-        self.worst = max(self.worst, other.worst)
-        self.rejections += other.rejections
+    rejection: str
 
 
-Counts = dict[tuple[str, str], Count]
 CHUNK = 2000
 
 
@@ -120,74 +106,71 @@ def evaluators(dtype: str) -> list[str]:
 def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
     """Compute a correct answer."""
     with np.errstate(all="ignore"):
-        if way in STYLES:
-            return np.asarray(getattr(STYLES[way], formula.method)(*arguments))
-        return in_torch(getattr(TORCHES[way], formula.method), *arguments)
+        return np.asarray(evaluations.way(way)[formula.method or formula.name](*arguments))
 
 
-def judged_chunk(seed: int, chunk: int, cases: int) -> Counts:
+def random_bytes(formula: Formula, rng: np.random.Generator) -> bytes:
+    """Draw the bytes of an example. Byte 0 is the simplest of everything; a quarter has many, as Hypothesis draws them."""
+    data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
+    if rng.integers(4) == 0:
+        data[rng.random(formula.strategy.length) < 0.5] = 0
+    return data.tobytes()
+
+
+def judged_chunk(seed: int, chunk: int, cases: int) -> list[Case]:
     """Judge the cases of one chunk, drawn from the generator that seed and chunk give."""
     if find_spec("torch"):
         import torch
 
         torch.set_num_threads(1)
     rng = np.random.default_rng([seed, chunk])
-    names, counts = dtypes(), Counts()
-    ways = {name: evaluators(name) for name in names}
+    ways = {name: evaluators(name) for name in dtypes()}
+    found = []
     for i in range(cases):
-        dtype = names[rng.integers(len(names))]
+        dtype = list(ways)[rng.integers(len(ways))]
         formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
         way = ways[dtype][rng.integers(len(ways[dtype]))]
-        data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
-        if rng.integers(4) == 0:  # byte 0 is the simplest of everything: as in shrinking, and as Hypothesis draws it
-            data[rng.random(formula.strategy.length) < 0.5] = 0
-        arguments = formula.drawn(data.tobytes(), dtype)
-        answer = evaluate(way, formula, arguments)
-        rejections = []
+        data = random_bytes(formula, rng)
+        arguments = formula.drawn(data, dtype)
+        answer, told = evaluate(way, formula, arguments), ""
         with tallying(Tally()) as tally:
             try:
                 agree(answer, formula.truth(*as_exact(arguments)))
             except Disagreement as rejection:
-                rejections = [
-                    f"{formula.name} in {dtype} by {way}: {rejection}; seed {seed}, chunk {chunk}, case {i}, "
-                    f"drawn from {data.tobytes().hex()}; {rejection.measured}"
-                ]
-        count = Count(1, tally.judged, tally.unjudged, tally.worst, rejections)
-        counts.setdefault((formula.name, dtype), Count()).add(count)
-    return counts
+                place = f"seed {seed}, chunk {chunk}, case {i}, drawn from {data.hex()}"
+                told = f"{formula.name} in {dtype} by {way}: {rejection}; {place}; {rejection.measured}"
+        found.append(Case(formula.name, dtype, tally.judged, tally.unjudged, tally.worst, told))
+    return found
 
 
 def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:
     """Judge correct evaluations; a rejection is a bug of the judge, or of the evaluation."""
     tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
-    counts: Counts = {}
+    totals = ("cases", "judged", "unjudged", "rejected")
+    rows: list[dict[str, Any]] = [
+        {"formula": formula.name, "dtype": dtype} | dict.fromkeys(totals, 0) | {"worst": 0.0}
+        for formula in FORMULAS
+        for dtype in FORMATS
+    ]
+    by_name = {(row["formula"], row["dtype"]): row for row in rows}
+    rejections: list[str] = []
     done, start = 0, time.monotonic()
     here = min(workers or os.cpu_count() or 1, len(tasks)) == 1
     for task, found in (
         ((task, judged_chunk(*task)) for task in tasks) if here else spread(judged_chunk, tasks, workers)
     ):
-        for key, count in found.items():
-            counts.setdefault(key, Count()).add(count)
-            for rejection in count.rejections:
-                print(f"rejected: {rejection}", flush=True)
+        for case in found:
+            row = by_name[case.formula, case.dtype]
+            for key, more in zip(totals, (1, case.judged, case.unjudged, bool(case.rejection)), strict=True):
+                row[key] += more
+            row["worst"] = max(row["worst"], case.worst)
+            if case.rejection:
+                rejections.append(case.rejection)
+                print(f"rejected: {case.rejection}", flush=True)
         done += task[2]
         progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
-    rows: list[dict[str, Any]] = [
-        {
-            "formula": formula.name,
-            "dtype": dtype,
-            "cases": count.cases,
-            "judged": count.judged,
-            "unjudged": count.unjudged,
-            "rejected": len(count.rejections),
-            "worst": count.worst,
-        }
-        for formula in FORMULAS
-        for dtype in FORMATS
-        if (count := counts.get((formula.name, dtype)))
-    ]
-    print(table(rows, dict.fromkeys(rows[0], "") | {"worst": ".3f"}))
-    rejections = sorted(rejection for count in counts.values() for rejection in count.rejections)
-    total = {key: sum(row[key] for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
+    rows = [row for row in rows if row["cases"]]
+    print(table(rows))
+    total = {key: sum(row[key] for row in rows) for key in totals}
     print(", ".join(f"{value} {key}" for key, value in total.items()))
-    return {"soundness": rows, "total": total, "rejections": rejections}
+    return {"soundness": rows, "total": total, "rejections": sorted(rejections)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ import pytest
 from calibrant.benchmarks.output import table
 from calibrant.book.clauses import CHAPTERS, require
 from calibrant.book.properties import conformance_folder
+from calibrant.checks.engine import bare_pytest
 from calibrant.checks.outcomes import carried
 from calibrant.checks.spread import spread
 from calibrant.suite import property as suite
@@ -28,7 +28,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.chapters: dict[str, dict[str, float]] = {}
-        """The examples of each chapter, its seconds, and the target's among them."""
+        """The examples of each chapter, its seconds, and those spent in the target."""
         self._called = 0.0
 
     def pytest_sessionstart(self) -> None:
@@ -75,9 +75,8 @@ def timed(arguments: list[str], judging: bool) -> dict[str, dict[str, float]]:
     def only_draws(property_: Callable[..., None], *, most: int | None) -> Callable[..., None]:
         return prepare(functools.wraps(property_)(lambda *args, **kwargs: None), most=most)
 
-    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     with mock.patch.object(suite, "_one_example", prepare if judging else only_draws):
-        status = pytest.main(arguments, plugins=[clock])
+        status = bare_pytest(arguments, clock)
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"pytest ended with status {status}")
     return clock.chapters
@@ -87,23 +86,19 @@ def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = C
     """Measure how fast a target, else the reference, or NumPy's without PyTorch, is checked by one worker."""
     target = target or ("reference" if find_spec("torch") else "numpy")
     folder = conformance_folder()
-    quiet = [
-        "--noconftest",
-        "--import-mode=importlib",
-        "--assert=plain",
-        "--capture=no",
-        "-pno:cacheprovider",
-        "-pno:terminal",
-    ]
-    asked = [f"--target={target}", f"--target-examples={cases}", f"--target-seed={seed}", "-pcalibrant.plugin"]
-    files = [str(folder / f"test_{name}.py") for name in chapters]
-    arguments = [*quiet, f"-c{os.devnull}", f"--rootdir={folder}", *asked, *files]
+    asked = [f"--target={target}", f"--target-examples={cases}", f"--target-seed={seed}", f"--rootdir={folder}"]
+    arguments = [*asked, *(str(folder / f"test_{name}.py") for name in chapters)]
     ((_, judged),) = spread(timed, [(arguments, True)], 1)
     ((_, drawn),) = spread(timed, [(arguments, False)], 1)
     rows = [
-        {"chapter": name, "a second": spent["examples"] / spent["seconds"], **spent, "drawing": drawn[name]["seconds"]}
+        {
+            "chapter": name,
+            "a second": round(spent["examples"] / spent["seconds"]),
+            **spent,
+            "drawing": drawn[name]["seconds"],
+        }
         for name, spent in judged.items()
     ]
     print(f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone")
-    print(table(rows, dict.fromkeys(rows[0], ".2f") | {"chapter": "", "examples": "", "a second": ".0f"}))
+    print(table(rows))
     return {"speed": rows}

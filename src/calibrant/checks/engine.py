@@ -88,7 +88,7 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
         engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
         try:
             with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
-                code = _run_pytest(_arguments(plan, folder), engine, folder / "programs")
+                code = bare_pytest(_arguments(plan, folder), engine, **{REGISTER: str(folder / "programs")})
         finally:
             end_all(folder / "programs")
     if engine.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -102,22 +102,10 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
 
 
 def _arguments(plan: Plan, folder: Path) -> list[str]:
-    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     return [
         *map(str, plan.files),
-        f"-c{folder / 'pytest.ini'}",
         f"--rootdir={folder}",
-        "--noconftest",
-        "--import-mode=importlib",
-        "--assert=plain",
-        "--capture=no",
-        "-pno:cacheprovider",
-        "-pno:terminal",
-        "-pno:faulthandler",
-        "-pno:unraisableexception",
-        "-pno:threadexception",
         "-pxdist.plugin",
-        "-pcalibrant.plugin",
         f"--tx={plan.workers}*popen//python={re.sub('/+', '/', shlex.join(plan.python))}",  # '//' would end it
         "--dist=worksteal",
         "--max-worker-restart=1000",
@@ -128,11 +116,14 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
     ]
 
 
-def _run_pytest(arguments: list[str], engine: _Engine, register: Path) -> int:
-    """Run pytest in this process, without the user's own configuration."""
-    quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
-    with _environment(**quiet, **{REGISTER: str(register)}):
-        return int(pytest.main(arguments, plugins=[engine]))
+def bare_pytest(arguments: Sequence[str], plugin: object, **environment: str) -> int:
+    """Run pytest in this process with the plugin of calibrant and another, without the user's own configuration."""
+    off = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception")
+    quiet = ["--noconftest", "--import-mode=importlib", "--assert=plain", "--capture=no", f"-c{os.devnull}"]
+    without = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
+    with _environment(**without, **environment):
+        plugins = [*(f"-pno:{name}" for name in off), "-pcalibrant.plugin"]
+        return int(pytest.main([*quiet, *plugins, *arguments], plugins=[plugin]))
 
 
 @contextlib.contextmanager
@@ -199,6 +190,8 @@ class _Engine:
             self.errors.append(str(report.longrepr).strip().splitlines()[-1])
 
     def _end(self, nodeid: str, outcome: Outcome) -> None:
+        if nodeid in self.finished:  # its worker died after the report
+            return
         self.outcomes.append(outcome)
         self.finished.add(nodeid)
         self._observer.done(outcome)
