@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from calibrant.protocol.errors import UnknownName
 from calibrant.protocol.text import nearest
 
 CHAPTERS = {
@@ -128,7 +129,7 @@ def _fenced(lines: list[str]) -> set[int]:
 
 
 def require(name: str) -> Clause:
-    """The clause of a name. Raises LookupError, with the nearest names, if there is none."""
+    """The clause of a name. Raises UnknownName if there is none."""
     if name not in book():
-        raise LookupError(f"there is no clause {name!r}{nearest(name, book())}")
+        raise UnknownName(f"there is no clause {name!r}{nearest(name, book())}")
     return book()[name]

@@ -130,27 +130,29 @@ class Record:
 
 
 @contextlib.contextmanager
-def recording(
-    clause: str, property_: str, subject: Subject, *, few: bool = False, explain: bool = True
-) -> Iterator[Record]:
-    """Record the outcome of the property that the block runs on a subject, and diagnose its failure unless told not to.
+def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> Iterator[Record]:
+    """Record the outcome of the property that the block runs on a subject, and diagnose its failure.
 
     Errors of the property propagate. A property that runs out of requests before one is served is skipped.
     """
-    record = Record()
-    raised: BaseException | None = None
+    record, raised, diagnosis = Record(), None, Diagnosis()
     try:
-        yield record
-    except Unsatisfiable as error:  # few requests are possible where shapes are all that varies
-        raised = error
-        if subject.tally.refused and not subject.tally.answered:
-            raised = pytest.skip.Exception(f"none of {subject.tally.refused} requests is served")
-        raise raised from None
+        try:
+            yield record
+        except Unsatisfiable:  # few requests are possible where shapes are all that varies
+            if subject.tally.refused and not subject.tally.answered:
+                pytest.skip(f"none of {subject.tally.refused} requests is served")
+            raise
     except BaseException as error:
         raised = error
+        try:
+            diagnosis = diagnose(subject, error, clause)
+        except Exception as failed:  # it must not hide the failure that it was to explain
+            diagnosis = Diagnosis(
+                hint=f"; its diagnosis failed: {''.join(traceback.format_exception_only(failed)).strip()}"
+            )
         raise
     finally:
-        diagnosis = diagnose(subject, raised, clause) if raised is not None and explain else None
         record.outcome = outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few)
 
 

@@ -13,6 +13,7 @@ from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import PYTORCH
+from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.text import nearest
 from calibrant.vectors.cases import DTYPES, Case
@@ -25,7 +26,7 @@ BESIDE = ("schema.json", "README.md")
 """The files beside those of the chapters."""
 
 
-class VectorsError(Exception):
+class VectorsError(CheckError):
     """A folder that cannot be written or replayed, in one sentence."""
 
 
