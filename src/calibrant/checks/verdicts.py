@@ -11,20 +11,17 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.protocol.dtypes import DTYPES
 
-MEANING: dict[str, str] = {
-    "holds": "every property of the clause held",
-    "breaks": "an answer that the clause does not allow",
-    "broken": "no answer that could be judged: it raised, hung, died or returned no numbers",
-    "deviates": "breaks, as the target declares",
-    "stale": "declared as a deviation, but holds",
-    "absent": "the target does not provide the operation",
-    "undecided": "nothing could be judged",
-    "error": "the check itself failed",
-}
-"""The statuses of a verdict."""
-
-GRAVEST = ("error", "broken", "breaks", "stale", "deviates", "undecided", "holds", "absent")
-"""The statuses, the gravest first: it speaks for several properties, or dtypes."""
+GRAVEST = (
+    "error",  # the check itself failed
+    "broken",  # no answer that could be judged: it raised, hung, died or returned no numbers
+    "breaks",  # an answer that the clause does not allow
+    "stale",  # declared as a deviation, but holds
+    "deviates",  # breaks, as the target declares
+    "undecided",  # nothing could be judged
+    "holds",  # every property of the clause held
+    "absent",  # the target does not provide the operation
+)
+"""The statuses of a verdict, the gravest first: it speaks for several properties, or dtypes."""
 
 COUNTS = ("examples", "judged", "unjudged", "refused")
 """The counts that a clause adds up over its properties."""
