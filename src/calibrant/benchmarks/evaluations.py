@@ -112,7 +112,8 @@ def _whole(library: Any, model: Any, loss: Any, absolute: Any, dloss: Any, grad:
         return params
 
     formulas = {"model": model, "loss": loss, "absolute": absolute, "dloss": dloss, "grad": grad}
-    return formulas | {"finite_difference": finite_difference, "trajectory": trajectory}
+    walks = dict.fromkeys(("step", "trajectory", "closed_form"), trajectory)
+    return formulas | walks | {"finite_difference": finite_difference}
 
 
 def _on_tensors(formula: Callable[..., Any]) -> Callable[..., Array]:

@@ -32,8 +32,6 @@ class Formula:
     strategy: strategies.Strategy[Any]
     arguments: Callable[[Any], tuple[Any, ...]]
     truth: Callable[..., Exact]
-    method: str = ""
-    """The method that evaluates it; empty if that has its name."""
 
     def drawn(self, data: bytes, dtype: str) -> tuple[Any, ...]:
         """Decode the arguments that bytes stand for in a dtype."""
@@ -63,9 +61,9 @@ FORMULAS = (
     Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn),
     Formula("grad", 24, strategies.fits, _fit, exact.gradient),
     Formula("finite_difference", 5, strategies.probes, lambda x: (*_fit(x), x.delta), exact.finite_difference),
-    Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path, "trajectory"),
+    Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path),
     Formula("trajectory", 2, strategies.descents, _walk, _path),
-    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form, "trajectory"),
+    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form),
 )
 _CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
@@ -106,7 +104,7 @@ def evaluators(dtype: str) -> list[str]:
 def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
     """Compute a correct answer."""
     with np.errstate(all="ignore"):
-        return np.asarray(evaluations.way(way)[formula.method or formula.name](*arguments))
+        return np.asarray(evaluations.way(way)[formula.name](*arguments))
 
 
 def random_bytes(formula: Formula, rng: np.random.Generator) -> bytes:

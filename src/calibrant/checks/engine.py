@@ -86,9 +86,14 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
         engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
+        quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
-            with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
-                code = bare_pytest(_arguments(plan, folder), engine, **{REGISTER: str(folder / "programs")})
+            with (
+                _environment(**quiet, **{REGISTER: str(folder / "programs")}),
+                contextlib.redirect_stderr(complaints),
+                contextlib.redirect_stdout(complaints),
+            ):
+                code = pytest.main(_arguments(plan, folder), plugins=[engine])
         finally:
             end_all(folder / "programs")
     if engine.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -102,10 +107,18 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
 
 
 def _arguments(plan: Plan, folder: Path) -> list[str]:
+    without = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception")
     return [
         *map(str, plan.files),
+        f"-c{os.devnull}",  # without the user's own configuration
         f"--rootdir={folder}",
+        "--noconftest",
+        "--import-mode=importlib",
+        "--assert=plain",
+        "--capture=no",
+        *(f"-pno:{name}" for name in without),
         "-pxdist.plugin",
+        "-pcalibrant.plugin",
         f"--tx={plan.workers}*popen//python={re.sub('/+', '/', shlex.join(plan.python))}",  # '//' would end it
         "--dist=worksteal",
         "--max-worker-restart=1000",
@@ -114,16 +127,6 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
         f"--target-run-folder={folder}",
         *plan.options,
     ]
-
-
-def bare_pytest(arguments: Sequence[str], plugin: object, **environment: str) -> int:
-    """Run pytest in this process with the plugin of calibrant and another, without the user's own configuration."""
-    off = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception")
-    quiet = ["--noconftest", "--import-mode=importlib", "--assert=plain", "--capture=no", f"-c{os.devnull}"]
-    without = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
-    with _environment(**without, **environment):
-        plugins = [*(f"-pno:{name}" for name in off), "-pcalibrant.plugin"]
-        return int(pytest.main([*quiet, *plugins, *arguments], plugins=[plugin]))
 
 
 @contextlib.contextmanager

@@ -138,10 +138,10 @@ def against(one: Impostor, name: str, settings: Settings) -> Iterator[Outcome]:
     clause, _, dtype = name.partition("@")
     for prop in properties():
         if prop.clause == clause:
-            function = _suite(prop.file, settings)[prop.function]
+            function = suite_of(prop.file, settings)[prop.function]
             outcomes = [
                 _outcome(prop, function, arguments, Subject(target_from_impostor(one), dtype))
-                for arguments in _parametrized(function)
+                for arguments in parametrized(function)
                 if _concerned(one, arguments.get("name", ""))
             ]
             failed = [outcome for outcome in outcomes if outcome.failure]
@@ -163,7 +163,7 @@ def _outcome(prop: Property, function: Callable[..., None], arguments: dict[str,
 
 
 @functools.lru_cache(maxsize=64)
-def _suite(file: Path, settings: Settings) -> dict[str, Any]:
+def suite_of(file: Path, settings: Settings) -> dict[str, Any]:
     """The properties of a chapter, prepared with these settings."""
     begin(session := Session(**asdict(settings)))
     try:
@@ -172,7 +172,7 @@ def _suite(file: Path, settings: Settings) -> dict[str, Any]:
         end(session)
 
 
-def _parametrized(function: Any) -> Iterator[dict[str, Any]]:
+def parametrized(function: Any) -> Iterator[dict[str, Any]]:
     """The arguments with which pytest would call a property, beside the target."""
     axes = []
     for mark in getattr(function, "pytestmark", []):
