@@ -16,7 +16,6 @@ from support import calibrant, checked, one_sentence, run, statuses, target
 from calibrant.book.clauses import book
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
-from calibrant.protocol.errors import CheckError
 from calibrant.reports.machine import document, schema
 from calibrant.suite.session import current
 
@@ -506,8 +505,3 @@ def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path
     assert current() is outer
     assert result.exit_status == 0
     assert document(result)["outcome"] == "conforms, as far as it was checked"
-
-
-def test_unknown_names_are_one_sentence_for_a_program_too() -> None:
-    with pytest.raises(CheckError, match="there is no chapter 'los'; nearest: loss"):
-        check("numpy", Options(chapters=("los",)))
