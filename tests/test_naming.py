@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from calibrant.impostors import catalog
 from calibrant.reports.terminal import failure_lines
 from calibrant.target.calling import Subject
 from calibrant.target.loading import load
+
+if importlib.util.find_spec("torch") is not None:
+    importlib.import_module("torch")  # which takes long: not within the time limit of a call
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a target may warn
 

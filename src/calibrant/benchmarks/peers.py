@@ -14,7 +14,6 @@ import numpy as np
 from calibrant import exact
 from calibrant.adapters import numpy_target
 from calibrant.benchmarks.evaluations import Array, tensor
-from calibrant.benchmarks.output import progress, table
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.impostors import select
 from calibrant.impostors.planting import target_from_impostor
@@ -27,6 +26,9 @@ FAULTS = (
     "bias-not-averaged", "means-multiplied", "last-sample-dropped",
 )  # fmt: skip
 """The impostors of `grad_fn` that are planted."""
+
+SIZES = "Smallest relative error of a gradient that is rejected, in both components, in dw only, in db only"
+GRADIENTS = "Right and wrong gradients that are rejected, one of each for each data set"
 
 Point = tuple[Array, Array, Array, Array]
 """Where a gradient is checked: t_u, t_c, w and b."""
@@ -144,9 +146,4 @@ def measure(cases: int, seed: int) -> dict[str, Any]:
             for peer in available_peers():
                 numbers = {kind: sum(not accepted_by(peer, *one) for one in ones) for kind, ones in judged.items()}
                 found.append({"dtype": dtype, "spread": spread, "peer": peer, "sets": cases} | numbers)
-        progress(f"measured in {dtype}", last=True)
-    print("Smallest relative error of a gradient that is rejected, in both components, in dw only, in db only")
-    print(table(sizes))
-    print("\nRight and wrong gradients that are rejected, one of each for each data set")
-    print(table(found))
-    return {"sizes": sizes, "rejected": found}
+    return {SIZES: sizes, GRADIENTS: found}

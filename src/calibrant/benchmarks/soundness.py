@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import time
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from calibrant import exact, strategies
 from calibrant.benchmarks import evaluations
 from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array
-from calibrant.benchmarks.output import progress, table
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.correct import as_exact
@@ -68,19 +68,9 @@ FORMULAS = (
 _CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
 
-class Case(NamedTuple):
-    """The judgement of one evaluation."""
-
-    formula: str
-    dtype: str
-    judged: int
-    unjudged: int
-    worst: float
-    """The largest error, in units of its bound."""
-    rejection: str
-
-
 CHUNK = 2000
+JUDGED = "Evaluations, and the largest error in units of its bound"
+REJECTED = "Rejections"
 
 
 def dtypes() -> list[str]:
@@ -115,7 +105,11 @@ def random_bytes(formula: Formula, rng: np.random.Generator) -> bytes:
     return data.tobytes()
 
 
-def judged_chunk(seed: int, chunk: int, cases: int) -> list[Case]:
+Found = tuple[dict[tuple[str, str], Tally], list[dict[str, str]]]
+"""The tally of each formula in each dtype, and what tells of each rejection."""
+
+
+def judged_chunk(seed: int, chunk: int, cases: int) -> Found:
     """Judge the cases of one chunk, drawn from the generator that seed and chunk give."""
     if find_spec("torch"):
         import torch
@@ -123,52 +117,49 @@ def judged_chunk(seed: int, chunk: int, cases: int) -> list[Case]:
         torch.set_num_threads(1)
     rng = np.random.default_rng([seed, chunk])
     ways = {name: evaluators(name) for name in dtypes()}
-    found = []
+    tallies: dict[tuple[str, str], Tally] = {}
+    rejections = []
     for i in range(cases):
         dtype = list(ways)[rng.integers(len(ways))]
         formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
         way = ways[dtype][rng.integers(len(ways[dtype]))]
         data = random_bytes(formula, rng)
         arguments = formula.drawn(data, dtype)
-        answer, told = evaluate(way, formula, arguments), ""
-        with tallying(Tally()) as tally:
+        answer = evaluate(way, formula, arguments)
+        with tallying(tallies.setdefault((formula.name, dtype), Tally())) as tally:
+            tally.examples += 1
             try:
                 agree(answer, formula.truth(*as_exact(arguments)))
             except Disagreement as rejection:
+                tally.rejected += 1
                 place = f"seed {seed}, chunk {chunk}, case {i}, drawn from {data.hex()}"
                 told = f"{formula.name} in {dtype} by {way}: {rejection}; {place}; {rejection.measured}"
-        found.append(Case(formula.name, dtype, tally.judged, tally.unjudged, tally.worst, told))
-    return found
+                rejections.append({"rejected": told})
+    return tallies, rejections
 
 
 def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:
     """Judge correct evaluations; a rejection is a bug of the judge, or of the evaluation."""
     tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
-    totals = ("cases", "judged", "unjudged", "rejected")
-    rows: list[dict[str, Any]] = [
-        {"formula": formula.name, "dtype": dtype} | dict.fromkeys(totals, 0) | {"worst": 0.0}
-        for formula in FORMULAS
-        for dtype in FORMATS
-    ]
-    by_name = {(row["formula"], row["dtype"]): row for row in rows}
-    rejections: list[str] = []
-    done, start = 0, time.monotonic()
-    here = min(workers or os.cpu_count() or 1, len(tasks)) == 1
-    for task, found in (
-        ((task, judged_chunk(*task)) for task in tasks) if here else spread(judged_chunk, tasks, workers)
-    ):
-        for case in found:
-            row = by_name[case.formula, case.dtype]
-            for key, more in zip(totals, (1, case.judged, case.unjudged, bool(case.rejection)), strict=True):
-                row[key] += more
-            row["worst"] = max(row["worst"], case.worst)
-            if case.rejection:
-                rejections.append(case.rejection)
-                print(f"rejected: {case.rejection}", flush=True)
-        done += task[2]
-        progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
-    rows = [row for row in rows if row["cases"]]
-    print(table(rows))
-    total = {key: sum(row[key] for row in rows) for key in totals}
-    print(", ".join(f"{value} {key}" for key, value in total.items()))
-    return {"soundness": rows, "total": total, "rejections": sorted(rejections)}
+    one = min(workers or os.cpu_count() or 1, len(tasks)) == 1
+    found: list[Found] = []
+    for _, of_chunk in ((task, judged_chunk(*task)) for task in tasks) if one else spread(judged_chunk, tasks, workers):
+        found.append(of_chunk)
+        print(
+            *(told["rejected"] for told in of_chunk[1]),
+            f"{len(found)} of {len(tasks)} chunks",
+            sep="\n",
+            file=sys.stderr,
+        )
+    rows: list[dict[str, Any]] = []
+    for formula, dtype in itertools.product(FORMULAS, FORMATS):
+        counted = [tallies[formula.name, dtype] for tallies, _ in found if (formula.name, dtype) in tallies]
+        if counted:
+            row: dict[str, Any] = {"formula": formula.name, "dtype": dtype}
+            for title, name in (("cases", "examples"), ("judged",) * 2, ("unjudged",) * 2, ("rejected",) * 2):
+                row[title] = sum(getattr(tally, name) for tally in counted)
+            rows.append(row | {"worst": max(tally.worst for tally in counted)})
+    total = {key: sum(row[key] for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
+    rows.append({"formula": "all", "dtype": "", **total, "worst": max(row["worst"] for row in rows)})
+    rejections = sorted((told for _, several in found for told in several), key=dict.__repr__)
+    return {JUDGED: rows, REJECTED: rejections}

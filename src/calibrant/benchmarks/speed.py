@@ -14,7 +14,6 @@ from unittest import mock
 
 from hypothesis.errors import Unsatisfiable
 
-from calibrant.benchmarks.output import progress, table
 from calibrant.book.clauses import CHAPTERS
 from calibrant.book.properties import properties
 from calibrant.checks.power import Settings, parametrized, suite_of
@@ -78,7 +77,6 @@ def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = C
             )  # settings that nothing else has loaded
         rate = round(spent["examples"] / spent["seconds"])
         rows.append({"chapter": chapter, "a second": rate, **spent, "drawing": drawn["seconds"]})
-        progress(chapter, last=True)
-    print(f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone")
-    print(table(rows))
-    return {"speed": rows}
+    return {
+        f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone": rows
+    }

@@ -98,16 +98,13 @@ def show(result: Result, console: Console) -> None:
 
     for line in failure_lines(result.verdicts):
         console.print(Text(line), soft_wrap=True)
-    rows = counts(result.verdicts)
-    rows["all"] = totals(result.verdicts)
-    shown = [column for column in COLUMNS if column == "holds" or rows["all"][column]]
-    drawn = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    total = totals(result.verdicts)
+    shown = [column for column in COLUMNS if column == "holds" or total[column]]
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("chapter")
     for column in shown:
         drawn.add_column(column, justify="right", style=STYLES.get(column, ""))
-    for chapter, row in rows.items():
-        if chapter == "all":
-            drawn.add_section()
+    for chapter, row in (counts(result.verdicts) | {"all": total}).items():
         drawn.add_row(chapter, *(str(row[column] or "·") for column in shown))
     console.print(drawn)
     console.print()
@@ -119,15 +116,14 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
     """The lines about every clause that does not hold."""
     lines: list[str] = []
     for name, of_clause in by_clause(verdicts).items():
+        first = of_clause[0]
+        if overall(of_clause) == "stale":
+            lines.append(f"{name}  stale   {readable(first.sentence)}")
+            lines += [f"  It is declared as a deviation ({first.reason}), but it holds.", ""]
         failing = [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
-        stale = [verdict for verdict in of_clause if verdict.status == "stale"]
-        if stale:
-            lines.append(f"{name}  stale   {readable(stale[0].sentence)}")
-            lines += [f"  It is declared as a deviation ({stale[0].reason}), but it holds.", ""]
         if not failing:
             continue
-        first = failing[0]
-        dtypes = ", ".join(verdict.dtype for verdict in failing)
+        first, dtypes = failing[0], ", ".join(verdict.dtype for verdict in failing)
         lines.append(f"{name}  {overall(failing)} in {dtypes}   {readable(first.sentence)}")
         told: set[str] = set()
         for failure in first.failures:
@@ -141,10 +137,9 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
 
 
 def _failure_lines(failure: Finding, verdict: Verdict) -> list[str]:
-    lines = [f"{failure.text.rstrip()}"]
+    lines = [failure.text.rstrip()]
     if isinstance(failure.bounds, (int, float)) and failure.bounds > 0:
-        ulps = failure.ulps
-        in_ulps = f", {ulps:.3g} units in the last place" if isinstance(ulps, (int, float)) else ""
+        in_ulps = f", {failure.ulps:.3g} units in the last place" if isinstance(failure.ulps, (int, float)) else ""
         lines.append(f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}.")
     lines += impostor_lines(failure.impostors)
     if failure.snippet:
