@@ -237,7 +237,7 @@ def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:
 def _key(item: pytest.Function) -> Any:
     """What the runs of one property in several dtypes have in common."""
     others = sorted((name, repr(x)) for name, x in item.callspec.params.items() if name != "target")
-    return item.nodeid.partition("[")[0], tuple(others)
+    return item.nodeid.removesuffix(f"[{item.callspec.id}]"), tuple(others)
 
 
 @pytest.hookimpl(wrapper=True)
