@@ -427,6 +427,22 @@ def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path:
     assert "PARTIAL: 1 property did not run to an end." in shown
 
 
+def test_a_property_whose_process_dies_after_its_report_has_one_outcome(tmp_path: Path) -> None:
+    """The target waits for the tear-down that follows the report."""
+    source = """
+    import os
+    from calibrant.target import isolation
+
+    def loss_fn(t_p, t_c):
+        isolation.at_ease = lambda: os._exit(4)
+        return ((t_p - t_c) ** 2 / t_p.dtype.type(t_p.size)).sum()
+    """
+    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.mean-square"), "--dtype=float64", *QUICK)
+
+    (verdict,) = said["verdicts"]
+    assert (verdict["status"], len(verdict["properties"])) == ("holds", 1)
+
+
 def test_options_of_pytest_in_the_environment_change_nothing(tmp_path: Path) -> None:
     """A project's own settings change nothing either. A partial check says so."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
