@@ -92,31 +92,27 @@ def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: st
         agree(soundness.evaluate(way, formula, arguments), expected)
 
 
-def test_checkers_are_compared_on_errors_and_on_right_and_wrong_gradients(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures = result(tmp_path, "peers", "--cases", "10")
+def test_checkers_are_compared_on_wrong_and_on_right_gradients(tmp_path: Path) -> None:
+    figures = result(tmp_path, "peers", "--cases", "3")
 
     kinds = [(dtype, peer) for dtype in ("float64", "float32") for peer in peers.available_peers()]
     assert sorted((row["dtype"], row["peer"]) for row in figures[peers.SIZES]) == sorted(3 * kinds)
-    assert sorted((row["dtype"], row["peer"]) for row in figures[peers.GRADIENTS]) == sorted(2 * kinds)
+    assert sorted((row["dtype"], row["peer"]) for row in figures[peers.ALARMS]) == sorted(2 * kinds)
     ours = [row for rows in figures.values() for row in rows if row["peer"] == "calibrant"]
-    assert all(row["right"] == 0 and row["wrong"] >= 9 for row in ours if "sets" in row)
+    assert not any(row.get("rejected") for row in ours)
     smallest = [
         max(row["both"], row["dw"], row["db"]) for row in ours if row.get("point", "").startswith("thermometer")
     ]
     assert 0 < smallest[0] < 1e-13 < smallest[1] < 1e-4
-    assert "Right and wrong gradients" in capsys.readouterr().out
 
 
 def test_each_checker_accepts_the_right_gradient_and_rejects_an_error() -> None:
-    """On data where no planted fault happens to be right."""
     here = peers.point("float64", [1.0, 2.0, 4.0], [1.0, 0.0, 3.0], [1.0, 0.5])
     zero = peers.point("float64", [1.0, -1.0], [0.0, 0.0], [0.0, 0.0])
 
     for peer in peers.available_peers():
         assert peers.accepted_by(peer, peers.gradient(here), here)
-        assert not any(peers.accepted_by(peer, peers.gradient(here, fault), here) for fault in peers.FAULTS)
+        assert not peers.accepted_by(peer, 2 * peers.gradient(here), here)
     assert peers.smallest_rejected("assert_allclose", here, (True, True)) == pytest.approx(1e-7, rel=0.02)
     assert peers.smallest_rejected("calibrant", zero, (True, True)) == math.inf
 

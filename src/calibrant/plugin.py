@@ -16,13 +16,13 @@ import pytest
 from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
-    from calibrant.checks.outcomes import Outcome, Record
+    from calibrant.checks.outcomes import Outcome
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
 _SESSION = pytest.StashKey[Session]()
 """The session of this pytest run."""
-_RECORD: pytest.StashKey[Record] = pytest.StashKey()
+_RECORD: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 """The outcome of a property."""
 
 
@@ -198,7 +198,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     held, apart = session.judged.pop(run, None), session.apart.pop(run, None)
     subject: Any = held or (apart.anew() if apart else arguments["target"])
 
-    def record(subject: Subject) -> AbstractContextManager[Record]:
+    def record(subject: Subject) -> AbstractContextManager[list[Outcome]]:
         clause = next(pyfuncitem.iter_markers("clause")).args[0]
         return recording(clause, pyfuncitem.originalname, subject, few=session.few)
 
@@ -252,8 +252,9 @@ def pytest_runtest_makereport(
     from calibrant.checks.outcomes import PROPERTY, outcome_of
 
     clause = require(next(item.iter_markers("clause")).args[0])
-    outcome = item.stash[_RECORD].outcome if _RECORD in item.stash else None
-    if outcome is None:  # its set-up failed
+    if _RECORD in item.stash:
+        (outcome,) = item.stash[_RECORD]
+    else:  # its set-up failed
         assert call.excinfo is not None
         dtype = str(item.callspec.params["target"])
         outcome = outcome_of(clause.name, item.originalname, dtype, None, call.excinfo.value, few=current().few)

@@ -111,7 +111,8 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
         if problem:
             line = text.count("\n", 0, mark.start()) + 1
             raise BookError(f"{chapter}.md, line {line}: {problem}")
-        clauses.append(Clause(name, chapter, expected, title, level, " ".join(body.split("\n\n")[0].split()), body))
+        sentence = " ".join(body.split("\n\n")[0].split())
+        clauses.append(Clause(name, chapter, expected, title, level, sentence, body))  # type: ignore[arg-type]  # checked above
     return clauses
 
 
