@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import judge, peers, soundness, speed
+from calibrant.benchmarks import peers, soundness, speed
 
 COMMANDS = {
-    "judge": (judge.measure, 200),
+    "judge": (soundness.judge_times, 200),
     "soundness": (soundness.measure, 1_000_000),
     "peers": (peers.measure, 2000),
     "speed": (speed.measure, 50),

@@ -97,7 +97,7 @@ def smallest_rejected(peer: str, here: Point, which: tuple[bool, bool]) -> float
 
 
 def data_sets(cases: int, dtype: str, spread: str, rng: np.random.Generator) -> Iterator[Point]:
-    """Random data sets of 2 to 50 samples and parameters: uniform in (-10, 10), or of magnitudes from 1e-6 to 1e6."""
+    """Random data sets of 1 to 50 samples and parameters: uniform in (-10, 10), or of magnitudes from 1e-6 to 1e6."""
 
     def numbers(n: int) -> Array:
         if spread == "uniform":
@@ -105,7 +105,7 @@ def data_sets(cases: int, dtype: str, spread: str, rng: np.random.Generator) -> 
         return np.asarray(rng.choice([-1.0, 1.0], n) * 10.0 ** rng.uniform(-6, 6, n))
 
     for _ in range(cases):
-        n = int(rng.integers(2, 51))
+        n = int(rng.integers(1, 51))
         yield point(dtype, numbers(n), numbers(n), numbers(2))
 
 

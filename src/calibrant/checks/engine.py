@@ -75,10 +75,10 @@ class Ran:
 @contextlib.contextmanager
 def started(spec: str) -> Iterator[list[str]]:
     """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
-    threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
-    modules, ours = [*_SHARED, *_ALSO.get(spec, [])], spec in _ALSO
-    with _environment(OMP_NUM_THREADS=threads), nursery(modules, at_once=ours) as python:
-        yield python
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # the workers are the threads
+        with nursery([*_SHARED, *_ALSO.get(spec, [])], at_once=spec in _ALSO) as python:
+            yield python
 
 
 def run(plan: Plan, observer: Observer | None = None) -> Ran:
@@ -89,10 +89,12 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
         quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
             with (
-                _environment(**quiet, **{REGISTER: str(folder / "programs")}),
+                pytest.MonkeyPatch.context() as patch,
                 contextlib.redirect_stderr(complaints),
                 contextlib.redirect_stdout(complaints),
             ):
+                for name, value in (quiet | {REGISTER: str(folder / "programs")}).items():
+                    patch.setenv(name, value)
                 code = pytest.main(_arguments(plan, folder), plugins=[engine])
         finally:
             end_all(folder / "programs")
@@ -127,18 +129,6 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
         f"--target-run-folder={folder}",
         *plan.options,
     ]
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ[name] for name in values if name in os.environ}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            os.environ.pop(name, None)
-        os.environ.update(before)
 
 
 class _Engine:
