@@ -80,7 +80,6 @@ def test_explain_prints_a_clause_with_its_reason_and_its_property() -> None:
     assert "3.7 Shapes · loss.same-shape · MUST" in process.stdout
     assert "test_different_shapes_are_refused in test_loss.py" in process.stdout
     assert '@clause("loss.same-shape"' in process.stdout
-    assert "Also broken by loss_fn as " in process.stdout
 
 
 def test_explain_lists_the_clauses_of_a_chapter() -> None:
