@@ -324,6 +324,10 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C, in some versions."""
+
+
 def main() -> None:
     """The command `calibrant`. An error that is no fault of its own is one sentence, and exit status 2."""
     from calibrant.protocol.errors import CheckError
@@ -333,11 +337,13 @@ def main() -> None:
     except (CheckError, OSError) as error:
         _fail(str(error))
     except typer.Abort:
-        _fail("interrupted: there is no result")
+        status = _INTERRUPTED
     except Exception as error:
         # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise
         _fail(" ".join(sentence().split()))
+    if status == _INTERRUPTED:
+        _fail("interrupted: there is no result")
     sys.exit(status)
