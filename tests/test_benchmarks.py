@@ -12,41 +12,42 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant import exact
 from calibrant.benchmarks import peers, soundness, speed
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.evaluations import STYLES
 from calibrant.exact import Exact
 from calibrant.impostors.correct import as_exact
 from calibrant.judge import agree
+from calibrant.protocol.errors import TargetError
 
 TORCH = find_spec("torch") is not None
 
 
-def result(tmp_path: Path, *arguments: str) -> Any:
+def result(tmp_path: Path, *arguments: str, status: int = 0) -> Any:
     """The figures that a benchmark writes."""
     file = tmp_path / "figures.json"
 
-    assert main([*arguments, "--json", str(file)]) == 0
+    assert main([*arguments, "--json", str(file)]) == status
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def test_the_judge_is_timed_on_every_formula(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = result(tmp_path, "judge", "--cases", "2")["judge"]
+    (rows,) = result(tmp_path, "judge", "--cases", "2").values()
 
     assert {row["dtype"] for row in rows} == {"float32", "float64"}
-    assert len(rows) == 2 * 9
+    assert len(rows) == 2 * len(soundness.FORMULAS)
     assert all(0 < row["low"] <= row["median"] <= row["high"] for row in rows)
-    assert "closed form, 5000 epochs" in capsys.readouterr().out
+    assert "closed_form" in capsys.readouterr().out
 
 
 def test_correct_evaluations_are_counted_by_formula_and_dtype(tmp_path: Path) -> None:
     figures = result(tmp_path, "soundness", "--cases", "120", "--seed", "3")
 
-    assert figures["total"]["cases"] == sum(row["cases"] for row in figures["soundness"]) == 120
-    assert figures["total"]["judged"] > 120
-    assert figures["rejections"] == []
-    assert all(row["rejected"] == 0 <= row["worst"] <= 1 for row in figures["soundness"])
+    *rows, total = figures[soundness.JUDGED]
+    assert total["cases"] == sum(row["cases"] for row in rows) == 120
+    assert total["judged"] > 120
+    assert figures[soundness.REJECTED] == []
+    assert all(row["rejected"] == 0 <= row["worst"] <= 1 for row in rows)
 
 
 def test_the_same_seed_gives_the_same_cases_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,11 +56,9 @@ def test_the_same_seed_gives_the_same_cases_on_any_number_of_cores(monkeypatch: 
     monkeypatch.setattr(soundness, "find_spec", lambda name: None)  # without torch, which takes seconds to import
 
     one, two = (soundness.measure(45, 5, processes) for processes in (1, 2))
-    if TORCH:  # the processes that were started found it
-        one["soundness"] = two["soundness"] = one["total"] = two["total"] = []
 
-    assert one == two
-    assert soundness.measure(45, 5, 1) == soundness.measure(45, 5, 1) != soundness.measure(45, 6, 1)
+    assert one == two or TORCH  # the processes that were started find it
+    assert soundness.measure(45, 5, 1) == one != soundness.measure(45, 6, 1)
 
 
 def test_a_rejection_is_printed_and_makes_the_status_1(
@@ -75,12 +74,12 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
         return replace(formula, truth=truth)
 
     monkeypatch.setattr(soundness, "FORMULAS", tuple(map(bare, soundness.FORMULAS)))
-    file = tmp_path / "figures.json"
 
-    assert main(["soundness", "--cases", "40", "--json", str(file)]) == 1
-    assert "rejected: " in (printed := capsys.readouterr().out)
-    assert "case" in printed
-    assert json.loads(file.read_text(encoding="utf-8"))["total"]["rejected"] > 0
+    figures = result(tmp_path, "soundness", "--cases", "40", status=1)
+
+    rejections = figures[soundness.REJECTED]
+    assert figures[soundness.JUDGED][-1]["rejected"] == len(rejections) > 0
+    assert rejections[0]["rejected"] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("formula", soundness.FORMULAS, ids=lambda formula: formula.name)
@@ -93,50 +92,29 @@ def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: st
         agree(soundness.evaluate(way, formula, arguments), expected)
 
 
-def test_checkers_are_compared_on_errors_faults_and_correct_gradients(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checkers_are_compared_on_wrong_and_on_right_gradients(tmp_path: Path) -> None:
     figures = result(tmp_path, "peers", "--cases", "3")
 
-    for dtype, scale in (("float64", 1e-13), ("float32", 1e-4)):
-
-        def of(rows: str, peer: str, dtype: str = dtype) -> list[Any]:
-            return [row for row in figures[rows] if row["peer"] == peer and row["dtype"] == dtype]
-
-        for peer in peers.available_peers():
-            assert len(of("sizes", peer)) == 3
-            assert all(row[which] > 0 for row in of("sizes", peer) for which in ("both", "dw", "db"))
-            assert [row["faults"] for row in of("planted", peer)] == [120]
-            assert [row["sets"] for row in of("alarms", peer)] == [3, 3]
-        thermometer = of("sizes", "calibrant")[0]
-        assert max(thermometer["both"], thermometer["dw"], thermometer["db"]) < scale
-        assert all(row["rejected"] == 0 for row in of("alarms", "calibrant"))
-        assert of("planted", "calibrant")[0]["found"] > 100
-    assert "Planted faults" in capsys.readouterr().out
-
-
-def test_there_are_ten_faults_and_each_is_one() -> None:
-    """On data where none of them happens to be right."""
-    here = peers.point("", [1.0, 2.0, 4.0], [1.0, 0.0, 3.0], [1.0, 0.5], "float64")
-    truth = exact.gradient(*map(exact.of, here.all)).nearest()
-
-    assert len(peers.FAULTS) == 10
-    assert np.allclose(peers.right(*here.all), truth)
-    for fault in peers.FAULTS.values():
-        assert not np.allclose(fault(*here.all), truth)
-        assert not peers.accepted_by("calibrant", fault(*here.all), here)
+    kinds = [(dtype, peer) for dtype in ("float64", "float32") for peer in peers.available_peers()]
+    assert sorted((row["dtype"], row["peer"]) for row in figures[peers.SIZES]) == sorted(3 * kinds)
+    assert sorted((row["dtype"], row["peer"]) for row in figures[peers.ALARMS]) == sorted(2 * kinds)
+    ours = [row for rows in figures.values() for row in rows if row["peer"] == "calibrant"]
+    assert not any(row.get("rejected") for row in ours)
+    smallest = [
+        max(row["both"], row["dw"], row["db"]) for row in ours if row.get("point", "").startswith("thermometer")
+    ]
+    assert 0 < smallest[0] < 1e-13 < smallest[1] < 1e-4
 
 
 def test_each_checker_accepts_the_right_gradient_and_rejects_an_error() -> None:
-    here = peers.point("", [1.0, 2.0], [1.0, 0.0], [1.0, 0.5], "float64")
-    e = peers.smallest_rejected("assert_allclose", here, (True, True))
-    zero = peers.point("", [1.0, -1.0], [0.0, 0.0], [0.0, 0.0], "float64")
+    here = peers.point("float64", [1.0, 2.0, 4.0], [1.0, 0.0, 3.0], [1.0, 0.5])
+    zero = peers.point("float64", [1.0, -1.0], [0.0, 0.0], [0.0, 0.0])
 
-    assert e == pytest.approx(1e-7, rel=0.02)
+    for peer in peers.available_peers():
+        assert peers.accepted_by(peer, peers.gradient(here), here)
+        assert not peers.accepted_by(peer, 2 * peers.gradient(here), here)
+    assert peers.smallest_rejected("assert_allclose", here, (True, True)) == pytest.approx(1e-7, rel=0.02)
     assert peers.smallest_rejected("calibrant", zero, (True, True)) == math.inf
-    if TORCH:
-        assert peers.accepted_by("gradcheck", peers.right(*here.all), here)
-        assert not peers.accepted_by("gradcheck", 2 * peers.right(*here.all), here)
 
 
 def test_without_torch_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,19 +126,13 @@ def test_without_torch_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> Non
     assert soundness.evaluators("float32") == list(STYLES)
 
 
-def test_the_speed_of_a_chapter_stands_beside_that_of_drawing_and_of_the_target(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    rows = speed.measure(2, 0, "numpy", ("loss", "broadcasting"))["speed"]
+def test_the_speed_of_a_chapter_stands_beside_that_of_drawing_and_of_the_target() -> None:
+    (rows,) = speed.measure(2, 0, "numpy", ("loss", "broadcasting")).values()
 
     assert [row["chapter"] for row in rows] == ["loss", "broadcasting"]
     assert all(row["examples"] > 10 and row["a second"] > 0 for row in rows)
     assert all(0 < row["target"] < row["seconds"] and row["drawing"] > 0 for row in rows)
-    assert "broadcasting" in capsys.readouterr().out
-
-
-def test_the_speed_of_a_target_that_cannot_be_loaded_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="pytest ended with status"):
+    with pytest.raises(TargetError, match="nearest: numpy"):
         speed.measure(2, 0, "nunpy", ("loss",))
 
 

@@ -54,11 +54,8 @@ def test_names_in_a_document_are_names_of_files_and_clauses(document: Path) -> N
     heads = {head for heads in CHAPTERS.values() for head in heads}
     named = {name for name in re.findall(r"`([a-z]+\.[a-z-]+)`", text) if name.split(".")[0] in heads}
     assert named - set(book()) - {"loss.md", "model.md", "data.md", "descent.md"} == set()
+    assert document.name != "CHANGELOG.md" or f"{len(book())} clauses" in text
     assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work)/", text), "a file of the machine that it was written on"
-
-
-def test_changelog_counts_the_clauses() -> None:
-    assert f"{len(book())} clauses" in read("CHANGELOG.md")
 
 
 def test_modules_of_a_chapter_stand_under_one_name() -> None:
@@ -138,11 +135,6 @@ def shows(printed: str, output: str) -> bool:
     return re.match(".*?".join(parts), output, re.DOTALL) is not None
 
 
-def test_the_documents_have_files_and_sessions() -> None:
-    assert {*FILES} == {"mine.py", "mended.py", "mine.js", "summing.py"}
-    assert len(SESSIONS) == 6
-
-
 @pytest.mark.parametrize("command, printed", SESSIONS, ids=[command for command, _ in SESSIONS])
 def test_a_session_shows_what_is_printed(command: str, printed: str, tmp_path: Path) -> None:
     for name, text in FILES.items():
@@ -166,7 +158,9 @@ def test_a_failure_of_the_other_program_is_repeated_by_its_command_line(tmp_path
     assert '"data":[1]' in repeated.stdout
 
 
-def test_dots_replace_any_text_and_nothing_else_does() -> None:
+def test_there_are_sessions_in_which_dots_replace_any_text_and_nothing_else_does() -> None:
+    assert {*FILES} == {"mine.py", "mended.py", "mine.js", "summing.py"}
+    assert len(SESSIONS) == 6
     assert shows("a\n...\nc\n", "a\nb\nc\n")
     assert shows("a ...\nc", "a b\nc")
     assert not shows("a\nc\n", "a\nb\nc\n")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from support import run, target
+
+from calibrant.book.properties import conformance_folder
 
 RIGHT = """
 def loss_fn(t_p, t_c):
@@ -89,6 +92,18 @@ def test_dtypes_and_clauses_may_be_chosen(tmp_path: Path) -> None:
     assert "[float16-loss_fn] PASSED" in process.stdout
     assert "loss: 1 clause holds" in process.stdout
     assert tally(process)["passed"] == 1
+
+
+def test_properties_in_a_folder_with_a_bracket_in_its_name_stay_apart(tmp_path: Path) -> None:
+    (tmp_path / "a[b]").mkdir()
+    shutil.copy(conformance_folder() / "test_loss.py", tmp_path / "a[b]")
+    source = f"{RIGHT}\ndef absolute_loss(t_p, t_c):\n    return 2 * loss_fn(t_p, t_c)\n"
+    target(tmp_path, source, "theirs.py")
+
+    names = "mean_of_the_squared and float32 or mean_of_the_absolute and float64"
+    process = pytest_in(tmp_path, "--target=theirs.py", "--target-examples=20", "-k", names)
+
+    assert (tally(process)["passed"], tally(process)["failed"]) == (1, 1)
 
 
 def test_a_declared_deviation_is_an_expected_failure(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from support import calibrant
 
 from calibrant.checks.outcomes import Outcome
-from calibrant.checks.power import Settings, Trial, due, measured, sample, summary, tried
+from calibrant.checks.power import Settings, Trial, due, sample, summary, tried
 from calibrant.impostors import Impostor, add, select
 from calibrant.reports import trials as report
 
@@ -20,16 +20,18 @@ def one(name: str) -> Impostor:
     return found
 
 
-def test_a_trial_tells_what_was_missed_and_what_is_beyond() -> None:
-    """An impostor that names the wrong clauses does not pass."""
-    lying = replace(one("loss_fn.half"), clauses=("loss.zero", "loss.permutation?"))
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_trial_tells_what_was_missed_and_what_is_beyond(quick: bool) -> None:
+    """An impostor that names the wrong clauses does not pass. The sample of an operation's first starts with the first clause."""
+    first = select(["loss_fn"])[0]
+    lying = replace(first, clauses=("loss.zero", "loss.permutation?"))
 
-    trial = tried(lying, Settings(examples=20))
+    trial = tried(lying, Settings(examples=20), quick=quick)
 
     assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
-    assert trial.beyond == ["loss.mean-square@float32", "loss.mean-square@float64"]
+    assert {"loss.mean-square@float32"} <= set(trial.beyond) <= set.union(*due(first))
     assert trial.quickest is not None
-    assert trial.quickest.clause == "loss.mean-square"
+    assert trial.quickest.clause in first.breaks
 
 
 def test_a_quick_trial_leaves_a_clause_once_it_is_broken() -> None:
@@ -43,17 +45,6 @@ def test_a_quick_trial_leaves_a_clause_once_it_is_broken() -> None:
     assert len(whole.rejections) > len(found)
 
 
-def test_a_quick_trial_tells_what_was_missed_and_what_is_beyond() -> None:
-    """The sample of the first impostor of an operation starts with the first of the other clauses."""
-    first = select(["loss_fn"])[0]
-    lying = replace(first, clauses=("loss.zero",))
-
-    trial = tried(lying, quick=True)
-
-    assert trial.missed == ["loss.zero@float32", "loss.zero@float64"]
-    assert set(trial.beyond) & due(first)[0]
-
-
 def test_the_samples_of_an_operations_impostors_are_all_clauses_together() -> None:
     names = [f"a.b{number}@float64" for number in range(70)]
 
@@ -62,15 +53,6 @@ def test_the_samples_of_an_operations_impostors_are_all_clauses_together() -> No
     assert {name for some in sampled for name in some} == set(names)
     assert sample(one("loss_fn.half"), []) == []
     assert len(sample(one("loss_fn.half"), names[:2])) == 2
-
-
-def test_trials_in_other_processes_say_the_same() -> None:
-    here = tried(one("dloss_fn.not-averaged"), Settings(examples=10))
-
-    (there,) = measured([one("dloss_fn.not-averaged")], Settings(examples=10), workers=1)
-
-    assert there == here
-    assert there.rejections
 
 
 def test_a_report_says_what_is_wrong_with_a_trial() -> None:

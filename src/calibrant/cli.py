@@ -26,6 +26,13 @@ app = typer.Typer(
 )
 
 
+def _in_a_folder(file: Path | None) -> Path | None:
+    """Refuse a file that could not be written before any work is done."""
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent}")
+    return file
+
+
 # Options that several commands have.
 Chapters = Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")]
 Clauses = Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")]
@@ -41,7 +48,10 @@ Seed = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
-Json = Annotated[Path | None, typer.Option(help="Write the result to this file as JSON.", metavar="FILE")]
+Json = Annotated[
+    Path | None,
+    typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder),
+]
 
 
 @app.command()
@@ -74,12 +84,10 @@ def check(
     from calibrant.reports import machine, terminal
 
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers)
-    _require_folder(json)
-    with _failing("interrupted: nothing is said of the target"):
-        with _progress() as observer:
-            result = run(_spec(target, program), options, observer)
-        if json is not None:
-            machine.write(machine.document(result), json)
+    with _progress() as observer:
+        result = run(_spec(target, program), options, observer)
+    if json is not None:
+        machine.write(machine.document(result), json)
     terminal.show(result, Console(highlight=False))
     raise typer.Exit(result.exit_status)
 
@@ -113,17 +121,15 @@ def matrix(
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
-    _require_folder(json)
     options, found = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers), []
-    with _failing("interrupted: nothing is said of the targets"):
-        options.validated()
-        with _bar(f"checking {specs[0]}", total=len(specs)) as update:
-            for one in checked(specs, options):
-                found.append(one)
-                left = specs[len(found) :]
-                update(advance=1, description=f"checking {left[0]}" if left else "done")
-        if json is not None:
-            machine.write(table.document(found), json)
+    options.validated()
+    with _bar(f"checking {specs[0]}", total=len(specs)) as update:
+        for one in checked(specs, options):
+            found.append(one)
+            left = specs[len(found) :]
+            update(advance=1, description=f"checking {left[0]}" if left else "done")
+    if json is not None:
+        machine.write(table.document(found), json)
     table.show(found, Console(highlight=False))
     raise typer.Exit(exit_status(found))
 
@@ -139,10 +145,7 @@ def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to 
             if clause.chapter == name:
                 typer.echo(f"{clause.number}  {clause.name}  {clause.level}\n    {clause.sentence}")
         return
-    try:
-        clause = require(name)
-    except LookupError as error:
-        _fail(str(error.args[0]))
+    clause = require(name)
     typer.echo(f"{clause.number} {clause.title} · {clause.name} · {clause.level}\n\n{clause.text}\n")
     for prop in properties():
         if prop.clause == name:
@@ -185,11 +188,7 @@ def impostors(
     """List the known wrong answers and the legitimate variants: what each does, what it breaks, where it was seen."""
     from calibrant.impostors import select
 
-    try:
-        listed = select([name] if name else [])
-    except LookupError as error:
-        _fail(str(error.args[0]))
-    for one in listed:
+    for one in select([name] if name else []):
         typer.echo(f"{one.operation} as {one.name}  {one.kind}\n    {one.sentence[0].upper()}{one.sentence[1:]}.")
         typer.echo(f"    breaks {', '.join(one.breaks)}")
         for link in one.links:
@@ -220,20 +219,14 @@ def power(
     from calibrant.reports import machine
     from calibrant.reports import trials as report
 
-    _require_folder(json)
-    try:
-        listed = [one for one in select(name or []) if one.possible]
-    except LookupError as error:
-        _fail(str(error.args[0]))
-    trials = []
-    with _failing("interrupted: nothing is said of the suite"):
-        Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
-        with _bar("trying impostors", total=len(listed)) as update:
-            for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
-                trials.append(trial)
-                update(advance=1)
-        if json is not None:
-            machine.write(report.document(trials), json)
+    listed, trials = [one for one in select(name or []) if one.possible], []
+    Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
+    with _bar("trying impostors", total=len(listed)) as update:
+        for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
+            trials.append(trial)
+            update(advance=1)
+    if json is not None:
+        machine.write(report.document(trials), json)
     for line in report.lines(trials, listed):
         typer.echo(line)
     said = summary(trials)
@@ -263,19 +256,18 @@ def vectors(
 
     if not verify and (target or program):
         _fail(f"a target is for --verify: vectors are the same whatever {target or program} says")
-    unsaid = "nothing is said of the target" if verify else "nothing is written"
-    with _failing(f"interrupted: {unsaid}"):
-        Options(workers=workers, timeout=timeout).validated()
-        if verify:
-            with _progress() as observer:
-                replay = replayed(folder, _spec(target, program), timeout, observer)
-        else:
-            with _bar("choosing cases") as update:
-                cases = chosen(lambda done, count: update(completed=done, total=count), workers)
-            size = write(cases, folder)
-    for line in report.replayed(replay) if verify else report.written(cases, size, folder):
+    Options(workers=workers, timeout=timeout).validated()
+    if verify:
+        with _progress() as observer:
+            replay = replayed(folder, _spec(target, program), timeout, observer)
+        lines, status = report.replayed(replay), replay.exit_status
+    else:
+        with _bar("choosing cases") as update:
+            cases = chosen(lambda done, count: update(completed=done, total=count), workers)
+        lines, status = report.written(cases, write(cases, folder), folder), 0
+    for line in lines:
         typer.echo(line)
-    raise typer.Exit(replay.exit_status if verify else 0)
+    raise typer.Exit(status)
 
 
 def _spec(target: str | None, program: str | None) -> str:
@@ -293,19 +285,6 @@ def _options(chapter: list[str] | None, clause: list[str] | None, dtype: list[st
     from calibrant.checks.options import Options
 
     return Options(tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), *others)
-
-
-@contextlib.contextmanager
-def _failing(interrupted: str) -> Iterator[None]:
-    """End the command with one sentence where the block is interrupted, or cannot do its work."""
-    from calibrant.protocol.errors import CheckError
-
-    try:
-        yield
-    except (CheckError, OSError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail(interrupted)
 
 
 @contextlib.contextmanager
@@ -340,26 +319,31 @@ def _progress() -> Iterator[Observer]:
         yield Bar()
 
 
-def _require_folder(json: Path | None) -> None:
-    """Refuse a file that could not be written before any work is done."""
-    if json is not None and not json.parent.is_dir():
-        _fail(f"--json {json}: there is no folder {json.parent}")
-
-
 def _fail(sentence: str) -> NoReturn:
     typer.echo(f"calibrant: {sentence}", err=True)
-    raise typer.Exit(2)
+    sys.exit(2)
+
+
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C, in some versions."""
 
 
 def main() -> None:
-    """The command `calibrant`."""
+    """The command `calibrant`. An error that is no fault of its own is one sentence, and exit status 2."""
+    from calibrant.protocol.errors import CheckError
+
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except (CheckError, OSError) as error:
+        _fail(str(error))
+    except typer.Abort:
+        status = _INTERRUPTED
     except Exception as error:
         # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise
-        typer.echo(f"calibrant: {' '.join(sentence().split())}", err=True)
-        sys.exit(2)
+        _fail(" ".join(sentence().split()))
+    if status == _INTERRUPTED:
+        _fail("interrupted: there is no result")
     sys.exit(status)

@@ -16,11 +16,11 @@ import pytest
 from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
-    from calibrant.checks.outcomes import Outcome, Record
+    from calibrant.checks.outcomes import Outcome
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
-_RECORD: pytest.StashKey[Record] = pytest.StashKey()
+_RECORD: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 """The outcome of a property."""
 
 
@@ -194,7 +194,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     together, held = session.judged.pop(run, (None, False))
     subject: Any = arguments["target"] if together is None else together if held else together.anew()
 
-    def record(subject: Subject) -> contextlib.AbstractContextManager[Record]:
+    def record(subject: Subject) -> contextlib.AbstractContextManager[list[Outcome]]:
         clause = next(pyfuncitem.iter_markers("clause")).args[0]
         return recording(clause, pyfuncitem.originalname, subject, few=session.few)
 
@@ -232,7 +232,7 @@ def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:
 def _key(item: pytest.Function) -> Any:
     """What the runs of one property in several dtypes have in common."""
     others = sorted((name, repr(x)) for name, x in item.callspec.params.items() if name != "target")
-    return item.nodeid.partition("[")[0], tuple(others)
+    return item.nodeid.removesuffix(f"[{item.callspec.id}]"), tuple(others)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -247,8 +247,9 @@ def pytest_runtest_makereport(
     from calibrant.checks.outcomes import PROPERTY, outcome_of
 
     clause = require(next(item.iter_markers("clause")).args[0])
-    outcome = item.stash[_RECORD].outcome if _RECORD in item.stash else None
-    if outcome is None:  # its set-up failed
+    if _RECORD in item.stash:
+        (outcome,) = item.stash[_RECORD]
+    else:  # its set-up failed
         assert call.excinfo is not None
         dtype = str(item.callspec.params["target"])
         outcome = outcome_of(clause.name, item.originalname, dtype, None, call.excinfo.value, few=current().few)

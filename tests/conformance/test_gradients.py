@@ -226,7 +226,7 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, wh
     """The mean of all samples weighs the means of two parts by their numbers of samples."""
     (cut, rest), n = whole.sizes, len(whole.t_u)
     pieces = [whole, *(Fit(t_u, t_c, whole.w, whole.b) for t_u, t_c in whole.batches)]
-    answers = [by_way(target, way, piece) for piece in pieces]  # type: ignore[arg-type]  # no step is needed in these ways
+    answers = [by_way(target, way, piece) for piece in pieces]
     errors = [truth(piece).err for piece in pieces]
     if not np.isfinite(np.array(errors)).all():
         return

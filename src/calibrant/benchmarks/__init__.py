@@ -3,7 +3,6 @@
     python -m calibrant.benchmarks judge
     python -m calibrant.benchmarks soundness --cases 1000000
     python -m calibrant.benchmarks peers
-    python -m calibrant.benchmarks detection
     python -m calibrant.benchmarks speed
 
 PyTorch takes part where it is installed. The same seed gives the same cases.

@@ -5,32 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import detection, judge, peers, soundness, speed
+from calibrant.benchmarks import peers, soundness, speed
 
-COMMANDS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
-    "judge": (judge.measure, 200),
+COMMANDS = {
+    "judge": (soundness.judge_times, 200),
     "soundness": (soundness.measure, 1_000_000),
     "peers": (peers.measure, 2000),
-    "detection": (detection.measure, 20),
     "speed": (speed.measure, 50),
 }
+"""Each measurement, which returns tables by their titles, and its number of timings, cases, data sets or examples."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark; 1 if the judge rejected what is right."""
-    parser = argparse.ArgumentParser(
-        prog="python -m calibrant.benchmarks", description=(benchmarks.__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("name", choices=list(COMMANDS), help="what to measure")
+    parser = argparse.ArgumentParser("python -m calibrant.benchmarks", description=benchmarks.__doc__.splitlines()[0])
+    parser.add_argument("name", choices=COMMANDS, help="what to measure")
     defaults = ", ".join(str(cases) for _, cases in COMMANDS.values())
-    parser.add_argument(
-        "--cases", type=int, metavar="N", help=f"timings, cases, data sets, seeds or examples ({defaults})"
-    )
+    parser.add_argument("--cases", type=int, metavar="N", help=f"timings, cases, data sets or examples ({defaults})")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random numbers (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     options = parser.parse_args(arguments)
@@ -38,10 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = default if options.cases is None else options.cases
     if cases < 1:
         parser.error(f"--cases is {cases}: there is nothing to measure")
-    result = command(cases, options.seed)
+    tables = command(cases, options.seed)
+    for title, rows in tables.items():
+        print(f"\n{title}\n{table(rows)}")
     if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 1 if result.get("rejections") else 0
+        options.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    return 1 if tables.get(soundness.REJECTED) else 0
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Format rows as columns of equal width."""
+    if not rows:
+        return "none"
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    cells = [[f"{x:.3g}" if isinstance(x, float) else str(x) for x in line] for line in lines]
+    first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in cells)
 
 
 if __name__ == "__main__":

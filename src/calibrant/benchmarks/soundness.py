@@ -1,19 +1,21 @@
-"""Correct evaluations, of many kinds, none of which the judge may reject."""
+"""Correct evaluations, of many kinds, none of which the judge may reject, and the time that it takes to judge them."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from calibrant import exact, strategies
-from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array, in_torch
-from calibrant.benchmarks.output import progress, table
+from calibrant.benchmarks import evaluations
+from calibrant.benchmarks.evaluations import STYLES, TORCHES, Array
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.correct import as_exact
@@ -31,23 +33,22 @@ class Formula:
     strategy: strategies.Strategy[Any]
     arguments: Callable[[Any], tuple[Any, ...]]
     truth: Callable[..., Exact]
-    method: str
 
     def drawn(self, data: bytes, dtype: str) -> tuple[Any, ...]:
         """Decode the arguments that bytes stand for in a dtype."""
         return self.arguments(strategies.Drawn(data, self.strategy.decode).at(FORMATS[dtype]))
 
 
-def _errors(example: strategies.Residuals) -> tuple[Array, Array]:
-    return example.t_p, example.t_c
+def _errors(x: strategies.Residuals) -> tuple[Array, Array]:
+    return x.t_p, x.t_c
 
 
-def _fit(example: strategies.Fit) -> tuple[Array, Array, Array, Array]:
-    return example.t_u, example.t_c, example.w, example.b
+def _fit(x: strategies.Fit) -> tuple[Array, ...]:
+    return x.t_u, x.t_c, x.w, x.b
 
 
-def _walk(example: strategies.Descent) -> tuple[Any, ...]:
-    return example.n_epochs, example.learning_rate, example.params, example.t_u, example.t_c
+def _walk(x: strategies.Descent) -> tuple[Any, ...]:
+    return x.n_epochs, x.learning_rate, x.params, x.t_u, x.t_c
 
 
 def _path(*arguments: Any) -> Exact:
@@ -55,48 +56,22 @@ def _path(*arguments: Any) -> Exact:
 
 
 FORMULAS = (
-    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model, "model"),
-    Formula("loss", 22, strategies.residuals, _errors, exact.loss_fn, "loss"),
-    Formula("absolute", 8, strategies.residuals, _errors, exact.absolute_loss, "absolute"),
-    Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn, "dloss"),
-    Formula("grad", 24, strategies.fits, _fit, exact.gradient, "grad"),
-    Formula(
-        "finite_difference",
-        5,
-        strategies.probes,
-        lambda x: (*_fit(x), x.delta),
-        exact.finite_difference,
-        "finite_difference",
-    ),
-    Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path, "trajectory"),
-    Formula("trajectory", 2, strategies.descents, _walk, _path, "trajectory"),
-    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form, "trajectory"),
+    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model),
+    Formula("loss", 22, strategies.residuals, _errors, exact.loss_fn),
+    Formula("absolute", 8, strategies.residuals, _errors, exact.absolute_loss),
+    Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn),
+    Formula("grad", 24, strategies.fits, _fit, exact.gradient),
+    Formula("finite_difference", 5, strategies.probes, lambda x: (*_fit(x), x.delta), exact.finite_difference),
+    Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path),
+    Formula("trajectory", 2, strategies.descents, _walk, _path),
+    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form),
 )
 _CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
 
-@dataclass
-class Count:
-    """What came of the cases of one formula in one dtype."""
-
-    cases: int = 0
-    judged: int = 0
-    unjudged: int = 0
-    worst: float = 0.0
-    """The largest error, in units of its bound."""
-    rejections: list[str] = field(default_factory=list)
-
-    def add(self, other: Count) -> None:
-        """Count the other's cases too."""
-        self.cases += other.cases
-        self.judged += other.judged
-        self.unjudged += other.unjudged
-        self.worst = max(self.worst, other.worst)
-        self.rejections += other.rejections
-
-
-Counts = dict[tuple[str, str], Count]
 CHUNK = 2000
+JUDGED = "Evaluations, and the largest error in units of its bound"
+REJECTED = "Rejections"
 
 
 def dtypes() -> list[str]:
@@ -120,74 +95,92 @@ def evaluators(dtype: str) -> list[str]:
 def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
     """Compute a correct answer."""
     with np.errstate(all="ignore"):
-        if way in STYLES:
-            return np.asarray(getattr(STYLES[way], formula.method)(*arguments))
-        return in_torch(getattr(TORCHES[way], formula.method), *arguments)
+        return np.asarray(evaluations.way(way)[formula.name](*arguments))
 
 
-def judged_chunk(seed: int, chunk: int, cases: int) -> Counts:
+def random_bytes(formula: Formula, rng: np.random.Generator) -> bytes:
+    """Draw the bytes of an example. Byte 0 is the simplest of everything; a quarter has many, as Hypothesis draws them."""
+    data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
+    if rng.integers(4) == 0:
+        data[rng.random(formula.strategy.length) < 0.5] = 0
+    return data.tobytes()
+
+
+Found = tuple[dict[tuple[str, str], Tally], list[dict[str, str]]]
+"""The tally of each formula in each dtype, and what tells of each rejection."""
+
+
+def judged_chunk(seed: int, chunk: int, cases: int) -> Found:
     """Judge the cases of one chunk, drawn from the generator that seed and chunk give."""
     if find_spec("torch"):
         import torch
 
         torch.set_num_threads(1)
     rng = np.random.default_rng([seed, chunk])
-    names, counts = dtypes(), Counts()
-    ways = {name: evaluators(name) for name in names}
+    ways = {name: evaluators(name) for name in dtypes()}
+    tallies: dict[tuple[str, str], Tally] = {}
+    rejections = []
     for i in range(cases):
-        dtype = names[rng.integers(len(names))]
+        dtype = list(ways)[rng.integers(len(ways))]
         formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
         way = ways[dtype][rng.integers(len(ways[dtype]))]
-        data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
-        if rng.integers(4) == 0:  # byte 0 is the simplest of everything: as in shrinking, and as Hypothesis draws it
-            data[rng.random(formula.strategy.length) < 0.5] = 0
-        arguments = formula.drawn(data.tobytes(), dtype)
+        data = random_bytes(formula, rng)
+        arguments = formula.drawn(data, dtype)
         answer = evaluate(way, formula, arguments)
-        rejections = []
-        with tallying(Tally()) as tally:
+        with tallying(tallies.setdefault((formula.name, dtype), Tally())) as tally:
+            tally.examples += 1
             try:
                 agree(answer, formula.truth(*as_exact(arguments)))
             except Disagreement as rejection:
-                rejections = [
-                    f"{formula.name} in {dtype} by {way}: {rejection}; seed {seed}, chunk {chunk}, case {i}, "
-                    f"drawn from {data.tobytes().hex()}; {rejection.measured}"
-                ]
-        count = Count(1, tally.judged, tally.unjudged, tally.worst, rejections)
-        counts.setdefault((formula.name, dtype), Count()).add(count)
-    return counts
+                tally.rejected += 1
+                place = f"seed {seed}, chunk {chunk}, case {i}, drawn from {data.hex()}"
+                told = f"{formula.name} in {dtype} by {way}: {rejection}; {place}; {rejection.measured}"
+                rejections.append({"rejected": told})
+    return tallies, rejections
 
 
 def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:
     """Judge correct evaluations; a rejection is a bug of the judge, or of the evaluation."""
     tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
-    counts: Counts = {}
-    done, start = 0, time.monotonic()
-    here = min(workers or os.cpu_count() or 1, len(tasks)) == 1
-    for task, found in (
-        ((task, judged_chunk(*task)) for task in tasks) if here else spread(judged_chunk, tasks, workers)
-    ):
-        for key, count in found.items():
-            counts.setdefault(key, Count()).add(count)
-            for rejection in count.rejections:
-                print(f"rejected: {rejection}", flush=True)
-        done += task[2]
-        progress(f"{done} of {cases} cases, {time.monotonic() - start:.0f} s", last=done == cases)
-    rows: list[dict[str, Any]] = [
-        {
-            "formula": formula.name,
-            "dtype": dtype,
-            "cases": count.cases,
-            "judged": count.judged,
-            "unjudged": count.unjudged,
-            "rejected": len(count.rejections),
-            "worst": count.worst,
-        }
-        for formula in FORMULAS
-        for dtype in FORMATS
-        if (count := counts.get((formula.name, dtype)))
-    ]
-    print(table(rows, dict.fromkeys(rows[0], "") | {"worst": ".3f"}))
-    rejections = sorted(rejection for count in counts.values() for rejection in count.rejections)
+    one = min(workers or os.cpu_count() or 1, len(tasks)) == 1
+    found: list[Found] = []
+    for _, of_chunk in ((task, judged_chunk(*task)) for task in tasks) if one else spread(judged_chunk, tasks, workers):
+        found.append(of_chunk)
+        print(
+            *(told["rejected"] for told in of_chunk[1]),
+            f"{len(found)} of {len(tasks)} chunks",
+            sep="\n",
+            file=sys.stderr,
+        )
+    rows: list[dict[str, Any]] = []
+    for formula, dtype in itertools.product(FORMULAS, FORMATS):
+        counted = [tallies[formula.name, dtype] for tallies, _ in found if (formula.name, dtype) in tallies]
+        if counted:
+            row: dict[str, Any] = {"formula": formula.name, "dtype": dtype}
+            for title, name in (("cases", "examples"), ("judged",) * 2, ("unjudged",) * 2, ("rejected",) * 2):
+                row[title] = sum(getattr(tally, name) for tally in counted)
+            rows.append(row | {"worst": max(tally.worst for tally in counted)})
     total = {key: sum(row[key] for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
-    print(", ".join(f"{value} {key}" for key, value in total.items()))
-    return {"soundness": rows, "total": total, "rejections": rejections}
+    rows.append({"formula": "all", "dtype": "", **total, "worst": max(row["worst"] for row in rows)})
+    rejections = sorted((told for _, several in found for told in several), key=dict.__repr__)
+    return {JUDGED: rows, REJECTED: rejections}
+
+
+def judge_times(cases: int, seed: int) -> dict[str, Any]:
+    """Measure the quartiles of the time to find the truth and its bound, and to compare, in milliseconds."""
+    rng = np.random.default_rng(seed)
+    times: dict[tuple[str, str], list[float]] = {}
+    for i in range(cases):  # all formulas in turn, so that a disturbance of the machine falls on each
+        for formula in FORMULAS if i % 10 == 0 else FORMULAS[:-1]:  # a long descent takes long to evaluate
+            data = random_bytes(formula, rng)
+            for dtype in ("float32", "float64"):
+                arguments = formula.drawn(data, dtype)
+                answer = evaluate("np.sum, sum-first, plain", formula, arguments)
+                start = time.perf_counter()
+                agree(answer, formula.truth(*as_exact(arguments)))
+                times.setdefault((formula.name, dtype), []).append((time.perf_counter() - start) * 1e3)
+    rows: list[dict[str, Any]] = []
+    for (name, dtype), taken in times.items():
+        low, median, high = np.quantile(taken, [0.25, 0.5, 0.75]).tolist()
+        rows.append({"formula": name, "dtype": dtype, "low": low, "median": median, "high": high})
+    return {"Quartiles of the time of one judgement, in milliseconds": rows}

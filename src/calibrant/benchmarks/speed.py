@@ -2,108 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-import pytest
+from hypothesis.errors import Unsatisfiable
 
-from calibrant.benchmarks.output import table
-from calibrant.book.clauses import CHAPTERS, require
-from calibrant.book.properties import conformance_folder
-from calibrant.checks.outcomes import carried
-from calibrant.checks.spread import spread
+from calibrant.book.clauses import CHAPTERS
+from calibrant.book.properties import properties
+from calibrant.checks.power import Settings, parametrized, suite_of
 from calibrant.suite import property as suite
-from calibrant.suite.session import current
+from calibrant.target.calling import Subject
+from calibrant.target.loading import load
 
 
-class Clock:
-    """A pytest plugin that measures the properties of each chapter, and in them the functions of the target."""
+def timed(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    """A function that also writes down the seconds of each call."""
 
-    def __init__(self) -> None:
-        self.chapters: dict[str, dict[str, float]] = {}
-        """The examples of each chapter, its seconds, and the target's among them."""
-        self._called = 0.0
-
-    def pytest_sessionstart(self) -> None:
-        """Put the clock between the judge and the target."""
-        target = current().load()
-        names = [name for name in (*target.operations, "asarray", "to_numpy") if hasattr(target.implementation, name)]
-        timed = {name: self._timed(getattr(target.implementation, name)) for name in names}
-        current().loaded = replace(target, implementation=SimpleNamespace(**timed))
-
-    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*arguments)
-            finally:
-                self._called += time.perf_counter() - start
-
-        return timed
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """Measure one property."""
-        spent = self._of(next(item.iter_markers("clause")).args[0])
-        before, start = self._called, time.perf_counter()
+    def call(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
         try:
-            return (yield)
+            return function(*arguments, **named)
         finally:
-            spent["seconds"] += time.perf_counter() - start
-            spent["target"] += self._called - before
+            seconds.append(time.perf_counter() - start)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count the examples of one property."""
-        for outcome in carried(report):
-            self._of(outcome.clause)["examples"] += outcome.examples
-
-    def _of(self, clause: str) -> dict[str, float]:
-        return self.chapters.setdefault(require(clause).chapter, {"examples": 0, "seconds": 0.0, "target": 0.0})
+    return call
 
 
-def timed(arguments: list[str], judging: bool) -> dict[str, dict[str, float]]:
-    """Run properties in this process, which must not have imported them; or only draw their examples."""
-    prepare, clock = suite._one_example, Clock()
-
-    def only_draws(property_: Callable[..., None], *, most: int | None) -> Callable[..., None]:
-        return prepare(functools.wraps(property_)(lambda *args, **kwargs: None), most=most)
-
-    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-    with mock.patch.object(suite, "_one_example", prepare if judging else only_draws):
-        status = pytest.main(arguments, plugins=[clock])
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise RuntimeError(f"pytest ended with status {status}")
-    return clock.chapters
+def measured(spec: str, chapter: str, settings: Settings) -> dict[str, float]:
+    """Run the properties of a chapter on a target in this process: the examples, the seconds, and the target's among them."""
+    whole, own, loaded, examples = list[float](), list[float](), load(spec), 0
+    names = [name for name in (*loaded.operations, "asarray", "to_numpy") if hasattr(loaded.implementation, name)]
+    clocked = SimpleNamespace(**{name: timed(getattr(loaded.implementation, name), own) for name in names})
+    target = replace(loaded, implementation=clocked)
+    for prop in properties():
+        if prop.file.stem == f"test_{chapter}":
+            function = suite_of(prop.file, settings)[prop.function]
+            for arguments in parametrized(function):
+                subjects = tuple(Subject(target, dtype) for dtype in target.dtypes)
+                with contextlib.suppress(
+                    suite.Apart, Unsatisfiable
+                ):  # a property that does not hold takes its time, too
+                    timed(function, whole)(target=subjects, **arguments)
+                examples += sum(subject.tally.examples for subject in subjects)
+    return {"examples": examples, "seconds": sum(whole), "target": sum(own)}
 
 
 def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = CHAPTERS) -> dict[str, Any]:
     """Measure how fast a target, else the reference, or NumPy's without PyTorch, is checked by one worker."""
     target = target or ("reference" if find_spec("torch") else "numpy")
-    folder = conformance_folder()
-    quiet = [
-        "--noconftest",
-        "--import-mode=importlib",
-        "--assert=plain",
-        "--capture=no",
-        "-pno:cacheprovider",
-        "-pno:terminal",
-    ]
-    asked = [f"--target={target}", f"--target-examples={cases}", f"--target-seed={seed}", "-pcalibrant.plugin"]
-    files = [str(folder / f"test_{name}.py") for name in chapters]
-    arguments = [*quiet, f"-c{os.devnull}", f"--rootdir={folder}", *asked, *files]
-    ((_, judged),) = spread(timed, [(arguments, True)], 1)
-    ((_, drawn),) = spread(timed, [(arguments, False)], 1)
-    rows = [
-        {"chapter": name, "a second": spent["examples"] / spent["seconds"], **spent, "drawing": drawn[name]["seconds"]}
-        for name, spent in judged.items()
-    ]
-    print(f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone")
-    print(table(rows, dict.fromkeys(rows[0], ".2f") | {"chapter": "", "examples": "", "a second": ".0f"}))
-    return {"speed": rows}
+    prepare = suite._one_example
+
+    def only_draws(property_: Callable[..., None], *, most: int | None) -> Callable[..., None]:
+        return prepare(functools.wraps(property_)(lambda *args, **kwargs: None), most=most)
+
+    rows = []
+    for chapter in chapters:
+        spent = measured(target, chapter, Settings("dev", cases, seed))
+        with mock.patch.object(suite, "_one_example", only_draws):
+            drawn = measured(
+                target, chapter, Settings("dev", cases, seed, shrink=True)
+            )  # settings that nothing else has loaded
+        rate = round(spent["examples"] / spent["seconds"])
+        rows.append({"chapter": chapter, "a second": rate, **spent, "drawing": drawn["seconds"]})
+    return {
+        f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone": rows
+    }

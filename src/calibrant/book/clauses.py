@@ -11,12 +11,14 @@ A clause in a chapter is a target line, a heading and its text:
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from calibrant.protocol.errors import UnknownName
 from calibrant.protocol.text import nearest
 
 CHAPTERS = {
@@ -35,9 +37,11 @@ CHAPTERS = {
 
 LEVELS = ("MUST", "SHOULD")
 
-_TARGET = re.compile(r"^\(([^)\s]+)\)=$")
-_HEADING = re.compile(r"^### (\d+)\.(\d+) (.+) · `([^`]+)` · ([A-Z]+)$")
-_NAME = re.compile(r"^[a-z]+(-[a-z]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+$")
+_CLAUSE = re.compile(r"^(?:\((\S+)\)=$\n?)?(?:### (\d+\.\d+) (.+) · `([^`]+)` · ([A-Z]+)$)?", re.MULTILINE)
+"""The target line and the heading of a clause; empty at any other line."""
+_SECTION = re.compile(r"^#{1,2} ", re.MULTILINE)
+_FENCE = re.compile(r"^(`{3,}|~{3,}).*?(?:^\1|\Z)", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"[a-z]+(-[a-z]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+")
 
 
 class BookError(Exception):
@@ -81,54 +85,39 @@ def book() -> dict[str, Clause]:
 def parse(text: str, chapter: str, number: int) -> list[Clause]:
     """The clauses of one chapter. Raises BookError, with the line, if one is malformed or out of order."""
     clauses: list[Clause] = []
-    lines = text.splitlines()
-    fenced = _fenced(lines)
-    starts = [i for i, line in enumerate(lines) if _TARGET.match(line) and i not in fenced]
-    for i, line in enumerate(lines):
-        if _HEADING.match(line) and i - 1 not in starts and i not in fenced:
-            raise BookError(f"{chapter}.md, line {i + 1}: a clause without its target line: {line}")
-    for start in starts:
-        place = f"{chapter}.md, line {start + 1}"
-        target = _TARGET.match(lines[start])
-        heading = _HEADING.match(lines[start + 1]) if start + 1 < len(lines) else None
-        if target is None or heading is None:
-            raise BookError(f"{place}: the line after {lines[start]} is not a clause's heading")
-        of_chapter, of_clause, title, name, level = heading.groups()
+    prose = _FENCE.sub(lambda fence: re.sub(r".", " ", fence[0]), text)
+    marks = [mark for mark in _CLAUSE.finditer(prose) if mark[0]]
+    for mark, after in itertools.zip_longest(marks, marks[1:]):
+        target, given, title, name, level = mark.groups()
         expected = f"{number}.{len(clauses) + 1}"
-        if target[1] != name:
-            raise BookError(f"{place}: the target is {target[1]} but the heading says {name}")
-        if f"{of_chapter}.{of_clause}" != expected:
-            raise BookError(f"{place}: {name} has the number {of_chapter}.{of_clause}, where {expected} is due")
-        if not _NAME.match(name) or name.split(".")[0] not in CHAPTERS.get(chapter, ()):
-            raise BookError(f"{place}: {name} is not a name for a clause of the chapter {chapter}")
-        if level not in LEVELS:
-            raise BookError(f"{place}: {name} has the level {level}, not {' or '.join(LEVELS)}")
-        end = start + 2
-        while end < len(lines) and end not in starts and (end in fenced or not re.match(r"#{1,2} ", lines[end])):
-            end += 1
-        body = "\n".join(lines[start + 2 : end]).strip()
-        if not body:
-            raise BookError(f"{place}: {name} says nothing")
+        limit = after.start() if after else len(text)
+        section = _SECTION.search(prose, mark.end(), limit)
+        body = text[mark.end() : section.start() if section else limit].strip()
+        problem = None
+        if target is None:
+            problem = f"a clause without its target line: {mark[0]}"
+        elif name is None:
+            problem = f"the line after ({target})= is not a clause's heading"
+        elif target != name:
+            problem = f"the target is {target} but the heading says {name}"
+        elif given != expected:
+            problem = f"{name} has the number {given}, where {expected} is due"
+        elif not _NAME.fullmatch(name) or name.split(".")[0] not in CHAPTERS.get(chapter, ()):
+            problem = f"{name} is not a name for a clause of the chapter {chapter}"
+        elif level not in LEVELS:
+            problem = f"{name} has the level {level}, not {' or '.join(LEVELS)}"
+        elif not body:
+            problem = f"{name} says nothing"
+        if problem:
+            line = text.count("\n", 0, mark.start()) + 1
+            raise BookError(f"{chapter}.md, line {line}: {problem}")
         sentence = " ".join(body.split("\n\n")[0].split())
         clauses.append(Clause(name, chapter, expected, title, level, sentence, body))  # type: ignore[arg-type]  # checked above
     return clauses
 
 
-def _fenced(lines: list[str]) -> set[int]:
-    """The numbers of the lines in code fences."""
-    inside, fence = set(), ""
-    for i, line in enumerate(lines):
-        mark = re.match(r"(`{3,}|~{3,})", line)
-        border = mark is not None and (not fence or line.startswith(fence))
-        if border or fence:
-            inside.add(i)
-        if mark is not None and border:
-            fence = "" if fence else mark[1]
-    return inside
-
-
 def require(name: str) -> Clause:
-    """The clause of a name. Raises LookupError, with the nearest names, if there is none."""
+    """The clause of a name. Raises UnknownName if there is none."""
     if name not in book():
-        raise LookupError(f"there is no clause {name!r}{nearest(name, book())}")
+        raise UnknownName(f"there is no clause {name!r}{nearest(name, book())}")
     return book()[name]

@@ -74,9 +74,10 @@ class Ran:
 @contextlib.contextmanager
 def started(spec: str) -> Iterator[list[str]]:
     """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
-    threads = os.environ.get("OMP_NUM_THREADS", "1")  # the workers are the threads
-    with _environment(OMP_NUM_THREADS=threads), nursery([*_SHARED, *_ALSO.get(spec, [])]) as python:
-        yield python
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # the workers are the threads
+        with nursery([*_SHARED, *_ALSO.get(spec, [])]) as python:
+            yield python
 
 
 def run(plan: Plan, observer: Observer | None = None) -> Ran:
@@ -84,9 +85,16 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
         engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
+        quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
-            with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
-                code = _run_pytest(_arguments(plan, folder), engine, folder / "programs")
+            with (
+                pytest.MonkeyPatch.context() as patch,
+                contextlib.redirect_stderr(complaints),
+                contextlib.redirect_stdout(complaints),
+            ):
+                for name, value in (quiet | {REGISTER: str(folder / "programs")}).items():
+                    patch.setenv(name, value)
+                code = pytest.main(_arguments(plan, folder), plugins=[engine])
         finally:
             end_all(folder / "programs")
     if engine.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -100,20 +108,16 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
 
 
 def _arguments(plan: Plan, folder: Path) -> list[str]:
-    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    without = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception")
     return [
         *map(str, plan.files),
-        f"-c{folder / 'pytest.ini'}",
+        f"-c{os.devnull}",  # without the user's own configuration
         f"--rootdir={folder}",
         "--noconftest",
         "--import-mode=importlib",
         "--assert=plain",
         "--capture=no",
-        "-pno:cacheprovider",
-        "-pno:terminal",
-        "-pno:faulthandler",
-        "-pno:unraisableexception",
-        "-pno:threadexception",
+        *(f"-pno:{name}" for name in without),
         "-pxdist.plugin",
         "-pcalibrant.plugin",
         f"--tx={plan.workers}*popen//python={re.sub('/+', '/', shlex.join(plan.python))}",  # '//' would end it
@@ -124,25 +128,6 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
         f"--target-run-folder={folder}",
         *plan.options,
     ]
-
-
-def _run_pytest(arguments: list[str], engine: _Engine, register: Path) -> int:
-    """Run pytest in this process, without the user's own configuration."""
-    quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
-    with _environment(**quiet, **{REGISTER: str(register)}):
-        return int(pytest.main(arguments, plugins=[engine]))
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ[name] for name in values if name in os.environ}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            os.environ.pop(name, None)
-        os.environ.update(before)
 
 
 class _Engine:
@@ -197,6 +182,8 @@ class _Engine:
             self.errors.append(str(report.longrepr).strip().splitlines()[-1])
 
     def _end(self, nodeid: str, outcome: Outcome) -> None:
+        if nodeid in self.finished:  # its worker died after the report
+            return
         self.outcomes.append(outcome)
         self.finished.add(nodeid)
         self._observer.done(outcome)

@@ -97,10 +97,10 @@ def outcome_of(
 ) -> Outcome:
     """The outcome of a property that ended with this error, or none, and this diagnosis. Without a subject, its set-up failed."""
     tally = subject.tally if subject is not None else Tally()
+    reason = failure = None
     status: Status = (
         "holds" if tally.judged and tally.asked else "undecided"
-    )  # a claim about examples alone judges no target
-    reason = failure = None
+    )  # a claim on examples alone judges no target
     if error is not None:
         status, reason, failure = _status(error, subject, diagnosis or Diagnosis())
     return Outcome(
@@ -121,36 +121,31 @@ def outcome_of(
     )
 
 
-@dataclass
-class Record:
-    """The outcome of a property, once it has run."""
-
-    outcome: Outcome | None = None
-
-
 @contextlib.contextmanager
-def recording(
-    clause: str, property_: str, subject: Subject, *, few: bool = False, explain: bool = True
-) -> Iterator[Record]:
-    """Record the outcome of the property that the block runs on a subject, and diagnose its failure unless told not to.
+def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> Iterator[list[Outcome]]:
+    """Yield a list that takes the outcome of the property that the block runs on a subject, with a diagnosis of its failure.
 
     Errors of the property propagate. A property that runs out of requests before one is served is skipped.
     """
-    record = Record()
-    raised: BaseException | None = None
+    record, raised, diagnosis = list[Outcome](), None, Diagnosis()
     try:
-        yield record
-    except Unsatisfiable as error:  # few requests are possible where shapes are all that varies
-        raised = error
-        if subject.tally.refused and not subject.tally.answered:
-            raised = pytest.skip.Exception(f"none of {subject.tally.refused} requests is served")
-        raise raised from None
+        try:
+            yield record
+        except Unsatisfiable:  # few requests are possible where shapes are all that varies
+            if subject.tally.refused and not subject.tally.answered:
+                pytest.skip(f"none of {subject.tally.refused} requests is served")
+            raise
     except BaseException as error:
         raised = error
+        try:
+            diagnosis = diagnose(subject, error, clause)
+        except Exception as failed:  # it must not hide the failure that it was to explain
+            diagnosis = Diagnosis(
+                hint=f"; its diagnosis failed: {''.join(traceback.format_exception_only(failed)).strip()}"
+            )
         raise
     finally:
-        diagnosis = diagnose(subject, raised, clause) if raised is not None and explain else None
-        record.outcome = outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few)
+        record.append(outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few))
 
 
 def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
@@ -171,7 +166,7 @@ def _status(
         seen = [e for e in getattr(error, "exceptions", (error,)) if isinstance(e, (Disagreement, Failure))]
         first = f"; once {_told(seen[0], subject)}" if seen else ""
         who = f"{subject.calls[-1].operation} " if subject is not None and subject.calls else ""
-        text = f"  {who}does not answer the same question the same way twice{first}"
+        text = f"  {who}does not answer the same question the same way twice{first}{diagnosis.hint}"
         return "broken", None, replace(_finding(text, subject, seen[0] if seen else None), impostors=impostors)
     if isinstance(error, (Disagreement, Failure)):
         finding = _finding(f"  {_told(error, subject)}{diagnosis.hint}", subject, error)

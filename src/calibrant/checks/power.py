@@ -6,24 +6,21 @@ process, with the settings of a check.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.util
 import itertools
+import runpy
 import statistics
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from calibrant.book.clauses import book
 from calibrant.book.properties import Property, properties
-from calibrant.checks.outcomes import Outcome, recording
+from calibrant.checks.outcomes import Outcome, outcome_of
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS
 from calibrant.impostors import Impostor, catalog, select
@@ -89,16 +86,20 @@ def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False
     always, perhaps = due(one)
     concerned = [f"{clause}@{dtype}" for clause in _concerning(one) for dtype in DTYPES]
     if quick:
-        few = replace(settings, examples=_FEW)
-        asked = _in_turn(one, always)
+        asked, few = _in_turn(one, always), replace(settings, examples=_FEW)
         others = sample(one, [name for name in concerned if name not in always | perhaps])
-        first = [_first(one, name, few) or _first(one, name, settings) for name in asked]
-        rejections = [found for found in (*first, *(_first(one, name, few) for name in others)) if found]
+        found = [_first(one, name, few, settings) for name in asked] + [_first(one, name, few) for name in others]
+        rejections = [*filter(None, found)]
     else:
         asked = [*always]
         rejections = [rejection for name in concerned for rejection in against(one, name, settings)]
-    found = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
-    return Trial(one.operation, one.name, sorted({*asked} - found), sorted(found - always - perhaps), rejections)
+    broken = {f"{rejection.clause}@{rejection.dtype}" for rejection in rejections}
+    return Trial(one.operation, one.name, sorted({*asked} - broken), sorted(broken - always - perhaps), rejections)
+
+
+def _first(one: Impostor, name: str, *settings: Settings) -> Outcome | None:
+    """The first rejection, with the first settings that give one."""
+    return next((found for some in settings for found in against(one, name, some)), None)
 
 
 def _in_turn(one: Impostor, names: set[str]) -> list[str]:
@@ -121,42 +122,78 @@ def _place(one: Impostor) -> int:
     return [other.name for other in catalog() if other.operation == one.operation].index(one.name)
 
 
-def _first(one: Impostor, name: str, settings: Settings) -> Outcome | None:
-    return next(against(one, name, settings), None)
+def _concerning(one: Impostor) -> list[str]:
+    """The clauses that concern an impostor's operation."""
+    chapters = one.chapters or OPERATIONS[one.operation].chapters
+    return [name for name, it in book().items() if it.chapter in chapters and _concerned(one, name.split(".")[1])]
+
+
+def _concerned(one: Impostor, name: str) -> bool:
+    """Whether an impostor can show under a name; an impostor of optimizers counts only for the first that it applies to."""
+    return not one.applies_to or name not in OPTIMIZERS or name == one.applies_to[0]
 
 
 def against(one: Impostor, name: str, settings: Settings) -> Iterator[Outcome]:
-    """The outcomes of the properties of a clause, `clause@dtype`, that reject an impostor."""
+    """For each property of a clause, `clause@dtype`, that rejects an impostor: of all its parameters, the outcome with the shortest text."""
     clause, _, dtype = name.partition("@")
     for prop in properties():
-        if prop.clause == clause and prop.file.stem.removeprefix("test_") in _chapters(one):
-            yield from _rejections(prop, one, dtype, settings)
+        if prop.clause == clause:
+            function = suite_of(prop.file, settings)[prop.function]
+            outcomes = [
+                _outcome(prop, function, arguments, Subject(target_from_impostor(one), dtype))
+                for arguments in parametrized(function)
+                if _concerned(one, arguments.get("name", ""))
+            ]
+            failed = [outcome for outcome in outcomes if outcome.failure]
+            yield from sorted(failed, key=lambda outcome: len(outcome.told()))[:1]
 
 
-def _chapters(one: Impostor) -> Sequence[str]:
-    return one.chapters or OPERATIONS[one.operation].chapters
+def _outcome(prop: Property, function: Callable[..., None], arguments: dict[str, Any], subject: Subject) -> Outcome:
+    """The outcome of a property of an impostor."""
+    raised: BaseException | None = None
+    with warnings.catch_warnings(action="ignore"):  # an impostor may warn
+        try:
+            function(target=subject, **arguments)
+        except (Exception, pytest.skip.Exception) as error:  # the outcome tells it
+            raised = error
+    outcome = outcome_of(prop.clause, prop.function, subject.form.name, subject, raised)
+    if outcome.status == "error":
+        raise RuntimeError(outcome.told())
+    return outcome
 
 
-def _concerning(one: Impostor) -> list[str]:
-    """The clauses that concern an impostor's operation."""
-    return [name for name, it in book().items() if it.chapter in _chapters(one) and _concerned(one, name.split(".")[1])]
+@functools.lru_cache(maxsize=64)
+def suite_of(file: Path, settings: Settings) -> dict[str, Any]:
+    """The properties of a chapter, prepared with these settings."""
+    begin(session := Session(**asdict(settings)))
+    try:
+        return runpy.run_path(str(file))
+    finally:
+        end(session)
+
+
+def parametrized(function: Any) -> Iterator[dict[str, Any]]:
+    """The arguments with which pytest would call a property, beside the target."""
+    axes = []
+    for mark in getattr(function, "pytestmark", []):
+        if mark.name == "parametrize":
+            names, values = mark.args[:2]
+            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+            axes.append([dict(zip(names, value if len(names) > 1 else [value], strict=True)) for value in values])
+    for combination in itertools.product(*axes):
+        yield {name: value for arguments in combination for name, value in arguments.items()}
 
 
 def measured(
     impostors: Iterable[Impostor], settings: Settings, *, quick: bool = False, workers: int | None = None
 ) -> Iterator[Trial]:
     """Try impostors in several processes, and yield each trial as it ends."""
-    for _, trial in spread(_tried, [(one.operation, one.name, settings, quick) for one in impostors], workers):
+    for _, trial in spread(_tried, [(f"{one.operation}.{one.name}", settings, quick) for one in impostors], workers):
         yield trial
 
 
-def detections(
-    impostors: Sequence[Impostor], seeds: Iterable[int], *, workers: int | None = None
-) -> Iterator[tuple[Impostor, int | None]]:
-    """For each impostor and seed: how many examples of the default profile its first clause drew until it failed; None if it held."""
-    tasks = [(one.operation, one.name, Settings("dev", seed=seed)) for seed in seeds for one in impostors]
-    for (operation, name, _), examples in spread(_detected, tasks, workers):
-        yield _named(operation, name), examples
+def _tried(name: str, settings: Settings, quick: bool) -> Trial:
+    return tried(select([name])[0], settings, quick=quick)
 
 
 def summary(trials: Iterable[Trial]) -> dict[str, Any]:
@@ -171,75 +208,3 @@ def summary(trials: Iterable[Trial]) -> dict[str, Any]:
         "median_examples": statistics.median(quickest) if quickest else None,
         "most_examples": max(quickest, default=None),
     }
-
-
-def _tried(operation: str, name: str, settings: Settings, quick: bool) -> Trial:
-    return tried(_named(operation, name), settings, quick=quick)
-
-
-def _detected(operation: str, name: str, settings: Settings) -> int | None:
-    one = _named(operation, name)
-    shows = [name for dtype in DTYPES if (name := f"{one.main}@{dtype}") in set.union(*due(one))]
-    return min((found.rejected_at for name in shows for found in against(one, name, settings)), default=None)
-
-
-def _named(operation: str, name: str) -> Impostor:
-    (one,) = select([f"{operation}.{name}"])
-    return one
-
-
-def _concerned(one: Impostor, name: str) -> bool:
-    """Whether an impostor can show under a name; an impostor of optimizers counts only for the first that it applies to."""
-    return not one.applies_to or name not in OPTIMIZERS or name == one.applies_to[0]
-
-
-def _rejections(prop: Property, one: Impostor, dtype: str, settings: Settings) -> Iterator[Outcome]:
-    """The outcome with which a property rejects an impostor: of all its parameters, the one with the shortest text."""
-    function = getattr(_suite(prop.file, settings), prop.function)
-    found: list[Outcome] = []
-    for arguments in _parametrized(function):
-        if not _concerned(one, arguments.get("name", "")):
-            continue
-        subject = Subject(target_from_impostor(one), dtype)
-        with (
-            contextlib.suppress(Exception, pytest.skip.Exception),  # the record has it
-            warnings.catch_warnings(),
-            recording(prop.clause, prop.function, subject, explain=False) as record,
-        ):
-            warnings.simplefilter("ignore")  # an impostor may warn
-            function(target=subject, **arguments)
-        assert record.outcome is not None
-        if record.outcome.status == "error":
-            raise RuntimeError(record.outcome.told())
-        if record.outcome.failure is not None:
-            found.append(record.outcome)
-    if found:
-        yield min(found, key=lambda outcome: len(outcome.told()))
-
-
-@functools.lru_cache(maxsize=64)
-def _suite(file: Path, settings: Settings) -> ModuleType:
-    """The properties of a chapter, prepared with these settings."""
-    name = f"{file.stem}_with_impostors_{abs(hash(settings))}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    begin(session := Session(**asdict(settings)))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        end(session)
-    return module
-
-
-def _parametrized(function: Any) -> Iterator[dict[str, Any]]:
-    """The arguments with which pytest would call a property, beside the target."""
-    axes = []
-    for mark in getattr(function, "pytestmark", []):
-        if mark.name == "parametrize":
-            names, values = mark.args[:2]
-            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
-            axes.append([dict(zip(names, value if len(names) > 1 else [value], strict=True)) for value in values])
-    for combination in itertools.product(*axes):
-        yield {name: value for arguments in combination for name, value in arguments.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,20 +12,17 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.protocol.dtypes import DTYPES
 
-MEANING: dict[str, str] = {
-    "holds": "every property of the clause held",
-    "breaks": "an answer that the clause does not allow",
-    "broken": "no answer that could be judged: it raised, hung, died or returned no numbers",
-    "deviates": "breaks, as the target declares",
-    "stale": "declared as a deviation, but holds",
-    "absent": "the target does not provide the operation",
-    "undecided": "nothing could be judged",
-    "error": "the check itself failed",
-}
-"""The statuses of a verdict."""
-
-GRAVEST = ("error", "broken", "breaks", "stale", "deviates", "undecided", "holds", "absent")
-"""The statuses, the gravest first: it speaks for several properties, or dtypes."""
+GRAVEST = (
+    "error",  # the check itself failed
+    "broken",  # no answer that could be judged: it raised, hung, died or returned no numbers
+    "breaks",  # an answer that the clause does not allow
+    "stale",  # declared as a deviation, but holds
+    "deviates",  # breaks, as the target declares
+    "undecided",  # nothing could be judged
+    "holds",  # every property of the clause held
+    "absent",  # the target does not provide the operation
+)
+"""The statuses of a verdict, the gravest first: it speaks for several properties, or dtypes."""
 
 COUNTS = ("examples", "judged", "unjudged", "refused")
 """The counts that a clause adds up over its properties."""
@@ -61,41 +59,12 @@ def gravest(statuses: Iterable[Status]) -> Status:
 
 
 def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
-    """One verdict for each clause and dtype, in the book's order."""
-    by_clause: dict[tuple[str, str], list[Outcome]] = {}
-    few: set[str] = set()
-    for outcome in outcomes:
-        few.update({outcome.clause} if outcome.few else ())
-        by_clause.setdefault((outcome.clause, outcome.dtype), []).append(outcome)
+    """One verdict for each clause and dtype, in the book's order, whichever process reported first."""
     order = list(book())
-    verdicts = []
-    for name, dtype in sorted(by_clause, key=lambda key: (order.index(key[0]), DTYPES.index(key[1]))):
-        # The order does not depend on which process reports first.
-        parts = sorted(by_clause[name, dtype], key=lambda outcome: (outcome.property, repr(outcome)))
-        clause = book()[name]
-        status = gravest(part.status for part in parts)
-        declared = next((part.deviation for part in parts if part.deviation), None)
-        if declared and status in ("breaks", "broken"):
-            status = "deviates"
-        reasons = [declared] if declared else [part.reason for part in parts if part.reason and status == "absent"]
-        failures = sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text))
-        counts = {what: sum(getattr(part, what) for part in parts) for what in COUNTS}
-        verdicts.append(
-            Verdict(
-                name,
-                clause.chapter,
-                clause.level,
-                clause.sentence,
-                dtype,
-                status,
-                [part.property for part in parts],
-                **counts,
-                worst=max(part.worst for part in parts),
-                reason=reasons[0] if reasons else None,
-                failures=failures,
-            )
-        )
+    parts = sorted(outcomes, key=lambda x: (order.index(x.clause), DTYPES.index(x.dtype), x.property, repr(x)))
+    verdicts = [_verdict([*some]) for _, some in itertools.groupby(parts, key=lambda x: (x.clause, x.dtype))]
     # A declared deviation that shows in no dtype is stale in all of them, unless few examples may have missed it.
+    few = {part.clause for part in parts if part.few}
     for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
         same = [verdict for verdict in verdicts if verdict.clause == name]
         if all(verdict.status in ("holds", "absent", "undecided") for verdict in same):
@@ -104,13 +73,21 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
     return verdicts
 
 
-def exit_status(verdicts: list[Verdict]) -> int:
-    """0: conforms; 1: does not; 2: the check could not be made."""
-    if any(verdict.status == "error" for verdict in verdicts):
-        return 2
-    if any(verdict.failed for verdict in verdicts):
-        return 1
-    return 0 if any(verdict.status in ("holds", "deviates", "breaks", "broken") for verdict in verdicts) else 2
+def _verdict(parts: list[Outcome]) -> Verdict:
+    """The verdict that follows from the outcomes of all properties of a clause in a dtype."""
+    clause, status = book()[parts[0].clause], gravest(part.status for part in parts)
+    reason = next((part.deviation for part in parts if part.deviation), None)
+    if reason and status in ("breaks", "broken"):
+        status = "deviates"
+    if not reason and status == "absent":
+        reason = next((part.reason for part in parts if part.reason), None)
+    verdict = Verdict(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status, reason=reason)
+    verdict.properties = [part.property for part in parts]
+    verdict.worst = max(part.worst for part in parts)
+    verdict.failures = sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text))
+    for what in COUNTS:
+        setattr(verdict, what, sum(getattr(part, what) for part in parts))
+    return verdict
 
 
 def uncovered(verdicts: list[Verdict]) -> list[str]:
@@ -150,5 +127,9 @@ class Result:
     @property
     def exit_status(self) -> int:
         """0: conforms; 1: does not; 2: the check could not be made, or did not end."""
-        status = exit_status(self.verdicts)
-        return 2 if self.unfinished and status == 0 else status
+        statuses = {verdict.status for verdict in self.verdicts}
+        if "error" in statuses:
+            return 2
+        if any(verdict.failed for verdict in self.verdicts):
+            return 1
+        return 0 if statuses & {"holds", "deviates", "breaks", "broken"} and not self.unfinished else 2

@@ -37,7 +37,7 @@ Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
 """From a question, its answer, and the earlier questions with their answers: the facts about an answer that is drawn."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Response:
     """The response to one call."""
 
@@ -48,31 +48,34 @@ class Response:
     facts: Any = None
     """The facts that are compared instead of an answer that is drawn."""
 
-    def like(self, other: Response) -> bool:
-        """Whether both are identical to the last bit."""
-        return (self.refused, self.changed) == (other.refused, other.changed) and identical(self.answer, other.answer)
+    def __eq__(self, other: object) -> bool:
+        """Whether both are identical to the last bit, whatever the facts."""
+        return (
+            isinstance(other, Response)
+            and (self.refused, self.changed) == (other.refused, other.changed)
+            and identical(self.answer, other.answer)
+        )
 
 
 @functools.cache
 def questions() -> dict[str, Sequence[Question]]:
     """The questions about each operation, from the chapters' modules."""
     asked: dict[str, Sequence[Question]] = {}
-    for of_chapter in _tables("QUESTIONS"):
-        for operation, more in of_chapter.items():
-            asked[operation] = (*asked.get(operation, ()), *more)
+    for operation, more in _tables("QUESTIONS"):
+        asked[operation] = (*asked.get(operation, ()), *more)
     return asked
 
 
 @functools.cache
 def facts() -> dict[str, Facts]:
     """The facts to compare, for each operation whose answers are drawn."""
-    return {operation: of for of_chapter in _tables("FACTS") for operation, of in of_chapter.items()}
+    return dict(_tables("FACTS"))
 
 
-def _tables(name: str) -> Iterator[dict[str, Any]]:
-    """The tables of one name in the chapters' modules."""
+def _tables(name: str) -> Iterator[tuple[str, Any]]:
+    """The entries of the tables of one name in the chapters' modules."""
     for chapter in CHAPTERS:
-        yield getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), name, {})
+        yield from getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), name, {}).items()
 
 
 def explaining(subject: Subject, clause: str) -> list[Impostor]:
@@ -112,26 +115,27 @@ def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Im
     key = operation, named, subject.form.name
     if key not in known:
         known[key] = {}  # a target that ends its process here is not asked again
-        candidates = [
-            one
-            for one in catalog()
-            if one.operation == operation and one.repeats and (named is None or named in (one.applies_to or (named,)))
-        ]
-        known[key] = _of_all(subject, operation, named, candidates) if candidates else {}
+        known[key] = _of_all(subject, operation, named)
     return known[key]
 
 
-def _of_all(subject: Subject, operation: str, named: Any, candidates: list[Impostor]) -> dict[Impostor, set[int]]:
+def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[int]]:
     known = _answers(operation, named, subject.form.name, tuple(sorted(subject.target.conventions.items())))
     answered = _responses(subject, operation, known.asked)
     if answered is None or all(one is None or one.refused for one in answered):
         return {}  # a target without answers behaves as no impostor
-    again = _responses(subject, operation, known.asked)
-    if again is None or not all(_alike(one, other) for one, other in zip(answered, again, strict=True)):
+    if _responses(subject, operation, known.asked) != answered:
         return {}
     at_ease()  # the rest takes long, and calls the target no more
-    inquiry = _Inquiry(subject, known, answered)
-    return {one: wrong for one in candidates if (wrong := inquiry.explained(one))}
+    candidates = [
+        one
+        for one in catalog()
+        if one.operation == operation and one.repeats and (not named or named in (one.applies_to or (named,)))
+    ]
+    with tallying(subject.tally_anew()):
+        asked = _compared(known, answered)
+        sometimes_right = any(right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, right in asked)
+        return {one: wrong for one in candidates if (wrong := _explained(one, known, asked, sometimes_right))}
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:
@@ -140,29 +144,21 @@ def _in_dtype(x: Any, subject: Subject) -> Any:
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
 
 
-def _alike(one: Response | None, other: Response | None) -> bool:
-    return one is other is None or (one is not None and other is not None and one.like(other))
-
-
 def _responses(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Response | None] | None:
     """The response to each question, None for one that is not served; None for all if one answer cannot be judged."""
-    calls = list(subject.calls)
+    calls, responses = list(subject.calls), list[Response | None]()
+    before: list[tuple[Question, Any]] = []
     try:
-        return list(_asked(subject, operation, asked))
+        for question in asked:
+            response = _ask(subject, operation, question, before)
+            if response is not None and not response.refused:
+                before.append((question, response.answer))
+            responses.append(response)
     except Failure:
         return None
     finally:
         subject.calls[:] = calls
-
-
-def _asked(subject: Subject, operation: str, asked: Sequence[Question]) -> Iterator[Response | None]:
-    """The response to one question after the other; raises Failure where an answer cannot be judged."""
-    before: list[tuple[Question, Any]] = []
-    for question in asked:
-        response = _ask(subject, operation, question, before)
-        if response is not None and not response.refused:
-            before.append((question, response.answer))
-        yield response
+    return responses
 
 
 def _ask(
@@ -230,56 +226,52 @@ def _answers(operation: str, named: Any, dtype: str, conventions: tuple[tuple[st
     return _Answers(operation, named, dtype, dict(conventions))
 
 
-class _Inquiry:
-    """The questions about an operation, with the target's responses.
+_Comparison = tuple[int, Response, Response, Any, bool]
+"""A question's number, the target's response, the right one, the exact answer, and whether the target answers correctly."""
+
+
+def _compared(known: _Answers, answered: Sequence[Response | None]) -> list[_Comparison]:
+    """The questions that the target and the right operation answer; wrong answers first, since they rule out most impostors."""
+    found: list[_Comparison] = []
+    for number, theirs in enumerate(answered):
+        due = known.own(known.right, number)
+        if theirs is not None and due is not None:
+            truth = known.expected(known.right, number)
+            if theirs.refused or due.refused or known.operation in facts():
+                is_right = theirs.refused == due.refused and theirs.facts == due.facts
+            else:
+                is_right = _structure(theirs.answer) == _structure(due.answer) and _matches(
+                    theirs.answer, due.answer, truth
+                )
+            found.append((number, theirs, due, truth, bool(is_right)))
+    if known.operation not in facts():
+        found.sort(key=lambda x: x[-1] and x[1].changed == x[2].changed)
+    return found
+
+
+def _explained(one: Impostor, known: _Answers, comparisons: list[_Comparison], sometimes_right: bool) -> set[int]:
+    """The wrong answers of a target that an impostor gives too; empty if it does not give all the answers.
 
     A target may have several faults: a sum instead of a mean that also broadcasts is still a sum. So some questions hold an impostor only
     to its differences from the right operation: those that the right operation refuses, those with numbers that are not finite, and those
     in which a target overflows that has right answers too.
     A question that the target alone refuses does not count: a loop that takes no validation data may still go uphill.
     """
-
-    def __init__(self, subject: Subject, known: _Answers, answered: Sequence[Response | None]) -> None:
-        self.subject = subject
-        self.known = known
-        self.asked: list[tuple[int, Response, Response, Any, bool]] = []
-        with tallying(subject.tally_anew()):
-            for number, theirs in enumerate(answered):
-                due = known.own(known.right, number)
-                if theirs is not None and due is not None:
-                    truth = known.expected(known.right, number)
-                    self.asked.append((number, theirs, due, truth, self._is_right(theirs, due, truth)))
-        self.sometimes_right = any(
-            is_right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, is_right in self.asked
-        )
-        if known.operation not in facts():  # wrong answers first: they rule out most impostors
-            self.asked.sort(key=lambda entry: entry[-1] and entry[1].changed == entry[2].changed)
-
-    def _is_right(self, theirs: Response, due: Response, truth: Any) -> bool:
-        """Whether the target answers a question correctly, whatever it changes."""
-        if theirs.refused or due.refused or self.known.operation in facts():
-            return bool(theirs.refused == due.refused and theirs.facts == due.facts)
-        with tallying(self.subject.tally_anew()):
-            return _structure(theirs.answer) == _structure(due.answer) and _matches(theirs.answer, due.answer, truth)
-
-    def explained(self, one: Impostor) -> set[int]:
-        """The wrong answers that the impostor gives too; empty if it does not give all the answers."""
-        wrong: set[int] = set()
-        with tallying(self.subject.tally_anew()):
-            for number, theirs, due, truth, is_right in self.asked:
-                mine = self.known.own(one, number)
-                if mine is None or (theirs.refused and not (mine.refused or due.refused)):
-                    continue
-                aside = due.refused or not (_finite(self.known.asked[number]) and _finite(due.answer))
-                if mine.like(due) and (is_right or aside or (self.sometimes_right and not _finite(theirs.answer))):
-                    continue
-                as_due = not one.exactly and mine.like(due)
-                expected = truth if as_due else self.known.expected(one, number)
-                if not _gives(one.operation, theirs, mine, due, expected):
-                    return set()
-                if not _gives(one.operation, theirs, due, mine, truth):
-                    wrong.add(number)
-        return wrong
+    wrong: set[int] = set()
+    for number, theirs, due, truth, is_right in comparisons:
+        mine = known.own(one, number)
+        if mine is None or (theirs.refused and not (mine.refused or due.refused)):
+            continue
+        aside = due.refused or not (_finite(known.asked[number]) and _finite(due.answer))
+        as_due = mine == due
+        if as_due and (is_right or aside or (sometimes_right and not _finite(theirs.answer))):
+            continue
+        expected = truth if as_due and not one.exactly else known.expected(one, number)
+        if not _gives(one.operation, theirs, mine, due, expected):
+            return set()
+        if not _gives(one.operation, theirs, due, mine, truth):
+            wrong.add(number)
+    return wrong
 
 
 def _gives(operation: str, theirs: Response, mine: Response, other: Response, expected: Any) -> bool:

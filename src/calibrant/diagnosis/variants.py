@@ -6,8 +6,8 @@ to PyTorch's. A few fixed runs tell the variants apart, so that a report can nam
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,22 +35,16 @@ def explanation(subject: Subject, optimizer: str) -> str:
 
 def _explained(subject: Subject, optimizer: str) -> str:
     answers = _answers(subject, optimizer)
-    meant = subject.follow
-    if not answers or _explains(subject, answers, optimizer, meant):
+    if not answers or _explains(subject, answers, optimizer, {}):
         return ""
-    size = len(CONVENTIONS) + 1
-    explaining: list[dict[str, str]] = []
-    for changes in _alternatives(subject, optimizer):
-        if len(changes) > size:
+    for _, alike in itertools.groupby(_alternatives(subject, optimizer), key=len):
+        explaining = [changes for changes in alike if _explains(subject, answers, optimizer, changes)]
+        if len(explaining) == 1:
+            named = " and ".join(f"{name} = {value}" for name, value in explaining[0].items())
+            return f"; its answers are those of {named}: declare conventions = {explaining[0]}"
+        if explaining:
             break
-        if _explains(subject, answers, optimizer, meant | changes):
-            size = len(changes)
-            explaining.append(changes)
-    if len(explaining) != 1:
-        return ""
-    (changes,) = explaining
-    named = " and ".join(f"{name} = {value}" for name, value in changes.items())
-    return f"; its answers are those of {named}: declare conventions = {changes}"
+    return ""
 
 
 def only_flushes(subject: Subject) -> bool:
@@ -58,41 +52,35 @@ def only_flushes(subject: Subject) -> bool:
     if subject.asked is None or subject.target.flushes:
         return False
     declared = {**subject.target.conventions, "arithmetic.subnormals": "flushed"}
-    tallies = []
-    for target, holds in ((subject.target, False), (replace(subject.target, conventions=declared), True)):
-        again = Subject(target, subject.dtype.name)
+    kept, flushed = subject.anew(), Subject(replace(subject.target, conventions=declared), subject.dtype.name)
+    agrees = []
+    for again in (kept, flushed):
         with tallying(again.tally):
             try:
                 subject.asked(again)
-                agrees = True
+                agrees.append(True)
             except Disagreement:
-                agrees = False
+                agrees.append(False)
             except (Absent, Failure):
                 return False
-        if agrees != holds:
-            return False
-        tallies.append(again.tally)
-    kept, flushed = tallies
-    return flushed.judged > 0 and flushed.unjudged <= kept.unjudged
+    return agrees == [False, True] and flushed.tally.judged > 0 and flushed.tally.unjudged <= kept.tally.unjudged
 
 
 def _answers(subject: Subject, optimizer: str) -> list[tuple[Run, Any]]:
     """The runs that the target serves, each with its answer."""
-    served = []
-    before = len(subject.calls)
-    for run in runs(optimizer, subject.array):
-        try:
-            served.append((run, subject.call("optimize", run)))
-        except Absent:
-            continue
-        except Failure:
-            return []
-        finally:
-            del subject.calls[before:]
+    served, before = [], list(subject.calls)
+    try:
+        for run in runs(optimizer, subject.array):
+            with contextlib.suppress(Absent):
+                served.append((run, subject.call("optimize", run)))
+    except Failure:
+        return []
+    finally:
+        subject.calls[:] = before
     return served
 
 
-def _alternatives(subject: Subject, optimizer: str) -> Iterator[dict[str, str]]:
+def _alternatives(subject: Subject, optimizer: str) -> list[dict[str, str]]:
     """The declarations that the target could add, the fewest changes first."""
     families = (optimizer, "adam") if optimizer == "adamw" else (optimizer,)
     open_choices = {
@@ -102,18 +90,17 @@ def _alternatives(subject: Subject, optimizer: str) -> Iterator[dict[str, str]]:
         and name not in subject.target.conventions
         and (optimizer, name) != ("adamw", "adam.decay")
     }
-    defaults = {(name, values[0]) for name, values in open_choices.items()}
     combinations = [zip(open_choices, values, strict=True) for values in itertools.product(*open_choices.values())]
-    changes = [dict(pair for pair in combination if pair not in defaults) for combination in combinations]
-    return iter(sorted(filter(None, changes), key=len))
+    changes = [{name: value for name, value in pairs if value != open_choices[name][0]} for pairs in combinations]
+    return sorted(filter(None, changes), key=len)
 
 
-def _explains(subject: Subject, answers: list[tuple[Run, Any]], optimizer: str, follow: Mapping[str, str]) -> bool:
-    """Whether all answers are within the bounds of these variants."""
+def _explains(subject: Subject, answers: list[tuple[Run, Any]], optimizer: str, changes: dict[str, str]) -> bool:
+    """Whether all answers are within the bounds of the variants that the target follows, with these changes."""
     with tallying(subject.tally_anew()):
         try:
             for run, answer in answers:
-                agree_lists(answer, exact.optimize(*run, follow))
+                agree_lists(answer, exact.optimize(*run, subject.follow | changes))
         except Disagreement:
             return False
     return True

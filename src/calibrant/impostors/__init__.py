@@ -130,9 +130,10 @@ def breaking(clause: str) -> list[Impostor]:
 def select(names: Sequence[str]) -> list[Impostor]:
     """The impostors of these operations, clauses or names; all if there are none.
 
-    Raises LookupError for what is none of them, with the nearest.
+    Raises UnknownName for what is none of them, with the nearest.
     """
     from calibrant.book.clauses import book
+    from calibrant.protocol.errors import UnknownName
     from calibrant.protocol.text import nearest
 
     found: dict[Impostor, None] = {}
@@ -144,6 +145,6 @@ def select(names: Sequence[str]) -> list[Impostor]:
         ]
         if not of_name and name not in book():
             known = dict.fromkeys(word for one in catalog() for word in (one.operation, one.name, one.main))
-            raise LookupError(f"{name!r} is no impostor, operation or clause{nearest(name, list(known))}")
+            raise UnknownName(f"{name!r} is no impostor, operation or clause{nearest(name, list(known))}")
         found |= dict.fromkeys(of_name)
     return [*found] if names else [*catalog()]

@@ -11,6 +11,10 @@ class TargetError(CheckError):
     """A target that cannot be checked at all, in one sentence."""
 
 
+class UnknownName(CheckError, LookupError):
+    """A name that stands for nothing, in one sentence with the nearest that does."""
+
+
 class NoAnswer(Exception):
     """The reason why a target gave no answer: it died, hung, or answered in another form."""
 

@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from calibrant.checks.matrix import Checked
 
 COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
-
-
-def sign(status: str) -> str:
-    """The word for a status in a cell: in capitals where the clause fails."""
-    return "·" if status == "absent" else status.upper() if status in GRAVEST[:4] else status
+SIGNS = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
+"""The words for statuses in a cell, where they are others: in capitals where the clause fails."""
 
 
 def statuses(one: Checked) -> dict[str, str]:
@@ -48,8 +45,9 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
             table.add_column(name)
         for clause in clauses(matrix):
             found = [said.get(clause) for _, said in columns]
-            table.add_row(clause, *(Text(sign(status), COLORS[status]) if status else "" for status in found))
-        table.add_section()
+            table.add_row(
+                clause, *(Text(SIGNS.get(status, status), COLORS[status]) if status else "" for status in found)
+            )
         for status in GRAVEST:
             totals = [list(said.values()).count(status) for _, said in columns]
             if any(totals):

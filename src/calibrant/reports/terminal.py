@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from calibrant.book.clauses import book
 from calibrant.checks.outcomes import Finding
 from calibrant.checks.verdicts import COUNTS, Verdict, gravest, uncovered
 
@@ -84,6 +85,12 @@ def counts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, int]]:
     return table
 
 
+def totals(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """The number of clauses with each status."""
+    rows = counts(verdicts).values()
+    return {column: sum(row[column] for row in rows) for column in COLUMNS}
+
+
 def show(result: Result, console: Console) -> None:
     """Print the failing clauses with their reasons, the table of the chapters, and a summary."""
     from rich.table import Table
@@ -91,16 +98,13 @@ def show(result: Result, console: Console) -> None:
 
     for line in failure_lines(result.verdicts):
         console.print(Text(line), soft_wrap=True)
-    rows = counts(result.verdicts)
-    rows["all"] = {column: sum(row[column] for row in rows.values()) for column in COLUMNS}
-    shown = [column for column in COLUMNS if column == "holds" or rows["all"][column]]
-    drawn = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    total = totals(result.verdicts)
+    shown = [column for column in COLUMNS if column == "holds" or total[column]]
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("chapter")
     for column in shown:
         drawn.add_column(column, justify="right", style=STYLES.get(column, ""))
-    for chapter, row in rows.items():
-        if chapter == "all":
-            drawn.add_section()
+    for chapter, row in (counts(result.verdicts) | {"all": total}).items():
         drawn.add_row(chapter, *(str(row[column] or "·") for column in shown))
     console.print(drawn)
     console.print()
@@ -112,15 +116,14 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
     """The lines about every clause that does not hold."""
     lines: list[str] = []
     for name, of_clause in by_clause(verdicts).items():
+        first = of_clause[0]
+        if overall(of_clause) == "stale":
+            lines.append(f"{name}  stale   {readable(first.sentence)}")
+            lines += [f"  It is declared as a deviation ({first.reason}), but it holds.", ""]
         failing = [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
-        stale = [verdict for verdict in of_clause if verdict.status == "stale"]
-        if stale:
-            lines.append(f"{name}  stale   {readable(stale[0].sentence)}")
-            lines += [f"  It is declared as a deviation ({stale[0].reason}), but it holds.", ""]
         if not failing:
             continue
-        first = failing[0]
-        dtypes = ", ".join(verdict.dtype for verdict in failing)
+        first, dtypes = failing[0], ", ".join(verdict.dtype for verdict in failing)
         lines.append(f"{name}  {overall(failing)} in {dtypes}   {readable(first.sentence)}")
         told: set[str] = set()
         for failure in first.failures:
@@ -134,10 +137,9 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
 
 
 def _failure_lines(failure: Finding, verdict: Verdict) -> list[str]:
-    lines = [f"{failure.text.rstrip()}"]
+    lines = [failure.text.rstrip()]
     if isinstance(failure.bounds, (int, float)) and failure.bounds > 0:
-        ulps = failure.ulps
-        in_ulps = f", {ulps:.3g} units in the last place" if isinstance(ulps, (int, float)) else ""
+        in_ulps = f", {failure.ulps:.3g} units in the last place" if isinstance(failure.ulps, (int, float)) else ""
         lines.append(f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}.")
     lines += impostor_lines(failure.impostors)
     if failure.snippet:
@@ -162,27 +164,24 @@ def closing_lines(result: Result) -> list[str]:
     """The lines after the table: deviations, reservations, and the verdict on the target."""
     target, verdicts = result.target, result.verdicts
     name = target["name"] + (f" ({target['version']})" if target["version"] else "")
-    clauses = by_clause(verdicts)
-    totals = {column: sum(overall(v) == column for v in clauses.values()) for column in COLUMNS}
-    lines = []
-    for clause, of_clause in clauses.items():
-        if overall(of_clause) == "deviates":
-            lines.append(f"{clause} deviates as declared: {next(v.reason for v in of_clause if v.reason)}")
+    lines = [
+        f"{clause} deviates as declared: {next(v.reason for v in of_clause if v.reason)}"
+        for clause, of_clause in by_clause(verdicts).items()
+        if overall(of_clause) == "deviates"
+    ]
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
     refused = sum(verdict.refused for verdict in verdicts)
     if refused:
         lines.append(f"{refused:,} requests were not served (NotImplementedError) and count for nothing.")
-    for reason in result.partial:
-        lines.append(f"PARTIAL: {reason}.")
+    lines += [f"PARTIAL: {reason}." for reason in result.partial]
     dtypes = ", ".join(dict.fromkeys(verdict.dtype for verdict in verdicts))
     work = (
         f"{sum(v.examples for v in verdicts):,} examples and {sum(v.judged for v in verdicts):,} judged numbers in {dtypes}, "
         + ("the same in every run" if result.options.profile == "ci" else f"seed {result.options.seed}")
     )
-    said = ", ".join(f"{count} {_words(column, count)}" for column, count in totals.items() if count)
-    lines.append(f"{name} {outcome(result)}: {said or 'nothing ran'} ({work}).")
-    return lines
+    said = _counted(totals(verdicts)) or "nothing ran"
+    return [*lines, f"{name} {outcome(result)}: {said} ({work})."]
 
 
 def outcome(result: Result) -> str:
@@ -196,23 +195,23 @@ def outcome(result: Result) -> str:
     return "conforms, as far as it was checked" if result.partial else "conforms"
 
 
-def _words(column: str, count: int) -> str:
-    one, many = {
-        "holds": ("clause holds", "clauses hold"),
-        "breaks": ("breaks", "break"),
-        "stale": ("declared but not deviating",) * 2,
-        "deviates": ("deviates as declared", "deviate as declared"),
-        "error": ("could not be checked",) * 2,
-    }.get(column, (column, column))
-    return one if count == 1 else many
+_WORDS = {
+    "holds": ("clause holds", "clauses hold"),
+    "breaks": ("breaks", "break"),
+    "stale": ("declared but not deviating",) * 2,
+    "deviates": ("deviates as declared", "deviate as declared"),
+    "error": ("could not be checked",) * 2,
+}
+
+
+def _counted(row: dict[str, int]) -> str:
+    """'12 clauses hold, 1 breaks'."""
+    return ", ".join(f"{n} {_WORDS.get(status, (status,) * 2)[n > 1]}" for status, n in row.items() if n)
 
 
 def summary_lines(verdicts: list[Verdict]) -> list[str]:
     """A line for each chapter, for the end of a pytest run."""
-    lines = [
-        f"{chapter}: " + ", ".join(f"{count} {_words(column, count)}" for column, count in row.items() if count)
-        for chapter, row in counts(verdicts).items()
-    ]
+    lines = [f"{chapter}: {_counted(row)}" for chapter, row in counts(verdicts).items()]
     return lines + [line for line in failure_lines(v for v in verdicts if v.status == "stale") if line]
 
 
@@ -224,5 +223,4 @@ def coverage_lines(verdicts: list[Verdict]) -> list[str]:
         lines.append(f"{name:32} " + " ".join(f"{number:9,}" for number in numbers))
     missing = uncovered(verdicts)
     lines += [f"{name:32} not covered" for name in missing]
-    total = len(by_clause(verdicts)) + len([name for name in missing if name not in by_clause(verdicts)])
-    return [*lines, f"{total - len(missing)} of {total} clauses are covered."]
+    return [*lines, f"{len(book()) - len(missing)} of {len(book())} clauses are covered."]
