@@ -12,7 +12,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite, rearranged
-from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of, overwritten, piled_up
+from calibrant.impostors.kinds import Call, Change, divided, factor, impostors_of, overwritten, piled_up
 
 Batches = list[tuple[Any, Any]]
 
@@ -142,7 +142,7 @@ mean("divided-by-four", "the sum is divided by 4, the length of a window")(lambd
 mean("weights-reversed", "the gradients are weighted by the sizes of the batches in the reverse order")(
     lambda c: reduce(add, _weighted(_own(c), _sizes(c.batches)[::-1])), f"accumulation.partition {WHOLE}"
 )
-mean("bias-summed", "the bias's gradient is summed, not averaged")(component(1, lambda b, c: _sums(c)[-1][1]), FULL)
+mean("bias-summed", "the bias's gradient is summed, not averaged")(kinds.part(1, lambda b, c: _sums(c)[-1][1]), FULL)
 mean("last-smaller-batch-dropped", "a last batch that is smaller than the first is left out")(
     kinds.checked(lambda c: c(batches=c.batches[: -1 if len(c.batches[-1][0]) < len(c.batches[0][0]) else None])),
     FULL,

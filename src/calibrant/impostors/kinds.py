@@ -19,7 +19,6 @@ from calibrant.exact import Exact
 from calibrant.impostors import Impostor, add
 from calibrant.impostors.correct import join, narrow, overwrite, rearranged
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.wire import is_array
 
 DIGITS = "only numbers with many digits show it"
 
@@ -139,34 +138,18 @@ def extra(term: Change) -> Change:
     return lambda c: c() + term(c)
 
 
-def negated(c: Call) -> Any:
-    """The answer with its sign flipped."""
-    return -c()
-
-
 def answer(change: Callable[[Any], Any]) -> Change:
     """Something made of the right answer alone."""
     return lambda c: change(c())
 
 
 def part(k: int, change: Callable[[Any, Call], Any]) -> Change:
-    """One of the arrays or lists of the answer, changed by a function of it and of the call."""
+    """One of the arrays, lists or numbers of the answer, changed by a function of it and of the call."""
 
     def changed(c: Call) -> Any:
         parts = list(right := c())
         parts[k] = change(parts[k], c)
-        return type(right)(parts)
-
-    return changed
-
-
-def component(k: int, change: Callable[[Any, Call], Any]) -> Change:
-    """One of the numbers of the answer, changed by a function of it and of the call."""
-
-    def changed(c: Call) -> Any:
-        numbers = list(c())
-        numbers[k] = change(numbers[k], c)
-        return join(*numbers)
+        return type(right)(parts) if isinstance(right, (list, tuple)) else join(*parts)
 
     return changed
 
@@ -222,13 +205,7 @@ def cut_to_the_shorter(one: str, two: str) -> Change:
 
 def in_dtype(dtype: str) -> Change:
     """The answer to arguments whose arrays, in whatever lists, are rounded to another dtype."""
-
-    def rounded(x: Any) -> Any:
-        if isinstance(x, (list, tuple)):
-            return type(x)(map(rounded, x))
-        return narrow(x, dtype) if is_array(x) or isinstance(x, Exact) else x
-
-    return lambda c: c(**{name: rounded(x) for name, x in c.given.items()})
+    return lambda c: c(**{name: narrow(x, dtype) for name, x in c.given.items()})
 
 
 # Where a change is made, and what it leaves

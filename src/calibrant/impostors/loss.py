@@ -115,7 +115,7 @@ slope = impostors_of("dloss_fn")
 slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
     kinds.divided(2), HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
 )
-slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.negated, HAND)
+slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.factor(-1), HAND)
 slope("not-averaged", "it is the derivative of the sum, not of the mean: it is not divided by n")(
     kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )

@@ -46,29 +46,8 @@ class Value:
         y = self._other(other)
         return self._made(self.data * y.data, (self, y), (y, self))
 
-
-class Column(list[Value]):
-    """Several values, as parameters are."""
-
-    def _each(self, combine: Combine, other: Any) -> Column:
-        others = other if isinstance(other, list) else [other] * len(self)
-        return Column(map(combine, self, others))
-
-    def __sub__(self, other: Any) -> Column:
-        return self._each(operator.sub, other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._each(operator.mul, other)
-
-    def __pow__(self, power: int) -> Column:
+    def __pow__(self, power: int) -> Value:
         return self * self if power == 2 else NotImplemented
-
-    def sum(self) -> Value:
-        """The sum of all."""
-        total, *others = self
-        for value in others:
-            total = total + value
-        return total
 
 
 class Tape(list[Value]):
@@ -79,9 +58,9 @@ class Tape(list[Value]):
         self.records = records
 
 
-def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Column]:
-    """The loss as a value, and the parameters that it was computed from."""
-    leaves = Column(Value(x, tape) for x in params)
+def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Any]:
+    """The loss as a value, and the array of parameters that it was computed from, values too."""
+    leaves = np.array([Value(x, tape) for x in params])
     return loss(leaves), leaves
 
 
@@ -92,7 +71,7 @@ def contribution(grad: Any, factor: Any) -> Any:
 
 def walked(
     result: Value,
-    leaves: Column,
+    leaves: Any,
     *,
     seeds: Callable[[Value], Mapping[Value, Any]] = lambda result: {result: type(result.data)(1)},
     order: Callable[[Value], Iterable[Value]] = lambda result: reversed(result.tape),
@@ -181,9 +160,13 @@ def by_hand(table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., 
         params, losses, _ = table["training_loop"](n_epochs, {"name": "sgd", "lr": learning_rate}, params, t_u, t_c)
         return params, losses
 
-    def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> list[Any]:
+    def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> tuple[Any, Any]:
         w, b = params
         t_p = table["model"](t_u, w, b)
-        return [table["loss_fn"](t_p, t_c), table["grad_fn"](t_u, t_c, t_p, w, b) if is_train else None]
+        return table["loss_fn"](t_p, t_c), table["grad_fn"](t_u, t_c, t_p, w, b) if is_train else None
 
-    return {"manual_training_loop": manual_training_loop, "calc_forward": calc_forward}
+    return {
+        "manual_training_loop": manual_training_loop,
+        "calc_forward": calc_forward,
+        "value_and_grad": lambda params, t_u, t_c: calc_forward(params, t_u, t_c, True),
+    }

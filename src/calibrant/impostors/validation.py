@@ -251,7 +251,7 @@ ridge("penalty-doubled", "the penalty counts twice")(lambda c: c(l2=2 * c.l2), R
 ridge("penalty-squared", "the penalty is squared")(checked(lambda c: c(l2=c.l2 * c.l2)), RIDGE)
 ridge("not-penalized", "it is the least-squares line, whatever the penalty")(checked(lambda c: c(l2=0.0)), RIDGE)
 ridge("bias-of-least-squares", "only the weight shrinks, not the bias")(lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE)
-ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.component(1, lambda b, c: c.t_c.mean()), RIDGE)
+ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.part(1, lambda b, c: c.t_c.mean()), RIDGE)
 ridge("growing", "the weight grows where it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 

@@ -15,11 +15,11 @@ import numpy as np
 from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.correct import dtype_of
+from calibrant.impostors.correct import dtype_of, narrow
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Tally, tallying
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.wire import is_array, plain
+from calibrant.protocol.wire import plain
 from calibrant.target.calling import Absent, Subject
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.due import claims
@@ -73,15 +73,8 @@ class Group:
     def _questions(self) -> Iterator[Question]:
         for question in (*questions().get(self.operation, ()), *FURTHER.get(self.operation, ())):
             if not self.optimizer or question[0] == self.optimizer:
-                arguments = _in_dtype(question, self.dtype)
+                arguments = narrow(question, self.dtype)
                 yield _predicted(*arguments) if self.operation == "grad_fn" else arguments
-
-
-def _in_dtype(x: Any, dtype: str) -> Any:
-    if isinstance(x, (list, tuple)):
-        return type(x)(_in_dtype(part, dtype) for part in x)
-    with np.errstate(all="ignore"):
-        return x.astype(dtype) if is_array(x) else x
 
 
 def _predicted(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Question:
