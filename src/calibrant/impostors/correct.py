@@ -56,12 +56,8 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
     """The right operations over NumPy's arrays: the NumPy target's, the machine's, and what is put together of them."""
     from calibrant.adapters import numpy_target
 
-    table = {
-        name: getattr(module, name)
-        for module in (machine, numpy_target)
-        for name in OPERATIONS
-        if hasattr(module, name)
-    }
+    modules = machine, numpy_target
+    table = {name: one for module in modules for name, one in vars(module).items() if name in OPERATIONS}
     table |= machine.by_hand(table)
     table |= {
         "thermometer": lambda: (np.array(T_U), np.array(T_C)),
@@ -231,11 +227,6 @@ def overwrite(array: Any, values: Any) -> None:
     """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
     if not isinstance(array, Exact):
         array[...] = values
-
-
-def as_float(x: Any) -> float:
-    """One number of either kind as a float, to decide by."""
-    return float(x.nearest() if isinstance(x, Exact) else x)
 
 
 def rearranged(function: Callable[[Any], Any], x: Any) -> Any:

@@ -75,7 +75,6 @@ def walked(
     *,
     seeds: Callable[[Value], Mapping[Value, Any]] = lambda result: {result: type(result.data)(1)},
     order: Callable[[Value], Iterable[Value]] = lambda result: reversed(result.tape),
-    operands: Callable[[Value], Sequence[tuple[Value, Any]]] = lambda value: value.operands,
     contribution: Combine = contribution,
     added: Combine = operator.add,
     unreached: float = 0.0,
@@ -85,7 +84,7 @@ def walked(
         value.grad = seed
     for value in order(result):
         if value.grad is not None:
-            for operand, factor in operands(value):
+            for operand, factor in value.operands:
                 part = contribution(value.grad, factor)
                 operand.grad = part if operand.grad is None else added(operand.grad, part)
     return np.array([type(leaf.data)(unreached) if leaf.grad is None else leaf.grad for leaf in leaves])

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,22 +64,20 @@ class Group:
 
     def candidates(self) -> list[Case]:
         """List all cases that might be written."""
-        return [
-            Case(self.operation, self.dtype, clause, plain(OPERATIONS[self.operation].named(question)), due)
-            for question in self._questions()
-            for clause, due in claims(self.operation, question)
-        ]
-
-    def _questions(self) -> Iterator[Question]:
+        found = []
         for question in (*questions().get(self.operation, ()), *FURTHER.get(self.operation, ())):
-            if not self.optimizer or question[0] == self.optimizer:
-                arguments = narrow(question, self.dtype)
-                yield _predicted(*arguments) if self.operation == "grad_fn" else arguments
-
-
-def _predicted(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Question:
-    """The question with its predictions computed in the dtype, as anyone computes them."""
-    return t_u, t_c, np.asarray(w * t_u + b, dtype=t_u.dtype), w, b
+            if self.optimizer and question[0] != self.optimizer:
+                continue
+            arguments = narrow(question, self.dtype)
+            if self.operation == "grad_fn":  # the predictions as anyone computes them in this dtype
+                t_u, t_c, _, w, b = arguments
+                arguments = t_u, t_c, np.asarray(w * t_u + b, dtype=t_u.dtype), w, b
+            inputs = plain(OPERATIONS[self.operation].named(arguments))
+            found += [
+                Case(self.operation, self.dtype, clause, inputs, due)
+                for clause, due in claims(self.operation, arguments)
+            ]
+        return found
 
 
 def groups() -> list[Group]:
