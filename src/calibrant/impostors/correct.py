@@ -18,6 +18,7 @@ from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 
 Batches = Sequence[tuple[Any, Any]]
+Table = Mapping[str, Callable[..., Any]]
 
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 """The variants that are meant where none is declared."""
@@ -26,9 +27,7 @@ PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 class CorrectOperations:
     """`correct(...)` is the operation in whose place an impostor stands; `correct.model(...)` is any other one."""
 
-    def __init__(
-        self, operation: str, table: Mapping[str, Callable[..., Any]], conventions: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, operation: str, table: Table, conventions: Mapping[str, str] | None = None) -> None:
         self.follow = PYTORCH | dict(conventions or {})
         """The variants that are meant: those that are declared, else PyTorch's."""
         self.memory: dict[Any, Any] = {}
@@ -52,7 +51,7 @@ def _declared(
 
 
 @functools.cache
-def over_arrays() -> Mapping[str, Callable[..., Any]]:
+def over_arrays() -> Table:
     """The right operations over NumPy's arrays: the NumPy target's, the machine's, and what is put together of them."""
     from calibrant.adapters import numpy_target
 

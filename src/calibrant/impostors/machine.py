@@ -28,23 +28,20 @@ class Value:
         self.grad: Any = None
         tape.append(self)
 
-    def _other(self, other: Any) -> Value:
-        return other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
-
-    def _made(self, data: Any, *operands: tuple[Value, Any]) -> Value:
-        return Value(data, self.tape, operands if self.tape.records() else ())
+    def _combined(self, combine: Combine, other: Any, own: int | None = None, its: int | None = None) -> Value:
+        """The combination with another number; the factors of both, where they are not each other."""
+        y = other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
+        operands = (self, own or y), (y, its or self)
+        return Value(combine(self.data, y.data), self.tape, operands if self.tape.records() else ())
 
     def __add__(self, other: Any) -> Value:
-        y = self._other(other)
-        return self._made(self.data + y.data, (self, 1), (y, 1))
+        return self._combined(operator.add, other, 1, 1)
 
     def __sub__(self, other: Any) -> Value:
-        y = self._other(other)
-        return self._made(self.data - y.data, (self, 1), (y, -1))
+        return self._combined(operator.sub, other, 1, -1)
 
     def __mul__(self, other: Any) -> Value:
-        y = self._other(other)
-        return self._made(self.data * y.data, (self, y), (y, self))
+        return self._combined(operator.mul, other)
 
     def __pow__(self, power: int) -> Value:
         return self * self if power == 2 else NotImplemented
@@ -153,19 +150,16 @@ def evaluate(loss: Loss, params: Any, is_train: bool, *, records: Callable[[], b
 def by_hand(table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """The operations of the chapter that know their model, from those whose gradients are derived by hand: of either kind of numbers."""
 
-    def manual_training_loop(
-        n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any
-    ) -> tuple[Any, list[Any]]:
-        params, losses, _ = table["training_loop"](n_epochs, {"name": "sgd", "lr": learning_rate}, params, t_u, t_c)
-        return params, losses
-
     def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> tuple[Any, Any]:
         w, b = params
         t_p = table["model"](t_u, w, b)
         return table["loss_fn"](t_p, t_c), table["grad_fn"](t_u, t_c, t_p, w, b) if is_train else None
 
+    def manual_training_loop(n_epochs: int, learning_rate: float, *data: Any) -> Any:
+        return table["training_loop"](n_epochs, {"name": "sgd", "lr": learning_rate}, *data)[:2]
+
     return {
-        "manual_training_loop": manual_training_loop,
         "calc_forward": calc_forward,
         "value_and_grad": lambda params, t_u, t_c: calc_forward(params, t_u, t_c, True),
+        "manual_training_loop": manual_training_loop,
     }

@@ -20,9 +20,8 @@ from calibrant.mechanics.loss import loss_fn
 def split(n_samples: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """The rows for training and the rows for validation, shuffled: (train_indices, val_indices).  [split.partition, split.random]
 
-    It depends on the seed alone: the generator is the split's own  [split.seeded, split.global-state]. The fraction is the
-    decimal as written: 0.29 of 100 rows are 29  [split.as-written]. Raises ValueError for a negative number of samples or a
-    fraction outside [0, 1]  [split.invalid].
+    The generator is the split's own  [split.seeded, split.global-state]; the fraction is the decimal as written
+    [split.as-written]. Raises ValueError for a negative number of samples or a fraction outside [0, 1]  [split.invalid].
     """
     if n_samples < 0:
         raise ValueError(f"n_samples is {n_samples}: it cannot be negative")
@@ -62,9 +61,8 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Train params, which the optimizer holds, in place: (params, train_losses, val_losses).  [validation.logged]
 
-    Both losses of an epoch belong to the parameters before its step; the validation loss does not influence the step
-    [validation.non-interference]. Raises ValueError as `require_data`, for both kinds of data [validation.shapes], and
-    `require_leaf` do, and for a negative n_epochs.
+    Both losses of an epoch belong to the parameters before its step [validation.non-interference]. Raises ValueError for a
+    refused schedule, data of either kind [validation.shapes], or leaf.
     """
     require_schedule(n_epochs, 0.0)
     require_data(t_u, t_c)
