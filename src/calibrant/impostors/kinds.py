@@ -1,7 +1,7 @@
 """The kinds of change that make a right operation wrong, and the rows in which impostors are written.
 
     loss = impostors_of("loss_fn")
-    loss("half", "the loss has a factor 1/2 in front")(divided(2), "loss.mean-square", "42-AI/bootcamp_machine-learning#116")
+    loss("half", "the loss has a factor 1/2 in front")(factor(0.5), "loss.mean-square", "42-AI/bootcamp_machine-learning#116")
 
 A change is a function of a `Call`. A change that no kind covers is a lambda: `lambda c: c(w=abs(c.w))`.
 """
@@ -105,7 +105,11 @@ class Rows:
         about = {"keeps_dtype": False} | about if wide else {"why_not_small": DIGITS} | about
         if shown:
             clauses = " ".join(re.sub(r"(@\w+)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
-        self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(in_dtype(dtype), clauses, seen)
+
+        def narrowed(c: Call) -> Any:
+            return c(**{key: narrow(x, dtype) for key, x in c.given.items()})
+
+        self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(narrowed, clauses, seen)
 
     def nan_replaced(self, clauses: str) -> None:
         """Register an impostor that puts numbers in the place of its answers that are not finite."""
@@ -126,16 +130,6 @@ def _value(x: Any, c: Call) -> Any:
 def factor(by: Any) -> Change:
     """The answer times a number, or a function of the call."""
     return lambda c: c() * _value(by, c)
-
-
-def divided(by: Any) -> Change:
-    """The answer divided by a number, or by a function of the call."""
-    return lambda c: c() / _value(by, c)
-
-
-def extra(term: Change) -> Change:
-    """The answer with a term added."""
-    return lambda c: c() + term(c)
 
 
 def answer(change: Callable[[Any], Any]) -> Change:
@@ -201,11 +195,6 @@ def cut_to_the_shorter(one: str, two: str) -> Change:
         return c(**{one: x[: len(y)], two: y[: len(x)]}) if x.shape and y.shape else c()
 
     return changed
-
-
-def in_dtype(dtype: str) -> Change:
-    """The answer to arguments whose arrays, in whatever lists, are rounded to another dtype."""
-    return lambda c: c(**{name: narrow(x, dtype) for name, x in c.given.items()})
 
 
 # Where a change is made, and what it leaves

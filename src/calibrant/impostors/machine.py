@@ -121,13 +121,7 @@ def backward(
 
 
 def descend(
-    loss: Loss,
-    params: Any,
-    learning_rate: float,
-    n_steps: int,
-    no_grad: bool,
-    *,
-    kept: Combine = lambda before, new: new,
+    loss: Loss, params: Any, learning_rate: float, n_steps: int, no_grad: bool, *, kept: Combine = lambda old, new: new
 ) -> list[list[Any]]:
     """Each step's loss, gradient and parameters; a step goes against what is kept of the gradient before and the new one."""
     if n_steps and not no_grad:

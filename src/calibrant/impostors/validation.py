@@ -235,7 +235,7 @@ grad("one-for-the-sign", "the slope of the L1 penalty is l1, whatever the sign o
 )
 grad("penalty-averaged", "the penalty is divided by n, like the loss")(lambda c: plain(c) + penalty(c) / c.n, SLOPE)
 grad("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
-    kinds.extra(lambda c: join(0 * (c.w / np.abs(c.w)), c.w * 0)), "regularization.kink", "mlpack/mlpack#3545"
+    lambda c: c() + join(0 * (c.w / np.abs(c.w)), c.w * 0), "regularization.kink", "mlpack/mlpack#3545"
 )
 grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
 

@@ -22,6 +22,8 @@ from calibrant.mechanics import gradients
 from calibrant.mechanics.descent import require_schedule
 from calibrant.mechanics.shards import read_shard
 
+Report = Callable[[int, Tensor], None]
+
 
 class WorkerLost(ConnectionError):
     """Another worker does not take part any more."""
@@ -79,12 +81,7 @@ def data_parallel_gradient(params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
 
 
 def training_loop(
-    n_epochs: int,
-    learning_rate: float,
-    params: Tensor,
-    t_u: Tensor,
-    t_c: Tensor,
-    report: Callable[[int, Tensor], None] = lambda *epoch: None,
+    n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor, t_c: Tensor, report: Report = lambda *epoch: None
 ) -> Tensor:
     """Gradient descent on all workers' samples: the parameters, the same on every worker.  [accumulation.data-parallel]
 
