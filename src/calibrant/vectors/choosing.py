@@ -73,10 +73,8 @@ class Group:
                 t_u, t_c, _, w, b = arguments
                 arguments = t_u, t_c, np.asarray(w * t_u + b, dtype=t_u.dtype), w, b
             inputs = plain(OPERATIONS[self.operation].named(arguments))
-            found += [
-                Case(self.operation, self.dtype, clause, inputs, due)
-                for clause, due in claims(self.operation, arguments)
-            ]
+            for clause, due in claims(self.operation, arguments):
+                found.append(Case(self.operation, self.dtype, clause, inputs, due))
         return found
 
 

@@ -169,6 +169,16 @@ def _broadcast_shapes(answer: Any, *shapes: Any) -> Iterator[Claim]:
         yield "broadcast.many" if len(shapes) > 2 else "broadcast.result", list(due)
 
 
+def _multiply(answer: Any, x: Any, y: Any) -> Iterator[Claim]:
+    yield "broadcast.result", {"shape": [*answer.shape]}
+    yield "broadcast.like-numpy", numbers(answer)
+
+
+def _multiply_grad(answer: Any, *given: Any) -> Iterator[Claim]:
+    yield "broadcast.gradient", [{"shape": [*x.shape]} for x in given[:2]]
+    yield "broadcast.gradient", _written(exact.multiply_grad(*_of(*given)))
+
+
 def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
     """The numbers, the strides of the repeated axes, and a one if they lie in the memory of x."""
     expanded, strides, _ = answer
@@ -232,22 +242,10 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "training_loop": (_training_loop, _untrainable),
     "closed_form": ("descent.closed-form", ""),
     "broadcast_shapes": (_broadcast_shapes, "broadcast.otherwise-error"),
-    "multiply": (
-        lambda answer, x, y: [
-            ("broadcast.result", {"shape": [*answer.shape]}),
-            ("broadcast.like-numpy", numbers(answer)),
-        ],
-        "broadcast.otherwise-error",
-    ),
+    "multiply": (_multiply, "broadcast.otherwise-error"),
     "multiply_in_place": (lambda answer, x, y: [("broadcast.in-place", numbers(answer))], "broadcast.in-place"),
     "expand": (_expand, ""),
-    "multiply_grad": (
-        lambda answer, *given: [
-            ("broadcast.gradient", [{"shape": [*x.shape]} for x in given[:2]]),
-            ("broadcast.gradient", _written(exact.multiply_grad(*_of(*given)))),
-        ],
-        "",
-    ),
+    "multiply_grad": (_multiply_grad, ""),
     "manual_training_loop": ("autograd.loop", ""),
     "calc_forward": ("autograd.set-grad-enabled", ""),
     "accumulate": (
