@@ -12,7 +12,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite, rearranged
-from calibrant.impostors.kinds import Call, Change, component, divided, factor, impostors_of, overwritten, piled_up
+from calibrant.impostors.kinds import Call, Change, factor, impostors_of, overwritten, piled_up
 
 Batches = list[tuple[Any, Any]]
 
@@ -92,7 +92,7 @@ sums("never-reset", "the gradient is never reset")(
 )
 sums("inverted", "it adds where it should reset, and resets otherwise")(lambda c: c(zero_grad=not c.zero_grad), BOTH)
 sums("reset-too-late", "gradients are reset after the pass, not before")(factor(lambda c: int(not c.zero_grad)), RESET)
-sums("divided-by-the-batches", "it divides by the number of batches")(divided(lambda c: len(c.batches)), BOTH)
+sums("divided-by-the-batches", "it divides by the number of batches")(lambda c: c() / len(c.batches), BOTH)
 sums("first-batch-twice", "the first batch adds its gradient twice")(
     adding(lambda c: c(batches=c.batches[:1] + c.batches)[1:]), f"{SUM} accumulation.reset?", "karpathy/llm.c#548"
 )
@@ -136,13 +136,13 @@ mean("sum-of-means", "the gradients of the batches are summed, and divided by no
 mean("sum-over-all", "it is the gradient of the sum of all squares, not of their mean")(factor(n), PERHAPS)
 mean("over-n-minus-1", "the sum over all samples is divided by n - 1")(lambda c: c() * n(c) / max(n(c) - 1, 1), WHOLE)
 mean("divided-by-the-batches-too", "the weighted mean is divided by the number of batches as well")(
-    divided(lambda c: len(c.batches)), FULL, "unslothai/unsloth-zoo#1023"
+    lambda c: c() / len(c.batches), FULL, "unslothai/unsloth-zoo#1023"
 )
 mean("divided-by-four", "the sum is divided by 4, the length of a window")(lambda c: _sums(c)[-1] / 4, FULL, WINDOW)
 mean("weights-reversed", "the gradients are weighted by the sizes of the batches in the reverse order")(
     lambda c: reduce(add, _weighted(_own(c), _sizes(c.batches)[::-1])), f"accumulation.partition {WHOLE}"
 )
-mean("bias-summed", "the bias's gradient is summed, not averaged")(component(1, lambda b, c: _sums(c)[-1][1]), FULL)
+mean("bias-summed", "the bias's gradient is summed, not averaged")(kinds.part(1, lambda b, c: _sums(c)[-1][1]), FULL)
 mean("last-smaller-batch-dropped", "a last batch that is smaller than the first is left out")(
     kinds.checked(lambda c: c(batches=c.batches[: -1 if len(c.batches[-1][0]) < len(c.batches[0][0]) else None])),
     FULL,

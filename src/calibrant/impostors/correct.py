@@ -18,6 +18,7 @@ from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 
 Batches = Sequence[tuple[Any, Any]]
+Table = Mapping[str, Callable[..., Any]]
 
 PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 """The variants that are meant where none is declared."""
@@ -26,56 +27,41 @@ PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
 class CorrectOperations:
     """`correct(...)` is the operation in whose place an impostor stands; `correct.model(...)` is any other one."""
 
-    def __init__(
-        self, operation: str, table: Mapping[str, Callable[..., Any]], conventions: Mapping[str, str] | None = None
-    ) -> None:
-        self._operation = operation
-        self._table = table
+    def __init__(self, operation: str, table: Table, conventions: Mapping[str, str] | None = None) -> None:
         self.follow = PYTORCH | dict(conventions or {})
         """The variants that are meant: those that are declared, else PyTorch's."""
-        if conventions:
-            self._table = {**table, "optimize": _declared(table["optimize"], self.follow)}
         self.memory: dict[Any, Any] = {}
         """What an impostor that remembers keeps from call to call."""
+        vars(self).update(table)
+        if conventions:
+            self.optimize = functools.partial(_declared, table["optimize"], self.follow)
+        self._answer = getattr(self, operation)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The answer of the correct operation."""
-        return self._table[self._operation](*arguments, **named)
-
-    def __getattr__(self, operation: str) -> Callable[..., Any]:
-        try:
-            return self._table[operation]
-        except KeyError:
-            raise AttributeError(operation) from None
+        return self._answer(*arguments, **named)
 
 
-def _declared(optimize: Callable[..., Any], follow: Mapping[str, str]) -> Callable[..., Any]:
-    """The exact optimizers in these variants; what the other one refuses is refused."""
-
-    def declared(name: str, hyperparameters: Mapping[str, Any], params: Any, grads: Any) -> Any:
-        optimize(name, hyperparameters, params, grads)
-        return exact.optimize(name, hyperparameters, params, grads, follow)
-
-    return declared
+def _declared(
+    optimize: Callable[..., Any], follow: Mapping[str, str], name: str, hyperparameters: Any, params: Any, grads: Any
+) -> Any:
+    """The answer of the exact optimizers in these variants; what the other one refuses is refused."""
+    optimize(name, hyperparameters, params, grads)
+    return exact.optimize(name, hyperparameters, params, grads, follow)
 
 
 @functools.cache
-def over_arrays() -> Mapping[str, Callable[..., Any]]:
+def over_arrays() -> Table:
     """The right operations over NumPy's arrays: the NumPy target's, the machine's, and what is put together of them."""
     from calibrant.adapters import numpy_target
 
-    table = {
-        name: getattr(module, name)
-        for module in (machine, numpy_target)
-        for name in OPERATIONS
-        if hasattr(module, name)
-    }
+    modules = machine, numpy_target
+    table = {name: one for module in modules for name, one in vars(module).items() if name in OPERATIONS}
     table |= machine.by_hand(table)
     table |= {
         "thermometer": lambda: (np.array(T_U), np.array(T_C)),
         "norris": lambda: tuple(np.array(NORRIS).T),
         "figures": _figures,
-        "value_and_grad": _value_and_grad_by_hand,
         "closed_form": _rounded("closed_form", lambda n, lr, params, *data: table["least_squares"](*data)),
         "data_parallel": _rounded(
             "data_parallel",
@@ -83,12 +69,6 @@ def over_arrays() -> Mapping[str, Callable[..., Any]]:
         ),
     }
     return table
-
-
-def _value_and_grad_by_hand(params: Any, t_u: Any, t_c: Any) -> tuple[Any, Any]:
-    correct = over_arrays()
-    t_p = correct["model"](t_u, *params)
-    return correct["loss_fn"](t_p, t_c), correct["grad_fn"](t_u, t_c, t_p, *params)
 
 
 def _figures() -> dict[str, dict[str, Any]]:
@@ -169,27 +149,19 @@ def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: floa
     return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
 
 
-OVER_EXACT: dict[str, Callable[..., Any]] = {
-    "model": exact.model,
-    "loss_fn": exact.loss_fn,
-    "absolute_loss": exact.absolute_loss,
-    "dloss_fn": exact.dloss_fn,
+_NAMED_ALIKE = """model loss_fn absolute_loss dloss_fn finite_difference least_squares multiply_grad regularized_loss
+    regularized_grad"""
+OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _NAMED_ALIKE.split()} | {
     "dmodel_dw": lambda t_u, w, b: t_u,
     "dmodel_db": lambda t_u, w, b: t_u * 0 + 1,
     "grad_fn": lambda t_u, t_c, t_p, w, b: exact.grad_fn(t_u, t_c, t_p),
-    "finite_difference": exact.finite_difference,
-    "value_and_grad": lambda params, t_u, t_c: (_loss(params, t_u, t_c), exact.gradient(t_u, t_c, *params)),
     "training_loop": _training_loop,
     "closed_form": exact.by_squaring,
-    "least_squares": exact.least_squares,
-    "multiply_grad": exact.multiply_grad,
     "accumulate": _accumulate,
     "data_parallel": _trained_in_parallel,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
     "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
-    "regularized_loss": exact.regularized_loss,
-    "regularized_grad": exact.regularized_grad,
     "ridge": exact.least_squares,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
@@ -233,10 +205,13 @@ def dtype_of(arguments: Any) -> Any:
 
 
 def narrow(x: Any, dtype: str) -> Any:
-    """An array of either kind rounded to another dtype; what follows is computed in that."""
+    """Arrays of either kind, also in lists, rounded to another dtype; what follows is computed in that."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(narrow(part, dtype) for part in x)
     if isinstance(x, Exact):
-        return exact.of(x.nearest().astype(numpy_dtype(dtype)))
-    return x.astype(numpy_dtype(dtype))
+        return exact.of(narrow(x.nearest(), dtype))
+    with np.errstate(all="ignore"):
+        return x.astype(numpy_dtype(dtype)) if is_array(x) else x
 
 
 def rounded(x: float, like: Any) -> Any:
@@ -251,11 +226,6 @@ def overwrite(array: Any, values: Any) -> None:
     """Write values into an array, where everybody who holds it sees them; exact numbers are never changed."""
     if not isinstance(array, Exact):
         array[...] = values
-
-
-def as_float(x: Any) -> float:
-    """One number of either kind as a float, to decide by."""
-    return float(x.nearest() if isinstance(x, Exact) else x)
 
 
 def rearranged(function: Callable[[Any], Any], x: Any) -> Any:

@@ -50,7 +50,7 @@ fit("spread-over-n-minus-1", "the covariance is divided by n, but the variance b
     lambda c: join(w := c()[0] * (c.n - 1) / c.n, c.t_c.mean() - w * c.t_u.mean()), LINE
 )
 fit("intercept-not-moved-back", "the intercept belongs to the centred readings: it is the mean of the temperatures")(
-    kinds.component(1, lambda b, c: c.t_c.mean()), LINE
+    kinds.part(1, lambda b, c: c.t_c.mean()), LINE
 )
 fit("intercept-first", "the intercept comes first, and then the slope")(backwards, LINE)
 fit("readings-from-temperatures", "the line predicts readings from temperatures")(kinds.swapped("t_u", "t_c"), LINE)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
-from calibrant.impostors.correct import as_float, join, rounded
+from calibrant.impostors.correct import in_dtype, join, rounded
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
 
 # The frame of a wrong loop
@@ -98,7 +98,7 @@ def of_the_least(log: int) -> Change:
     """The right answer, but the parameters of the least loss in one of its logs."""
 
     def least(params: Any, c: Call) -> Any:
-        losses = [x if np.isfinite(x := as_float(loss)) else np.inf for loss in c()[log]]
+        losses = [x if np.isfinite(x := float(in_dtype(loss, "float64"))) else np.inf for loss in c()[log]]
         return c(n_epochs=min(range(len(losses)), key=losses.__getitem__, default=c.n_epochs))[0]
 
     return part(0, least)

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite
-from calibrant.impostors.kinds import Call, answer, component, divided, factor, impostors_of, n, part
+from calibrant.impostors.kinds import Call, answer, factor, impostors_of, n, part
 
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 SIZES = f"{VALUE} gradient.additive"
@@ -29,7 +29,9 @@ by_w("squared", "it returns the squares of the readings")(answer(lambda t_u: t_u
 by_w("not-differentiated", "it returns w t_u instead of t_u, as if w were still there")(factor(lambda c: c.w), BY_W)
 by_w("mean-reading", "it returns the mean of the readings, not all of them")(answer(lambda t_u: t_u.mean()), BY_W)
 by_w("one", "it returns ones, which are the derivative by the bias")(kinds.other("dmodel_db"), BY_W)
-by_w("divided-by-n", "the readings are divided by n, as the derivative of the loss is already")(divided(n), BY_W)
+by_w("divided-by-n", "the readings are divided by n, as the derivative of the loss is already")(
+    lambda c: c() / c.n, BY_W
+)
 by_w("in-place", "it writes the predictions over the readings")(
     kinds.overwritten("t_u", lambda c, right: c.ask("model")), PURE
 )
@@ -38,36 +40,40 @@ by_b = impostors_of("dmodel_db")
 by_b("the-bias", "it returns the bias itself")(lambda c: c.b * 1, BY_B)
 by_b("zero", "the bias counts as a constant, so that its derivative is zero")(factor(0), BY_B)
 by_b("the-readings", "it returns the readings, which are the derivative by the weight")(kinds.other("dmodel_dw"), BY_B)
-by_b("divided-by-n", "it returns 1/n, although the loss's derivative is divided by n already")(divided(n), BY_B)
+by_b("divided-by-n", "it returns 1/n, although the loss's derivative is divided by n already")(
+    lambda c: c() / c.n, BY_B
+)
 by_b("in-place", "it writes ones over the readings")(kinds.overwritten("t_u", lambda c, right: right), PURE)
 
 # The gradient by hand
 
 hand = impostors_of("grad_fn")
 hand("factor-2-missing", "the factor 2 of the square's derivative is missing")(
-    divided(2), VALUE, "patrickloeber/MLfromscratch#18"
+    lambda c: c() / 2, VALUE, "patrickloeber/MLfromscratch#18"
 )
-hand("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.negated, VALUE)
+hand("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.factor(-1), VALUE)
 hand("not-averaged", "it is the gradient of the sum: it is not divided by n")(
     factor(n), SIZES, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
 hand("over-n-minus-1", "the sum is divided by n - 1, as for the estimate of a variance")(kinds.over_n_minus_1, SIZES)
-hand("averaged-twice", "the terms are divided by n already, and are then averaged instead of summed")(divided(n), SIZES)
+hand("averaged-twice", "the terms are divided by n already, and are then averaged instead of summed")(
+    lambda c: c() / c.n, SIZES
+)
 hand("bias-not-averaged", "the derivative by the bias is not divided by n")(
-    component(1, lambda by_b, c: by_b * c.n), SIZES, "purushottamkar/ml19-20a#5"
+    part(1, lambda by_b, c: by_b * c.n), SIZES, "purushottamkar/ml19-20a#5"
 )
 hand("weight-not-averaged", "the derivative by the weight is not divided by n")(
-    component(0, lambda by_w, c: by_w * c.n), SIZES, "purushottamkar/ml19-20a#5"
+    part(0, lambda by_w, c: by_w * c.n), SIZES, "purushottamkar/ml19-20a#5"
 )
 hand("bias-averaged-twice", "the terms of the bias are divided by n already, and are then averaged instead of summed")(
-    component(1, lambda by_b, c: by_b / c.n), SIZES, "kvfrans/notes#5"
+    part(1, lambda by_b, c: by_b / c.n), SIZES, "kvfrans/notes#5"
 )
 hand("bias-halved", "the factor 2 is missing in the derivative by the bias", beside=("finite_difference",))(
-    component(1, lambda by_b, c: by_b / 2), f"{VALUE} gradient.agree"
+    part(1, lambda by_b, c: by_b / 2), f"{VALUE} gradient.agree"
 )
-hand("bias-zero", "the derivative by the bias is zero, as of a constant")(component(1, lambda by_b, c: by_b * 0), VALUE)
+hand("bias-zero", "the derivative by the bias is zero, as of a constant")(part(1, lambda by_b, c: by_b * 0), VALUE)
 hand("bias-as-the-weight", "both components are the derivative by the weight")(
-    component(1, lambda by_b, c: c()[0]), f"{VALUE} gradient.additive?"
+    part(1, lambda by_b, c: c()[0]), f"{VALUE} gradient.additive?"
 )
 hand("bias-first", "the derivative by the bias comes first, then the derivative by the weight")(
     answer(lambda gradient: gradient[::-1]), f"{VALUE} gradient.additive?"
@@ -79,14 +85,14 @@ hand("bias-not-predicted", "the residuals are computed without the bias")(
     lambda c: c(t_p=c.t_p - c.b), "gradient.chain-rule gradient.symbolic gradient.optimum"
 )
 hand("weight-penalized", "the gradient of a penalty on the weight, w / 32, is added")(
-    component(0, lambda by_w, c: by_w + c.w / 32), ALL
+    part(0, lambda by_w, c: by_w + c.w / 32), ALL
 )
 hand("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c", "t_p"), f"{ALL} gradient.nan?")
 hand(
     "clipped", "each component is cut to at most 100", exactly=False, why_not_small="only gradients above 100 show it"
 )(answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan")
 hand("of-the-root", "it is the gradient of the root mean square error", exactly=False)(
-    divided(lambda c: 2 * np.sqrt(c.ask("loss_fn"))), ALL
+    lambda c: c() / (2 * np.sqrt(c.ask("loss_fn"))), ALL
 )
 hand("of-the-absolute-loss", "it is the gradient of the mean absolute error", exactly=False)(
     lambda c: c(t_p=c.t_c + np.sign(c.t_p - c.t_c)) / 2, f"{VALUE} gradient.nan gradient.additive?"

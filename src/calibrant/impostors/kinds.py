@@ -1,7 +1,7 @@
 """The kinds of change that make a right operation wrong, and the rows in which impostors are written.
 
     loss = impostors_of("loss_fn")
-    loss("half", "the loss has a factor 1/2 in front")(divided(2), "loss.mean-square", "42-AI/bootcamp_machine-learning#116")
+    loss("half", "the loss has a factor 1/2 in front")(factor(0.5), "loss.mean-square", "42-AI/bootcamp_machine-learning#116")
 
 A change is a function of a `Call`. A change that no kind covers is a lambda: `lambda c: c(w=abs(c.w))`.
 """
@@ -19,7 +19,6 @@ from calibrant.exact import Exact
 from calibrant.impostors import Impostor, add
 from calibrant.impostors.correct import join, narrow, overwrite, rearranged
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.wire import is_array
 
 DIGITS = "only numbers with many digits show it"
 
@@ -106,7 +105,11 @@ class Rows:
         about = {"keeps_dtype": False} | about if wide else {"why_not_small": DIGITS} | about
         if shown:
             clauses = " ".join(re.sub(r"(@\w+)?(\??)$", rf"{shown}\2", clause, count=1) for clause in clauses.split())
-        self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(in_dtype(dtype), clauses, seen)
+
+        def narrowed(c: Call) -> Any:
+            return c(**{key: narrow(x, dtype) for key, x in c.given.items()})
+
+        self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(narrowed, clauses, seen)
 
     def nan_replaced(self, clauses: str) -> None:
         """Register an impostor that puts numbers in the place of its answers that are not finite."""
@@ -129,44 +132,18 @@ def factor(by: Any) -> Change:
     return lambda c: c() * _value(by, c)
 
 
-def divided(by: Any) -> Change:
-    """The answer divided by a number, or by a function of the call."""
-    return lambda c: c() / _value(by, c)
-
-
-def extra(term: Change) -> Change:
-    """The answer with a term added."""
-    return lambda c: c() + term(c)
-
-
-def negated(c: Call) -> Any:
-    """The answer with its sign flipped."""
-    return -c()
-
-
 def answer(change: Callable[[Any], Any]) -> Change:
     """Something made of the right answer alone."""
     return lambda c: change(c())
 
 
 def part(k: int, change: Callable[[Any, Call], Any]) -> Change:
-    """One of the arrays or lists of the answer, changed by a function of it and of the call."""
+    """One of the arrays, lists or numbers of the answer, changed by a function of it and of the call."""
 
     def changed(c: Call) -> Any:
         parts = list(right := c())
         parts[k] = change(parts[k], c)
-        return type(right)(parts)
-
-    return changed
-
-
-def component(k: int, change: Callable[[Any, Call], Any]) -> Change:
-    """One of the numbers of the answer, changed by a function of it and of the call."""
-
-    def changed(c: Call) -> Any:
-        numbers = list(c())
-        numbers[k] = change(numbers[k], c)
-        return join(*numbers)
+        return type(right)(parts) if isinstance(right, (list, tuple)) else join(*parts)
 
     return changed
 
@@ -218,17 +195,6 @@ def cut_to_the_shorter(one: str, two: str) -> Change:
         return c(**{one: x[: len(y)], two: y[: len(x)]}) if x.shape and y.shape else c()
 
     return changed
-
-
-def in_dtype(dtype: str) -> Change:
-    """The answer to arguments whose arrays, in whatever lists, are rounded to another dtype."""
-
-    def rounded(x: Any) -> Any:
-        if isinstance(x, (list, tuple)):
-            return type(x)(map(rounded, x))
-        return narrow(x, dtype) if is_array(x) or isinstance(x, Exact) else x
-
-    return lambda c: c(**{name: rounded(x) for name, x in c.given.items()})
 
 
 # Where a change is made, and what it leaves

@@ -31,7 +31,7 @@ loss("sum-instead-of-mean", "the squared residuals are summed, not averaged")(
 )
 loss("over-n-minus-1", "the sum is divided by n - 1, as for the estimate of a variance")(kinds.over_n_minus_1, MEAN)
 loss("half", "the loss has a factor 1/2 in front")(
-    kinds.divided(2), MEAN, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
+    lambda c: c() / 2, MEAN, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
 )
 loss("last-sample-dropped", "the last sample is left out")(
     paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
@@ -78,7 +78,7 @@ loss("capped", "residuals beyond 4 count as 4", exactly=False)(
     paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)), f"loss.convex {MEAN} loss.outliers loss.nan"
 )
 loss("asymmetric", "predictions that are too warm count double", exactly=False)(
-    kinds.extra(lambda c: c(t_p=np.maximum(c.t_p, c.t_c))), f"{MEAN} loss.symmetric"
+    lambda c: c() + c(t_p=np.maximum(c.t_p, c.t_c)), f"{MEAN} loss.symmetric"
 )
 loss("one-element", "it returns an array of one element, not a scalar")(kinds.answer(join), "loss.scalar")
 loss("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
@@ -113,14 +113,14 @@ sign("sign-not-averaged", "the signs are not divided by n, and the sign of a zer
 
 slope = impostors_of("dloss_fn")
 slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
-    kinds.divided(2), HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
+    lambda c: c() / 2, HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
 )
-slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.negated, HAND)
+slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(kinds.factor(-1), HAND)
 slope("not-averaged", "it is the derivative of the sum, not of the mean: it is not divided by n")(
     kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
 slope("shifted", "a small constant is added to every residual")(
-    kinds.extra(lambda c: 2e-3 / c.n), f"{HAND} loss.smooth-at-zero"
+    lambda c: c() + 2e-3 / c.n, f"{HAND} loss.smooth-at-zero"
 )
 slope("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "gradient.pure")
 slope.nan_replaced("gradient.nan")

@@ -28,47 +28,23 @@ class Value:
         self.grad: Any = None
         tape.append(self)
 
-    def _other(self, other: Any) -> Value:
-        return other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
-
-    def _made(self, data: Any, *operands: tuple[Value, Any]) -> Value:
-        return Value(data, self.tape, operands if self.tape.records() else ())
+    def _combined(self, combine: Combine, other: Any, own: int | None = None, its: int | None = None) -> Value:
+        """The combination with another number; the factors of both, where they are not each other."""
+        y = other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
+        operands = (self, own or y), (y, its or self)
+        return Value(combine(self.data, y.data), self.tape, operands if self.tape.records() else ())
 
     def __add__(self, other: Any) -> Value:
-        y = self._other(other)
-        return self._made(self.data + y.data, (self, 1), (y, 1))
+        return self._combined(operator.add, other, 1, 1)
 
     def __sub__(self, other: Any) -> Value:
-        y = self._other(other)
-        return self._made(self.data - y.data, (self, 1), (y, -1))
+        return self._combined(operator.sub, other, 1, -1)
 
     def __mul__(self, other: Any) -> Value:
-        y = self._other(other)
-        return self._made(self.data * y.data, (self, y), (y, self))
+        return self._combined(operator.mul, other)
 
-
-class Column(list[Value]):
-    """Several values, as parameters are."""
-
-    def _each(self, combine: Combine, other: Any) -> Column:
-        others = other if isinstance(other, list) else [other] * len(self)
-        return Column(map(combine, self, others))
-
-    def __sub__(self, other: Any) -> Column:
-        return self._each(operator.sub, other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._each(operator.mul, other)
-
-    def __pow__(self, power: int) -> Column:
+    def __pow__(self, power: int) -> Value:
         return self * self if power == 2 else NotImplemented
-
-    def sum(self) -> Value:
-        """The sum of all."""
-        total, *others = self
-        for value in others:
-            total = total + value
-        return total
 
 
 class Tape(list[Value]):
@@ -79,9 +55,9 @@ class Tape(list[Value]):
         self.records = records
 
 
-def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Column]:
-    """The loss as a value, and the parameters that it was computed from."""
-    leaves = Column(Value(x, tape) for x in params)
+def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Any]:
+    """The loss as a value, and the array of parameters that it was computed from, values too."""
+    leaves = np.array([Value(x, tape) for x in params])
     return loss(leaves), leaves
 
 
@@ -92,11 +68,10 @@ def contribution(grad: Any, factor: Any) -> Any:
 
 def walked(
     result: Value,
-    leaves: Column,
+    leaves: Any,
     *,
     seeds: Callable[[Value], Mapping[Value, Any]] = lambda result: {result: type(result.data)(1)},
     order: Callable[[Value], Iterable[Value]] = lambda result: reversed(result.tape),
-    operands: Callable[[Value], Sequence[tuple[Value, Any]]] = lambda value: value.operands,
     contribution: Combine = contribution,
     added: Combine = operator.add,
     unreached: float = 0.0,
@@ -106,7 +81,7 @@ def walked(
         value.grad = seed
     for value in order(result):
         if value.grad is not None:
-            for operand, factor in operands(value):
+            for operand, factor in value.operands:
                 part = contribution(value.grad, factor)
                 operand.grad = part if operand.grad is None else added(operand.grad, part)
     return np.array([type(leaf.data)(unreached) if leaf.grad is None else leaf.grad for leaf in leaves])
@@ -146,13 +121,7 @@ def backward(
 
 
 def descend(
-    loss: Loss,
-    params: Any,
-    learning_rate: float,
-    n_steps: int,
-    no_grad: bool,
-    *,
-    kept: Combine = lambda before, new: new,
+    loss: Loss, params: Any, learning_rate: float, n_steps: int, no_grad: bool, *, kept: Combine = lambda old, new: new
 ) -> list[list[Any]]:
     """Each step's loss, gradient and parameters; a step goes against what is kept of the gradient before and the new one."""
     if n_steps and not no_grad:
@@ -175,15 +144,16 @@ def evaluate(loss: Loss, params: Any, is_train: bool, *, records: Callable[[], b
 def by_hand(table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """The operations of the chapter that know their model, from those whose gradients are derived by hand: of either kind of numbers."""
 
-    def manual_training_loop(
-        n_epochs: int, learning_rate: float, params: Any, t_u: Any, t_c: Any
-    ) -> tuple[Any, list[Any]]:
-        params, losses, _ = table["training_loop"](n_epochs, {"name": "sgd", "lr": learning_rate}, params, t_u, t_c)
-        return params, losses
-
-    def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> list[Any]:
+    def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> tuple[Any, Any]:
         w, b = params
         t_p = table["model"](t_u, w, b)
-        return [table["loss_fn"](t_p, t_c), table["grad_fn"](t_u, t_c, t_p, w, b) if is_train else None]
+        return table["loss_fn"](t_p, t_c), table["grad_fn"](t_u, t_c, t_p, w, b) if is_train else None
 
-    return {"manual_training_loop": manual_training_loop, "calc_forward": calc_forward}
+    def manual_training_loop(n_epochs: int, learning_rate: float, *data: Any) -> Any:
+        return table["training_loop"](n_epochs, {"name": "sgd", "lr": learning_rate}, *data)[:2]
+
+    return {
+        "calc_forward": calc_forward,
+        "value_and_grad": lambda params, t_u, t_c: calc_forward(params, t_u, t_c, True),
+        "manual_training_loop": manual_training_loop,
+    }

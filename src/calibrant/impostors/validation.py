@@ -235,7 +235,7 @@ grad("one-for-the-sign", "the slope of the L1 penalty is l1, whatever the sign o
 )
 grad("penalty-averaged", "the penalty is divided by n, like the loss")(lambda c: plain(c) + penalty(c) / c.n, SLOPE)
 grad("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
-    kinds.extra(lambda c: join(0 * (c.w / np.abs(c.w)), c.w * 0)), "regularization.kink", "mlpack/mlpack#3545"
+    lambda c: c() + join(0 * (c.w / np.abs(c.w)), c.w * 0), "regularization.kink", "mlpack/mlpack#3545"
 )
 grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
 
@@ -251,7 +251,7 @@ ridge("penalty-doubled", "the penalty counts twice")(lambda c: c(l2=2 * c.l2), R
 ridge("penalty-squared", "the penalty is squared")(checked(lambda c: c(l2=c.l2 * c.l2)), RIDGE)
 ridge("not-penalized", "it is the least-squares line, whatever the penalty")(checked(lambda c: c(l2=0.0)), RIDGE)
 ridge("bias-of-least-squares", "only the weight shrinks, not the bias")(lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE)
-ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.component(1, lambda b, c: c.t_c.mean()), RIDGE)
+ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.part(1, lambda b, c: c.t_c.mean()), RIDGE)
 ridge("growing", "the weight grows where it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 

@@ -53,7 +53,7 @@ def descend(
     """Gradient descent by hand on any loss: for each step (loss before it, gradient, params after it).
 
     The step is in place, under no_grad [autograd.no-grad-update]; without, torch raises RuntimeError
-    [autograd.recorded-update]. The arguments do not change. Raises ValueError as `require_schedule` does.
+    [autograd.recorded-update]. Raises ValueError as `require_schedule` does.
     """
     require_schedule(n_steps, learning_rate)
     params = params.detach().clone().requires_grad_()
@@ -96,8 +96,7 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor]]:
     """Train params, which the optimizer holds and updates in place: (params, losses), both without their graphs.
 
-    losses holds n_epochs scalars, each the loss before its epoch's step. Raises ValueError as `require_data` and
-    `require_leaf` do, and for a negative n_epochs.
+    losses holds n_epochs scalars, each the loss before its step. Raises ValueError for a refused schedule, data or leaf.
     """
     require_schedule(n_epochs, learning_rate=0.0)
     require_data(t_u, t_c)

@@ -26,9 +26,8 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
                 result[axis] = size
             elif size not in (1, result[axis]):
                 every = ", ".join(str(tuple(shape)) for shape in shapes)
-                raise ValueError(
-                    f"shapes {every} do not broadcast: sizes {result[axis]} and {size} at axis {axis - rank}"
-                )
+                sizes = f"sizes {result[axis]} and {size} at axis {axis - rank}"
+                raise ValueError(f"shapes {every} do not broadcast: {sizes}")
     return tuple(result)
 
 

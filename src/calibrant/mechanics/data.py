@@ -36,13 +36,12 @@ def norris(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 def require_data(t_u: Tensor, t_c: Tensor) -> None:
     """Raise ValueError unless t_u and t_c are (n,), of one length n >= 1.  [data.shapes]"""
-    for name, column in (("t_u", t_u), ("t_c", t_c)):
-        if column.ndim != 1 or column.numel() == 0:
-            raise ValueError(f"{name} is {tuple(column.shape)}: data are columns of shape (n,) with n >= 1")
-    if t_u.shape != t_c.shape:
-        raise ValueError(
-            f"t_u is {tuple(t_u.shape)} but t_c is {tuple(t_c.shape)}: every reading needs its temperature"
-        )
+    u, c = tuple(t_u.shape), tuple(t_c.shape)
+    for name, shape in (("t_u", u), ("t_c", c)):
+        if len(shape) != 1 or shape == (0,):
+            raise ValueError(f"{name} is {shape}: data are columns of shape (n,) with n >= 1")
+    if u != c:
+        raise ValueError(f"t_u is {u} but t_c is {c}: every reading needs its temperature")
 
 
 def scaled(t_u: Tensor, factor: float = 0.1) -> Tensor:

@@ -27,8 +27,7 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor]]:
     """Gradient descent with the gradient derived by hand: (params, losses).  [descent.step, descent.log]
 
-    losses holds n_epochs scalars, each the loss before its epoch's step. The arguments do not change. Raises ValueError as
-    `require_data` and `require_schedule` do.
+    losses holds n_epochs scalars, each the loss before its step. Raises ValueError for a refused schedule or data.
     """
     require_schedule(n_epochs, learning_rate)
     require_data(t_u, t_c)

@@ -33,9 +33,8 @@ class Optimizer:
         shared = {"weight_decay": 0.0, "decoupled_weight_decay": rule.decouples}
         self.hyperparameters = SimpleNamespace(**shared | dict(rule.defaults) | hyperparameters)
         self.apply = rule.apply
-        self.memories = [
-            SimpleNamespace(t=0, **{part: torch.zeros_like(p) for part in rule.remembers}) for p in self.params
-        ]
+        fresh = [{part: torch.zeros_like(p) for part in rule.remembers} for p in self.params]
+        self.memories = [SimpleNamespace(t=0, **memory) for memory in fresh]
 
     def zero_grad(self) -> None:
         """Forget every gradient."""
@@ -94,10 +93,8 @@ def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
         require_value(key, value, rule.defaults[key])
     given = {**rule.defaults, **hyperparameters}
     if given.get("nesterov") and not (given["momentum"] > 0 and given["dampening"] == 0):
-        raise ValueError(
-            f"nesterov is True with momentum {given['momentum']} and dampening {given['dampening']}:"
-            " it needs a momentum, undampened"
-        )
+        found = f"momentum {given['momentum']} and dampening {given['dampening']}"
+        raise ValueError(f"nesterov is True with {found}: it needs a momentum, undampened")
     return rule
 
 

@@ -22,6 +22,8 @@ from calibrant.mechanics import gradients
 from calibrant.mechanics.descent import require_schedule
 from calibrant.mechanics.shards import read_shard
 
+Report = Callable[[int, Tensor], None]
+
 
 class WorkerLost(ConnectionError):
     """Another worker does not take part any more."""
@@ -46,8 +48,7 @@ def summed(values: Tensor) -> Tensor:
 def samples(t_u: Tensor, t_c: Tensor) -> int:
     """The number of samples of all workers together.
 
-    Raises ValueError, on every worker, unless each has columns (m,) of one length and one of them has a sample. A worker
-    that gave up alone would leave the others waiting.
+    Raises ValueError on every worker, so that none waits for another, unless all have columns of one length and one a sample.
     """
     n, misfits = summed(torch.tensor([t_u.numel(), t_u.ndim != 1 or t_u.shape != t_c.shape])).tolist()
     if misfits:
@@ -79,16 +80,11 @@ def data_parallel_gradient(params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
 
 
 def training_loop(
-    n_epochs: int,
-    learning_rate: float,
-    params: Tensor,
-    t_u: Tensor,
-    t_c: Tensor,
-    report: Callable[[int, Tensor], None] = lambda *epoch: None,
+    n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor, t_c: Tensor, report: Report = lambda *epoch: None
 ) -> Tensor:
     """Gradient descent on all workers' samples: the parameters, the same on every worker.  [accumulation.data-parallel]
 
-    All start where worker 0 does. Every epoch, from 1, calls `report` with its number and its loss before the step. Raises
+    All start where worker 0 does. `report` gets the number of each epoch, from 1, and the loss before its step. Raises
     ValueError as `require_schedule` and `samples` do, WorkerLost if a worker is gone.
     """
     require_schedule(n_epochs, learning_rate)
@@ -105,10 +101,7 @@ def training_loop(
 
 
 def read_agreed(options: argparse.Namespace, rank: int, world: int) -> tuple[Tensor, Tensor]:
-    """This worker's shard of the file.
-
-    Raises ValueError on every worker if one of them cannot read its shard, or has another file or other options.
-    """
+    """This worker's shard; ValueError on every worker if one cannot read its own, or has another file or other options."""
     t_u = t_c = torch.empty(0)
     problem, size = "", 0
     try:
@@ -127,7 +120,7 @@ def read_agreed(options: argparse.Namespace, rank: int, world: int) -> tuple[Ten
 def lost(store: Any, rank: int, world: int, patience: float = 5.0) -> str:
     """The workers that are gone, in words, for the lowest worker left to print; empty for the others.
 
-    Each worker that is left says so in the store. If the store is gone, so is worker 0, which kept it.
+    Each worker left says so in the store. If the store is gone, so is worker 0, which kept it.
     """
     deadline = time.monotonic() + patience
     try:

@@ -45,9 +45,8 @@ def _csv_rows(file: BinaryIO, rank: int, world: int, header: bool) -> Tensor:
     numbers = array.array("d")
     while (place := file.tell()) < stop and (line := file.readline()):
         try:
-            pair = [
-                float(field.replace(b"_", b"?")) for field in line.split(b",") if line.strip()
-            ]  # Python reads 1_000
+            # Python would read 1_000
+            pair = [float(field.replace(b"_", b"?")) for field in line.split(b",") if line.strip()]
         except ValueError:
             pair = [math.nan]
         if len(pair) not in (0, 2) or not all(map(math.isfinite, pair)):

@@ -20,9 +20,8 @@ from calibrant.mechanics.loss import loss_fn
 def split(n_samples: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """The rows for training and the rows for validation, shuffled: (train_indices, val_indices).  [split.partition, split.random]
 
-    It depends on the seed alone: the generator is the split's own  [split.seeded, split.global-state]. The fraction is the
-    decimal as written: 0.29 of 100 rows are 29  [split.as-written]. Raises ValueError for a negative number of samples or a
-    fraction outside [0, 1]  [split.invalid].
+    The generator is the split's own  [split.seeded, split.global-state]; the fraction is the decimal as written
+    [split.as-written]. Raises ValueError for a negative number of samples or a fraction outside [0, 1]  [split.invalid].
     """
     if n_samples < 0:
         raise ValueError(f"n_samples is {n_samples}: it cannot be negative")
@@ -62,9 +61,8 @@ def training_loop(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Train params, which the optimizer holds, in place: (params, train_losses, val_losses).  [validation.logged]
 
-    Both losses of an epoch belong to the parameters before its step; the validation loss does not influence the step
-    [validation.non-interference]. Raises ValueError as `require_data`, for both kinds of data [validation.shapes], and
-    `require_leaf` do, and for a negative n_epochs.
+    Both losses of an epoch belong to the parameters before its step [validation.non-interference]. Raises ValueError for a
+    refused schedule, data of either kind [validation.shapes], or leaf.
     """
     require_schedule(n_epochs, 0.0)
     require_data(t_u, t_c)
@@ -84,9 +82,9 @@ def training_loop(
 def early_stopping(val_losses: Sequence[float] | Tensor, patience: int) -> tuple[int, int]:
     """The last epoch and the best epoch until then, counted from 0: (stopped_epoch, best_epoch).
 
-    Training stops once `patience` epochs in a row have failed to lower the best loss  [early-stopping.patience], or after all
-    epochs  [early-stopping.never-triggered]. Only a finite loss can be the best  [early-stopping.nan]; without one, the best
-    epoch is 0. Raises ValueError for no losses, or a patience that is not positive  [early-stopping.invalid].
+    It stops once `patience` epochs in a row have not lowered the best loss  [early-stopping.patience], or after the last
+    [early-stopping.never-triggered]; only finite losses count, and without one epoch 0 is best  [early-stopping.nan]. Raises
+    ValueError for no losses, or a patience that is not positive  [early-stopping.invalid].
     """
     if len(val_losses) == 0:
         raise ValueError("val_losses is empty: there is no best epoch")
@@ -105,14 +103,12 @@ def early_stopping(val_losses: Sequence[float] | Tensor, patience: int) -> tuple
 def diagnose(train_losses: Sequence[float] | Tensor, val_losses: Sequence[float] | Tensor) -> str:
     """ "overfitting", "underfitting" or "good", by the table of the chapter.  [overfitting.diagnosis]
 
-    Raises ValueError unless both have the same number of losses, at least one  [overfitting.lengths], and all are finite
-    [overfitting.not-finite].
+    Raises ValueError unless both have as many losses, one at least  [overfitting.lengths], all finite  [overfitting.not-finite].
     """
     train, val = [float(loss) for loss in train_losses], [float(loss) for loss in val_losses]
     if not train or len(train) != len(val):
-        raise ValueError(
-            f"there are {len(train)} training and {len(val)} validation losses: each epoch has one of each"
-        )
+        counts = f"{len(train)} training and {len(val)} validation losses"
+        raise ValueError(f"there are {counts}: each epoch has one of each")
     if not all(map(math.isfinite, train + val)):
         raise ValueError("train_losses or val_losses are not finite: a run that diverged is none of the three")
     best = val.index(min(val))

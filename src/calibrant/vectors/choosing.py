@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,11 @@ import numpy as np
 from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
 from calibrant.impostors import Impostor, catalog
-from calibrant.impostors.correct import dtype_of
+from calibrant.impostors.correct import dtype_of, narrow
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Tally, tallying
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.wire import is_array, plain
+from calibrant.protocol.wire import plain
 from calibrant.target.calling import Absent, Subject
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.due import claims
@@ -64,29 +64,18 @@ class Group:
 
     def candidates(self) -> list[Case]:
         """List all cases that might be written."""
-        return [
-            Case(self.operation, self.dtype, clause, plain(OPERATIONS[self.operation].named(question)), due)
-            for question in self._questions()
-            for clause, due in claims(self.operation, question)
-        ]
-
-    def _questions(self) -> Iterator[Question]:
+        found = []
         for question in (*questions().get(self.operation, ()), *FURTHER.get(self.operation, ())):
-            if not self.optimizer or question[0] == self.optimizer:
-                arguments = _in_dtype(question, self.dtype)
-                yield _predicted(*arguments) if self.operation == "grad_fn" else arguments
-
-
-def _in_dtype(x: Any, dtype: str) -> Any:
-    if isinstance(x, (list, tuple)):
-        return type(x)(_in_dtype(part, dtype) for part in x)
-    with np.errstate(all="ignore"):
-        return x.astype(dtype) if is_array(x) else x
-
-
-def _predicted(t_u: Any, t_c: Any, t_p: Any, w: Any, b: Any) -> Question:
-    """The question with its predictions computed in the dtype, as anyone computes them."""
-    return t_u, t_c, np.asarray(w * t_u + b, dtype=t_u.dtype), w, b
+            if self.optimizer and question[0] != self.optimizer:
+                continue
+            arguments = narrow(question, self.dtype)
+            if self.operation == "grad_fn":  # the predictions as anyone computes them in this dtype
+                t_u, t_c, _, w, b = arguments
+                arguments = t_u, t_c, np.asarray(w * t_u + b, dtype=t_u.dtype), w, b
+            inputs = plain(OPERATIONS[self.operation].named(arguments))
+            for clause, due in claims(self.operation, arguments):
+                found.append(Case(self.operation, self.dtype, clause, inputs, due))
+        return found
 
 
 def groups() -> list[Group]:

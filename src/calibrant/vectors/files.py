@@ -24,9 +24,8 @@ FORMAT = 1
 
 def write(cases: Sequence[Case], folder: Path) -> int:
     """Write a folder of vectors, over one that is there, and return its bytes. Raises CheckError if that fails."""
-    files = {
-        name: resources.files("calibrant.vectors").joinpath(name).read_bytes() for name in ("schema.json", "README.md")
-    }
+    package = resources.files("calibrant.vectors")
+    files = {name: package.joinpath(name).read_bytes() for name in ("schema.json", "README.md")}
     for chapter in CHAPTERS:
         text = document(chapter, [case for case in cases if case.chapter == chapter])
         files[f"{chapter}.json"] = text.encode("ascii")
@@ -46,9 +45,8 @@ def document(chapter: str, cases: Sequence[Case]) -> str:
         if (one.operation, one.name) in named:
             about = {"sentence": one.sentence, "kind": one.kind, "links": one.links}
             notes.setdefault(one.operation, {})[one.name] = about
-    head = {"calibrant": __version__, "format": FORMAT, "chapter": chapter}
-    if chapter == "optimizers":
-        head["conventions"] = PYTORCH
+    meant = {"conventions": PYTORCH} if chapter == "optimizers" else {}
+    head = {"calibrant": __version__, "format": FORMAT, "chapter": chapter, **meant}
     head |= {"sha256": digest(written), "notes": notes}
     lines = ",\n".join(json.dumps(case) for case in written)
     return f'{json.dumps(head, indent=1)[:-2]},\n "cases": [\n{lines}\n ]\n}}\n'

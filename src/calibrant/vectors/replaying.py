@@ -97,14 +97,12 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
         raise KeyboardInterrupt
     if ran.unfinished:
         raise CheckError(f"target {spec!r} ended its process, or hung, when it was loaded again")
-    by_id = {outcome.property: outcome for outcome in ran.outcomes}
-    return Replay(described["name"], [_replayed(case, by_id[case.id]) for case in cases])
-
-
-def _replayed(case: Case, outcome: Outcome) -> Replayed:
-    status = _STATUSES.get(outcome.status, outcome.status)
-    deviates = status == "disagrees" and outcome.deviation
-    return Replayed(case, "deviates" if deviates else status, outcome.reason or "")
+    found = {}
+    for outcome in ran.outcomes:
+        status = _STATUSES.get(outcome.status, outcome.status)
+        deviates = status == "disagrees" and outcome.deviation
+        found[outcome.property] = "deviates" if deviates else status, outcome.reason or ""
+    return Replay(described["name"], [Replayed(case, *found[case.id]) for case in cases])
 
 
 # In the worker
@@ -121,8 +119,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
     """Put a wrong answer into the report, and fail nothing."""
     subject = _subject(case.dtype)
-    status, sentence = _asked(case, subject)
     deviation = subject.target.deviations.get(case.clause)
+    status: Status = "undecided"
+    if not (sentence := _passed_over(case, subject.target)):
+        subject.calls.clear()
+        with tallying(subject.tally):
+            try:
+                sentence = case.judged(case.asked(subject))
+                status = "breaks" if sentence else "holds"
+            except Absent as absent:
+                status, sentence = "undecided" if isinstance(absent, NotCalled) else "absent", str(absent)
     record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, deviation).sent())
 
 
@@ -131,18 +137,6 @@ def _subject(dtype: str) -> Subject:
     """The target in a dtype; where the arguments have none, in the widest of its own."""
     target = current().load()
     return Subject(target, dtype or (DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]))
-
-
-def _asked(case: Case, subject: Subject) -> tuple[Status, str]:
-    if reason := _passed_over(case, subject.target):
-        return "undecided", reason
-    subject.calls.clear()
-    with tallying(subject.tally):
-        try:
-            sentence = case.judged(case.asked(subject))
-        except Absent as absent:
-            return "undecided" if isinstance(absent, NotCalled) else "absent", str(absent)
-    return "breaks" if sentence else "holds", sentence
 
 
 def _passed_over(case: Case, target: Target) -> str:
