@@ -53,7 +53,7 @@ class Response:
         return (
             isinstance(other, Response)
             and (self.refused, self.changed) == (other.refused, other.changed)
-            and identical(self.answer, other.answer)
+            and (isinstance(self.answer, dict) or identical(self.answer, other.answer))
         )
 
 
