@@ -23,7 +23,7 @@ from calibrant.judge import Disagreement, agree, tallying
 from calibrant.protocol.dtypes import numpy_dtype
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject, identical
-from calibrant.target.generators import moved_since, stirred
+from calibrant.target.generators import stirred
 from calibrant.target.isolation import at_ease
 
 Question = tuple[Any, ...]
@@ -166,7 +166,7 @@ def _ask(
 ) -> Response | None:
     """The response to a question, given the earlier ones; None if it is not served."""
     told = facts().get(operation)
-    standing = stirred() if told else {}
+    moved = stirred() if told else list
     try:
         arguments = tuple(part.fresh(subject) if hasattr(part, "fresh") else part for part in question)
         answer = subject.call(operation, arguments)
@@ -176,7 +176,7 @@ def _ask(
         if not failure.raised:
             raise
         return Response(True, subject.changed(), None)
-    changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+    changed = ", ".join(filter(None, [subject.changed(), *moved()]))
     return Response(False, changed, answer, told and told(question, answer, before))
 
 

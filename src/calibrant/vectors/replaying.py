@@ -23,7 +23,7 @@ from calibrant.protocol.errors import CheckError
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
 from calibrant.target.description import Target
-from calibrant.target.probing import probe
+from calibrant.target.loading import probe
 from calibrant.target.snippets import shown
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.files import read
