@@ -132,31 +132,19 @@ def _load_or_stop() -> Target:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets."""
-    for item in items:
-        if item.get_closest_marker("clause"):
-            item.add_marker(pytest.mark.filterwarnings("ignore"))
-    selected = config.option.target_clause
-    if selected:
-        marked = {item: item.get_closest_marker("clause") for item in items}
-        kept = {item for item, marker in marked.items() if marker is None or marker.args[0] in selected}
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = [item for item in items if item in kept]
-    _keep_dtypes_together(items)
-
-
-def _keep_dtypes_together(items: list[pytest.Item]) -> None:
-    """Put the runs of a property in its dtypes one after the other, and note which they are."""
-    dtypes = current().dtypes_of
+    """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets. Sort by property."""
+    marked = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("clause"))}
+    for item in marked:
+        item.add_marker(pytest.mark.filterwarnings("ignore"))
+    if selected := config.option.target_clause:
+        others = {item for item, clause in marked.items() if clause not in selected}
+        config.hook.pytest_deselected(items=[*others])
+        items[:] = [item for item in items if item not in others]
+    # The runs of a property in its dtypes come one after the other.
     first: dict[Any, int] = {}
-    places: dict[pytest.Item, int] = {}
-    for place, item in enumerate(items):
-        places[item] = place
-        if _is_property(item):
-            key = _key(item)
-            places[item] = first.setdefault(key, place)
-            dtypes.setdefault(key, []).append(str(item.callspec.params["target"]))
-    items.sort(key=places.__getitem__)
+    for item in filter(_is_property, items):
+        current().dtypes_of.setdefault(_key(item), []).append(str(item.callspec.params["target"]))
+    items.sort(key=lambda item: first.setdefault(_key(item) if _is_property(item) else item, len(first)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -32,14 +32,10 @@ def clause(name: str, *, fraction_of_examples: float = 1.0) -> Callable[[Functio
     The property runs under the settings of the selected profile. A drawn object with a method `at` arrives in the dtype under test.
     """
     require(name)
-
-    def decorate(function: Function) -> Function:
-        return pytest.mark.clause(name)(prepared(function, fraction_of_examples))  # type: ignore[no-any-return]  # marks keep what they mark
-
-    return decorate
+    return lambda function: pytest.mark.clause(name)(_prepared(function, fraction_of_examples))
 
 
-def prepared(function: Any, fraction_of_examples: float = 1.0) -> Any:
+def _prepared(function: Any, fraction_of_examples: float) -> Any:
     """A property under the chosen profile, with its examples counted and in the dtype under test.
 
     The settings are the property's own: those of other Hypothesis tests in the same run stay as they are.

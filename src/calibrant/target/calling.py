@@ -61,7 +61,7 @@ class Call:
 
     operation: str
     given: tuple[Any, ...]
-    received: tuple[Any, ...]
+    received: tuple[Any, ...] = ()
     answer: Any = None
     output: str = ""
 
