@@ -115,9 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _load_or_stop() -> Target:
-    from calibrant.protocol.dtypes import DTYPES, numpy_dtype
-    from calibrant.protocol.errors import TargetError
-    from calibrant.protocol.text import nearest
+    from calibrant.protocol.declarations import DTYPES, numpy_dtype
+    from calibrant.protocol.errors import TargetError, nearest
 
     session = current()
     try:

@@ -8,7 +8,7 @@ from calibrant.checks.engine import Observer, Plan, run, started
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, gathered
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.target.loading import probe
 
 

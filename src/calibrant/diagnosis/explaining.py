@@ -20,7 +20,7 @@ from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, join
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, agree, tallying
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject, identical
 from calibrant.target.generators import stirred

@@ -17,10 +17,9 @@ import numpy as np
 
 from calibrant.exact import FLUSHING, FORMATS
 from calibrant.judge import Tally
-from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.protocol.errors import NoAnswer
+from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.errors import NoAnswer, brief, first_line
 from calibrant.protocol.operations import OPERATIONS, Operation
-from calibrant.protocol.text import brief, first_line
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
 

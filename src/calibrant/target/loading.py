@@ -17,9 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from calibrant.protocol.errors import TargetError
+from calibrant.protocol.errors import TargetError, first_line, nearest
 from calibrant.protocol.operations import IMPORT_PATIENCE
-from calibrant.protocol.text import first_line, nearest
 from calibrant.target.description import Target, described
 from calibrant.target.program import REGISTER, Program, command_of, end_all, end_group
 

@@ -21,9 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
-from calibrant.protocol.errors import NoAnswer, TargetError
+from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
-from calibrant.protocol.text import brief, first_line, nearest, shortened
 from calibrant.protocol.wire import decoded, message
 
 ABSENT = -32601
@@ -125,12 +124,10 @@ class Program:
             process = subprocess.Popen(
                 self.command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
             )
-        except FileNotFoundError:
-            raise self._wrong(f": {self.command[0]!r} was not found") from None
-        except PermissionError:
-            raise self._wrong(f": {self.command[0]!r} is not executable") from None
         except (OSError, ValueError) as error:
-            raise self._wrong(f" cannot be started: {error}") from None
+            known = {FileNotFoundError: "was not found", PermissionError: "is not executable"}.get(type(error))
+            why = f": {self.command[0]!r} {known}" if known else f" cannot be started: {error}"
+            raise self._wrong(why) from None
         if REGISTER in os.environ:
             with open(os.environ[REGISTER], "a") as register:
                 register.write(f"{process.pid}\n")
@@ -186,9 +183,8 @@ class Program:
         """Write a message and read a line. Raises NoAnswer if none comes in time, or none can come."""
         stdin, stdout, stderr = self._pipes
         poll = select.poll()
-        poll.register(stdin, select.POLLOUT)
-        poll.register(stdout, select.POLLIN)
-        poll.register(stderr, select.POLLIN)
+        for file, event in zip(self._pipes, (select.POLLOUT, select.POLLIN, select.POLLIN), strict=True):
+            poll.register(file, event)
         deadline = time.monotonic() + seconds
         unsent = memoryview(request)
         while (left := deadline - time.monotonic()) > 0:

@@ -18,7 +18,7 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
+from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS
 from calibrant.protocol.errors import CheckError
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
