@@ -99,17 +99,13 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
             tally.examples += 1
             try:
                 asked(subject)
-            except Refused as refused:
-                tally.examples -= 1
-                tally.refused += 1
-                if most is None or (not tally.answered and tally.refused >= _REFUSALS):
-                    pytest.skip(str(refused))
-                hypothesis.reject()
-            except NotCalled:
-                tally.examples -= 1
-                hypothesis.reject()
             except Absent as absent:
+                refused = isinstance(absent, Refused)
                 tally.examples -= 1
+                tally.refused += refused
+                served = most is not None and (tally.answered or tally.refused < _REFUSALS)
+                if isinstance(absent, NotCalled) or (refused and served):
+                    hypothesis.reject()
                 pytest.skip(str(absent))
             except (Disagreement, Failure):
                 tally.rejected = tally.rejected or tally.examples

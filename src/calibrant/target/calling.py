@@ -190,10 +190,6 @@ class Subject:
             del self.calls[-1]
         return isinstance(last.answer, dict) or identical(last.answer, again)
 
-    def keeps_dtype(self, answer: Any) -> bool:
-        """Whether the answer has the dtype under test."""
-        return bool(answer.dtype == self.dtype)
-
     def changed(self) -> str:
         """The names of the arguments that the last call changed, separated by commas."""
         call = self.calls[-1]
@@ -207,9 +203,9 @@ class Subject:
         if operation.returns == "figures":
             return answer
         if operation.returns == "word":
-            if not isinstance(answer, str):
-                raise _not_due(answer, "a word is")
-            return answer
+            if isinstance(answer, str):
+                return answer
+            raise _not_due(answer, "a word is")
         if operation.returns == "shape":
             try:
                 return tuple(map(operator.index, answer))

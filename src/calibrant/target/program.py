@@ -124,10 +124,11 @@ class Program:
             process = subprocess.Popen(
                 self.command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
             )
+        except (FileNotFoundError, PermissionError) as error:
+            why = "was not found" if isinstance(error, FileNotFoundError) else "is not executable"
+            raise self._wrong(f": {self.command[0]!r} {why}") from None
         except (OSError, ValueError) as error:
-            known = {FileNotFoundError: "was not found", PermissionError: "is not executable"}.get(type(error))
-            why = f": {self.command[0]!r} {known}" if known else f" cannot be started: {error}"
-            raise self._wrong(why) from None
+            raise self._wrong(f" cannot be started: {error}") from None
         if REGISTER in os.environ:
             with open(os.environ[REGISTER], "a") as register:
                 register.write(f"{process.pid}\n")
@@ -177,7 +178,7 @@ class Program:
         number, self._count = self._count, self._count + 1
         if self._left:
             raise NoAnswer(f"wrote {_quoted(self._left)} without being asked")
-        return _result(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
+        return _read(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
 
     def _converse(self, request: bytes, seconds: float) -> bytes:
         """Write a message and read a line. Raises NoAnswer if none comes in time, or none can come."""
@@ -264,37 +265,32 @@ def command_of(line: str) -> list[str]:
     return words
 
 
-def _result(line: bytes, asked: int) -> Any:
+def _read(line: bytes, asked: int) -> Any:
     """The result in a line. Raises NoAnswer unless it is the response to this request, and an error for an error."""
     try:
         response = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as wrong:
         why = {UnicodeDecodeError: "not UTF-8", RecursionError: "nested too deeply"}.get(type(wrong))
         raise NoAnswer(f"wrote {_quoted(line)}, which is {why or f'not JSON: {str(wrong)[:120]}'}") from None
-    if (
-        not isinstance(response, dict)
-        or response.get("jsonrpc") != "2.0"
-        or "id" not in response
-        or ("result" in response) == ("error" in response)
-    ):
-        raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
-    number, problem = response["id"], ""
-    error: Any = response.get("error")
-    if "error" in response:
-        if (
-            not isinstance(error, dict)
-            or type(error.get("code")) is not int
-            or not isinstance(error.get("message"), str)
-        ):
+    problem, code = "", 0
+    match response:
+        case {"result": _, "error": _}:
+            raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
+        case {"jsonrpc": "2.0", "id": number, "result": result}:
+            pass
+        case {"jsonrpc": "2.0", "id": number, "error": {"code": int(code), "message": str(why)}}:
+            problem = f"{first_line(why)} (code {code})"
+        case {"jsonrpc": "2.0", "id": _, "error": error}:
             raise NoAnswer(f"answered with an error that is none of JSON-RPC's: {brief(error)}")
-        problem = f"{first_line(error['message'])} (code {error['code']})"
-        if number is None:
-            raise NoAnswer(f"could not read the request: {problem}")
+        case _:
+            raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
+    if problem and number is None:
+        raise NoAnswer(f"could not read the request: {problem}")
     if type(number) is not int or number != asked:
         raise NoAnswer(f"answered request {brief(number)} where {asked} was asked")
     if problem:
-        raise (NotImplementedError if error["code"] == ABSENT else ProgramError)(problem)
-    return decoded(response["result"])
+        raise (NotImplementedError if code == ABSENT else ProgramError)(problem)
+    return decoded(result)
 
 
 def _no_constant(word: str) -> NoReturn:
