@@ -272,10 +272,10 @@ def _read(line: bytes, asked: int) -> Any:
     except (ValueError, RecursionError) as wrong:
         why = {UnicodeDecodeError: "not UTF-8", RecursionError: "nested too deeply"}.get(type(wrong))
         raise NoAnswer(f"wrote {_quoted(line)}, which is {why or f'not JSON: {str(wrong)[:120]}'}") from None
-    problem, code = "", 0
+    problem, code, no_response = "", 0, f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response"
     match response:
         case {"result": _, "error": _}:
-            raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
+            raise NoAnswer(no_response)
         case {"jsonrpc": "2.0", "id": number, "result": result}:
             pass
         case {"jsonrpc": "2.0", "id": number, "error": {"code": int(code), "message": str(why)}}:
@@ -283,7 +283,7 @@ def _read(line: bytes, asked: int) -> Any:
         case {"jsonrpc": "2.0", "id": _, "error": error}:
             raise NoAnswer(f"answered with an error that is none of JSON-RPC's: {brief(error)}")
         case _:
-            raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
+            raise NoAnswer(no_response)
     if problem and number is None:
         raise NoAnswer(f"could not read the request: {problem}")
     if type(number) is not int or number != asked:
