@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from calibrant import exact
 from calibrant.exact import Exact, Format
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=80)
 

@@ -19,8 +19,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
 
 from calibrant.exact import FORMATS, Format
-from calibrant.protocol.conventions import CONVENTIONS
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import CONVENTIONS, numpy_dtype
 from calibrant.protocol.errors import TargetError
 from calibrant.target.calling import Subject
 from calibrant.target.description import described

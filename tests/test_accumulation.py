@@ -14,7 +14,7 @@ from support import each_case
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_target
 from calibrant.exact import FORMATS, Exact, Format
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 
 
 def exactly(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:

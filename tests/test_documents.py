@@ -13,7 +13,7 @@ from support import calibrant
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
-from calibrant.protocol.dtypes import DTYPES
+from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.operations import OPERATIONS
 
 ROOT = Path(__file__).parent.parent

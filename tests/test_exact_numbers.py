@@ -21,7 +21,7 @@ from support import forms
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.exact import numbers as arithmetic
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 
 # True values
 

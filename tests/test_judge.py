@@ -17,7 +17,7 @@ from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.judge import Disagreement, Tally, agree, agree_lists, as_exact, at_most, holds, listed, tallying
 from calibrant.judge.comparing import show, show_exact, show_fraction
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
 FLOAT64 = FORMATS["float64"]

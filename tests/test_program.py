@@ -25,7 +25,7 @@ from calibrant.target import program
 from calibrant.target.calling import Failure, Subject, identical
 from calibrant.target.description import Target
 from calibrant.target.loading import load
-from calibrant.target.program import LONGEST, Program, command_of
+from calibrant.target.program import LONGEST, Program
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = ["node", str(PROGRAMS / "adapter.js")]
@@ -358,7 +358,3 @@ def test_a_malformed_array_is_no_answer(sentence: str) -> None:
 
     assert sentence in str(error.value)
     assert error.value.answered
-
-
-def test_a_command_line_is_read_as_a_shell_reads_it() -> None:
-    assert command_of("node 'my adapter.js' --x=1") == ["node", "my adapter.js", "--x=1"]

@@ -18,7 +18,7 @@ from support import each_case, forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.strategies import accumulation, broadcasting, drawing
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=30)

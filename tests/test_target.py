@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import target as written
 
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import TargetError
 from calibrant.target.loading import install_hint, load, unmet
 

@@ -20,7 +20,7 @@ from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.battery import BATTERY
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, Tally, agree, tallying
-from calibrant.protocol.conventions import CONVENTIONS
+from calibrant.protocol.declarations import CONVENTIONS
 from calibrant.protocol.errors import TargetError
 
 right = numpy_target.optimize

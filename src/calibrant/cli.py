@@ -163,8 +163,7 @@ def targets() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from calibrant.protocol.errors import CheckError
-    from calibrant.target.loading import registered
-    from calibrant.target.probing import probe
+    from calibrant.target.loading import probe, registered
 
     def described(name: str) -> str:
         try:

@@ -17,6 +17,7 @@ from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
     from calibrant.checks.outcomes import Outcome
+    from calibrant.checks.verdicts import Verdict
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
@@ -46,6 +47,7 @@ class _Gatherer:
     def __init__(self, coverage: bool) -> None:
         self.coverage = coverage
         self.outcomes: list[Outcome] = []
+        self.verdicts: list[Verdict] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the outcome that a report carries."""
@@ -54,43 +56,34 @@ class _Gatherer:
 
             self.outcomes += carried(report)
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """End the run with a line for each chapter."""
-        if self.outcomes:
-            from calibrant.checks.verdicts import gathered
-            from calibrant.reports.terminal import coverage_lines, summary_lines
-
-            terminalreporter.section("calibrant")
-            verdicts = gathered(self.outcomes)
-            for line in summary_lines(verdicts) + (coverage_lines(verdicts) if self.coverage else []):
-                terminalreporter.write_line(line)
-
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Fail the run where a declared deviation no longer deviates, or a clause is not covered."""
-        if exitstatus == 0 and self.outcomes:
+        if self.outcomes:
             from calibrant.checks.verdicts import gathered, uncovered
 
-            verdicts = gathered(self.outcomes)
-            stale = any(verdict.status == "stale" for verdict in verdicts)
-            if stale or (self.coverage and uncovered(verdicts)):
+            self.verdicts = gathered(self.outcomes)
+            stale = any(verdict.status == "stale" for verdict in self.verdicts)
+            if exitstatus == 0 and (stale or (self.coverage and uncovered(self.verdicts))):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """End the run with a line for each chapter."""
+        if self.verdicts:
+            from calibrant.reports.terminal import coverage_lines, summary_lines
+
+            terminalreporter.section("calibrant")
+            for line in summary_lines(self.verdicts) + (coverage_lines(self.verdicts) if self.coverage else []):
+                terminalreporter.write_line(line)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the session; load a named target at once, so that a wrong name ends the run."""
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
     option = config.option
-    session = Session(
-        target=option.target or "reference",
-        dtypes=tuple(option.target_dtype),
-        timeout=option.target_timeout,
-        profile=option.target_profile,
-        examples=option.target_examples,
-        seed=option.target_seed,
-        run_folder=option.target_run_folder,
-        vectors=option.target_vectors,
-    )
+    alike = ("timeout", "profile", "examples", "seed", "run_folder", "vectors")
+    given = {name: getattr(option, f"target_{name}") for name in alike}
+    session = Session(option.target or "reference", tuple(option.target_dtype), **given)
     begin(session)
     config.add_cleanup(lambda: end(session))
     if option.target_clause:
@@ -115,9 +108,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _load_or_stop() -> Target:
-    from calibrant.protocol.dtypes import DTYPES, numpy_dtype
-    from calibrant.protocol.errors import TargetError
-    from calibrant.protocol.text import nearest
+    from calibrant.protocol.declarations import DTYPES, numpy_dtype
+    from calibrant.protocol.errors import TargetError, nearest
 
     session = current()
     try:
@@ -132,31 +124,19 @@ def _load_or_stop() -> Target:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets."""
-    for item in items:
-        if item.get_closest_marker("clause"):
-            item.add_marker(pytest.mark.filterwarnings("ignore"))
-    selected = config.option.target_clause
-    if selected:
-        marked = {item: item.get_closest_marker("clause") for item in items}
-        kept = {item for item, marker in marked.items() if marker is None or marker.args[0] in selected}
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = [item for item in items if item in kept]
-    _keep_dtypes_together(items)
-
-
-def _keep_dtypes_together(items: list[pytest.Item]) -> None:
-    """Put the runs of a property in its dtypes one after the other, and note which they are."""
-    dtypes = current().dtypes_of
+    """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets. Sort by property."""
+    marked = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("clause"))}
+    for item in marked:
+        item.add_marker(pytest.mark.filterwarnings("ignore"))
+    if selected := config.option.target_clause:
+        others = {item for item, clause in marked.items() if clause not in selected}
+        config.hook.pytest_deselected(items=[*others])
+        items[:] = [item for item in items if item not in others]
+    # The runs of a property in its dtypes come one after the other.
     first: dict[Any, int] = {}
-    places: dict[pytest.Item, int] = {}
-    for place, item in enumerate(items):
-        places[item] = place
-        if _is_property(item):
-            key = _key(item)
-            places[item] = first.setdefault(key, place)
-            dtypes.setdefault(key, []).append(str(item.callspec.params["target"]))
-    items.sort(key=places.__getitem__)
+    for item in filter(_is_property, items):
+        current().dtypes_of.setdefault(_key(item), []).append(str(item.callspec.params["target"]))
+    items.sort(key=lambda item: first.setdefault(_key(item) if _is_property(item) else item, len(first)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

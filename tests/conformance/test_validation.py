@@ -16,7 +16,7 @@ from calibrant.strategies import Descent, Fit, Losses, Penalized, Split
 from calibrant.suite.claims import agrees_or_refuses, keeps_dtype, leaves_arguments_alone, not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
-from calibrant.target.generators import moved_since, seeded, states
+from calibrant.target.generators import seeded, stirred
 
 
 def rows(indices: Any) -> list[int]:
@@ -133,11 +133,11 @@ def test_seed_alone_decides(target: Subject, operation: str, sample: Split) -> N
 def test_global_generators_stay_where_they_are(target: Subject, operation: str, sample: Split) -> None:
     """`torch.manual_seed(seed)` inside a split makes all later draws of the program the same every time."""
     with seeded(1):
-        before = states()
+        moved = stirred()
         parts(target, operation, sample)
-        moved = moved_since(before)
+        changed = moved()
 
-    holds(not moved, f"changed the global state of {', '.join(moved)}")
+    holds(not changed, f"changed the global state of {', '.join(changed)}")
 
 
 @clause("split.pairs", fraction_of_examples=0.6)

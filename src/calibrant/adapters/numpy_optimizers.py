@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.protocol.text import nearest
+from calibrant.protocol.errors import nearest
 
 Array = Any
 """NumPy arrays."""

@@ -20,7 +20,7 @@ from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.correct import as_exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import TargetError
 
 

@@ -18,8 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from calibrant.protocol.errors import UnknownName
-from calibrant.protocol.text import nearest
+from calibrant.protocol.errors import UnknownName, nearest
 
 CHAPTERS = {
     "data": ("data",),

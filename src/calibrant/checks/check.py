@@ -8,8 +8,8 @@ from calibrant.checks.engine import Observer, Plan, run, started
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, gathered
-from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.target.probing import probe
+from calibrant.protocol.declarations import numpy_dtype
+from calibrant.target.loading import probe
 
 
 def check(spec: str, options: Options, observer: Observer | None = None) -> Result:

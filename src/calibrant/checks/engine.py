@@ -22,7 +22,7 @@ from calibrant.checks.outcomes import Outcome, carried
 from calibrant.protocol.errors import CheckError
 from calibrant.target.forking import nursery
 from calibrant.target.isolation import hung, last_words
-from calibrant.target.processes import REGISTER, end_all
+from calibrant.target.program import REGISTER, end_all
 
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 """The modules that every worker imports."""

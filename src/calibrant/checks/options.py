@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass, replace
 
 from calibrant.book.clauses import CHAPTERS, book
-from calibrant.protocol.dtypes import DTYPES
-from calibrant.protocol.errors import CheckError
-from calibrant.protocol.text import nearest
+from calibrant.protocol.declarations import DTYPES
+from calibrant.protocol.errors import CheckError, nearest
 from calibrant.suite.session import PROFILES
 
 

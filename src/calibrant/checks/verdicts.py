@@ -10,7 +10,7 @@ from typing import Any
 from calibrant.book.clauses import book
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
-from calibrant.protocol.dtypes import DTYPES
+from calibrant.protocol.declarations import DTYPES
 
 GRAVEST = (
     "error",  # the check itself failed

@@ -20,10 +20,10 @@ from calibrant.impostors import CHAPTERS, Impostor, catalog
 from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, join
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, agree, tallying
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject, identical
-from calibrant.target.generators import moved_since, stirred
+from calibrant.target.generators import stirred
 from calibrant.target.isolation import at_ease
 
 Question = tuple[Any, ...]
@@ -53,7 +53,7 @@ class Response:
         return (
             isinstance(other, Response)
             and (self.refused, self.changed) == (other.refused, other.changed)
-            and identical(self.answer, other.answer)
+            and (isinstance(self.answer, dict) or identical(self.answer, other.answer))
         )
 
 
@@ -166,7 +166,7 @@ def _ask(
 ) -> Response | None:
     """The response to a question, given the earlier ones; None if it is not served."""
     told = facts().get(operation)
-    standing = stirred() if told else {}
+    moved = stirred() if told else list
     try:
         arguments = tuple(part.fresh(subject) if hasattr(part, "fresh") else part for part in question)
         answer = subject.call(operation, arguments)
@@ -176,7 +176,7 @@ def _ask(
         if not failure.raised:
             raise
         return Response(True, subject.changed(), None)
-    changed = ", ".join(filter(None, [subject.changed(), *(moved_since(standing) if told else [])]))
+    changed = ", ".join(filter(None, [subject.changed(), *moved()]))
     return Response(False, changed, answer, told and told(question, answer, before))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from calibrant import exact
 from calibrant.impostors.battery import Run, runs
 from calibrant.judge import Disagreement, agree_lists, tallying
-from calibrant.protocol.conventions import CONVENTIONS
+from calibrant.protocol.declarations import CONVENTIONS
 from calibrant.target.calling import Absent, Failure, Subject
 
 FLUSHES = "arithmetic that takes subnormal numbers for zero may answer so: declare conventions = {'arithmetic.subnormals': 'flushed'}"

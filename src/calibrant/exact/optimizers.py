@@ -3,7 +3,7 @@
 A rule takes the state s of one number (every rule is elementwise), the hyperparameters h, the step t (from 1; steps without a
 gradient do not count), the learning rate lr of the step, the number p and its gradient g. It returns p after the step.
 An evaluation may take a `product(...)` in any order, and an `either(...)` in any of the ways listed.
-`follow` says which legitimate variant is meant (`protocol.conventions`).
+`follow` says which legitimate variant is meant (`protocol.declarations`).
 """
 
 from __future__ import annotations

@@ -133,8 +133,7 @@ def select(names: Sequence[str]) -> list[Impostor]:
     Raises UnknownName for what is none of them, with the nearest.
     """
     from calibrant.book.clauses import book
-    from calibrant.protocol.errors import UnknownName
-    from calibrant.protocol.text import nearest
+    from calibrant.protocol.errors import UnknownName, nearest
 
     found: dict[Impostor, None] = {}
     for name in names:

@@ -12,8 +12,7 @@ from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors import machine
-from calibrant.protocol.conventions import CONVENTIONS
-from calibrant.protocol.dtypes import numpy_dtype
+from calibrant.protocol.declarations import CONVENTIONS, numpy_dtype
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.protocol.dtypes import DTYPES, numpy_dtype
-from calibrant.protocol.errors import NoAnswer
-from calibrant.protocol.text import brief, nearest
+from calibrant.protocol.declarations import DTYPES, numpy_dtype
+from calibrant.protocol.errors import NoAnswer, brief, nearest
 
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """The numbers that JSON cannot hold, by the words that the protocol writes for them."""

@@ -34,7 +34,7 @@ def not_finite(answer: Any, value: float) -> None:
 
 def keeps_dtype(target: Subject, answer: Any) -> None:
     """Raise Disagreement unless every array of an answer, however deep, has the dtype under test."""
-    others = sorted({str(x.dtype) for x in _arrays(answer) if not target.keeps_dtype(x)})
+    others = sorted({str(x.dtype) for x in _arrays(answer) if x.dtype != target.dtype})
     holds(not others, f"returned {', '.join(others)} where {target.dtype} is due")
 
 

@@ -32,14 +32,10 @@ def clause(name: str, *, fraction_of_examples: float = 1.0) -> Callable[[Functio
     The property runs under the settings of the selected profile. A drawn object with a method `at` arrives in the dtype under test.
     """
     require(name)
-
-    def decorate(function: Function) -> Function:
-        return pytest.mark.clause(name)(prepared(function, fraction_of_examples))  # type: ignore[no-any-return]  # marks keep what they mark
-
-    return decorate
+    return lambda function: pytest.mark.clause(name)(_prepared(function, fraction_of_examples))
 
 
-def prepared(function: Any, fraction_of_examples: float = 1.0) -> Any:
+def _prepared(function: Any, fraction_of_examples: float) -> Any:
     """A property under the chosen profile, with its examples counted and in the dtype under test.
 
     The settings are the property's own: those of other Hypothesis tests in the same run stay as they are.
@@ -103,17 +99,13 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
             tally.examples += 1
             try:
                 asked(subject)
-            except Refused as refused:
-                tally.examples -= 1
-                tally.refused += 1
-                if most is None or (not tally.answered and tally.refused >= _REFUSALS):
-                    pytest.skip(str(refused))
-                hypothesis.reject()
-            except NotCalled:
-                tally.examples -= 1
-                hypothesis.reject()
             except Absent as absent:
+                refused = isinstance(absent, Refused)
                 tally.examples -= 1
+                tally.refused += refused
+                served = most is not None and (tally.answered or tally.refused < _REFUSALS)
+                if isinstance(absent, NotCalled) or (refused and served):
+                    hypothesis.reject()
                 pytest.skip(str(absent))
             except (Disagreement, Failure):
                 tally.rejected = tally.rejected or tally.examples

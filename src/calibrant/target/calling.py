@@ -17,10 +17,9 @@ import numpy as np
 
 from calibrant.exact import FLUSHING, FORMATS
 from calibrant.judge import Tally
-from calibrant.protocol.dtypes import numpy_dtype
-from calibrant.protocol.errors import NoAnswer
+from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.errors import NoAnswer, brief, first_line
 from calibrant.protocol.operations import OPERATIONS, Operation
-from calibrant.protocol.text import brief, first_line
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
 
@@ -57,12 +56,11 @@ class Hang(BaseException):
 
 @dataclass
 class Call:
-    """One call of an operation: its arguments, as given, passed and converted, and its answer."""
+    """One call of an operation: its arguments, as given and as the target received them, and its answer."""
 
     operation: str
     given: tuple[Any, ...]
-    passed: tuple[Any, ...] = ()
-    converted: tuple[Any, ...] = ()
+    received: tuple[Any, ...] = ()
     answer: Any = None
     output: str = ""
 
@@ -127,7 +125,8 @@ class Subject:
         if record is None or operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
         # The protocol knows arrays without axes, and no scalars of NumPy's.
-        call = Call(operation, _map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, arguments))
+        given = tuple(_map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, x) for x in arguments)
+        call = Call(operation, given, given)
         self.calls.append(call)
         limit, sink = record.patience(target.timeout), _Sink()
         problem, raised, answered = "", False, False
@@ -140,9 +139,8 @@ class Subject:
                     contextlib.redirect_stdout(sink),
                     contextlib.redirect_stderr(sink),
                 ):
-                    call.passed = copied(call.given)
-                    call.converted = self._converted(call.passed)
-                    call.answer = self._normalized(record, getattr(target.implementation, operation)(*call.converted))
+                    call.received = copied(given, getattr(target.implementation, "asarray", np.asarray))
+                    call.answer = self._normalized(record, getattr(target.implementation, operation)(*call.received))
             except NotImplementedError as error:
                 raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
             except Hang:
@@ -158,7 +156,7 @@ class Subject:
             except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
                 problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
         if operation in target.hung:
-            request = repr(plain(call.given))
+            request = repr(plain(given))
             if self._stuck.setdefault(operation, request) != request:
                 raise NotCalled(f"{operation} is not called again")
             problem = f"{target.hung[operation]}; it is not called again"
@@ -190,51 +188,31 @@ class Subject:
             return last.answer is None
         finally:
             del self.calls[-1]
-        return identical(last.answer, again)
-
-    def keeps_dtype(self, answer: Any) -> bool:
-        """Whether the answer has the dtype under test."""
-        return bool(answer.dtype == self.dtype)
+        return isinstance(last.answer, dict) or identical(last.answer, again)
 
     def changed(self) -> str:
         """The names of the arguments that the last call changed, separated by commas."""
         call = self.calls[-1]
         to_numpy = getattr(self.target.implementation, "to_numpy", np.asarray)
-
-        def same(before: Any, after: Any) -> bool:
-            if isinstance(before, (list, tuple)):
-                return len(before) == len(after) and all(map(same, before, after))
-            if not is_array(before):
-                return bool(before == after)
-            after = after if is_array(after) else to_numpy(after)
-            return bool(before.shape == after.shape and before.tobytes() == after.tobytes())
-
         names = [*call.arguments] * (len(call.given) if OPERATIONS[call.operation].starred else 1)
-        arguments = zip(names, call.given, call.passed, call.converted, strict=True)
-        return ", ".join(name for name, before, *after in arguments if not all(same(before, x) for x in after))
-
-    def _converted(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments with every array in the target's own kind of array."""
-        asarray = getattr(self.target.implementation, "asarray", None)
-        return arguments if asarray is None else _map_leaves(lambda x: asarray(x) if is_array(x) else x, arguments)
+        arguments = zip(names, call.given, call.received, strict=True)
+        return ", ".join(name for name, before, after in arguments if not identical(before, after, to_numpy))
 
     def _normalized(self, operation: Operation, answer: Any) -> Any:
         """The answer in the form that the operation's record names, with NumPy arrays. Raises NoAnswer if it has another form."""
         if operation.returns == "figures":
             return answer
         if operation.returns == "word":
-            if not isinstance(answer, str):
-                raise _not_due(answer, "a word is")
-            return answer
+            if isinstance(answer, str):
+                return answer
+            raise _not_due(answer, "a word is")
         if operation.returns == "shape":
             try:
                 return tuple(map(operator.index, answer))
             except TypeError:
                 raise _not_due(answer, "a shape is") from None
-        if operation.lists:
-            return self._lists(operation.name, answer, operation.lists)
         if not operation.parts:
-            return self._numbers(operation.name, answer)
+            return self._lists(operation.name, answer, operation.lists)
         due = f"({', '.join(operation.parts)}) is"
         parts = _parts(answer, due)
         if len(parts) != len(operation.parts):
@@ -243,10 +221,11 @@ class Subject:
         return tuple(map(self._numbers, names, parts))
 
     def _lists(self, operation: str, answer: Any, depth: int) -> Any:
-        """Lists nested to this depth, with arrays or None in the innermost."""
+        """An array, or lists nested to this depth with arrays or None in the innermost."""
         if depth == 0:
-            return None if answer is None else self._numbers(operation, answer)
-        return [self._lists(operation, part, depth - 1) for part in _parts(answer, "a list is")]
+            return self._numbers(operation, answer)
+        parts = _parts(answer, "a list is")
+        return [None if part is None and depth == 1 else self._lists(operation, part, depth - 1) for part in parts]
 
     def _numbers(self, what: str, answer: Any) -> Any:
         """The answer as a NumPy array. Plain Python numbers take the dtype under test where it holds them exactly."""
@@ -317,15 +296,15 @@ def _deadline(seconds: float) -> Iterator[None]:
 def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
     """A value with each element changed, within lists, tuples and dicts too."""
     if isinstance(value, (list, tuple)):
-        return type(value)(_map_leaves(change, x) for x in value)
+        return type(value)([_map_leaves(change, x) for x in value])
     if isinstance(value, dict):
         return {key: _map_leaves(change, x) for key, x in value.items()}
     return change(value)
 
 
-def copied(value: Any) -> Any:
-    """A value whose arrays are copies."""
-    return _map_leaves(lambda x: x.copy() if is_array(x) else x, value)
+def copied(value: Any, convert: Callable[[Any], Any] = np.asarray) -> Any:
+    """A value whose arrays are copies, each converted."""
+    return _map_leaves(lambda x: convert(x.copy()) if is_array(x) else x, value)
 
 
 def _parts(answer: Any, due: str) -> list[Any]:
@@ -336,10 +315,11 @@ def _parts(answer: Any, due: str) -> list[Any]:
     raise _not_due(answer, due)
 
 
-def identical(one: Any, other: Any) -> bool:
-    """Whether two answers are equal to the last bit."""
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(identical, one, other))
-    if is_array(one) and is_array(other):
-        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
-    return bool(isinstance(one, dict) or (is_array(one) == is_array(other) and one == other))
+def identical(one: Any, other: Any, to_numpy: Callable[[Any], Any] = np.asarray) -> bool:
+    """Whether two values are equal to the last bit; where one is an array, `to_numpy` makes an array of the other."""
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(identical(x, y, to_numpy) for x, y in zip(one, other, strict=True))
+    if not is_array(one):
+        return not is_array(other) and bool(one == other)
+    other = other if is_array(other) else to_numpy(other)
+    return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())

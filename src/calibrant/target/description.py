@@ -9,11 +9,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from calibrant.book.clauses import book
-from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
-from calibrant.protocol.dtypes import DTYPES
-from calibrant.protocol.errors import TargetError
+from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS, DTYPES
+from calibrant.protocol.errors import TargetError, brief, nearest
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.text import brief, nearest
 from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
 

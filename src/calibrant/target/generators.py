@@ -5,33 +5,30 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 
-def states() -> dict[str, Any]:
-    """The state of each generator, to compare."""
+def _states() -> dict[str, Any]:
     _, key, *others = np.random.get_state(legacy=True)
     found = {"random": random.getstate(), "numpy.random": (np.asarray(key).tobytes(), *others)}
     torch = sys.modules.get("torch")
     return found | ({"torch": torch.get_rng_state().numpy().tobytes()} if torch else {})
 
 
-def stirred() -> dict[str, Any]:
-    """The state of each generator after a draw. No seed leads to it, so a target that seeds the generator changes it."""
+def stirred() -> Callable[[], list[str]]:
+    """Draw from each generator; return a function that names those whose state has changed since.
+
+    No seed leads to the state after a draw, so a target that seeds the generator changes it.
+    """
     random.random()
     np.random.random_sample()
-    torch = sys.modules.get("torch")
-    if torch:
+    if torch := sys.modules.get("torch"):
         torch.rand(())
-    return states()
-
-
-def moved_since(before: dict[str, Any]) -> list[str]:
-    """The generators whose state has changed."""
-    return [name for name, state in states().items() if name in before and state != before[name]]
+    before = _states()
+    return lambda: [name for name, state in _states().items() if state != before.get(name, state)]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Find a target by its name and load it."""
+"""Find a target by its name, and load it here or, for its description, in a process that it may end."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from calibrant.protocol.errors import TargetError
-from calibrant.protocol.text import first_line, nearest
+from calibrant.protocol.errors import TargetError, first_line, nearest
+from calibrant.protocol.operations import IMPORT_PATIENCE
 from calibrant.target.description import Target, described
-from calibrant.target.program import Program, command_of
+from calibrant.target.program import REGISTER, Program, command_of, end_all, end_group
 
 GROUP = "calibrant.targets"
 PROGRAM = "program: "
@@ -122,6 +127,51 @@ def install_hint(name: str) -> str:
     distribution = registered()[name].dist
     has_extra = distribution is not None and name in (distribution.metadata.get_all("Provides-Extra") or [])
     return f"pip install '{distribution.name}[{name}]'" if distribution is not None and has_extra else ""
+
+
+def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
+    """Read a target's description in a silent process, and end it with all that it started.
+
+    Raises TargetError if the target cannot be loaded.
+    """
+    patience = IMPORT_PATIENCE * timeout
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
+        answer, register = Path(folder) / "target.json", Path(folder) / "programs"
+        process = subprocess.Popen(
+            [*python, "-c", f"from {__name__} import _main; _main()", spec, str(timeout), str(answer)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=os.environ | {REGISTER: str(register)},
+        )
+        try:
+            code = process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise TargetError(f"target {spec!r} did not finish importing within {patience:g} s") from None
+        finally:
+            end_group(process.pid)
+            process.wait()
+            end_all(register)
+        if not answer.exists():
+            raise TargetError(f"target {spec!r} ended its process (status {code}) while it was imported")
+        said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in said:
+        raise TargetError(said["error"])
+    return said
+
+
+def _main() -> None:
+    """Load a target in this process, and write its description to a file."""
+    spec, timeout, file = sys.argv[1:]
+    try:
+        target = load(spec, float(timeout))
+        said = target.describe()
+        if target.program is not None:
+            target.program.close()
+    except TargetError as error:
+        said = {"error": str(error)}
+    Path(file).write_text(json.dumps(said), encoding="utf-8")
 
 
 def _import_file(path: Path) -> ModuleType:

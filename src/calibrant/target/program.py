@@ -18,13 +18,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
-from calibrant.protocol.errors import NoAnswer, TargetError
+from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
-from calibrant.protocol.text import brief, first_line, nearest, shortened
 from calibrant.protocol.wire import decoded, message
-from calibrant.target.processes import REGISTER, end_group
 
 ABSENT = -32601
 """The code of JSON-RPC for a method that does not exist."""
@@ -34,6 +33,9 @@ LONGEST = 16 * 2**20
 
 DEATHS = 5
 """The number of times an operation may end the program; after them it is not called again."""
+
+REGISTER = "CALIBRANT_PROGRAMS"
+"""The environment variable with the name of a file. Programs add their process groups to it, and `end_all` ends what is left."""
 
 _DESCRIPTION = ("name", "version", "language", "operations", "dtypes", "conventions", "deviations", "slack", "batch")
 """The members of a program's description; `batch` is ignored."""
@@ -122,10 +124,9 @@ class Program:
             process = subprocess.Popen(
                 self.command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
             )
-        except FileNotFoundError:
-            raise self._wrong(f": {self.command[0]!r} was not found") from None
-        except PermissionError:
-            raise self._wrong(f": {self.command[0]!r} is not executable") from None
+        except (FileNotFoundError, PermissionError) as error:
+            why = "was not found" if isinstance(error, FileNotFoundError) else "is not executable"
+            raise self._wrong(f": {self.command[0]!r} {why}") from None
         except (OSError, ValueError) as error:
             raise self._wrong(f" cannot be started: {error}") from None
         if REGISTER in os.environ:
@@ -177,15 +178,14 @@ class Program:
         number, self._count = self._count, self._count + 1
         if self._left:
             raise NoAnswer(f"wrote {_quoted(self._left)} without being asked")
-        return _result(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
+        return _read(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
 
     def _converse(self, request: bytes, seconds: float) -> bytes:
         """Write a message and read a line. Raises NoAnswer if none comes in time, or none can come."""
         stdin, stdout, stderr = self._pipes
         poll = select.poll()
-        poll.register(stdin, select.POLLOUT)
-        poll.register(stdout, select.POLLIN)
-        poll.register(stderr, select.POLLIN)
+        for file, event in zip(self._pipes, (select.POLLOUT, select.POLLIN, select.POLLIN), strict=True):
+            poll.register(file, event)
         deadline = time.monotonic() + seconds
         unsent = memoryview(request)
         while (left := deadline - time.monotonic()) > 0:
@@ -242,6 +242,18 @@ class Program:
         return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
 
 
+def end_group(group: int) -> None:
+    """End a process group, if any process of it is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
+        os.killpg(group, signal.SIGKILL)
+
+
+def end_all(register: Path) -> None:
+    """End the process groups that a register names."""
+    for group in register.read_text().split() if register.exists() else ():
+        end_group(int(group))
+
+
 def command_of(line: str) -> list[str]:
     """Split a command line into words. Raises TargetError if it is empty or malformed."""
     try:
@@ -253,37 +265,32 @@ def command_of(line: str) -> list[str]:
     return words
 
 
-def _result(line: bytes, asked: int) -> Any:
+def _read(line: bytes, asked: int) -> Any:
     """The result in a line. Raises NoAnswer unless it is the response to this request, and an error for an error."""
     try:
         response = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as wrong:
         why = {UnicodeDecodeError: "not UTF-8", RecursionError: "nested too deeply"}.get(type(wrong))
         raise NoAnswer(f"wrote {_quoted(line)}, which is {why or f'not JSON: {str(wrong)[:120]}'}") from None
-    if (
-        not isinstance(response, dict)
-        or response.get("jsonrpc") != "2.0"
-        or "id" not in response
-        or ("result" in response) == ("error" in response)
-    ):
-        raise NoAnswer(f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response")
-    number, problem = response["id"], ""
-    error: Any = response.get("error")
-    if "error" in response:
-        if (
-            not isinstance(error, dict)
-            or type(error.get("code")) is not int
-            or not isinstance(error.get("message"), str)
-        ):
+    problem, code, no_response = "", 0, f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response"
+    match response:
+        case {"result": _, "error": _}:
+            raise NoAnswer(no_response)
+        case {"jsonrpc": "2.0", "id": number, "result": result}:
+            pass
+        case {"jsonrpc": "2.0", "id": number, "error": {"code": int(code), "message": str(why)}}:
+            problem = f"{first_line(why)} (code {code})"
+        case {"jsonrpc": "2.0", "id": _, "error": error}:
             raise NoAnswer(f"answered with an error that is none of JSON-RPC's: {brief(error)}")
-        problem = f"{first_line(error['message'])} (code {error['code']})"
-        if number is None:
-            raise NoAnswer(f"could not read the request: {problem}")
+        case _:
+            raise NoAnswer(no_response)
+    if problem and number is None:
+        raise NoAnswer(f"could not read the request: {problem}")
     if type(number) is not int or number != asked:
         raise NoAnswer(f"answered request {brief(number)} where {asked} was asked")
     if problem:
-        raise (NotImplementedError if error["code"] == ABSENT else ProgramError)(problem)
-    return decoded(response["result"])
+        raise (NotImplementedError if code == ABSENT else ProgramError)(problem)
+    return decoded(result)
 
 
 def _no_constant(word: str) -> NoReturn:

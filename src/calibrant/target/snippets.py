@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -23,19 +24,19 @@ def written(call: Call) -> str:
 
 def shown(value: Any) -> str:
     """An argument or an answer for a person to read."""
+    return _text(value, show)
+
+
+def _text(value: Any, array: Callable[[Any], str]) -> str:
+    """A value as Python, with its arrays as `array` gives them."""
     if is_array(value):
-        return show(value)
+        return array(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_text(x, array)}" for key, x in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return _bracketed(value, shown)
+        parts = ", ".join(_text(x, array) for x in value)
+        return f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
     return getattr(value, "source", repr(value))
-
-
-def _bracketed(value: list[Any] | tuple[Any, ...], write: Callable[[Any], str]) -> str:
-    """A list or a tuple with its elements as `write` gives them."""
-    parts = ", ".join(map(write, value))
-    if isinstance(value, list):
-        return f"[{parts}]"
-    return f"({parts}{',' * (len(value) == 1)})"
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
@@ -51,14 +52,15 @@ def snippet(target: Target, calls: list[Call]) -> str:
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
         lines += [f"import {place}", f"target = {place}.{attribute}"] if attribute else [f"import {place} as target"]
-    wrap = "target.asarray({})" if hasattr(target.implementation, "asarray") else "{}"
+    own = hasattr(target.implementation, "asarray")
+    array = (lambda x: f"target.asarray({_literal(x)})") if own else _literal
     back = hasattr(target.implementation, "to_numpy")
     for call in calls:
-        text = f"target.{call.operation}({', '.join(_literal(value, wrap) for value in call.given)})"
+        text = f"target.{call.operation}({', '.join(_text(value, array) for value in call.given)})"
         lines.append(f"print({f'target.to_numpy({text})' if back and is_array(call.answer) else text})")
-    if any("ml_dtypes." in line for line in lines):
-        lines.insert(1, "import ml_dtypes")
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    imports = {r"\bml_dtypes\.": "import ml_dtypes", r"\b(inf|nan)\b": "from numpy import inf, nan"}
+    return "\n".join([*(line for used, line in imports.items() if re.search(used, text)), text])
 
 
 def _shell(command: list[str], calls: list[Call]) -> str:
@@ -68,26 +70,9 @@ def _shell(command: list[str], calls: list[Call]) -> str:
     return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(command)}"
 
 
-def _literal(value: Any, wrap: str = "{}") -> str:
-    """A value as Python, with every array put into `wrap`."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_literal(x, wrap)}" for key, x in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return _bracketed(value, lambda x: _literal(x, wrap))
-    if isinstance(value, float):
-        return _finite(repr(value))
-    if not is_array(value):
-        return getattr(value, "source", repr(value))
-    text = "[]" if value.size == 0 else show(np.asarray(value))
-    if value.size > 60:
-        text = repr(value.astype(np.float64).tolist())
-    text = _finite(text)
-    name = value.dtype.name
-    dtype = "ml_dtypes.bfloat16" if name == "bfloat16" else f"np.{name}"
-    shaped = f".reshape({value.shape})" if value.size == 0 and value.ndim > 1 else ""
-    return wrap.format(f"np.array({text}, dtype={dtype}){shaped}")
-
-
-def _finite(text: str) -> str:
-    """A text with NumPy's names for the numbers that are not finite."""
-    return text.replace("nan", "np.nan").replace("inf", "np.inf")
+def _literal(x: Any) -> str:
+    """An array as Python."""
+    text = show(x) if x.size <= 60 else repr(x.astype(np.float64).tolist())
+    module = "ml_dtypes" if x.dtype.name == "bfloat16" else "np"
+    shaped = f".reshape({x.shape})" if x.size == 0 and x.ndim > 1 else ""
+    return f"np.array({text}, dtype={module}.{x.dtype.name}){shaped}"

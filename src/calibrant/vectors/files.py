@@ -13,9 +13,8 @@ from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import PYTORCH
-from calibrant.protocol.errors import CheckError, NoAnswer
+from calibrant.protocol.errors import CheckError, NoAnswer, nearest
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.text import nearest
 from calibrant.vectors.cases import DTYPES, REFUSED, Case
 
 FORMAT = 1

@@ -18,12 +18,12 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.protocol.conventions import ARITHMETIC, CONVENTIONS
+from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS
 from calibrant.protocol.errors import CheckError
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
 from calibrant.target.description import Target
-from calibrant.target.probing import probe
+from calibrant.target.loading import probe
 from calibrant.target.snippets import shown
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.files import read
