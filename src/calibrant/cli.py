@@ -302,21 +302,16 @@ def _bar(description: str, total: int | None = None) -> Iterator[Callable[..., N
 @contextlib.contextmanager
 def _progress() -> Iterator[Observer]:
     """Show a progress bar, and yield the observer that updates it."""
-    from calibrant.checks.engine import Observer
-
+    failed = 0
     with _bar("loading the target") as update:
 
-        class Bar(Observer):
-            failed = 0
+        def observe(count: int, outcome: Outcome | None) -> None:
+            nonlocal failed
+            failed += bool(outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation)
+            description = f"checking, {failed} failed" if failed else "checking"
+            update(total=count, advance=outcome is not None, description=description)
 
-            def total(self, count: int) -> None:
-                update(total=count, description="checking")
-
-            def done(self, outcome: Outcome) -> None:
-                self.failed += outcome.status in ("breaks", "broken", "error") and not outcome.deviation
-                update(advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking")
-
-        yield Bar()
+        yield observe
 
 
 def _fail(sentence: str) -> NoReturn:

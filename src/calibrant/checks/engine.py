@@ -33,14 +33,8 @@ _LOST = 4
 """The number of workers that may end before they begin."""
 
 
-class Observer:
-    """Observes a session: how many tests there are, and each that ends."""
-
-    def total(self, count: int) -> None:
-        """Take the number of tests that will run."""
-
-    def done(self, outcome: Outcome) -> None:
-        """Take the outcome of a test that has run."""
+Observer = Callable[[int, Outcome | None], None]
+"""Takes the number of tests: once before the first begins, and then with the outcome of each that ends."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
     """Carry out a plan. Raises CheckError, in one sentence, where that is impossible."""
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
-        engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
+        engine, complaints = _Engine(folder, plan, observer or (lambda count, outcome: None)), io.StringIO()
         quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
             with (
@@ -163,7 +157,7 @@ class _Engine:
         self._begun.add(node.gateway.id)
         if not self.expected:
             self.expected = set(ids)
-            self._observer.total(len(ids))
+            self._observer(len(ids), None)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -186,4 +180,4 @@ class _Engine:
             return
         self.outcomes.append(outcome)
         self.finished.add(nodeid)
-        self._observer.done(outcome)
+        self._observer(len(self.expected), outcome)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from calibrant.book.clauses import book
 from calibrant.checks.options import Options
-from calibrant.checks.outcomes import Finding, Outcome, Status
+from calibrant.checks.outcomes import COUNTS, Finding, Outcome, Status
 from calibrant.protocol.dtypes import DTYPES
 
 GRAVEST = (
@@ -24,9 +24,6 @@ GRAVEST = (
 )
 """The statuses of a verdict, the gravest first: it speaks for several properties, or dtypes."""
 
-COUNTS = ("examples", "judged", "unjudged", "refused")
-"""The counts that a clause adds up over its properties."""
-
 
 @dataclass
 class Verdict:
@@ -38,14 +35,14 @@ class Verdict:
     sentence: str
     dtype: str
     status: Status
-    properties: list[str] = field(default_factory=list)
-    examples: int = 0
-    judged: int = 0
-    unjudged: int = 0
-    refused: int = 0
-    worst: float = 0.0
-    reason: str | None = None
-    failures: list[Finding] = field(default_factory=list)
+    properties: list[str]
+    examples: int
+    judged: int
+    unjudged: int
+    refused: int
+    worst: float
+    reason: str | None
+    failures: list[Finding]
 
     @property
     def failed(self) -> bool:
@@ -53,9 +50,9 @@ class Verdict:
         return self.status == "stale" or (self.status in ("breaks", "broken") and self.level == "MUST")
 
 
-def gravest(statuses: Iterable[Status]) -> Status:
-    """The gravest of several statuses."""
-    return min(statuses, key=GRAVEST.index)
+def gravest(parts: Sequence[Outcome | Verdict]) -> Status:
+    """The gravest status of several outcomes or verdicts."""
+    return min((part.status for part in parts), key=GRAVEST.index)
 
 
 def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
@@ -75,19 +72,20 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
 
 def _verdict(parts: list[Outcome]) -> Verdict:
     """The verdict that follows from the outcomes of all properties of a clause in a dtype."""
-    clause, status = book()[parts[0].clause], gravest(part.status for part in parts)
+    clause, status = book()[parts[0].clause], gravest(parts)
     reason = next((part.deviation for part in parts if part.deviation), None)
     if reason and status in ("breaks", "broken"):
         status = "deviates"
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
-    verdict = Verdict(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status, reason=reason)
-    verdict.properties = [part.property for part in parts]
-    verdict.worst = max(part.worst for part in parts)
-    verdict.failures = sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text))
-    for what in COUNTS:
-        setattr(verdict, what, sum(getattr(part, what) for part in parts))
-    return verdict
+    return Verdict(
+        *(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status),
+        properties=[part.property for part in parts],
+        **{what: sum(getattr(part, what) for part in parts) for what in COUNTS},
+        worst=max(part.worst for part in parts),
+        reason=reason,
+        failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),
+    )
 
 
 def uncovered(verdicts: list[Verdict]) -> list[str]:

@@ -121,10 +121,10 @@ def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Im
 
 def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[int]]:
     known = _answers(operation, named, subject.form.name, tuple(sorted(subject.target.conventions.items())))
-    answered = _responses(subject, operation, known.asked)
+    answered = responses(subject, operation, known.asked)
     if answered is None or all(one is None or one.refused for one in answered):
         return {}  # a target without answers behaves as no impostor
-    if _responses(subject, operation, known.asked) != answered:
+    if responses(subject, operation, known.asked) != answered:
         return {}
     at_ease()  # the rest takes long, and calls the target no more
     candidates = [
@@ -144,21 +144,21 @@ def _in_dtype(x: Any, subject: Subject) -> Any:
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
 
 
-def _responses(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Response | None] | None:
+def responses(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Response | None] | None:
     """The response to each question, None for one that is not served; None for all if one answer cannot be judged."""
-    calls, responses = list(subject.calls), list[Response | None]()
+    calls, given = list(subject.calls), list[Response | None]()
     before: list[tuple[Question, Any]] = []
     try:
         for question in asked:
             response = _ask(subject, operation, question, before)
             if response is not None and not response.refused:
                 before.append((question, response.answer))
-            responses.append(response)
+            given.append(response)
     except Failure:
         return None
     finally:
         subject.calls[:] = calls
-    return responses
+    return given
 
 
 def _ask(
@@ -237,13 +237,8 @@ def _compared(known: _Answers, answered: Sequence[Response | None]) -> list[_Com
         due = known.own(known.right, number)
         if theirs is not None and due is not None:
             truth = known.expected(known.right, number)
-            if theirs.refused or due.refused or known.operation in facts():
-                is_right = theirs.refused == due.refused and theirs.facts == due.facts
-            else:
-                is_right = _structure(theirs.answer) == _structure(due.answer) and _matches(
-                    theirs.answer, due.answer, truth
-                )
-            found.append((number, theirs, due, truth, bool(is_right)))
+            refusal = Response(True, due.changed, None)  # which differs in all but what it changes
+            found.append((number, theirs, due, truth, _gives(known.operation, theirs, due, refusal, truth)))
     if known.operation not in facts():
         found.sort(key=lambda x: x[-1] and x[1].changed == x[2].changed)
     return found
