@@ -11,12 +11,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-from support import calibrant, checked, one_sentence, run, statuses, target
+from support import SCHEMA, calibrant, checked, one_sentence, run, statuses, target
 
 from calibrant.book.clauses import book
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
-from calibrant.reports.machine import document, schema
+from calibrant.reports.machine import document
 from calibrant.suite.session import current
 
 RIGHT = """
@@ -49,7 +49,7 @@ def test_a_target_of_one_function_is_checked_on_that_one(tmp_path: Path) -> None
     assert "loss.mean-square" not in held
     assert "planted conforms: " in shown
     assert "PARTIAL" not in shown
-    jsonschema.validate(said, schema())
+    jsonschema.validate(said, SCHEMA)
 
 
 FAULTY = """
@@ -128,7 +128,7 @@ def test_each_fault_is_a_verdict_of_its_own(faulty: tuple[Any, str]) -> None:
     assert said["exit_status"] == 1
     assert "planted does not conform: 1 clause holds, 5 break, 2 broken" in shown
     assert "It is a SHOULD: this is a warning." in shown
-    jsonschema.validate(said, schema())
+    jsonschema.validate(said, SCHEMA)
 
 
 def test_a_failure_tells_the_exact_value_and_how_far_off_the_answer_is(faulty: tuple[Any, str]) -> None:
@@ -197,7 +197,7 @@ def test_a_dtype_that_the_target_does_not_name_can_be_asked_for(tmp_path: Path) 
 
     assert {verdict["dtype"] for verdict in said["verdicts"]} == {"float16", "bfloat16"}
     assert statuses(said)["loss.absolute"] == {"holds"}
-    jsonschema.validate(said, schema())
+    jsonschema.validate(said, SCHEMA)
 
 
 FAIR = """
@@ -388,7 +388,7 @@ def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_pat
     assert said["unfinished"] == []
     assert "LEAK" not in shown + str(said)
     assert children_of(mark) == []
-    jsonschema.validate(said, schema())
+    jsonschema.validate(said, SCHEMA)
 
 
 UNLOADABLE = {

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import calibrant, target
+from support import SCHEMA, calibrant, target
 
-from calibrant.checks.matrix import Checked, exit_status
+from calibrant.checks.check import Checked, exit_status
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, Status
 from calibrant.checks.verdicts import Result, gathered
-from calibrant.reports.machine import schema
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
 
@@ -37,7 +36,7 @@ def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     assert {"clause": "loss.mean-square", "statuses": ["holds", "breaks", None, "holds"]} in said["clauses"]
     for one in said["targets"]:
         if one["check"] is not None:
-            jsonschema.validate(one["check"], schema())
+            jsonschema.validate(one["check"], SCHEMA)
             assert one["check"]["options"]["seed"] == 3
 
 

@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from rich.console import Console
-from support import subject
+from support import SCHEMA, subject
 
 from calibrant.book.clauses import book
 from calibrant.checks import outcomes as recorded
@@ -180,11 +180,11 @@ def test_the_document_fits_its_schema(tmp_path: Path) -> None:
     machine.write(machine.document(shown), written)
 
     document = json.loads(written.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(machine.schema())
-    jsonschema.validate(document, machine.schema())
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(document, SCHEMA)
     for missing in ("verdicts", "exit_status", "partial"):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({key: document[key] for key in document if key != missing}, machine.schema())
+            jsonschema.validate({key: document[key] for key in document if key != missing}, SCHEMA)
 
 
 def test_every_value_becomes_plain_json() -> None:

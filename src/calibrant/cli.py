@@ -114,7 +114,7 @@ def matrix(
     """
     from rich.console import Console
 
-    from calibrant.checks.matrix import checked, exit_status
+    from calibrant.checks.check import checked, exit_status
     from calibrant.reports import machine, table
     from calibrant.target.loading import PROGRAM
 
@@ -137,8 +137,7 @@ def matrix(
 @app.command()
 def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
     """Print a clause from the book, with its reason and the source of its properties."""
-    from calibrant.book.clauses import CHAPTERS, book, require
-    from calibrant.book.properties import properties
+    from calibrant.book.clauses import CHAPTERS, book, properties, require
 
     if name in CHAPTERS:
         for clause in book().values():

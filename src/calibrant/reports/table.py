@@ -13,7 +13,7 @@ from calibrant.reports.terminal import STYLES, by_clause, outcome
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calibrant.checks.matrix import Checked
+    from calibrant.checks.check import Checked
 
 COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
 SIGNS = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
