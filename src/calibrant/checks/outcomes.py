@@ -26,7 +26,17 @@ PROPERTY = "calibrant"
 COUNTS = ("examples", "judged", "unjudged", "refused")
 """The counts of a tally that a clause adds up over its properties."""
 
-Status = Literal["holds", "breaks", "broken", "deviates", "stale", "absent", "undecided", "error"]
+Status = Literal[
+    "error",  # the check itself failed
+    "broken",  # no answer that could be judged: it raised, hung, died or returned no numbers
+    "breaks",  # an answer that the clause does not allow
+    "stale",  # declared as a deviation, but holds
+    "deviates",  # breaks, as the target declares
+    "undecided",  # nothing could be judged
+    "holds",  # every property of the clause held
+    "absent",  # the target does not provide the operation
+]
+"""The statuses of an outcome, or of a verdict on several properties or dtypes; the gravest first."""
 
 
 @dataclass(frozen=True)

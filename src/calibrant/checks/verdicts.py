@@ -5,24 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from calibrant.book.clauses import book
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import COUNTS, Finding, Outcome, Status
 from calibrant.protocol.dtypes import DTYPES
 
-GRAVEST = (
-    "error",  # the check itself failed
-    "broken",  # no answer that could be judged: it raised, hung, died or returned no numbers
-    "breaks",  # an answer that the clause does not allow
-    "stale",  # declared as a deviation, but holds
-    "deviates",  # breaks, as the target declares
-    "undecided",  # nothing could be judged
-    "holds",  # every property of the clause held
-    "absent",  # the target does not provide the operation
-)
-"""The statuses of a verdict, the gravest first: it speaks for several properties, or dtypes."""
+GRAVEST: tuple[Status, ...] = get_args(Status)
+"""The statuses, the gravest first."""
 
 
 @dataclass
