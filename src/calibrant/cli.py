@@ -48,6 +48,9 @@ Seed = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
+Program = Annotated[
+    str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
+]
 Json = Annotated[
     Path | None,
     typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder),
@@ -63,10 +66,7 @@ def check(
             show_default="reference",
         ),
     ] = None,
-    program: Annotated[
-        str | None,
-        typer.Option(help="Check a program that speaks the protocol, in any language.", metavar="COMMAND"),
-    ] = None,
+    program: Program = None,
     chapter: Chapters = None,
     clause: Clauses = None,
     dtype: Dtypes = None,
@@ -237,9 +237,7 @@ def vectors(
     folder: Annotated[Path, typer.Argument(help="Where the vectors are to be, or are.", metavar="DIR")],
     target: Annotated[str | None, typer.Argument(help="What to replay them on.", show_default="reference")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Replay DIR on TARGET; nothing is written.")] = False,
-    program: Annotated[
-        str | None, typer.Option(help="Replay them on a program that speaks the protocol.", metavar="COMMAND")
-    ] = None,
+    program: Program = None,
     timeout: Timeout = 10,
     workers: Workers = None,
 ) -> None:
@@ -248,7 +246,7 @@ def vectors(
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
     from calibrant.checks.options import Options
-    from calibrant.reports import vectors as report
+    from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import write
     from calibrant.vectors.replaying import verify as replayed
@@ -318,26 +316,23 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
-_INTERRUPTED = 130
-"""What typer makes of Ctrl-C, in some versions."""
-
-
 def main() -> None:
     """The command `calibrant`. An error that is no fault of its own is one sentence, and exit status 2."""
     from calibrant.protocol.errors import CheckError
 
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        interrupted = status == 130  # what some versions of typer make of Ctrl-C
     except (CheckError, OSError) as error:
         _fail(str(error))
     except typer.Abort:
-        status = _INTERRUPTED
+        interrupted = True
     except Exception as error:
         # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise
         _fail(" ".join(sentence().split()))
-    if status == _INTERRUPTED:
+    if interrupted:
         _fail("interrupted: there is no result")
     sys.exit(status)

@@ -12,7 +12,7 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import COUNTS, Finding, Outcome, Status
 from calibrant.protocol.dtypes import DTYPES
 
-GRAVEST: tuple[Status, ...] = get_args(Status)
+GRAVEST: tuple[str, ...] = get_args(Status)
 """The statuses, the gravest first."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from calibrant.checks.check import Checked
 
 COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
-SIGNS: dict[str, str] = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
+SIGNS = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
 """The words for statuses in a cell, where they are others: in capitals where the clause fails."""
 
 
