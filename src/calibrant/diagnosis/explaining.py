@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,10 +186,10 @@ class _Answers:
     They do not depend on the target. Each is computed when it is first needed.
     """
 
-    def __init__(self, operation: str, named: Any, dtype: str, conventions: Mapping[str, str]) -> None:
+    def __init__(self, operation: str, named: Any, dtype: str, conventions: tuple[tuple[str, str], ...]) -> None:
         self.operation = operation
         self._dtype = dtype
-        self._conventions = conventions
+        self._conventions = dict(conventions)
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
         asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
         self.asked = [_in_dtype(question, self._planted(self.right)) for question in asked]
@@ -221,9 +221,7 @@ class _Answers:
         return mine.answer if _plain(question) else None
 
 
-@functools.lru_cache(maxsize=32)
-def _answers(operation: str, named: Any, dtype: str, conventions: tuple[tuple[str, str], ...]) -> _Answers:
-    return _Answers(operation, named, dtype, dict(conventions))
+_answers = functools.lru_cache(maxsize=32)(_Answers)
 
 
 _Comparison = tuple[int, Response, Response, Any, bool]
