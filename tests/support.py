@@ -21,6 +21,7 @@ from hypothesis.strategies import SearchStrategy
 from calibrant.exact import FORMATS, Format
 from calibrant.protocol.declarations import CONVENTIONS, numpy_dtype
 from calibrant.protocol.errors import TargetError
+from calibrant.reports import machine
 from calibrant.target.calling import Subject
 from calibrant.target.description import described
 
@@ -29,6 +30,9 @@ PATIENCE = 120
 
 PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
 """PyTorch's conventions."""
+
+SCHEMA = json.loads(Path(machine.__file__).with_name("verdicts.schema.json").read_text(encoding="utf-8"))
+"""The JSON Schema of a check's document."""
 
 
 def _available(name: str) -> bool:

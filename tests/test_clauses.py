@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from calibrant.book import clauses
-from calibrant.book.clauses import CHAPTERS, BookError, book, parse, require
-from calibrant.book.properties import conformance_folder, properties
+from calibrant.book.clauses import CHAPTERS, BookError, book, conformance_folder, parse, properties, require
 from calibrant.suite.property import clause
 
 FUNCTION = re.compile(r"^def (test_\w+)", re.MULTILINE)

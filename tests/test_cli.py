@@ -80,13 +80,13 @@ def test_a_json_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> N
     assert one_sentence(process, str(tmp_path)), process.stderr
 
 
-def test_explain_prints_a_clause_with_its_reason_and_its_property() -> None:
-    process = calibrant("explain", "loss.same-shape")
+def test_explain_prints_a_clause_with_its_reason_its_property_and_what_breaks_it() -> None:
+    process = calibrant("explain", "loss.zero")
 
     assert process.returncode == 0
-    assert "3.7 Shapes · loss.same-shape · MUST" in process.stdout
-    assert "test_different_shapes_are_refused in test_loss.py" in process.stdout
-    assert '@clause("loss.same-shape"' in process.stdout
+    for part in ("· loss.zero · MUST", " in test_loss.py", '@clause("loss.zero"'):
+        assert part in process.stdout
+    assert "Also broken by loss_fn as last-sample-dropped" in process.stdout
 
 
 def test_explain_lists_the_clauses_of_a_chapter() -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
-from support import calibrant, target
+from support import SCHEMA, calibrant, target
 
-from calibrant.checks.matrix import Checked, exit_status
+from calibrant.checks.check import Checked, exit_status
 from calibrant.checks.options import Options
-from calibrant.checks.outcomes import Outcome, Status
+from calibrant.checks.outcomes import Outcome
 from calibrant.checks.verdicts import Result, gathered
-from calibrant.reports.machine import schema
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
 
@@ -37,24 +37,17 @@ def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     assert {"clause": "loss.mean-square", "statuses": ["holds", "breaks", None, "holds"]} in said["clauses"]
     for one in said["targets"]:
         if one["check"] is not None:
-            jsonschema.validate(one["check"], schema())
+            jsonschema.validate(one["check"], SCHEMA)
             assert one["check"]["options"]["seed"] == 3
 
 
-@pytest.mark.parametrize(
-    "found, status",
-    [
-        (["holds", "holds"], 0),
-        (["holds", None], 2),
-        ([None], 2),
-        ([None, "breaks"], 1),
-        (["absent", "holds"], 2),
-        ([], 2),
-    ],
-)
-def test_the_gravest_outcome_is_that_of_the_matrix(found: list[Status | None], status: int) -> None:
-    def checked(one: Status | None) -> Checked:
-        outcomes = [Outcome("loss.zero", "test_it", "float32", one)] if one else []
-        return Checked("x", Result({}, Options(), gathered(outcomes)) if one else None)
+EXIT = {0: ("holds holds",), 1: ("unchecked breaks",), 2: ("holds unchecked", "unchecked", "absent holds", "")}
 
-    assert exit_status([checked(one) for one in found]) == status
+
+@pytest.mark.parametrize(("status", "seen"), [(status, seen) for status, several in EXIT.items() for seen in several])
+def test_the_gravest_outcome_is_that_of_the_matrix(status: int, seen: str) -> None:
+    def checked(one: Any) -> Checked:
+        outcomes = [Outcome("loss.zero", "test_it", "float32", one)]
+        return Checked("x", Result({}, Options(), gathered(outcomes)) if one != "unchecked" else None)
+
+    assert exit_status([checked(one) for one in seen.split()]) == status

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from calibrant import exact
-from calibrant.book.clauses import CHAPTERS, book_folder
-from calibrant.book.properties import conformance_folder
+from calibrant.book.clauses import CHAPTERS, book_folder, conformance_folder
 from calibrant.diagnosis.explaining import questions
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import OVER_EXACT, over_arrays

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import run, target
 
-from calibrant.book.properties import conformance_folder
+from calibrant.book.clauses import conformance_folder
 
 RIGHT = """
 def loss_fn(t_p, t_c):

@@ -102,12 +102,6 @@ def test_impostors_are_listed_by_operation_clause_and_name() -> None:
     assert select([]) == select([*dict.fromkeys(found.operation for found in select([]))])
 
 
-def test_an_explained_clause_shows_what_breaks_it() -> None:
-    said = " ".join(calibrant("explain", "loss.zero").stdout.split())
-
-    assert "Also broken by loss_fn as last-sample-dropped" in said
-
-
 def test_two_impostors_of_an_operation_have_two_names() -> None:
     with pytest.raises(ValueError, match="two impostors of loss_fn are called half"):
         add(replace(one("loss_fn.half"), sentence="it is another one"))

@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from rich.console import Console
-from support import subject
+from support import SCHEMA, subject
 
 from calibrant.book.clauses import book
 from calibrant.checks import outcomes as recorded
@@ -126,15 +126,14 @@ def test_a_should_alone_makes_nothing_nonconforming_and_an_unfinished_check_is_n
 
 def test_the_report_says_everything_once() -> None:
     failure = replace(FAILING, bounds=1e6, ulps=2.5, snippet="import numpy as np\nprint(1)")
-    shown = printed(
-        result(
-            [outcome("loss.mean-square", "breaks", dtype, failure=failure) for dtype in ("float32", "float64")]
-            + [outcome("loss.zero", "breaks", deviation="it rounds"), outcome("model.linear", "absent", reason="none")]
-            + [outcome("loss.scalar", "holds", refused=4)],
-            version="3",
-            slack=2.0,
-        )
-    )
+    outcomes = [outcome("loss.mean-square", "breaks", dtype, failure=failure) for dtype in ("float32", "float64")]
+    outcomes += [
+        outcome("loss.zero", "breaks", deviation="it rounds"),
+        outcome("model.linear", "absent", reason="none"),
+    ]
+    outcomes += [outcome("loss.scalar", "holds", refused=4)]
+
+    shown = printed(result(outcomes, version="3", slack=2.0))
 
     assert shown.count("loss_fn([0.0]) returned 1.0") == 1
     assert "The error is 1e+06 times its bound, 2.5 units in the last place of float32." in shown
@@ -165,12 +164,12 @@ def test_a_diagnosis_that_fails_does_not_hide_the_failure(monkeypatch: pytest.Mo
 
 def test_a_target_cannot_draw_on_the_report() -> None:
     """The report shows its words as they are: they are no markup."""
-    shown = result(
-        [outcome("loss.zero", "breaks", failure=Finding("  raised [bold red]x[/] and [link"))], name="[red]n"
-    )
+    drawing = outcome("loss.zero", "breaks", failure=Finding("  raised [bold red]x[/] and [link"))
 
-    assert "raised [bold red]x[/] and [link" in printed(shown)
-    assert "[red]n does not conform" in printed(shown)
+    shown = printed(result([drawing], name="[red]n"))
+
+    assert "raised [bold red]x[/] and [link" in shown
+    assert "[red]n does not conform" in shown
 
 
 def test_the_document_fits_its_schema(tmp_path: Path) -> None:
@@ -180,11 +179,11 @@ def test_the_document_fits_its_schema(tmp_path: Path) -> None:
     machine.write(machine.document(shown), written)
 
     document = json.loads(written.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(machine.schema())
-    jsonschema.validate(document, machine.schema())
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(document, SCHEMA)
     for missing in ("verdicts", "exit_status", "partial"):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({key: document[key] for key in document if key != missing}, machine.schema())
+            jsonschema.validate({key: document[key] for key in document if key != missing}, SCHEMA)
 
 
 def test_every_value_becomes_plain_json() -> None:

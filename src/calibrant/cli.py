@@ -48,6 +48,9 @@ Seed = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
+Program = Annotated[
+    str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
+]
 Json = Annotated[
     Path | None,
     typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder),
@@ -63,10 +66,7 @@ def check(
             show_default="reference",
         ),
     ] = None,
-    program: Annotated[
-        str | None,
-        typer.Option(help="Check a program that speaks the protocol, in any language.", metavar="COMMAND"),
-    ] = None,
+    program: Program = None,
     chapter: Chapters = None,
     clause: Clauses = None,
     dtype: Dtypes = None,
@@ -114,7 +114,7 @@ def matrix(
     """
     from rich.console import Console
 
-    from calibrant.checks.matrix import checked, exit_status
+    from calibrant.checks.check import checked, exit_status
     from calibrant.reports import machine, table
     from calibrant.target.loading import PROGRAM
 
@@ -137,8 +137,7 @@ def matrix(
 @app.command()
 def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
     """Print a clause from the book, with its reason and the source of its properties."""
-    from calibrant.book.clauses import CHAPTERS, book, require
-    from calibrant.book.properties import properties
+    from calibrant.book.clauses import CHAPTERS, book, properties, require
 
     if name in CHAPTERS:
         for clause in book().values():
@@ -237,9 +236,7 @@ def vectors(
     folder: Annotated[Path, typer.Argument(help="Where the vectors are to be, or are.", metavar="DIR")],
     target: Annotated[str | None, typer.Argument(help="What to replay them on.", show_default="reference")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Replay DIR on TARGET; nothing is written.")] = False,
-    program: Annotated[
-        str | None, typer.Option(help="Replay them on a program that speaks the protocol.", metavar="COMMAND")
-    ] = None,
+    program: Program = None,
     timeout: Timeout = 10,
     workers: Workers = None,
 ) -> None:
@@ -248,7 +245,7 @@ def vectors(
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
     from calibrant.checks.options import Options
-    from calibrant.reports import vectors as report
+    from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import write
     from calibrant.vectors.replaying import verify as replayed
@@ -301,30 +298,21 @@ def _bar(description: str, total: int | None = None) -> Iterator[Callable[..., N
 @contextlib.contextmanager
 def _progress() -> Iterator[Observer]:
     """Show a progress bar, and yield the observer that updates it."""
-    from calibrant.checks.engine import Observer
-
+    failed = 0
     with _bar("loading the target") as update:
 
-        class Bar(Observer):
-            failed = 0
+        def observe(count: int, outcome: Outcome | None) -> None:
+            nonlocal failed
+            failed += bool(outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation)
+            description = f"checking, {failed} failed" if failed else "checking"
+            update(total=count, advance=outcome is not None, description=description)
 
-            def total(self, count: int) -> None:
-                update(total=count, description="checking")
-
-            def done(self, outcome: Outcome) -> None:
-                self.failed += outcome.status in ("breaks", "broken", "error") and not outcome.deviation
-                update(advance=1, description=f"checking, {self.failed} failed" if self.failed else "checking")
-
-        yield Bar()
+        yield observe
 
 
 def _fail(sentence: str) -> NoReturn:
     typer.echo(f"calibrant: {sentence}", err=True)
     sys.exit(2)
-
-
-_INTERRUPTED = 130
-"""What typer makes of Ctrl-C, in some versions."""
 
 
 def main() -> None:
@@ -333,16 +321,17 @@ def main() -> None:
 
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        interrupted = status == 130  # what some versions of typer make of Ctrl-C
     except (CheckError, OSError) as error:
         _fail(str(error))
     except typer.Abort:
-        status = _INTERRUPTED
+        interrupted = True
     except Exception as error:
         # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise
         _fail(" ".join(sentence().split()))
-    if status == _INTERRUPTED:
+    if interrupted:
         _fail("interrupted: there is no result")
     sys.exit(status)

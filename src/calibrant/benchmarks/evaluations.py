@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -16,83 +17,74 @@ Way = dict[str, Callable[..., Any]]
 """A way to evaluate each formula, by its name."""
 
 
-def in_numpy(total: Callable[[Array], Any], division: str, products: str) -> Way:
-    """A way in NumPy: how sums are taken, when a mean is divided, how products are formed."""
+def by_hand(xp: Any, total: Callable[[Any], Any], division: str, products: str) -> Way:
+    """A way in NumPy or PyTorch: how sums are taken, when a mean is divided, how products are formed."""
 
-    def mean(x: Array) -> Any:
-        n = x.dtype.type(x.size)
+    def mean(x: Any) -> Any:
         if division == "divide-first":
-            return total(x / n)
-        return total(x) * (x.dtype.type(1) / n) if division == "reciprocal" else total(x) / n
+            return total(x / len(x))
+        return total(x) * (1 / len(x)) if division == "reciprocal" else total(x) / len(x)
 
-    def inner(x: Array, y: Array) -> Any:
+    def inner(x: Any, y: Any) -> Any:
         if products == "dot":
-            return np.dot(x, y)
-        return np.einsum("i,i->", x, y) if products == "einsum" else total(x * y)
+            return xp.dot(x, y)
+        return xp.einsum("i,i->", x, y) if products == "einsum" else total(x * y)
 
-    def model(t_u: Array, w: Array, b: Array) -> Any:
+    def model(t_u: Any, w: Any, b: Any) -> Any:
         if products == "dot":
-            return np.stack([t_u, np.ones_like(t_u)], axis=1) @ np.stack([w, b])
+            return xp.stack([t_u, xp.ones_like(t_u)]).T @ xp.stack([w, b])
         if products == "einsum":
-            return np.einsum("ij,j->i", np.stack([np.ones_like(t_u), t_u], axis=1), np.stack([b, w]))
+            return xp.einsum("ji,j->i", xp.stack([xp.ones_like(t_u), t_u]), xp.stack([b, w]))
         return b + t_u * w
 
-    def loss(t_p: Array, t_c: Array) -> Any:
+    def loss(t_p: Any, t_c: Any) -> Any:
         r = t_c - t_p
-        if products == "plain" or division == "divide-first":
-            return mean(r**2)
-        return inner(r, r) / r.dtype.type(r.size)
+        return mean(r**2) if products == "plain" or division == "divide-first" else inner(r, r) / len(r)
 
-    def dloss(t_p: Array, t_c: Array) -> Any:
-        n, two = t_p.dtype.type(t_p.size), t_p.dtype.type(2)
+    def dloss(t_p: Any, t_c: Any) -> Any:
+        n = len(t_p)
         if division == "divide-first":
-            return (t_p - t_c) / n * two
-        return (two / n) * (t_p - t_c) if division == "reciprocal" else two * (t_p - t_c) / n
+            return (t_p - t_c) / n * 2
+        return (2 / n) * (t_p - t_c) if division == "reciprocal" else 2 * (t_p - t_c) / n
 
-    def grad(t_u: Array, t_c: Array, w: Array, b: Array) -> Any:
+    def grad(t_u: Any, t_c: Any, w: Any, b: Any) -> Any:
         t_p = model(t_u, w, b)
         if division == "sum-first":
-            r, n, two = t_p - t_c, t_p.dtype.type(t_p.size), t_p.dtype.type(2)
-            return np.stack([two * inner(r, t_u) / n, two * total(r) / n])
+            r = t_p - t_c
+            return xp.stack([2 * inner(r, t_u) / len(r), 2 * total(r) / len(r)])
         derivatives = dloss(t_p, t_c)
-        return np.stack([inner(derivatives, t_u), np.asarray(total(derivatives))])
+        return xp.stack([inner(derivatives, t_u), total(derivatives)])
 
-    def step(params: Array, rate: float, gradient: Array) -> Any:
-        return params - params.dtype.type(rate) * gradient
+    def step(params: Any, rate: float, gradient: Any) -> Any:
+        return params - rate * gradient
 
-    return _whole(np, model, loss, lambda t_p, t_c: mean(np.abs(t_p - t_c)), dloss, grad, step)
+    return _whole(xp, model, loss, lambda t_p, t_c: mean(abs(t_p - t_c)), dloss, grad, step)
 
 
-def in_torch(fused: bool, own_loss: bool, by_autograd: bool) -> Way:
-    """A way in PyTorch: with one rounding or two, with PyTorch's losses or the book's, by autograd or by hand."""
+def in_torch(division: str = "", products: str = "") -> Way:
+    """A way in PyTorch: by hand, or with its own fused steps, losses and autograd."""
     import torch
+
+    loss = torch.nn.functional.mse_loss
 
     def derivative(function: Callable[[Any], Any], x: Any) -> Any:
         leaf = x.detach().clone().requires_grad_()
         return torch.autograd.grad(function(leaf), leaf)[0]
 
     def model(t_u: Any, w: Any, b: Any) -> Any:
-        return torch.addcmul(b, w, t_u) if fused else w * t_u + b
-
-    def loss(t_p: Any, t_c: Any) -> Any:
-        return torch.nn.functional.mse_loss(t_p, t_c) if own_loss else ((t_p - t_c) ** 2).mean()
-
-    def absolute(t_p: Any, t_c: Any) -> Any:
-        return torch.nn.functional.l1_loss(t_p, t_c) if own_loss else (t_p - t_c).abs().mean()
+        return torch.addcmul(b, w, t_u)
 
     def dloss(t_p: Any, t_c: Any) -> Any:
-        return derivative(lambda leaf: loss(leaf, t_c), t_p) if by_autograd else 2 * (t_p - t_c) / len(t_p)
+        return derivative(lambda leaf: loss(leaf, t_c), t_p)
 
     def grad(t_u: Any, t_c: Any, w: Any, b: Any) -> Any:
-        if by_autograd:
-            return derivative(lambda params: loss(model(t_u, *params), t_c), torch.stack([w, b]))
-        derivatives = dloss(model(t_u, w, b), t_c)
-        return torch.stack([(derivatives * t_u).sum(), derivatives.sum()])
+        return derivative(lambda params: loss(model(t_u, *params), t_c), torch.stack([w, b]))
 
     def step(params: Any, rate: float, gradient: Any) -> Any:
-        return torch.sub(params, gradient, alpha=rate) if fused else params - rate * gradient
+        return torch.sub(params, gradient, alpha=rate)
 
-    way = _whole(torch, model, loss, absolute, dloss, grad, step)
+    own = _whole(torch, model, loss, torch.nn.functional.l1_loss, dloss, grad, step)
+    way = by_hand(torch, torch.sum, division, products) if division else own
     return {name: _on_tensors(formula) for name, formula in way.items()}
 
 
@@ -137,7 +129,7 @@ def tensor(x: Array) -> Any:
 
 def loop(x: Array) -> Any:
     """The sum, one number after another."""
-    return functools.reduce(lambda total, value: total + value, x, x.dtype.type(0))
+    return functools.reduce(operator.add, x)
 
 
 TOTALS: dict[str, Callable[[Array], Any]] = {
@@ -149,14 +141,12 @@ TOTALS: dict[str, Callable[[Array], Any]] = {
     "np.matmul": lambda x: np.ones_like(x) @ x,
     "np.einsum": lambda x: np.einsum("i->", x),
 }
+KINDS = tuple(itertools.product(("sum-first", "divide-first", "reciprocal"), ("plain", "dot", "einsum")))
 STYLES = {
-    ", ".join(kind): functools.partial(in_numpy, TOTALS[kind[0]], *kind[1:])
-    for kind in itertools.product(TOTALS, ("sum-first", "divide-first", "reciprocal"), ("plain", "dot", "einsum"))
+    f"{total}, {', '.join(kind)}": functools.partial(by_hand, np, TOTALS[total], *kind)
+    for total, kind in itertools.product(TOTALS, KINDS)
 }
-TORCHES = {
-    f"torch, fused {kind[0]}, own loss {kind[1]}, autograd {kind[2]}": functools.partial(in_torch, *kind)
-    for kind in itertools.product((False, True), repeat=3)
-}
+TORCHES = {f"torch, {', '.join(kind) or 'its own'}": functools.partial(in_torch, *kind) for kind in (*KINDS, ())}
 
 
 @functools.cache

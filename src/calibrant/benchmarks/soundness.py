@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,6 @@ from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.correct import as_exact
 from calibrant.judge import Disagreement, Tally, agree, tallying
-from calibrant.protocol.declarations import numpy_dtype
-from calibrant.protocol.errors import TargetError
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,9 @@ class Formula:
         return self.arguments(strategies.Drawn(data, self.strategy.decode).at(FORMATS[dtype]))
 
 
-def _errors(x: strategies.Residuals) -> tuple[Array, Array]:
-    return x.t_p, x.t_c
-
-
-def _fit(x: strategies.Fit) -> tuple[Array, ...]:
-    return x.t_u, x.t_c, x.w, x.b
-
-
-def _walk(x: strategies.Descent) -> tuple[Any, ...]:
-    return x.n_epochs, x.learning_rate, x.params, x.t_u, x.t_c
+_ERRORS = attrgetter("t_p", "t_c")
+_FIT = ("t_u", "t_c", "w", "b")
+_WALK = attrgetter("n_epochs", "learning_rate", "params", "t_u", "t_c")
 
 
 def _path(*arguments: Any) -> Exact:
@@ -56,15 +47,15 @@ def _path(*arguments: Any) -> Exact:
 
 
 FORMULAS = (
-    Formula("model", 22, strategies.fits, lambda x: (x.t_u, x.w, x.b), exact.model),
-    Formula("loss", 22, strategies.residuals, _errors, exact.loss_fn),
-    Formula("absolute", 8, strategies.residuals, _errors, exact.absolute_loss),
-    Formula("dloss", 13, strategies.residuals, _errors, exact.dloss_fn),
-    Formula("grad", 24, strategies.fits, _fit, exact.gradient),
-    Formula("finite_difference", 5, strategies.probes, lambda x: (*_fit(x), x.delta), exact.finite_difference),
-    Formula("step", 4, strategies.descents, lambda x: (1, *_walk(x)[1:]), _path),
-    Formula("trajectory", 2, strategies.descents, _walk, _path),
-    Formula("closed_form", 1, strategies.long_descents, _walk, exact.closed_form),
+    Formula("model", 22, strategies.fits, attrgetter("t_u", "w", "b"), exact.model),
+    Formula("loss", 22, strategies.residuals, _ERRORS, exact.loss_fn),
+    Formula("absolute", 8, strategies.residuals, _ERRORS, exact.absolute_loss),
+    Formula("dloss", 13, strategies.residuals, _ERRORS, exact.dloss_fn),
+    Formula("grad", 24, strategies.fits, attrgetter(*_FIT), exact.gradient),
+    Formula("finite_difference", 5, strategies.probes, attrgetter(*_FIT, "delta"), exact.finite_difference),
+    Formula("step", 4, strategies.descents, lambda x: (1, *_WALK(x)[1:]), _path),
+    Formula("trajectory", 2, strategies.descents, _WALK, _path),
+    Formula("closed_form", 1, strategies.long_descents, _WALK, exact.closed_form),
 )
 _CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
@@ -76,12 +67,8 @@ REJECTED = "Rejections"
 
 def dtypes() -> list[str]:
     """The dtypes that can be drawn and computed here; bfloat16 is left to torch."""
-    found = ["float16", "float32", "float64"]
-    try:
-        numpy_dtype("bfloat16")
-    except TargetError:
-        return found
-    return ["bfloat16", *found] if find_spec("torch") else found
+    bfloat16 = ["bfloat16"] if find_spec("torch") and find_spec("ml_dtypes") else []
+    return [*bfloat16, "float16", "float32", "float64"]
 
 
 def evaluators(dtype: str) -> list[str]:
@@ -142,26 +129,25 @@ def judged_chunk(seed: int, chunk: int, cases: int) -> Found:
 def measure(cases: int, seed: int, workers: int | None = None) -> dict[str, Any]:
     """Judge correct evaluations; a rejection is a bug of the judge, or of the evaluation."""
     tasks = [(seed, chunk, min(CHUNK, cases - at)) for chunk, at in enumerate(range(0, cases, CHUNK))]
-    one = min(workers or os.cpu_count() or 1, len(tasks)) == 1
     found: list[Found] = []
-    for _, of_chunk in ((task, judged_chunk(*task)) for task in tasks) if one else spread(judged_chunk, tasks, workers):
+    for _, of_chunk in spread(judged_chunk, tasks, workers):
         found.append(of_chunk)
-        print(
-            *(told["rejected"] for told in of_chunk[1]),
-            f"{len(found)} of {len(tasks)} chunks",
-            sep="\n",
-            file=sys.stderr,
-        )
-    rows: list[dict[str, Any]] = []
-    for formula, dtype in itertools.product(FORMULAS, FORMATS):
-        counted = [tallies[formula.name, dtype] for tallies, _ in found if (formula.name, dtype) in tallies]
-        if counted:
-            row: dict[str, Any] = {"formula": formula.name, "dtype": dtype}
-            for title, name in (("cases", "examples"), ("judged",) * 2, ("unjudged",) * 2, ("rejected",) * 2):
-                row[title] = sum(getattr(tally, name) for tally in counted)
-            rows.append(row | {"worst": max(tally.worst for tally in counted)})
-    total = {key: sum(row[key] for row in rows) for key in ("cases", "judged", "unjudged", "rejected")}
-    rows.append({"formula": "all", "dtype": "", **total, "worst": max(row["worst"] for row in rows)})
+        lines = [*(told["rejected"] for told in of_chunk[1]), f"{len(found)} of {len(tasks)} chunks"]
+        print(*lines, sep="\n", file=sys.stderr)
+    counted: dict[tuple[str, str], list[Tally]] = {}
+    for key in (*itertools.product([formula.name for formula in FORMULAS], FORMATS), ("all", "")):
+        counted[key] = [tally for tallies, _ in found for of, tally in tallies.items() if of == key or key[0] == "all"]
+    rows = [
+        {
+            "formula": formula,
+            "dtype": dtype,
+            "cases": sum(tally.examples for tally in tallies),
+            **{name: sum(getattr(tally, name) for tally in tallies) for name in ("judged", "unjudged", "rejected")},
+            "worst": max(tally.worst for tally in tallies),
+        }
+        for (formula, dtype), tallies in counted.items()
+        if tallies
+    ]
     rejections = sorted((told for _, several in found for told in several), key=dict.__repr__)
     return {JUDGED: rows, REJECTED: rejections}
 

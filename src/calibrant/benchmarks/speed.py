@@ -14,8 +14,7 @@ from unittest import mock
 
 from hypothesis.errors import Unsatisfiable
 
-from calibrant.book.clauses import CHAPTERS
-from calibrant.book.properties import properties
+from calibrant.book.clauses import CHAPTERS, properties
 from calibrant.checks.power import Settings, parametrized, suite_of
 from calibrant.suite import property as suite
 from calibrant.target.calling import Subject

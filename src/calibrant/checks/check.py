@@ -1,15 +1,18 @@
-"""One check: run the properties on a target, and gather the verdicts."""
+"""One check, which runs the properties on a target and gathers the verdicts; or several, one after the other."""
 
 from __future__ import annotations
 
-from calibrant.book.clauses import book
-from calibrant.book.properties import properties
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from calibrant.book.clauses import book, properties
 from calibrant.checks.engine import Observer, Plan, run, started
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, gathered
 from calibrant.protocol.declarations import numpy_dtype
-from calibrant.target.loading import probe
+from calibrant.protocol.errors import CheckError
+from calibrant.target.loading import PROGRAM, probe
 
 
 def check(spec: str, options: Options, observer: Observer | None = None) -> Result:
@@ -46,3 +49,43 @@ def _arguments(options: Options, dtypes: tuple[str, ...]) -> list[str]:
     if options.chapters or options.clauses:
         arguments += [f"--target-clause={clause}" for clause in book() if options.selects(clause)]
     return arguments
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One target of a matrix: the result of its check, or why there is none."""
+
+    spec: str
+    result: Result | None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The head of its column; a program gives its own name."""
+        if self.result is not None and self.spec.startswith(PROGRAM):
+            return str(self.result.target["name"])
+        return self.spec.removeprefix(PROGRAM)
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of its check."""
+        return 2 if self.result is None else self.result.exit_status
+
+
+def checked(specs: Sequence[str], options: Options) -> Iterator[Checked]:
+    """Check one target after the other, each with all workers."""
+    for spec in specs:
+        try:
+            result = check(spec, options)
+        except CheckError as error:
+            yield Checked(spec, None, str(error))
+            continue
+        if result.interrupted:
+            raise KeyboardInterrupt
+        yield Checked(spec, result)
+
+
+def exit_status(matrix: Sequence[Checked]) -> int:
+    """1 if any target does not conform, else 2 if any check could not be made, else 0."""
+    found = {one.exit_status for one in matrix}
+    return 1 if 1 in found else max(found, default=2)

@@ -12,7 +12,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,8 @@ _LOST = 4
 """The number of workers that may end before they begin."""
 
 
-class Observer:
-    """Observes a session: how many tests there are, and each that ends."""
-
-    def total(self, count: int) -> None:
-        """Take the number of tests that will run."""
-
-    def done(self, outcome: Outcome) -> None:
-        """Take the outcome of a test that has run."""
+Observer = Callable[[int, Outcome | None], None]
+"""Takes the number of tests: once before the first begins, and then with the outcome of each that ends."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
     """Carry out a plan. Raises CheckError, in one sentence, where that is impossible."""
     with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
         folder = Path(name)
-        engine, complaints = _Engine(folder, plan, observer or Observer()), io.StringIO()
+        engine, complaints = _Engine(folder, plan, observer or (lambda count, outcome: None)), io.StringIO()
         quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
             with (
@@ -130,28 +124,28 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
     ]
 
 
+@dataclass(eq=False)
 class _Engine:
     """The pytest plugin in the process that starts the workers: it collects outcomes, and explains the deaths of workers."""
 
-    def __init__(self, folder: Path, plan: Plan, observer: Observer) -> None:
-        self.outcomes: list[Outcome] = []
-        self.expected: set[str] = set()
-        self.finished: set[str] = set()
-        self.errors: list[str] = []
-        self.lost = 0
-        self.end = "ended its process"
-        self.interrupted = False
-        self._begun: set[str] = set()
-        self._folder = folder
-        self._plan = plan
-        self._observer = observer
+    folder: Path
+    plan: Plan
+    observe: Observer
+    outcomes: list[Outcome] = field(default_factory=list)
+    expected: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
+    lost: int = 0
+    end: str = "ended its process"
+    interrupted: bool = False
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Stop after a few workers that died while they loaded the target, or the first that hung."""
-        if error is None or node.gateway.id in self._begun:
+        if error is None or node.gateway.id in self.begun:
             return
         self.lost += 1
-        if hung(self._folder, node.gateway.id):
+        if hung(self.folder, node.gateway.id):
             self.lost, self.end = _LOST, "hung"
         if self.lost >= _LOST:
             pytest.exit("the workers do not begin")
@@ -160,10 +154,10 @@ class _Engine:
         self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        self._begun.add(node.gateway.id)
+        self.begun.add(node.gateway.id)
         if not self.expected:
             self.expected = set(ids)
-            self._observer.total(len(ids))
+            self.observe(len(ids), None)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -171,8 +165,8 @@ class _Engine:
 
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
         """Record the outcome of a test in which a worker died, from the words that the worker left."""
-        worker, plan = report.node.gateway.id, self._plan
-        words = last_words(self._folder, worker, plan.timeout, again=plan.again)
+        worker, plan = report.node.gateway.id, self.plan
+        words = last_words(self.folder, worker, plan.timeout, again=plan.again)
         self._end(crashitem, plan.died(crashitem, *words))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -186,4 +180,4 @@ class _Engine:
             return
         self.outcomes.append(outcome)
         self.finished.add(nodeid)
-        self._observer.done(outcome)
+        self.observe(len(self.expected), outcome)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,20 @@ from calibrant.target.snippets import shown, snippet, written
 PROPERTY = "calibrant"
 """The name under which a test's report carries the outcome of its property."""
 
-Status = Literal["holds", "breaks", "broken", "deviates", "stale", "absent", "undecided", "error"]
+COUNTS = ("examples", "judged", "unjudged", "refused")
+"""The counts of a tally that a clause adds up over its properties."""
+
+Status = Literal[
+    "error",  # the check itself failed
+    "broken",  # no answer that could be judged: it raised, hung, died or returned no numbers
+    "breaks",  # an answer that the clause does not allow
+    "stale",  # declared as a deviation, but holds
+    "deviates",  # breaks, as the target declares
+    "undecided",  # nothing could be judged
+    "holds",  # every property of the clause held
+    "absent",  # the target does not provide the operation
+]
+"""The statuses of an outcome, or of a verdict on several properties or dtypes; the gravest first."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +111,8 @@ def outcome_of(
     """The outcome of a property that ended with this error, or none, and this diagnosis. Without a subject, its set-up failed."""
     tally = subject.tally if subject is not None else Tally()
     reason = failure = None
-    status: Status = (
-        "holds" if tally.judged and tally.asked else "undecided"
-    )  # a claim on examples alone judges no target
+    # A claim on examples alone judges no target.
+    status: Status = "holds" if tally.judged and tally.asked else "undecided"
     if error is not None:
         status, reason, failure = _status(error, subject, diagnosis or Diagnosis())
     return Outcome(
@@ -111,13 +123,10 @@ def outcome_of(
         reason,
         subject.target.deviations.get(clause) if subject is not None else None,
         failure,
-        tally.examples,
-        tally.judged,
-        tally.unjudged,
-        tally.refused,
-        tally.worst if math.isfinite(tally.worst) else 0.0,
-        tally.rejected,
-        few,
+        **{name: getattr(tally, name) for name in COUNTS},
+        worst=tally.worst if math.isfinite(tally.worst) else 0.0,
+        rejected_at=tally.rejected,
+        few=few,
     )
 
 
@@ -140,9 +149,7 @@ def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> It
         try:
             diagnosis = diagnose(subject, error, clause)
         except Exception as failed:  # it must not hide the failure that it was to explain
-            diagnosis = Diagnosis(
-                hint=f"; its diagnosis failed: {''.join(traceback.format_exception_only(failed)).strip()}"
-            )
+            diagnosis = Diagnosis(hint=f"; its diagnosis failed: {_named(failed)}")
         raise
     finally:
         record.append(outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few))
@@ -161,21 +168,23 @@ def _status(
     """The status that an exception of a property stands for, its reason, and the finding."""
     if isinstance(error, pytest.skip.Exception):
         return "absent", str(error), None
-    impostors = list(diagnosis.impostors)
     if isinstance(error, Flaky) or (isinstance(error, Disagreement) and not diagnosis.repeats):
         seen = [e for e in getattr(error, "exceptions", (error,)) if isinstance(e, (Disagreement, Failure))]
         first = f"; once {_told(seen[0], subject)}" if seen else ""
         who = f"{subject.calls[-1].operation} " if subject is not None and subject.calls else ""
         text = f"  {who}does not answer the same question the same way twice{first}{diagnosis.hint}"
-        return "broken", None, replace(_finding(text, subject, seen[0] if seen else None), impostors=impostors)
+        return "broken", None, _finding(text, subject, seen[0] if seen else None, diagnosis)
     if isinstance(error, (Disagreement, Failure)):
-        finding = _finding(f"  {_told(error, subject)}{diagnosis.hint}", subject, error)
         status: Status = "breaks" if isinstance(error, Disagreement) else "broken"
-        return status, None, replace(finding, impostors=impostors)
-    said = "".join(traceback.format_exception_only(error)).strip()
+        return status, None, _finding(f"  {_told(error, subject)}{diagnosis.hint}", subject, error, diagnosis)
     place = (traceback.extract_tb(error.__traceback__) or [None])[-1]
     where = f"\n  at {place.filename}:{place.lineno} in {place.name}" if place else ""
-    return "error", None, Finding(f"  the check itself failed: {said}{where}")
+    return "error", None, Finding(f"  the check itself failed: {_named(error)}{where}")
+
+
+def _named(error: BaseException) -> str:
+    """'ZeroDivisionError: division by zero'."""
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
@@ -191,7 +200,7 @@ def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
     return "; ".join([*earlier, f"{written(last)} {error.sentence}"])
 
 
-def _finding(text: str, subject: Subject | None, error: BaseException | None) -> Finding:
+def _finding(text: str, subject: Subject | None, error: BaseException | None, diagnosis: Diagnosis) -> Finding:
     calls = subject.calls[-4:] if subject is not None else []
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
     measured = getattr(error, "measured", {})
@@ -202,6 +211,7 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None) ->
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
         [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
+        impostors=list(diagnosis.impostors),
         snippet=snippet(subject.target, calls) if subject is not None and calls else None,
     )
 

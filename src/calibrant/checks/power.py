@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from calibrant.book.clauses import book
-from calibrant.book.properties import Property, properties
+from calibrant.book.clauses import Property, book, properties
 from calibrant.checks.outcomes import Outcome, outcome_of
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS

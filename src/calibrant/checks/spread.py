@@ -12,7 +12,10 @@ Task = tuple[Any, ...]
 
 
 def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
-    """Yield each task with the result of its work as it ends; other processes do the work."""
+    """Yield each task with the result of its work as it ends; other processes do the work, unless one is enough."""
+    if min(workers or os.cpu_count() or 1, len(tasks)) == 1:
+        yield from ((task, work(*task)) for task in tasks)
+        return
     # Threads that torch starts do not survive a fork. Each process does many tasks.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
@@ -22,3 +25,5 @@ def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None)
                 yield waiting[done], done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # after Ctrl-C they still work
+                process.terminate()

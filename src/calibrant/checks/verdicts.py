@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from calibrant.book.clauses import book
 from calibrant.checks.options import Options
-from calibrant.checks.outcomes import Finding, Outcome, Status
+from calibrant.checks.outcomes import COUNTS, Finding, Outcome, Status
 from calibrant.protocol.declarations import DTYPES
 
-GRAVEST = (
-    "error",  # the check itself failed
-    "broken",  # no answer that could be judged: it raised, hung, died or returned no numbers
-    "breaks",  # an answer that the clause does not allow
-    "stale",  # declared as a deviation, but holds
-    "deviates",  # breaks, as the target declares
-    "undecided",  # nothing could be judged
-    "holds",  # every property of the clause held
-    "absent",  # the target does not provide the operation
-)
-"""The statuses of a verdict, the gravest first: it speaks for several properties, or dtypes."""
-
-COUNTS = ("examples", "judged", "unjudged", "refused")
-"""The counts that a clause adds up over its properties."""
+GRAVEST: tuple[str, ...] = get_args(Status)
+"""The statuses, the gravest first."""
 
 
 @dataclass
@@ -38,14 +26,14 @@ class Verdict:
     sentence: str
     dtype: str
     status: Status
-    properties: list[str] = field(default_factory=list)
-    examples: int = 0
-    judged: int = 0
-    unjudged: int = 0
-    refused: int = 0
-    worst: float = 0.0
-    reason: str | None = None
-    failures: list[Finding] = field(default_factory=list)
+    properties: list[str]
+    examples: int
+    judged: int
+    unjudged: int
+    refused: int
+    worst: float
+    reason: str | None
+    failures: list[Finding]
 
     @property
     def failed(self) -> bool:
@@ -53,9 +41,9 @@ class Verdict:
         return self.status == "stale" or (self.status in ("breaks", "broken") and self.level == "MUST")
 
 
-def gravest(statuses: Iterable[Status]) -> Status:
-    """The gravest of several statuses."""
-    return min(statuses, key=GRAVEST.index)
+def gravest(parts: Sequence[Outcome | Verdict]) -> Status:
+    """The gravest status of several outcomes or verdicts."""
+    return min((part.status for part in parts), key=GRAVEST.index)
 
 
 def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
@@ -75,19 +63,20 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
 
 def _verdict(parts: list[Outcome]) -> Verdict:
     """The verdict that follows from the outcomes of all properties of a clause in a dtype."""
-    clause, status = book()[parts[0].clause], gravest(part.status for part in parts)
+    clause, status = book()[parts[0].clause], gravest(parts)
     reason = next((part.deviation for part in parts if part.deviation), None)
     if reason and status in ("breaks", "broken"):
         status = "deviates"
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
-    verdict = Verdict(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status, reason=reason)
-    verdict.properties = [part.property for part in parts]
-    verdict.worst = max(part.worst for part in parts)
-    verdict.failures = sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text))
-    for what in COUNTS:
-        setattr(verdict, what, sum(getattr(part, what) for part in parts))
-    return verdict
+    return Verdict(
+        *(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status),
+        properties=[part.property for part in parts],
+        **{what: sum(getattr(part, what) for part in parts) for what in COUNTS},
+        worst=max(part.worst for part in parts),
+        reason=reason,
+        failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),
+    )
 
 
 def uncovered(verdicts: list[Verdict]) -> list[str]:

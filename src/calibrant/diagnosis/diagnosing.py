@@ -32,16 +32,10 @@ def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
         return Diagnosis()
     disagrees = isinstance(error, Disagreement)
     repeats = not isinstance(error, Flaky) and (not disagrees or not subject.calls or subject.repeats())
-    hint = _variant(subject, error) if disagrees and repeats else ""
+    last, hint = subject.calls[-1] if subject.calls else None, ""
+    if repeats and last and last.operation == "optimize" and isinstance(getattr(error, "expected", None), Exact):
+        hint = variants.explanation(subject, str(last.given[0]))
     impostors = tuple(one.told() for one in explaining(subject, clause))
     if disagrees and repeats and not hint and not impostors and variants.only_flushes(subject):
         hint = f"; {variants.FLUSHES}"
     return Diagnosis(repeats, impostors, hint)
-
-
-def _variant(subject: Subject, error: BaseException) -> str:
-    """The variant that an optimizer follows, where its answer was judged by another."""
-    last = subject.calls[-1] if subject.calls else None
-    if last is None or last.operation != "optimize" or not isinstance(getattr(error, "expected", None), Exact):
-        return ""
-    return variants.explanation(subject, str(last.given[0]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +121,10 @@ def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Im
 
 def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[int]]:
     known = _answers(operation, named, subject.form.name, tuple(sorted(subject.target.conventions.items())))
-    answered = _responses(subject, operation, known.asked)
+    answered = responses(subject, operation, known.asked)
     if answered is None or all(one is None or one.refused for one in answered):
         return {}  # a target without answers behaves as no impostor
-    if _responses(subject, operation, known.asked) != answered:
+    if responses(subject, operation, known.asked) != answered:
         return {}
     at_ease()  # the rest takes long, and calls the target no more
     candidates = [
@@ -144,21 +144,21 @@ def _in_dtype(x: Any, subject: Subject) -> Any:
     return subject.array(x) if is_array(x) and x.dtype.kind == "f" else x
 
 
-def _responses(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Response | None] | None:
+def responses(subject: Subject, operation: str, asked: Sequence[Question]) -> list[Response | None] | None:
     """The response to each question, None for one that is not served; None for all if one answer cannot be judged."""
-    calls, responses = list(subject.calls), list[Response | None]()
+    calls, given = list(subject.calls), list[Response | None]()
     before: list[tuple[Question, Any]] = []
     try:
         for question in asked:
             response = _ask(subject, operation, question, before)
             if response is not None and not response.refused:
                 before.append((question, response.answer))
-            responses.append(response)
+            given.append(response)
     except Failure:
         return None
     finally:
         subject.calls[:] = calls
-    return responses
+    return given
 
 
 def _ask(
@@ -186,10 +186,10 @@ class _Answers:
     They do not depend on the target. Each is computed when it is first needed.
     """
 
-    def __init__(self, operation: str, named: Any, dtype: str, conventions: Mapping[str, str]) -> None:
+    def __init__(self, operation: str, named: Any, dtype: str, conventions: tuple[tuple[str, str], ...]) -> None:
         self.operation = operation
         self._dtype = dtype
-        self._conventions = conventions
+        self._conventions = dict(conventions)
         self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
         asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
         self.asked = [_in_dtype(question, self._planted(self.right)) for question in asked]
@@ -221,9 +221,7 @@ class _Answers:
         return mine.answer if _plain(question) else None
 
 
-@functools.lru_cache(maxsize=32)
-def _answers(operation: str, named: Any, dtype: str, conventions: tuple[tuple[str, str], ...]) -> _Answers:
-    return _Answers(operation, named, dtype, dict(conventions))
+_answers = functools.lru_cache(maxsize=32)(_Answers)
 
 
 _Comparison = tuple[int, Response, Response, Any, bool]
@@ -237,13 +235,8 @@ def _compared(known: _Answers, answered: Sequence[Response | None]) -> list[_Com
         due = known.own(known.right, number)
         if theirs is not None and due is not None:
             truth = known.expected(known.right, number)
-            if theirs.refused or due.refused or known.operation in facts():
-                is_right = theirs.refused == due.refused and theirs.facts == due.facts
-            else:
-                is_right = _structure(theirs.answer) == _structure(due.answer) and _matches(
-                    theirs.answer, due.answer, truth
-                )
-            found.append((number, theirs, due, truth, bool(is_right)))
+            refusal = Response(True, due.changed, None)  # which differs in all but what it changes
+            found.append((number, theirs, due, truth, _gives(known.operation, theirs, due, refusal, truth)))
     if known.operation not in facts():
         found.sort(key=lambda x: x[-1] and x[1].changed == x[2].changed)
     return found

@@ -6,12 +6,12 @@ to PyTorch's. A few fixed runs tell the variants apart, so that a report can nam
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from dataclasses import replace
 from typing import Any
 
 from calibrant import exact
+from calibrant.diagnosis.explaining import responses
 from calibrant.impostors.battery import Run, runs
 from calibrant.judge import Disagreement, agree_lists, tallying
 from calibrant.protocol.declarations import CONVENTIONS
@@ -34,7 +34,11 @@ def explanation(subject: Subject, optimizer: str) -> str:
 
 
 def _explained(subject: Subject, optimizer: str) -> str:
-    answers = _answers(subject, optimizer)
+    asked = runs(optimizer, subject.array)
+    answered = responses(subject, "optimize", asked)
+    if answered is None or any(response and response.refused for response in answered):
+        return ""
+    answers = [(run, response.answer) for run, response in zip(asked, answered, strict=True) if response]
     if not answers or _explains(subject, answers, optimizer, {}):
         return ""
     for _, alike in itertools.groupby(_alternatives(subject, optimizer), key=len):
@@ -64,20 +68,6 @@ def only_flushes(subject: Subject) -> bool:
             except (Absent, Failure):
                 return False
     return agrees == [False, True] and flushed.tally.judged > 0 and flushed.tally.unjudged <= kept.tally.unjudged
-
-
-def _answers(subject: Subject, optimizer: str) -> list[tuple[Run, Any]]:
-    """The runs that the target serves, each with its answer."""
-    served, before = [], list(subject.calls)
-    try:
-        for run in runs(optimizer, subject.array):
-            with contextlib.suppress(Absent):
-                served.append((run, subject.call("optimize", run)))
-    except Failure:
-        return []
-    finally:
-        subject.calls[:] = before
-    return served
 
 
 def _alternatives(subject: Subject, optimizer: str) -> list[dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +36,3 @@ def document(result: Result) -> dict[str, Any]:
 def write(document: dict[str, Any], file: Path) -> None:
     """Write a document as JSON. Raises OSError if the file cannot be written."""
     file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the document."""
-    text = resources.files("calibrant.reports").joinpath("verdicts.schema.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from calibrant import __version__
-from calibrant.checks.verdicts import GRAVEST
+from calibrant.checks.verdicts import GRAVEST, gravest
 from calibrant.reports import machine
-from calibrant.reports.terminal import STYLES, by_clause, outcome, overall
+from calibrant.reports.terminal import STYLES, by_clause, outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calibrant.checks.matrix import Checked
+    from calibrant.checks.check import Checked
 
 COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
 SIGNS = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
@@ -22,7 +22,7 @@ SIGNS = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
 
 def statuses(one: Checked) -> dict[str, str]:
     """The gravest status of each clause over the dtypes; empty for a target that could not be checked."""
-    return {} if one.result is None else {name: overall(of) for name, of in by_clause(one.result.verdicts).items()}
+    return {} if one.result is None else {name: gravest(of) for name, of in by_clause(one.result.verdicts).items()}
 
 
 def clauses(matrix: Sequence[Checked]) -> list[str]:

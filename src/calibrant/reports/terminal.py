@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from calibrant.book.clauses import book
-from calibrant.checks.outcomes import Finding
-from calibrant.checks.verdicts import COUNTS, Verdict, gravest, uncovered
+from calibrant.checks.outcomes import COUNTS, Finding
+from calibrant.checks.verdicts import Verdict, gravest, uncovered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,16 +66,8 @@ def readable(sentence: str) -> str:
 
 
 def by_clause(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
-    """The verdicts of each clause, over all dtypes."""
-    clauses: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        clauses.setdefault(verdict.clause, []).append(verdict)
-    return clauses
-
-
-def overall(verdicts: list[Verdict]) -> str:
-    """The gravest status of one clause."""
-    return gravest(verdict.status for verdict in verdicts)
+    """The verdicts of each clause, over all dtypes; they stand in the book's order."""
+    return {clause: [*some] for clause, some in itertools.groupby(verdicts, key=lambda verdict: verdict.clause)}
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, int]]:
@@ -81,14 +75,12 @@ def counts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     for of_clause in by_clause(verdicts).values():
         row = table.setdefault(of_clause[0].chapter, dict.fromkeys(COLUMNS, 0))
-        row[overall(of_clause)] += 1
+        row[gravest(of_clause)] += 1
     return table
 
 
-def totals(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """The number of clauses with each status."""
-    rows = counts(verdicts).values()
-    return {column: sum(row[column] for row in rows) for column in COLUMNS}
+def _totals(verdicts: Iterable[Verdict]) -> Counter[str]:
+    return Counter(gravest(of_clause) for of_clause in by_clause(verdicts).values())
 
 
 def show(result: Result, console: Console) -> None:
@@ -98,7 +90,7 @@ def show(result: Result, console: Console) -> None:
 
     for line in failure_lines(result.verdicts):
         console.print(Text(line), soft_wrap=True)
-    total = totals(result.verdicts)
+    total = _totals(result.verdicts)
     shown = [column for column in COLUMNS if column == "holds" or total[column]]
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("chapter")
@@ -117,14 +109,14 @@ def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
     lines: list[str] = []
     for name, of_clause in by_clause(verdicts).items():
         first = of_clause[0]
-        if overall(of_clause) == "stale":
+        if gravest(of_clause) == "stale":
             lines.append(f"{name}  stale   {readable(first.sentence)}")
             lines += [f"  It is declared as a deviation ({first.reason}), but it holds.", ""]
         failing = [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
         if not failing:
             continue
         first, dtypes = failing[0], ", ".join(verdict.dtype for verdict in failing)
-        lines.append(f"{name}  {overall(failing)} in {dtypes}   {readable(first.sentence)}")
+        lines.append(f"{name}  {gravest(failing)} in {dtypes}   {readable(first.sentence)}")
         told: set[str] = set()
         for failure in first.failures:
             if failure.text not in told:
@@ -167,7 +159,7 @@ def closing_lines(result: Result) -> list[str]:
     lines = [
         f"{clause} deviates as declared: {next(v.reason for v in of_clause if v.reason)}"
         for clause, of_clause in by_clause(verdicts).items()
-        if overall(of_clause) == "deviates"
+        if gravest(of_clause) == "deviates"
     ]
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
@@ -180,7 +172,7 @@ def closing_lines(result: Result) -> list[str]:
         f"{sum(v.examples for v in verdicts):,} examples and {sum(v.judged for v in verdicts):,} judged numbers in {dtypes}, "
         + ("the same in every run" if result.options.profile == "ci" else f"seed {result.options.seed}")
     )
-    said = _counted(totals(verdicts)) or "nothing ran"
+    said = _counted(_totals(verdicts)) or "nothing ran"
     return [*lines, f"{name} {outcome(result)}: {said} ({work})."]
 
 
@@ -206,7 +198,8 @@ _WORDS = {
 
 def _counted(row: dict[str, int]) -> str:
     """'12 clauses hold, 1 breaks'."""
-    return ", ".join(f"{n} {_WORDS.get(status, (status,) * 2)[n > 1]}" for status, n in row.items() if n)
+    present = [(status, row[status]) for status in COLUMNS if row[status]]
+    return ", ".join(f"{n} {_WORDS.get(status, (status,) * 2)[n > 1]}" for status, n in present)
 
 
 def summary_lines(verdicts: list[Verdict]) -> list[str]:
