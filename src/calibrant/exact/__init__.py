@@ -12,7 +12,6 @@ from calibrant.exact.descent import *
 from calibrant.exact.formats import *
 from calibrant.exact.gradients import *
 from calibrant.exact.loss import *
-from calibrant.exact.model import *
 from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize

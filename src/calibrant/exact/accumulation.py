@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from calibrant.exact.formats import UNROUNDED
 from calibrant.exact.gradients import gradient
-from calibrant.exact.model import model
+from calibrant.exact.loss import model
 from calibrant.exact.numbers import Exact, concatenate, gamma
 
 Batches = Sequence[tuple[Exact, Exact]]

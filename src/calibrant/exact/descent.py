@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.formats import UNROUNDED, Format
 from calibrant.exact.gradients import gradient
-from calibrant.exact.loss import loss_fn
-from calibrant.exact.model import model
+from calibrant.exact.loss import loss_fn, model
 from calibrant.exact.numbers import Exact, concatenate, constant, hyperparameter, to_float
 
 _UP = 1 + 2.0**-40

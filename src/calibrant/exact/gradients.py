@@ -1,13 +1,13 @@
 """The true gradients, by the three ways of the book and by computer algebra."""
 
 import functools
+import operator
 from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 
-from calibrant.exact.loss import loss_fn
-from calibrant.exact.model import model
+from calibrant.exact.loss import loss_fn, model
 from calibrant.exact.numbers import Exact, concatenate, gamma
 
 
@@ -67,32 +67,29 @@ def symbolic_identity(n: int) -> bool:
     """Whether SymPy derives the formula that was derived by hand for the loss of n samples, as an identity."""
     import sympy
 
-    w, b, t_u, t_c, derivatives, _ = _derived(n)
-    residuals = [w * x + b - y for x, y in zip(t_u, t_c, strict=True)]
-    by_hand = (
-        sympy.Rational(2, n) * sum(r * x for r, x in zip(residuals, t_u, strict=True)),
-        sympy.Rational(2, n) * sum(residuals),
-    )
-    return all(sympy.expand(mine - theirs) == 0 for mine, theirs in zip(by_hand, derivatives, strict=True))
+    (w, b, *data), derivatives = _derived(n)
+    residuals = [w * x + b - y for x, y in zip(data[:n], data[n:], strict=True)]
+    by_hand = 2 * sum(map(operator.mul, residuals, data)), 2 * sum(residuals)
+    pairs = zip(by_hand, derivatives(w, b, *data), strict=True)
+    return all(sympy.expand(mine - theirs) == 0 for mine, theirs in pairs)
 
 
 def symbolic_gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> list[Fraction]:
     """The gradient at w, b, from SymPy's derivative of the loss: a second derivation, which shares no formula with the first."""
     numbers = [w.fraction(), b.fraction(), *t_u.fractions(), *t_c.fractions()]
-    return [value / t_u.size for value in _derived(t_u.size)[-1](*numbers)]
+    return [value / t_u.size for value in _derived(t_u.size)[1](*numbers)]
 
 
 @functools.cache
 def _derived(n: int):  # type: ignore[no-untyped-def]  # SymPy has no types
-    """The symbols w, b, t_u, t_c, the derivatives of the mean squared error of n samples by w and by b, and a function.
+    """The symbols w, b, t_u, t_c and, as a function of them, n times the derivatives of the mean squared error by w and b.
 
-    It gives n times the derivatives at given numbers: their coefficients are then integers, and nothing rounds.
+    Their coefficients are integers, so nothing rounds.
     """
     import sympy
 
     w, b = sympy.symbols("w b")
     t_u, t_c = sympy.symbols(f"u:{n}"), sympy.symbols(f"c:{n}")
     loss = sum((w * x + b - y) ** 2 for x, y in zip(t_u, t_c, strict=True)) / sympy.Integer(n)
-    derivatives = sympy.diff(loss, w), sympy.diff(loss, b)
-    polynomials = [sympy.expand(n * derivative) for derivative in derivatives]
-    return w, b, t_u, t_c, derivatives, sympy.lambdify([w, b, *t_u, *t_c], polynomials, modules=[{}])
+    symbols, polynomials = [w, b, *t_u, *t_c], [sympy.expand(n * sympy.diff(loss, x)) for x in (w, b)]
+    return symbols, sympy.lambdify(symbols, polynomials, modules=[{}])

@@ -27,9 +27,7 @@ Floats = NDArray[np.float64]
 
 _UP = 1 + 2.0**-44  # more than float64 arithmetic loses to rounding in one step of a bound
 _LEAST = 5e-324
-_LOST = (
-    2 * _LEAST
-)  # more than underflow takes from the errors that a product or a quotient passes on: half of _LEAST each
+_LOST = 2 * _LEAST  # more than underflow takes from the errors that a product passes on: half of _LEAST each
 _KEPT_BITS = 2048  # numbers longer than twice this are cut to it; the bound grows by the part that is cut
 
 

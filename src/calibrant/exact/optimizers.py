@@ -9,6 +9,7 @@ An evaluation may take a `product(...)` in any order, and an `either(...)` in an
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
@@ -52,6 +53,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
 
 State = SimpleNamespace
+_STATE = ("m", "v", "x", "u", "most", "buffer", "before", "size")
 Follow = Mapping[str, str]
 Known = TypeVar("Known")
 Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Follow], Number]
@@ -296,19 +298,23 @@ class Hyperparameters:
         known: Known = self._known[key]
         return known
 
-    def power(self, beta: Number, t: int) -> Number:
+    def powers(self, name: str, base: Callable[[int], Number], t: int) -> Number:
+        """The product of the bases of the steps from 1 to t."""
+        if not t:
+            return constant(1.0, self.form)
+        return self.once((name, t), lambda: times_power(self.powers(name, base, t - 1), base(t)))
+
+    def power(self, beta: str, t: int) -> Number:
         """beta ** t."""
-        return self.once(
-            (beta, t), lambda: times_power(self.power(beta, t - 1), beta) if t else constant(1.0, self.form)
-        )
+        return self.powers(beta, lambda _: getattr(self, beta), t)
 
     def correction1(self, t: int) -> Number:
         """1 - beta1 ** t."""
-        return self.once(("c1", t), lambda: 1.0 - self.power(self.beta1, t))
+        return self.once(("c1", t), lambda: 1.0 - self.power("beta1", t))
 
     def correction2(self, t: int) -> Number:
         """1 - beta2 ** t."""
-        return self.once(("c2", t), lambda: 1.0 - self.power(self.beta2, t))
+        return self.once(("c2", t), lambda: 1.0 - self.power("beta2", t))
 
     def momenta(self, t: int, schedule: str) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
         """NAdam's (1 - mu_t, 1 - mu_1 ... mu_t) and (mu_(t+1), 1 - mu_1 ... mu_(t+1)), with mu_t = beta1 (1 - 0.96^(momentum_decay t) / 2)."""
@@ -321,18 +327,13 @@ class Hyperparameters:
                 ("mu", step), lambda: self.beta1 * (1.0 - 0.5 * real_power(constant(0.96, self.form), pace))
             )
 
-        def together(steps: int) -> Number:
-            return self.once(
-                ("mus", steps),
-                lambda: times_power(together(steps - 1), momentum(steps)) if steps else constant(1.0, self.form),
-            )
-
-        return (1.0 - momentum(t), 1.0 - together(t)), (momentum(t + 1), 1.0 - together(t + 1))
+        now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + 1))
+        return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
 
     def rectification(self, t: int, *, enough: float = 5.0) -> Number | None:
         """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
         longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
-        counted = longest - product([constant(2.0 * t, self.form), self.power(self.beta2, t)], [self.correction2(t)])
+        counted = longest - product([constant(2.0 * t, self.form), self.power("beta2", t)], [self.correction2(t)])
         more = (counted - enough).sign()
         if more is None:
             return constant(1.0, self.form).within(math.inf)
@@ -346,33 +347,27 @@ RULES: dict[str, Rule] = {
 }
 
 
-def fresh(form: Format) -> State:
-    """The state of a number before its first step."""
-    zero = constant(0.0, form)
-    return State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
-
-
 class Frame:
     """The frame around a rule: it settles the hyperparameters, keeps states, counts steps and turns gradients.
 
     An impostor changes a part of it.
     """
 
-    def __init__(self, rule: Rule, settings: Callable[[Hyperparameters], Hyperparameters] | None = None) -> None:
+    def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.settings = settings or (lambda h: h)
+        self.settings: Callable[[Hyperparameters], Hyperparameters] = lambda h: h
         self.states: dict[tuple[int, int], State] = {}
-        self.counts: dict[int, int] = {}
+        self.counts: Counter[int] = Counter()
 
     def count(self, k: int, present: bool) -> int:
         """The number of this step of parameter k, from 1; a step without a gradient does not count."""
-        self.counts[k] = self.counts.get(k, 0) + present
+        self.counts[k] += present
         return self.counts[k]
 
     def state(self, k: int, i: int, form: Format) -> State:
-        """The state of number i of parameter k."""
+        """The state of number i of parameter k; all zero before its first step."""
         if (k, i) not in self.states:
-            self.states[k, i] = fresh(form)
+            self.states[k, i] = State(**dict.fromkeys(_STATE, constant(0.0, form)))
         return self.states[k, i]
 
     def step(

@@ -50,9 +50,6 @@ class Number:
         self.form = form
         self.size = _size(m, e) if size is None else size
 
-    def __repr__(self) -> str:
-        return f"Number({to_float(self.fraction())}, err={self.err}, {self.form.name})"
-
     def fraction(self) -> Fraction:
         """The true value."""
         return self.m * Fraction(2) ** self.e

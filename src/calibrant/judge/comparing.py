@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -26,9 +26,7 @@ class Tally:
     asked: int = 0  # requests that the target served, with an answer or an error
     answered: int = 0  # calls that returned numbers
     judged: int = 0  # numbers compared with a bound or with an exact value
-    unjudged: int = (
-        0  # numbers of which nothing is claimed: the truth, or a number before it, may leave the dtype's range
-    )
+    unjudged: int = 0  # numbers of which nothing is claimed: they, or numbers before them, may leave the dtype's range
     refused: int = 0  # requests that the target does not serve
     rejected: int = 0  # the number of the first example that was rejected; 0 if none was
     worst: float = 0.0  # the largest error so far, in units of its bound
@@ -49,21 +47,17 @@ def tallying(tally: Tally) -> Iterator[Tally]:
         _tally = before
 
 
+@dataclass(eq=False)
 class Disagreement(AssertionError):
-    """An answer that a clause does not allow."""
+    """An answer that a clause does not allow; the sentence says how it is wrong."""
 
-    def __init__(
-        self, sentence: str, *, actual: Any = None, expected: Any = None, measured: dict[str, float] | None = None
-    ) -> None:
-        super().__init__(sentence)
-        self.actual = actual
-        self.expected = expected
-        self.measured = measured or {}
+    sentence: str
+    actual: Any = None
+    expected: Any = None
+    measured: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def sentence(self) -> str:
-        """How the answer is wrong."""
-        return str(self)
+    def __str__(self) -> str:
+        return self.sentence
 
 
 def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -137,7 +131,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
             try:
                 agree(array, truth)
             except Disagreement as wrong:
-                wrong.args = (place + wrong.sentence.replace("returned", "is", 1),)
+                wrong.sentence = place + wrong.sentence.replace("returned", "is", 1)
                 raise wrong from None
         raise
 
