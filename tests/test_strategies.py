@@ -341,9 +341,9 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("operands", "four axes"): lambda x: x.upstream.ndim == 4 and x.y.ndim == 1 and x.upstream.size > 8,
     ("operands", "a large one"): lambda x: x.upstream.size > 30 and len(np.unique(x.x)) > 5,
     ("spoiled_operands", "infinity times zero"): lambda x: (
-        np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all()
+        np.isinf(x[0].x).any() and x[0].upstream.size > 1 and not x[0].y.all()
     ),
-    ("spoiled_operands", "NaN"): lambda x: np.isnan(x.y).any() and x.y.size > 1,
+    ("spoiled_operands", "NaN"): lambda x: np.isnan(x[0].y).any() and x[0].y.size > 1,
     ("steep_descents", "barely steep"): lambda x: 1 < fraction_of_limit(x) < 5,
     ("batched_fits", "one batch of several samples"): lambda x: len(x.sizes) == 1 and x.sizes[0] > 1,
     ("batched_fits", "batches of one sample"): lambda x: len(x.sizes) > 2 and max(x.sizes) == 1,

@@ -173,10 +173,6 @@ class Exact:
         """Whether any element has an error."""
         return bool(np.count_nonzero(self.err))
 
-    def claimed(self) -> bool:
-        """Whether some element has a bound."""
-        return bool(np.isfinite(self.err).any())
-
     def magnitude(self) -> Floats:
         """|value| as float64, rounded up."""
         if self._magnitude is None:

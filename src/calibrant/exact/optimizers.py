@@ -15,24 +15,10 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from calibrant.exact import scalars
 from calibrant.exact.formats import Format, format_of
 from calibrant.exact.numbers import Exact
-from calibrant.exact.scalars import (
-    Number,
-    complement,
-    constant,
-    either,
-    gather,
-    hyperparameter,
-    maximum,
-    minimum,
-    mix,
-    product,
-    real_power,
-    root,
-    scatter,
-    times_power,
-)
+from calibrant.exact.scalars import Number, complement, constant, either, maximum, minimum, mix, product, root
 
 _PLAIN = {"lr": 1e-2, "weight_decay": 0.0, "maximize": False}
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
@@ -218,7 +204,7 @@ def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number,
     g = g + h.weight_decay * p
     slowed = h.once(
         ("slowed", t, lr.fraction()),
-        lambda: real_power(1.0 + product([h.lambd, lr, constant(t - 1.0, h.form)]), Fraction(h["alpha"])),
+        lambda: scalars.real_power(1.0 + product([h.lambd, lr, constant(t - 1.0, h.form)]), Fraction(h["alpha"])),
     )
     eta = product([lr], [slowed])
     return _shrunk(p, eta, h.lambd, eta * g)
@@ -279,7 +265,7 @@ class Hyperparameters:
         whole = next((name for name in _WHOLES.get(key, (key,)) if name in self._values), None)
         if whole is None:
             raise AttributeError(key)
-        number = hyperparameter(self._values[whole], self.form)
+        number = scalars.hyperparameter(self._values[whole], self.form)
         number = complement(number) if key in _WHOLES else number
         setattr(self, key, number)
         return number
@@ -302,7 +288,7 @@ class Hyperparameters:
         """The product of the bases of the steps from 1 to t."""
         if not t:
             return constant(1.0, self.form)
-        return self.once((name, t), lambda: times_power(self.powers(name, base, t - 1), base(t)))
+        return self.once((name, t), lambda: scalars.times_power(self.powers(name, base, t - 1), base(t)))
 
     def power(self, beta: str, t: int) -> Number:
         """beta ** t."""
@@ -319,13 +305,13 @@ class Hyperparameters:
     def momenta(self, t: int, schedule: str) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
         """NAdam's (1 - mu_t, 1 - mu_1 ... mu_t) and (mu_(t+1), 1 - mu_1 ... mu_(t+1)), with mu_t = beta1 (1 - 0.96^(momentum_decay t) / 2)."""
 
+        falling = constant(0.96, self.form)
+
         def momentum(step: int) -> Number:
             if schedule == "constant":
                 return self.beta1
             pace = Fraction(step) * (1 if schedule == "fast" else Fraction(self["momentum_decay"]))
-            return self.once(
-                ("mu", step), lambda: self.beta1 * (1.0 - 0.5 * real_power(constant(0.96, self.form), pace))
-            )
+            return self.once(("mu", step), lambda: self.beta1 * (1.0 - 0.5 * scalars.real_power(falling, pace)))
 
         now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + 1))
         return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
@@ -397,18 +383,16 @@ def optimize(
     form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")
-    rates = [hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
+    rates = [scalars.hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
     frame = frame or Frame(RULES[name])
     h = frame.settings(Hyperparameters(given, form))
-    now = [scatter(p, form) for p in params]
+    now = [scalars.scatter(p, form) for p in params]
     path = []
     for rate, step in zip(rates, grads, strict=True):
         for k, slope in enumerate(step):
             t = frame.count(k, slope is not None)
-            slopes = [None] * len(now[k]) if slope is None else scatter(slope, form)
-            now[k] = [
-                frame.step((k, i), h, t, rate, p, g, follow)
-                for i, (p, g) in enumerate(zip(now[k], slopes, strict=True))
-            ]
-        path.append([gather(numbers, p.shape, form) for numbers, p in zip(now, params, strict=True)])
+            slopes = [None] * len(now[k]) if slope is None else scalars.scatter(slope, form)
+            numbers = enumerate(zip(now[k], slopes, strict=True))
+            now[k] = [frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in numbers]
+        path.append([scalars.gather(after, p.shape, form) for after, p in zip(now, params, strict=True)])
     return path

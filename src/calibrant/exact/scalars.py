@@ -97,10 +97,8 @@ class Number:
     def __mul__(self, other: Number | float) -> Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
         err = self.size * y.err + (y.size + y.err) * self.err
-        exact = _is_power_of_two(self) or _is_power_of_two(y)
-        return _rounded(
-            self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, 0 if exact else 1, self.form.tiny
-        )
+        roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
+        return _rounded(self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, roundings, self.form.tiny)
 
     __rmul__ = __mul__
 

@@ -64,9 +64,8 @@ def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """The answer in the shape that is due; raise Disagreement if its shape differs, except for one element."""
     answer = np.asarray(answer)
     if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
-        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
-    same: NDArray[Any] = answer.reshape(shape)
-    return same
+        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", answer, shape)
+    return np.reshape(answer, shape)
 
 
 def as_exact(answer: Any, shape: tuple[int, ...]) -> Exact:
@@ -92,25 +91,18 @@ def agree(answer: Any, expected: Any) -> None:
         if _tally.flushes and expected.dtype.name in exact.FORMATS:
             same |= (answer == 0) & (np.abs(expected) < exact.FORMATS[expected.dtype.name].normal)
         if not same.all():
-            raise Disagreement(
-                f"returned {show(answer)} where {show(expected)} is due, exactly", actual=answer, expected=expected
-            )
+            raise Disagreement(f"returned {show(answer)} where {show(expected)} is due, exactly", answer, expected)
 
 
 def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
     """The answer, a list for each step; raise Disagreement unless steps and arrays are as many as due."""
     if len(answer) != len(counts):
-        raise Disagreement(
-            f"returned {len(answer)} steps where {len(counts)} are due", actual=answer, expected=len(counts)
-        )
+        raise Disagreement(f"returned {len(answer)} steps where {len(counts)} are due", answer, len(counts))
     for t, (arrays, count) in enumerate(zip(answer, counts, strict=True), start=1):
         given = sum(array is not None for array in arrays)
         if given != count or len(arrays) != count:
-            raise Disagreement(
-                f"returned {given} arrays for step {t} where {count} are due", actual=answer, expected=count
-            )
-    steps: list[list[Any]] = answer
-    return steps
+            raise Disagreement(f"returned {given} arrays for step {t} where {count} are due", answer, count)
+    return list(answer)
 
 
 def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
@@ -158,12 +150,11 @@ def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
     off, allowed = float(error[worst]), float(bound[worst])
     ulps = off / exact.to_float(exact.ulp(truth, expected.form))
     place = f" (element {', '.join(map(str, worst))})" if expected.size > 1 else ""
-    raise Disagreement(
-        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}",
-        actual=answer,
-        expected=expected,
-        measured={"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps},
+    sentence = (
+        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}"
     )
+    measured = {"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps}
+    raise Disagreement(sentence, answer, expected, measured)
 
 
 def at_most(smaller: Exact, larger: Exact, claim: str) -> None:
@@ -175,12 +166,9 @@ def at_most(smaller: Exact, larger: Exact, claim: str) -> None:
     _tally.judged += 1
     excess = exact.to_float(smaller.fraction() - larger.fraction())
     if excess > bound:
-        raise Disagreement(
-            f"{claim}: {show_exact(smaller)} is more than {show_exact(larger)}, by {excess:.3g}, allowed {bound:.2g}",
-            actual=smaller,
-            expected=larger,
-            measured={"error": excess, "bound": bound, "bounds": excess / bound if bound else float("inf")},
-        )
+        sides = f"{show_exact(smaller)} is more than {show_exact(larger)}"
+        measured = {"error": excess, "bound": bound, "bounds": excess / bound if bound else math.inf}
+        raise Disagreement(f"{claim}: {sides}, by {excess:.3g}, allowed {bound:.2g}", smaller, larger, measured)
 
 
 def holds(condition: bool, sentence: str) -> None:
