@@ -5,7 +5,6 @@ judge that called the accused would prove nothing.
 """
 
 from calibrant.exact.accumulation import *
-from calibrant.exact.autograd import *
 from calibrant.exact.broadcasting import *
 from calibrant.exact.data import *
 from calibrant.exact.descent import *

@@ -1,14 +1,19 @@
-"""The true gradients, by the three ways of the book and by computer algebra."""
+"""The true gradients, by the three ways of the book, by computer algebra and by derivatives that every value carries."""
+
+from __future__ import annotations
 
 import functools
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
+from calibrant.exact.formats import UNROUNDED
 from calibrant.exact.loss import loss_fn, model
-from calibrant.exact.numbers import Exact, concatenate, gamma
+from calibrant.exact.numbers import Exact, concatenate, constant, gamma
 
 
 def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
@@ -90,3 +95,40 @@ def _derived(n: int):  # type: ignore[no-untyped-def]  # SymPy has no types
     loss = sum((w * x + b - y) ** 2 for x, y in zip(t_u, t_c, strict=True)) / sympy.Integer(n)
     symbols, polynomials = [w, b, *t_u, *t_c], [sympy.expand(n * sympy.diff(loss, x)) for x in (w, b)]
     return symbols, sympy.lambdify(symbols, polynomials, modules=[{}])
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """A value and its derivative by each parameter; whole numbers are int, which is faster."""
+
+    value: Fraction | int
+    slopes: tuple[Fraction | int, ...]
+
+    def _other(self, other: Any) -> _Dual:
+        return other if isinstance(other, _Dual) else _Dual(_number(other), (0,) * len(self.slopes))
+
+    def __add__(self, other: Any) -> _Dual:
+        y = self._other(other)
+        return _Dual(self.value + y.value, tuple(a + b for a, b in zip(self.slopes, y.slopes, strict=True)))
+
+    def __sub__(self, other: Any) -> _Dual:
+        return self + self._other(other) * -1
+
+    def __mul__(self, other: Any) -> _Dual:
+        y = self._other(other)
+        slopes = tuple(a * y.value + self.value * b for a, b in zip(self.slopes, y.slopes, strict=True))
+        return _Dual(self.value * y.value, slopes)
+
+
+def differentiate(function: Callable[[list[Any]], Any], params: Exact) -> tuple[Exact, Exact]:
+    """The value and the gradient of a function of a list of parameters, for a function whose operations never round."""
+    values = params.fractions()
+    rows = [tuple(int(i == j) for j in range(len(values))) for i in range(len(values))]
+    result = function([_Dual(_number(value), row) for value, row in zip(values, rows, strict=True)])
+    value, *slopes = (constant(x, UNROUNDED) for x in (result.value, *result.slopes))
+    return value, concatenate(*slopes)
+
+
+def _number(x: Any) -> Fraction | int:
+    fraction = Fraction(x)
+    return fraction.numerator if fraction.denominator == 1 else fraction

@@ -328,9 +328,8 @@ class Hyperparameters:
         return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
 
 
-RULES: dict[str, Rule] = {
-    rule.__name__: rule for rule in (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
-}
+_RULES: tuple[Rule, ...] = (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
+RULES = dict(zip(DEFAULTS, _RULES, strict=True))
 
 
 class Frame:

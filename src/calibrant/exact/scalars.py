@@ -127,9 +127,6 @@ def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, lea
     return Number(m, e, err if size + err <= form.largest else math.inf, form, size)
 
 
-# Making and unmaking numbers
-
-
 def constant(x: float, form: Format) -> Number:
     """A constant of a formula, exact in every evaluation."""
     m, over = x.as_integer_ratio()
@@ -186,9 +183,6 @@ def gather(numbers: Sequence[Number], shape: tuple[int, ...], form: Format) -> E
     m = np.empty(len(numbers), dtype=object)
     m[:] = [x.m << (x.e - e) if x.m else 0 for x in numbers]
     return Exact(m.reshape(shape), e, 1, np.array([x.err for x in numbers]).reshape(shape), form)
-
-
-# Rules that cover several sensible evaluations
 
 
 def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Number:

@@ -178,9 +178,6 @@ def holds(condition: bool, sentence: str) -> None:
         raise Disagreement(sentence)
 
 
-# Values as a person would write them
-
-
 def show(x: Any) -> str:
     """An array as a person would write it: shortest digits of its own dtype."""
     x = np.asarray(x)

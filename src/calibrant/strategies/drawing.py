@@ -147,7 +147,6 @@ KINDS = (
     "few", "whole", "quarters", "readings", "real", "spread", "large", "small",
     "negative", "alike", "constant", "real", "spread", "readings", "subnormal", "whole",
 )  # fmt: skip
-PLAIN = ("few", "whole", "quarters")
 
 
 def cast(x: Any, form: Format) -> Array:

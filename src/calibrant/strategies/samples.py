@@ -10,19 +10,9 @@ from numpy.typing import NDArray
 
 from calibrant.exact import Format, optimum, to_float
 from calibrant.exact import of as exact_of
-from calibrant.strategies.drawing import (
-    LONGEST,
-    PLAIN,
-    WIDTH,
-    ZIGZAG,
-    Array,
-    Bytes,
-    cast,
-    numbers_of,
-    strategy,
-    widened,
-)
+from calibrant.strategies.drawing import LONGEST, WIDTH, ZIGZAG, Array, Bytes, cast, numbers_of, strategy, widened
 
+PLAIN = ("few", "whole", "quarters")
 PAIR = 3 + 2 * WIDTH
 FIT = PAIR + 2
 
