@@ -169,6 +169,11 @@ def test_the_largest_operands_stay_small() -> None:
             assert max(sample.x.size, sample.y.size, sample.upstream.size) <= broadcasting.SMALL
 
 
+def test_a_program_computes_its_steps() -> None:
+    program = strategies.Program(2, (("-", 0, 1), ("*", 2, 2.0), ("+", 3, 1), ("*", 4, 0)))
+    assert program([5.0, 3.0]) == 35.0
+
+
 @always("programs")
 def test_programs_never_round(sample: strategies.Programs, form: Format) -> None:
     """Evaluated in the format itself, forward and with every sum of gradients, they give what rational numbers give."""
@@ -177,7 +182,6 @@ def test_programs_never_round(sample: strategies.Programs, form: Format) -> None
     for loss in sample.losses:
         value, gradient = exact.differentiate(loss, exact.of(sample.params))
         assert float(loss([kind(x) for x in sample.params])) == value.fraction()
-        assert eval(loss.source)(sample.params) == loss(sample.params)
         total = total + np.abs(gradient.nearest())
     assert total.max() <= 2**form.precision
 
@@ -339,9 +343,9 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("operands", "four axes"): lambda x: x.upstream.ndim == 4 and x.y.ndim == 1 and x.upstream.size > 8,
     ("operands", "a large one"): lambda x: x.upstream.size > 30 and len(np.unique(x.x)) > 5,
     ("spoiled_operands", "infinity times zero"): lambda x: (
-        np.isinf(x.x).any() and x.upstream.size > 1 and not x.y.all()
+        np.isinf(x[0].x).any() and x[0].upstream.size > 1 and not x[0].y.all()
     ),
-    ("spoiled_operands", "NaN"): lambda x: np.isnan(x.y).any() and x.y.size > 1,
+    ("spoiled_operands", "NaN"): lambda x: np.isnan(x[0].y).any() and x[0].y.size > 1,
     ("steep_descents", "barely steep"): lambda x: 1 < fraction_of_limit(x) < 5,
     ("batched_fits", "one batch of several samples"): lambda x: len(x.sizes) == 1 and x.sizes[0] > 1,
     ("batched_fits", "batches of one sample"): lambda x: len(x.sizes) > 2 and max(x.sizes) == 1,

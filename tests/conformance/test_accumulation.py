@@ -84,9 +84,9 @@ def test_every_window_counts_by_its_own_samples(target: Subject, windows: list[B
 @given(strategies.sharded_descents())
 def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sample: Sharded) -> None:
     """The mean of the workers' means is the mean of all samples only where all shards have one size."""
-    grad, params = target.data_parallel(sample.params, sample.shards, sample.n_epochs, sample.learning_rate)
+    grad, params = target.data_parallel(sample.params, sample.batches, sample.n_epochs, sample.learning_rate)
 
-    shards = [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.shards if len(t_u)]
+    shards = [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches if len(t_u)]
     start, t_u, t_c = exact.of(sample.params), exact.of(sample.t_u), exact.of(sample.t_c)
 
     def slope(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:

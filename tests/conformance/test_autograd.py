@@ -13,7 +13,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import Disagreement, agree, as_exact, holds
-from calibrant.strategies import Approach, Descent, Fit, Program, Programs, SquaredDistance
+from calibrant.strategies import Approach, Descent, Fit, Program, Programs, Written, squared_distance
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -45,16 +45,6 @@ def gradients(sample: Programs) -> list[Any]:
 def passes(target: Subject, sample: Programs, zero_grad: str) -> list[Any]:
     """What each pass found, and what it left."""
     return listed(target.backward(sample.losses, sample.params, zero_grad), len(sample.losses), 2)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A loss that does what its source says."""
-
-    source: str
-
-    def __call__(self, params: Any) -> Any:
-        return eval(self.source)(params)
 
 
 @clause("autograd.composition")
@@ -172,7 +162,7 @@ def test_every_step_goes_against_the_gradient_at_its_own_parameters(target: Subj
     """A recorded step would turn the parameters into a result, in which the next pass leaves no gradient."""
     answer = target.descend(sample.loss, sample.params, sample.learning_rate, sample.n_steps, True)
 
-    place = exact.constant(sample.loss.place, target.form)
+    place = exact.constant(sample.place, target.form)
     rate = exact.hyperparameter(sample.learning_rate, target.form)
     params = exact.of(sample.params)
     for loss, gradient, after in listed(answer, sample.n_steps, 3):
@@ -349,7 +339,7 @@ def test_a_validation_loss_that_is_walked_backward_trains(target: Subject, sampl
 
 OPERATIONS: tuple[tuple[str, Callable[[Programs, Fit], tuple[Any, ...]]], ...] = (
     ("backward", lambda programs, fit: (programs.losses, programs.params, "never")),
-    ("descend", lambda programs, fit: (SquaredDistance(0.5), programs.params, 0.125, 2, True)),
+    ("descend", lambda programs, fit: (squared_distance(0.5), programs.params, 0.125, 2, True)),
     ("manual_training_loop", lambda programs, fit: (2, 0.125, fit.params, fit.t_u, fit.t_c)),
     ("evaluate", lambda programs, fit: (programs.losses[0], programs.params, True)),
     ("calc_forward", lambda programs, fit: (fit.params, fit.t_u, fit.t_c, True)),

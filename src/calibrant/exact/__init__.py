@@ -5,14 +5,12 @@ judge that called the accused would prove nothing.
 """
 
 from calibrant.exact.accumulation import *
-from calibrant.exact.autograd import *
 from calibrant.exact.broadcasting import *
 from calibrant.exact.data import *
 from calibrant.exact.descent import *
 from calibrant.exact.formats import *
 from calibrant.exact.gradients import *
 from calibrant.exact.loss import *
-from calibrant.exact.model import *
 from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from calibrant.exact.formats import UNROUNDED
 from calibrant.exact.gradients import gradient
-from calibrant.exact.model import model
+from calibrant.exact.loss import model
 from calibrant.exact.numbers import Exact, concatenate, gamma
 
 Batches = Sequence[tuple[Exact, Exact]]
@@ -19,10 +19,8 @@ _UP = 1 + 2.0**-40
 def accumulate(batches: Batches, w: Exact, b: Exact) -> list[Exact]:
     """The sum of the gradients of the first batches, for one batch, two, ..., all."""
     gradients = [gradient(t_u, t_c, w, b) for t_u, t_c in batches]
-    return [
-        concatenate(*(concatenate(*(g[i] for g in gradients[:k])).sum() for i in (0, 1)))
-        for k in range(1, len(gradients) + 1)
-    ]
+    firsts = [gradients[: k + 1] for k in range(len(gradients))]
+    return [concatenate(*(concatenate(*(g[i] for g in some)).sum() for i in (0, 1))) for some in firsts]
 
 
 def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,16 @@ from numpy.typing import NDArray
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.formats import UNROUNDED, Format
 from calibrant.exact.gradients import gradient
-from calibrant.exact.loss import loss_fn
-from calibrant.exact.model import model
+from calibrant.exact.loss import loss_fn, model
 from calibrant.exact.numbers import Exact, concatenate, constant, hyperparameter, to_float
 
 _UP = 1 + 2.0**-40
 _LEAST = 5e-324
 _POWER_BITS = 2048  # fraction bits of a matrix power: its error is then some 600 digits below anything that is compared
 
-Matrix = tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]
+Matrix = NDArray[np.object_]  # 2 x 2 Fractions, or numbers that compute like them
+
+_IDENTITY = np.eye(2, dtype=object)
 
 Slope = Callable[[Exact, Exact, Exact, Exact], Exact]  # a way to the gradient, from t_u, t_c, w, b
 
@@ -39,7 +39,7 @@ def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradie
 def hessian(t_u: Exact) -> Matrix:
     """The second derivatives of the loss by w and b."""
     mean, mean_square = moments(t_u)
-    return (2 * mean_square, 2 * mean), (2 * mean, Fraction(2))
+    return 2 * np.array([[mean_square, mean], [mean, Fraction(1)]])
 
 
 def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
@@ -78,8 +78,10 @@ def closed_form(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     """The parameters after n_epochs, theta* + M^k (theta_0 - theta*), within the error of walking there step by step."""
     star = optimum(t_u, t_c)
     off = [x - y for x, y in zip(params.fractions(), star, strict=True)]
-    power = _fixed_point_power(_transition(lr, t_u), n_epochs)
-    end = [y + row[0] * off[0] + row[1] * off[1] for y, row in zip(star, power, strict=True)]
+    one = 1 << _POWER_BITS
+    fixed = np.frompyfunc(lambda x: round(x * one), 1, 1)(_transition(lr, t_u))
+    power = _power(fixed, one * _IDENTITY, n_epochs, lambda x, y: (x @ y) >> _POWER_BITS)
+    end = star + power @ off / Fraction(one)
     bound = _walking_error(n_epochs, lr, star, off, t_u, t_c, params.form)
     return concatenate(*(constant(x, UNROUNDED) for x in end)).within(bound, params.form)
 
@@ -89,16 +91,11 @@ def by_squaring(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     form = params.form
     rate, uu, u = hyperparameter(lr, form), (t_u * t_u).mean(), t_u.mean()
     one, zero = constant(1, form), constant(0, form)
-    square = [[one - rate * (2 * uu), zero - rate * (2 * u)], [zero - rate * (2 * u), one - 2 * rate]]
-    power = _power(square, [[one, zero], [zero, one]], n_epochs, _product)
-    star = least_squares(t_u, t_c)
-    off = [x - y for x, y in zip(params, star, strict=True)]
-    end = [y + (row[0] * off[0] + row[1] * off[1]) for y, row in zip(star, power, strict=True)]
-    return concatenate(*end)
-
-
-def _product(x: list[list[Exact]], y: list[list[Exact]]) -> list[list[Exact]]:
-    return [[x[i][0] * y[0][j] + x[i][1] * y[1][j] for j in (0, 1)] for i in (0, 1)]
+    identity = np.array([[one, zero], [zero, one]])
+    slopes = np.array([[rate * (2 * uu), rate * (2 * u)], [rate * (2 * u), 2 * rate]])
+    star = np.array([*least_squares(t_u, t_c)])
+    off = np.array([*params]) - star
+    return concatenate(*(star + _power(identity - slopes, identity, n_epochs, np.matmul) @ off))
 
 
 def _floats(matrix: Matrix) -> NDArray[np.float64]:
@@ -106,9 +103,8 @@ def _floats(matrix: Matrix) -> NDArray[np.float64]:
 
 
 def _transition(lr: float, t_u: Exact) -> Matrix:
-    (a, b), (_, d) = hessian(t_u)
-    rate = Fraction(lr)
-    return (1 - rate * a, -rate * b), (-rate * b, 1 - rate * d)
+    transition: Matrix = _IDENTITY - Fraction(lr) * hessian(t_u)
+    return transition
 
 
 def _walking_error(
@@ -144,7 +140,7 @@ def _walking_error(
     return second if second <= 2 * first else math.inf
 
 
-def _power(square: Any, power: Any, k: int, product: Callable[[Any, Any], Any]) -> Any:
+def _power(square: Matrix, power: Matrix, k: int, product: Callable[[Matrix, Matrix], Matrix]) -> Matrix:
     """`power`, the identity, times the matrix `square` to the power k, by repeated squaring."""
     while k:
         if k & 1:
@@ -152,14 +148,6 @@ def _power(square: Any, power: Any, k: int, product: Callable[[Any, Any], Any]) 
         k >>= 1
         square = product(square, square) if k else square
     return power
-
-
-def _fixed_point_power(matrix: Matrix, k: int) -> list[list[Fraction]]:
-    """The matrix to the power k, in fixed point."""
-    one = 1 << _POWER_BITS
-    square = np.array([[round(x * one) for x in row] for row in matrix], dtype=object)
-    power = _power(square, np.array([[one, 0], [0, one]], dtype=object), k, lambda x, y: (x @ y) >> _POWER_BITS)
-    return [[Fraction(x, one) for x in row] for row in power.tolist()]
 
 
 def _root_up(x: Fraction) -> Fraction:

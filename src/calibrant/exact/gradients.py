@@ -1,14 +1,19 @@
-"""The true gradients, by the three ways of the book and by computer algebra."""
+"""The true gradients, by the three ways of the book, by computer algebra and by derivatives that every value carries."""
+
+from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from calibrant.exact.loss import loss_fn
-from calibrant.exact.model import model
-from calibrant.exact.numbers import Exact, concatenate, gamma
+from calibrant.exact.formats import UNROUNDED
+from calibrant.exact.loss import loss_fn, model
+from calibrant.exact.numbers import Exact, concatenate, constant, gamma
 
 
 def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
@@ -36,8 +41,6 @@ def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
         sums = np.array([(terms * t_u.magnitude()).sum(), terms.sum()])
         # Each rounding on the way, of a product, and of as many sums, makes a term larger by 1 + u at most.
         fits = sums * (1 + gamma(n, t_p.form)) * (1 + 2.0**-40) + n * t_p.form.tiny <= t_p.form.largest
-    if fits.all():
-        return gradient
     return gradient.within(np.where(fits, gradient.err, np.inf), t_p.form)
 
 
@@ -57,42 +60,75 @@ def finite_difference(t_u: Exact, t_c: Exact, w: Exact, b: Exact, delta: Exact) 
 
 
 def _differences(loss: Callable[..., Exact], params: list[Exact], delta: Exact) -> Exact:
-    def at(i: int, step: Exact) -> Exact:
-        return loss(*params[:i], params[i] + step, *params[i + 1 :])
-
-    return concatenate(*((at(i, delta) - at(i, -delta)) / (2 * delta) for i in range(len(params))))
+    places = range(len(params))
+    ends = ([loss(*params[:i], params[i] + step, *params[i + 1 :]) for step in (delta, -delta)] for i in places)
+    return concatenate(*((right - left) / (2 * delta) for right, left in ends))
 
 
 def symbolic_identity(n: int) -> bool:
     """Whether SymPy derives the formula that was derived by hand for the loss of n samples, as an identity."""
     import sympy
 
-    w, b, t_u, t_c, derivatives, _ = _derived(n)
-    residuals = [w * x + b - y for x, y in zip(t_u, t_c, strict=True)]
-    by_hand = (
-        sympy.Rational(2, n) * sum(r * x for r, x in zip(residuals, t_u, strict=True)),
-        sympy.Rational(2, n) * sum(residuals),
-    )
-    return all(sympy.expand(mine - theirs) == 0 for mine, theirs in zip(by_hand, derivatives, strict=True))
+    (w, b, *data), derivatives = _derived(n)
+    residuals = [w * x + b - y for x, y in zip(data[:n], data[n:], strict=True)]
+    by_hand = 2 * sum(map(operator.mul, residuals, data)), 2 * sum(residuals)
+    pairs = zip(by_hand, derivatives(w, b, *data), strict=True)
+    return all(sympy.expand(mine - theirs) == 0 for mine, theirs in pairs)
 
 
 def symbolic_gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> list[Fraction]:
     """The gradient at w, b, from SymPy's derivative of the loss: a second derivation, which shares no formula with the first."""
     numbers = [w.fraction(), b.fraction(), *t_u.fractions(), *t_c.fractions()]
-    return [value / t_u.size for value in _derived(t_u.size)[-1](*numbers)]
+    return [value / t_u.size for value in _derived(t_u.size)[1](*numbers)]
 
 
 @functools.cache
 def _derived(n: int):  # type: ignore[no-untyped-def]  # SymPy has no types
-    """The symbols w, b, t_u, t_c, the derivatives of the mean squared error of n samples by w and by b, and a function.
+    """The symbols w, b, t_u, t_c and, as a function of them, n times the derivatives of the mean squared error by w and b.
 
-    It gives n times the derivatives at given numbers: their coefficients are then integers, and nothing rounds.
+    Their coefficients are integers, so nothing rounds.
     """
     import sympy
 
     w, b = sympy.symbols("w b")
     t_u, t_c = sympy.symbols(f"u:{n}"), sympy.symbols(f"c:{n}")
     loss = sum((w * x + b - y) ** 2 for x, y in zip(t_u, t_c, strict=True)) / sympy.Integer(n)
-    derivatives = sympy.diff(loss, w), sympy.diff(loss, b)
-    polynomials = [sympy.expand(n * derivative) for derivative in derivatives]
-    return w, b, t_u, t_c, derivatives, sympy.lambdify([w, b, *t_u, *t_c], polynomials, modules=[{}])
+    symbols, polynomials = [w, b, *t_u, *t_c], [sympy.expand(n * sympy.diff(loss, x)) for x in (w, b)]
+    return symbols, sympy.lambdify(symbols, polynomials, modules=[{}])
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """A value and its derivative by each parameter; whole numbers are int, which is faster."""
+
+    value: Fraction | int
+    slopes: tuple[Fraction | int, ...]
+
+    def _other(self, other: Any) -> _Dual:
+        return other if isinstance(other, _Dual) else _Dual(_number(other), (0,) * len(self.slopes))
+
+    def __add__(self, other: Any) -> _Dual:
+        y = self._other(other)
+        return _Dual(self.value + y.value, tuple(a + b for a, b in zip(self.slopes, y.slopes, strict=True)))
+
+    def __sub__(self, other: Any) -> _Dual:
+        return self + self._other(other) * -1
+
+    def __mul__(self, other: Any) -> _Dual:
+        y = self._other(other)
+        slopes = tuple(a * y.value + self.value * b for a, b in zip(self.slopes, y.slopes, strict=True))
+        return _Dual(self.value * y.value, slopes)
+
+
+def differentiate(function: Callable[[list[Any]], Any], params: Exact) -> tuple[Exact, Exact]:
+    """The value and the gradient of a function of a list of parameters, for a function whose operations never round."""
+    values = params.fractions()
+    rows = [tuple(int(i == j) for j in range(len(values))) for i in range(len(values))]
+    result = function([_Dual(_number(value), row) for value, row in zip(values, rows, strict=True)])
+    value, *slopes = (constant(x, UNROUNDED) for x in (result.value, *result.slopes))
+    return value, concatenate(*slopes)
+
+
+def _number(x: Any) -> Fraction | int:
+    fraction = Fraction(x)
+    return fraction.numerator if fraction.denominator == 1 else fraction

@@ -27,9 +27,7 @@ Floats = NDArray[np.float64]
 
 _UP = 1 + 2.0**-44  # more than float64 arithmetic loses to rounding in one step of a bound
 _LEAST = 5e-324
-_LOST = (
-    2 * _LEAST
-)  # more than underflow takes from the errors that a product or a quotient passes on: half of _LEAST each
+_LOST = 2 * _LEAST  # more than underflow takes from the errors that a product passes on: half of _LEAST each
 _KEPT_BITS = 2048  # numbers longer than twice this are cut to it; the bound grows by the part that is cut
 
 
@@ -174,10 +172,6 @@ class Exact:
     def rounds(self) -> bool:
         """Whether any element has an error."""
         return bool(np.count_nonzero(self.err))
-
-    def claimed(self) -> bool:
-        """Whether some element has a bound."""
-        return bool(np.isfinite(self.err).any())
 
     def magnitude(self) -> Floats:
         """|value| as float64, rounded up."""

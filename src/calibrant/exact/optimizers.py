@@ -9,29 +9,16 @@ An evaluation may take a `product(...)` in any order, and an `either(...)` in an
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from calibrant.exact import scalars
 from calibrant.exact.formats import Format, format_of
 from calibrant.exact.numbers import Exact
-from calibrant.exact.scalars import (
-    Number,
-    complement,
-    constant,
-    either,
-    gather,
-    hyperparameter,
-    maximum,
-    minimum,
-    mix,
-    product,
-    real_power,
-    root,
-    scatter,
-    times_power,
-)
+from calibrant.exact.scalars import Number, complement, constant, either, maximum, minimum, mix, product, root
 
 _PLAIN = {"lr": 1e-2, "weight_decay": 0.0, "maximize": False}
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
@@ -52,6 +39,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
 
 State = SimpleNamespace
+_STATE = ("m", "v", "x", "u", "most", "buffer", "before", "size")
 Follow = Mapping[str, str]
 Known = TypeVar("Known")
 Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Follow], Number]
@@ -216,7 +204,7 @@ def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number,
     g = g + h.weight_decay * p
     slowed = h.once(
         ("slowed", t, lr.fraction()),
-        lambda: real_power(1.0 + product([h.lambd, lr, constant(t - 1.0, h.form)]), Fraction(h["alpha"])),
+        lambda: scalars.real_power(1.0 + product([h.lambd, lr, constant(t - 1.0, h.form)]), Fraction(h["alpha"])),
     )
     eta = product([lr], [slowed])
     return _shrunk(p, eta, h.lambd, eta * g)
@@ -277,7 +265,7 @@ class Hyperparameters:
         whole = next((name for name in _WHOLES.get(key, (key,)) if name in self._values), None)
         if whole is None:
             raise AttributeError(key)
-        number = hyperparameter(self._values[whole], self.form)
+        number = scalars.hyperparameter(self._values[whole], self.form)
         number = complement(number) if key in _WHOLES else number
         setattr(self, key, number)
         return number
@@ -296,43 +284,42 @@ class Hyperparameters:
         known: Known = self._known[key]
         return known
 
-    def power(self, beta: Number, t: int) -> Number:
+    def powers(self, name: str, base: Callable[[int], Number], t: int) -> Number:
+        """The product of the bases of the steps from 1 to t."""
+        if not t:
+            return constant(1.0, self.form)
+        return self.once((name, t), lambda: scalars.times_power(self.powers(name, base, t - 1), base(t)))
+
+    def power(self, beta: str, t: int) -> Number:
         """beta ** t."""
-        return self.once(
-            (beta, t), lambda: times_power(self.power(beta, t - 1), beta) if t else constant(1.0, self.form)
-        )
+        return self.powers(beta, lambda _: getattr(self, beta), t)
 
     def correction1(self, t: int) -> Number:
         """1 - beta1 ** t."""
-        return self.once(("c1", t), lambda: 1.0 - self.power(self.beta1, t))
+        return self.once(("c1", t), lambda: 1.0 - self.power("beta1", t))
 
     def correction2(self, t: int) -> Number:
         """1 - beta2 ** t."""
-        return self.once(("c2", t), lambda: 1.0 - self.power(self.beta2, t))
+        return self.once(("c2", t), lambda: 1.0 - self.power("beta2", t))
 
     def momenta(self, t: int, schedule: str) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
         """NAdam's (1 - mu_t, 1 - mu_1 ... mu_t) and (mu_(t+1), 1 - mu_1 ... mu_(t+1)), with mu_t = beta1 (1 - 0.96^(momentum_decay t) / 2)."""
+
+        falling = constant(0.96, self.form)
 
         def momentum(step: int) -> Number:
             if schedule == "constant":
                 return self.beta1
             pace = Fraction(step) * (1 if schedule == "fast" else Fraction(self["momentum_decay"]))
-            return self.once(
-                ("mu", step), lambda: self.beta1 * (1.0 - 0.5 * real_power(constant(0.96, self.form), pace))
-            )
+            return self.once(("mu", step), lambda: self.beta1 * (1.0 - 0.5 * scalars.real_power(falling, pace)))
 
-        def together(steps: int) -> Number:
-            return self.once(
-                ("mus", steps),
-                lambda: times_power(together(steps - 1), momentum(steps)) if steps else constant(1.0, self.form),
-            )
-
-        return (1.0 - momentum(t), 1.0 - together(t)), (momentum(t + 1), 1.0 - together(t + 1))
+        now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + 1))
+        return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
 
     def rectification(self, t: int, *, enough: float = 5.0) -> Number | None:
         """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
         longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
-        counted = longest - product([constant(2.0 * t, self.form), self.power(self.beta2, t)], [self.correction2(t)])
+        counted = longest - product([constant(2.0 * t, self.form), self.power("beta2", t)], [self.correction2(t)])
         more = (counted - enough).sign()
         if more is None:
             return constant(1.0, self.form).within(math.inf)
@@ -341,15 +328,8 @@ class Hyperparameters:
         return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
 
 
-RULES: dict[str, Rule] = {
-    rule.__name__: rule for rule in (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
-}
-
-
-def fresh(form: Format) -> State:
-    """The state of a number before its first step."""
-    zero = constant(0.0, form)
-    return State(m=zero, v=zero, x=zero, u=zero, most=zero, buffer=zero, before=zero, size=zero)
+_RULES: tuple[Rule, ...] = (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
+RULES = dict(zip(DEFAULTS, _RULES, strict=True))
 
 
 class Frame:
@@ -358,21 +338,21 @@ class Frame:
     An impostor changes a part of it.
     """
 
-    def __init__(self, rule: Rule, settings: Callable[[Hyperparameters], Hyperparameters] | None = None) -> None:
+    def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.settings = settings or (lambda h: h)
+        self.settings: Callable[[Hyperparameters], Hyperparameters] = lambda h: h
         self.states: dict[tuple[int, int], State] = {}
-        self.counts: dict[int, int] = {}
+        self.counts: Counter[int] = Counter()
 
     def count(self, k: int, present: bool) -> int:
         """The number of this step of parameter k, from 1; a step without a gradient does not count."""
-        self.counts[k] = self.counts.get(k, 0) + present
+        self.counts[k] += present
         return self.counts[k]
 
     def state(self, k: int, i: int, form: Format) -> State:
-        """The state of number i of parameter k."""
+        """The state of number i of parameter k; all zero before its first step."""
         if (k, i) not in self.states:
-            self.states[k, i] = fresh(form)
+            self.states[k, i] = State(**dict.fromkeys(_STATE, constant(0.0, form)))
         return self.states[k, i]
 
     def step(
@@ -402,18 +382,16 @@ def optimize(
     form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")
-    rates = [hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
+    rates = [scalars.hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
     frame = frame or Frame(RULES[name])
     h = frame.settings(Hyperparameters(given, form))
-    now = [scatter(p, form) for p in params]
+    now = [scalars.scatter(p, form) for p in params]
     path = []
     for rate, step in zip(rates, grads, strict=True):
         for k, slope in enumerate(step):
             t = frame.count(k, slope is not None)
-            slopes = [None] * len(now[k]) if slope is None else scatter(slope, form)
-            now[k] = [
-                frame.step((k, i), h, t, rate, p, g, follow)
-                for i, (p, g) in enumerate(zip(now[k], slopes, strict=True))
-            ]
-        path.append([gather(numbers, p.shape, form) for numbers, p in zip(now, params, strict=True)])
+            slopes = [None] * len(now[k]) if slope is None else scalars.scatter(slope, form)
+            numbers = enumerate(zip(now[k], slopes, strict=True))
+            now[k] = [frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in numbers]
+        path.append([scalars.gather(after, p.shape, form) for after, p in zip(now, params, strict=True)])
     return path

@@ -50,9 +50,6 @@ class Number:
         self.form = form
         self.size = _size(m, e) if size is None else size
 
-    def __repr__(self) -> str:
-        return f"Number({to_float(self.fraction())}, err={self.err}, {self.form.name})"
-
     def fraction(self) -> Fraction:
         """The true value."""
         return self.m * Fraction(2) ** self.e
@@ -100,10 +97,8 @@ class Number:
     def __mul__(self, other: Number | float) -> Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
         err = self.size * y.err + (y.size + y.err) * self.err
-        exact = _is_power_of_two(self) or _is_power_of_two(y)
-        return _rounded(
-            self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, 0 if exact else 1, self.form.tiny
-        )
+        roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
+        return _rounded(self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, roundings, self.form.tiny)
 
     __rmul__ = __mul__
 
@@ -130,9 +125,6 @@ def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, lea
     size = _size(m, e)
     err = (err + roundings * form.u * (1 + form.u) * (size + err) + least + (size * cut + _LEAST if cut else 0.0)) * _UP
     return Number(m, e, err if size + err <= form.largest else math.inf, form, size)
-
-
-# Making and unmaking numbers
 
 
 def constant(x: float, form: Format) -> Number:
@@ -191,9 +183,6 @@ def gather(numbers: Sequence[Number], shape: tuple[int, ...], form: Format) -> E
     m = np.empty(len(numbers), dtype=object)
     m[:] = [x.m << (x.e - e) if x.m else 0 for x in numbers]
     return Exact(m.reshape(shape), e, 1, np.array([x.err for x in numbers]).reshape(shape), form)
-
-
-# Rules that cover several sensible evaluations
 
 
 def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Number:

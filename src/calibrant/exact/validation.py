@@ -1,6 +1,8 @@
 """The true numbers of rows held out, the penalties, the diagnosis of a log of losses, and the odds that a fair split looks unfair."""
 
+import bisect
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -11,9 +13,7 @@ from calibrant.exact.gradients import gradient
 from calibrant.exact.loss import loss_fn
 from calibrant.exact.numbers import Exact, concatenate, hyperparameter
 
-ROUNDING = Fraction(
-    1, 2**51
-)  # more than the roundings of a fraction and of its product with n, relative to the product
+ROUNDING = Fraction(1, 2**51)  # more than a fraction and its product with n are rounded, relative to the product
 MARGIN = Fraction(1, 8)  # the share by which the diagnosis wants losses to differ
 
 
@@ -34,19 +34,13 @@ def fair_counts(n_splits: int, probability: Fraction, error: Fraction) -> tuple[
 
     By the binomial distribution itself, the probability to fall beyond either of them is at most `error`.
     """
+    if error >= 1:
+        raise ValueError(f"error is {error}: it must be below 1")
     p, q = probability.numerator, probability.denominator - probability.numerator
     allowed = error * probability.denominator**n_splits
     ways = [math.comb(n_splits, k) * p**k * q ** (n_splits - k) for k in range(n_splits + 1)]
-
-    def beyond(ways: list[int]) -> int:
-        total = 0
-        for k, more in enumerate(ways):
-            total += more
-            if total > allowed:
-                return k
-        raise ValueError(f"error is {error}: it must be below 1")
-
-    return beyond(ways), n_splits - beyond(ways[::-1])
+    low, high = (bisect.bisect(list(itertools.accumulate(some)), allowed) for some in (ways, ways[::-1]))
+    return low, n_splits - high
 
 
 def regularized_loss(t_p: Exact, t_c: Exact, w: Exact, l1: float, l2: float) -> Exact:

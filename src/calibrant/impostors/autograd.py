@@ -14,7 +14,7 @@ from calibrant.impostors.correct import join, rounded
 from calibrant.impostors.descent import Run
 from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, part
 from calibrant.impostors.machine import ZEROED, Value, contribution
-from calibrant.strategies import Program, SquaredDistance
+from calibrant.strategies import Program, squared_distance
 
 GRAPH = "autograd.shared-node autograd.composition"
 COST = f"{GRAPH} gradient.cost"
@@ -375,7 +375,7 @@ _SHARED = Program(2, (("*", 0, 1), ("-", 2, 1), ("*", 3, 3), ("*", 0, 2.0), ("*"
 _SUM = Program(2, (("*", 1, 1), ("+", 0, 0)))
 _PRODUCT, _SECOND, _AWAY = (Program(2, (step,)) for step in (("*", 0, 1), ("*", 1, 2.0), ("-", 0, 1)))
 _BUFFER = Program(2, (("+", 0, 1), ("+", 2, 0)))
-_SQUARES = SquaredDistance(0.5)
+_SQUARES = squared_distance(0.5)
 _PLACE, _START, _HALF = np.array([2.0, -1.0]), np.array([1.0, 0.5]), np.array(0.5)
 _COLUMNS = (np.array([1.0, -2.0]), np.array([0.5, 3.0]))
 _MANY_DIGITS = (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9]))

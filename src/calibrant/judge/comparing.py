@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -26,9 +26,7 @@ class Tally:
     asked: int = 0  # requests that the target served, with an answer or an error
     answered: int = 0  # calls that returned numbers
     judged: int = 0  # numbers compared with a bound or with an exact value
-    unjudged: int = (
-        0  # numbers of which nothing is claimed: the truth, or a number before it, may leave the dtype's range
-    )
+    unjudged: int = 0  # numbers of which nothing is claimed: they, or numbers before them, may leave the dtype's range
     refused: int = 0  # requests that the target does not serve
     rejected: int = 0  # the number of the first example that was rejected; 0 if none was
     worst: float = 0.0  # the largest error so far, in units of its bound
@@ -49,30 +47,25 @@ def tallying(tally: Tally) -> Iterator[Tally]:
         _tally = before
 
 
+@dataclass(eq=False)
 class Disagreement(AssertionError):
-    """An answer that a clause does not allow."""
+    """An answer that a clause does not allow; the sentence says how it is wrong."""
 
-    def __init__(
-        self, sentence: str, *, actual: Any = None, expected: Any = None, measured: dict[str, float] | None = None
-    ) -> None:
-        super().__init__(sentence)
-        self.actual = actual
-        self.expected = expected
-        self.measured = measured or {}
+    sentence: str
+    actual: Any = None
+    expected: Any = None
+    measured: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def sentence(self) -> str:
-        """How the answer is wrong."""
-        return str(self)
+    def __str__(self) -> str:
+        return self.sentence
 
 
 def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """The answer in the shape that is due; raise Disagreement if its shape differs, except for one element."""
     answer = np.asarray(answer)
     if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
-        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", actual=answer, expected=shape)
-    same: NDArray[Any] = answer.reshape(shape)
-    return same
+        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", answer, shape)
+    return np.reshape(answer, shape)
 
 
 def as_exact(answer: Any, shape: tuple[int, ...]) -> Exact:
@@ -98,25 +91,18 @@ def agree(answer: Any, expected: Any) -> None:
         if _tally.flushes and expected.dtype.name in exact.FORMATS:
             same |= (answer == 0) & (np.abs(expected) < exact.FORMATS[expected.dtype.name].normal)
         if not same.all():
-            raise Disagreement(
-                f"returned {show(answer)} where {show(expected)} is due, exactly", actual=answer, expected=expected
-            )
+            raise Disagreement(f"returned {show(answer)} where {show(expected)} is due, exactly", answer, expected)
 
 
 def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
     """The answer, a list for each step; raise Disagreement unless steps and arrays are as many as due."""
     if len(answer) != len(counts):
-        raise Disagreement(
-            f"returned {len(answer)} steps where {len(counts)} are due", actual=answer, expected=len(counts)
-        )
+        raise Disagreement(f"returned {len(answer)} steps where {len(counts)} are due", answer, len(counts))
     for t, (arrays, count) in enumerate(zip(answer, counts, strict=True), start=1):
         given = sum(array is not None for array in arrays)
         if given != count or len(arrays) != count:
-            raise Disagreement(
-                f"returned {given} arrays for step {t} where {count} are due", actual=answer, expected=count
-            )
-    steps: list[list[Any]] = answer
-    return steps
+            raise Disagreement(f"returned {given} arrays for step {t} where {count} are due", answer, count)
+    return list(answer)
 
 
 def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
@@ -137,7 +123,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
             try:
                 agree(array, truth)
             except Disagreement as wrong:
-                wrong.args = (place + wrong.sentence.replace("returned", "is", 1),)
+                wrong.sentence = place + wrong.sentence.replace("returned", "is", 1)
                 raise wrong from None
         raise
 
@@ -164,12 +150,11 @@ def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
     off, allowed = float(error[worst]), float(bound[worst])
     ulps = off / exact.to_float(exact.ulp(truth, expected.form))
     place = f" (element {', '.join(map(str, worst))})" if expected.size > 1 else ""
-    raise Disagreement(
-        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}",
-        actual=answer,
-        expected=expected,
-        measured={"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps},
+    sentence = (
+        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}"
     )
+    measured = {"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps}
+    raise Disagreement(sentence, answer, expected, measured)
 
 
 def at_most(smaller: Exact, larger: Exact, claim: str) -> None:
@@ -181,12 +166,9 @@ def at_most(smaller: Exact, larger: Exact, claim: str) -> None:
     _tally.judged += 1
     excess = exact.to_float(smaller.fraction() - larger.fraction())
     if excess > bound:
-        raise Disagreement(
-            f"{claim}: {show_exact(smaller)} is more than {show_exact(larger)}, by {excess:.3g}, allowed {bound:.2g}",
-            actual=smaller,
-            expected=larger,
-            measured={"error": excess, "bound": bound, "bounds": excess / bound if bound else float("inf")},
-        )
+        sides = f"{show_exact(smaller)} is more than {show_exact(larger)}"
+        measured = {"error": excess, "bound": bound, "bounds": excess / bound if bound else math.inf}
+        raise Disagreement(f"{claim}: {sides}, by {excess:.3g}, allowed {bound:.2g}", smaller, larger, measured)
 
 
 def holds(condition: bool, sentence: str) -> None:
@@ -194,9 +176,6 @@ def holds(condition: bool, sentence: str) -> None:
     _tally.judged += 1
     if not condition:
         raise Disagreement(sentence)
-
-
-# Values as a person would write them
 
 
 def show(x: Any) -> str:

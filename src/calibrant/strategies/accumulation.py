@@ -21,13 +21,8 @@ class Batched(Fit):
     @property
     def batches(self) -> list[tuple[Array, Array]]:
         """The columns (t_u, t_c) of each batch."""
-        return _cut(self, self.sizes)
-
-
-def _cut(fit: Fit, sizes: list[int]) -> list[tuple[Array, Array]]:
-    """The columns of a fit in parts of these sizes."""
-    cuts = np.cumsum(sizes)[:-1]
-    return list(zip(np.split(fit.t_u, cuts), np.split(fit.t_c, cuts), strict=True))
+        cuts = np.cumsum(self.sizes)[:-1]
+        return list(zip(np.split(self.t_u, cuts), np.split(self.t_c, cuts), strict=True))
 
 
 MOST_BATCHES = 6
@@ -75,8 +70,8 @@ def parts(data: Bytes, form: Format) -> Batched:
 def windows(data: Bytes, form: Format) -> list[Batched]:
     """Fits in windows of two to four batches of one to four samples; the last batch and the last window hold what is left."""
     fit, size, length = fits.decode(data, form), data.pick(1, 2, 3, 4), data.pick(2, 3, 4)
-    columns = _cut(fit, _even(len(fit.t_u), size * length))
-    return [Batched(t_u, t_c, fit.w, fit.b, _even(len(t_u), size)) for t_u, t_c in columns]
+    whole = Batched(**vars(fit), sizes=_even(len(fit.t_u), size * length))
+    return [Batched(t_u, t_c, fit.w, fit.b, _even(len(t_u), size)) for t_u, t_c in whole.batches]
 
 
 def _even(n: int, size: int) -> list[int]:
@@ -85,15 +80,8 @@ def _even(n: int, size: int) -> list[int]:
 
 
 @dataclass
-class Sharded(Descent):
-    """A descent whose samples several workers share, in order: `sizes` holds the number of each, which may be 0."""
-
-    sizes: list[int]
-
-    @property
-    def shards(self) -> list[tuple[Array, Array]]:
-        """The columns (t_u, t_c) of each worker."""
-        return _cut(self, self.sizes)
+class Sharded(Batched, Descent):
+    """A descent of several workers, each with a batch of its own, which may be empty."""
 
 
 @strategy(FIT + 5)

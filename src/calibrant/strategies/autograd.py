@@ -16,6 +16,17 @@ MOST_LOSSES = 3
 
 
 @dataclass(frozen=True)
+class Written:
+    """A function of parameters that does what its source says."""
+
+    source: str
+
+    def __call__(self, params: Any) -> Any:
+        """The value at these parameters."""
+        return eval(self.source)(params)
+
+
+@dataclass(frozen=True)
 class Program:
     """A scalar function of parameters that computes sums, differences and products of earlier values.
 
@@ -27,11 +38,7 @@ class Program:
 
     def __call__(self, params: Any) -> Any:
         """The value of the last step."""
-        values = [params[i] for i in range(self.n_params)]
-        for operator, i, other in self.steps:
-            x, y = values[i], values[other] if isinstance(other, int) else other
-            values.append(x + y if operator == "+" else x - y if operator == "-" else x * y)
-        return values[-1]
+        return eval(self.source)(params)
 
     @property
     def source(self) -> str:
@@ -80,27 +87,17 @@ def _program(data: Bytes, sizes: Array, limit: int) -> Program:
     return Program(len(sizes), tuple(steps) or (("+", 0, 0),))
 
 
-@dataclass(frozen=True)
-class SquaredDistance:
+def squared_distance(place: float) -> Written:
     """The squared distance between the parameters and a place."""
-
-    place: float
-
-    def __call__(self, params: Any) -> Any:
-        """A scalar."""
-        return ((params - self.place) ** 2).sum()
-
-    @property
-    def source(self) -> str:
-        """The function as an expression."""
-        return f"lambda params: ((params - {self.place!r}) ** 2).sum()"
+    return Written(f"lambda params: ((params - {place!r}) ** 2).sum()")
 
 
 @dataclass
 class Approach:
     """Parameters, (p,), that descend on their squared distance from a place."""
 
-    loss: SquaredDistance
+    loss: Written
+    place: float
     params: Array
     learning_rate: float
     n_steps: int
@@ -112,4 +109,5 @@ def approaches(data: Bytes, form: Format) -> Approach:
     kind = data.pick(*KINDS)
     params = cast(numbers_of(data.column(data.pick(1, 2, 3, 5)), kind, form), form)
     place = float(cast(ZIGZAG[data.one()] / 4, form))
-    return Approach(SquaredDistance(place), params, data.pick(0.25, 0.125, 0.1, 0.3, 1.0), data.pick(1, 2, 3, 4))
+    rate, n_steps = data.pick(0.25, 0.125, 0.1, 0.3, 1.0), data.pick(1, 2, 3, 4)
+    return Approach(squared_distance(place), place, params, rate, n_steps)

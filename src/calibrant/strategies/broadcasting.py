@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, Array, Bytes, cast, kinds_of, numbers_of, spoil, strategy
+from calibrant.strategies.drawing import WIDTH, Array, Bytes, Strategy, cast, numbers_of, strategy
 
 Shape = tuple[int, ...]
 
 DEEPEST = 32  # the most axes of a shape: what every NumPy takes
 SMALL = 36  # the most elements of a product
 _ENDS = 8  # the axes of a shape with drawn sizes: the first four and the last four; the others are 1
-
-CLASHES = ((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
-"""Pairs of sizes that do not go together."""
 
 GROWING = (
     ((), (2,)), ((), (1,)), ((1,), (2,)), ((1,), (0,)), ((2,), (1, 2)), ((2,), (3, 2)),
@@ -61,15 +59,13 @@ _FITTING = 2 + _ENDS + 8
 @strategy(_FITTING)
 def shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
     """One to four shapes that broadcast, of up to four axes, with empty shapes and shapes of scalars."""
-    n, rank = data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4)
-    return _fitting(data, n, rank, empty=0)
+    return _fitting(data, data.pick(2, 2, 3, 1, 4), data.pick(1, 2, 3, 0, 4), empty=0)
 
 
 @strategy(_FITTING)
 def crowds(data: Bytes, form: Format) -> tuple[Shape, ...]:
     """Up to forty shapes that broadcast, of up to DEEPEST axes."""
-    n, rank = data.pick(3, 4, 1, 5, 8, 33, 40), data.pick(1, 2, 3, 4, 8, 16, 25, DEEPEST)
-    return _fitting(data, n, rank)
+    return _fitting(data, data.pick(3, 4, 1, 5, 8, 33, 40), data.pick(1, 2, 3, 4, 8, 16, 25, DEEPEST))
 
 
 @strategy(4)
@@ -94,7 +90,8 @@ def misfitting_shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
     """Two or more shapes that do not broadcast, because of one axis."""
     n, rank = data.pick(2, 2, 3, 2, 5), data.pick(1, 2, 3, 4)
     shapes = [list(shape) for shape in _fitting(data, n, rank)]
-    clash, axis = data.pick(*CLASHES), 1 + data.one() % rank
+    clash = data.pick((2, 3), (3, 2), (2, 4), (4, 2), (0, 2), (2, 0), (3, 0), (6, 3))
+    axis = 1 + data.one() % rank
     one, other = data.one() % n, data.one() % (n - 1)
     for place, size in zip((one, (one + 1 + other) % n), clash, strict=True):
         shapes[place][:0] = [1] * (axis - len(shapes[place]))
@@ -112,20 +109,12 @@ def any_two_shapes(data: Bytes, form: Format) -> tuple[Shape, ...]:
 OPERANDS = 2 + 4 + 4 + 3 * WIDTH
 
 
-@strategy(OPERANDS)
-def operands(data: Bytes, form: Format) -> Operands:
-    """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range."""
-    return _operands(data, form)
+def _operands(data: Bytes, form: Format, *, stretched: bool) -> Operands:
+    """Operands of up to four axes that broadcast, in numbers whose products are zero or in the dtype's ordinary range.
 
-
-@strategy(OPERANDS)
-def stretched_operands(data: Bytes, form: Format) -> Operands:
-    """Operands of which one is stretched along the other's first axis, unless neither has axes."""
-    return _operands(data, form, stretched=True)
-
-
-def _operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands:
-    kind_x, kind_y = (kind.replace("subnormal", "few") for kind in kinds_of(data))
+    If stretched, one of them is stretched along the other's first axis, unless neither has axes.
+    """
+    kind_x, kind_y = (kind.replace("subnormal", "few") for kind in data.kinds())
     sizes: list[int] = []
     rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
     for byte in data.take(4).tolist()[:rank]:
@@ -142,22 +131,15 @@ def _operands(data: Bytes, form: Format, *, stretched: bool = False) -> Operands
         first, *rest = sizes
         x, y = (first, *_part(tuple(rest), 0, ones)), _part((1, *rest), other_cut, other_ones & ~ones)
         x, y = (y, x) if cut % 2 else (x, y)
-    return Operands(
-        _block(data, x, kind_x, form, 0),
-        _block(data, y, kind_y, form, SMALL // 2),
-        _block(data, np.broadcast_shapes(x, y), kind_x, form, SMALL),
-    )
+    blocks = []
+    for shape, kind, place in (x, kind_x, 0), (y, kind_y, SMALL // 2), (np.broadcast_shapes(x, y), kind_x, SMALL):
+        size = math.prod(shape)
+        numbers = numbers_of(data.column(max(size, 1)), kind, form, place)[:size]
+        blocks.append(cast(numbers.reshape(shape), form))
+    return Operands(*blocks)
 
 
-def _block(data: Bytes, shape: Shape, kind: str, form: Format, place: int) -> Array:
-    """Numbers of one kind, of any shape."""
-    size = math.prod(shape)
-    return cast(numbers_of(data.column(max(size, 1)), kind, form, place)[:size].reshape(shape), form)
-
-
-@strategy(OPERANDS + 3)
-def spoiled_operands(data: Bytes, form: Format) -> Operands:
-    """Operands in which one number is NaN or infinite, unless the operand is empty."""
-    sample = operands.decode(data, form)
-    spoil(data, sample.x, sample.y)
-    return sample
+operands, stretched_operands = (
+    Strategy(functools.partial(_operands, stretched=stretched), OPERANDS) for stretched in (False, True)
+)
+spoiled_operands = operands.spoiled("x", "y")

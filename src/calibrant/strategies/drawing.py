@@ -55,6 +55,16 @@ class Bytes(io.BytesIO):
         """One of the choices, the simplest first."""
         return choices[self.one() % len(choices)]
 
+    def length(self) -> int:
+        """A number of samples: often few, sometimes many."""
+        byte = self.one()
+        return 1 + byte % 12 if byte < 192 else 13 + (byte - 192) % (LONGEST - 12)
+
+    def kinds(self) -> tuple[str, str]:
+        """The kinds of two columns of numbers, mostly the same."""
+        byte = self.one()
+        return KINDS[byte & 15], KINDS[byte >> 4 if byte >= 128 else byte & 15]
+
 
 @dataclass(frozen=True)
 class Drawn(Generic[T]):
@@ -90,6 +100,19 @@ class Strategy(Generic[T]):
         case = st.binary(min_size=self.length, max_size=self.length)
         return st.tuples(*[case] * CASES).map(lambda cases: Drawn(b"".join(cases), self.decode))
 
+    def spoiled(self, *columns: str) -> Strategy[tuple[T, float]]:
+        """The cases with NaN or infinity in one place of one of these columns, unless that is empty; and that number."""
+
+        def decode(data: Bytes, form: Format) -> tuple[T, float]:
+            case = self.decode(data, form)
+            numbers = getattr(case, data.pick(*columns)).reshape(-1)
+            value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
+            if numbers.size:
+                numbers[place % numbers.size] = value
+            return case, value
+
+        return Strategy(decode, self.length + 3)
+
 
 def strategy(length: int) -> Callable[[Callable[[Bytes, Format], T]], Strategy[T]]:
     """Make a strategy of a decoder of so many bytes."""
@@ -124,29 +147,6 @@ KINDS = (
     "few", "whole", "quarters", "readings", "real", "spread", "large", "small",
     "negative", "alike", "constant", "real", "spread", "readings", "subnormal", "whole",
 )  # fmt: skip
-PLAIN = ("few", "whole", "quarters")
-
-
-def kinds_of(data: Bytes) -> tuple[str, str]:
-    """The kinds of two columns, mostly the same."""
-    byte = data.one()
-    first = KINDS[byte & 15]
-    return first, first if byte < 128 else KINDS[byte >> 4]
-
-
-def length_of(data: Bytes) -> int:
-    """A number of samples: often few, sometimes many."""
-    byte = data.one()
-    return 1 + byte % 12 if byte < 192 else 13 + (byte - 192) % (LONGEST - 12)
-
-
-def spoil(data: Bytes, *arrays: Array) -> float:
-    """Make one number of one of the arrays NaN or infinite, unless that is empty, and return its replacement."""
-    numbers = data.pick(*arrays).reshape(-1)
-    value, place = data.pick(math.nan, math.inf, -math.inf), data.one()
-    if numbers.size:
-        numbers[place % numbers.size] = value
-    return value
 
 
 def cast(x: Any, form: Format) -> Array:

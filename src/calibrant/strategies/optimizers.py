@@ -32,7 +32,6 @@ _SHAPES: tuple[tuple[tuple[int, ...], ...], ...] = (
 )  # fmt: skip
 """The shapes of the parameters of one example."""
 
-_RATES = (0.5, 0.25, 1.0, 0.1, 1e-2, 1e-3, 0.3, 1e-5)
 _EPSILONS = (None, 0.25, 1e-2, 1e-1, 1e-8, 1e-12, 1e-4, 0.0)
 _DECAYS = (None, 0.25, 0.1, 1e-2, 0.5, 0.0)
 _FLAGS = (None, True, False)
@@ -71,8 +70,13 @@ _RANGES = {
 }  # fmt: skip
 """The range of a hyperparameter beside its choices."""
 
-_COURSES = ("free", "constant", "shrinking", "growing", "alternating", "ending", "free", "shrinking")
-"""How gradients change from step to step."""
+_AROUND: dict[str, tuple[Any, ...]] = {
+    "courses": ("free", "constant", "shrinking", "growing", "alternating", "ending", "free", "shrinking"),
+    "lr": (0.5, 0.25, 1.0, 0.1, 1e-2, 1e-3, 0.3, 1e-5),
+    "rates": (1.0, 1.0, 0.5, 0.1, 1.0, 2.0),
+    "absent": (False,),
+}
+"""How gradients change from step to step, the learning rate, how it changes, and whether gradients are absent."""
 
 _GRADIENT_KINDS = (
     "few", "quarters", "whole", "real", "spread", "few", "real", "large", "quarters", "small", "spread", "real", "alike", "readings",
@@ -98,27 +102,24 @@ def _optimization(
     steps: tuple[int, int] = (1, 8),
     only: tuple[str, ...] | None = None,
     alike: bool = False,
-    lr: tuple[float, ...] = _RATES,
-    rates: tuple[float, ...] | None = None,
-    courses: tuple[str, ...] = _COURSES,
-    absent: tuple[bool, ...] = (False,),
     **own: tuple[Any, ...],
 ) -> Callable[[Bytes, Format], Optimization]:
     """The decoder of runs."""
+    steady = {"rates": (1.0,)} if name in ("asgd", "rprop") else {}
+    around = {key: own.pop(key, some) for key, some in (_AROUND | steady).items()}
     choices = HYPERPARAMETERS[name] | {"maximize": _FLAGS}
     if own.keys() - choices:
         raise ValueError(f"{sorted(own.keys() - choices)} cannot be chosen for {name}")
     if only is not None:
         choices = {key: some if key in only else (None,) for key, some in choices.items()}
     choices |= own
-    changes = rates or ((1.0,) if name in ("asgd", "rprop") else (1.0, 1.0, 0.5, 0.1, 1.0, 2.0))
     shapes = [some for some in _SHAPES if not alike or (len(some) > 1 and some[0] == some[-1])]
 
     def optimization(data: Bytes, form: Format) -> Optimization:
         some, (low, high) = data.pick(*shapes), steps
         n_steps = low + data.one() % (high - low + 1)
-        kind_byte, course = data.one(), data.pick(*courses)
-        rate, change, gaps = data.pick(*lr), data.pick(*changes), data.pick(*absent)
+        kind_byte = data.one()
+        course, rate, change, gaps = (data.pick(*some) for some in around.values())
         gap_bits = int(data.one()) | int(data.one()) << 8
         hyperparameters = _hyperparameters(data.take(10), choices, own)
         size = sum(math.prod(shape) for shape in some)
@@ -142,8 +143,8 @@ def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimizat
         case = data.take(_OPTIMIZATION).tobytes()
 
         def named(name: str) -> Optimization:
-            lacking = {key for own in HYPERPARAMETERS.values() for key in own} - HYPERPARAMETERS[name].keys()
-            known = {key: value for key, value in options.items() if key not in lacking}
+            lacking = set().union(*HYPERPARAMETERS.values()) - HYPERPARAMETERS[name].keys()
+            known = {key: options[key] for key in options.keys() - lacking}
             return Drawn(case, _optimization(name, **known)).at(form)
 
         return named

@@ -10,22 +10,9 @@ from numpy.typing import NDArray
 
 from calibrant.exact import Format, optimum, to_float
 from calibrant.exact import of as exact_of
-from calibrant.strategies.drawing import (
-    LONGEST,
-    PLAIN,
-    WIDTH,
-    ZIGZAG,
-    Array,
-    Bytes,
-    cast,
-    kinds_of,
-    length_of,
-    numbers_of,
-    spoil,
-    strategy,
-    widened,
-)
+from calibrant.strategies.drawing import LONGEST, WIDTH, ZIGZAG, Array, Bytes, cast, numbers_of, strategy, widened
 
+PLAIN = ("few", "whole", "quarters")
 PAIR = 3 + 2 * WIDTH
 FIT = PAIR + 2
 
@@ -69,8 +56,8 @@ class Descent(Fit):
 
 def _pair(data: Bytes, form: Format) -> tuple[Array, Array, str, NDArray[np.uint8], str]:
     """Two columns, the kind of the first, the bytes of the second, and how the second may relate to something."""
-    kind, other = kinds_of(data)
-    n, relation = length_of(data), data.pick("none", "none", "none", "close", "equal")
+    kind, other = data.kinds()
+    n, relation = data.length(), data.pick("none", "none", "none", "close", "equal")
     first = cast(numbers_of(data.column(n), kind, form), form)
     choice = data.column(n)
     return first, cast(numbers_of(choice, other, form, LONGEST), form), kind, choice, relation
@@ -122,9 +109,8 @@ def descents(data: Bytes, form: Format) -> Descent:
     fit = fits.decode(data, form)
     fraction = data.pick(0.5, 0.25, 0.9, 0.05, 0.999, 1.3)
     plain = bool((widened(fit.t_u) * 4 % 1 == 0).all())
-    return Descent(
-        **vars(fit), learning_rate=rate_below(fraction, fit.t_u, plain=plain), n_epochs=data.pick(1, 2, 3, 4, 6, 10)
-    )
+    rate = rate_below(fraction, fit.t_u, plain=plain)
+    return Descent(**vars(fit), learning_rate=rate, n_epochs=data.pick(1, 2, 3, 4, 6, 10))
 
 
 @strategy(FIT)
@@ -213,19 +199,8 @@ def steep_descents(data: Bytes, form: Format) -> Descent:
     return Descent(fit.t_u, fit.t_c, w, b, excess * 2 / largest, n_epochs)
 
 
-@strategy(PAIR + 3)
-def spoiled_residuals(data: Bytes, form: Format) -> tuple[Residuals, float]:
-    """Residuals in which one prediction or measurement is NaN or infinite, and that number."""
-    sample = residuals.decode(data, form)
-    return sample, spoil(data, sample.t_p, sample.t_c)
-
-
-@strategy(FIT + 4)
-def spoiled_probes(data: Bytes, form: Format) -> tuple[Probe, float]:
-    """Fits with a step, in which one reading or measurement is NaN or infinite, and that number."""
-    probe = probes.decode(data, form)
-    return probe, spoil(data, probe.t_c, probe.t_u)
-
+spoiled_residuals = residuals.spoiled("t_p", "t_c")
+spoiled_probes = probes.spoiled("t_c", "t_u")
 
 MISFITS = (
     ((2,), (2, 1)), ((2, 1), (2,)), ((1,), (2,)), ((2,), (1,)), ((), (2,)), ((3,), (2,)), ((2, 1), (1, 2)), ((1,), (1, 1)),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, cast, length_of, numbers_of, strategy, widened
+from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, cast, numbers_of, strategy, widened
 from calibrant.strategies.samples import FIT, Fit, fits, with_two_readings
 
 
@@ -30,7 +30,7 @@ _PERCENTS = ((100, 0.29), (50, 0.58), (100, 0.57), (300, 0.41), (200, 0.29), (30
 def splits(data: Bytes, form: Format) -> Split:
     """Splits of 1 to 40 samples, or of hundreds: usual fractions, whole counts, awkward decimals, any number below 1."""
     kind, byte = data.pick("usual", "percent", "share", "any"), data.one()
-    n = length_of(data)
+    n = data.length()
     match kind:
         case "usual":
             fraction = (0.5, 0.2, 0.25, 0.1, 0.3, 0.75, 0.0)[byte % 7]
@@ -97,7 +97,7 @@ def _losses(data: NDArray[np.uint8], kind: str, form: Format) -> Array:
 @strategy(3 + WIDTH)
 def loss_logs(data: Bytes, form: Format) -> Losses:
     """Logs of 1 to 40 losses, with ties and differences of one rounding, and a patience of 1 to 8."""
-    n, kind, patience = length_of(data), data.pick("levels", "whole", "rounding", "real", "spread"), 1 + data.one() % 8
+    n, kind, patience = data.length(), data.pick("levels", "whole", "rounding", "real", "spread"), 1 + data.one() % 8
     return Losses(_losses(data.column(n), kind, form), patience)
 
 
@@ -115,7 +115,7 @@ def spoiled_loss_logs(data: Bytes, form: Format) -> Losses:
 @strategy(5 + 2 * WIDTH)
 def curves(data: Bytes, form: Format) -> tuple[Array, Array]:
     """Training and validation losses of 1 to 40 epochs: any numbers, or some that fall and some that turn at some epoch."""
-    n, kind = length_of(data), data.pick("whole", "levels", "real", "rounding")
+    n, kind = data.length(), data.pick("whole", "levels", "real", "rounding")
     shape = data.pick("any", "falling", "turning")
     fall, rise = data.pick(0.5, 0.75, 0.97), data.pick(1.5, 1.125, 1.01, 1.25)
     # Fewer epochs keep the first training losses and the last validation losses, which are high.

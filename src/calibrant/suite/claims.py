@@ -54,5 +54,5 @@ def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> 
 
 def agrees_or_refuses(target: Subject, due: Exact, operation: str, *arguments: Any) -> None:
     """Hold the operation's answer against what is due; where that claims nothing, a refusal is as good."""
-    if due.claimed() or not target.refuses(operation, *arguments):
+    if np.isfinite(due.err).any() or not target.refuses(operation, *arguments):
         agree(target.call(operation, arguments), due)
