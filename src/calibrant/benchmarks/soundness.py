@@ -59,7 +59,6 @@ FORMULAS = (
 )
 _CHANCES = np.array([formula.weight for formula in FORMULAS]) / sum(formula.weight for formula in FORMULAS)
 
-
 CHUNK = 2000
 JUDGED = "Evaluations, and the largest error in units of its bound"
 REJECTED = "Rejections"

@@ -32,7 +32,6 @@ _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
 _LOST = 4
 """The number of workers that may end before they begin."""
 
-
 Observer = Callable[[int, Outcome | None], None]
 """Takes the number of tests: once before the first begins, and then with the outcome of each that ends."""
 

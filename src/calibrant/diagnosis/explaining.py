@@ -32,7 +32,6 @@ Question = tuple[Any, ...]
 An argument with a method `fresh` is made anew for each call, from the subject that is asked.
 """
 
-
 Facts = Callable[[Question, Any, Sequence[tuple[Question, Any]]], Any]
 """From a question, its answer, and the earlier questions with their answers: the facts about an answer that is drawn."""
 
@@ -222,7 +221,6 @@ class _Answers:
 
 
 _answers = functools.lru_cache(maxsize=32)(_Answers)
-
 
 _Comparison = tuple[int, Response, Response, Any, bool]
 """A question's number, the target's response, the right one, the exact answer, and whether the target answers correctly."""

@@ -87,7 +87,6 @@ shapes("ones-dropped", "axes of size 1 vanish from the result")(answer(lambda s:
 
 # Products
 
-
 unequal = refused(lambda c: c.x.shape != c.y.shape)
 product = impostors_of("multiply")
 product("aligned-left", "the operands are aligned at their first axes, not at their last", why_not_small=TABLE)(

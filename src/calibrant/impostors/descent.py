@@ -273,7 +273,6 @@ closed("away-from-the-optimum", "the distance from the optimum is subtracted fro
 )
 closed("optimum-returned", "it returns the optimum, whatever the number of epochs")(kinds.other("least_squares"), FORM)
 
-
 closed.in_dtype("float32", FORM)
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
@@ -284,7 +283,6 @@ _SHAPES = (
     (np.array([[1.0], [3.0]]), np.array([[0.0], [4.0]])),
     (np.array([1.0, 3.0]), np.array([0.0, 4.0, 1.0])),
 )
-
 
 QUESTIONS = {
     "training_loop": tuple(

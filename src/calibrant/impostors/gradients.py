@@ -158,7 +158,6 @@ difference.nan_replaced("gradient.nan")
 
 # The loss and its gradient
 
-
 both = impostors_of("value_and_grad")
 both("gradient-of-half-the-loss", "the gradient belongs to half the loss, but the loss is not halved")(
     part(1, lambda gradient, c: gradient / 2), GIVEN, "davisking/dlib#1169 patrickloeber/MLfromscratch#18"

@@ -119,7 +119,6 @@ class Rows:
 
 impostors_of = Rows
 
-
 # Another answer
 
 
@@ -261,7 +260,6 @@ def overwritten(name: str, values: Callable[[Call, Any], Any]) -> Change:
 
 residuals_written = overwritten("t_p", lambda c, right: c.t_p - c.t_c)
 """The right answer, and the residuals written over the predictions."""
-
 
 # What one call leaves for the next
 

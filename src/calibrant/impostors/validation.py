@@ -257,7 +257,6 @@ ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
 # Early stopping, and the diagnosis
 
-
 RULES: dict[str, Rule] = {
     "improves": lambda wait: wait.loss < wait.lowest,
     "counts": lambda wait: True,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecided", "error")
 STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
 
-
 _MATHEMATICS = (
     (r"\\frac(\d)(\w)", r"\1/\2"),
     (r"\\(?:left|right)", ""),

@@ -30,7 +30,6 @@ from calibrant.target.snippets import shown
 DTYPES = ("float32", "float64")
 """The dtypes of vectors."""
 
-
 REFUSED = "an error"
 """No answer."""
 
