@@ -1,7 +1,5 @@
 """The command `python -m calibrant.benchmarks`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """Correct evaluations of the formulas, of many kinds: in NumPy, and in PyTorch where it is installed."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

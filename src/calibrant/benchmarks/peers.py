@@ -1,7 +1,5 @@
 """What each checker sees of a wrong gradient, and how often it rejects a right one."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import warnings

@@ -1,7 +1,5 @@
 """Correct evaluations, of many kinds, none of which the judge may reject, and the time that it takes to judge them."""
 
-from __future__ import annotations
-
 import itertools
 import sys
 import time

@@ -1,7 +1,5 @@
 """Examples a second, chapter by chapter, beside the bare cost of drawing them and the target's own time."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import time

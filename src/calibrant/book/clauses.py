@@ -8,8 +8,6 @@ A clause in a chapter is a target line, a heading and its text:
     The loss of predictions ...
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """One check, which runs the properties on a target and gathers the verdicts; or several, one after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

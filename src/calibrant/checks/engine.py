@@ -3,8 +3,6 @@
 The workers (pytest-xdist) run the target's code. This process never does, so no target can end the session.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

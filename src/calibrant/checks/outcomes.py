@@ -1,13 +1,11 @@
 """Outcomes: the result of one property in one dtype. This module builds them; they cross processes as plain data."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pytest
@@ -92,7 +90,7 @@ class Outcome:
         return said
 
     @classmethod
-    def received(cls, sent: dict[str, Any]) -> Outcome:
+    def received(cls, sent: dict[str, Any]) -> Self:
         """From plain data."""
         failure = sent["failure"]
         return cls(**sent | {"failure": failure and Finding(**failure)})

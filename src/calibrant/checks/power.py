@@ -4,8 +4,6 @@ Impostors are calibrant's own code: they neither hang nor end their process. So 
 process, with the settings of a check.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import runpy

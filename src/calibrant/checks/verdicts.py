@@ -1,7 +1,5 @@
 """Verdicts: one for each clause and dtype, from the outcomes of its properties."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The only place that asks a failing target again: after its property has ended, in the same worker, under the same limits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ are within the bound of the impostor's rounding, and some of them are wrong. A t
 explained.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Sequence

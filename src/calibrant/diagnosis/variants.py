@@ -4,8 +4,6 @@ Where the field has several variants (Adam's epsilon, the momentum buffer), a ta
 to PyTorch's. A few fixed runs tell the variants apart, so that a report can name the variant that a target follows.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 from typing import Any

@@ -6,8 +6,6 @@ clauses that it names and no others. Over exact ones it explains a failing targe
 its own rounding, behaves as it does.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import importlib.util

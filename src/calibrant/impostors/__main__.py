@@ -1,7 +1,5 @@
 """`python -m calibrant.impostors FOLDER` writes into the chapters there, beside each clause, the impostors that it shows best."""
 
-from __future__ import annotations
-
 import re
 import sys
 import textwrap

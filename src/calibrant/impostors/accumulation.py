@@ -1,7 +1,5 @@
 """Impostors of accumulation: gradients of batches, of all samples, and of many workers, which one process simulates."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from functools import partial, reduce

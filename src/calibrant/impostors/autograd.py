@@ -1,7 +1,5 @@
 """Impostors of autograd: the walk, what passes leave, the steps and loops that use gradients, and the mode."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Runs in which the variants of an optimizer differ."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Impostors of broadcasting: shapes, products, products in place, views, and the gradients of products."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """The right operations that impostors change: over NumPy's arrays, and over exact numbers."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Impostors of the data sets, of the least-squares line and of the figures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

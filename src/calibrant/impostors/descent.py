@@ -1,10 +1,8 @@
 """Impostors of the chapter on descent: training loops, and the closed form of where they end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,11 +40,11 @@ class Run:
         """The parameters after the right step."""
         return self.params - self.rate * self.gradient()
 
-    def validation(self) -> Run:
+    def validation(self) -> Self:
         """The same with the validation data in the place of the training data."""
         return replace(self, t_u=self.val_t_u, t_c=self.val_t_c)
 
-    def of(self, rows: slice) -> Run:
+    def of(self, rows: slice) -> Self:
         """The same with some of the training data."""
         return replace(self, t_u=self.t_u[rows], t_c=self.t_c[rows])
 

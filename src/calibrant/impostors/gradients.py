@@ -1,7 +1,5 @@
 """Impostors of the gradient: by differences, by hand and by automatic differentiation."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,12 +6,10 @@
 A change is a function of a `Call`. A change that no kind covers is a lambda: `lambda c: c(w=abs(c.w))`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -41,7 +39,7 @@ class Call:
             raise AttributeError(name)
         return self.given.get(name)
 
-    def but(self, **changed: Any) -> Call:
+    def but(self, **changed: Any) -> Self:
         """The same call with some arguments changed."""
         other = copy(self)
         other.given = self.given | changed

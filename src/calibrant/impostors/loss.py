@@ -1,7 +1,5 @@
 """Impostors of the losses and of their derivatives by the predictions."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Impostors of the model."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from calibrant.impostors import kinds

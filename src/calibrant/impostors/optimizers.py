@@ -1,7 +1,5 @@
 """Impostors of the optimizers: each changes a part of the exact rule, or of the frame around it, in which it is walked."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """An impostor as a target of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any

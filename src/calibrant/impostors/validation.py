@@ -1,7 +1,5 @@
 """Impostors of the chapter on validation: splits, penalties, early stopping, diagnoses, and loops with validation data."""
 
-from __future__ import annotations
-
 import importlib
 import math
 import random

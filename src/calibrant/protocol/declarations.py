@@ -1,7 +1,5 @@
 """What a target may declare: dtypes, and conventions, which are the legitimate variants of optimizers and arithmetic."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Errors that several packages raise and catch, and the words of their messages."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from typing import Any

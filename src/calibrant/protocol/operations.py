@@ -1,7 +1,5 @@
 """The operations that a target may provide: one record each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Values that cross a process border: arrays as JSON, and JSON-RPC messages."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

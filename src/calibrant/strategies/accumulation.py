@@ -1,7 +1,5 @@
 """Inputs of the chapter on accumulation: samples in micro-batches, and in shards."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

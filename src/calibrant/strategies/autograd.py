@@ -1,7 +1,5 @@
 """Inputs of the chapter on autograd: programs of sums and products, and losses to train by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Inputs of the chapter on broadcasting: shapes, and operands."""
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import dataclass

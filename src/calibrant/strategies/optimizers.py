@@ -1,7 +1,5 @@
 """Inputs of the chapter on optimizers: hyperparameters, parameters and gradients."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

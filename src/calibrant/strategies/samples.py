@@ -1,7 +1,5 @@
 """Inputs of the chapters from data to descent: readings, predictions, parameters, rates and steps."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Inputs of the chapter on validation: splits, penalties, logs of losses and curves."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 A claim is values with their allowed errors, a shape, a word, or nothing; or a list of claims on the parts of an answer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """Choose the cases to write: a minimal set that still rejects every impostor that any case rejects."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

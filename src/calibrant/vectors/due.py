@@ -1,7 +1,5 @@
 """The claims of the book's clauses on each operation's answer, as vectors hold them: values with their allowed errors, or an error."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction

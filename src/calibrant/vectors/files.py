@@ -1,7 +1,5 @@
 """A folder of vectors: a file for each chapter, a schema, and a page that says how to judge."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

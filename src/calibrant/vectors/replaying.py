@@ -1,7 +1,5 @@
 """A folder of vectors replayed on a target: a session of the engine asks the cases, each in a test of this module."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections import Counter
