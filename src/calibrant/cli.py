@@ -43,9 +43,7 @@ Profile = Annotated[str, typer.Option(help="dev: random; ci: the same examples e
 Examples = Annotated[
     int | None, typer.Option(help="Examples for each property.", show_default="50, ci 100, thorough 2000")
 ]
-Seed = Annotated[
-    int | None, typer.Option(help="Draw the examples that this seed gives (not in ci).", show_default="random")
-]
+Seed = Annotated[int | None, typer.Option(help="Draw the examples of this seed (not in ci).", show_default="random")]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
 Program = Annotated[

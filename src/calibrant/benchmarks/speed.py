@@ -43,9 +43,8 @@ def measured(spec: str, chapter: str, settings: Settings) -> dict[str, float]:
             function = suite_of(prop.file, settings)[prop.function]
             for arguments in parametrized(function):
                 subjects = tuple(Subject(target, dtype) for dtype in target.dtypes)
-                with contextlib.suppress(
-                    suite.Apart, Unsatisfiable
-                ):  # a property that does not hold takes its time, too
+                # A property that does not hold takes its time, too.
+                with contextlib.suppress(suite.Apart, Unsatisfiable):
                     timed(function, whole)(target=subjects, **arguments)
                 examples += sum(subject.tally.examples for subject in subjects)
     return {"examples": examples, "seconds": sum(whole), "target": sum(own)}
@@ -65,9 +64,8 @@ def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = C
         with mock.patch.object(suite, "_one_example", only_draws):
             drawn = measured(
                 target, chapter, Settings("dev", cases, seed, shrink=True)
-            )  # settings that nothing else has loaded
+            )  # nothing else has loaded these
         rate = round(spent["examples"] / spent["seconds"])
         rows.append({"chapter": chapter, "a second": rate, **spent, "drawing": drawn["seconds"]})
-    return {
-        f"{target}: examples a second, and the seconds of each chapter, its target's functions, and drawing alone": rows
-    }
+    title = "examples a second, and the seconds of each chapter, its target's functions, and drawing alone"
+    return {f"{target}: {title}": rows}

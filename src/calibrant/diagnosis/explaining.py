@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.book.clauses import CHAPTERS
 from calibrant.exact import Exact
-from calibrant.impostors import CHAPTERS, Impostor, catalog
+from calibrant.impostors import Impostor, repeatable
 from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, join
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, agree, tallying
@@ -124,15 +125,11 @@ def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[
     if responses(subject, operation, known.asked) != answered:
         return {}
     at_ease()  # the rest takes long, and calls the target no more
-    candidates = [
-        one
-        for one in catalog()
-        if one.operation == operation and one.repeats and (not named or named in (one.applies_to or (named,)))
-    ]
     with tallying(subject.tally_anew()):
         asked = _compared(known, answered)
         sometimes_right = any(right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, right in asked)
-        return {one: wrong for one in candidates if (wrong := _explained(one, known, asked, sometimes_right))}
+        found = {one: _explained(one, known, asked, sometimes_right) for one in repeatable(operation, named)}
+    return {one: wrong for one, wrong in found.items() if wrong}
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:

@@ -13,19 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CHAPTERS = (
-    "data",
-    "model",
-    "loss",
-    "gradients",
-    "descent",
-    "broadcasting",
-    "autograd",
-    "accumulation",
-    "optimizers",
-    "validation",
-)
-"""The modules of this package that define impostors."""
+from calibrant.book.clauses import CHAPTERS, book
+from calibrant.protocol.errors import UnknownName, nearest
+from calibrant.protocol.operations import OPERATIONS
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,6 @@ class Impostor:
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
     beside: tuple[str, ...] = ()
     """The right operations that its target offers as well, because a clause compares them with it."""
-
     needs: str = ""
     """The module without which it cannot be tried; empty if it needs none."""
 
@@ -110,13 +99,17 @@ def add(one: Impostor) -> None:
 
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
-    """All impostors, in the order of the protocol's operations."""
-    from calibrant.protocol.operations import OPERATIONS
-
+    """All impostors, in the order of the protocol's operations; each chapter's are in the module of its name."""
     for chapter in CHAPTERS:
         importlib.import_module(f"calibrant.impostors.{chapter}")
     order = list(OPERATIONS)
     return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))
+
+
+def repeatable(operation: str, optimizer: str = "") -> list[Impostor]:
+    """The impostors of an operation, or of one optimizer, that answer the same when they are asked again."""
+    found = [one for one in catalog() if one.operation == operation and one.repeats]
+    return [one for one in found if not optimizer or not one.applies_to or optimizer in one.applies_to]
 
 
 def breaking(clause: str) -> list[Impostor]:
@@ -130,9 +123,6 @@ def select(names: Sequence[str]) -> list[Impostor]:
 
     Raises UnknownName for what is none of them, with the nearest.
     """
-    from calibrant.book.clauses import book
-    from calibrant.protocol.errors import UnknownName, nearest
-
     found: dict[Impostor, None] = {}
     for name in names:
         of_name = [

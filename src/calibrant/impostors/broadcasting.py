@@ -72,9 +72,7 @@ shapes("ranks-must-match", "shapes of different ranks are refused")(
     refused(lambda c: len(set(map(len, c.shapes))) > 1), f"{RIGHT} {SHAPES}"
 )
 shapes("scalars-refused", "a shape without axes is refused")(refused(lambda c: () in c.shapes), f"{SHAPES} {RIGHT}?")
-shapes("one-axis-at-least", "shapes without axes give (1,)")(
-    answer(lambda shape: shape or (1,)), f"{RESULT} {ORDER}? {MANY}?"
-)
+shapes("one-axis-at-least", "shapes without axes give (1,)")(answer(lambda s: s or (1,)), f"{RESULT} {ORDER}? {MANY}?")
 shapes("first-two-only", "all shapes but the first two are ignored")(
     lambda c: c(shapes=c.shapes[:2]), f"{MANY} broadcast.result {ORDER} {STRETCH} {OTHERWISE} broadcast.examples"
 )
@@ -199,9 +197,7 @@ def _wrong_axis(c: Call) -> Any:
     right, full = c(), c.upstream.shape
     if len(full) < 2 or full[-1] != full[-2]:
         return right
-    x, y, upstream = (
-        rearranged(lambda elements: np.swapaxes(elements, -1, -2), _onto(full, z)) for z in c.given.values()
-    )
+    x, y, upstream = (rearranged(lambda e: np.swapaxes(e, -1, -2), _onto(full, z)) for z in c.given.values())
     wrong = c(y=y, upstream=upstream)[0], c(x=x, upstream=upstream)[1]
     return tuple((right if z.shape == full else wrong)[k] for k, z in enumerate((c.x, c.y)))
 

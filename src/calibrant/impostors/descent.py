@@ -207,9 +207,7 @@ descent("logged-after-the-update", "the loss of an epoch is logged after its ste
 descent("last-loss-missing", "the last loss is missing in the log")(part(1, lambda x, c: x[:-1]), SHORT)
 descent("first-loss-missing", "the first loss is missing in the log")(part(1, lambda x, c: x[1:]), SHORT)
 descent("every-hundredth-logged", "only every hundredth loss is logged")(part(1, lambda x, c: x[::100]), SHORT)
-descent("logged-by-the-start", "every epoch logs the loss of the first epoch")(
-    part(1, lambda x, c: x[:1] * len(x)), SHORT
-)
+descent("logged-by-the-start", "every epoch logs the first epoch's loss")(part(1, lambda x, c: x[:1] * len(x)), SHORT)
 descent("mean-loss-so-far", "every epoch logs the mean of all losses so far: the sum is never reset")(
     loop(loss=lambda run: run.keep(run.kept + run.loss()) / (run.epoch + 1)),
     SCALED,

@@ -7,7 +7,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite
-from calibrant.impostors.kinds import Call, answer, factor, impostors_of, n, part
+from calibrant.impostors.kinds import Call, answer, factor, impostors_of, n, overwritten, part
 
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 SIZES = f"{VALUE} gradient.additive"
@@ -30,9 +30,7 @@ by_w("one", "it returns ones, which are the derivative by the bias")(kinds.other
 by_w("divided-by-n", "the readings are divided by n, as the derivative of the loss is already")(
     lambda c: c() / c.n, BY_W
 )
-by_w("in-place", "it writes the predictions over the readings")(
-    kinds.overwritten("t_u", lambda c, right: c.ask("model")), PURE
-)
+by_w("in-place", "it writes the predictions over the readings")(overwritten("t_u", lambda c, _: c.ask("model")), PURE)
 
 by_b = impostors_of("dmodel_db")
 by_b("the-bias", "it returns the bias itself")(lambda c: c.b * 1, BY_B)
@@ -41,7 +39,7 @@ by_b("the-readings", "it returns the readings, which are the derivative by the w
 by_b("divided-by-n", "it returns 1/n, although the loss's derivative is divided by n already")(
     lambda c: c() / c.n, BY_B
 )
-by_b("in-place", "it writes ones over the readings")(kinds.overwritten("t_u", lambda c, right: right), PURE)
+by_b("in-place", "it writes ones over the readings")(overwritten("t_u", lambda c, right: right), PURE)
 
 # The gradient by hand
 
@@ -187,7 +185,7 @@ both(
     "accumulating", "the gradient is added to the gradients of earlier calls, as if nobody reset `.grad`", repeats=False
 )(part(1, kinds.piled_up), f"gradient.automatic {REPORTED} gradient.additive gradient.optimum?")
 both("in-place", "it writes the predictions over the readings")(
-    kinds.overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
+    overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
 )
 both.in_dtype("float64", WIDE)
 both.in_dtype("float32", f"{GIVEN}? gradient.additive gradient.optimum")  # perhaps the last of GIVEN

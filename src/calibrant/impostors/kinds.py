@@ -29,9 +29,8 @@ class Call:
         """The right operation; `c.correct.model(...)` is another one, and `c.correct.memory` lasts from call to call."""
         self.starred = bool(names) and names[0].startswith("*")
         self.names = [name.removeprefix("*") for name in names]
-        self.given: dict[str, Any] = (
-            {self.names[0]: arguments} if self.starred else dict(zip(names, arguments, strict=False))
-        )
+        named = [(self.names[0], arguments)] if self.starred else zip(names, arguments, strict=False)
+        self.given: dict[str, Any] = dict(named)
 
     def __getattr__(self, name: str) -> Any:
         """An argument; None if the caller left it out."""

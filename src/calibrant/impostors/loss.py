@@ -117,9 +117,7 @@ slope("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is f
 slope("not-averaged", "it is the derivative of the sum, not of the mean: it is not divided by n")(
     kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
-slope("shifted", "a small constant is added to every residual")(
-    lambda c: c() + 2e-3 / c.n, f"{HAND} loss.smooth-at-zero"
-)
+slope("shifted", "a small number is added to each residual")(lambda c: c() + 2e-3 / c.n, f"{HAND} loss.smooth-at-zero")
 slope("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "gradient.pure")
 slope.nan_replaced("gradient.nan")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from calibrant.impostors import kinds
-from calibrant.impostors.kinds import impostors_of
+from calibrant.impostors.kinds import impostors_of, overwritten
 
 LINE = "model.linear model.identity"
 EACH = f"{LINE} model.per-sample"
@@ -34,9 +34,7 @@ model("column", "it returns (n, 1) for (n,)")(kinds.answer(lambda t_p: t_p[:, No
 model("squeezed", "the axis of a single sample is dropped: a column of one becomes a scalar")(
     lambda c: c()[0] if c.n == 1 else c(), "model.shape"
 )
-model("in-place", "it writes the predictions over the readings")(
-    kinds.overwritten("t_u", lambda c, right: right), "model.pure"
-)
+model("in-place", "it writes the predictions over the readings")(overwritten("t_u", lambda c, t_p: t_p), "model.pure")
 
 QUESTIONS = {
     "model": (

@@ -44,10 +44,8 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
         for name, _ in columns:
             table.add_column(name)
         for clause in clauses(matrix):
-            found = [said.get(clause) for _, said in columns]
-            table.add_row(
-                clause, *(Text(SIGNS.get(status, status), COLORS[status]) if status else "" for status in found)
-            )
+            found = [said.get(clause, "") for _, said in columns]
+            table.add_row(clause, *(Text(SIGNS.get(status, status), COLORS.get(status, "")) for status in found))
         for status in GRAVEST:
             totals = [list(said.values()).count(status) for _, said in columns]
             if any(totals):

@@ -32,10 +32,8 @@ def lines(trials: Sequence[Trial], order: Sequence[Impostor]) -> list[str]:
         told += [f"    breaks {clause}, and does not name it" for clause in trial.beyond]
     said = summary(trials)
     after = ", after {median_examples:g} examples in the median and {most_examples} at most" if said["caught"] else ""
-    closing = (
-        "{caught} of {impostors} impostors are caught" + after + "; {missed} break less than they name, {beyond} more."
-    )
-    return [*told, "", closing.format_map(said)]
+    caught = "{caught} of {impostors} impostors are caught" + after
+    return [*told, "", (caught + "; {missed} break less than they name, {beyond} more.").format_map(said)]
 
 
 def document(trials: Sequence[Trial]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from calibrant.checks.spread import spread
 from calibrant.diagnosis.explaining import Question, questions
-from calibrant.impostors import Impostor, catalog
+from calibrant.impostors import repeatable
 from calibrant.impostors.correct import dtype_of, narrow
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Tally, tallying
@@ -49,16 +49,6 @@ class Group:
     operation: str
     dtype: str
     optimizer: str = ""
-
-    def impostors(self) -> list[Impostor]:
-        """List the impostors that answer the same when they are asked again."""
-        return [
-            one
-            for one in catalog()
-            if one.operation == self.operation
-            and one.repeats
-            and (not self.optimizer or not one.applies_to or self.optimizer in one.applies_to)
-        ]
 
     def candidates(self) -> list[Case]:
         """List all cases that might be written."""
@@ -103,7 +93,7 @@ def of_group(group: Group) -> list[Case]:
     calls = [list(same) for _, same in itertools.groupby(candidates, lambda case: case.inputs)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an impostor's warnings are its own affair
-        for one in group.impostors():
+        for one in repeatable(group.operation, group.optimizer):
             subject = Subject(target_from_impostor(one, _PATIENCE), group.dtype or DTYPES[-1])
             for of_call in calls:
                 with contextlib.suppress(Absent), tallying(Tally(slack=CLEARLY)):
