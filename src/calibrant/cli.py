@@ -50,8 +50,7 @@ Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
 Json = Annotated[
-    Path | None,
-    typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder),
+    Path | None, typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder)
 ]
 
 

@@ -1,7 +1,8 @@
 """One check, which runs the properties on a target and gathers the verdicts; or several, one after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from calibrant.book.clauses import book, properties
 from calibrant.checks.engine import Observer, Plan, run, started
@@ -37,16 +38,12 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
 
 def _arguments(options: Options, dtypes: tuple[str, ...]) -> list[str]:
     """The options for the plugin."""
-    arguments = [
-        *(f"--target-dtype={dtype}" for dtype in dtypes),
-        f"--target-profile={options.profile}",
-        f"--target-seed={options.seed}",
-    ]
+    given: dict[str, Iterable[Any]] = {"dtype": dtypes, "profile": [options.profile], "seed": [options.seed]}
     if options.examples is not None:
-        arguments.append(f"--target-examples={options.examples}")
+        given["examples"] = [options.examples]
     if options.chapters or options.clauses:
-        arguments += [f"--target-clause={clause}" for clause in book() if options.selects(clause)]
-    return arguments
+        given["clause"] = filter(options.selects, book())
+    return [f"--target-{name}={value}" for name, values in given.items() for value in values]
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,8 @@ class Impostor:
 
     def told(self) -> dict[str, Any]:
         """What a report says of it."""
-        return {
-            "operation": self.operation,
-            "name": self.name,
-            "kind": self.kind,
-            "sentence": self.sentence,
-            "clauses": self.breaks,
-            "seen": self.links,
-        }
+        said = {name: getattr(self, name) for name in ("operation", "name", "kind", "sentence")}
+        return {**said, "clauses": self.breaks, "seen": self.links}
 
 
 _registered: dict[tuple[str, str], Impostor] = {}
@@ -125,11 +119,7 @@ def select(names: Sequence[str]) -> list[Impostor]:
     """
     found: dict[Impostor, None] = {}
     for name in names:
-        of_name = [
-            one
-            for one in catalog()
-            if name in (one.operation, one.name, f"{one.operation}.{one.name}") or name in one.breaks
-        ]
+        of_name = [x for x in catalog() if name in (x.operation, x.name, f"{x.operation}.{x.name}", *x.breaks)]
         if not of_name and name not in book():
             known = dict.fromkeys(word for one in catalog() for word in (one.operation, one.name, one.main))
             raise UnknownName(f"{name!r} is no impostor, operation or clause{nearest(name, list(known))}")

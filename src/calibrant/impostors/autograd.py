@@ -191,9 +191,7 @@ descend("recorded-without-a-word", "a recorded step in place is accepted, althou
     lambda c: c(no_grad=True), RECORDED
 )
 descend("uphill", "each step climbs along the gradient")(lambda c: c(learning_rate=-c.learning_rate), STEPS)
-descend("one-step-less", "it takes one step less than it is asked for")(
-    lambda c: c(n_steps=c.n_steps - 1), f"{STEPS} {RECORDED}"
-)
+descend("one-step-less", "it takes one step less than asked")(lambda c: c(n_steps=c.n_steps - 1), f"{STEPS} {RECORDED}")
 descend("zeroed-before-the-step", "the gradient is zeroed before the step, so that nothing moves")(
     lambda c: [[value, grad * 0, after] for value, grad, after in c(learning_rate=0.0)], STEPS
 )

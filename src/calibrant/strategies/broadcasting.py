@@ -137,7 +137,5 @@ def _operands(data: Bytes, form: Format, *, stretched: bool) -> Operands:
     return Operands(*blocks)
 
 
-operands, stretched_operands = (
-    Strategy(functools.partial(_operands, stretched=stretched), OPERANDS) for stretched in (False, True)
-)
+operands, stretched_operands = (Strategy(functools.partial(_operands, stretched=x), OPERANDS) for x in (False, True))
 spoiled_operands = operands.spoiled("x", "y")
