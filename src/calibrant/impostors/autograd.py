@@ -175,9 +175,7 @@ descend = impostors_of("descend", exactly=False)
 descend("gradients-accumulate", "gradients are never reset, so that each step uses the sum of all of them")(
     lambda c: c(kept=operator.add), STEP
 )
-descend("gradient-of-the-start", "the gradient is computed once, and every step uses it")(
-    lambda c: c(kept=lambda old, new: old), STEP
-)
+descend("gradient-of-the-start", "every step uses the first gradient")(lambda c: c(kept=lambda old, new: old), STEP)
 descend("rebound", "a recorded step rebinds the parameters, which are then no leaf and get no gradient from step 2 on")(
     lambda c: (steps := c())[:1] + [[steps[1][0], None, steps[0][2]] for _ in steps[1:]], STEP, "pytorch/pytorch#10065"
 )

@@ -157,9 +157,7 @@ def viewed(view: Change) -> Change:
 
 expand = impostors_of("expand")
 expand("copied", "the repeated elements are copied into memory of their own")(viewed(lambda c: c()[0].copy()), VIEW)
-expand("copied-below-the-view", "it returns a view with strides of 0, but of a copy of x")(
-    viewed(lambda c: c(x=c.x.copy())[0]), VIEW
-)
+expand("copied-below-the-view", "it returns a stretched view of a copy")(viewed(lambda c: c(x=c.x.copy())[0]), VIEW)
 expand(
     "memory-cycled-through",
     "the elements of x are written one after the other, again and again, until the shape is full",

@@ -63,12 +63,8 @@ fit.in_dtype("float32", LINE)
 shapes = impostors_of("least_squares")
 for rows in (shapes, impostors_of("training_loop", chapters=("data",))):
     rows("flattened", "arrays of any shape are flattened first")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
-    rows("broadcasting", "(n,) against (n, 1) is broadcast, and the line is fitted to n² pairs")(
-        kinds.stretched("t_u", "t_c"), SHAPES
-    )
-    rows("longer-column-cut", "the longer column is cut to the length of the shorter one")(
-        kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES
-    )
+    rows("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(kinds.stretched("t_u", "t_c"), SHAPES)
+    rows("longer-column-cut", "the longer column is cut, as `zip` does")(kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES)
 shapes("line-of-nothing", "no samples give a line of zeros instead of an error")(
     kinds.where(lambda c: c.t_u.shape == c.t_c.shape and c.n == 0, lambda c: np.zeros(2)), SHAPES
 )

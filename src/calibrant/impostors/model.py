@@ -16,9 +16,7 @@ model("bias-added-first", "the bias is added to the readings before they are mul
 )
 model("parameters-swapped", "the weight and the bias are exchanged")(kinds.swapped("w", "b"), LINE)
 model("size-of-the-weight", "the weight is replaced by its absolute value")(lambda c: c(w=abs(c.w)), "model.linear")
-model("normalized-over-the-batch", "the mean of the readings is subtracted from them")(
-    lambda c: c(t_u=c.t_u - c.t_u.mean()), EACH
-)
+model("normalized-over-the-batch", "the readings are centred")(lambda c: c(t_u=c.t_u - c.t_u.mean()), EACH)
 model("sorted-first", "the readings are sorted first", exactly=False)(lambda c: c(t_u=np.sort(c.t_u)), EACH)
 model("reversed", "the predictions come in the reverse order")(lambda c: c(t_u=c.t_u[::-1]), EACH)
 model("negative-predictions-cut", "a rectifier at the output clamps negative predictions to zero", exactly=False)(

@@ -179,9 +179,7 @@ optimize("absent-as-zero", "an absent gradient counts as zero, so that momentum 
 adamw("decay-though-absent", "weight decay still shrinks a parameter whose gradient is absent")(
     framed(step=lambda c: c() if c.g else c.p - product([c.lr, c.h.weight_decay, c.p])), ABSENT, "KellerJordan/Muon#54"
 )
-counting("absent-counts", "a step without a gradient still advances the count of steps")(
-    framed(count=lambda c: c(present=True)), ABSENT
-)
+counting("absent-counts", "a step without a gradient still counts")(framed(count=lambda c: c(present=True)), ABSENT)
 optimize("absent-stops-all", "where one gradient is absent, no parameter is moved")(
     along(lambda k, step: None if any(g is None for g in step) else step[k]), ABSENT
 )

@@ -334,9 +334,7 @@ early(
     "a loss must be lower by more than 1e-4 of the lowest to count as an improvement",
     why_not_small="nearly equal losses are needed",
 )(watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY)
-early("nan-improves", "a loss that is NaN counts as an improvement")(
-    watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN
-)
+early("nan-improves", "NaN counts as an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
 early("nan-not-counted", "a loss that is not finite does not count as an epoch without improvement")(
     watched(counts=lambda wait: wait.loss < math.inf), NAN
 )
