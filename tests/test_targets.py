@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from calibrant.adapters import numpy_target
-from calibrant.checks.check import check
-from calibrant.checks.options import Options
 
 torch = pytest.importorskip("torch")
 
@@ -184,13 +182,3 @@ def test_numpy_shares_no_memory_where_there_are_no_elements() -> None:
     view, _, shared = numpy_target.expand(np.ones((2, 1)), (2, 0))
 
     assert (view.size, shared) == (0, 0)
-
-
-@pytest.mark.parametrize("name", ["torch", "numpy"])
-def test_a_shipped_target_breaks_only_the_clauses_that_it_declares(name: str) -> None:
-    """With few examples: a whole check shows each declared deviation."""
-    result = check(name, Options(profile="ci", examples=2, dtypes=("float64",), timeout=60))
-
-    seen = {verdict.status for verdict in result.verdicts}
-    assert result.unfinished == []
-    assert {"holds"} < seen <= {"holds", "deviates", "absent", "undecided"}
