@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,6 +215,19 @@ time.sleep(0.3)
         statuses = [run(*python[1:], "-c", "import sys; sys.exit('refusing' in sys.modules)").returncode for _ in "ab"]
 
     assert statuses == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "junk", [b"no request", marshal.dumps(1), marshal.dumps((1, 2, 3))], ids=["bytes", "number", "three"]
+)
+def test_a_nursery_outlives_who_asks_for_no_child(python: list[str], junk: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+        asking.connect(python[-1])
+        asking.send(junk)
+        assert asking.recv(1) == b""
+
+    parent = subprocess.check_output([*python, "-c", "import os; print(os.getppid())"], timeout=PATIENCE)
+    assert int(parent) != os.getpid()  # it is the nursery; that of an interpreter would be this process
 
 
 def test_a_nursery_serves_whoever_ignores_the_ends_of_children() -> None:

@@ -165,6 +165,7 @@ GIVES_NO_ANSWER = [
     (says(jsonrpc="1.0", result=0.5), "which is no JSON-RPC 2.0 response"),
     (says(result=0.5, error={"code": 1, "message": "both"}), "which is no JSON-RPC 2.0 response"),
     (says(error="no"), "answered with an error that is none of JSON-RPC's: 'no'"),
+    (says(error={"code": True, "message": "no"}), "answered with an error that is none of JSON-RPC's: {'code': True"),
     ("os._exit(3)", "ended (status 3)"),
     ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
     ("time.sleep(600)", "did not return within 0.5 s"),

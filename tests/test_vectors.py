@@ -268,6 +268,10 @@ def test_nothing_is_claimed_where_the_book_says_nothing(operation: str, argument
     assert list(claims(operation, arguments)) == claimed
 
 
+def test_a_mean_whose_scale_cannot_be_changed_exactly_has_no_known_bound() -> None:
+    assert "loss.wide-accumulation" not in dict(claims("loss_fn", (np.array([2.0**511] * 4 + [5e-324]), np.zeros(5))))
+
+
 def test_a_mean_that_overflows_itself_has_no_bound() -> None:
     assert "loss.wide-accumulation" not in dict(claims("loss_fn", (np.full(4, 2.0**512), np.zeros(4))))
 

@@ -83,8 +83,8 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
                 contextlib.redirect_stderr(complaints),
                 contextlib.redirect_stdout(complaints),
             ):
-                for name, value in (quiet | {REGISTER: str(folder / "programs")}).items():
-                    patch.setenv(name, value)
+                for variable, value in (quiet | {REGISTER: str(folder / "programs")}).items():
+                    patch.setenv(variable, value)
                 code = pytest.main(_arguments(plan, folder), plugins=[engine])
         finally:
             end_all(folder / "programs")

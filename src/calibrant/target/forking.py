@@ -159,7 +159,8 @@ def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str]]:
         if listener not in ready:
             continue
         asking, files, number = listener.accept()[0], list[int](), -1
-        with contextlib.suppress(OSError, EOFError):  # the stand-in ended or was stopped, or there are enough processes
+        # The stand-in ended or was stopped, or is none, or there are enough processes.
+        with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
             asking.settimeout(_PATIENCE)
             arguments, environment = marshal.loads(asking.recv(2**20))
             asking.send(b"y")

@@ -278,7 +278,9 @@ def _read(line: bytes, asked: int) -> Any:
             raise NoAnswer(no_response)
         case {"jsonrpc": "2.0", "id": number, "result": result}:
             pass
-        case {"jsonrpc": "2.0", "id": number, "error": {"code": int(code), "message": str(why)}}:
+        case {"jsonrpc": "2.0", "id": number, "error": {"code": int(code), "message": str(why)}} if (
+            code is not True and code is not False
+        ):
             problem = f"{first_line(why)} (code {code})"
         case {"jsonrpc": "2.0", "id": _, "error": error}:
             raise NoAnswer(f"answered with an error that is none of JSON-RPC's: {brief(error)}")

@@ -90,7 +90,7 @@ def _model(answer: Any, t_u: Any, w: Any, b: Any) -> Iterator[Claim]:
             yield "model.identity", numbers(t_u)
 
 
-def _loss(clause: str, exact_loss: Callable[..., Exact]) -> Callable[..., Iterator[Claim]]:
+def _loss(clause: str, exact_loss: Callable[..., Exact], power: int) -> Callable[..., Iterator[Claim]]:
     def due(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
         yield "loss.scalar", {"shape": []}
         if spoiled := _spoiled(t_p, t_c):
@@ -98,12 +98,22 @@ def _loss(clause: str, exact_loss: Callable[..., Exact]) -> Callable[..., Iterat
             return
         truth = exact_loss(*_of(t_p, t_c))
         yield clause, numbers(truth)
-        if not np.isfinite(truth.err) and truth.fraction() <= Fraction(truth.form.largest):
-            # A difference, a power and a quotient, then n - 1 sums of numbers of one sign: the mean fits, its sum may not.
-            bound = exact.gamma(t_p.size + 3, truth.form) * truth.magnitude() + t_p.size * truth.form.tiny
-            yield "loss.wide-accumulation", numbers(truth.within(bound, truth.form))
+        if not np.isfinite(truth.err):
+            yield "loss.wide-accumulation", _scaled(exact_loss, power, t_p, t_c)
 
     return due
+
+
+def _scaled(exact_loss: Callable[..., Exact], power: int, t_p: Any, t_c: Any) -> Any:
+    """A loss whose sum may overflow though its mean does not, from the numbers divided by a power of two without rounding."""
+    form = FORMATS[t_p.dtype.name]
+    k = form.max_exponent // 2
+    scaled = [np.ldexp(x, -k) for x in (t_p, t_c)]
+    if any((np.ldexp(x, k) != y).any() for x, y in zip(scaled, (t_p, t_c), strict=True)):
+        return NOTHING
+    small = exact_loss(*_of(*scaled))
+    loss = Exact(small.m, small.e + power * k, small.d, np.ldexp(small.err, power * k), form)
+    return numbers(loss) if loss.fraction() <= Fraction(form.largest) else NOTHING
 
 
 def _dabsolute_loss(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
@@ -228,8 +238,8 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "norris": (_data("data.norris", tuple(zip(*NORRIS, strict=True))), ""),
     "least_squares": ("data.scaling", "data.shapes"),
     "model": (_model, ""),
-    "loss_fn": (_loss("loss.mean-square", exact.loss_fn), _unfit_losses),
-    "absolute_loss": (_loss("loss.absolute", exact.absolute_loss), _unfit_losses),
+    "loss_fn": (_loss("loss.mean-square", exact.loss_fn, 2), _unfit_losses),
+    "absolute_loss": (_loss("loss.absolute", exact.absolute_loss, 1), _unfit_losses),
     "dabsolute_loss": (_dabsolute_loss, ""),
     "dloss_fn": (_dloss_fn, ""),
     "dmodel_dw": (_partial("gradient.by-hand-w"), ""),
