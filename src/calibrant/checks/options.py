@@ -23,6 +23,10 @@ class Options:
     seed: int | None = None
     timeout: float = 10.0
     workers: int | None = None
+    max_deviations: int | None = None
+    """The most declared deviations of a target that conforms; None for any number."""
+    max_undecided: int | None = None
+    """The most undecided MUST clauses of a target that conforms; None for any number."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -39,6 +43,8 @@ class Options:
             ("examples", self.examples, 1),
             ("workers", self.workers, 1),
             ("seed", self.seed, 0),
+            ("max-deviations", self.max_deviations, 0),
+            ("max-undecided", self.max_undecided, 0),
         ):
             if value is not None and value < least:
                 raise CheckError(f"{name} is {value}: it must be at least {least}")

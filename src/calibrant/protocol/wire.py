@@ -7,26 +7,33 @@ from typing import Any
 import numpy as np
 
 from calibrant.protocol.declarations import DTYPES, numpy_dtype
-from calibrant.protocol.errors import NoAnswer, brief, nearest
+from calibrant.protocol.errors import NoAnswer, brief, escaped, nearest
 
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """The numbers that JSON cannot hold, by the words that the protocol writes for them."""
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: an array in the form of the protocol, anything unknown as text."""
+def plain(value: Any, most: float = math.inf) -> Any:
+    """A value as JSON can hold it: an array in the form of the protocol, anything unknown as text.
+
+    A text is in one printable line. An array of more than `most` numbers is only named: it may repeat one number without end.
+    """
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if is_array(value):
+        if value.size > most:
+            return f"an array of {value.dtype.name} of shape {value.shape}"
         data = [json_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
         return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
     if isinstance(value, dict):
-        return {str(key): plain(x) for key, x in value.items()}
+        return {escaped(str(key)): plain(x, most) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(x) for x in value]
+        return [plain(x, most) for x in value]
     if isinstance(value, float):
         return json_number(value)
-    return value if isinstance(value, (int, str, bool)) or value is None else getattr(value, "source", repr(value))
+    if isinstance(value, str):
+        return escaped(value)
+    return value if isinstance(value, int) or value is None else getattr(value, "source", repr(value))
 
 
 def json_number(x: float) -> float | str:
@@ -59,7 +66,14 @@ def decoded(value: Any, depth: int = 0) -> Any:
         return {key: decoded(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list):
         return [decoded(part, depth + 1) for part in value]
-    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+    return _number(value)
+
+
+def _number(x: Any) -> Any:
+    """A number of an answer, or the one that a word stands for. Raises NoAnswer for a number such as 1e400."""
+    if isinstance(x, float) and not math.isfinite(x):
+        raise NoAnswer('returned a number beyond the range of float64; the string "Infinity" is due', answered=True)
+    return NOT_FINITE.get(x, x) if isinstance(x, str) else x
 
 
 def _array(value: dict[str, Any]) -> Any:
@@ -75,7 +89,7 @@ def _array(value: dict[str, Any]) -> Any:
         raise wrong(f"an array whose shape is {brief(shape)}")
     if len(shape) > DEEPEST or math.prod(shape) != len(data):
         raise wrong(f"an array of shape {brief(shape)} with {len(data)} numbers")
-    numbers = [NOT_FINITE.get(x, x) if isinstance(x, str) else x for x in data]
+    numbers = list(map(_number, data))
     for x in numbers:
         if isinstance(x, bool) != (dtype == "bool") or not isinstance(x, (int, float)):
             raise wrong(f"an array with {brief(x)} where a number is due")
