@@ -257,6 +257,7 @@ def vectors(
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
     from calibrant.checks.options import Options
+    from calibrant.protocol.errors import escaped
     from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import write
@@ -276,7 +277,7 @@ def vectors(
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         lines, status = report.written(cases, write(cases, folder), folder), 0
     for line in lines:
-        typer.echo(line)
+        typer.echo(escaped(line, None))
     raise typer.Exit(status)
 
 
