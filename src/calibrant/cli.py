@@ -55,6 +55,9 @@ Undecided = Annotated[
     int | None,
     typer.Option(help="The most undecided MUST clauses of a target that conforms.", show_default="any number"),
 ]
+Isolated = Annotated[
+    bool, typer.Option("--isolated", help="Run the target in a process that holds neither the judge nor what is due.")
+]
 Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
@@ -81,6 +84,7 @@ def check(
     seed: Seed = None,
     timeout: Timeout = 10,
     workers: Workers = None,
+    isolated: Isolated = False,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
     json: Json = None,
@@ -92,7 +96,7 @@ def check(
     from calibrant.reports import machine, terminal
 
     limits = max_deviations, max_undecided
-    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, *limits)
+    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     with _progress() as observer:
         result = run(_spec(target, program), options, observer)
     terminal.show(result, Console(highlight=False))
@@ -115,6 +119,7 @@ def matrix(
     seed: Seed = None,
     timeout: Timeout = 10,
     workers: Workers = None,
+    isolated: Isolated = False,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
     json: Json = None,
@@ -133,7 +138,7 @@ def matrix(
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
     found, limits = [], (max_deviations, max_undecided)
-    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, *limits)
+    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     options.validated()
     with _bar(_checking(specs[0]), total=len(specs)) as update:
         for one in checked(specs, options):

@@ -23,6 +23,8 @@ class Options:
     seed: int | None = None
     timeout: float = 10.0
     workers: int | None = None
+    isolated: bool = False
+    """Whether the target's code runs in processes that judge nothing."""
     max_deviations: int | None = None
     """The most declared deviations of a target that conforms; None for any number."""
     max_undecided: int | None = None

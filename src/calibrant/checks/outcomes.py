@@ -15,7 +15,7 @@ from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
 from calibrant.judge import Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
-from calibrant.protocol.wire import plain
+from calibrant.protocol.wire import is_array, plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown, snippet, written
 
@@ -208,13 +208,24 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
     return Finding(
         _line(text),
         [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
-        show_exact(actual) if isinstance(actual, Exact) else plain(actual, _MOST),
+        show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
         [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
         impostors=list(diagnosis.impostors),
         snippet=printable(snippet(subject.target, calls)) if subject is not None and calls else None,
     )
+
+
+def _recorded(answer: Any) -> Any:
+    """An answer as plain data, its texts in printable lines; of an array that repeats a number without end, its shape."""
+    if is_array(answer) and answer.size > _MOST:
+        return f"an array of shape {answer.shape}"
+    if isinstance(answer, (list, tuple)):
+        return [_recorded(part) for part in answer]
+    if isinstance(answer, dict):
+        return {escaped(str(key)): _recorded(part) for key, part in answer.items()}
+    return escaped(answer) if isinstance(answer, str) else plain(answer)
 
 
 def carried(report: pytest.TestReport) -> Iterator[Outcome]:
