@@ -100,6 +100,22 @@ def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
     assert [v.status for v in gathered([outcome("loss.zero", "absent", **declared)])] == ["absent"]
 
 
+def test_a_clause_that_was_mostly_beyond_judgement_is_undecided() -> None:
+    """Over all its properties, in the dtype."""
+    few = {"judged": 3, "unjudged": 10}
+    mostly = [outcome("loss.zero", "holds", unjudged=9), outcome("loss.zero", "holds", property="test_more", **few)]
+    half = [outcome("loss.scalar", "holds", unjudged=10)]
+
+    found = result([*mostly, *half, outcome("loss.zero", "holds", "float64")])
+
+    assert [(v.clause, v.dtype, v.status) for v in found.verdicts] == [
+        ("loss.scalar", "float32", "holds"),
+        ("loss.zero", "float32", "undecided"),
+        ("loss.zero", "float64", "holds"),
+    ]
+    assert "loss.zero is undecided in float32: nothing is claimed of 19 of 32 numbers." in printed(found)
+
+
 EXIT = {
     0: ("holds absent", "deviates holds"),
     1: ("holds breaks", "holds broken", "holds stale"),

@@ -65,6 +65,9 @@ def _verdict(parts: list[Outcome]) -> Verdict:
     reason = next((part.deviation for part in parts if part.deviation), None)
     if reason and status in ("breaks", "broken"):
         status = "deviates"
+    judged, unjudged = (sum(getattr(part, what) for part in parts) for what in ("judged", "unjudged"))
+    if status == "holds" and unjudged > judged:  # a clause that was mostly beyond judgement is not said to hold
+        status, reason = "undecided", reason or f"nothing is claimed of {unjudged} of {judged + unjudged} numbers"
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
     return Verdict(

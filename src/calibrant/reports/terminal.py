@@ -172,6 +172,9 @@ def closing_lines(result: Result) -> list[str]:
         for clause, of_clause in by_clause(verdicts).items()
         if gravest(of_clause) == "deviates"
     ]
+    lines += [
+        f"{v.clause} is undecided in {v.dtype}: {v.reason}." for v in verdicts if v.status == "undecided" and v.reason
+    ]
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
     refused = sum(verdict.refused for verdict in verdicts)
