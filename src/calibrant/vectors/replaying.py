@@ -16,7 +16,7 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS
+from calibrant.protocol.declarations import CONVENTIONS, GENERAL
 from calibrant.protocol.errors import CheckError
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
@@ -145,7 +145,7 @@ def _passed_over(case: Case, target: Target) -> str:
     optimizer = inputs.get("name") or inputs["optimizer"]["name"] if {"name", "optimizer"} & set(inputs) else ""
     for name, value in target.conventions.items():
         concerned = name.split(".")[0]
-        if value != (CONVENTIONS | ARITHMETIC)[name][0] and (
+        if value != (CONVENTIONS | GENERAL)[name][0] and (
             optimizer == concerned or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
         ):
             return f"it declares {name} = {value}"
