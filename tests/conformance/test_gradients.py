@@ -230,8 +230,10 @@ def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, s
 @pytest.mark.parametrize("way", WAYS[1:])
 @given(whole=strategies.parts())
 def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, whole: Batched) -> None:
-    """The mean of all samples weighs the means of two parts by their numbers of samples."""
-    (cut, rest), n = whole.sizes, len(whole.t_u)
+    """The mean of all samples weighs the means of two parts by their numbers of samples; a sum adds their sums."""
+    n = len(whole.t_u)
+    of_whole = exact.of_mean(n) / n
+    one, other = (size * of_whole / exact.of_mean(size) for size in whole.sizes)
     pieces = [whole, *(Fit(t_u, t_c, whole.w, whole.b) for t_u, t_c in whole.batches)]
     answers = [by_way(target, way, piece) for piece in pieces]
     errors = [truth(piece).err for piece in pieces]
@@ -239,8 +241,9 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, wh
         return
 
     first, second = (as_exact(answer, (2,)) for answer in answers[1:])
-    weighted = (first * cut + second * rest) / n
-    agree(answers[0], weighted.within(errors[0] + (cut * errors[1] + rest * errors[2]) / n, target.form))
+    weighted = first * one + second * other
+    allowed = errors[0] + float(one) * errors[1] + float(other) * errors[2]
+    agree(answers[0], weighted.within(allowed, target.form))
 
 
 @clause("gradient.optimum", fraction_of_examples=0.5)
