@@ -302,7 +302,7 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
-of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
+of(without="sgd adadelta adamax asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
     but(eps=0.0), EPS, "davharris/mistnet#94"
 )
 small = of(without="sgd radam asgd rprop")
