@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from support import PYTORCH, checked, subject, target
 
-from calibrant import exact
-from calibrant import adapters
+from calibrant import adapters, exact
 from calibrant.adapters import numpy_target
 from calibrant.book.clauses import book_folder
 from calibrant.diagnosis import explaining as naming
@@ -175,7 +174,9 @@ def test_the_book_says_of_a_library_what_its_adapter_declares(file: str, library
 
     assert [form for form in said.items() if not rows.get(form, True)] == []
     assert [
-        form for form, listed in rows.items() if listed and form[0] in CONVENTIONS and followed(said)[form[0]] != form[1]
+        form
+        for form, listed in rows.items()
+        if listed and form[0] in CONVENTIONS and followed(said)[form[0]] != form[1]
     ] == []
 
 
@@ -334,11 +335,14 @@ def training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u=None, val_t_c=N
     return params, losses, []
 """
 HELD = "optimize = lambda name, h, *given: right.optimize(name, {k: _held(x) for k, x in h.items()}, *given)"
-IN_FLOAT32 = """
+IN_FLOAT32 = (
+    """
 def _held(x):
     return type(x)(map(_held, x)) if isinstance(x, (list, tuple)) else float(np.float32(x)) if isinstance(x, float) else x
 
-""" + HELD
+"""
+    + HELD
+)
 ZEROS = """
 def optimize(name, h, params, grads):
     return right.optimize(name, h, params, [[p * 0 if g is None else g for p, g in zip(params, step)] for step in grads])
@@ -357,7 +361,10 @@ LOSSES = "loss.mean-square gradient.by-hand-loss gradient.chain-rule gradient.au
 WALKS = "descent.step descent.trajectory"
 OPTIMIZERS = "optimizer.sgd.momentum optimizer.adam.bias-correction optimizer.rmsprop optimizer.nadam"
 GENERAL_CASES = {
-    ("loss.scale", "half"): (SCALED.replace("{scaled}", "x / x.dtype.type(2 * n)"), f"{LOSSES} {WALKS} regularization.sum"),
+    ("loss.scale", "half"): (
+        SCALED.replace("{scaled}", "x / x.dtype.type(2 * n)"),
+        f"{LOSSES} {WALKS} regularization.sum",
+    ),
     ("loss.scale", "sum"): (SCALED.replace("{scaled}", "x"), f"{LOSSES} gradient.additive {WALKS} regularization.sum"),
     ("gradients.absent", "zero"): (ZEROS, "optimizer.absent-gradient"),
     ("split.rounding", "up"): (ROUNDED.replace("{rounded}", "math.ceil"), "split.sizes split.as-written"),
@@ -384,11 +391,13 @@ def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
     asked = [f"--clause={clause}" for clause in clauses.split()]
     consistent = ["--clause=gradient.of-the-reported-loss"] * (name == "loss.scale")
 
-    said, _ = checked(tmp_path, file, *asked, *consistent, "--examples=60", "--seed=1", "--workers=1", "--dtype=float64")
+    said, _ = checked(
+        tmp_path, file, *asked, *consistent, "--examples=60", "--seed=1", "--workers=1", "--dtype=float64"
+    )
 
     verdicts = {verdict["clause"]: verdict for verdict in said["verdicts"]}
     broken = {clause for clause, verdict in verdicts.items() if verdict["status"] != "holds"}
     assert broken == (set() if says else set(clauses.split()))
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
-            assert failure["text"].endswith(f"declare conventions = {({name: value})}")
+            assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")

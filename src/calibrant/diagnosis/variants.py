@@ -88,7 +88,7 @@ def general(subject: Subject, *, named: bool) -> str:
             and other.tally.unjudged <= as_it_is.tally.unjudged
             and (name == "arithmetic.subnormals" or subject.property_ is None or _holds(anew, subject.property_))
         ):
-            return f"; {may}: declare conventions = {({name: value})}"
+            return f"; {may}: declare conventions = { ({name: value}) }"
     return ""
 
 
@@ -115,7 +115,9 @@ def _alternatives(subject: Subject, optimizer: str) -> list[dict[str, str]]:
         and (optimizer, name) != ("adamw", "adam.decay")
     }
     combinations = [zip(open_choices, values, strict=True) for values in itertools.product(*open_choices.values())]
-    changes = [{name: value for name, value in pairs if value not in (None, _FIRST.get(name))} for pairs in combinations]
+    changes = [
+        {name: value for name, value in pairs if value not in (None, _FIRST.get(name))} for pairs in combinations
+    ]
     return sorted(filter(None, changes), key=len)
 
 

@@ -18,7 +18,8 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     "adam": (_BETAS, {**_BETAS, "amsgrad": True}, {**_BETAS, "weight_decay": 0.25}),
     "adamw": ({**_BETAS, "weight_decay": 0.25}, {**_BETAS, "amsgrad": True, "weight_decay": 0.0}),
     "rmsprop": tuple(
-        {"alpha": 0.75, "eps": 1e-2, **more} for more in ({}, {"momentum": 0.5}, {"centered": True}, {"weight_decay": 0.25})
+        {"alpha": 0.75, "eps": 1e-2, **more}
+        for more in ({}, {"momentum": 0.5}, {"centered": True}, {"weight_decay": 0.25})
     ),
     "adagrad": ({"eps": 1e-2}, {"eps": 1e-2, "weight_decay": 0.25}),
     "adadelta": ({"rho": 0.75, "eps": 1e-2}, {"rho": 0.75, "eps": 1e-2, "weight_decay": 0.25}),

@@ -164,7 +164,9 @@ both("half-the-loss", "the loss is halved, but its gradient is not")(
     part(0, lambda loss, c: loss / 2), f"{REPORTED} {VALUE}"
 )
 both("half", "the loss has a factor 1/2 in front, and the gradient with it")(
-    lambda c: tuple(x / 2 for x in c()), CONSISTENT, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
+    lambda c: tuple(x / 2 for x in c()),
+    CONSISTENT,
+    "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97",
 )
 both("sum-instead-of-mean", "the squared residuals are summed, not averaged, and the gradient belongs to the sum")(
     lambda c: tuple(x * c.n for x in c()), f"{CONSISTENT} gradient.additive"

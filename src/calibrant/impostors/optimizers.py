@@ -438,16 +438,21 @@ variant("adamax.epsilon", "none", "there is no epsilon")(f"{MAX}?")
 variant("adamax.correction", "none", "the average is not corrected")(MAX)
 variant("nadam.schedule", "fast", "the momenta rise as if momentum_decay were 1")(NADAM)
 variant("nadam.schedule", "constant", "the momentum is beta1 at every step")(NADAM)
-variant("nadam.schedule", "constant-now", "the momentum is beta1 at every step, and corrected by this step's power alone")(
-    NADAM
-)
+variant(
+    "nadam.schedule", "constant-now", "the momentum is beta1 at every step, and corrected by this step's power alone"
+)(NADAM)
 variant("radam.epsilon", "outside", "epsilon is added to the root of the corrected average")(RADAM)
 variant(
-    "radam.threshold", "four", "the rectified step begins above a threshold of 4 counted gradients, not of 5", "threshold-four"
+    "radam.threshold",
+    "four",
+    "the rectified step begins above a threshold of 4 counted gradients, not of 5",
+    "threshold-four",
 )(RADAM)
 variant("rprop.turn", "step-back", "after a change of sign the last step is taken back")(RPROP)
 for _name in ("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"):
-    variant(f"{_name}.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(f"optimizer.{_name}")
+    variant(f"{_name}.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(
+        f"optimizer.{_name}"
+    )
 
 training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(

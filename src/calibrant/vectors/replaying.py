@@ -137,6 +137,17 @@ def _subject(dtype: str) -> Subject:
     return Subject(target, dtype or (DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]))
 
 
+_LOSSES = """loss_fn absolute_loss dabsolute_loss dloss_fn grad_fn finite_difference value_and_grad training_loop closed_form
+    manual_training_loop calc_forward accumulate accumulated_grad data_parallel validation_loss regularized_loss regularized_grad ridge"""
+_CONCERNED = {
+    "loss.scale": _LOSSES.split(),
+    "gradients.absent": ["optimize"],
+    "split.rounding": ["split", "split_data"],
+    "arithmetic.hyperparameters": ["optimize", "training_loop", "manual_training_loop", "closed_form", "data_parallel"],
+}
+"""The operations whose cases hold for the book's value of a convention alone."""
+
+
 def _passed_over(case: Case, target: Target) -> str:
     """Say why a case does not apply to a target; empty if it does."""
     if case.dtype and case.dtype not in target.dtypes:
@@ -146,7 +157,9 @@ def _passed_over(case: Case, target: Target) -> str:
     for name, value in target.conventions.items():
         concerned = name.split(".")[0]
         if value != (CONVENTIONS | GENERAL)[name][0] and (
-            optimizer == concerned or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
+            optimizer == concerned
+            or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
+            or case.operation in _CONCERNED.get(name, ())
         ):
             return f"it declares {name} = {value}"
     form = FORMATS[case.dtype or "float64"]
