@@ -39,7 +39,8 @@ def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradie
 def hessian(t_u: Exact) -> Matrix:
     """The second derivatives of the loss by w and b."""
     mean, mean_square = moments(t_u)
-    return 2 * of_mean(t_u.size) * np.array([[mean_square, mean], [mean, Fraction(1)]])
+    hessian: Matrix = 2 * of_mean(t_u.size) * np.array([[mean_square, mean], [mean, Fraction(1)]])
+    return hessian
 
 
 def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
