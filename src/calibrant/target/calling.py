@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from calibrant.exact import FLUSHING, FORMATS
+from calibrant.exact import formats_of
 from calibrant.judge import Tally
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import NoAnswer, brief, first_line, named
@@ -76,7 +76,7 @@ class Subject:
     def __init__(self, target: Target, dtype: str) -> None:
         self.target = target
         self.dtype = numpy_dtype(dtype)
-        self.form = (FLUSHING if target.flushes else FORMATS)[dtype]
+        self.form = formats_of(flushes=target.flushes, narrow=target.narrow)[dtype]
         self.calls: list[Call] = []
         self.tally = self.tally_anew()
         self.failed: BaseException | None = None
@@ -85,6 +85,8 @@ class Subject:
         """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
         """The last failing example of a property; it can be repeated on any subject."""
+        self.property_: Callable[[Subject], None] | None = None
+        """The property itself, with all its examples; likewise."""
         self._stuck: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -103,7 +105,8 @@ class Subject:
 
     def tally_anew(self) -> Tally:
         """An empty tally with the target's slack."""
-        return Tally(slack=self.target.slack, flushes=self.target.flushes)
+        target = self.target
+        return Tally(target.slack, target.flushes, target.narrow, self.follow["loss.scale"])
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if operation not in OPERATIONS:
