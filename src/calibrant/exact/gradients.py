@@ -18,7 +18,7 @@ from calibrant.exact.numbers import Exact, concatenate, constant, gamma
 
 def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
     """2 (t_p - t_c) / n."""
-    return _doubled_late(2 * (t_p - t_c) / t_p.size)
+    return _doubled_late((2 * (t_p - t_c)).over_count(t_p.size))
 
 
 def _doubled_late(x: Exact) -> Exact:
@@ -29,12 +29,12 @@ def _doubled_late(x: Exact) -> Exact:
 def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
     """[sum of dloss t_u, sum of dloss], of predictions that are given.
 
-    As in a mean, a sensible evaluation may divide by n after the sums. It rounds as often, but its sums are n times as
-    large: where they may overflow, nothing is claimed.
+    As in a mean, a sensible evaluation may divide by n after the sums, or readings and residuals by its root before them. It
+    rounds as often, but its sums are n times as large: where they may overflow, nothing is claimed.
     """
     n = t_p.size
     twice = 2 * (t_p - t_c)
-    dloss = twice / n
+    dloss = twice.over_count(n)
     gradient = _doubled_late(concatenate((dloss * t_u).sum(), dloss.sum()))
     with np.errstate(all="ignore"):
         terms = twice.magnitude() + twice.errors()

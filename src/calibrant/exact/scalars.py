@@ -241,17 +241,19 @@ def root(x: Number, *, signed: bool = False) -> Number:
 def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     """keep x + part y for keep in [0, 1] and its `complement`, part: a moving average.
 
-    Evaluated as it stands or as x + part (y - x), with keep or part rounded first and the other computed from it; or, where keep is
-    the smaller of the two, as y - (y - x) keep.
+    Evaluated in any of three forms [A.average]: as it stands; as x + part (y - x), with keep or part rounded first and the other
+    computed from it; or as y + keep (x - y), with keep as given or, where it is the smaller of the two, computed from part.
+    A difference from zero is not rounded.
     """
     form = x.form
     big_x, big_y = x.size + x.err, y.size + y.err
     span = big_x + big_y
     if not span:
         return x
-    local = max(keep.size * big_x + part.size * big_y, 2 * part.size * span)
-    if keep.size <= part.size:
-        local = max(local, 3 * keep.size * span)
+    rounds = not (x.known_zero() or y.known_zero())
+    towards = (1 + rounds) * part.size * span
+    back = (1 + rounds + (keep.size <= part.size)) * keep.size * span
+    local = max(keep.size * big_x + part.size * big_y, towards, back)
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
     m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
