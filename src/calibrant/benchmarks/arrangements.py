@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any
@@ -19,12 +20,14 @@ import numpy as np
 from calibrant import exact, strategies
 from calibrant.benchmarks.compiled import compiled_losses
 from calibrant.benchmarks.evaluations import Array, loop, tensor
-from calibrant.benchmarks.soundness import REJECTED
+from calibrant.benchmarks.soundness import REJECTED, random_bytes
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS, Exact
 from calibrant.impostors.correct import PYTORCH, as_exact
 from calibrant.judge import Disagreement, Tally, agree, agree_lists, tallying
 from calibrant.protocol.declarations import numpy_dtype
+from calibrant.strategies.drawing import Strategy
+from calibrant.strategies.optimizers import _OPTIMIZATION, _optimization
 
 DTYPES = ("float16", "float32", "float64")
 JUDGED = "Arrangements, and the largest error in units of its bound"
@@ -55,18 +58,10 @@ class Arrangement:
 
 
 def _fused(x: Array, y: Any, z: Any) -> Array:
-    """x y + z, rounded once where the dtype is narrower than float64; float64 rounds by libm."""
-    if x.dtype == np.float64:
-        fma = getattr(math, "fma", None)  # since Python 3.13
-        if fma is None:
-            fma = lambda a, b, c: float(exact.round_to(_exactly(a) * _exactly(b) + _exactly(c), FORMATS["float64"]))  # noqa: E731  # one line
-        parts = np.broadcast_arrays(x, y, z)
-        return np.array([fma(*map(float, three)) for three in zip(*map(np.ravel, parts), strict=True)])
-    return np.asarray((x.astype(np.float64) * np.float64(y) + np.asarray(z, dtype=np.float64)).astype(x.dtype))
-
-
-def _exactly(x: float) -> Any:
-    return exact.constant(x, exact.UNROUNDED).fraction()
+    """x y + z, rounded once."""
+    form, parts = FORMATS[x.dtype.name], np.broadcast_arrays(x, y, z)
+    triples = zip(*(map(Fraction, np.ravel(part).astype(np.float64).tolist()) for part in parts), strict=True)
+    return np.array([exact.to_float(exact.round_to(a * b + c, form)) for a, b, c in triples]).astype(x.dtype)
 
 
 PREDICTIONS: dict[str, Evaluate] = {
@@ -402,9 +397,7 @@ def _of_run(follow: Any = PYTORCH, name: str = "") -> Callable[..., Any]:
     return lambda hyperparameters, params, grads: exact.optimize(name, hyperparameters, params, grads, follow)
 
 
-def _optimization(name: str, **options: Any) -> Any:
-    from calibrant.strategies.optimizers import _OPTIMIZATION, Strategy, _optimization
-
+def _runs_of(name: str, **options: Any) -> Any:
     return Strategy(_optimization(name, **options), _OPTIMIZATION)
 
 
@@ -429,14 +422,14 @@ OPERATIONS: dict[str, Asked] = {
     "regularized_grad": Asked(strategies.penalized_fits, attrgetter("t_u", "t_c", "w", "b", "l1", "l2"), exact.regularized_grad),
     **{
         name: Asked(
-            _optimization(name, **{key: x for key, x in _PLAIN.items() if key in strategies.HYPERPARAMETERS[name]}),
+            _runs_of(name, **{key: x for key, x in _PLAIN.items() if key in strategies.HYPERPARAMETERS[name]}),
             _RUN,
             _of_run(name=name),
         )
         for name in AVERAGING
     },
     "look-ahead": Asked(
-        _optimization("sgd", only=("momentum", "nesterov"), momentum=(0.9, 0.5, 0.99), nesterov=(True,)), _RUN, _of_run(RIVER, "sgd")
+        _runs_of("sgd", only=("momentum", "nesterov"), momentum=(0.9, 0.5, 0.99), nesterov=(True,)), _RUN, _of_run(RIVER, "sgd")
     ),
 }
 
@@ -473,21 +466,13 @@ def arrangements() -> list[Arrangement]:
     return found
 
 
-def random_bytes(length: int, rng: np.random.Generator) -> bytes:
-    """Draw the bytes of an example; byte 0 is the simplest of everything, and a quarter of the examples has many."""
-    data = rng.integers(0, 256, length, dtype=np.uint8)
-    if rng.integers(4) == 0:
-        data[rng.random(length) < 0.5] = 0
-    return data.tobytes()
-
-
 def tried(arrangement: Arrangement, dtype: str, cases: int, seed: int) -> tuple[Tally, str]:
     """Judge an arrangement on random examples of a dtype; the words tell of the first rejection."""
     asked, told = OPERATIONS[arrangement.operation], ""
     rng = np.random.default_rng([seed, DTYPES.index(dtype)])
     with tallying(Tally()) as tally, np.errstate(all="ignore"):
         for _ in range(cases):
-            data = random_bytes(asked.strategy.length, rng)
+            data = random_bytes(asked, rng)
             drawn = strategies.Drawn(data, asked.strategy.decode).at(FORMATS[dtype])
             arguments = asked.arguments(drawn)
             if asked.arguments is _RUN and any(g is None for step in arguments[2] for g in step):

@@ -179,6 +179,11 @@ class Exact:
         """The bound of each element."""
         return self.err if self.err.shape == self.m.shape else np.broadcast_to(self.err, self.m.shape)
 
+    def allowed(self) -> Floats:
+        """The most that an answer may err: the bound, and at least two roundings of a number that is rounded at all [A.floor]."""
+        bound = self.errors()
+        return np.where(bound > 0, np.maximum(bound, 2 * self.form.u * self.magnitude()), bound)
+
     def rounds(self) -> bool:
         """Whether any element has an error."""
         return bool(np.count_nonzero(self.err))
@@ -248,7 +253,7 @@ class Exact:
         """The elements divided by a count, at once or by its root twice, or multiplied by reciprocals of these [A.count]."""
         with np.errstate(all="ignore"):
             m, e, d, cut = _trimmed(self.m, self.e, self.d * n)
-            least = (2 * self.form.tiny + _LOST) if n > 1 else 0.0
+            least = (2 * self.form.tiny + _LOST * self.rounds()) if n > 1 else 0.0
             return _rounded(m, e, d, self.err / n * _UP + cut, self.form, by_root(n), least)
 
     def _sum_error(self, roundings: int, axes: tuple[int, ...] | None = None) -> Any:
