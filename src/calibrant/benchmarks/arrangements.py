@@ -22,7 +22,7 @@ from calibrant.benchmarks.compiled import compiled_losses
 from calibrant.benchmarks.evaluations import Array, loop, tensor
 from calibrant.benchmarks.soundness import REJECTED, random_bytes
 from calibrant.checks.spread import spread
-from calibrant.exact import FORMATS, Exact
+from calibrant.exact import FORMATS
 from calibrant.impostors.correct import PYTORCH, as_exact
 from calibrant.judge import Disagreement, Tally, agree, agree_lists, tallying
 from calibrant.protocol.declarations import numpy_dtype
@@ -140,7 +140,10 @@ SUMS: dict[str, Evaluate] = {
     "in float64": lambda x: x.astype(np.float64).sum().astype(x.dtype),
 }
 MEAN_SQUARES: dict[str, Evaluate] = {
-    **{f"sum of squares, {name}": lambda r, total=total: total(r * r) / r.dtype.type(len(r)) for name, total in SUMS.items()},
+    **{
+        f"sum of squares, {name}": lambda r, total=total: total(r * r) / r.dtype.type(len(r))
+        for name, total in SUMS.items()
+    },
     "divided first": lambda r: np.sum(r * r / r.dtype.type(len(r))),
     "by the reciprocal": lambda r: np.sum(r * r) * (r.dtype.type(1) / r.dtype.type(len(r))),
     "residual divided by n": lambda r: np.sum(r * (r / r.dtype.type(len(r)))),
@@ -313,7 +316,14 @@ def _numbers(x: Any, real: Any) -> Any:
 
 
 def _adapted(
-    name: str, s: dict[str, Any], h: dict[str, Any], t: int, lr: Any, p: Any, g: Any, mix: Callable[[Any, Any, Any], Any]
+    name: str,
+    s: dict[str, Any],
+    h: dict[str, Any],
+    t: int,
+    lr: Any,
+    p: Any,
+    g: Any,
+    mix: Callable[[Any, Any, Any], Any],
 ) -> Any:
     if name == "adamw":
         p = p - lr * h["weight_decay"] * p
@@ -419,7 +429,9 @@ OPERATIONS: dict[str, Asked] = {
     "regularized_loss": Asked(
         strategies.penalized_fits, lambda x: (x.w * x.t_u + x.b, x.t_c, x.w, x.l1, x.l2), exact.regularized_loss
     ),
-    "regularized_grad": Asked(strategies.penalized_fits, attrgetter("t_u", "t_c", "w", "b", "l1", "l2"), exact.regularized_grad),
+    "regularized_grad": Asked(
+        strategies.penalized_fits, attrgetter("t_u", "t_c", "w", "b", "l1", "l2"), exact.regularized_grad
+    ),
     **{
         name: Asked(
             _runs_of(name, **{key: x for key, x in _PLAIN.items() if key in strategies.HYPERPARAMETERS[name]}),
@@ -429,7 +441,9 @@ OPERATIONS: dict[str, Asked] = {
         for name in AVERAGING
     },
     "look-ahead": Asked(
-        _runs_of("sgd", only=("momentum", "nesterov"), momentum=(0.9, 0.5, 0.99), nesterov=(True,)), _RUN, _of_run(RIVER, "sgd")
+        _runs_of("sgd", only=("momentum", "nesterov"), momentum=(0.9, 0.5, 0.99), nesterov=(True,)),
+        _RUN,
+        _of_run(RIVER, "sgd"),
     ),
 }
 
@@ -451,16 +465,24 @@ def arrangements() -> list[Arrangement]:
             found.append(Arrangement("accumulate", f"{residual}; {name}", _accumulated(slope)))
             found.append(Arrangement("accumulated_grad", f"{residual}; {name}", _weighted(slope)))
     found += [Arrangement("regularized_loss", name, way) for name, way in PENALIZED.items()]
-    found += [Arrangement("regularized_grad", name, _penalized_slope(name)) for name in ("added", "in the mean", "as a row")]
+    found += [
+        Arrangement("regularized_grad", name, _penalized_slope(name)) for name in ("added", "in the mean", "as a row")
+    ]
     for name in AVERAGING:
         found += [Arrangement(name, form, _averaging(name, mix, wide=False)) for form, mix in MIXES.items()]
-        found.append(Arrangement(name, "float64 inside, master copies", _averaging(name, MIXES["two products"], wide=True)))
+        found.append(
+            Arrangement(name, "float64 inside, master copies", _averaging(name, MIXES["two products"], wide=True))
+        )
     found.append(Arrangement("look-ahead", "there and back, as river", _river))
     if find_spec("torch"):
         for name in ("adam", "adamw", "rmsprop"):
             for options in ({"foreach": True}, {"foreach": False}, {"fused": True}):
                 if not (name == "rmsprop" and "fused" in options):
-                    found.append(Arrangement(name, f"torch, {next(iter(options))}", _torch_optimizer(name, **options), DTYPES[1:]))
+                    found.append(
+                        Arrangement(
+                            name, f"torch, {next(iter(options))}", _torch_optimizer(name, **options), DTYPES[1:]
+                        )
+                    )
     if find_spec("jax"):
         found += _jitted()
     return found
@@ -472,7 +494,7 @@ def tried(arrangement: Arrangement, dtype: str, cases: int, seed: int) -> tuple[
     rng = np.random.default_rng([seed, DTYPES.index(dtype)])
     with tallying(Tally()) as tally, np.errstate(all="ignore"):
         for _ in range(cases):
-            data = random_bytes(asked, rng)
+            data = random_bytes(asked.strategy, rng)
             drawn = strategies.Drawn(data, asked.strategy.decode).at(FORMATS[dtype])
             arguments = asked.arguments(drawn)
             if asked.arguments is _RUN and any(g is None for step in arguments[2] for g in step):
@@ -488,7 +510,9 @@ def tried(arrangement: Arrangement, dtype: str, cases: int, seed: int) -> tuple[
             except Disagreement as rejection:
                 tally.rejected += 1
                 tally.worst = max(tally.worst, rejection.measured.get("bounds", math.inf))
-                told = told or f"{arrangement.operation}, {arrangement.name}, {dtype}: {rejection}; {rejection.measured}"
+                told = (
+                    told or f"{arrangement.operation}, {arrangement.name}, {dtype}: {rejection}; {rejection.measured}"
+                )
     return tally, told
 
 

@@ -24,7 +24,7 @@ def accumulate(batches: Batches, w: Exact, b: Exact) -> list[Exact]:
 
 
 def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:
-    """The gradient of the mean loss over all n samples, accumulated over k batches of n_i samples.
+    """The gradient of the mean loss over all n samples, accumulated over k batches of n_i samples [A.accumulation].
 
     It is a sum of one term 2 (t_p - t_c) t_u / n for each sample. On its way into the result a term is multiplied by t_u and
     by its batch's share of the samples and divided by the size of the batch, or divided by n, before the sums, between them or

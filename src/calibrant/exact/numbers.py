@@ -74,10 +74,9 @@ def _sum(x: Exact, y: Exact) -> Exact:
     """The sum [A.sum]; of three terms, in any order [A.residual]."""
     err = x.err + y.err
     for (a, b), other in ((some.terms, other) for some, other in ((x, y), (y, x)) if some.terms):
-        pairs = (a.true() + other.true()).magnitude(), (b.true() + other.true()).magnitude()
-        partial = np.maximum(*pairs) + a.err + b.err + other.err
-        inner = a.err + b.err + x.form.u * (1 + x.form.u) * partial + x.form.flushed
-        err = np.maximum(err, (inner * _UP + other.err) * _UP)
+        partial = np.maximum(*((part.true() + other.true()).magnitude() + part.err + other.err for part in (a, b)))
+        first = x.form.u * (1 + x.form.u) * partial + x.form.flushed
+        err = np.maximum(err, (a.err + b.err + other.err + first) * _UP)
     e = min(x.e, y.e)
     m1 = x.m if x.e == e else x.m << (x.e - e)
     m2 = y.m if y.e == e else y.m << (y.e - e)
@@ -281,7 +280,7 @@ def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1,
     if np.count_nonzero(z) < z.size:  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
     fits = z + rounded <= form.largest
-    if np.count_nonzero(fits) < z.size:  # no bound where the number, or something on the way to it, may overflow
+    if np.count_nonzero(fits) < z.size:  # the number, or something on the way to it, may overflow [A.range]
         rounded = np.where(fits, rounded, np.inf)
     return Exact(m, e, d, rounded, form, z)
 
@@ -344,7 +343,7 @@ def constant(x: int | float | Fraction, form: Format) -> Exact:
 
 
 def hyperparameter(x: float, form: Format) -> Exact:
-    """A Python number that an implementation may first round to its format, with the error of that rounding."""
+    """A Python number that an implementation may first round to its format, with the error of that rounding [A.given]."""
     lost = Fraction(x)
     if abs(x) >= form.flushed:
         lost -= round_to(lost, form)

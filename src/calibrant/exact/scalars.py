@@ -2,7 +2,7 @@
 
 A `Number` is `m * 2**e`, cut to some hundred bits where no fraction is short. A sensible evaluation in its format is within `err`
 of it, by the running error analysis of `calibrant.exact.numbers`. One rule covers all sensible evaluations of an operation:
-`product` any order of factors and divisors, `mix` every way to write a moving average.
+`product` any order of factors and divisors, `mix` every way to write a moving average. Names in brackets are rules of Appendix A.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def constant(x: float, form: Format) -> Number:
 
 
 def hyperparameter(x: float, form: Format) -> Number:
-    """A Python number that an implementation may first round to its format, with the error of that rounding."""
+    """A Python number that an implementation may first round to its format, with the error of that rounding [A.given]."""
     value = constant(x, form)
     return value.within(_round_off(value))
 
@@ -186,7 +186,7 @@ def gather(numbers: Sequence[Number], shape: tuple[int, ...], form: Format) -> E
 
 
 def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Number:
-    """The product of the factors, divided by the divisors, in any order.
+    """The product of the factors, divided by the divisors, in any order [A.products].
 
     k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. An underflow may then be enlarged by every other
     factor, whose product must not overflow. Where a divisor may be zero, nothing is claimed.
@@ -216,7 +216,7 @@ def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Numbe
 
 
 def root(x: Number, *, signed: bool = False) -> Number:
-    """The square root; two roundings, because a power of one half is less exact than a root.
+    """The square root; two roundings, because a power of one half is less exact than a root [A.root].
 
     An evaluation may find zero for a number that cannot be negative (a sum of squares). A number that can be negative (a difference
     of squares) is `signed`: where it may be negative, nothing is claimed.
@@ -277,7 +277,7 @@ def either(ways: Iterable[Number]) -> Number:
 
 
 def times_power(power: Number, base: Number) -> Number:
-    """The next power of a hyperparameter: one product more, or a power of the machine's, within a unit in the last place."""
+    """The next power of a hyperparameter: one product more, or a power of the machine's, within a unit in the last place [A.power]."""
     after = power * base
     return after.within(after.err + base.form.u * after.size * (after.err > 0))
 

@@ -25,7 +25,6 @@ nan_skipped = kinds.nonfinite(
 )
 
 
-
 def _in_turn(c: Any) -> Any:
     """Sum forwards and backwards in turn, as threads that end in another order do."""
     c.correct.memory["calls"] = c.correct.memory.get("calls", 0) + 1
