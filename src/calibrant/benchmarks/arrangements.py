@@ -58,10 +58,14 @@ class Arrangement:
 
 
 def _fused(x: Array, y: Any, z: Any) -> Array:
-    """x y + z, rounded once."""
-    form, parts = FORMATS[x.dtype.name], np.broadcast_arrays(x, y, z)
-    triples = zip(*(map(Fraction, np.ravel(part).astype(np.float64).tolist()) for part in parts), strict=True)
-    return np.array([exact.to_float(exact.round_to(a * b + c, form)) for a, b, c in triples]).astype(x.dtype)
+    """x y + z, rounded once where it is finite."""
+    form, parts = FORMATS[x.dtype.name], [part.ravel().astype(np.float64) for part in np.broadcast_arrays(x, y, z)]
+    fused = parts[0] * parts[1] + parts[2]
+    for i, triple in enumerate(zip(*(part.tolist() for part in parts), strict=True)):
+        if all(map(math.isfinite, triple)):
+            a, b, c = map(Fraction, triple)
+            fused[i] = exact.to_float(exact.round_to(a * b + c, form))
+    return fused.astype(x.dtype)
 
 
 PREDICTIONS: dict[str, Evaluate] = {
