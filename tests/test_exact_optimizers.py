@@ -205,6 +205,8 @@ def test_a_moving_average_may_be_written_in_any_way(x: float, y: float, keep: fl
         k * a + (rounded(1) - k) * b,
         a + (rounded(1) - k) * (b - a),
         (rounded(1) - p) * a + p * b,
+        b + k * (a - b),
+        b - k * (b - a),
     ]
     if p >= 0.5:
         ways.append(b - (b - a) * (rounded(1) - p))  # as torch.lerp does
@@ -366,7 +368,8 @@ def test_a_moving_average_errs_by_its_rule(x: Number, y: Number, keep: float) ->
     kept = scalars.hyperparameter(keep, FLOAT32)
     part = scalars.complement(kept)
     k, p, span = Fraction(keep), 1 - Fraction(keep), reach(x) + reach(y)
-    ways = [k * reach(x) + p * reach(y), 2 * p * span, 3 * k * span if k <= p else Fraction(0)]
+    rounds = 0 if x.known_zero() or y.known_zero() else 1  # a difference from zero is exact
+    ways = [k * reach(x) + p * reach(y), (1 + rounds) * p * span, (1 + rounds + (k <= p)) * k * span]
     error = k * Fraction(x.err) + p * Fraction(y.err) + Fraction(part.err) * span + U * max(ways)
     value = k * x.fraction() + p * y.fraction()
     error += U * (1 + U) * (abs(value) + error) + 3 * TINY

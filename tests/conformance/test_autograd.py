@@ -178,8 +178,9 @@ def test_every_step_goes_against_the_gradient_at_its_own_parameters(target: Subj
 
 
 def standing(answer: Any, target: Subject) -> Exact:
-    """An answer as the numbers of the dtype that a next step starts from."""
-    return as_exact(answer, answer.shape).within(0.0, target.form)
+    """An answer as the number that a next step starts from: itself, or the wider one that was rounded to it."""
+    numbers = as_exact(answer, answer.shape)
+    return numbers.within(target.form.u * numbers.magnitude() + target.form.tiny, target.form)
 
 
 @clause("autograd.recorded-update", fraction_of_examples=0.2)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import peers, soundness, speed
+from calibrant.benchmarks import arrangements, peers, soundness, speed
 
 COMMANDS = {
     "judge": (soundness.judge_times, 200),
     "soundness": (soundness.measure, 1_000_000),
+    "arrangements": (arrangements.measure, 500),
     "peers": (peers.measure, 2000),
     "speed": (speed.measure, 50),
 }

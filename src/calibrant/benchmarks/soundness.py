@@ -82,11 +82,11 @@ def evaluate(way: str, formula: Formula, arguments: tuple[Any, ...]) -> Array:
         return np.asarray(evaluations.way(way)[formula.name](*arguments))
 
 
-def random_bytes(formula: Formula, rng: np.random.Generator) -> bytes:
+def random_bytes(strategy: strategies.Strategy[Any], rng: np.random.Generator) -> bytes:
     """Draw the bytes of an example. Byte 0 is the simplest of everything; a quarter has many, as Hypothesis draws them."""
-    data = rng.integers(0, 256, formula.strategy.length, dtype=np.uint8)
+    data = rng.integers(0, 256, strategy.length, dtype=np.uint8)
     if rng.integers(4) == 0:
-        data[rng.random(formula.strategy.length) < 0.5] = 0
+        data[rng.random(strategy.length) < 0.5] = 0
     return data.tobytes()
 
 
@@ -108,7 +108,7 @@ def judged_chunk(seed: int, chunk: int, cases: int) -> Found:
         dtype = list(ways)[rng.integers(len(ways))]
         formula = FORMULAS[rng.choice(len(FORMULAS), p=_CHANCES)]
         way = ways[dtype][rng.integers(len(ways[dtype]))]
-        data = random_bytes(formula, rng)
+        data = random_bytes(formula.strategy, rng)
         arguments = formula.drawn(data, dtype)
         answer = evaluate(way, formula, arguments)
         with tallying(tallies.setdefault((formula.name, dtype), Tally())) as tally:
@@ -155,7 +155,7 @@ def judge_times(cases: int, seed: int) -> dict[str, Any]:
     times: dict[tuple[str, str], list[float]] = {}
     for i in range(cases):  # all formulas in turn, so that a disturbance of the machine falls on each
         for formula in FORMULAS if i % 10 == 0 else FORMULAS[:-1]:  # a long descent takes long to evaluate
-            data = random_bytes(formula, rng)
+            data = random_bytes(formula.strategy, rng)
             for dtype in ("float32", "float64"):
                 arguments = formula.drawn(data, dtype)
                 answer = evaluate("np.sum, sum-first, plain", formula, arguments)

@@ -24,14 +24,15 @@ def accumulate(batches: Batches, w: Exact, b: Exact) -> list[Exact]:
 
 
 def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:
-    """The gradient of the mean loss over all n samples, accumulated over k batches of n_i samples.
+    """The gradient of the mean loss over all n samples, accumulated over k batches of n_i samples [A.accumulation].
 
     It is a sum of one term 2 (t_p - t_c) t_u / n for each sample. On its way into the result a term is multiplied by t_u and
     by its batch's share of the samples and divided by the size of the batch, or divided by n, before the sums, between them or
-    after them: that takes seven roundings at most (a quotient may be a product with a rounded reciprocal). And it takes part
-    in n_i - 1 additions within its batch and in k - 1 between batches, which is n - 1 at most.
+    after them: that takes eleven roundings at most (a quotient may be a product with a rounded reciprocal, and the size of a
+    batch may divide as its root, twice [A.count]). And it takes part in n_i - 1 additions within its batch and in k - 1 between
+    batches, which is n - 1 at most.
 
-    A running mean, `mean += (g_i - mean) * n_i / (n_1 + ... + n_i)`, takes no more than n + 3 of them, but its differences are
+    A running mean, `mean += (g_i - mean) * n_i / (n_1 + ... + n_i)`, takes no more than n + 7 of them, but its differences are
     as large as two gradients of batches may be: three roundings of each cost six of the largest such gradient at most.
     """
     t_u, t_c = concatenate(*(u for u, _ in batches)), concatenate(*(c for _, c in batches))
@@ -53,10 +54,10 @@ def _mean(twice: Exact, t_u: Exact | None, starts: Counts, sizes: Counts) -> Exa
             errors = errors + (twice.magnitude() + twice.errors()) * t_u.errors()
         of_batch = Exact(np.add.reduceat(true.m, starts), true.e, true.d, 0.0, UNROUNDED).magnitude() / sizes
         # The largest gradient of a batch that an evaluation may find.
-        largest = (of_batch + np.add.reduceat(errors + gamma(n + 2, form) * terms, starts) / sizes).max()
+        largest = (of_batch + np.add.reduceat(errors + gamma(n + 6, form) * terms, starts) / sizes).max()
         span = terms.sum()
-        rounding = gamma(n + 9, form) / (n + 9) * ((n + 3) * span / n + max(3 * span / n, 6 * largest * (k > 1)))
+        rounding = gamma(n + 13, form) / (n + 13) * ((n + 7) * span / n + max(3 * span / n, 6 * largest * (k > 1)))
         lost = 2 * (x.sum() + n + k) * form.tiny
         err = (errors.sum() / n + rounding + lost) * _UP
-        fits = span * (1 + gamma(n + 9, form)) * _UP + n * lost <= form.largest
+        fits = span * (1 + gamma(n + 13, form)) * _UP + n * lost <= form.largest
     return (true.sum() / n).within(err if fits else np.inf, form)

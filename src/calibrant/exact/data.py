@@ -29,7 +29,7 @@ def optimum(t_u: Exact, t_c: Exact, l2: float = 0.0) -> tuple[Fraction, Fraction
 
 
 def least_squares(t_u: Exact, t_c: Exact, l2: float = 0.0) -> Exact:
-    """The least-squares parameters, each within what a backward stable method may err.
+    """The least-squares parameters, each within what a backward stable method may err [A.fit].
 
     Such a method returns the exact line of columns that are off by a few n u of their length (Higham, section 20.1), here
     8 n u for the two columns of the problem; the bound is the first-order effect of that. Nothing is claimed where the

@@ -2,7 +2,7 @@
 
 The loss is a quadratic with the Hessian H, the same everywhere, so a step of descent is an affine map with the matrix
 M = I - lr H. An evaluation that is off the path by `e` is off by at most |M| e + d after the next step, where d is the cost
-of that step's roundings.
+of that step's roundings [A.walk].
 """
 
 import itertools

@@ -25,7 +25,7 @@ def slopes(t_p: Exact, t_c: Exact) -> tuple[Exact, int]:
 def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
     """2 (t_p - t_c) / n."""
     twice, n = slopes(t_p, t_c)
-    return _doubled_late(twice / n)
+    return _doubled_late(twice.over_count(n))
 
 
 def _doubled_late(x: Exact) -> Exact:
@@ -36,11 +36,11 @@ def _doubled_late(x: Exact) -> Exact:
 def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
     """[sum of dloss t_u, sum of dloss], of predictions that are given.
 
-    As in a mean, a sensible evaluation may divide by n after the sums. It rounds as often, but its sums are n times as
-    large: where they may overflow, nothing is claimed.
+    As in a mean, a sensible evaluation may divide by n after the sums, or readings and residuals by its root before them. It
+    rounds as often, but its sums are n times as large: where they may overflow, nothing is claimed.
     """
     twice, divisor = slopes(t_p, t_c)
-    n, dloss = t_p.size, twice / divisor
+    n, dloss = t_p.size, twice.over_count(divisor)
     gradient = _doubled_late(concatenate((dloss * t_u).sum(), dloss.sum()))
     with np.errstate(all="ignore"):
         terms = twice.magnitude() + twice.errors()

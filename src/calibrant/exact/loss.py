@@ -12,17 +12,18 @@ def of_mean(n: int) -> Fraction:
 
 
 def model(t_u: Exact, w: Exact, b: Exact) -> Exact:
-    """w t_u + b."""
-    return w * t_u + b
+    """w t_u + b; in a residual, a temperature may join the two terms in any order."""
+    product = w * t_u
+    return (product + b).of_terms(product, b)
 
 
 def loss_fn(t_p: Exact, t_c: Exact) -> Exact:
     """The mean of (t_p - t_c) ** 2, or half of it, or the sum, by the scale of the loss."""
-    squares = (t_p - t_c) ** 2
+    mean = (t_p - t_c).mean_square()
     if loss_scale() == "half":  # halved one by one or as a mean: only underflow differs
-        half = (squares * 0.5).mean()
+        half = mean * 0.5
         return half.within(half.err + half.form.tiny, half.form)
-    return squares.sum() if loss_scale() == "sum" else squares.mean()
+    return mean * t_p.size if loss_scale() == "sum" else mean
 
 
 def absolute_loss(t_p: Exact, t_c: Exact) -> Exact:

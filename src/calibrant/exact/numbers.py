@@ -2,7 +2,8 @@
 
 A formula over `Exact` arrays (`w * t_u + b`, `mean((t_p - t_c) ** 2)`) gives two things at once: its true value, by integer
 arithmetic, and a running bound on the error of any sensible evaluation in the numbers' format (Wilkinson's running error
-analysis; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 2.2 and 3.3).
+analysis; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 2.2 and 3.3). Its rules are those of the
+book's Appendix A; a name in brackets, such as [A.sum], is the rule that the code next to it applies.
 
 Floats are dyadic rationals, so a whole array shares one exponent and one denominator, `m * 2**e / d`: there is no gcd in
 every step. The bound is float64, always rounded up; infinity means that nothing is claimed, because the value or something on
@@ -70,6 +71,12 @@ def _operation(rule: Callable[[Exact, Exact], Exact]) -> Callable[[Exact, Any], 
 
 
 def _sum(x: Exact, y: Exact) -> Exact:
+    """The sum [A.sum]; of three terms, in any order [A.residual]."""
+    err = x.err + y.err
+    for (a, b), other in ((some.terms, other) for some, other in ((x, y), (y, x)) if some.terms):
+        partial = np.maximum(*((part.true() + other.true()).magnitude() + part.err + other.err for part in (a, b)))
+        first = x.form.u * (1 + x.form.u) * partial + x.form.flushed
+        err = np.maximum(err, (a.err + b.err + other.err + first) * _UP)
     e = min(x.e, y.e)
     m1 = x.m if x.e == e else x.m << (x.e - e)
     m2 = y.m if y.e == e else y.m << (y.e - e)
@@ -77,10 +84,11 @@ def _sum(x: Exact, y: Exact) -> Exact:
     if x.d != y.d:
         g = math.gcd(x.d, y.d)
         m1, m2, d = m1 * (y.d // g), m2 * (x.d // g), x.d // g * y.d
-    return _rounded(m1 + m2, e, d, x.err + y.err, x.form, least=x.form.flushed)
+    return _rounded(m1 + m2, e, d, err, x.form, least=x.form.flushed)
 
 
 def _product(x: Exact, y: Exact) -> Exact:
+    """The product [A.product]."""
     err: Any = 0.0
     least = x.form.tiny
     if x.rounds() or y.rounds():
@@ -91,7 +99,7 @@ def _product(x: Exact, y: Exact) -> Exact:
 
 
 def _quotient(x: Exact, y: Exact) -> Exact:
-    """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal.
+    """Division by one number; two roundings, because a sensible evaluation may multiply by a rounded reciprocal [A.quotient].
 
     Where the reciprocal may overflow, nothing is claimed.
     """
@@ -116,7 +124,7 @@ def _quotient(x: Exact, y: Exact) -> Exact:
 class Exact:
     """An array of exact numbers `m * 2**e / d`, each within `err` of what a sensible evaluation in `form` returns."""
 
-    __slots__ = ("_magnitude", "d", "e", "err", "form", "m")
+    __slots__ = ("_magnitude", "d", "e", "err", "form", "m", "terms")
     __array_ufunc__ = None  # NumPy arrays leave mixed arithmetic to us, and so to an error
 
     def __init__(self, m: Any, e: int, d: int, err: Any, form: Format, magnitude: Floats | None = None) -> None:
@@ -126,6 +134,7 @@ class Exact:
         self.err: Floats = np.asarray(err, dtype=np.float64)
         self.form = form
         self._magnitude = magnitude
+        self.terms: tuple[Exact, Exact] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -169,6 +178,11 @@ class Exact:
         """The bound of each element."""
         return self.err if self.err.shape == self.m.shape else np.broadcast_to(self.err, self.m.shape)
 
+    def allowed(self) -> Floats:
+        """The most that an answer may err: the bound, and at least two roundings of a number that is rounded at all [A.floor]."""
+        bound = self.errors()
+        return np.where(bound > 0, np.maximum(bound, 2 * self.form.u * self.magnitude()), bound)
+
     def rounds(self) -> bool:
         """Whether any element has an error."""
         return bool(np.count_nonzero(self.err))
@@ -183,6 +197,11 @@ class Exact:
     def true(self) -> Exact:
         """The same values without error, to compute with the truth and not with an evaluation of it."""
         return Exact(self.m, self.e, self.d, np.zeros(self.shape), UNROUNDED, self._magnitude)
+
+    def of_terms(self, x: Exact, y: Exact) -> Exact:
+        """The same values, as a sum of two that a third may join in any order [A.residual]."""
+        self.terms = x, y
+        return self
 
     def within(self, err: Any, form: Format) -> Exact:
         """The same values, each within `err` of its evaluation in `form`."""
@@ -209,19 +228,32 @@ class Exact:
         return self * self
 
     def sum(self, axes: tuple[int, ...] | None = None) -> Exact:
-        """The sum of all elements, or over some axes, evaluated in any order."""
+        """The sum of all elements, or over some axes, evaluated in any order [A.sums]."""
         terms = self.size if axes is None else math.prod(self.shape[axis] for axis in axes)
         with np.errstate(all="ignore"):
             err = self._sum_error(max(terms - 1, 0), axes)
             return _rounded(self.m.sum(axis=axes), self.e, self.d, err, self.form, 0)
 
     def mean(self) -> Exact:
-        """The mean of all elements: divided before the sum or after it, in any order."""
+        """The mean of all elements: divided before the sum or after it, in any order [A.mean]."""
+        return self._mean(2 if self.size & (self.size - 1) else 0)
+
+    def mean_square(self) -> Exact:
+        """The mean of the squares: also as the square of a length, or of elements divided by the root of n [A.mean-square]."""
+        return (self**2)._mean(by_root(self.size) + 3)
+
+    def _mean(self, roundings: int) -> Exact:
         n = self.size
         with np.errstate(all="ignore"):
-            division = 2 if n & (n - 1) else 0
-            err = self._sum_error(n - 1 + division) / n + n * self.form.tiny
+            err = self._sum_error(n - 1 + roundings) / n + n * self.form.tiny
             return _rounded(self.m.sum(), self.e, self.d * n, err, self.form, 0)
+
+    def over_count(self, n: int) -> Exact:
+        """The elements divided by a count, at once or by its root twice, or multiplied by reciprocals of these [A.count]."""
+        with np.errstate(all="ignore"):
+            m, e, d, cut = _trimmed(self.m, self.e, self.d * n)
+            least = (2 * self.form.tiny + _LOST * self.rounds()) if n > 1 else 0.0
+            return _rounded(m, e, d, self.err / n * _UP + cut, self.form, by_root(n), least)
 
     def _sum_error(self, roundings: int, axes: tuple[int, ...] | None = None) -> Any:
         """The errors of sums in which every term is rounded so many times; infinite where one may overflow.
@@ -243,11 +275,12 @@ def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1,
     if form is UNROUNDED:
         return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
     z = _magnitude(m, e, d)
-    rounded = (err + roundings * form.u * (1 + form.u) * (z + err) + least) * _UP + cut
+    unit = roundings * form.u * (1 + form.u) if roundings <= 2 else gamma(roundings, form)
+    rounded = (err + unit * (z + err) + least) * _UP + cut
     if np.count_nonzero(z) < z.size:  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
     fits = z + rounded <= form.largest
-    if np.count_nonzero(fits) < z.size:  # no bound where the number, or something on the way to it, may overflow
+    if np.count_nonzero(fits) < z.size:  # the number, or something on the way to it, may overflow [A.range]
         rounded = np.where(fits, rounded, np.inf)
     return Exact(m, e, d, rounded, form, z)
 
@@ -272,8 +305,16 @@ def _is_power_of_two(x: Exact) -> bool:
     return bool(m & (m - 1) == 0)
 
 
+def by_root(n: int) -> int:
+    """The most roundings of a division by n that is taken in two halves [A.count]; none where n is a power of four.
+
+    The root of n is rounded, then its reciprocal, then a product with it: twice three.
+    """
+    return 0 if n & (n - 1) == 0 and n.bit_length() % 2 else 6
+
+
 def gamma(k: int, form: Format) -> float:
-    """k u / (1 - k u), the relative error of k roundings in a row; infinite where k u reaches 1."""
+    """k u / (1 - k u), the relative error of k roundings in a row; infinite where k u reaches 1 [A.roundings]."""
     ku = k * form.u
     return ku / (1 - ku) * _UP if ku < 1 else math.inf
 
@@ -302,7 +343,7 @@ def constant(x: int | float | Fraction, form: Format) -> Exact:
 
 
 def hyperparameter(x: float, form: Format) -> Exact:
-    """A Python number that an implementation may first round to its format, with the error of that rounding."""
+    """A Python number that an implementation may first round to its format, with the error of that rounding [A.given]."""
     lost, held = Fraction(x), form.scalars
     if abs(x) >= held.flushed:
         lost -= round_to(lost, held)

@@ -61,6 +61,8 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     factors = [h.once("undamped", lambda: complement(h.dampening))] * dampens
     factors += [h.once("apart", lambda: complement(h.momentum))] * (buffer == "average")
     push = product([*factors, pushed]) if factors else pushed
+    if h["nesterov"] and follow["sgd.nesterov"] == "look-ahead":
+        p = _there_and_back(p, product([h.momentum, s.buffer] if inside else [lr, h.momentum, s.buffer]))
     s.buffer = push if t == 1 else h.momentum * s.buffer + push
     ahead = h["nesterov"] and follow["sgd.nesterov"] == "torch"
     moved = pushed + h.momentum * s.buffer if ahead else s.buffer
@@ -72,6 +74,12 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     past = product([h.momentum, s.buffer] if inside else [lr, h.momentum, s.buffer])
     kept = p if coupled else _shrunk(p, lr, h.weight_decay)
     return either([together, kept - own - past, kept - past - own])
+
+
+def _there_and_back(p: Number, past: Number) -> Number:
+    """p - past + past, as an evaluation moves its parameters to the point ahead in place and back: two roundings [A.look-ahead]."""
+    ahead = p.size + p.err + past.size + past.err
+    return p if past.known_zero() else p.within((p.err + p.form.u * (1 + p.form.u) * (2 * ahead)) * (1 + 2.0**-40))
 
 
 def adam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:

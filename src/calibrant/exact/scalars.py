@@ -2,7 +2,7 @@
 
 A `Number` is `m * 2**e`, cut to some hundred bits where no fraction is short. A sensible evaluation in its format is within `err`
 of it, by the running error analysis of `calibrant.exact.numbers`. One rule covers all sensible evaluations of an operation:
-`product` any order of factors and divisors, `mix` every way to write a moving average.
+`product` any order of factors and divisors, `mix` every way to write a moving average. Names in brackets are rules of Appendix A.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def constant(x: float, form: Format) -> Number:
 
 
 def hyperparameter(x: float, form: Format) -> Number:
-    """A Python number that an implementation may first round to its format, with the error of that rounding."""
+    """A Python number that an implementation may first round to its format, with the error of that rounding [A.given]."""
     value = constant(x, form.scalars)
     return value.within(_round_off(value))
 
@@ -193,7 +193,7 @@ def gather(numbers: Sequence[Number], shape: tuple[int, ...], form: Format) -> E
 
 
 def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Number:
-    """The product of the factors, divided by the divisors, in any order.
+    """The product of the factors, divided by the divisors, in any order [A.products].
 
     k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. An underflow may then be enlarged by every other
     factor, whose product must not overflow. Where a divisor may be zero, nothing is claimed. Numbers of a narrower format, which are
@@ -229,7 +229,7 @@ def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Numbe
 
 
 def root(x: Number, *, signed: bool = False) -> Number:
-    """The square root; two roundings, because a power of one half is less exact than a root.
+    """The square root; two roundings, because a power of one half is less exact than a root [A.root].
 
     An evaluation may find zero for a number that cannot be negative (a sum of squares). A number that can be negative (a difference
     of squares) is `signed`: where it may be negative, nothing is claimed.
@@ -254,17 +254,19 @@ def root(x: Number, *, signed: bool = False) -> Number:
 def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     """keep x + part y for keep in [0, 1] and its `complement`, part: a moving average.
 
-    Evaluated as it stands or as x + part (y - x), with keep or part rounded first and the other computed from it; or, where keep is
-    the smaller of the two, as y - (y - x) keep.
+    Evaluated in any of three forms [A.average]: as it stands; as x + part (y - x), with keep or part rounded first and the other
+    computed from it; or as y + keep (x - y), with keep as given or, where it is the smaller of the two, computed from part.
+    A difference from zero is not rounded.
     """
     form = x.form
     big_x, big_y = x.size + x.err, y.size + y.err
     span = big_x + big_y
     if not span:
         return x
-    local = max(keep.size * big_x + part.size * big_y, 2 * part.size * span)
-    if keep.size <= part.size:
-        local = max(local, 3 * keep.size * span)
+    rounds = not (x.known_zero() or y.known_zero())
+    towards = (1 + rounds) * part.size * span
+    back = (1 + rounds + (keep.size <= part.size)) * keep.size * span
+    local = max(keep.size * big_x + part.size * big_y, towards, back)
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
     m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
@@ -288,7 +290,7 @@ def either(ways: Iterable[Number]) -> Number:
 
 
 def times_power(power: Number, base: Number) -> Number:
-    """The next power of a hyperparameter: one product more, or a power of the machine's, within a unit in the last place."""
+    """The next power of a hyperparameter: one product more, or a power of the machine's, within a unit in the last place [A.power]."""
     after = power * base
     return after.within(after.err + base.form.u * after.size * (after.err > 0))
 

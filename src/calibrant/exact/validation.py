@@ -11,7 +11,7 @@ import numpy as np
 
 from calibrant.exact.gradients import gradient
 from calibrant.exact.loss import loss_fn
-from calibrant.exact.numbers import Exact, concatenate, hyperparameter
+from calibrant.exact.numbers import Exact, concatenate, gamma, hyperparameter
 
 ROUNDING = Fraction(1, 2**51)  # more than a fraction and its product with n are rounded, relative to the product
 MARGIN = Fraction(1, 8)  # the share by which the diagnosis wants losses to differ
@@ -61,7 +61,20 @@ def regularized_loss(t_p: Exact, t_c: Exact, w: Exact, l1: float, l2: float) -> 
     one, two = hyperparameter(l1, w.form), hyperparameter(l2, w.form)
     square, other = two * (w * w), two * w * w
     square = square.within(np.maximum(square.err, other.err), w.form)
-    return concatenate(loss_fn(t_p, t_c), one * abs(w), square).sum()
+    return concatenate(loss_fn(t_p, t_c), *(_averaged(x, t_p.size) for x in (one * abs(w), square))).sum()
+
+
+def _averaged(penalty: Exact, n: int) -> Exact:
+    """A penalty that is added to each of n terms of a mean, or is one term more: the square of sqrt(n l2) w [A.penalty].
+
+    Beyond the roundings of its own product, it takes part in n additions and a division; as a row, l2 n and its root and the
+    product with w are rounded, which a square doubles, and a length is squared. Where its sums may overflow nothing is claimed.
+    """
+    with np.errstate(all="ignore"):
+        reach = penalty.magnitude() + penalty.err
+        err = (penalty.err + gamma(n + 8, penalty.form) * reach + 2 * penalty.form.tiny * (reach > 0)) * (1 + 2.0**-40)
+        fits = n * (reach + err) * (1 + 2.0**-40) <= penalty.form.largest
+        return penalty.within(np.where(fits, err, np.inf), penalty.form)
 
 
 def regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: float) -> Exact:
@@ -73,7 +86,7 @@ def regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: 
     inclined = first * slope if slope else kink
     if slope and w.magnitude().item() < w.form.flushed:  # the weight may be taken for zero
         inclined = inclined.within(inclined.err + kink.err, w.form)
-    by_w = concatenate(by_w, inclined, second).sum()
+    by_w = concatenate(by_w, *(_averaged(x, t_u.size) for x in (inclined, second))).sum()
     return concatenate(by_w, by_b)
 
 

@@ -83,7 +83,7 @@ hand("bias-not-predicted", "the residuals are computed without the bias")(
     lambda c: c(t_p=c.t_p - c.b), "gradient.chain-rule gradient.symbolic gradient.optimum"
 )
 hand("weight-penalized", "the gradient of a penalty on the weight, w / 32, is added")(
-    part(0, lambda by_w, c: by_w + c.w / 32), ALL
+    part(0, lambda by_w, c: by_w + c.w / 32), f"{VALUE} gradient.additive? gradient.optimum"
 )
 hand("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c", "t_p"), f"{ALL} gradient.nan?")
 hand(

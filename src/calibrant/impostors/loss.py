@@ -1,7 +1,10 @@
 """Impostors of the losses and of their derivatives by the predictions."""
 
+import functools
 import math
+import operator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +23,14 @@ empty = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n == 0)
 nan_skipped = kinds.nonfinite(
     paired(lambda c: c(**{name: np.where(np.isnan(c.t_p - c.t_c), x.dtype.type(0), x) for name, x in c.given.items()}))
 )
+
+
+def _in_turn(c: Any) -> Any:
+    """Sum forwards and backwards in turn, as threads that end in another order do."""
+    c.correct.memory["calls"] = c.correct.memory.get("calls", 0) + 1
+    squares = (c.t_p - c.t_c) ** 2 / c.t_p.dtype.type(c.n)
+    return functools.reduce(operator.add, squares if c.correct.memory["calls"] % 2 else squares[::-1])
+
 
 # The mean squared error
 
@@ -78,6 +89,13 @@ loss("capped", "residuals beyond 4 count as 4", exactly=False)(
 loss("asymmetric", "predictions that are too warm count double", exactly=False)(
     lambda c: c() + c(t_p=np.maximum(c.t_p, c.t_c)), f"{MEAN} loss.symmetric"
 )
+loss(
+    "another-order",
+    "the order of the sum changes from call to call",
+    exactly=False,
+    repeats=False,
+    why_not_small=kinds.DIGITS,
+)(several(_in_turn), "loss.deterministic")
 loss("one-element", "it returns an array of one element, not a scalar")(kinds.answer(join), "loss.scalar")
 loss("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 

@@ -131,7 +131,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
 
 
 def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
-    bound = expected.errors() * _tally.slack
+    bound = expected.allowed() * _tally.slack
     claimed = np.isfinite(bound)
     _tally.judged += int(claimed.sum())
     _tally.unjudged += int((~claimed).sum())

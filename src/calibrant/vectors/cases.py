@@ -143,7 +143,7 @@ def _with_tuples(name: str, value: Any) -> Any:
 def numbers(truth: Any) -> dict[str, Any]:
     """Write exact values with their bounds, or an array value for value: a word for a number that is not finite, None for no claim."""
     if isinstance(truth, Exact):
-        rows = [_number(x, float(e)) for x, e in zip(truth.fractions(), truth.errors().reshape(-1), strict=True)]
+        rows = [_number(x, float(e)) for x, e in zip(truth.fractions(), truth.allowed().reshape(-1), strict=True)]
     else:
         truth = np.asarray(truth)
         rows = list(map(_exactly, truth.reshape(-1).tolist()))
