@@ -1,6 +1,7 @@
 """The chapter on optimizers."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,9 @@ def walk(target: Subject, run: Optimization) -> list[list[Any]]:
     try:
         return listed(target.optimize(*asked(run)), [len(step) for step in run.grads])
     except Failure as failure:
-        zeros = [key for key, value in run.hyperparameters.items() if key != "lr" and zero_at_an_end(run.name, key, value)]
+        zeros = [
+            key for key, value in run.hyperparameters.items() if key != "lr" and zero_at_an_end(run.name, key, value)
+        ]
         if failure.raised and zeros:
             raise Refused(f"{run.name} refuses zero for {', '.join(zeros)}") from None
         raise
@@ -83,6 +86,14 @@ def stays(answer: Any, before: Any, bound: Exact) -> None:
     claimed = np.isfinite(bound.errors()) & np.isfinite(before)
     due = exact.of(np.where(claimed, before, 0).astype(before.dtype))
     agree(answer, due.within(np.where(claimed, due.errors(), np.inf), due.form))
+
+
+def without_a_rate_in_the_buffer(target: Subject, run: Optimization) -> Optimization:
+    """The run, without momentum where the target declares a buffer that holds the rates of earlier steps."""
+    if target.follow.get(f"{run.name}.buffer") == "with-lr":
+        for key in ("momentum", "dampening", "nesterov"):
+            run.hyperparameters.pop(key, None)
+    return run
 
 
 # SGD
@@ -188,23 +199,27 @@ def test_adams_decay_is_part_of_the_gradient(target: Subject, run: Optimization)
 
 
 @clause("optimizer.adam.first-step", fraction_of_examples=0.4)
-@given(optimizations("adam", only=("beta1", "beta2"), steps=(1, 1)))
+@given(optimizations("adam", only=CORE, eps=(0.0, 0.25, 1e-2, 0.1), steps=(1, 1)))
 def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimization) -> None:
-    """Neither the gradient's magnitude nor the betas matter: m and v hold one gradient and its square."""
-    run.hyperparameters["eps"] = 0.0
+    """Without epsilon, neither the gradient's magnitude nor the betas matter: m and v hold one gradient and its square."""
     if target.follow["adam.correction"] == "none":
         pytest.skip("uncorrected averages are not those of one gradient")
+    if target.follow["adam.epsilon"] != "outside":
+        run.hyperparameters["eps"] = 0.0
 
-    steps = walk(target, run)
+    (step,) = walk(target, run)
 
-    rate = run.hyperparameters["lr"]
-    rate = exact.hyperparameter(rate[0] if isinstance(rate, list) else rate, exact.UNROUNDED)
-    first = []
-    for p, g, bound in zip(run.params, run.grads[0], truth(target, run)[0], strict=True):
-        signs = exact.of(np.sign(g).astype(np.float64), exact.UNROUNDED)
-        landing = exact.of(p.astype(np.float64), exact.UNROUNDED) - rate * signs
-        first.append(landing.within(bound.err, bound.form))
-    agree_lists(steps, [first])
+    rate, eps = run.hyperparameters["lr"], Fraction(run.hyperparameters["eps"])
+    rate = Fraction(rate[0] if isinstance(rate, list) else rate)
+    for answer, p, g, bound in zip(step, run.params, run.grads[0], truth(target, run)[0], strict=True):
+        lengths = [rate * slope / (abs(slope) + eps or 1) for slope in exact.of(g).fractions()]
+        landing = exact.concatenate(
+            *(
+                exact.constant(x - length, bound.form)
+                for x, length in zip(exact.of(p).fractions(), lengths, strict=True)
+            )
+        )
+        agree(shaped(answer, bound.shape).reshape(-1), landing.within(bound.errors().reshape(-1), bound.form))
 
 
 @clause("optimizer.adam.scale-free", fraction_of_examples=0.4)
@@ -326,7 +341,7 @@ def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
 @given(drawn=strategies.of_each(only=("momentum",), rates=(0.5, 0.1, 2.0), steps=(2, 8)))
 def test_each_step_has_its_own_rate(target: Subject, name: str, drawn: Any) -> None:
-    follows_its_rule(target, drawn(name))
+    follows_its_rule(target, without_a_rate_in_the_buffer(target, drawn(name)))
 
 
 @clause("optimizer.own-state", fraction_of_examples=0.14)
@@ -393,19 +408,17 @@ def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> 
     keeps_dtype(target, walk(target, drawn(name)))
 
 
-def moves_at_zero(target: Subject, name: str, *, buffers: bool) -> str:
-    """The convention by which this optimizer moves at a rate of zero, or, with `buffers`, still does after other rates; or nothing."""
-    moving = {"adadelta.rate": "without", "adamw.decay": "without-lr"}
-    moving |= {"sgd.buffer": "with-lr", "rmsprop.buffer": "with-lr"} if buffers else {}
-    return next((key for key in moving if key.startswith(f"{name}.") and target.follow[key] == moving[key]), "")
+def stops_at_zero(target: Subject, name: str) -> None:
+    """Skip the property if the target declares a convention by which this optimizer moves whatever its rate."""
+    if target.follow.get("adadelta.rate" if name == "adadelta" else f"{name}.decay") in ("without", "without-lr"):
+        pytest.skip(f"{name} moves whatever its rate")
 
 
 @clause("optimizer.zero-rate", fraction_of_examples=0.08)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "rprop"])
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
 def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
-    if moves_at_zero(target, name, buffers=False):
-        pytest.skip(f"{name} moves whatever its rate")
+    stops_at_zero(target, name)
     run = drawn(name)
 
     for answers, bounds in zip(walk(target, run), truth(target, run), strict=True):
@@ -418,9 +431,8 @@ def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.5, 0.25, 0.1), rates=(0.0,), steps=(2, 6)))
 def test_a_rate_that_falls_to_zero_stops_every_parameter(target: Subject, name: str, drawn: Any) -> None:
     """A buffer that holds the rate would roll on."""
-    if moves_at_zero(target, name, buffers=True):
-        pytest.skip(f"{name} moves whatever its rate, or its buffer holds the rates of earlier steps")
-    run = drawn(name)
+    stops_at_zero(target, name)
+    run = without_a_rate_in_the_buffer(target, drawn(name))
     steps, bounds = walk(target, run), truth(target, run)
 
     for t, rate in enumerate(run.hyperparameters["lr"]):
@@ -428,33 +440,46 @@ def test_a_rate_that_falls_to_zero_stops_every_parameter(target: Subject, name: 
             stays(steps[t][k], steps[t - 1][k], bounds[t][k])
 
 
-NEGATIVE = {
-    (name, key)
+MAY_BE_NEGATIVE = {("sgd", "dampening"), ("asgd", "alpha")}
+NUMBERS = [
+    (name, key, default)
     for name in NAMES
-    for key in ("lr", "momentum", "alpha", "rho", "eps", "weight_decay", "lr_decay", "initial_accumulator_value")
-    if key in exact.OPTIMIZERS[name]
-} - {("asgd", "alpha")}
-INVALID: list[tuple[str, dict[str, Any]]] = [
-    *((name, {key: -0.5}) for name, key in sorted(NEGATIVE)),
-    ("nadam", {"momentum_decay": -0.5}),
-    *(("sgd", wrong) for wrong in ({"lr": math.nan}, {"lr": [0.5]}, {"nesterov": True})),
-    ("sgd", {"nesterov": True, "momentum": 0.5, "dampening": 0.5}),
-    *(("adam", {"betas": betas}) for betas in ((-0.5, 0.75), (1.0, 0.75), (0.5, 1.0), (0.5, -0.5))),
-    *((name, {"betas": (0.5, 1.0)}) for name in ("adamw", "adamax", "radam")),
-    ("nadam", {"betas": (1.0, 0.75)}),
-    ("adadelta", {"rho": 1.5}),
-    *(("rprop", {"etas": etas}) for etas in ((0.5, 0.75), (1.5, 2.0), (0.0, 2.0))),
+    for key, default in exact.OPTIMIZERS[name].items()
+    if not isinstance(default, bool) and key != "t0"
 ]
-"""Invalid hyperparameters of each optimizer."""
+"""The hyperparameters that are numbers, or pairs of them, with their defaults."""
+
+
+def invalid(name: str, key: str, default: Any) -> list[Any]:
+    """Values of a hyperparameter that mean nothing: not finite, or outside of its range."""
+    numbers = default if isinstance(default, tuple) else (default,)
+    wrong = [math.nan, math.inf, *([-0.5] if (name, key) not in MAY_BE_NEGATIVE else [])]
+    wrong += {"betas": [1.0], "rho": [1.5]}.get(key, [])
+    values = [(*numbers[:place], x, *numbers[place + 1 :]) for place in range(len(numbers)) for x in wrong]
+    values += {"etas": [(0.5, 0.75), (1.5, 2.0), (0.0, 2.0)]}.get(key, [])
+    return values if isinstance(default, tuple) else [x for (x,) in values]
 
 
 @clause("optimizer.invalid")
-@pytest.mark.parametrize(("name", "wrong"), INVALID)
-def test_invalid_hyperparameters_are_refused(target: Subject, name: str, wrong: dict[str, Any]) -> None:
-    """A negative rate climbs, and a beta of 1 divides by zero at the first correction."""
-    params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
+@pytest.mark.parametrize(("name", "key", "default"), NUMBERS)
+def test_invalid_hyperparameters_are_refused(target: Subject, name: str, key: str, default: Any) -> None:
+    """A negative rate climbs, a beta of 1 divides by zero at the first correction, and what is not finite spreads."""
+    for value in invalid(name, key, default):
+        refuses_settings(target, name, {"lr": 0.5, key: value})
 
-    holds(target.refuses("optimize", name, {"lr": 0.5, **wrong}, params, grads), f"took {wrong} for {name}")
+
+@clause("optimizer.invalid")
+@pytest.mark.parametrize(
+    "wrong", [{"lr": [0.5]}, {"nesterov": True}, {"nesterov": True, "momentum": 0.5, "dampening": 0.5}]
+)
+def test_settings_that_do_not_fit_together_are_refused(target: Subject, wrong: dict[str, Any]) -> None:
+    refuses_settings(target, "sgd", {"lr": 0.5, **wrong})
+
+
+def refuses_settings(target: Subject, name: str, settings: dict[str, Any]) -> None:
+    """Raise Disagreement if the target takes these hyperparameters for two steps of one number."""
+    params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
+    holds(target.refuses("optimize", name, settings, params, grads), f"took {settings} for {name}")
 
 
 @clause("optimizer.unknown")
