@@ -212,7 +212,9 @@ class Optimizer:
     def step(self, params: list[Array], grads: list[Array | None], lr: float) -> list[Array]:
         """The parameters after one step, in their dtype (bfloat16 times a Python number is float32); None leaves a parameter."""
         return [
-            p.copy() if g is None else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape).astype(p.dtype, copy=False)
+            p.copy()
+            if g is None
+            else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape).astype(p.dtype, copy=False)
             for mover, p, g in zip(self.movers, params, grads, strict=True)
         ]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -316,14 +317,14 @@ class Hyperparameters:
         now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + 1))
         return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
 
-    def rectification(self, t: int, *, enough: float = 5.0) -> Number | None:
-        """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
+    def rectification(self, t: int, *, enough: float = 5.0, unclear: bool | None = None) -> Number | None:
+        """RAdam's factor; None where too few gradients count. Evaluations may differ about that: then `unclear` decides, or it is unbounded."""
         longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
         counted = longest - product([constant(2.0 * t, self.form), self.power("beta2", t)], [self.correction2(t)])
         more = (counted - enough).sign()
-        if more is None:
+        if more is None and unclear is None:
             return constant(1.0, self.form).within(math.inf)
-        if more <= 0:
+        if not (unclear if more is None else more > 0):
             return None
         return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
 
@@ -395,3 +396,18 @@ def optimize(
             now[k] = [frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in numbers]
         path.append([scalars.gather(after, p.shape, form) for after, p in zip(now, params, strict=True)])
     return path
+
+
+def paths(
+    name: str,
+    hyperparameters: Mapping[str, Any],
+    params: Sequence[Any],
+    grads: Sequence[Sequence[Any]],
+    follow: Follow,
+) -> Iterator[list[list[Exact]]]:
+    """The paths that evaluations may take, as `optimize` returns them: two for RAdam, whose threshold rounding may put on either side."""
+    for unclear in (False, True) if name == "radam" else (None,):
+        frame = Frame(RULES[name])
+        if unclear is not None:
+            frame.settings = lambda h, side=unclear: h.but(rectification=partial(h.rectification, unclear=side))
+        yield optimize(name, hyperparameters, params, grads, follow, frame)

@@ -1,6 +1,7 @@
 """Impostors of the optimizers: each changes a part of the exact rule, or of the frame around it, in which it is walked."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -113,6 +114,37 @@ def momenta(change: Callable[[Any, Any], Any]) -> Change:
     return but(momenta=lambda h: lambda t, schedule: change(*h.momenta(t, schedule)))
 
 
+def in_blocks(size: int) -> Change:
+    """The walk in which the full blocks of this many numbers of a tensor are moved without momentum."""
+
+    def changed(c: Call) -> Any:
+        frame, sizes = Frame(RULES[c.name]), [p.size for p in c.params]
+        right = frame.step
+
+        def step(at: tuple[int, int], h: Hyperparameters, *others: Any) -> Number:
+            inside = at[1] < sizes[at[0]] // size * size
+            return right(at, h.once("still", lambda: h.but(momentum=0.0)) if inside else h, *others)
+
+        frame.step = step  # type: ignore[method-assign]  # an impostor changes a part of the frame
+        return walked(c, frame)
+
+    return changed
+
+
+def below_zero(c: Call, path: Any) -> None:
+    """Make NaN of each number whose centered mean square rounded below zero, from then on."""
+    h = exact.OPTIMIZERS[c.name] | c.hyperparameters
+    for k, p in enumerate(c.params if h["centered"] else ()):
+        v, m, lost = np.zeros_like(p), np.zeros_like(p), np.zeros(p.shape, dtype=bool)
+        for t, step in enumerate(c.grads):
+            if step[k] is not None:
+                g = step[k] * (-1 if h["maximize"] else 1) + p * h["weight_decay"]
+                v, m = h["alpha"] * v + (1 - h["alpha"]) * g * g, h["alpha"] * m + (1 - h["alpha"]) * g
+                lost = lost | (v - m * m < 0)
+            p = np.asarray(path[t][k])
+            path[t][k] = np.where(lost, np.nan, p).astype(p.dtype)
+
+
 maximized = partial(kinds.where, lambda c: c.hyperparameters.get("maximize"))
 pushed = partial(kinds.where, lambda c: c.h["momentum"])
 turning = partial(kinds.where, lambda c: (c.g * c.s.before).sign() == -1)
@@ -137,6 +169,8 @@ SLOWED = "optimizer.adagrad.lr-decay optimizer.adagrad"
 ADAGRAD = f"optimizer.adagrad {START} {SLOWED} {RATE}"
 DELTA, MAX, NADAM, ADAPTIVE = (f"optimizer.{name} {RATE}" for name in ("adadelta", "adamax", "nadam", "radam"))
 RADAM, ASGD, RPROP = f"{ADAPTIVE}?", "optimizer.asgd", "optimizer.rprop"
+
+LONG, MANY = "optimizer.long-run", "many steps are needed"
 
 ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop"
 
@@ -223,6 +257,14 @@ of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the 
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
 )
 of("adm")("unknown-is-sgd", "an unknown optimizer is taken for SGD")(lambda c: c(name="sgd"), "optimizer.unknown")
+optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN, and uses their defaults")(
+    lambda c: c(
+        hyperparameters={
+            key: x if np.isfinite(x).all() else exact.OPTIMIZERS[c.name][key] for key, x in c.hyperparameters.items()
+        }
+    ),
+    "optimizer.invalid",
+)
 optimize("values-unchecked", "it accepts hyperparameters with invalid values, such as a negative learning rate")(
     lambda c: walked(c, None, refuses=False), "optimizer.invalid"
 )
@@ -287,6 +329,12 @@ corrected("correction-without-power", "the correction divides by 1 - beta at eve
     POWER,
     "eriklindernoren/ML-From-Scratch#35 ufal/npfl114#79",
 )
+of("adam adamw nadam radam")(
+    "count-stops-at-256", "the count of steps stops at 256, as a number of bfloat16 does", why_not_small=MANY
+)(framed(count=lambda c: min(c(), 256)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
+of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8", why_not_small=MANY)(
+    framed(count=lambda c: min(c(), 8)), LONG
+)
 of("adam adamw nadam")("squares-uncorrected", "only the average of the gradients is corrected")(
     but(correction2=lambda h: lambda t: one(h)), BIAS
 )
@@ -312,6 +360,17 @@ small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_no
 rmsprop("centered-ignored", "`centered` is ignored: the average of the gradients is never subtracted")(
     but(centered=False), "optimizer.rmsprop.centered optimizer.rmsprop"
 )
+rmsprop(
+    "variance-below-zero",
+    "the variance of centered RMSprop may round below zero, and its root is then NaN",
+    exactly=False,
+    why_not_small="only numbers that round show it",
+)(kinds.afterwards(below_zero), "optimizer.finite")
+sgd(
+    "blocks-without-momentum",
+    "the full blocks of 8 numbers of a tensor are moved without momentum",
+    why_not_small="eight numbers are needed",
+)(in_blocks(8), "optimizer.sizes")
 adagrad("sum-from-zero", "the sum of squares always begins at zero")(but(initial_accumulator_value=0.0), START)
 adagrad("sum-from-one", "the sum of squares always begins at one")(
     but(initial_accumulator_value=1.0), f"{START} {SLOWED} {RATE}", "deeplearning4j/deeplearning4j#953"
@@ -390,7 +449,7 @@ def variant(convention: str, value: str, sentence: str) -> Callable[..., None]:
 
 variant(
     "sgd.buffer", "with-lr", "the buffer contains the learning rate, so that a new rate does not change what it holds"
-)(PUSH, "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
+)(f"{PUSH} optimizer.zero-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
 variant("sgd.buffer", "average", "the buffer is a moving average of the gradients, not their sum")(
     PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002"
 )
@@ -421,7 +480,7 @@ variant("rmsprop.epsilon", "inside", "epsilon is inside the root")(
 )
 variant("rmsprop.start", "one", "the average of the squares begins at one")(RMSPROP, "google-deepmind/optax#49")
 variant("rmsprop.buffer", "with-lr", "the momentum buffer contains the learning rate")(
-    f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}?", "pytorch/pytorch#32545"
+    f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}? optimizer.zero-rate", "pytorch/pytorch#32545"
 )
 variant("adagrad.epsilon", "inside", "epsilon is inside the root")(f"{ADAGRAD}?", "keras-team/keras#17391")
 variant("adadelta.rate", "without", "the steps are not multiplied by a learning rate")(f"{DELTA} optimizer.zero-rate")
@@ -477,7 +536,17 @@ def _questions(name: str) -> Any:
     yield from (asked(shown), asked(shown, grads=_ABSENT), *runs(name), *map(asked, more))
     if "eps" in shown:
         yield quick({"eps": 0.0, "weight_decay": 0.0}, unit=2.0**-20)
-    yield from (quick({**shown, **unlike}) for unlike in ({"beta": 0.5}, {"lr": -0.5}, {"lr": [0.5, 0.25]}))
+    yield from (
+        quick({**shown, **unlike}) for unlike in ({"beta": 0.5}, {"lr": -0.5}, {"lr": [0.5, 0.25]}, {"lr": math.inf})
+    )
+    # The dear ones come last: they are asked of the few impostors that the others left.
+    if name == "sgd":
+        yield name, {"lr": 0.5, "momentum": 0.5}, [np.zeros(9)], [[np.ones(9)]] * 2
+    if "centered" in exact.OPTIMIZERS[name]:
+        yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
+    if "betas" in shown:
+        for steps in (10, 258):
+            yield name, {"lr": 0.5, "betas": (0.5, 0.999), "eps": 0.25}, _PARAMS[:1], [[np.array([1.0])]] * steps
 
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])

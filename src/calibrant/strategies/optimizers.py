@@ -87,8 +87,9 @@ _OPTIMIZATION = 9 + 3 * WIDTH + 10
 def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     """Runs of one optimizer: all its hyperparameters, constant and changing rates, one to three tensors, gradients of all kinds.
 
-    `only` names the hyperparameters to draw, `steps` the fewest and the most steps. `alike` asks for several tensors, the last
-    of the first's shape. Any other option replaces the choices of a hyperparameter, `lr`, `rates`, `courses` or `absent`.
+    `only` names the hyperparameters to draw, `steps` the fewest and the most steps, `shapes` the choices of the tensors' shapes.
+    `alike` asks for several tensors, the last of the first's shape. Any other option replaces the choices of a hyperparameter,
+    `lr`, `rates`, `courses` or `absent`.
     """
     return Strategy(_optimization(name, **options), _OPTIMIZATION)()
 
@@ -100,6 +101,7 @@ def _optimization(
     steps: tuple[int, int] = (1, 8),
     only: tuple[str, ...] | None = None,
     alike: bool = False,
+    shapes: tuple[tuple[tuple[int, ...], ...], ...] = _SHAPES,
     **own: tuple[Any, ...],
 ) -> Callable[[Bytes, Format], Optimization]:
     """The decoder of runs."""
@@ -111,7 +113,7 @@ def _optimization(
     if only is not None:
         choices = {key: some if key in only else (None,) for key, some in choices.items()}
     choices |= own
-    shapes = [some for some in _SHAPES if not alike or (len(some) > 1 and some[0] == some[-1])]
+    shapes = tuple(some for some in shapes if not alike or (len(some) > 1 and some[0] == some[-1]))
 
     def optimization(data: Bytes, form: Format) -> Optimization:
         some, (low, high) = data.pick(*shapes), steps
