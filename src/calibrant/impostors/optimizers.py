@@ -494,6 +494,9 @@ training = impostors_of("training_loop", chapters=("optimizers",), why_not_small
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(
     lambda c: c(optimizer={"name": "sgd", "lr": c.optimizer["lr"]}), "optimizer.swap optimizer.thermometer-adam"
 )
+training("nesterov-ignored", "Nesterov's momentum is plain momentum")(
+    lambda c: c(optimizer={key: x for key, x in c.optimizer.items() if key != "nesterov"}), "optimizer.swap"
+)
 
 # Questions
 
@@ -553,5 +556,8 @@ _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _UNKNOWN = "adm", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]
 QUESTIONS = {
     "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), _UNKNOWN),
-    "training_loop": ((2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),),
+    "training_loop": (
+        (2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),
+        (3, {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}, *_PLAIN),
+    ),
 }
