@@ -405,9 +405,21 @@ def paths(
     grads: Sequence[Sequence[Any]],
     follow: Follow,
 ) -> Iterator[list[list[Exact]]]:
-    """The paths that evaluations may take, as `optimize` returns them: two for RAdam, whose threshold rounding may put on either side."""
-    for unclear in (False, True) if name == "radam" else (None,):
+    """The paths that evaluations may take, as `optimize` returns them.
+
+    They are two for RAdam where rounding may put one step on either side of the threshold. Where it may do so with several steps, as in
+    bfloat16, nothing is claimed from the first of them on.
+    """
+    form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
+    h = Hyperparameters({**DEFAULTS[name], **hyperparameters}, form)
+    steps = range(1, len(grads) + 1) if name == "radam" else ()
+    factors = [h.rectification(t) for t in steps]
+    unclear = [factor for factor in factors if factor is not None and factor.err == math.inf]
+    for side in (False, True) if len(unclear) == 1 else (None,):
+
+        def decided(h: Hyperparameters, side: bool | None = side) -> Hyperparameters:
+            return h.but(rectification=partial(h.rectification, unclear=side))
+
         frame = Frame(RULES[name])
-        if unclear is not None:
-            frame.settings = lambda h, side=unclear: h.but(rectification=partial(h.rectification, unclear=side))
+        frame.settings = decided
         yield optimize(name, hyperparameters, params, grads, follow, frame)

@@ -125,7 +125,7 @@ def in_blocks(size: int) -> Change:
             inside = at[1] < sizes[at[0]] // size * size
             return right(at, h.once("still", lambda: h.but(momentum=0.0)) if inside else h, *others)
 
-        frame.step = step  # type: ignore[method-assign]  # an impostor changes a part of the frame
+        vars(frame)["step"] = step
         return walked(c, frame)
 
     return changed
@@ -155,7 +155,7 @@ remembered = kinds.afterwards(lambda c, after: vars(c.s).update(before=c.g))
 RATE, ABSENT, KEPT = "optimizer.changing-rate", "optimizer.absent-gradient", "optimizer.gradients-kept"
 SGD = "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.sgd.weight-decay"
 EACH, LATER = f"{SGD} {RATE}", f"{SGD} {RATE} {ABSENT}"
-OWN, LR, PUSH = f"optimizer.own-state {EACH}", f"{RATE} {LATER}", f"optimizer.sgd.momentum {EACH}"
+OWN, LR, PUSH = f"optimizer.own-state {EACH}", f"{RATE} {LATER} optimizer.zero-rate", f"optimizer.sgd.momentum {EACH}"
 WD, DAMP, AHEAD = (f"optimizer.sgd.{name} optimizer.sgd" for name in ("weight-decay", "dampening", "nesterov"))
 _ADAM = "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.weight-decay"
 ADAM, AMS = f"{_ADAM} optimizer.adam.amsgrad {RATE}", "optimizer.adam.amsgrad optimizer.adam"
@@ -192,7 +192,8 @@ optimize("maximize-ignored", "it minimizes where it should maximize: the gradien
     but(maximize=False), "optimizer.maximize optimizer.sgd", "kozistr/pytorch_optimizer#528"
 )
 of(f"adam {ALL}", without="rprop")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
-    rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))), f"{ADAM} optimizer.adam.scale-free?"
+    rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))),
+    f"{ADAM} optimizer.adam.first-step optimizer.adam.scale-free?",
 )
 optimize("along-its-own-value", "every parameter but the first moves along its own value, not along its gradient")(
     framed(step=lambda c: c(g=c.g and (c.p if c.place[0] else c.g))),
@@ -224,7 +225,8 @@ counting("steps-count-parameters", "all parameters share one count of steps, whi
     "DiffSharp/DiffSharp#292 mlx-node/mlx-node#11 Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26#1575",
 )
 remembers("state-kept", "a new optimizer continues with the state of the previous one", repeats=False)(
-    lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
+    lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))),
+    f"optimizer.fresh optimizer.sizes {OWN} {ABSENT}",
 )
 scheduled("rate-frozen", "all steps use the learning rate of the first one")(at(lambda lr: [lr[0]] * len(lr)), LR)
 scheduled("first-rate-skipped", "each step uses the rate of the next one: the schedule advances before the optimizer")(
@@ -238,7 +240,7 @@ optimize("one-array-listed", "every step lists the same arrays, which show the p
     kinds.answer(lambda x: [x[-1] for _ in x]), LATER
 )
 optimize("parameters-before-each-step", "it lists the parameters before each step, not after it")(
-    lambda c: [c.params, *c()][:-1], LATER
+    lambda c: [c.params, *c()][:-1], f"{LATER} optimizer.zero-rate"
 )
 optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
@@ -251,7 +253,10 @@ optimize("gradients-negated-in-place", "to maximize, it negates the caller's gra
     maximized(kinds.afterwards(lambda c, _: [np.negative(g, g) for x in c.grads for g in x if is_array(g)])), KEPT
 )
 optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate")
-optimize.in_dtype("float16", f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate")
+optimize.in_dtype(
+    "float16",
+    f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate optimizer.sizes optimizer.finite",
+)
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
@@ -350,7 +355,7 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
 of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
-    but(eps=0.0), EPS, "davharris/mistnet#94"
+    but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
 )
 small = of(without="sgd radam asgd rprop")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
