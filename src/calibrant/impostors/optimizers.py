@@ -353,7 +353,9 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
     "karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
-adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
+adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(
+    but(amsgrad=True), f"{_ADAM} {LONG}? {RATE}?"
+)
 of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
     but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
 )
@@ -427,7 +429,9 @@ asgd("pulled-without-the-rate", "the pull towards zero is not multiplied by the 
     rule(lambda c: c.p - c.h.lambd * c.p + move(c)), f"{ASGD} optimizer.zero-rate"
 )
 rprop("largest-step-ignored", "step sizes grow beyond the largest allowed size")(but(largest=number(2.0**1000)), RPROP)
-rprop("smallest-step-ignored", "step sizes shrink below the smallest allowed size")(but(smallest=zero), RPROP)
+rprop("smallest-step-ignored", "step sizes shrink below the smallest allowed size")(
+    but(smallest=zero), f"{RPROP} {LONG}?"
+)
 rprop("etas-swapped", "step sizes shrink where the sign of the gradient stays, and grow where it changes")(
     exchanged("up down"), RPROP
 )
@@ -463,9 +467,11 @@ variant("sgd.nesterov", "look-ahead", "Nesterov's step is the buffer alone, for 
     AHEAD, "chainer/chainer#4274 keras-team/keras#966"
 )
 variant("sgd.decay", "decoupled", "weight decay shrinks the parameters directly, and is no part of the gradient")(WD)
-variant("adam.epsilon", "inside", "epsilon is inside the root")(EPS, "sail-sg/Adan#8 d2l-ai/d2l-zh#502")
+variant("adam.epsilon", "inside", "epsilon is inside the root")(
+    f"{EPS} optimizer.adam.first-step", "sail-sg/Adan#8 d2l-ai/d2l-zh#502"
+)
 variant("adam.epsilon", "hat", "epsilon is added before the average of the squares is corrected")(
-    f"optimizer.adam.epsilon {ADAM.replace('amsgrad', 'amsgrad?')}?",
+    f"optimizer.adam.epsilon optimizer.adam.first-step {ADAM.replace('amsgrad', 'amsgrad?')}?",
     "tensorflow/tensorflow#9047 pytorch/pytorch#22628 karpathy/nanochat#304",
 )
 variant("adam.correction", "none", "the averages are not corrected")(BIAS, "ml-explore/mlx#1640 oxiglade/mlx-rs#301")
