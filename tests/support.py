@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
 
 from calibrant.exact import FORMATS, Format
-from calibrant.protocol.declarations import CONVENTIONS, numpy_dtype
+from calibrant.protocol.declarations import followed, numpy_dtype
 from calibrant.protocol.errors import TargetError
 from calibrant.reports import machine
 from calibrant.target.calling import Subject
@@ -28,7 +28,7 @@ from calibrant.target.description import described
 PATIENCE = 120
 """Seconds after which a process that a test started is said to hang."""
 
-PYTORCH = {convention: values[0] for convention, values in CONVENTIONS.items()}
+PYTORCH = followed({})
 """PyTorch's conventions."""
 
 SCHEMA = json.loads(Path(machine.__file__).with_name("verdicts.schema.json").read_text(encoding="utf-8"))

@@ -249,7 +249,9 @@ def diagnosed(curves: tuple[Any, Any]) -> str | None:
 
 def lost(split: strategies.Split) -> bool:
     """Whether the plain product loses a row."""
-    return int(split.val_fraction * split.n_samples) != exact.held_out_as_written(split.n_samples, split.val_fraction)
+    return (
+        int(split.val_fraction * split.n_samples) != exact.held_out_as_written(split.n_samples, split.val_fraction)[0]
+    )
 
 
 def waits(log: strategies.Losses) -> list[int]:

@@ -38,7 +38,7 @@ def test_sizes_of_a_validation_part(n: int, fraction: float, sizes: tuple[int, i
     fewest, most = exact.held_out(n, fraction)
 
     assert (fewest, most) == sizes or (fewest == most == as_written and Fraction(fraction) * n == as_written)
-    assert exact.held_out_as_written(n, fraction) == as_written
+    assert exact.held_out_as_written(n, fraction) == (as_written, as_written)
 
 
 def test_the_limits_of_a_fair_split_are_those_of_the_binomial_distribution() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support import PYTORCH, checked, subject, target
 
-from calibrant import exact
+from calibrant import adapters, exact
 from calibrant.adapters import numpy_target
 from calibrant.book.clauses import book_folder
 from calibrant.diagnosis import explaining as naming
@@ -20,7 +20,7 @@ from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.battery import BATTERY
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, Tally, agree, tallying
-from calibrant.protocol.declarations import CONVENTIONS
+from calibrant.protocol.declarations import CONVENTIONS, GENERAL, followed
 from calibrant.protocol.errors import TargetError
 
 right = numpy_target.optimize
@@ -37,6 +37,7 @@ def test_every_convention_belongs_to_an_optimizer_and_each_of_its_variants_is_an
     values = [(convention, value) for convention, values in CONVENTIONS.items() for value in values[1:]]
 
     assert {name.split(".")[0] for name in CONVENTIONS} == set(BATTERY)
+    assert {name: GENERAL[name][0] for name in GENERAL} == {name: followed({})[name] for name in GENERAL}
     assert sorted(one.convention for one in VARIANTS) == sorted(values)
     assert {one.kind for one in VARIANTS} == {"variant"}
 
@@ -83,7 +84,6 @@ UNEXPLAINED = [
     ("adam", optimize_of("betas-swapped")),
     ("adam", optimize_of("correction-one-late")),
     ("sgd", optimize_of("momentum-on-the-gradient")),
-    ("radam", optimize_of("threshold-four")),
     ("adam", refusing),
     ("adam", lambda *arguments: 1 / 0),
 ]
@@ -133,14 +133,51 @@ def test_unknown_conventions_are_refused_with_the_nearest() -> None:
             subject(optimize=right, conventions={name: value})
 
 
-def test_the_book_lists_every_convention_with_its_values_in_order() -> None:
-    text = (book_folder() / "optimizers.md").read_text(encoding="utf-8")
-    listed: dict[str, list[str]] = {}
-    for convention, value in re.findall(r"^\| (?:`([a-z]+\.[a-z]+)`)? ?\| `([a-z-]+)`", text, re.MULTILINE):
-        convention = convention or list(listed)[-1]
-        listed.setdefault(convention, []).append(value)
+def listed(page: str) -> dict[str, dict[str, str]]:
+    """The conventions of a page of the book, each with its values in order, and who follows them."""
+    text, rows = (book_folder() / page).read_text(encoding="utf-8"), dict[str, dict[str, str]]()
+    row = re.compile(r"^\| (?:`([a-z]+\.[a-z-]+)` )?\| `([a-z0-9-]+)`.*\|(.*)\|$", re.MULTILINE)
+    for convention, value, who in row.findall(text):
+        rows.setdefault(convention or list(rows)[-1], {})[value] = who
+    return rows
 
-    assert {convention: tuple(values) for convention, values in listed.items()} == CONVENTIONS
+
+@pytest.mark.parametrize(("page", "table"), [("optimizers.md", CONVENTIONS), ("targets.md", GENERAL)])
+def test_the_book_lists_every_convention_with_its_values_in_order(page: str, table: Any) -> None:
+    assert {convention: tuple(values) for convention, values in listed(page).items()} == table
+
+
+CALLED = {
+    "autograd_target.py": "HIPS autograd", "deepbox.cjs": "deepbox", "keras_optimizers.py": "keras", "mlx_target.py": "mlx",
+    "mygrad_target.py": "mynn", "optax_target.py": "optax", "tfjs.cjs": "tfjs", "tinygrad_target.py": "tinygrad", "torch_target.py": "torch",
+}  # fmt: skip
+"""What the book calls the library of each shipped adapter that has optimizers."""
+
+
+def declared(file: str) -> dict[str, str]:
+    """The conventions that an adapter declares, read from its source: not every library is here."""
+    source = Path(adapters.__file__).with_name(file).read_text(encoding="utf-8")
+    table = re.search(r"^ *conventions(: | = ).*?\}", source, re.DOTALL | re.IGNORECASE | re.MULTILINE)
+    return dict(re.findall(r'"([a-z]+\.[a-z-]+)": "([a-z0-9-]+)"', table[0] if table else ""))
+
+
+@pytest.mark.parametrize(("file", "library"), CALLED.items())
+def test_the_book_says_of_a_library_what_its_adapter_declares(file: str, library: str) -> None:
+    """It lists the library at each form that the adapter declares, and at no other one."""
+    said, name = declared(file), re.compile(rf"(^|[ ,;]){library}(?! unless)($|[ ,;])")
+    rows = {
+        (convention, value): bool(name.search(who.replace(", whose", " whose")))
+        for convention, values in (listed("optimizers.md") | listed("targets.md")).items()
+        for value, who in values.items()
+        if convention != "arithmetic.subnormals"
+    }
+
+    assert [form for form in said.items() if not rows.get(form, True)] == []
+    assert [
+        form
+        for form, listed in rows.items()
+        if listed and form[0] in CONVENTIONS and followed(said)[form[0]] != form[1]
+    ] == []
 
 
 FLUSHING = """
@@ -250,3 +287,117 @@ def test_a_weight_that_may_be_taken_for_zero_may_have_no_sign(flushes: bool) -> 
             agree(f32(-5.0, -3.0), exact.regularized_grad(t_u, t_c, w, b, 0.5, 0.0))
         lost = exact.closed_form(0, 0.5, exact.of(f32(1e-40, 1.0)), t_u, t_c).err[0]
     assert bool(lost >= 1e-40) == flushes
+
+
+OTHERWISE = """
+import numpy as np
+from calibrant.adapters import numpy_target as right
+
+conventions = {conventions}
+"""
+
+SCALED = """
+from calibrant.adapters.numpy_target import _columns, _penalties, _same_shape, model
+
+def _scaled(x, n):
+    return {scaled}
+
+def loss_fn(t_p, t_c):
+    _same_shape(t_p, t_c)
+    return np.sum(_scaled(np.square(t_p - t_c), t_p.size))
+
+def dloss_fn(t_p, t_c):
+    _same_shape(t_p, t_c)
+    return _scaled(2 * (t_p - t_c), t_p.size)
+
+def grad_fn(t_u, t_c, t_p, w, b):
+    return np.stack([np.sum(dloss_fn(t_p, t_c) * t_u), np.sum(dloss_fn(t_p, t_c))])
+
+def value_and_grad(params, t_u, t_c):
+    t_p = model(t_u, *params)
+    return loss_fn(t_p, t_c), grad_fn(t_u, t_c, t_p, *params)
+
+def accumulated_grad(params, batches):
+    t_u, t_c = (np.concatenate(column) for column in zip(*batches))
+    return value_and_grad(params, t_u, t_c)[1]
+
+def regularized_loss(t_p, t_c, w, l1, l2):
+    _penalties(l1, l2)
+    number = t_p.dtype.type
+    return loss_fn(t_p, t_c) + number(l1) * np.abs(w) + number(l2) * np.square(w)
+
+def training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u=None, val_t_c=None):
+    rate, losses = params.dtype.type(optimizer["lr"]), []
+    for _ in range(n_epochs):
+        loss, grad = value_and_grad(params, t_u, t_c)
+        losses.append(loss)
+        params = params - rate * grad
+    return params, losses, []
+"""
+HELD = "optimize = lambda name, h, *given: right.optimize(name, {k: _held(x) for k, x in h.items()}, *given)"
+IN_FLOAT32 = (
+    """
+def _held(x):
+    return type(x)(map(_held, x)) if isinstance(x, (list, tuple)) else float(np.float32(x)) if isinstance(x, float) else x
+
+"""
+    + HELD
+)
+ZEROS = """
+def optimize(name, h, params, grads):
+    return right.optimize(name, h, params, [[p * 0 if g is None else g for p, g in zip(params, step)] for step in grads])
+"""
+ROUNDED = """
+import math
+from fractions import Fraction
+
+def split(n, fraction, seed):
+    right.split(n, fraction, seed)
+    count = {rounded}(Fraction(repr(float(fraction))) * n)
+    rows = np.random.default_rng(seed).permutation(n)
+    return rows[count:], rows[:count]
+"""
+LOSSES = "loss.mean-square gradient.by-hand-loss gradient.chain-rule gradient.automatic gradient.value accumulation.full-batch"
+WALKS = "descent.step descent.trajectory"
+OPTIMIZERS = "optimizer.sgd.momentum optimizer.adam.bias-correction optimizer.rmsprop optimizer.nadam"
+GENERAL_CASES = {
+    ("loss.scale", "half"): (
+        SCALED.replace("{scaled}", "x / x.dtype.type(2 * n)"),
+        f"{LOSSES} {WALKS} regularization.sum",
+    ),
+    ("loss.scale", "sum"): (SCALED.replace("{scaled}", "x"), f"{LOSSES} gradient.additive {WALKS} regularization.sum"),
+    ("gradients.absent", "zero"): (ZEROS, "optimizer.absent-gradient"),
+    ("split.rounding", "up"): (ROUNDED.replace("{rounded}", "math.ceil"), "split.sizes split.as-written"),
+    ("split.rounding", "nearest"): (ROUNDED.replace("{rounded}", "round"), "split.sizes split.as-written"),
+    ("arithmetic.hyperparameters", "float32"): (IN_FLOAT32, OPTIMIZERS),
+}
+each_general = pytest.mark.parametrize(("convention", "case"), GENERAL_CASES.items(), ids=".".join)
+
+
+def test_every_general_convention_but_one_has_a_case() -> None:
+    values = {(name, value) for name, values in GENERAL.items() for value in values[1:]}
+
+    assert values - set(GENERAL_CASES) == {("arithmetic.subnormals", "flushed")}
+
+
+@pytest.mark.parametrize("says", [True, False])
+@each_general
+def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
+    tmp_path: Path, convention: tuple[str, str], case: tuple[str, str], says: bool
+) -> None:
+    name, value = convention
+    source, clauses = case
+    file = target(tmp_path, OTHERWISE.replace("{conventions}", repr({name: value} if says else {})) + source)
+    asked = [f"--clause={clause}" for clause in clauses.split()]
+    consistent = ["--clause=gradient.of-the-reported-loss"] * (name == "loss.scale")
+
+    said, _ = checked(
+        tmp_path, file, *asked, *consistent, "--examples=60", "--seed=1", "--workers=1", "--dtype=float64"
+    )
+
+    verdicts = {verdict["clause"]: verdict for verdict in said["verdicts"]}
+    broken = {clause for clause, verdict in verdicts.items() if verdict["status"] != "holds"}
+    assert broken == (set() if says else set(clauses.split()))
+    for clause in broken:
+        for failure in verdicts[clause]["failures"]:
+            assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")

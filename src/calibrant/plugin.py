@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     alike = ("timeout", "profile", "examples", "seed", "run_folder", "vectors")
     given = {name: getattr(option, f"target_{name}") for name in alike}
-    session = Session(option.target or "reference", tuple(option.target_dtype), **given)
+    session = Session("reference" if option.target is None else option.target, tuple(option.target_dtype), **given)
     begin(session)
     config.add_cleanup(lambda: end(session))
     if option.target_clause:
@@ -174,13 +174,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     together, held = session.judged.pop(run, (None, False))
     subject: Any = arguments["target"] if together is None else together if held else together.anew()
 
+    def whole(other: Subject) -> None:
+        pyfuncitem.obj(**arguments | {"target": other})
+
     def record(subject: Subject) -> contextlib.AbstractContextManager[list[Outcome]]:
+        subject.property_ = whole
         clause = next(pyfuncitem.iter_markers("clause")).args[0]
         return recording(clause, pyfuncitem.originalname, subject, few=session.few)
 
     with record(subject) as pyfuncitem.stash[_RECORD]:
         if not held:
-            pyfuncitem.obj(**arguments | {"target": subject})
+            whole(subject)
     if together is not None and isinstance(together.failed, (Disagreement, Failure)):
         with record(together) as pyfuncitem.stash[_RECORD]:
             raise FlakyFailure("it failed once, and not when it was asked the same again", [together.failed])

@@ -144,8 +144,9 @@ def test_a_rate_of_zero_leaves_the_parameters(target: Subject, sample: Descent) 
 
 
 def thermometer(target: Subject, scale: float, rate: float, n_epochs: int) -> Descent:
-    """The run of the book, from w = 1, b = 0."""
+    """The run of the book, from w = 1, b = 0; a loss of another scale has its rates by that."""
     t_u, t_c = target.array(np.array(T_U) * scale), target.array(T_C)
+    rate /= float(exact.of_mean(len(T_U)))
     return Descent(t_u, t_c, target.array(1.0), target.array(0.0), rate, n_epochs)
 
 
@@ -165,7 +166,7 @@ def test_raw_readings_converge_at_a_rate_below_the_limit(target: Subject) -> Non
 
     params, losses = descend(target, sample)
 
-    agree(params, exact.closed_form(1000, 1e-4, *numbers(sample)))
+    agree(params, exact.closed_form(1000, sample.learning_rate, *numbers(sample)))
     losses = shaped(losses, (1000,))
     holds(losses[-1] < losses[0], f"the loss went from {losses[0]} to {losses[-1]} at 1e-4")
 
@@ -175,16 +176,17 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
     """Exact arithmetic reaches the printed digits; the dtype may be off by the rounding of 5000 epochs."""
     sample = thermometer(target, 0.1, 1e-2, 5000)
     start, t_u, t_c = numbers(sample)
+    rate, times = sample.learning_rate, float(exact.of_mean(len(T_U)))
     doubles = [exact.of(np.array(x)) for x in ([1.0, 0.0], 0.1 * np.array(T_U), T_C)]
-    w, b = exact.closed_form(5000, 1e-2, *doubles).nearest()
+    w, b = exact.closed_form(5000, rate, *doubles).nearest()
     holds(f"{w:.4f} {b:.4f}" == "5.3671 -17.3012", f"the exact parameters are {w:.4f} and {b:.4f}")
-    loss = exact.loss_fn(exact.model(doubles[1], *exact.closed_form(4999, 1e-2, *doubles)), doubles[2])
-    holds(f"{float(loss.nearest()):.4f}" == "2.9276", f"the exact loss is {float(loss.nearest()):.4f}")
+    loss = exact.loss_fn(exact.model(doubles[1], *exact.closed_form(4999, rate, *doubles)), doubles[2])
+    holds(f"{float(loss.nearest()) / times:.4f}" == "2.9276", f"the exact loss is {float(loss.nearest()):.4f}")
 
     params, losses = descend(target, sample)
 
-    agree(params, exact.closed_form(5000, 1e-2, start, t_u, t_c))
-    w, b = exact.closed_form(4999, 1e-2, start, t_u, t_c)
+    agree(params, exact.closed_form(5000, rate, start, t_u, t_c))
+    w, b = exact.closed_form(4999, rate, start, t_u, t_c)
     agree(shaped(losses, (5000,))[-1], exact.loss_fn(exact.model(t_u, w, b), t_c))
 
 

@@ -168,6 +168,8 @@ def test_the_mean_is_found_where_the_sum_overflows(target: Subject, loss: str) -
 
     Other properties judge its value; this one asks only whether the mean overflowed or vanished on the way.
     """
+    if target.follow["loss.scale"] == "sum":
+        pytest.skip("a loss that is a sum overflows where the sum does")
     root = (target.form.max_exponent + 1) // 2 - 1
     residual, mean = (root, 2 * root) if loss == "loss_fn" else [target.form.max_exponent - 1] * 2
 

@@ -61,9 +61,14 @@ def test_every_row_is_in_one_part(target: Subject, operation: str, sample: Split
 def test_validation_gets_the_whole_part_of_its_fraction(target: Subject, operation: str, sample: Split) -> None:
     _, val = parts(target, operation, sample)
 
-    fewest, most = exact.held_out(sample.n_samples, sample.val_fraction)
-    due = str(fewest) if fewest == most else f"{fewest} or {most}"
-    holds(fewest <= len(val) <= most, f"held out {len(val)} rows where {due} are due")
+    held_out(val, exact.held_out(sample.n_samples, sample.val_fraction, target.follow["split.rounding"]))
+
+
+def held_out(val: list[int], due: tuple[int, int]) -> None:
+    """Raise Disagreement unless the rows are as many as due, from the fewest to the most."""
+    fewest, most = due
+    count = str(fewest) if fewest == most else f"{fewest} or {most}"
+    holds(fewest <= len(val) <= most, f"held out {len(val)} rows where {count} are due")
 
 
 @clause("split.as-written")
@@ -73,16 +78,16 @@ def test_fraction_counts_as_written(target: Subject, operation: str, sample: Spl
     """`int(0.29 * 100)` is 28, because the float 0.29 is slightly smaller than 0.29."""
     _, val = parts(target, operation, sample)
 
-    due = exact.held_out_as_written(sample.n_samples, sample.val_fraction)
-    holds(len(val) == due, f"held out {len(val)} rows where {due} are due")
+    held_out(val, exact.held_out_as_written(sample.n_samples, sample.val_fraction, target.follow["split.rounding"]))
 
 
 @clause("split.none-held-out", fraction_of_examples=0.2)
 @WAYS
 @given(strategies.splits())
 def test_no_validation_rows_leave_all_for_training(target: Subject, operation: str, sample: Split) -> None:
-    """`shuffled[:-0]` is empty, and `shuffled[-0:]` is everything."""
-    sample.val_fraction = sample.val_fraction / (2 * sample.n_samples)
+    """`shuffled[:-0]` is empty, and `shuffled[-0:]` is everything. Rounded up, nothing but zero holds out no rows."""
+    up = target.follow["split.rounding"] == "up"
+    sample.val_fraction = 0.0 if up else sample.val_fraction / (2 * sample.n_samples)
 
     train, val = parts(target, operation, sample)
 

@@ -66,8 +66,7 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
 
   const unequal = "with a gradient its losses broadcast, without one they reshape; that of no samples is NaN";
   const refused = "a gradient that is not finite is refused with an error";
-  const inside = "with centered, and only then, epsilon is inside the root";
-  const upwards = "the number of rows that are held out is rounded up";
+  const product = "the product that is rounded up is the one of float64, which may be just above a whole number";
   const deviations = {
     "data.shapes": unequal,
     "loss.same-shape": unequal,
@@ -79,13 +78,9 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     "descent.diverges": refused,
     "descent.raw-diverges": refused,
     "descent.negative-rate": "a loop up to a negative number of epochs runs none",
-    "optimizer.rmsprop": inside,
-    "optimizer.rmsprop.centered": inside,
     "optimizer.rprop": "the first step is lr, whatever the limits of steps, and the lower limit holds only where steps shrink",
     "optimizer.unknown": "options that it does not know are ignored",
-    "split.sizes": upwards,
-    "split.as-written": upwards,
-    "split.none-held-out": upwards,
+    "split.as-written": product,
     "split.invalid": "a testSize of 1 or more is a number of rows",
     "regularization.ridge": "Ridge solves in float32, whatever the dtype of the columns",
     "early-stopping.invalid": "EarlyStopping is told each loss by itself, and none of them is no call",
@@ -205,7 +200,12 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
 
   return {
     name: "deepbox",
-    conventions: { "adamax.epsilon": "outside", "radam.epsilon": "outside" },
+    conventions: {
+      "rmsprop.centered-epsilon": "inside",
+      "adamax.epsilon": "outside",
+      "radam.epsilon": "outside",
+      "split.rounding": "up",
+    },
     deviations,
     operations,
     tensor: (data, shape, dtype) => tensor(data, { dtype }).reshape(shape),

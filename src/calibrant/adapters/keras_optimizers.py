@@ -10,13 +10,13 @@ OPTIMIZERS = {
     "sgd": ("SGD", "lr momentum nesterov weight_decay"),
     "adam": ("Adam", "lr betas eps amsgrad weight_decay decoupled_weight_decay"),
     "adamw": ("AdamW", "lr betas eps amsgrad weight_decay"),
-    "rmsprop": ("RMSprop", "lr alpha eps momentum centered"),
-    "adagrad": ("Adagrad", "lr eps initial_accumulator_value"),
-    "adadelta": ("Adadelta", "lr rho eps"),
-    "adamax": ("Adamax", "lr betas eps"),
-    "nadam": ("Nadam", "lr betas eps"),
+    "rmsprop": ("RMSprop", "lr alpha eps momentum centered weight_decay"),
+    "adagrad": ("Adagrad", "lr eps initial_accumulator_value weight_decay"),
+    "adadelta": ("Adadelta", "lr rho eps weight_decay"),
+    "adamax": ("Adamax", "lr betas eps weight_decay"),
+    "nadam": ("Nadam", "lr betas eps weight_decay decoupled_weight_decay"),
 }
-"""Each optimizer, and its hyperparameters by PyTorch's names; the last five decouple the decay, which PyTorch couples."""
+"""Each optimizer, and its hyperparameters by PyTorch's names."""
 
 NAMES = {"lr": "learning_rate", "alpha": "rho", "eps": "epsilon"}
 
@@ -27,9 +27,14 @@ CONVENTIONS = {
     "adam.decay": "decoupled",
     "rmsprop.epsilon": "inside",
     "rmsprop.buffer": "with-lr",
+    "rmsprop.decay": "decoupled",
     "adagrad.epsilon": "inside",
+    "adagrad.decay": "decoupled",
+    "adadelta.decay": "decoupled",
     "adamax.epsilon": "outside",
+    "adamax.decay": "decoupled",
     "nadam.schedule": "fast",
+    "nadam.decay": "decoupled",
 }
 
 _STEPS = "one count of steps serves the corrections of all parameters, and a step counts for those without a gradient"

@@ -24,20 +24,15 @@ mx.set_default_device(mx.cpu)  # its other devices have no float64
 name = "mlx"
 version = importlib.metadata.version("mlx")
 
-conventions = {"sgd.dampening": "always", "adamax.epsilon": "outside", "adamax.correction": "none"}
+conventions = {
+    "sgd.dampening": "always",
+    "adamax.epsilon": "outside",
+    "adamax.correction": "none",
+    "arithmetic.hyperparameters": "float32",
+}
 
-_RATE = "mlx.optimizers hold the learning rate in float32, whatever the dtype of the parameters"
-_CORRECTIONS = "Adam's corrections are computed in float32"
 _EMPTY = "the mean of no samples is NaN, and a loss takes any two arrays of one shape"
 deviations = {
-    **dict.fromkeys(("descent.step", "descent.trajectory", "descent.log", "descent.closed-form"), _RATE),
-    **dict.fromkeys(("descent.raw-diverges", "descent.scaled-converges", "autograd.loop", "validation.logged"), _RATE),
-    **dict.fromkeys(("optimizer.sgd", "optimizer.sgd.momentum", "optimizer.sgd.dampening"), _RATE),
-    **dict.fromkeys(("optimizer.sgd.nesterov", "optimizer.sgd.weight-decay", "optimizer.rmsprop"), _RATE),
-    **dict.fromkeys(("optimizer.adagrad", "optimizer.adadelta", "optimizer.adamax"), _RATE),
-    **dict.fromkeys(("optimizer.changing-rate", "optimizer.swap"), _RATE),
-    **dict.fromkeys(("optimizer.adam", "optimizer.adam.bias-correction", "optimizer.adam.epsilon"), _CORRECTIONS),
-    **dict.fromkeys(("optimizer.adam.first-step", "optimizer.adamw", "optimizer.adamw.decoupled"), _CORRECTIONS),
     "optimizer.absent-gradient": "one count of steps serves the corrections of all parameters, and a step counts for those without a gradient",
     "optimizer.invalid": "few hyperparameters are looked at: rates, momenta and decays below zero are taken, and so is NaN",
     "data.shapes": _EMPTY,

@@ -20,16 +20,14 @@ Array = Any
 name = "sklearn"
 version = sklearn.__version__
 
-_ROUNDS_UP = "train_test_split takes the ceiling of the product as floating point has it"
 deviations = {
     "data.shapes": "LinearRegression fits several columns of targets at once, and a table of one column is one of them",
     "loss.same-shape": "metrics take a column of shape (n, 1) for one of shape (n,)",
     "loss.nan": "metrics refuse what is not finite",
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
-    "split.sizes": _ROUNDS_UP,
-    "split.as-written": _ROUNDS_UP,
-    "split.none-held-out": _ROUNDS_UP,
+    "split.as-written": "the product that is rounded up is the one of float64, which may be just above a whole number",
 }
+conventions = {"split.rounding": "up"}
 
 
 def model(t_u: Array, w: Array, b: Array) -> Array:

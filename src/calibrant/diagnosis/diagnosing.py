@@ -34,6 +34,6 @@ def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
     if repeats and last and last.operation == "optimize" and isinstance(getattr(error, "expected", None), Exact):
         hint = variants.explanation(subject, str(last.given[0]))
     impostors = tuple(one.told() for one in explaining(subject, clause))
-    if disagrees and repeats and not hint and not impostors and variants.only_flushes(subject):
-        hint = f"; {variants.FLUSHES}"
+    if disagrees and repeats and not hint:
+        hint = variants.general(subject, named=bool(impostors))
     return Diagnosis(repeats, impostors, hint)

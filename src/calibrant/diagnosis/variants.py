@@ -1,21 +1,40 @@
 """Legitimate variants: the one that a target declares, and the one that its answers show.
 
-Where the field has several variants (Adam's epsilon, the momentum buffer), a target is held to the one that it declares in `conventions`, or
-to PyTorch's. A few fixed runs tell the variants apart, so that a report can name the variant that a target follows.
+Where the field has several variants (Adam's epsilon, the scale of the loss), a target is held to the one that it declares in `conventions`,
+or to the book's. A few fixed runs tell the variants of an optimizer apart, so that a report can name the variant that a target follows. Of
+the other conventions, a report names the one with which the whole property holds.
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import SkipTest
+
+import pytest
+from hypothesis.errors import HypothesisException
 
 from calibrant import exact
 from calibrant.diagnosis.explaining import responses
 from calibrant.impostors.battery import Run, runs
 from calibrant.judge import Disagreement, agree_lists, tallying
-from calibrant.protocol.declarations import CONVENTIONS
+from calibrant.protocol.declarations import ALIKE, CONVENTIONS, followed
 from calibrant.target.calling import Absent, Failure, Subject
 
-FLUSHES = "arithmetic that takes subnormal numbers for zero may answer so: declare conventions = {'arithmetic.subnormals': 'flushed'}"
+_MAY = {
+    ("loss.scale", "half"): "a loss that is half the mean answers so",
+    ("loss.scale", "sum"): "a loss that is a sum answers so",
+    ("gradients.absent", "zero"): "an optimizer that takes an absent gradient for zero answers so",
+    ("split.rounding", "up"): "a split that rounds up answers so",
+    ("split.rounding", "nearest"): "a split that rounds to the nearest number answers so",
+    ("arithmetic.hyperparameters", "float32"): "arithmetic that holds hyperparameters in float32 may answer so",
+    ("arithmetic.subnormals", "flushed"): "arithmetic that takes subnormal numbers for zero may answer so",
+}
+"""What the hint says of each convention that concerns more than one optimizer."""
+
+
+_FIRST = {name: first for name, (first, *_) in CONVENTIONS.items() if name not in ALIKE}
+"""The value of each convention that is meant where a target declares none."""
 
 
 def explanation(subject: Subject, optimizer: str) -> str:
@@ -49,37 +68,56 @@ def _explained(subject: Subject, optimizer: str) -> str:
     return ""
 
 
-def only_flushes(subject: Subject) -> bool:
-    """Whether the example that failed holds if the target may take subnormal numbers for zero, and with as many judged numbers."""
-    if subject.asked is None or subject.target.flushes:
+def general(subject: Subject, *, named: bool) -> str:
+    """'; a loss that is a sum answers so: declare ...' if the property fails as it is and holds with one more convention declared.
+
+    Arithmetic explains nothing where an impostor is `named` that does.
+    """
+    if subject.asked is None:
+        return ""
+    declared, as_it_is = subject.target.conventions, subject.anew()
+    if _holds(as_it_is, subject.asked) is not False:
+        return ""
+    for (name, value), may in _MAY.items():
+        if name in declared or (named and name.startswith("arithmetic.")):
+            continue
+        target = replace(subject.target, conventions={**declared, name: value})
+        other, anew = (Subject(target, subject.dtype.name) for _ in range(2))
+        if (
+            _holds(other, subject.asked)
+            and other.tally.unjudged <= as_it_is.tally.unjudged
+            and (name == "arithmetic.subnormals" or subject.property_ is None or _holds(anew, subject.property_))
+        ):
+            return f"; {may}: declare conventions = { ({name: value}) }"
+    return ""
+
+
+def _holds(subject: Subject, asked: Callable[[Subject], None]) -> bool | None:
+    """Whether what is asked holds of a subject, and is judged; None if that does not show."""
+    try:
+        with tallying(subject.tally):
+            asked(subject)
+    except Disagreement:
         return False
-    declared = {**subject.target.conventions, "arithmetic.subnormals": "flushed"}
-    kept, flushed = subject.anew(), Subject(replace(subject.target, conventions=declared), subject.dtype.name)
-    agrees = []
-    for again in (kept, flushed):
-        with tallying(again.tally):
-            try:
-                subject.asked(again)
-                agrees.append(True)
-            except Disagreement:
-                agrees.append(False)
-            except (Absent, Failure):
-                return False
-    return agrees == [False, True] and flushed.tally.judged > 0 and flushed.tally.unjudged <= kept.tally.unjudged
+    except (Absent, Failure, HypothesisException, SkipTest, pytest.skip.Exception):
+        return None
+    return subject.tally.judged > 0
 
 
 def _alternatives(subject: Subject, optimizer: str) -> list[dict[str, str]]:
     """The declarations that the target could add, the fewest changes first."""
     families = (optimizer, "adam") if optimizer == "adamw" else (optimizer,)
     open_choices = {
-        name: values
+        name: values if name in _FIRST else (None, *values)
         for name, values in CONVENTIONS.items()
         if name.split(".")[0] in families
         and name not in subject.target.conventions
         and (optimizer, name) != ("adamw", "adam.decay")
     }
     combinations = [zip(open_choices, values, strict=True) for values in itertools.product(*open_choices.values())]
-    changes = [{name: value for name, value in pairs if value != open_choices[name][0]} for pairs in combinations]
+    changes = [
+        {name: value for name, value in pairs if value not in (None, _FIRST.get(name))} for pairs in combinations
+    ]
     return sorted(filter(None, changes), key=len)
 
 
@@ -88,7 +126,7 @@ def _explains(subject: Subject, answers: list[tuple[Run, Any]], optimizer: str, 
     with tallying(subject.tally_anew()):
         try:
             for run, answer in answers:
-                agree_lists(answer, exact.optimize(*run, subject.follow | changes))
+                agree_lists(answer, exact.optimize(*run, followed({**subject.target.conventions, **changes})))
         except Disagreement:
             return False
     return True

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrant.exact.formats import UNROUNDED
-from calibrant.exact.gradients import gradient
+from calibrant.exact.gradients import gradient, slopes
 from calibrant.exact.loss import model
 from calibrant.exact.numbers import Exact, concatenate, gamma
 
@@ -35,10 +35,11 @@ def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:
     as large as two gradients of batches may be: three roundings of each cost six of the largest such gradient at most.
     """
     t_u, t_c = concatenate(*(u for u, _ in batches)), concatenate(*(c for _, c in batches))
-    twice = 2 * (model(t_u, w, b) - t_c)
+    twice, divisor = slopes(model(t_u, w, b), t_c)
     sizes = np.array([u.size for u, _ in batches])
     starts = np.cumsum(sizes) - sizes
-    return concatenate(*(_mean(twice, t_u if by_w else None, starts, sizes) for by_w in (True, False)))
+    mean = concatenate(*(_mean(twice, t_u if by_w else None, starts, sizes) for by_w in (True, False)))
+    return mean if divisor > 1 else mean * twice.size
 
 
 def _mean(twice: Exact, t_u: Exact | None, starts: Counts, sizes: Counts) -> Exact:

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from calibrant.exact.formats import UNROUNDED
+from calibrant.exact.loss import of_mean
 from calibrant.exact.numbers import Exact, concatenate, constant, gamma, to_float
 
 
@@ -18,11 +19,11 @@ def moments(t_u: Exact) -> tuple[Fraction, Fraction]:
 def optimum(t_u: Exact, t_c: Exact, l2: float = 0.0) -> tuple[Fraction, Fraction]:
     """The least-squares parameters w, b; where the readings are all the same, those of slope 0.
 
-    With l2, those that make the mean squared error plus l2 w ** 2 least.
+    With l2, those that make the loss plus l2 w ** 2 least.
     """
     mean_u, mean_uu = moments(t_u)
     mean_c, mean_uc = t_c.true().mean().fraction(), (t_u.true() * t_c.true()).mean().fraction()
-    spread = mean_uu - mean_u**2 + Fraction(l2)
+    spread = mean_uu - mean_u**2 + Fraction(l2) / of_mean(t_u.size)
     w = (mean_uc - mean_u * mean_c) / spread if spread else Fraction(0)
     return w, mean_c - w * mean_u
 
@@ -39,7 +40,7 @@ def least_squares(t_u: Exact, t_c: Exact, l2: float = 0.0) -> Exact:
     form, n = t_u.form, t_u.size
     w, b = optimum(t_u, t_c, l2)
     mean_u, mean_uu = moments(t_u)
-    mean_uu += Fraction(l2)
+    mean_uu += Fraction(l2) / of_mean(n)
     determinant = mean_uu - mean_u**2
     true = concatenate(constant(w, UNROUNDED), constant(b, UNROUNDED))
     if to_float(determinant) * form.u <= form.normal or to_float(n * mean_uu) > form.largest:
@@ -47,7 +48,7 @@ def least_squares(t_u: Exact, t_c: Exact, l2: float = 0.0) -> Exact:
     # The inverse of A'A, and the lengths of the columns of A = [t_u, 1], of t_c and of the residuals.
     inverse = [[x / (n * determinant) for x in row] for row in ((1, -mean_u), (-mean_u, mean_uu))]
     residual = t_c.true() - constant(w, UNROUNDED) * t_u.true() - constant(b, UNROUNDED)
-    extra = math.sqrt(n * l2)
+    extra = math.sqrt(n * l2 / float(of_mean(n)))
     columns = [math.hypot(_length(t_u), extra), math.sqrt(n)]
     left = math.hypot(_length(residual), extra * abs(to_float(w)))
     error = gamma(8 * n, form)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calibrant.exact.data import least_squares, moments, optimum
 from calibrant.exact.formats import UNROUNDED, Format
 from calibrant.exact.gradients import gradient
-from calibrant.exact.loss import loss_fn, model
+from calibrant.exact.loss import loss_fn, model, of_mean
 from calibrant.exact.numbers import Exact, concatenate, constant, hyperparameter, to_float
 
 _UP = 1 + 2.0**-40
@@ -39,7 +39,8 @@ def step(params: Exact, lr: Exact, t_u: Exact, t_c: Exact, slope: Slope = gradie
 def hessian(t_u: Exact) -> Matrix:
     """The second derivatives of the loss by w and b."""
     mean, mean_square = moments(t_u)
-    return 2 * np.array([[mean_square, mean], [mean, Fraction(1)]])
+    hessian: Matrix = 2 * of_mean(t_u.size) * np.array([[mean_square, mean], [mean, Fraction(1)]])
+    return hessian
 
 
 def curvatures(t_u: Exact) -> tuple[Fraction, Fraction]:
@@ -92,7 +93,8 @@ def by_squaring(n_epochs: int, lr: float, params: Exact, t_u: Exact, t_c: Exact)
     rate, uu, u = hyperparameter(lr, form), (t_u * t_u).mean(), t_u.mean()
     one, zero = constant(1, form), constant(0, form)
     identity = np.array([[one, zero], [zero, one]])
-    slopes = np.array([[rate * (2 * uu), rate * (2 * u)], [rate * (2 * u), 2 * rate]])
+    rate = rate * (2 * of_mean(t_u.size))
+    slopes = np.array([[rate * uu, rate * u], [rate * u, rate]])
     star = np.array([*least_squares(t_u, t_c)])
     off = np.array([*params]) - star
     return concatenate(*(star + _power(identity - slopes, identity, n_epochs, np.matmul) @ off))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,12 @@ class Format:
     tiny: float  # the most that a product or quotient loses to underflow: the smallest subnormal number, or all of them
     flushed: float  # the most that a given number, or a sum, loses to underflow: all subnormal numbers, or nothing
     largest: float  # the largest finite number
+    narrower: Format | None = None  # the format in which numbers that are not data are held, if it is not this one
+
+    @property
+    def scalars(self) -> Format:
+        """The format in which hyperparameters, and what is computed from them alone, may be held."""
+        return self.narrower or self
 
     @classmethod
     def of(cls, name: str, precision: int, max_exponent: int, *, flushes: bool) -> Format:
@@ -29,15 +36,27 @@ class Format:
 
 
 _SIZES = {"float16": (11, 15), "bfloat16": (8, 127), "float32": (24, 127), "float64": (53, 1023)}
-FORMATS = {name: Format.of(name, *size, flushes=False) for name, size in _SIZES.items()}
 
-FLUSHING = {name: Format.of(name, *size, flushes=True) for name, size in _SIZES.items()}
+
+@functools.cache
+def formats_of(*, flushes: bool, narrow: bool) -> Mapping[str, Format]:
+    """The formats by their names, where subnormal numbers may be taken for zero or kept, and hyperparameters held in float32 or not."""
+    if not narrow:
+        return {name: Format.of(name, *size, flushes=flushes) for name, size in _SIZES.items()}
+    as_given = formats_of(flushes=flushes, narrow=False)
+    return {**as_given, "float64": replace(as_given["float64"], narrower=as_given["float32"])}
+
+
+FORMATS = formats_of(flushes=False, narrow=False)
+
+FLUSHING = formats_of(flushes=True, narrow=False)
 """The same formats where the hardware or the compiler takes subnormal numbers for zero."""
 
 UNROUNDED = Format("unrounded", 0, 0, 0.0, 0.0, 0.0, 0.0, float("inf"))
 """No format at all: arithmetic that never rounds, overflows or underflows, and so carries no error."""
 
 _formats = FORMATS
+_scale = "mean"
 
 
 def format_of(dtype: str) -> Format:
@@ -45,12 +64,21 @@ def format_of(dtype: str) -> Format:
     return _formats[dtype]
 
 
+def loss_scale() -> str:
+    """`mean`, `half` or `sum`: which multiple of the mean squared error is called the loss where this is called."""
+    return _scale
+
+
 @contextlib.contextmanager
-def evaluated(*, flushes: bool) -> Iterator[None]:
-    """Say whether evaluations of the arrays inside the block may take subnormal numbers for zero."""
-    global _formats
-    before, _formats = _formats, FLUSHING if flushes else FORMATS
+def evaluated(*, flushes: bool = False, narrow: bool = False, scale: str = "mean") -> Iterator[None]:
+    """Say how the block evaluates arrays.
+
+    `flushes`: subnormal numbers may be taken for zero. `narrow`: hyperparameters may be held in float32. `scale` is that of the loss.
+    """
+    global _formats, _scale
+    before = _formats, _scale
+    _formats, _scale = formats_of(flushes=flushes, narrow=narrow), scale
     try:
         yield
     finally:
-        _formats = before
+        _formats, _scale = before

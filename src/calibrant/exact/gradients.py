@@ -11,14 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.exact.formats import UNROUNDED
-from calibrant.exact.loss import loss_fn, model
+from calibrant.exact.formats import UNROUNDED, loss_scale
+from calibrant.exact.loss import loss_fn, model, of_mean
 from calibrant.exact.numbers import Exact, concatenate, constant, gamma
+
+
+def slopes(t_p: Exact, t_c: Exact) -> tuple[Exact, int]:
+    """2 (t_p - t_c), and the n to divide it by for the derivative of the loss; 1 of a half loss, and n = 1 of a sum."""
+    factor = 1 if loss_scale() == "half" else 2
+    return factor * (t_p - t_c), 1 if loss_scale() == "sum" else t_p.size
 
 
 def dloss_fn(t_p: Exact, t_c: Exact) -> Exact:
     """2 (t_p - t_c) / n."""
-    return _doubled_late(2 * (t_p - t_c) / t_p.size)
+    twice, n = slopes(t_p, t_c)
+    return _doubled_late(twice / n)
 
 
 def _doubled_late(x: Exact) -> Exact:
@@ -32,9 +39,8 @@ def grad_fn(t_u: Exact, t_c: Exact, t_p: Exact) -> Exact:
     As in a mean, a sensible evaluation may divide by n after the sums. It rounds as often, but its sums are n times as
     large: where they may overflow, nothing is claimed.
     """
-    n = t_p.size
-    twice = 2 * (t_p - t_c)
-    dloss = twice / n
+    twice, divisor = slopes(t_p, t_c)
+    n, dloss = t_p.size, twice / divisor
     gradient = _doubled_late(concatenate((dloss * t_u).sum(), dloss.sum()))
     with np.errstate(all="ignore"):
         terms = twice.magnitude() + twice.errors()
@@ -79,7 +85,7 @@ def symbolic_identity(n: int) -> bool:
 def symbolic_gradient(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> list[Fraction]:
     """The gradient at w, b, from SymPy's derivative of the loss: a second derivation, which shares no formula with the first."""
     numbers = [w.fraction(), b.fraction(), *t_u.fractions(), *t_c.fractions()]
-    return [value / t_u.size for value in _derived(t_u.size)[1](*numbers)]
+    return [value / t_u.size * of_mean(t_u.size) for value in _derived(t_u.size)[1](*numbers)]
 
 
 @functools.cache

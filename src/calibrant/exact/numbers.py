@@ -303,10 +303,10 @@ def constant(x: int | float | Fraction, form: Format) -> Exact:
 
 def hyperparameter(x: float, form: Format) -> Exact:
     """A Python number that an implementation may first round to its format, with the error of that rounding."""
-    lost = Fraction(x)
-    if abs(x) >= form.flushed:
-        lost -= round_to(lost, form)
-    return constant(x, form).within(to_float(abs(lost)) * _UP if abs(x) <= form.largest else math.inf, form)
+    lost, held = Fraction(x), form.scalars
+    if abs(x) >= held.flushed:
+        lost -= round_to(lost, held)
+    return constant(x, form).within(to_float(abs(lost)) * _UP if abs(x) <= held.largest else math.inf, form)
 
 
 def concatenate(*parts: Exact) -> Exact:

@@ -55,11 +55,12 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
             return p - lr * g
         apart = _shrunk(p, lr, h.weight_decay, lr * g)
         return either([p - lr * penalized, apart]) if coupled else apart
-    inside = follow["sgd.buffer"] == "with-lr"
+    buffer = follow["sgd.nesterov-buffer" if h["nesterov"] else "sgd.buffer"]
+    inside = buffer == "with-lr"
     pushed = lr * penalized if inside else penalized
     dampens = bool(h["dampening"]) and (t > 1 or follow["sgd.dampening"] == "always")
     factors = [h.once("undamped", lambda: complement(h.dampening))] * dampens
-    factors += [h.once("apart", lambda: complement(h.momentum))] * (follow["sgd.buffer"] == "average")
+    factors += [h.once("apart", lambda: complement(h.momentum))] * (buffer == "average")
     push = product([*factors, pushed]) if factors else pushed
     s.buffer = push if t == 1 else h.momentum * s.buffer + push
     ahead = h["nesterov"] and follow["sgd.nesterov"] == "torch"
@@ -115,7 +116,8 @@ def rmsprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Numb
 
     Momentum gathers the steps without lr. Where v may be found to be negative nothing is claimed.
     """
-    g = g + h.weight_decay * p
+    apart = follow["rmsprop.decay"] == "decoupled"
+    g = g if apart else g + h.weight_decay * p
     if t == 1 and follow["rmsprop.start"] == "one":
         s.v = constant(1.0, p.form)
     s.v = mix(s.v, g * g, h.alpha, h.part)
@@ -123,47 +125,53 @@ def rmsprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Numb
     if centered:
         s.m = mix(s.m, g, h.alpha, h.part)
         v = s.v - s.m * s.m
-    inside = follow["rmsprop.epsilon"] == "inside"
+    inside = follow["rmsprop.centered-epsilon" if centered else "rmsprop.epsilon"] == "inside"
     spread = root(v + h.eps, signed=centered) if inside else root(v, signed=centered) + h.eps
-    if not h["momentum"]:
-        return p - product([lr, g], [spread])
-    with_rate = follow["rmsprop.buffer"] == "with-lr"
-    s.buffer = h.momentum * s.buffer + product([lr, g] if with_rate else [g], [spread])
-    step: Number = s.buffer if with_rate else lr * s.buffer
-    return p - step
+    step = product([lr, g], [spread])
+    if h["momentum"]:
+        with_rate = follow["rmsprop.buffer"] == "with-lr"
+        s.buffer = h.momentum * s.buffer + (step if with_rate else product([g], [spread]))
+        step = s.buffer if with_rate else lr * s.buffer
+    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def adagrad(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps), where v sums up g^2."""
-    g = g + h.weight_decay * p
+    apart = follow["adagrad.decay"] == "decoupled"
+    g = g if apart else g + h.weight_decay * p
     s.v = (h.initial_accumulator_value if t == 1 else s.v) + g * g
     spread = root(s.v + h.eps) if follow["adagrad.epsilon"] == "inside" else root(s.v) + h.eps
-    return p - product([lr, g], [1.0 + h.lr_decay * (t - 1), spread])
+    step = product([lr, g], [1.0 + h.lr_decay * (t - 1), spread])
+    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def adadelta(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr d with d = sqrt(x + eps) / sqrt(v + eps) g, where v averages g^2 and x the d^2 of the steps before."""
-    g = g + h.weight_decay * p
+    apart = follow["adadelta.decay"] == "decoupled"
+    g = g if apart else g + h.weight_decay * p
     s.v = mix(s.v, g * g, h.rho, h.part)
     d = product([root(s.x + h.eps), g], [root(s.v + h.eps)])
     s.x = mix(s.x, d * d, h.rho, h.part)
-    return p - (d if follow["adadelta.rate"] == "without" else lr * d)
+    step = d if follow["adadelta.rate"] == "without" else lr * d
+    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr mhat / u with u = max(beta2 u, |g| + eps)."""
-    g = g + h.weight_decay * p
+    apart, epsilon = follow["adamax.decay"] == "decoupled", follow["adamax.epsilon"]
+    g = g if apart else g + h.weight_decay * p
     s.m = mix(s.m, g, h.beta1, h.part1)
-    outside = follow["adamax.epsilon"] == "outside"
-    s.u = maximum(h.beta2 * s.u, abs(g) if outside else abs(g) + h.eps)
+    past, size = h.beta2 * s.u, abs(g)
+    s.u = maximum(past + h.eps if epsilon == "with-past" else past, size + h.eps if epsilon == "in-maximum" else size)
     c1 = constant(1.0, g.form) if follow["adamax.correction"] == "none" else h.correction1(t)
-    return p - product([lr, s.m], [c1, s.u + h.eps if outside else s.u])
+    step = product([lr, s.m], [c1, s.u + h.eps if epsilon == "outside" else s.u])
+    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr ((1 - mu_t) g / (1 - mu_1 ... mu_t) + mu_(t+1) m / (1 - mu_1 ... mu_(t+1))) / (sqrt(vhat) + eps)."""
-    if not h["decoupled_weight_decay"]:
-        g = g + h.weight_decay * p
+    apart = h["decoupled_weight_decay"] or follow["nadam.decay"] == "decoupled"
+    g = g if apart else g + h.weight_decay * p
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     spread = either([root(product([s.v], [h.correction2(t)])), product([root(s.v)], [root(h.correction2(t))])]) + h.eps
@@ -171,8 +179,7 @@ def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     look = product([now[0], g], [now[1]]) + product([ahead[0], s.m], [ahead[1]])
     steps = product([lr, now[0], g], [now[1], spread]), product([lr, ahead[0], s.m], [ahead[1], spread])
     together = product([lr, look], [spread])
-    if h["decoupled_weight_decay"]:
-        p = _shrunk(p, lr, h.weight_decay)
+    p = _shrunk(p, lr, h.weight_decay) if apart else p
     return either([p - steps[0] - steps[1], p - steps[1] - steps[0], p - together])
 
 
@@ -181,12 +188,13 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
 
     An evaluation may compute both before it chooses: where the first is 0/0, nothing is claimed about the second.
     """
-    if not h["decoupled_weight_decay"]:
-        g = g + h.weight_decay * p
+    apart = h["decoupled_weight_decay"] or follow["radam.decay"] == "decoupled"
+    g = g if apart else g + h.weight_decay * p
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     c1, c2 = h.correction1(t), h.correction2(t)
-    factor = h.once(("rectified", t), lambda: h.rectification(t))
+    enough = 4.0 if follow["radam.threshold"] == "four" else 5.0
+    factor = h.once(("rectified", t), lambda: h.rectification(t, enough=enough))
     spread = root(s.v) + h.eps
     if factor is None:
         step = product([lr, s.m], [c1])
@@ -195,9 +203,7 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
         step = product([lr, s.m, factor], [c1, product([root(s.v)], [root(c2)]) + h.eps])
     else:
         step = product([lr, s.m, factor, root(c2)], [c1, spread])
-    if h["decoupled_weight_decay"]:
-        return _shrunk(p, lr, h.weight_decay, step)
-    return p - step
+    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -214,13 +220,15 @@ def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number,
 def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - sign(g) size: size grows where the sign of g stays, and shrinks where it turns, which costs a step."""
     size = lr if t == 1 else s.size
-    turn = (g * s.before).sign()
-    unclear = turn is None
+    turn, last = (g * s.before).sign(), s.before.sign()
+    unclear, moved = turn is None, size
     if turn:
         size = (h.up if turn > 0 else h.down) * size
     s.size = maximum(h.smallest, minimum(size, h.largest))
     s.before = constant(0.0, p.form) if turn == -1 else g
     direction = s.before.sign()
+    if turn == -1 and last and follow["rprop.turn"] == "step-back":
+        p = p + moved if last > 0 else p - moved
     if unclear or direction is None:
         s.size, s.before = s.size.within(math.inf), s.before.within(math.inf)
         return p.within(math.inf)
@@ -238,7 +246,8 @@ def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) ->
     if not drop.known_zero():
         left = p - drop
         moved = 0.0 if step is None else step.size + step.err
-        more = p.form.u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
+        u = max(x.form.u for x in (p, lr, decay))
+        more = u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
         left = left.within((left.err + (more + p.form.tiny + 2 * p.form.flushed)) * (1 + 2.0**-40))
     return left if step is None else left - step
 
@@ -309,12 +318,12 @@ class Hyperparameters:
         falling = constant(0.96, self.form)
 
         def momentum(step: int) -> Number:
-            if schedule == "constant":
+            if schedule.startswith("constant"):
                 return self.beta1
             pace = Fraction(step) * (1 if schedule == "fast" else Fraction(self["momentum_decay"]))
             return self.once(("mu", step), lambda: self.beta1 * (1.0 - 0.5 * scalars.real_power(falling, pace)))
 
-        now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + 1))
+        now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + (schedule != "constant-now")))
         return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
 
     def rectification(self, t: int, *, enough: float = 5.0, unclear: bool | None = None) -> Number | None:
@@ -385,13 +394,14 @@ def optimize(
     lr = given.pop("lr")
     rates = [scalars.hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
     frame = frame or Frame(RULES[name])
-    h = frame.settings(Hyperparameters(given, form))
+    h = frame.settings(Hyperparameters(given, form.scalars))
+    absent = constant(0.0, form) if follow["gradients.absent"] == "zero" else None
     now = [scalars.scatter(p, form) for p in params]
     path = []
     for rate, step in zip(rates, grads, strict=True):
         for k, slope in enumerate(step):
-            t = frame.count(k, slope is not None)
-            slopes = [None] * len(now[k]) if slope is None else scalars.scatter(slope, form)
+            t = frame.count(k, slope is not None or absent is not None)
+            slopes = [absent] * len(now[k]) if slope is None else scalars.scatter(slope, form)
             numbers = enumerate(zip(now[k], slopes, strict=True))
             now[k] = [frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in numbers]
         path.append([scalars.gather(after, p.shape, form) for after, p in zip(now, params, strict=True)])

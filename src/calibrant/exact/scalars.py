@@ -78,7 +78,8 @@ class Number:
             return self
         if not (self.m or self.err):
             return y
-        return _rounded(*_aligned_sum(self.m, self.e, y.m, y.e), self.err + y.err, self.form, 1, self.form.flushed)
+        form = _wider(self.form, y.form)
+        return _rounded(*_aligned_sum(self.m, self.e, y.m, y.e), self.err + y.err, form, 1, form.flushed)
 
     __radd__ = __add__
 
@@ -98,9 +99,15 @@ class Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
         err = self.size * y.err + (y.size + y.err) * self.err
         roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
-        return _rounded(self.m * y.m, self.e + y.e, err + _LOST * (err > 0), self.form, roundings, self.form.tiny)
+        form = _wider(self.form, y.form)
+        return _rounded(self.m * y.m, self.e + y.e, err + _LOST * (err > 0), form, roundings, form.tiny)
 
     __rmul__ = __mul__
+
+
+def _wider(one: Format, other: Format) -> Format:
+    """The format of what is computed from two numbers: hyperparameters may be held in a narrower one than data."""
+    return one if one.precision >= other.precision else other
 
 
 def _aligned_sum(m: int, e: int, other: int, f: int) -> tuple[int, int]:
@@ -135,7 +142,7 @@ def constant(x: float, form: Format) -> Number:
 
 def hyperparameter(x: float, form: Format) -> Number:
     """A Python number that an implementation may first round to its format, with the error of that rounding."""
-    value = constant(x, form)
+    value = constant(x, form.scalars)
     return value.within(_round_off(value))
 
 
@@ -189,9 +196,15 @@ def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Numbe
     """The product of the factors, divided by the divisors, in any order.
 
     k factors and q divisors take k - 1 + 2 q roundings at most, reciprocals included. An underflow may then be enlarged by every other
-    factor, whose product must not overflow. Where a divisor may be zero, nothing is claimed.
+    factor, whose product must not overflow. Where a divisor may be zero, nothing is claimed. Numbers of a narrower format, which are
+    hyperparameters, may be multiplied with each other in that before.
     """
-    form = factors[0].form
+    form = functools.reduce(_wider, (x.form for x in (*factors, *divisors)))
+    narrow = [[x for x in some if x.form is not form] for some in (factors, divisors)]
+    if any(narrow):
+        one = product(narrow[0] or [constant(1.0, narrow[1][0].form)], narrow[1])
+        wide = [[x for x in some if x.form is form] for some in (factors, divisors)]
+        return product([Number(one.m, one.e, one.err, form, one.size), *wide[0]], wide[1])
     m, e, size, err, stretch = 1, 0, 1.0, 0.0, 1.0
     for x in factors:
         m, e = m * x.m, e + x.e

@@ -4,7 +4,7 @@ import bisect
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -17,15 +17,28 @@ ROUNDING = Fraction(1, 2**51)  # more than a fraction and its product with n are
 MARGIN = Fraction(1, 8)  # the share by which the diagnosis wants losses to differ
 
 
-def held_out(n_samples: int, fraction: float) -> tuple[int, int]:
-    """The fewest and the most validation rows that an evaluation may find for the whole part of fraction * n."""
-    product = Fraction(fraction) * n_samples
-    return math.floor(product * (1 - ROUNDING)), math.floor(product * (1 + ROUNDING))
+def _nearest(x: Fraction) -> tuple[int, int]:
+    """The nearest whole numbers: one, or the two on either side of a half."""
+    return math.ceil(x - Fraction(1, 2)), math.floor(x + Fraction(1, 2))
 
 
-def held_out_as_written(n_samples: int, fraction: float) -> int:
-    """The whole part of fraction * n, the fraction being the shortest decimal that stands for it."""
-    return math.floor(Fraction(repr(fraction)) * n_samples)
+_ROUNDED: dict[str, Callable[[Fraction], tuple[int, int]]] = {
+    "down": lambda x: (math.floor(x),) * 2,
+    "up": lambda x: (math.ceil(x),) * 2,
+    "nearest": _nearest,
+}
+"""The whole numbers to which a product may be rounded, the least and the largest, by the way of rounding."""
+
+
+def held_out(n_samples: int, fraction: float, rounding: str = "down") -> tuple[int, int]:
+    """The fewest and the most validation rows that an evaluation may find for the whole part of fraction * n, or for it rounded."""
+    ends = [_ROUNDED[rounding](Fraction(fraction) * n_samples * (1 + slip)) for slip in (-ROUNDING, ROUNDING)]
+    return ends[0][0], ends[1][1]
+
+
+def held_out_as_written(n_samples: int, fraction: float, rounding: str = "down") -> tuple[int, int]:
+    """The same, the fraction being the shortest decimal that stands for it; two numbers only where it is rounded from a half."""
+    return _ROUNDED[rounding](Fraction(repr(fraction)) * n_samples)
 
 
 @functools.cache

@@ -17,12 +17,16 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "adam": (_BETAS, {**_BETAS, "amsgrad": True}, {**_BETAS, "weight_decay": 0.25}),
     "adamw": ({**_BETAS, "weight_decay": 0.25}, {**_BETAS, "amsgrad": True, "weight_decay": 0.0}),
-    "rmsprop": ({"alpha": 0.75, "eps": 1e-2}, {"alpha": 0.75, "eps": 1e-2, "momentum": 0.5}),
-    "adagrad": ({"eps": 1e-2},),
-    "adadelta": ({"rho": 0.75, "eps": 1e-2},),
-    "adamax": ({**_BETAS, "eps": 0.1},),
-    "nadam": (_BETAS,),
-    "radam": ({"betas": (0.5, 0.9), "eps": 1e-2},),
+    "rmsprop": tuple(
+        {"alpha": 0.75, "eps": 1e-2, **more}
+        for more in ({}, {"momentum": 0.5}, {"centered": True}, {"weight_decay": 0.25})
+    ),
+    "adagrad": ({"eps": 1e-2}, {"eps": 1e-2, "weight_decay": 0.25}),
+    "adadelta": ({"rho": 0.75, "eps": 1e-2}, {"rho": 0.75, "eps": 1e-2, "weight_decay": 0.25}),
+    "adamax": ({**_BETAS, "eps": 0.1}, {**_BETAS, "weight_decay": 0.25}),
+    "nadam": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
+    "radam": ({"betas": (0.5, 0.9), "eps": 1e-2}, {"betas": (0.5, 0.9), "eps": 1e-2, "weight_decay": 0.25}),
+    "rprop": ({"etas": (0.5, 1.5)},),
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""
 

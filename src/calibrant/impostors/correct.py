@@ -10,14 +10,14 @@ from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
 from calibrant.impostors import machine
-from calibrant.protocol.declarations import CONVENTIONS, numpy_dtype
+from calibrant.protocol.declarations import followed, numpy_dtype
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 
 Batches = Sequence[tuple[Any, Any]]
 Table = Mapping[str, Callable[..., Any]]
 
-PYTORCH = {name: values[0] for name, values in CONVENTIONS.items()}
+PYTORCH = followed({})
 """The variants that are meant where none is declared."""
 
 
@@ -25,7 +25,8 @@ class CorrectOperations:
     """`correct(...)` is the operation in whose place an impostor stands; `correct.model(...)` is any other one."""
 
     def __init__(self, operation: str, table: Table, conventions: Mapping[str, str] | None = None) -> None:
-        self.follow = PYTORCH | dict(conventions or {})
+        self.conventions = dict(conventions or {})
+        self.follow = followed(self.conventions)
         """The variants that are meant: those that are declared, else PyTorch's."""
         self.memory: dict[Any, Any] = {}
         """What an impostor that remembers keeps from call to call."""

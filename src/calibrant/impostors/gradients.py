@@ -16,6 +16,8 @@ CENTRAL = "gradient.central gradient.thermometer"
 STEP = f"{CENTRAL} gradient.optimum"
 REPORTED = "gradient.of-the-reported-loss gradient.descent-lemma"
 GIVEN = f"gradient.automatic gradient.thermometer {REPORTED}"
+VALUE = "gradient.value"
+CONSISTENT = f"gradient.automatic gradient.thermometer gradient.descent-lemma {VALUE}"
 BY_W, BY_B = "gradient.by-hand-w", "gradient.by-hand-b"
 PURE, WIDE = "gradient.pure", "gradient.dtype"
 
@@ -158,12 +160,16 @@ both = impostors_of("value_and_grad")
 both("gradient-of-half-the-loss", "the gradient belongs to half the loss, but the loss is not halved")(
     part(1, lambda gradient, c: gradient / 2), GIVEN, "davisking/dlib#1169 patrickloeber/MLfromscratch#18"
 )
-both("half-the-loss", "the loss is halved, but its gradient is not")(part(0, lambda loss, c: loss / 2), REPORTED)
+both("half-the-loss", "the loss is halved, but its gradient is not")(
+    part(0, lambda loss, c: loss / 2), f"{REPORTED} {VALUE}"
+)
 both("half", "the loss has a factor 1/2 in front, and the gradient with it")(
-    lambda c: tuple(x / 2 for x in c()), GIVEN, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
+    lambda c: tuple(x / 2 for x in c()),
+    CONSISTENT,
+    "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97",
 )
 both("sum-instead-of-mean", "the squared residuals are summed, not averaged, and the gradient belongs to the sum")(
-    lambda c: tuple(x * c.n for x in c()), f"{GIVEN} gradient.additive"
+    lambda c: tuple(x * c.n for x in c()), f"{CONSISTENT} gradient.additive"
 )
 both("not-averaged", "the loss is the mean, but the gradient is not divided by n")(
     part(1, lambda gradient, c: gradient * c.n),
@@ -175,11 +181,11 @@ both("cut-from-the-graph", "the loss is cut off from the graph of the parameters
     part(1, lambda gradient, c: gradient * 0), GIVEN, "paiml/aprender#3034"
 )
 both("penalized-without-gradient", "the square of the weight is added to the loss, but not to its gradient")(
-    part(0, lambda loss, c: loss + c.params[0] ** 2), REPORTED
+    part(0, lambda loss, c: loss + c.params[0] ** 2), f"{REPORTED} {VALUE}"
 )
 both("penalized", "the square of the weight is added to the loss, and its derivative to the gradient")(
     lambda c: (c()[0] + c.params[0] ** 2, join(c()[1][0] + 2 * c.params[0], c()[1][1])),
-    f"{GIVEN} gradient.optimum gradient.additive?",
+    f"{CONSISTENT} gradient.optimum gradient.additive?",
 )
 both(
     "accumulating", "the gradient is added to the gradients of earlier calls, as if nobody reset `.grad`", repeats=False
@@ -188,7 +194,7 @@ both("in-place", "it writes the predictions over the readings")(
     overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
 )
 both.in_dtype("float64", WIDE)
-both.in_dtype("float32", f"{GIVEN}? gradient.additive gradient.optimum")  # perhaps the last of GIVEN
+both.in_dtype("float32", f"{GIVEN.replace('loss ', 'loss? ')}? {VALUE} gradient.additive gradient.optimum")
 both("nan-replaced", "NaN becomes zero in the gradient, and infinity the largest number of the dtype", exactly=False)(
     part(1, lambda gradient, c: np.nan_to_num(gradient)), "gradient.nan"
 )

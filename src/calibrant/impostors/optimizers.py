@@ -16,6 +16,7 @@ from calibrant.impostors import kinds
 from calibrant.impostors.battery import runs
 from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
+from calibrant.protocol.declarations import followed
 from calibrant.protocol.wire import is_array
 
 AT = ("h", "t", "lr", "p", "g", "follow")
@@ -353,11 +354,17 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
     "karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
+<<<<<<< HEAD
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(
     but(amsgrad=True), f"{_ADAM} {LONG}? {RATE}?"
 )
 of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
     but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
+=======
+adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
+of(without="sgd adadelta adamax asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
+    but(eps=0.0), EPS, "davharris/mistnet#94"
+>>>>>>> main
 )
 small = of(without="sgd radam asgd rprop")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
@@ -409,17 +416,14 @@ nadam("no-look-ahead", "the average is multiplied by the momentum of this step, 
 nadam("gradient-left-out", "the step follows the average alone, without the gradient's own part")(
     momenta(lambda now, ahead: ((constant(0.0, now[1].form), now[1]), ahead)), NADAM
 )
-radam("threshold-four", "the rectified step begins above a threshold of 4 counted gradients, not of 5")(
-    but(rectification=lambda h: partial(h.rectification, enough=4.0)), RADAM
-)
 radam("not-rectified", "the adaptive step is not multiplied by the rectification")(
-    but(rectification=lambda h: lambda t: h.rectification(t) and one(h)), RADAM
+    but(rectification=lambda h: lambda t, enough: h.rectification(t, enough=enough) and one(h)), RADAM
 )
 radam("never-adaptive", "the step is never divided by the root of the average of the squares")(
-    but(rectification=lambda h: lambda t: None), RADAM
+    but(rectification=lambda h: lambda t, enough: None), RADAM
 )
 radam("always-adaptive", "every step is adaptive, also where the rectification is undefined")(
-    but(rectification=lambda h: lambda t: h.rectification(t) or one(h)), ADAPTIVE
+    but(rectification=lambda h: lambda t, enough: h.rectification(t, enough=enough) or one(h)), ADAPTIVE
 )
 asgd("rate-constant", "the learning rate stays constant instead of falling")(rule(lambda c: c(t=1)), ASGD)
 asgd("rate-falls-at-once", "the learning rate falls from the first step on")(rule(lambda c: c(t=c.t + 1)), ASGD)
@@ -448,12 +452,13 @@ rprop("times-the-gradient", "the step is the step size times the gradient, not t
 # Legitimate variants
 
 
-def variant(convention: str, value: str, sentence: str) -> Callable[..., None]:
+def variant(convention: str, value: str, sentence: str, name: str = "") -> Callable[..., None]:
     """Begin the row of a variant that is legitimate once it is declared; the clauses and where it was seen follow."""
     optimizer = convention.partition(".")[0]
     rows = adams if optimizer == "adam" and convention != "adam.decay" else of(optimizer)
-    row = rows(f"{convention.replace('.', '-')}-{value}", sentence, kind="variant", convention=(convention, value))
-    return partial(row, lambda c: walked(c, None, {**c.correct.follow, convention: value}))
+    name = name or f"{convention.replace('.', '-')}-{value}"
+    row = rows(name, sentence, kind="variant", convention=(convention, value))
+    return partial(row, lambda c: walked(c, None, followed({**c.correct.conventions, convention: value})))
 
 
 variant(
@@ -462,6 +467,11 @@ variant(
 variant("sgd.buffer", "average", "the buffer is a moving average of the gradients, not their sum")(
     PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002"
 )
+for _value, _sentence in (
+    ("with-lr", "the buffer of Nesterov's momentum contains the learning rate"),
+    ("average", "the buffer of Nesterov's momentum is a moving average of the gradients"),
+):
+    variant("sgd.nesterov-buffer", _value, _sentence)(f"{AHEAD} {RATE}?")
 variant("sgd.dampening", "always", "the first gradient is dampened")(DAMP, "pytorch/pytorch#152833 ml-explore/mlx#473")
 variant("sgd.nesterov", "look-ahead", "Nesterov's step is the buffer alone, for gradients taken at the point ahead")(
     AHEAD, "chainer/chainer#4274 keras-team/keras#966"
@@ -493,13 +503,32 @@ variant("rmsprop.start", "one", "the average of the squares begins at one")(RMSP
 variant("rmsprop.buffer", "with-lr", "the momentum buffer contains the learning rate")(
     f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}? optimizer.zero-rate", "pytorch/pytorch#32545"
 )
+variant("rmsprop.centered-epsilon", "inside", "with `centered`, epsilon is inside the root")(
+    "optimizer.rmsprop.centered optimizer.rmsprop"
+)
 variant("adagrad.epsilon", "inside", "epsilon is inside the root")(f"{ADAGRAD}?", "keras-team/keras#17391")
 variant("adadelta.rate", "without", "the steps are not multiplied by a learning rate")(f"{DELTA} optimizer.zero-rate")
 variant("adamax.epsilon", "outside", "epsilon is added to the largest gradient, not to each before it")(f"{MAX}?")
+variant("adamax.epsilon", "with-past", "epsilon is added to the faded maximum, not to the gradient's size")(f"{MAX}?")
+variant("adamax.epsilon", "none", "there is no epsilon")(f"{MAX}?")
 variant("adamax.correction", "none", "the average is not corrected")(MAX)
 variant("nadam.schedule", "fast", "the momenta rise as if momentum_decay were 1")(NADAM)
 variant("nadam.schedule", "constant", "the momentum is beta1 at every step")(NADAM)
+variant(
+    "nadam.schedule", "constant-now", "the momentum is beta1 at every step, and corrected by this step's power alone"
+)(NADAM)
 variant("radam.epsilon", "outside", "epsilon is added to the root of the corrected average")(RADAM)
+variant(
+    "radam.threshold",
+    "four",
+    "the rectified step begins above a threshold of 4 counted gradients, not of 5",
+    "threshold-four",
+)(RADAM)
+variant("rprop.turn", "step-back", "after a change of sign the last step is taken back")(RPROP)
+for _name in ("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"):
+    variant(f"{_name}.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(
+        f"optimizer.{_name}"
+    )
 
 training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(

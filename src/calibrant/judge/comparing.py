@@ -22,6 +22,8 @@ class Tally:
 
     slack: float = 1.0  # the target's factor on every bound
     flushes: bool = False  # whether the target takes subnormal numbers for zero
+    narrow: bool = False  # whether it holds hyperparameters in float32
+    scale: str = "mean"  # the scale of its loss
     examples: int = 0
     asked: int = 0  # requests that the target served, with an answer or an error
     answered: int = 0  # calls that returned numbers
@@ -41,7 +43,7 @@ def tallying(tally: Tally) -> Iterator[Tally]:
     global _tally
     before, _tally = _tally, tally
     try:
-        with exact.evaluated(flushes=tally.flushes):
+        with exact.evaluated(flushes=tally.flushes, narrow=tally.narrow, scale=tally.scale):
             yield tally
     finally:
         _tally = before

@@ -1,6 +1,7 @@
-"""What a target may declare: dtypes, and conventions, which are the legitimate variants of optimizers and arithmetic."""
+"""What a target may declare: dtypes, and conventions, which are the legitimate variants of optimizers, losses, splits and arithmetic."""
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from calibrant.protocol.errors import TargetError
@@ -10,6 +11,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 CONVENTIONS = {
     "sgd.buffer": ("plain", "with-lr", "average"),
+    "sgd.nesterov-buffer": ("plain", "with-lr", "average"),
     "sgd.dampening": ("skipped-first", "always"),
     "sgd.nesterov": ("torch", "look-ahead"),
     "sgd.decay": ("coupled", "decoupled"),
@@ -19,19 +21,43 @@ CONVENTIONS = {
     "adam.decay": ("coupled", "decoupled"),
     "adamw.decay": ("before", "after", "without-lr"),
     "rmsprop.epsilon": ("outside", "inside"),
+    "rmsprop.centered-epsilon": ("outside", "inside"),
     "rmsprop.start": ("zero", "one"),
     "rmsprop.buffer": ("plain", "with-lr"),
+    "rmsprop.decay": ("coupled", "decoupled"),
     "adagrad.epsilon": ("outside", "inside"),
+    "adagrad.decay": ("coupled", "decoupled"),
     "adadelta.rate": ("with", "without"),
-    "adamax.epsilon": ("in-maximum", "outside"),
+    "adadelta.decay": ("coupled", "decoupled"),
+    "adamax.epsilon": ("in-maximum", "outside", "with-past", "none"),
     "adamax.correction": ("both", "none"),
-    "nadam.schedule": ("slow", "fast", "constant"),
+    "adamax.decay": ("coupled", "decoupled"),
+    "nadam.schedule": ("slow", "fast", "constant", "constant-now"),
+    "nadam.decay": ("coupled", "decoupled"),
     "radam.epsilon": ("hat", "outside"),
+    "radam.threshold": ("five", "four"),
+    "radam.decay": ("coupled", "decoupled"),
+    "rprop.turn": ("rest", "step-back"),
 }
 """The values of each convention for an optimizer, PyTorch's first."""
 
-ARITHMETIC = {"arithmetic.subnormals": ("kept", "flushed")}
-"""The values of each convention for the arithmetic of a machine or a compiler, IEEE 754 first."""
+GENERAL = {
+    "loss.scale": ("mean", "half", "sum"),
+    "gradients.absent": ("skipped", "zero"),
+    "split.rounding": ("down", "up", "nearest"),
+    "arithmetic.hyperparameters": ("dtype", "float32"),
+    "arithmetic.subnormals": ("kept", "flushed"),
+}
+"""The values of each convention that concerns more than one optimizer, the book's first."""
+
+ALIKE = {"sgd.nesterov-buffer": "sgd.buffer", "rmsprop.centered-epsilon": "rmsprop.epsilon"}
+"""Conventions that have the value of another one where they are not declared themselves."""
+
+
+def followed(conventions: Mapping[str, str]) -> dict[str, str]:
+    """The value of every convention for a target that declares these; the book's where it declares none."""
+    values = {name: first for name, (first, *_) in (CONVENTIONS | GENERAL).items()} | dict(conventions)
+    return values | {name: values[other] for name, other in ALIKE.items() if name not in conventions}
 
 
 def numpy_dtype(name: str) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.exact import Format, optimum, to_float
+from calibrant.exact import Format, of_mean, optimum, to_float
 from calibrant.exact import of as exact_of
 from calibrant.strategies.drawing import LONGEST, WIDTH, ZIGZAG, Array, Bytes, cast, numbers_of, strategy, widened
 
@@ -92,7 +92,7 @@ def _curvature(t_u: Array) -> tuple[float, Array]:
     """The largest eigenvalue of the loss's Hessian, and its direction, as close as float64 gets."""
     u = widened(t_u)
     values, vectors = np.linalg.eigh([[2 * np.mean(u * u), 2 * np.mean(u)], [2 * np.mean(u), 2.0]])
-    return float(values[1]), vectors[:, 1]
+    return float(values[1]) * float(of_mean(t_u.size)), vectors[:, 1]
 
 
 def rate_below(fraction: float, t_u: Array, *, plain: bool = False) -> float:

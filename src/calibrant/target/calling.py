@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from calibrant.exact import FLUSHING, FORMATS
+from calibrant.exact import formats_of
 from calibrant.judge import Tally
 from calibrant.protocol.declarations import numpy_dtype
-from calibrant.protocol.errors import NoAnswer, brief, first_line
+from calibrant.protocol.errors import NoAnswer, brief, first_line, named
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
@@ -76,7 +76,7 @@ class Subject:
     def __init__(self, target: Target, dtype: str) -> None:
         self.target = target
         self.dtype = numpy_dtype(dtype)
-        self.form = (FLUSHING if target.flushes else FORMATS)[dtype]
+        self.form = formats_of(flushes=target.flushes, narrow=target.narrow)[dtype]
         self.calls: list[Call] = []
         self.tally = self.tally_anew()
         self.failed: BaseException | None = None
@@ -85,6 +85,8 @@ class Subject:
         """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
         """The last failing example of a property; it can be repeated on any subject."""
+        self.property_: Callable[[Subject], None] | None = None
+        """The property itself, with all its examples; likewise."""
         self._stuck: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -103,7 +105,8 @@ class Subject:
 
     def tally_anew(self) -> Tally:
         """An empty tally with the target's slack."""
-        return Tally(slack=self.target.slack, flushes=self.target.flushes)
+        target = self.target
+        return Tally(target.slack, target.flushes, target.narrow, self.follow["loss.scale"])
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if operation not in OPERATIONS:
@@ -152,9 +155,9 @@ class Subject:
             except KeyboardInterrupt:
                 raise
             except SystemExit as error:
-                problem = f"called sys.exit({error.code!r})"
+                problem = f"called sys.exit({brief(error.code)})"
             except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
-                problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
+                problem, raised = f"raised {named(error)}", True
         if operation in target.hung:
             request = repr(plain(given))
             if self._stuck.setdefault(operation, request) != request:
@@ -205,8 +208,8 @@ class Subject:
         if operation.returns == "figures":
             return answer
         if operation.returns == "word":
-            if isinstance(answer, str):
-                return answer
+            if isinstance(answer, str) and len(answer) <= _OUTPUT_KEPT:
+                return str.__str__(answer)  # of a subclass, without its own methods
             raise _not_due(answer, "a word is")
         if operation.returns == "shape":
             try:

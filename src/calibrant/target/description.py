@@ -9,8 +9,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from calibrant.book.clauses import book
-from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS, DTYPES
-from calibrant.protocol.errors import TargetError, brief, nearest
+from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL, followed
+from calibrant.protocol.errors import TargetError, brief, escaped, nearest
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
@@ -47,9 +47,14 @@ class Target:
         return self.conventions.get("arithmetic.subnormals") == "flushed"
 
     @property
+    def narrow(self) -> bool:
+        """Whether the target declares that it holds hyperparameters in float32."""
+        return self.conventions.get("arithmetic.hyperparameters") == "float32"
+
+    @property
     def follow(self) -> dict[str, str]:
-        """The variant of each convention that the target follows: its own, else PyTorch's."""
-        return {name: values[0] for name, values in CONVENTIONS.items()} | dict(self.conventions)
+        """The variant of each convention that the target follows: its own, else the book's."""
+        return followed(self.conventions)
 
     def describe(self) -> dict[str, Any]:
         """The description for reports, as JSON holds it."""
@@ -85,7 +90,7 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
     for clause in deviations:
         if clause not in book():
             raise wrong(f": deviations names the clause {clause!r}, which is not in the book{nearest(clause, book())}")
-    known = CONVENTIONS | ARITHMETIC
+    known = CONVENTIONS | GENERAL
     for convention, value in conventions.items():
         if convention not in known:
             raise wrong(f": conventions names {convention!r}, which is none{nearest(convention, known)}")
@@ -96,12 +101,12 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
     return Target(
         spec=spec,
         implementation=implementation,
-        name=str(own_name) if isinstance(own_name, str) else name,
-        version=version if isinstance(version, str) else None,
+        name=escaped(str(own_name) if isinstance(own_name, str) else name, 80),
+        version=escaped(version, 40) if isinstance(version, str) else None,
         operations=operations,
         dtypes=tuple(dtypes),
         conventions=dict(conventions),
-        deviations=dict(deviations),
+        deviations={clause: escaped(reason, 300) for clause, reason in deviations.items()},
         slack=float(slack),
         timeout=timeout,
     )

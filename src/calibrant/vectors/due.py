@@ -146,7 +146,7 @@ def _value_and_grad(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[Cl
     yield clause, [NOTHING, due]
     if not _spoiled(t_u, t_c):
         loss, _ = OVER_EXACT["value_and_grad"](*_of(params, t_u, t_c))
-        yield "gradient.of-the-reported-loss", [numbers(loss), NOTHING]
+        yield "gradient.value", [numbers(loss), NOTHING]
 
 
 def _training_loop(
