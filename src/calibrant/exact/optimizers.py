@@ -193,8 +193,7 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     c1, c2 = h.correction1(t), h.correction2(t)
-    enough = 4.0 if follow["radam.threshold"] == "four" else 5.0
-    factor = h.once(("rectified", t), lambda: h.rectification(t, enough=enough))
+    factor = h.once(("rectified", t), lambda: h.rectification(t, enough=_threshold(follow)))
     spread = root(s.v) + h.eps
     if factor is None:
         step = product([lr, s.m], [c1])
@@ -204,6 +203,11 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     else:
         step = product([lr, s.m, factor, root(c2)], [c1, spread])
     return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+
+
+def _threshold(follow: Follow) -> float:
+    """How many gradients must count before RAdam's step is adaptive."""
+    return 4.0 if follow["radam.threshold"] == "four" else 5.0
 
 
 def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -423,7 +427,7 @@ def paths(
     form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
     h = Hyperparameters({**DEFAULTS[name], **hyperparameters}, form)
     steps = range(1, len(grads) + 1) if name == "radam" else ()
-    factors = [h.rectification(t) for t in steps]
+    factors = [h.rectification(t, enough=_threshold(follow)) for t in steps]
     unclear = [factor for factor in factors if factor is not None and factor.err == math.inf]
     for side in (False, True) if len(unclear) == 1 else (None,):
 

@@ -354,17 +354,11 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
     "karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
-<<<<<<< HEAD
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(
     but(amsgrad=True), f"{_ADAM} {LONG}? {RATE}?"
 )
-of(without="sgd adadelta asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
-    but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
-=======
-adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
 of(without="sgd adadelta adamax asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
-    but(eps=0.0), EPS, "davharris/mistnet#94"
->>>>>>> main
+    but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
 )
 small = of(without="sgd radam asgd rprop")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
