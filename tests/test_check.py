@@ -257,7 +257,7 @@ def test_a_target_is_judged_by_what_the_book_claims(tmp_path: Path) -> None:
 
 
 def test_a_target_may_ask_for_wider_bounds_and_declare_deviations(tmp_path: Path) -> None:
-    """The report shows both. A deviation that does not deviate is stale, unless few examples may have missed it."""
+    """The report shows both. A deviation that does not deviate is stale, unless few examples or a dtype left out may have missed it."""
     source = """
         name, version = "coarse", "7.1"
         slack = 64
@@ -280,6 +280,9 @@ def test_a_target_may_ask_for_wider_bounds_and_declare_deviations(tmp_path: Path
     assert "loss.pure deviates as declared: it is quicker so" in shown
     assert "coarse (7.1) conforms except for 1 declared deviation, as far as it was checked" in shown
     assert statuses(strict) == {"loss.absolute": {"breaks"}, "loss.pure": {"deviates"}, "loss.scalar": {"stale"}}
+
+    half, _ = checked(tmp_path, target(tmp_path, source), *of("loss.scalar"), "--profile=ci", "--dtype=float16")
+    assert (half["exit_status"], statuses(half)) == (0, {"loss.scalar": {"holds"}})
     assert strict["exit_status"] == 1
     assert "It is declared as a deviation (so it was), but it holds." in of_strict
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis.errors import NoSuchExample
 from support import each_case, forms
 
 from calibrant import exact, strategies
+from calibrant.book.clauses import book_folder
 from calibrant.exact import FORMATS, Format
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.strategies import accumulation, broadcasting, drawing
@@ -558,6 +561,43 @@ def test_a_failure_shrinks(name: str, fails: Condition, is_simplest: Condition) 
 
 
 # Optimizers
+
+
+def of_the_book(name: str) -> dict[str, tuple[Any, str]]:
+    """The hyperparameters of an optimizer, each with its default and its values, from the table of the chapter."""
+    text = (book_folder() / "optimizers.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z`, ]+) \| `(\w+)` \| (\S.*) \| (.*) \|$", text, re.MULTILINE)
+    return {
+        key: (ast.literal_eval(default), values)
+        for names, key, default, values in rows
+        if names.startswith("all") != (f"`{name}`" in names)
+    }
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_book_defines_each_hyperparameter_that_is_drawn_and_no_other(name: str) -> None:
+    """With the default of the exact rule, and a range in which every drawn number lies."""
+    defined, drawn = of_the_book(name), {"lr", "maximize"}
+    drawn |= {"betas" if key.startswith("beta") else key for key in strategies.HYPERPARAMETERS[name]}
+    assert {key: default for key, (default, _) in defined.items()} == {k: exact.OPTIMIZERS[name][k] for k in drawn}
+
+    @each_case(strategies.optimizations(name), FLOAT32)
+    def check(run: strategies.Optimization) -> None:
+        for key, value in run.hyperparameters.items():
+            ends = re.match(r"([\[(])(\d), (\d|∞)([\])])", defined[key][1])
+            for x in value if isinstance(value, (list, tuple)) else (value,):
+                if ends is None:
+                    assert isinstance(x, bool)
+                    continue
+                low, high = float(ends[2]), float(ends[3].replace("∞", "inf"))
+                assert low < x < high or (x == low and ends[1] == "[") or (x == high and ends[4] == "]")
+        if "dampening" in run.hyperparameters:
+            assert run.hyperparameters["momentum"] > 0
+        if name == "rprop":
+            smallest, largest = run.hyperparameters.get("step_sizes", exact.OPTIMIZERS[name]["step_sizes"])
+            assert 0 < smallest <= run.hyperparameters["lr"] <= largest
+
+    check()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

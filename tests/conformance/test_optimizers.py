@@ -1,20 +1,24 @@
 """The chapter on optimizers."""
 
+import contextlib
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
-from calibrant.judge import agree, agree_lists, holds, listed, shaped
+from calibrant.judge import Disagreement, agree, agree_lists, holds, listed, shaped, tallying
 from calibrant.strategies import Descent, Optimization, optimizations
-from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
+from calibrant.strategies.drawing import widened
+from calibrant.suite.claims import keeps_dtype
 from calibrant.suite.property import clause
-from calibrant.target.calling import Subject
+from calibrant.target.calling import Failure, Refused, Subject
 
 NAMES = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop")
 each_optimizer = pytest.mark.parametrize("name", NAMES)
@@ -29,29 +33,80 @@ def asked(run: Optimization) -> tuple[Any, ...]:
 
 
 def walk(target: Subject, run: Optimization) -> list[list[Any]]:
-    """The parameters after each step; raise Disagreement unless all are there."""
-    return listed(target.optimize(*asked(run)), [len(step) for step in run.grads])
+    """The parameters after each step; raise Disagreement unless all are there.
+
+    A run with a zero where the default is none may be refused: it counts as not served.
+    """
+    try:
+        return listed(target.optimize(*asked(run)), [len(step) for step in run.grads])
+    except Failure as failure:
+        zeros = [
+            key for key, value in run.hyperparameters.items() if key != "lr" and zero_at_an_end(run.name, key, value)
+        ]
+        if failure.raised and zeros:
+            raise Refused(f"{run.name} refuses zero for {', '.join(zeros)}") from None
+        raise
+
+
+def zero_at_an_end(name: str, key: str, value: Any) -> bool:
+    """Whether a number of a hyperparameter is zero, and the default is not."""
+    default = exact.OPTIMIZERS[name][key]
+    pairs = zip(value, default, strict=True) if isinstance(default, tuple) else [(value, default)]
+    return any(x == 0 != usual for x, usual in pairs if not isinstance(usual, bool))
 
 
 def truth(target: Subject, run: Optimization) -> list[list[Exact]]:
-    """The exact parameters after each step of the rule that the target declares."""
-    return exact.optimize(*asked(run), target.follow)
+    """The exact parameters after each step of the rule that the target declares, within the errors of all paths that it may take."""
+    right, *others = exact.paths(*asked(run), target.follow)
+    for other in others:
+        right = [
+            [one.within(np.maximum(one.err, x.err), one.form) for one, x in zip(*xs, strict=True)]
+            for xs in zip(right, other, strict=True)
+        ]
+    return right
 
 
 def follows_its_rule(target: Subject, run: Optimization) -> None:
-    """Raise Disagreement unless every step is within the bound of the rule that the target declares."""
-    agree_lists(walk(target, run), truth(target, run))
+    """Raise Disagreement unless every step is within the bound of the rule that the target declares, on one of its paths."""
+    steps, wrong = walk(target, run), []
+    for path in exact.paths(*asked(run), target.follow):
+        try:
+            return agree_lists(steps, path)
+        except Disagreement as disagreement:
+            wrong.append(disagreement)
+    raise wrong[0]
 
 
-def near(steps: list[list[Any]], bounds: list[list[Exact]]) -> list[list[Exact]]:
-    """One answer as the expected value of another: each may be off by its bound, so that they may differ by two bounds."""
-    return [
-        [
-            exact.of(np.where(np.isfinite(x), x, 0.0).astype(np.float64), bound.form).within(2 * bound.err, bound.form)
-            for x, bound in ((shaped(x, bound.shape), bound) for x, bound in zip(xs, of_step, strict=True))
-        ]
-        for xs, of_step in zip(steps, bounds, strict=True)
-    ]
+def near(
+    steps: list[list[Any]], bounds: list[list[Exact]], others: list[list[Exact]] | None = None
+) -> list[list[Exact]]:
+    """One answer as the expected value of another: each may be off by its bound, so that they may differ by both.
+
+    `others` is the truth of the other, if that is not the same.
+    """
+
+    def expected(answer: Any, one: Exact, other: Exact) -> Exact:
+        answer = shaped(answer, one.shape)
+        numbers = exact.of(np.where(np.isfinite(answer), answer, 0.0).astype(np.float64), exact.UNROUNDED)
+        return (numbers + (other.true() - one.true())).within(one.err + other.err, one.form)
+
+    return [[*map(expected, *of_step)] for of_step in zip(steps, bounds, others or bounds, strict=True)]
+
+
+def stays(answer: Any, before: Any, bound: Exact) -> None:
+    """Raise Disagreement unless an answer is what was before, bit for bit, wherever its rule claims anything."""
+    before = shaped(before, bound.shape)
+    claimed = np.isfinite(bound.errors()) & np.isfinite(before)
+    due = exact.of(np.where(claimed, before, 0).astype(before.dtype))
+    agree(answer, due.within(np.where(claimed, due.errors(), np.inf), due.form))
+
+
+def without_a_rate_in_the_buffer(target: Subject, run: Optimization) -> Optimization:
+    """The run, without momentum where the target declares a buffer that holds the rates of earlier steps."""
+    if target.follow.get(f"{run.name}.buffer") == "with-lr":
+        for key in ("momentum", "dampening", "nesterov"):
+            run.hyperparameters.pop(key, None)
+    return run
 
 
 # SGD
@@ -157,36 +212,43 @@ def test_adams_decay_is_part_of_the_gradient(target: Subject, run: Optimization)
 
 
 @clause("optimizer.adam.first-step", fraction_of_examples=0.4)
-@given(optimizations("adam", only=("beta1", "beta2"), steps=(1, 1)))
+@given(optimizations("adam", only=CORE, eps=(0.0, 0.25, 1e-2, 0.1), steps=(1, 1)))
 def test_adams_first_step_is_as_long_as_the_rate(target: Subject, run: Optimization) -> None:
-    """Neither the gradient's magnitude nor the betas matter: m and v hold one gradient and its square."""
-    run.hyperparameters["eps"] = 0.0
+    """Without epsilon, neither the gradient's magnitude nor the betas matter: m and v hold one gradient and its square."""
     if target.follow["adam.correction"] == "none":
         pytest.skip("uncorrected averages are not those of one gradient")
+    if target.follow["adam.epsilon"] != "outside":
+        run.hyperparameters["eps"] = 0.0
 
-    steps = walk(target, run)
+    (step,) = walk(target, run)
 
-    rate = run.hyperparameters["lr"]
-    rate = exact.hyperparameter(rate[0] if isinstance(rate, list) else rate, exact.UNROUNDED)
-    first = []
-    for p, g, bound in zip(run.params, run.grads[0], truth(target, run)[0], strict=True):
-        signs = exact.of(np.sign(g).astype(np.float64), exact.UNROUNDED)
-        landing = exact.of(p.astype(np.float64), exact.UNROUNDED) - rate * signs
-        first.append(landing.within(bound.err, bound.form))
-    agree_lists(steps, [first])
+    rate, eps = run.hyperparameters["lr"], Fraction(run.hyperparameters["eps"])
+    rate = Fraction(rate[0] if isinstance(rate, list) else rate)
+    for answer, p, g, bound in zip(step, run.params, run.grads[0], truth(target, run)[0], strict=True):
+        lengths = [rate * slope / (abs(slope) + eps or 1) for slope in exact.of(g).fractions()]
+        landing = exact.concatenate(
+            *(
+                exact.constant(x - length, bound.form)
+                for x, length in zip(exact.of(p).fractions(), lengths, strict=True)
+            )
+        )
+        agree(shaped(answer, bound.shape).reshape(-1), landing.within(bound.errors().reshape(-1), bound.form))
 
 
 @clause("optimizer.adam.scale-free", fraction_of_examples=0.4)
-@given(optimizations("adam", only=("beta1", "beta2", "amsgrad"), steps=(2, 8)))
-def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimization) -> None:
-    """Epsilon is zero here, and the scale is a power of two, so that scaling rounds nothing."""
+@given(
+    run=optimizations("adam", only=("beta1", "beta2", "amsgrad"), steps=(2, 8)),
+    scale=st.sampled_from((8.0, 0.25, 3.0, 0.1, 100.0, 2.0**-7)),
+)
+def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimization, scale: float) -> None:
+    """Epsilon is zero here. A scale that is no power of two rounds each gradient: the exact paths then differ by that alone."""
     run.hyperparameters["eps"] = 0.0
-    scale = run.params[0].dtype.type(8.0)
-    scaled = Optimization(run.name, run.hyperparameters, run.params, [[g * scale for g in step] for step in run.grads])
+    grads = [[target.array(widened(g) * scale) for g in step] for step in run.grads]
+    scaled = Optimization(run.name, run.hyperparameters, run.params, grads)
 
     steps, others = walk(target, run), walk(target, scaled)
 
-    agree_lists(others, near(steps, truth(target, run)))
+    agree_lists(others, near(steps, truth(target, run), truth(target, scaled)))
 
 
 @clause("optimizer.adamw")
@@ -292,7 +354,7 @@ def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
 @given(drawn=strategies.of_each(only=("momentum",), rates=(0.5, 0.1, 2.0), steps=(2, 8)))
 def test_each_step_has_its_own_rate(target: Subject, name: str, drawn: Any) -> None:
-    follows_its_rule(target, drawn(name))
+    follows_its_rule(target, without_a_rate_in_the_buffer(target, drawn(name)))
 
 
 @clause("optimizer.own-state", fraction_of_examples=0.14)
@@ -340,7 +402,10 @@ def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, dr
 @given(drawn=strategies.of_each(maximize=(True, None)))
 def test_optimizers_leave_their_arguments_alone(target: Subject, name: str, drawn: Any) -> None:
     """A negation or a decay in place would stay in the caller's gradients."""
-    leaves_arguments_alone(target, "optimize", *asked(drawn(name)))
+    walk(target, drawn(name))
+
+    changed = target.changed()
+    holds(not changed, f"changed its {changed}")
 
 
 @clause("optimizer.fresh", fraction_of_examples=0.08)
@@ -359,48 +424,78 @@ def test_parameters_keep_their_dtype(target: Subject, name: str, drawn: Any) -> 
     keeps_dtype(target, walk(target, drawn(name)))
 
 
+def stops_at_zero(target: Subject, name: str) -> None:
+    """Skip the property if the target declares a convention by which this optimizer moves whatever its rate."""
+    if target.follow.get("adadelta.rate" if name == "adadelta" else f"{name}.decay") in ("without", "without-lr"):
+        pytest.skip(f"{name} moves whatever its rate")
+
+
 @clause("optimizer.zero-rate", fraction_of_examples=0.08)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "rprop"])
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
 def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
+    stops_at_zero(target, name)
     run = drawn(name)
-    follow = target.follow
-    moves = {"adadelta": follow["adadelta.rate"] == "without", "adamw": follow["adamw.decay"] == "without-lr"}
-    if moves.get(name):
-        pytest.skip(f"{name} moves whatever its rate")
 
-    steps = walk(target, run)
-
-    agree_lists(steps, [[exact.of(p) for p in run.params] for _ in run.grads])
+    for answers, bounds in zip(walk(target, run), truth(target, run), strict=True):
+        for answer, param, bound in zip(answers, run.params, bounds, strict=True):
+            stays(answer, param, bound)
 
 
-NEGATIVE = {
-    (name, key)
+@clause("optimizer.zero-rate", fraction_of_examples=0.08)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
+@given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.5, 0.25, 0.1), rates=(0.0,), steps=(2, 6)))
+def test_a_rate_that_falls_to_zero_stops_every_parameter(target: Subject, name: str, drawn: Any) -> None:
+    """A buffer that holds the rate would roll on."""
+    stops_at_zero(target, name)
+    run = without_a_rate_in_the_buffer(target, drawn(name))
+    steps, bounds = walk(target, run), truth(target, run)
+
+    for t, rate in enumerate(run.hyperparameters["lr"]):
+        for k in range(len(run.params) if t and not rate else 0):
+            stays(steps[t][k], steps[t - 1][k], bounds[t][k])
+
+
+MAY_BE_NEGATIVE = {("sgd", "dampening"), ("asgd", "alpha")}
+NUMBERS = [
+    (name, key, default)
     for name in NAMES
-    for key in ("lr", "momentum", "alpha", "rho", "eps", "weight_decay", "lr_decay", "initial_accumulator_value")
-    if key in exact.OPTIMIZERS[name]
-} - {("asgd", "alpha")}
-INVALID: list[tuple[str, dict[str, Any]]] = [
-    *((name, {key: -0.5}) for name, key in sorted(NEGATIVE)),
-    ("nadam", {"momentum_decay": -0.5}),
-    *(("sgd", wrong) for wrong in ({"lr": math.nan}, {"lr": [0.5]}, {"nesterov": True})),
-    ("sgd", {"nesterov": True, "momentum": 0.5, "dampening": 0.5}),
-    *(("adam", {"betas": betas}) for betas in ((-0.5, 0.75), (1.0, 0.75), (0.5, 1.0), (0.5, -0.5))),
-    *((name, {"betas": (0.5, 1.0)}) for name in ("adamw", "adamax", "radam")),
-    ("nadam", {"betas": (1.0, 0.75)}),
-    ("adadelta", {"rho": 1.5}),
-    *(("rprop", {"etas": etas}) for etas in ((0.5, 0.75), (1.5, 2.0), (0.0, 2.0))),
+    for key, default in exact.OPTIMIZERS[name].items()
+    if not isinstance(default, bool) and key != "t0"
 ]
-"""Invalid hyperparameters of each optimizer."""
+"""The hyperparameters that are numbers, or pairs of them, with their defaults."""
+
+
+def invalid(name: str, key: str, default: Any) -> list[Any]:
+    """Values of a hyperparameter that mean nothing: not finite, or outside of its range."""
+    numbers = default if isinstance(default, tuple) else (default,)
+    wrong = [math.nan, math.inf, *([-0.5] if (name, key) not in MAY_BE_NEGATIVE else [])]
+    wrong += {"betas": [1.0], "rho": [1.5]}.get(key, [])
+    values = [(*numbers[:place], x, *numbers[place + 1 :]) for place in range(len(numbers)) for x in wrong]
+    values += {"etas": [(0.5, 0.75), (1.5, 2.0), (0.0, 2.0)]}.get(key, [])
+    return values if isinstance(default, tuple) else [x for (x,) in values]
 
 
 @clause("optimizer.invalid")
-@pytest.mark.parametrize(("name", "wrong"), INVALID)
-def test_invalid_hyperparameters_are_refused(target: Subject, name: str, wrong: dict[str, Any]) -> None:
-    """A negative rate climbs, and a beta of 1 divides by zero at the first correction."""
-    params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
+@pytest.mark.parametrize(("name", "key", "default"), NUMBERS)
+def test_invalid_hyperparameters_are_refused(target: Subject, name: str, key: str, default: Any) -> None:
+    """A negative rate climbs, a beta of 1 divides by zero at the first correction, and what is not finite spreads."""
+    for value in invalid(name, key, default):
+        refuses_settings(target, name, {"lr": 0.5, key: value})
 
-    holds(target.refuses("optimize", name, {"lr": 0.5, **wrong}, params, grads), f"took {wrong} for {name}")
+
+@clause("optimizer.invalid")
+@pytest.mark.parametrize(
+    "wrong", [{"lr": [0.5]}, {"nesterov": True}, {"nesterov": True, "momentum": 0.5, "dampening": 0.5}]
+)
+def test_settings_that_do_not_fit_together_are_refused(target: Subject, wrong: dict[str, Any]) -> None:
+    refuses_settings(target, "sgd", {"lr": 0.5, **wrong})
+
+
+def refuses_settings(target: Subject, name: str, settings: dict[str, Any]) -> None:
+    """Raise Disagreement if the target takes these hyperparameters for two steps of one number."""
+    params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
+    holds(target.refuses("optimize", name, settings, params, grads), f"took {settings} for {name}")
 
 
 @clause("optimizer.unknown")
@@ -414,6 +509,89 @@ def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, 
     refused = target.refuses("optimize", name, {"lr": 0.5, **given}, params, grads)
 
     holds(refused, f"took an optimizer {name!r} with {given or 'no hyperparameters'}")
+
+
+# Long runs, steady gradients, and tensors of any size
+
+
+FEW = 8
+"""The steps at which other clauses look."""
+
+
+@clause("optimizer.long-run")
+@each_optimizer
+def test_a_rule_that_holds_for_a_few_steps_holds_for_hundreds(target: Subject, name: str) -> None:
+    """A count of steps that is kept in eight bits, or in bfloat16, stops at 256."""
+    some = {"betas": (0.99, 0.999), "momentum": 0.9, "weight_decay": 1e-2, "lr_decay": 0.5, "lambd": 0.25}
+    hyperparameters = {"lr": 1e-2} | {key: x for key, x in some.items() if key in exact.OPTIMIZERS[name]}
+    grads = [[target.array([(1.0, 0.5, -0.25)[t % 3]])] for t in range(300)]
+    run = Optimization(name, hyperparameters, [target.array([0.5])], grads)
+
+    steps = walk(target, run)
+
+    for path in exact.paths(*asked(run), target.follow):
+        with contextlib.suppress(Disagreement), tallying(target.tally_anew()):
+            agree_lists(steps[:FEW], path[:FEW])
+            break
+    else:
+        return  # other clauses say what is wrong with its first steps
+    agree_lists(steps, path)
+
+
+SMALL: dict[str, Any] = {"steps": (3, 50), "lr": (0.25, 0.1, 1e-2), "rates": (1.0,), "eps": (0.25, 0.1, 1e-2)}
+"""Runs in which nothing grows beyond the range of a dtype."""
+
+
+@clause("optimizer.finite", fraction_of_examples=0.04)
+@each_optimizer
+@given(drawn=strategies.of_each(courses=("constant", "free", "alternating", "ending"), **SMALL))
+def test_finite_arguments_never_give_nan(target: Subject, name: str, drawn: Any) -> None:
+    stays_finite(target, drawn(name))
+
+
+@clause("optimizer.finite", fraction_of_examples=0.3)
+@given(
+    optimizations(
+        "rmsprop", courses=("constant",), centered=(True,), alpha=(0.3, 0.1, 0.5, 0.2, 0.6, 0.0, 0.9, None),
+        shapes=(((1,),), ((8,),)), **SMALL,
+    )
+)  # fmt: skip
+def test_the_variance_of_steady_gradients_is_not_negative(target: Subject, run: Optimization) -> None:
+    """It is the difference of two numbers that are nearly the same, and may round to less than zero."""
+    stays_finite(target, run)
+
+
+def stays_finite(target: Subject, run: Optimization) -> None:
+    """Raise Disagreement if a parameter becomes NaN or infinite, unless the exact path leaves the range as well."""
+    small = target.array(8.0)
+    run.params = [np.clip(p, -small, small) for p in run.params]
+    run.grads = [[np.clip(g, -small, small) for g in step] for step in run.grads]
+
+    steps = walk(target, run)
+
+    finite = all(np.isfinite(x).all() for step in steps for x in step)
+    largest = 0.0 if finite else max(float(x.magnitude().max()) for step in truth(target, run) for x in step)
+    beyond = largest > target.form.largest / 64
+    holds(finite or beyond, "returned numbers that are not finite, where all that it computes fits")
+
+
+SIZES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
+"""Sizes of tensors around which implementations cut them into blocks, and treat the last block by itself."""
+
+
+@clause("optimizer.sizes", fraction_of_examples=0.08)
+@each_optimizer
+@given(drawn=strategies.of_each(shapes=(((3,),),), steps=(1, 4)), size=st.sampled_from(SIZES))
+def test_every_number_of_a_tensor_moves_alike(target: Subject, name: str, drawn: Any, size: int) -> None:
+    """Two numbers take turns, and the last is a third, so that a fault shows in the blocks as well as behind them."""
+    run = drawn(name)
+    places = np.array([*(i % 2 for i in range(size - 1)), 2])
+    params = [p[places] for p in run.params]
+    spread = Optimization(name, run.hyperparameters, params, [[g[places] for g in step] for step in run.grads])
+
+    alone, together = walk(target, run), walk(target, spread)
+
+    agree_lists(together, [[one[places] for one in step] for step in near(alone, truth(target, run))])
 
 
 # In the loop
@@ -449,9 +627,38 @@ def test_any_optimizer_in_the_loop_follows_its_rule(target: Subject, name: str, 
     agree_lists([[params] for params in path[1:]], due)
 
 
+@clause("optimizer.swap", fraction_of_examples=0.14)
+@given(sample=strategies.descents())
+def test_nesterovs_momentum_in_the_loop_takes_its_gradients_where_its_form_says(
+    target: Subject, sample: Descent
+) -> None:
+    """Ahead, where the parameters are not stored there: then plain momentum at the parameters is no Nesterov's."""
+    momentum = {"lr": sample.learning_rate, "momentum": 0.5, "nesterov": True}
+    data = sample.t_u, sample.t_c
+    path, grads = [sample.params], []
+    for epoch in range(min(sample.n_epochs, 4)):
+        ahead = exact.of(path[-1], target.form)
+        if target.follow["sgd.nesterov"] == "look-ahead" and epoch:
+            # The step that the target remembers is the difference of its parameters, but for the roundings that led from one to the other.
+            step = ahead - exact.of(path[-2], target.form)
+            ahead = ahead + 0.5 * step.within(
+                step.err + 2 * target.form.u * (step.magnitude() + ahead.magnitude()), target.form
+            )
+        grads.append([exact.gradient(*map(exact.of, data), *ahead)])
+        params, _, _ = target.training_loop(epoch + 1, {"name": "sgd", **momentum}, sample.params, *data)
+        path.append(shaped(params, (2,)))
+        if not np.isfinite(path[-1]).all():
+            return
+
+    due = exact.optimize("sgd", momentum, [exact.of(sample.params)], grads, target.follow)
+    agree_lists([[params] for params in path[1:]], due)
+
+
 @clause("optimizer.thermometer-adam")
 def test_adam_on_raw_readings_reaches_the_values_of_the_book(target: Subject) -> None:
-    """The data need no scaling, because Adam scales each parameter's step by itself."""
+    """The data need no scaling, because Adam scales each parameter's step by itself. A half format cannot hold the values."""
+    if target.form.precision < exact.FORMATS["float32"].precision:
+        return
     data = map(target.array, ([1.0, 0.0], T_U, T_C))
 
     params, _, _ = target.training_loop(2000, {"name": "adam", "lr": 1e-1}, *data)

@@ -210,9 +210,11 @@ class Optimizer:
         self.movers = [MOVERS[name](SimpleNamespace(**given), p.ravel()) for p in params]
 
     def step(self, params: list[Array], grads: list[Array | None], lr: float) -> list[Array]:
-        """The parameters after one step; a gradient that is None leaves its parameter."""
+        """The parameters after one step, in their dtype (bfloat16 times a Python number is float32); None leaves a parameter."""
         return [
-            p.copy() if g is None else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape)
+            p.copy()
+            if g is None
+            else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape).astype(p.dtype, copy=False)
             for mover, p, g in zip(self.movers, params, grads, strict=True)
         ]
 

@@ -78,7 +78,7 @@ class Outcome:
     rejected_at: int = 0
     """The number of the first example that was rejected; 0 if none was."""
     few: bool = False
-    """Whether the property ran on fewer examples than the profile has."""
+    """Whether the run may miss what breaks: fewer examples than the profile has, or not every dtype of the target."""
 
     def told(self) -> str:
         """The text on the example that failed."""

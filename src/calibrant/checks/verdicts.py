@@ -49,7 +49,7 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
     order = list(book())
     parts = sorted(outcomes, key=lambda x: (order.index(x.clause), DTYPES.index(x.dtype), x.property, repr(x)))
     verdicts = [_verdict([*some]) for _, some in itertools.groupby(parts, key=lambda x: (x.clause, x.dtype))]
-    # A declared deviation that shows in no dtype is stale in all of them, unless few examples may have missed it.
+    # A declared deviation that shows in no dtype is stale in all of them, unless few examples or a dtype left out may have missed it.
     few = {part.clause for part in parts if part.few}
     for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
         same = [verdict for verdict in verdicts if verdict.clause == name]

@@ -13,5 +13,5 @@ from calibrant.exact.gradients import *
 from calibrant.exact.loss import *
 from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
-from calibrant.exact.optimizers import optimize
+from calibrant.exact.optimizers import optimize, paths
 from calibrant.exact.validation import *

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -200,8 +201,7 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     s.m = mix(s.m, g, h.beta1, h.part1)
     s.v = mix(s.v, g * g, h.beta2, h.part2)
     c1, c2 = h.correction1(t), h.correction2(t)
-    enough = 4.0 if follow["radam.threshold"] == "four" else 5.0
-    factor = h.once(("rectified", t), lambda: h.rectification(t, enough=enough))
+    factor = h.once(("rectified", t), lambda: h.rectification(t, enough=_threshold(follow)))
     spread = root(s.v) + h.eps
     if factor is None:
         step = product([lr, s.m], [c1])
@@ -211,6 +211,11 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     else:
         step = product([lr, s.m, factor, root(c2)], [c1, spread])
     return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+
+
+def _threshold(follow: Follow) -> float:
+    """How many gradients must count before RAdam's step is adaptive."""
+    return 4.0 if follow["radam.threshold"] == "four" else 5.0
 
 
 def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -333,14 +338,14 @@ class Hyperparameters:
         now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + (schedule != "constant-now")))
         return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
 
-    def rectification(self, t: int, *, enough: float = 5.0) -> Number | None:
-        """RAdam's factor; None where too few gradients count; unbounded where evaluations may differ about that."""
+    def rectification(self, t: int, *, enough: float = 5.0, unclear: bool | None = None) -> Number | None:
+        """RAdam's factor; None where too few gradients count. Evaluations may differ about that: then `unclear` decides, or it is unbounded."""
         longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
         counted = longest - product([constant(2.0 * t, self.form), self.power("beta2", t)], [self.correction2(t)])
         more = (counted - enough).sign()
-        if more is None:
+        if more is None and unclear is None:
             return constant(1.0, self.form).within(math.inf)
-        if more <= 0:
+        if not (unclear if more is None else more > 0):
             return None
         return root(product([counted - 4.0, counted - 2.0, longest], [longest - 4.0, longest - 2.0, counted]))
 
@@ -413,3 +418,30 @@ def optimize(
             now[k] = [frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in numbers]
         path.append([scalars.gather(after, p.shape, form) for after, p in zip(now, params, strict=True)])
     return path
+
+
+def paths(
+    name: str,
+    hyperparameters: Mapping[str, Any],
+    params: Sequence[Any],
+    grads: Sequence[Sequence[Any]],
+    follow: Follow,
+) -> Iterator[list[list[Exact]]]:
+    """The paths that evaluations may take, as `optimize` returns them.
+
+    They are two for RAdam where rounding may put one step on either side of the threshold. Where it may do so with several steps, as in
+    bfloat16, nothing is claimed from the first of them on.
+    """
+    form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
+    h = Hyperparameters({**DEFAULTS[name], **hyperparameters}, form)
+    steps = range(1, len(grads) + 1) if name == "radam" else ()
+    factors = [h.rectification(t, enough=_threshold(follow)) for t in steps]
+    unclear = [factor for factor in factors if factor is not None and factor.err == math.inf]
+    for side in (False, True) if len(unclear) == 1 else (None,):
+
+        def decided(h: Hyperparameters, side: bool | None = side) -> Hyperparameters:
+            return h.but(rectification=partial(h.rectification, unclear=side))
+
+        frame = Frame(RULES[name])
+        frame.settings = decided
+        yield optimize(name, hyperparameters, params, grads, follow, frame)

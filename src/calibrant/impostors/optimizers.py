@@ -1,6 +1,7 @@
 """Impostors of the optimizers: each changes a part of the exact rule, or of the frame around it, in which it is walked."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -114,6 +115,37 @@ def momenta(change: Callable[[Any, Any], Any]) -> Change:
     return but(momenta=lambda h: lambda t, schedule: change(*h.momenta(t, schedule)))
 
 
+def in_blocks(size: int) -> Change:
+    """The walk in which the full blocks of this many numbers of a tensor are moved without momentum."""
+
+    def changed(c: Call) -> Any:
+        frame, sizes = Frame(RULES[c.name]), [p.size for p in c.params]
+        right = frame.step
+
+        def step(at: tuple[int, int], h: Hyperparameters, *others: Any) -> Number:
+            inside = at[1] < sizes[at[0]] // size * size
+            return right(at, h.once("still", lambda: h.but(momentum=0.0)) if inside else h, *others)
+
+        vars(frame)["step"] = step
+        return walked(c, frame)
+
+    return changed
+
+
+def below_zero(c: Call, path: Any) -> None:
+    """Make NaN of each number whose centered mean square rounded below zero, from then on."""
+    h = exact.OPTIMIZERS[c.name] | c.hyperparameters
+    for k, p in enumerate(c.params if h["centered"] else ()):
+        v, m, lost = np.zeros_like(p), np.zeros_like(p), np.zeros(p.shape, dtype=bool)
+        for t, step in enumerate(c.grads):
+            if step[k] is not None:
+                g = step[k] * (-1 if h["maximize"] else 1) + p * h["weight_decay"]
+                v, m = h["alpha"] * v + (1 - h["alpha"]) * g * g, h["alpha"] * m + (1 - h["alpha"]) * g
+                lost = lost | (v - m * m < 0)
+            p = np.asarray(path[t][k])
+            path[t][k] = np.where(lost, np.nan, p).astype(p.dtype)
+
+
 maximized = partial(kinds.where, lambda c: c.hyperparameters.get("maximize"))
 pushed = partial(kinds.where, lambda c: c.h["momentum"])
 turning = partial(kinds.where, lambda c: (c.g * c.s.before).sign() == -1)
@@ -124,7 +156,7 @@ remembered = kinds.afterwards(lambda c, after: vars(c.s).update(before=c.g))
 RATE, ABSENT, KEPT = "optimizer.changing-rate", "optimizer.absent-gradient", "optimizer.gradients-kept"
 SGD = "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.sgd.weight-decay"
 EACH, LATER = f"{SGD} {RATE}", f"{SGD} {RATE} {ABSENT}"
-OWN, LR, PUSH = f"optimizer.own-state {EACH}", f"{RATE} {LATER}", f"optimizer.sgd.momentum {EACH}"
+OWN, LR, PUSH = f"optimizer.own-state {EACH}", f"{RATE} {LATER} optimizer.zero-rate", f"optimizer.sgd.momentum {EACH}"
 WD, DAMP, AHEAD = (f"optimizer.sgd.{name} optimizer.sgd" for name in ("weight-decay", "dampening", "nesterov"))
 _ADAM = "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.weight-decay"
 ADAM, AMS = f"{_ADAM} optimizer.adam.amsgrad {RATE}", "optimizer.adam.amsgrad optimizer.adam"
@@ -138,6 +170,8 @@ SLOWED = "optimizer.adagrad.lr-decay optimizer.adagrad"
 ADAGRAD = f"optimizer.adagrad {START} {SLOWED} {RATE}"
 DELTA, MAX, NADAM, ADAPTIVE = (f"optimizer.{name} {RATE}" for name in ("adadelta", "adamax", "nadam", "radam"))
 RADAM, ASGD, RPROP = f"{ADAPTIVE}?", "optimizer.asgd", "optimizer.rprop"
+
+LONG, MANY = "optimizer.long-run", "many steps are needed"
 
 ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop"
 
@@ -159,7 +193,8 @@ optimize("maximize-ignored", "it minimizes where it should maximize: the gradien
     but(maximize=False), "optimizer.maximize optimizer.sgd", "kozistr/pytorch_optimizer#528"
 )
 of(f"adam {ALL}", without="rprop")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
-    rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))), f"{ADAM} optimizer.adam.scale-free?"
+    rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))),
+    f"{ADAM} optimizer.adam.first-step optimizer.adam.scale-free?",
 )
 optimize("along-its-own-value", "every parameter but the first moves along its own value, not along its gradient")(
     framed(step=lambda c: c(g=c.g and (c.p if c.place[0] else c.g))),
@@ -191,7 +226,8 @@ counting("steps-count-parameters", "all parameters share one count of steps, whi
     "DiffSharp/DiffSharp#292 mlx-node/mlx-node#11 Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26#1575",
 )
 remembers("state-kept", "a new optimizer continues with the state of the previous one", repeats=False)(
-    lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))), f"optimizer.fresh {OWN} {ABSENT}"
+    lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))),
+    f"optimizer.fresh optimizer.sizes {OWN} {ABSENT}",
 )
 scheduled("rate-frozen", "all steps use the learning rate of the first one")(at(lambda lr: [lr[0]] * len(lr)), LR)
 scheduled("first-rate-skipped", "each step uses the rate of the next one: the schedule advances before the optimizer")(
@@ -205,7 +241,7 @@ optimize("one-array-listed", "every step lists the same arrays, which show the p
     kinds.answer(lambda x: [x[-1] for _ in x]), LATER
 )
 optimize("parameters-before-each-step", "it lists the parameters before each step, not after it")(
-    lambda c: [c.params, *c()][:-1], LATER
+    lambda c: [c.params, *c()][:-1], f"{LATER} optimizer.zero-rate"
 )
 optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
@@ -218,12 +254,23 @@ optimize("gradients-negated-in-place", "to maximize, it negates the caller's gra
     maximized(kinds.afterwards(lambda c, _: [np.negative(g, g) for x in c.grads for g in x if is_array(g)])), KEPT
 )
 optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate")
-optimize.in_dtype("float16", f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate")
+optimize.in_dtype(
+    "float16",
+    f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate optimizer.sizes optimizer.finite",
+)
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
 )
 of("adm")("unknown-is-sgd", "an unknown optimizer is taken for SGD")(lambda c: c(name="sgd"), "optimizer.unknown")
+optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN, and uses their defaults")(
+    lambda c: c(
+        hyperparameters={
+            key: x if np.isfinite(x).all() else exact.OPTIMIZERS[c.name][key] for key, x in c.hyperparameters.items()
+        }
+    ),
+    "optimizer.invalid",
+)
 optimize("values-unchecked", "it accepts hyperparameters with invalid values, such as a negative learning rate")(
     lambda c: walked(c, None, refuses=False), "optimizer.invalid"
 )
@@ -288,6 +335,12 @@ corrected("correction-without-power", "the correction divides by 1 - beta at eve
     POWER,
     "eriklindernoren/ML-From-Scratch#35 ufal/npfl114#79",
 )
+of("adam adamw nadam radam")(
+    "count-stops-at-256", "the count of steps stops at 256, as a number of bfloat16 does", why_not_small=MANY
+)(framed(count=lambda c: min(c(), 256)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
+of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8", why_not_small=MANY)(
+    framed(count=lambda c: min(c(), 8)), LONG
+)
 of("adam adamw nadam")("squares-uncorrected", "only the average of the gradients is corrected")(
     but(correction2=lambda h: lambda t: one(h)), BIAS
 )
@@ -301,9 +354,11 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
     "karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
-adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{_ADAM} {RATE}?")
+adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(
+    but(amsgrad=True), f"{_ADAM} {LONG}? {RATE}?"
+)
 of(without="sgd adadelta adamax asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
-    but(eps=0.0), EPS, "davharris/mistnet#94"
+    but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
 )
 small = of(without="sgd radam asgd rprop")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
@@ -313,6 +368,17 @@ small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_no
 rmsprop("centered-ignored", "`centered` is ignored: the average of the gradients is never subtracted")(
     but(centered=False), "optimizer.rmsprop.centered optimizer.rmsprop"
 )
+rmsprop(
+    "variance-below-zero",
+    "the variance of centered RMSprop may round below zero, and its root is then NaN",
+    exactly=False,
+    why_not_small="only numbers that round show it",
+)(kinds.afterwards(below_zero), "optimizer.finite")
+sgd(
+    "blocks-without-momentum",
+    "the full blocks of 8 numbers of a tensor are moved without momentum",
+    why_not_small="eight numbers are needed",
+)(in_blocks(8), "optimizer.sizes")
 adagrad("sum-from-zero", "the sum of squares always begins at zero")(but(initial_accumulator_value=0.0), START)
 adagrad("sum-from-one", "the sum of squares always begins at one")(
     but(initial_accumulator_value=1.0), f"{START} {SLOWED} {RATE}", "deeplearning4j/deeplearning4j#953"
@@ -361,7 +427,9 @@ asgd("pulled-without-the-rate", "the pull towards zero is not multiplied by the 
     rule(lambda c: c.p - c.h.lambd * c.p + move(c)), f"{ASGD} optimizer.zero-rate"
 )
 rprop("largest-step-ignored", "step sizes grow beyond the largest allowed size")(but(largest=number(2.0**1000)), RPROP)
-rprop("smallest-step-ignored", "step sizes shrink below the smallest allowed size")(but(smallest=zero), RPROP)
+rprop("smallest-step-ignored", "step sizes shrink below the smallest allowed size")(
+    but(smallest=zero), f"{RPROP} {LONG}?"
+)
 rprop("etas-swapped", "step sizes shrink where the sign of the gradient stays, and grow where it changes")(
     exchanged("up down"), RPROP
 )
@@ -389,7 +457,7 @@ def variant(convention: str, value: str, sentence: str, name: str = "") -> Calla
 
 variant(
     "sgd.buffer", "with-lr", "the buffer contains the learning rate, so that a new rate does not change what it holds"
-)(PUSH, "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
+)(f"{PUSH} optimizer.zero-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
 variant("sgd.buffer", "average", "the buffer is a moving average of the gradients, not their sum")(
     PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002"
 )
@@ -403,9 +471,11 @@ variant("sgd.nesterov", "look-ahead", "Nesterov's step is the buffer alone, for 
     AHEAD, "chainer/chainer#4274 keras-team/keras#966"
 )
 variant("sgd.decay", "decoupled", "weight decay shrinks the parameters directly, and is no part of the gradient")(WD)
-variant("adam.epsilon", "inside", "epsilon is inside the root")(EPS, "sail-sg/Adan#8 d2l-ai/d2l-zh#502")
+variant("adam.epsilon", "inside", "epsilon is inside the root")(
+    f"{EPS} optimizer.adam.first-step", "sail-sg/Adan#8 d2l-ai/d2l-zh#502"
+)
 variant("adam.epsilon", "hat", "epsilon is added before the average of the squares is corrected")(
-    f"optimizer.adam.epsilon {ADAM.replace('amsgrad', 'amsgrad?')}?",
+    f"optimizer.adam.epsilon optimizer.adam.first-step {ADAM.replace('amsgrad', 'amsgrad?')}?",
     "tensorflow/tensorflow#9047 pytorch/pytorch#22628 karpathy/nanochat#304",
 )
 variant("adam.correction", "none", "the averages are not corrected")(BIAS, "ml-explore/mlx#1640 oxiglade/mlx-rs#301")
@@ -425,7 +495,7 @@ variant("rmsprop.epsilon", "inside", "epsilon is inside the root")(
 )
 variant("rmsprop.start", "one", "the average of the squares begins at one")(RMSPROP, "google-deepmind/optax#49")
 variant("rmsprop.buffer", "with-lr", "the momentum buffer contains the learning rate")(
-    f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}?", "pytorch/pytorch#32545"
+    f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}? optimizer.zero-rate", "pytorch/pytorch#32545"
 )
 variant("rmsprop.centered-epsilon", "inside", "with `centered`, epsilon is inside the root")(
     "optimizer.rmsprop.centered optimizer.rmsprop"
@@ -457,6 +527,9 @@ for _name in ("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"):
 training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(
     lambda c: c(optimizer={"name": "sgd", "lr": c.optimizer["lr"]}), "optimizer.swap optimizer.thermometer-adam"
+)
+training("nesterov-ignored", "Nesterov's momentum is plain momentum")(
+    lambda c: c(optimizer={key: x for key, x in c.optimizer.items() if key != "nesterov"}), "optimizer.swap"
 )
 
 # Questions
@@ -500,12 +573,25 @@ def _questions(name: str) -> Any:
     yield from (asked(shown), asked(shown, grads=_ABSENT), *runs(name), *map(asked, more))
     if "eps" in shown:
         yield quick({"eps": 0.0, "weight_decay": 0.0}, unit=2.0**-20)
-    yield from (quick({**shown, **unlike}) for unlike in ({"beta": 0.5}, {"lr": -0.5}, {"lr": [0.5, 0.25]}))
+    yield from (
+        quick({**shown, **unlike}) for unlike in ({"beta": 0.5}, {"lr": -0.5}, {"lr": [0.5, 0.25]}, {"lr": math.inf})
+    )
+    # The dear ones come last: they are asked of the few impostors that the others left.
+    if name == "sgd":
+        yield name, {"lr": 0.5, "momentum": 0.5}, [np.zeros(9)], [[np.ones(9)]] * 2
+    if "centered" in exact.OPTIMIZERS[name]:
+        yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
+    if "betas" in shown:
+        for steps in (10, 258):
+            yield name, {"lr": 0.5, "betas": (0.5, 0.999), "eps": 0.25}, _PARAMS[:1], [[np.array([1.0])]] * steps
 
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _UNKNOWN = "adm", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]
 QUESTIONS = {
     "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), _UNKNOWN),
-    "training_loop": ((2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),),
+    "training_loop": (
+        (2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),
+        (3, {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}, *_PLAIN),
+    ),
 }

@@ -41,7 +41,7 @@ _ADAM = {
 }
 
 HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "sgd": {"momentum": (None, 0.5, 0.9, 0.99, 0.0, 1.0), "dampening": (None, 0.5, 0.1, 1.0), "weight_decay": _DECAYS, "nesterov": _FLAGS},
+    "sgd": {"momentum": (None, 0.5, 0.9, 0.99, 0.0), "dampening": (None, 0.5, 0.1, 1.0), "weight_decay": _DECAYS, "nesterov": _FLAGS},
     "adam": _ADAM | {"amsgrad": _FLAGS},
     "adamw": _ADAM | {"amsgrad": _FLAGS},
     "rmsprop": {
@@ -52,18 +52,18 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "lr_decay": (None, 0.5, 0.1, 1e-2, 0.0, 1.0), "weight_decay": _DECAYS,
         "initial_accumulator_value": (None, 0.25, 0.1, 0.0, 1.0, 1e-4), "eps": _EPSILONS,
     },
-    "adadelta": {"rho": (None, 0.5, 0.9, 0.75, 0.0, 1.0, 0.95), "eps": _EPSILONS, "weight_decay": _DECAYS},
+    "adadelta": {"rho": (None, 0.5, 0.9, 0.75, 0.0, 0.95), "eps": _EPSILONS, "weight_decay": _DECAYS},
     "adamax": _ADAM,
-    "nadam": _ADAM | {"momentum_decay": (None, 0.25, 4e-3, 0.0, 1.0), "decoupled_weight_decay": _FLAGS},
-    "radam": _ADAM | {"beta2": (None, 0.9, 0.99, 0.75, 0.999, 0.95, 0.98, 0.0), "decoupled_weight_decay": _FLAGS},
+    "nadam": _ADAM | {"momentum_decay": (None, 0.25, 4e-3, 0.0, 1.0)},
+    "radam": _ADAM | {"beta2": (None, 0.9, 0.99, 0.75, 0.999, 0.95, 0.98, 0.0)},
     "asgd": {"lambd": (None, 0.25, 1e-2, 1e-4, 0.0), "alpha": (None, 0.5, 0.75, 0.0, 1.0), "weight_decay": _DECAYS},
-    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 0.5), (0.5, 1.0), (0.0, 0.6), (1e-6, 50.0))},
+    "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 0.5), (0.5, 1.0), (1e-3, 0.6), (1e-6, 50.0))},
 }  # fmt: skip
 """The choices of each hyperparameter, simplest first; None leaves it out. A third of the numbers come from `_RANGES` instead."""
 
 _RANGES = {
     "beta1": (0.0, 0.99), "beta2": (0.0, 0.999), "eps": (1e-6, 1e-1), "weight_decay": (0.0, 0.5), "momentum": (0.0, 0.99),
-    "dampening": (0.0, 1.0), "alpha": (0.0, 0.99), "lr_decay": (0.0, 1.0), "initial_accumulator_value": (0.0, 1.0), "rho": (0.0, 1.0),
+    "dampening": (0.0, 1.0), "alpha": (0.0, 0.99), "lr_decay": (0.0, 1.0), "initial_accumulator_value": (0.0, 1.0), "rho": (0.0, 0.99),
     "momentum_decay": (0.0, 0.1), "lambd": (0.0, 0.1),
 }  # fmt: skip
 """The range of a hyperparameter beside its choices."""
@@ -87,8 +87,9 @@ _OPTIMIZATION = 9 + 3 * WIDTH + 10
 def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
     """Runs of one optimizer: all its hyperparameters, constant and changing rates, one to three tensors, gradients of all kinds.
 
-    `only` names the hyperparameters to draw, `steps` the fewest and the most steps. `alike` asks for several tensors, the last
-    of the first's shape. Any other option replaces the choices of a hyperparameter, `lr`, `rates`, `courses` or `absent`.
+    `only` names the hyperparameters to draw, `steps` the fewest and the most steps, `shapes` the choices of the tensors' shapes.
+    `alike` asks for several tensors, the last of the first's shape. Any other option replaces the choices of a hyperparameter,
+    `lr`, `rates`, `courses` or `absent`.
     """
     return Strategy(_optimization(name, **options), _OPTIMIZATION)()
 
@@ -100,6 +101,7 @@ def _optimization(
     steps: tuple[int, int] = (1, 8),
     only: tuple[str, ...] | None = None,
     alike: bool = False,
+    shapes: tuple[tuple[tuple[int, ...], ...], ...] = _SHAPES,
     **own: tuple[Any, ...],
 ) -> Callable[[Bytes, Format], Optimization]:
     """The decoder of runs."""
@@ -111,7 +113,7 @@ def _optimization(
     if only is not None:
         choices = {key: some if key in only else (None,) for key, some in choices.items()}
     choices |= own
-    shapes = [some for some in _SHAPES if not alike or (len(some) > 1 and some[0] == some[-1])]
+    shapes = tuple(some for some in shapes if not alike or (len(some) > 1 and some[0] == some[-1]))
 
     def optimization(data: Bytes, form: Format) -> Optimization:
         some, (low, high) = data.pick(*shapes), steps
@@ -120,6 +122,9 @@ def _optimization(
         course, rate, change, gaps = (data.pick(*some) for some in around.values())
         gap_bits = int(data.one()) | int(data.one()) << 8
         hyperparameters = _hyperparameters(data.take(10), choices, own)
+        if name == "rprop":  # its rate is its first size
+            smallest, largest = hyperparameters.get("step_sizes", (1e-6, 50.0))
+            rate = min(max(rate, smallest), largest)
         size = sum(math.prod(shape) for shape in some)
         start = numbers_of(data.column(size), _GRADIENT_KINDS[kind_byte >> 4 & 7], form)
         drawn_bytes = np.resize(data.take(2 * WIDTH), n_steps * size)
@@ -164,6 +169,8 @@ def _hyperparameters(
     betas = given.pop("beta1", None), given.pop("beta2", None)
     if betas != (None, None):
         given["betas"] = (0.9 if betas[0] is None else betas[0], 0.999 if betas[1] is None else betas[1])
+    if not given.get("momentum"):
+        given.pop("dampening", None)  # there is no buffer to enter
     if given.get("nesterov") and (not given.get("momentum") or given.get("dampening")):
         given["nesterov"] = False  # it needs momentum, and no dampening
     return given

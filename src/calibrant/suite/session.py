@@ -51,8 +51,9 @@ class Session:
 
     @property
     def few(self) -> bool:
-        """Whether the properties run on fewer examples than their profile has."""
-        return self.examples is not None and self.examples < PROFILES[self.profile].examples
+        """Whether this run may miss what breaks: it has fewer examples than its profile, or leaves out a dtype of the target."""
+        less = self.examples is not None and self.examples < PROFILES[self.profile].examples
+        return less or bool(self.dtypes and self.loaded and {*self.loaded.dtypes} - {*self.dtypes})
 
     def load(self) -> Target:
         """The target, loaded once."""
