@@ -98,7 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and session.run_folder is not None:
         from calibrant.target.isolation import contain, not_called_again
 
-        contain(session.run_folder, worker["workerid"])
+        contain(session.run_folder, worker["workerid"], worker["workercount"])
         if hung := not_called_again(session.run_folder):
             session.load().hung |= hung
     elif worker is None and session.run_folder is None:
@@ -244,9 +244,28 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_runtest_setup() -> None:
+    """Limit the time of a property that calls nothing."""
+    if current().run_folder is not None:
+        from calibrant.target.isolation import preparing
+
+        preparing(current().timeout)
+
+
 def pytest_runtest_teardown() -> None:
     """Watch no call between properties."""
     if current().run_folder is not None:
-        from calibrant.target.isolation import at_ease
+        from calibrant.target.isolation import over
 
-        at_ease()
+        over()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_internalerror(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """End a worker that cannot go on: one property is lost, and not all."""
+    if current().run_folder is not None:
+        from calibrant.protocol.errors import first_line
+        from calibrant.target.isolation import contained, give_up
+
+        if contained():
+            give_up(f"left its process unable to go on: {excinfo.typename}: {first_line(excinfo.value)}")

@@ -1,6 +1,7 @@
 """Outcomes: the result of one property in one dtype. This module builds them; they cross processes as plain data."""
 
 import contextlib
+import json
 import math
 import traceback
 from collections.abc import Iterator
@@ -84,16 +85,15 @@ class Outcome:
         """The arguments of the last call of the example that failed."""
         return self.failure.calls[-1]["arguments"] if self.failure and self.failure.calls else {}
 
-    def sent(self) -> dict[str, Any]:
-        """As plain data."""
-        said: dict[str, Any] = plain(asdict(self))
-        return said
+    def sent(self) -> str:
+        """As JSON in ASCII, which crosses processes whatever a target has put into it."""
+        return json.dumps(plain(asdict(self)))
 
     @classmethod
-    def received(cls, sent: dict[str, Any]) -> Self:
-        """From plain data."""
-        failure = sent["failure"]
-        return cls(**sent | {"failure": failure and Finding(**failure)})
+    def received(cls, sent: str) -> Self:
+        """From JSON."""
+        said = json.loads(sent)
+        return cls(**said | {"failure": said["failure"] and Finding(**said["failure"])})
 
 
 def outcome_of(
