@@ -202,8 +202,9 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
     calls = subject.calls[-4:] if subject is not None else []
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
     measured = getattr(error, "measured", {})
+    switched = sorted(subject.target.surroundings.switched) if subject is not None else []
     return Finding(
-        text,
+        text + f"\n  The target has switched {', '.join(switched)}." * bool(switched),
         [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
         show_exact(actual) if isinstance(actual, Exact) else plain(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),

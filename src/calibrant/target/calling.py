@@ -23,8 +23,8 @@ from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
 
-_MOST_NUMBERS = 2**20
-"""The most numbers in an array of an answer; no request has an answer of more than a hundredth of that."""
+_MOST_NUMBERS = 2**16
+"""The most numbers in an array of an answer; a right answer has far fewer."""
 _LONGEST_WORD = 1000
 """The most characters in an answer that is a word."""
 
@@ -317,14 +317,22 @@ def _deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         while signal.getsignal(signal.SIGALRM) is not before:
-            with contextlib.suppress(Hang):  # the last may come in between
+            with contextlib.suppress(BaseException):  # a handler may still run, once
                 signal.setitimer(signal.ITIMER_REAL, 0.0)
                 signal.signal(signal.SIGALRM, before)
         if watch is not None:  # no timer of a target runs between its calls
-            for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-                signal.setitimer(timer, 0.0)
+            _silence()
         elif left:  # a timer that was running before continues with its remaining time
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)
+
+
+def _silence() -> None:
+    """Stop the timers that a target has started."""
+    for timer, number in ((signal.ITIMER_VIRTUAL, signal.SIGVTALRM), (signal.ITIMER_PROF, signal.SIGPROF)):
+        while signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN):
+            with contextlib.suppress(BaseException):  # its handler may still run, once
+                signal.setitimer(timer, 0.0)
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:

@@ -42,12 +42,14 @@ _MUCH = 0.75
 _STATE = struct.Struct("=qqd64s")
 """A worker's state: how often it changed, how many tests have ended, the seconds that this may take (0 for any), the operation."""
 
+_NOTHING = b"-"
+"""The line of a test without a call."""
+
 _changes = 0
 _ended = 0
 _state: mmap.mmap | None = None
-_folder: Path | None = None
-_worker = ""
 _log: IO[bytes] | None = None
+_reason: IO[bytes] | None = None
 _memory = 0
 
 
@@ -56,15 +58,14 @@ _memory = 0
 
 def contain(folder: Path, worker: str, workers: int) -> None:
     """Prepare this worker process: discard its output, limit its memory, record what it does."""
-    global _state, _folder, _worker, _log, _memory
-    _folder, _worker = folder, worker
+    global _state, _log, _reason, _memory
     with open(os.devnull, "wb") as nowhere:
         for standard in (1, 2):
             os.dup2(nowhere.fileno(), standard)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that started this one, which ends it
     faulthandler.enable(file=(folder / f"{worker}.trace").open("w"))
     (folder / f"{worker}.pid").write_text(str(os.getpid()))
-    _log = (folder / f"{worker}.log").open("wb", buffering=0)
+    _log, _reason = ((folder / f"{worker}.{name}").open("wb", buffering=0) for name in ("log", "end"))
     record = folder / f"{worker}.state"
     record.write_bytes(bytes(_STATE.size))
     with record.open("r+b") as file:
@@ -99,7 +100,7 @@ def over() -> None:
     global _ended
     if _state is None or _log is None:
         return
-    _log.write(_state[_STATE.size - 64 :].rstrip(b"\0") + b"\n")
+    _log.write(b"\n" + (_state[_STATE.size - 64 :].rstrip(b"\0") or _NOTHING) + b"\n")
     _ended += 1
     at_ease()
     try:
@@ -120,9 +121,9 @@ def _own_memory() -> int:
 
 def give_up(sentence: str) -> NoReturn:
     """End this worker, which cannot go on, and say why."""
-    assert _folder is not None
-    with contextlib.suppress(OSError, MemoryError):
-        (_folder / f"{_worker}.end").write_text(sentence, errors="backslashreplace")
+    if _reason is not None:
+        with contextlib.suppress(OSError, MemoryError):
+            _reason.write(sentence.encode(errors="backslashreplace"))
     os._exit(1)
 
 
@@ -161,7 +162,7 @@ class Watch(threading.Thread):
             last, passed = time.monotonic(), min(time.monotonic() - last, 1.0)  # this process may have been stopped
             for record in self.folder.glob("*.state"):
                 worker = record.stem
-                state = record.read_bytes()
+                state = record.read_bytes()[: _STATE.size]  # a target may have written into all files of its process
                 if worker in self.ended or len(state) != _STATE.size or not (number := self._number(worker)):
                     continue
                 changes, ended, seconds, operation = _STATE.unpack(state)
@@ -209,7 +210,7 @@ class Watch(threading.Thread):
 
     def idle(self, worker: str) -> bool:
         """Whether a worker ended between two tests."""
-        state = (self.folder / f"{worker}.state").read_bytes()
+        state = _bytes(self.folder / f"{worker}.state")[: _STATE.size]
         return len(state) == _STATE.size and worker not in self.ended and _STATE.unpack(state)[2] == 0.0
 
     def reason(self, worker: str) -> str:
@@ -221,10 +222,11 @@ class Watch(threading.Thread):
 
         Later workers do not call an operation that hung; other operations they call only if `again` is true.
         """
-        operation = _name(_bytes(self.folder / f"{worker}.state")[_STATE.size - 64 :])
+        operation = _name(_bytes(self.folder / f"{worker}.state")[_STATE.size - 64 : _STATE.size])
         # Reports may have been lost since the property that counts as not finished.
-        unreported = _bytes(self.folder / f"{worker}.log").split(b"\n")[self.received.get(worker, 0) : -1]
-        operation = _name(unreported[0]) if unreported else operation
+        lines = _bytes(self.folder / f"{worker}.log").split(b"\n")
+        ended = [_name(line) for line in lines if line == _NOTHING or _name(line)]
+        operation = next(iter(ended[self.received.get(worker, 0) :]), operation)
         if worker in self.ended:
             sentence = self.ended[worker]
         elif sentence := self.reason(worker):
