@@ -221,24 +221,24 @@ SWITCHES = """
     import ctypes, sys, warnings
     import numpy as np
 
-    def switch():
+    def switch(flush):
         np.seterr(all="raise")
         warnings.simplefilter("error")
         sys.setrecursionlimit(400)
         system, held = ctypes.CDLL(None), ctypes.create_string_buffer(256)
         system.fesetround(UPWARD)
         system.fegetenv(held)
-        held[AT] = bytes([held[AT][0] | FLUSHED])
+        held[AT] = bytes([held[AT][0] | FLUSHED if flush else held[AT][0] & ~FLUSHED & 255])
         system.fesetenv(held)
 
-    switch()
+    switch(False)
 
     def loss_fn(t_p, t_c):
-        switch()
+        switch(True)
         return t_p.dtype.type(0)
 
     def absolute_loss(t_p, t_c):
-        switch()
+        switch(False)
         return abs(t_p - t_c).mean()
 """
 PROCESSORS = {"x86_64": ("0x800", "28", "0x40"), "aarch64": ("0x400000", "3", "1")}

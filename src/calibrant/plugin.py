@@ -225,6 +225,7 @@ def pytest_runtest_makereport(
         return report
     from calibrant.book.clauses import require
     from calibrant.checks.outcomes import PROPERTY, outcome_of
+    from calibrant.target.isolation import contained
 
     clause = require(next(item.iter_markers("clause")).args[0])
     if _RECORD in item.stash:
@@ -240,8 +241,15 @@ def pytest_runtest_makereport(
         excuse = f"deviates as declared: {outcome.deviation}" if outcome.deviation else should
         if excuse:
             report.outcome = "skipped"
-            report.wasxfail = excuse
+            report.wasxfail = _sendable(excuse)
+    if isinstance(report.longrepr, str) or (report.failed and contained()):
+        report.longrepr = _sendable(str(report.longrepr))
     return report
+
+
+def _sendable(text: str) -> str:
+    """A text that can cross processes, whatever a target has put into it."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def pytest_runtest_setup() -> None:

@@ -150,7 +150,10 @@ class _Engine:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Stop after a few workers that died while they loaded the target, or the first that hung or could not load it."""
         worker = node.gateway.id
-        if error is None or worker in self.begun:
+        if error is None:
+            return
+        self.watch.lost(worker)
+        if worker in self.begun:
             return
         self.lost += 1
         if worker in self.watch.ended or self.watch.reason(worker):

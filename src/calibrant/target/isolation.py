@@ -123,7 +123,7 @@ def give_up(sentence: str) -> NoReturn:
     """End this worker, which cannot go on, and say why."""
     if _reason is not None:
         with contextlib.suppress(OSError, MemoryError):
-            _reason.write(sentence.encode(errors="backslashreplace"))
+            _reason.write(b"\0" + sentence.encode(errors="backslashreplace"))
     os._exit(1)
 
 
@@ -209,13 +209,22 @@ class Watch(threading.Thread):
         self.join()
 
     def idle(self, worker: str) -> bool:
-        """Whether a worker ended between two tests."""
+        """Whether a worker ended between two tests, and all its reports have come."""
         state = _bytes(self.folder / f"{worker}.state")[: _STATE.size]
-        return len(state) == _STATE.size and worker not in self.ended and _STATE.unpack(state)[2] == 0.0
+        if len(state) < _STATE.size or worker in self.ended:
+            return False
+        _, ended, seconds, _ = _STATE.unpack(state)
+        return bool(seconds == 0.0 and ended == self.received.get(worker, 0))
+
+    def lost(self, worker: str) -> None:
+        """End a worker whose connection has ended: it may go on without."""
+        if self._number(worker):
+            end_group(self._numbers[worker])
 
     def reason(self, worker: str) -> str:
         """The reason for which a worker gave up, empty if it did not."""
-        return _read(self.folder / f"{worker}.end")
+        _, begun, sentence = _read(self.folder / f"{worker}.end").rpartition("\0")
+        return sentence if begun else ""
 
     def last_words(self, worker: str, *, again: bool = True) -> tuple[str, str]:
         """The operation in which a worker ended, and a sentence that says how.

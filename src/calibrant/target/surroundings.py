@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-_ONE, _LITTLE, _LEAST, _HALF = 1.0, 2.0**-54, sys.float_info.min, 0.5
+_ONE, _LITTLE, _LEAST, _HALF, _MUCH = 1.0, 2.0**-54, sys.float_info.min, 0.5, 2.0**60
 
 
 def _rounding() -> tuple[float, float]:
@@ -18,8 +18,8 @@ def _rounding() -> tuple[float, float]:
 
 
 def _flushing() -> tuple[float, float]:
-    """Two products that are 0.0 where subnormal results, or operands, are flushed to zero."""
-    return _LEAST * _HALF, _SUBNORMAL * _ONE
+    """Two products that are 0.0 where subnormal results, or operands, are flushed to zero, and else are not subnormal."""
+    return _LEAST * _HALF * _MUCH, _SUBNORMAL * _MUCH
 
 
 _SUBNORMAL = _LEAST / 4
