@@ -225,13 +225,16 @@ def pytest_runtest_makereport(
         return report
     from calibrant.book.clauses import require
     from calibrant.checks.outcomes import PROPERTY, outcome_of
-    from calibrant.target.isolation import contained
+    from calibrant.protocol.errors import first_line
+    from calibrant.target.isolation import contained, give_up
 
     clause = require(next(item.iter_markers("clause")).args[0])
-    if _RECORD in item.stash:
-        (outcome,) = item.stash[_RECORD]
-    else:  # its set-up failed
+    if record := item.stash.get(_RECORD, None):
+        (outcome,) = record
+    else:  # its set-up failed, or the target has left too little to tell its outcome
         assert call.excinfo is not None
+        if contained() and call.when == "call":
+            give_up(f"left its process unable to go on: {call.excinfo.typename}: {first_line(call.excinfo.value)}")
         dtype = str(item.callspec.params["target"])
         outcome = outcome_of(clause.name, item.originalname, dtype, None, call.excinfo.value, few=current().few)
     report.user_properties.append((PROPERTY, outcome.sent()))
