@@ -18,15 +18,13 @@ import numpy as np
 from calibrant.exact import FLUSHING, FORMATS
 from calibrant.judge import Tally
 from calibrant.protocol.declarations import numpy_dtype
-from calibrant.protocol.errors import NoAnswer, brief, first_line
+from calibrant.protocol.errors import NoAnswer, brief, first_line, named
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
 
 _MOST_NUMBERS = 2**16
 """The most numbers in an array of an answer; a right answer has far fewer."""
-_LONGEST_WORD = 1000
-"""The most characters in an answer that is a word."""
 
 _OUTPUT_KEPT = 200
 """The characters that are kept of the text a call prints."""
@@ -188,7 +186,7 @@ class Subject:
         except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
             if isinstance(error, KeyboardInterrupt) and watch is None:
                 raise  # in a worker it is the target's own, since nobody else interrupts a worker
-            raise _Raised(f"raised {type(error).__name__}: {first_line(error)}") from None
+            raise _Raised(f"raised {named(error)}") from None
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
         """Whether the operation raises an error for these arguments, of any type but NotImplementedError."""
@@ -231,8 +229,8 @@ class Subject:
         if operation.returns == "figures":
             return answer
         if operation.returns == "word":
-            if isinstance(answer, str) and len(answer) <= _LONGEST_WORD:
-                return str(answer)
+            if isinstance(answer, str) and len(answer) <= _OUTPUT_KEPT:
+                return str.__str__(answer)  # of a subclass, without its own methods
             raise _not_due(answer, "a word is")
         if operation.returns == "shape":
             try:
