@@ -187,14 +187,21 @@ def test_xdist_learns_that_a_worker_closed_its_files_and_hangs(python: list[str]
     process.communicate()
 
 
-def test_a_nursery_that_is_stopped_is_done_without() -> None:
-    """A child may stop it."""
-    with nursery(["statistics"]) as python:
-        stopping = child(python, "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); print('stopped')")
-        assert first_line(stopping) == "stopped\n"
+PARENT = "os.getppid()"
+NURSERY = "int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])"
 
-        assert run(*python[1:], "-c", "import sys; sys.exit('statistics' in sys.modules)").returncode == 0
-    stopping.communicate(timeout=PATIENCE)
+
+@pytest.mark.parametrize("signal_name", ["SIGSTOP", "SIGKILL"])
+@pytest.mark.parametrize(("first", "forked"), [(PARENT, 1), (NURSERY, 0)], ids=["parent", "nursery"])
+def test_a_child_that_stops_or_ends_its_parent_harms_no_other(first: str, forked: int, signal_name: str) -> None:
+    """Its parent is its keeper. Without the nursery itself, the next process is the interpreter."""
+    with nursery(["statistics"]) as python:
+        harming = child(python, f"import os, signal; print('begun'); os.kill({first}, signal.{signal_name})")
+        assert first_line(harming) == "begun\n"
+        harming.communicate(timeout=PATIENCE) if signal_name == "SIGKILL" else harming.kill()
+
+        assert run(*python[1:], "-c", "import sys; sys.exit('statistics' in sys.modules)").returncode == forked
+    harming.communicate(timeout=PATIENCE)
 
 
 def test_where_a_nursery_can_have_no_child_the_interpreter_is_started(
@@ -253,8 +260,9 @@ def test_where_a_nursery_does_not_begin_there_is_none(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(forking, "_IMPORTING", 0.3 if module == "sleeping" else PATIENCE)
 
-    with nursery([module]) as command:
-        assert command == [sys.executable]
+    with nursery([module]) as python:
+        done = run(*python[1:], "-c", f"import os, sys; print(os.getsid(0) == os.getpid(), {module!r} in sys.modules)")
+    assert done.stdout == "True False\n"
 
 
 def test_a_check_is_the_same_without_a_nursery(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and session.run_folder is not None:
         from calibrant.target.isolation import contain, not_called_again
 
-        contain(session.run_folder, worker["workerid"])
+        contain(session.run_folder, worker["workerid"], worker["workercount"])
         if hung := not_called_again(session.run_folder):
             session.load().hung |= hung
     elif worker is None and session.run_folder is None:
@@ -229,12 +229,16 @@ def pytest_runtest_makereport(
         return report
     from calibrant.book.clauses import require
     from calibrant.checks.outcomes import PROPERTY, outcome_of
+    from calibrant.protocol.errors import first_line
+    from calibrant.target.isolation import contained, give_up
 
     clause = require(next(item.iter_markers("clause")).args[0])
-    if _RECORD in item.stash:
-        (outcome,) = item.stash[_RECORD]
-    else:  # its set-up failed
+    if record := item.stash.get(_RECORD, None):
+        (outcome,) = record
+    else:  # its set-up failed, or the target has left too little to tell its outcome
         assert call.excinfo is not None
+        if contained() and call.when == "call":
+            give_up(f"left its process unable to go on: {call.excinfo.typename}: {first_line(call.excinfo.value)}")
         dtype = str(item.callspec.params["target"])
         outcome = outcome_of(clause.name, item.originalname, dtype, None, call.excinfo.value, few=current().few)
     report.user_properties.append((PROPERTY, outcome.sent()))
@@ -244,13 +248,50 @@ def pytest_runtest_makereport(
         excuse = f"deviates as declared: {outcome.deviation}" if outcome.deviation else should
         if excuse:
             report.outcome = "skipped"
-            report.wasxfail = excuse
+            report.wasxfail = _sendable(excuse)
+    if isinstance(report.longrepr, str) or (report.failed and contained()):
+        report.longrepr = _sendable(str(report.longrepr))
     return report
+
+
+def _sendable(text: str) -> str:
+    """A text that can cross processes, whatever a target has put into it."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def pytest_runtest_setup() -> None:
+    """Limit the time of a property that calls nothing."""
+    if current().run_folder is not None:
+        from calibrant.target.isolation import preparing
+
+        preparing(current().timeout)
 
 
 def pytest_runtest_teardown() -> None:
     """Watch no call between properties."""
     if current().run_folder is not None:
-        from calibrant.target.isolation import at_ease
+        from calibrant.target.isolation import over
 
-        at_ease()
+        over()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_internalerror(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """End a worker that cannot go on: one property is lost, and not all."""
+    if current().run_folder is not None:
+        from calibrant.protocol.errors import first_line
+        from calibrant.target.isolation import contained, give_up
+
+        if contained():
+            give_up(f"left its process unable to go on: {excinfo.typename}: {first_line(excinfo.value)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End a worker whose connection the target has broken, which xdist takes for a worker that has nothing left to do."""
+    if current().run_folder is not None:
+        from calibrant.target.isolation import contained, give_up
+
+        channels = [getattr(plugin, "channel", None) for plugin in session.config.pluginmanager.get_plugins()]
+        if contained() and any(channel._receiveclosed.is_set() for channel in channels if channel is not None):
+            give_up("left its process without a connection")

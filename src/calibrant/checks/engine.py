@@ -19,8 +19,9 @@ import pytest
 from calibrant.checks.outcomes import Outcome, carried
 from calibrant.protocol.errors import CheckError
 from calibrant.target.forking import nursery
-from calibrant.target.isolation import hung, last_words
-from calibrant.target.program import REGISTER, end_all
+from calibrant.target.isolation import Watch
+from calibrant.target.processes import end_all, in_order, no_process_left
+from calibrant.target.program import REGISTER
 
 _SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
 """The modules that every worker imports."""
@@ -65,7 +66,7 @@ class Ran:
 @contextlib.contextmanager
 def started(spec: str) -> Iterator[list[str]]:
     """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
-    with pytest.MonkeyPatch.context() as patch:
+    with in_order(), no_process_left(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # the workers are the threads
         with nursery([*_SHARED, *_ALSO.get(spec, [])]) as python:
             yield python
@@ -73,9 +74,10 @@ def started(spec: str) -> Iterator[list[str]]:
 
 def run(plan: Plan, observer: Observer | None = None) -> Ran:
     """Carry out a plan. Raises CheckError, in one sentence, where that is impossible."""
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as name, no_process_left():
         folder = Path(name)
-        engine, complaints = _Engine(folder, plan, observer or (lambda count, outcome: None)), io.StringIO()
+        watch = Watch(folder, plan.timeout)
+        engine, complaints = _Engine(watch, plan, observer or (lambda count, outcome: None)), io.StringIO()
         quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
             with (
@@ -85,16 +87,21 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
             ):
                 for variable, value in (quiet | {REGISTER: str(folder / "programs")}).items():
                     patch.setenv(variable, value)
+                watch.start()
                 code = pytest.main(_arguments(plan, folder), plugins=[engine])
         finally:
+            watch.stop()
             end_all(folder / "programs")
     if engine.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
         said = [*engine.errors, *reversed(complaints.getvalue().split("\n")), f"pytest ended with status {code}"]
         raise CheckError(f"the check could not be run: {next(line for line in said if line.strip())}")
     if engine.interrupted and not engine.outcomes:
         raise KeyboardInterrupt
-    if not engine.expected:
-        raise CheckError(f"target {plan.spec!r} {engine.end} while it was imported in a worker")
+    if not engine.outcomes and (engine.lost or not engine.expected):
+        remedy = "; --workers 1 imports it in one process only" if plan.workers > 1 else ""
+        raise CheckError(
+            f"{engine.end or f'target {plan.spec!r} ended its process while it was imported'} in a worker{remedy}"
+        )
     return Ran(engine.outcomes, sorted(engine.expected - engine.finished), engine.interrupted)
 
 
@@ -104,6 +111,7 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
         *map(str, plan.files),
         f"-c{os.devnull}",  # without the user's own configuration
         f"--rootdir={folder}",
+        f"--basetemp={folder}/pytest",
         "--noconftest",
         "--import-mode=importlib",
         "--assert=plain",
@@ -125,7 +133,7 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
 class _Engine:
     """The pytest plugin in the process that starts the workers: it collects outcomes, and explains the deaths of workers."""
 
-    folder: Path
+    watch: Watch
     plan: Plan
     observe: Observer
     outcomes: list[Outcome] = field(default_factory=list)
@@ -133,22 +141,33 @@ class _Engine:
     finished: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+    """The tests that are run again, for their worker ended before they began."""
     lost: int = 0
-    end: str = "ended its process"
+    end: str = ""
     interrupted: bool = False
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Stop after a few workers that died while they loaded the target, or the first that hung."""
-        if error is None or node.gateway.id in self.begun:
+        """Stop after a few workers that died while they loaded the target, or the first that hung or could not load it."""
+        worker = node.gateway.id
+        if error is None:
+            return
+        self.watch.lost(worker)
+        if worker in self.begun:
             return
         self.lost += 1
-        if hung(self.folder, node.gateway.id):
-            self.lost, self.end = _LOST, "hung"
+        if worker in self.watch.ended or self.watch.reason(worker):
+            self.lost, self.end = (
+                _LOST,
+                self.watch.reason(worker) or f"target {self.plan.spec!r} did not finish importing",
+            )
         if self.lost >= _LOST:
+            self.watch.end_workers()  # they may wait for each other
             pytest.exit("the workers do not begin")
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+        self.watch.end_workers()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         self.begun.add(node.gateway.id)
@@ -160,20 +179,28 @@ class _Engine:
         if report.failed:
             self.errors.append(str(report.longrepr).strip().splitlines()[-1])
 
-    def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Record the outcome of a test in which a worker died, from the words that the worker left."""
-        worker, plan = report.node.gateway.id, self.plan
-        words = last_words(self.folder, worker, plan.timeout, again=plan.again)
-        self._end(crashitem, plan.died(crashitem, *words))
+        worker = report.node.gateway.id
+        if crashitem in self.finished:  # its worker died after the report
+            return
+        if self.watch.idle(worker) and crashitem not in self.again:
+            self.again.add(crashitem)
+            sched.mark_test_pending(crashitem)
+            return
+        words = self.watch.last_words(worker, again=self.plan.again)
+        self._end(crashitem, self.plan.died(crashitem, *words))
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logreport(self, report: Any) -> None:
         for outcome in carried(report):
+            worker = report.node.gateway.id
+            self.watch.received[worker] = self.watch.received.get(worker, 0) + 1
             self._end(report.nodeid, outcome)
-        if report.failed and report.nodeid not in self.finished:
+        if report.failed and report.nodeid not in self.finished | self.again:
             self.errors.append(str(report.longrepr).strip().splitlines()[-1])
 
     def _end(self, nodeid: str, outcome: Outcome) -> None:
-        if nodeid in self.finished:  # its worker died after the report
+        if nodeid in self.finished:
             return
         self.outcomes.append(outcome)
         self.finished.add(nodeid)

@@ -1,6 +1,7 @@
 """Outcomes: the result of one property in one dtype. This module builds them; they cross processes as plain data."""
 
 import contextlib
+import json
 import math
 import traceback
 from collections.abc import Iterator
@@ -88,15 +89,15 @@ class Outcome:
         """The arguments of the last call of the example that failed."""
         return self.failure.calls[-1]["arguments"] if self.failure and self.failure.calls else {}
 
-    def sent(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
+    def sent(self) -> str:
+        """As JSON in ASCII, which crosses processes whatever a target has put into it."""
+        return json.dumps(asdict(self))
 
     @classmethod
-    def received(cls, sent: dict[str, Any]) -> Self:
-        """From plain data."""
-        failure = sent["failure"]
-        return cls(**sent | {"failure": failure and Finding(**failure)})
+    def received(cls, sent: str) -> Self:
+        """From JSON."""
+        said = json.loads(sent)
+        return cls(**said | {"failure": said["failure"] and Finding(**said["failure"])})
 
 
 def outcome_of(
@@ -205,8 +206,9 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
     calls = subject.calls[-4:] if subject is not None else []
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
     measured = getattr(error, "measured", {})
+    switched = sorted(subject.target.surroundings.switched) if subject is not None else []
     return Finding(
-        _line(text),
+        _line(text) + f"\n  The target has switched {', '.join(switched)}." * bool(switched),
         [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
         show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),

@@ -57,13 +57,22 @@ class Session:
 
     def load(self) -> Target:
         """The target, loaded once."""
+        from calibrant.protocol.errors import TargetError
         from calibrant.protocol.operations import IMPORT_PATIENCE
-        from calibrant.target.isolation import at_ease, watch
+        from calibrant.target.isolation import at_ease, contained, give_up, watch
         from calibrant.target.loading import load
+        from calibrant.target.surroundings import Surroundings
 
         if self.loaded is None:
             watch("", IMPORT_PATIENCE * self.timeout)
-            self.loaded = load(self.target, self.timeout)
+            try:
+                with Surroundings() as surroundings:
+                    self.loaded = load(self.target, self.timeout)
+            except TargetError as error:
+                if contained():
+                    give_up(str(error))
+                raise
+            self.loaded.surroundings = surroundings
             at_ease()
         return self.loaded
 

@@ -23,6 +23,9 @@ from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
 
+_MOST_NUMBERS = 2**16
+"""The most numbers in an array of an answer; a right answer has far fewer."""
+
 _OUTPUT_KEPT = 200
 """The characters that are kept of the text a call prints."""
 
@@ -48,6 +51,10 @@ class Failure(AssertionError):
     """Whether the operation raised an exception, which is how it refuses."""
     answered: bool = False
     """Whether the operation returned something other than numbers."""
+
+
+class _Raised(NoAnswer):
+    """An exception of the target's."""
 
 
 class Hang(BaseException):
@@ -131,33 +138,18 @@ class Subject:
         given = tuple(_map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, x) for x in arguments)
         call = Call(operation, given, given)
         self.calls.append(call)
-        limit, sink = record.patience(target.timeout), _Sink()
-        problem, raised, answered = "", False, False
+        sink, problem, raised, answered = _Sink(), "", False, False
         if operation not in target.hung:
-            if watch is not None and not target.trusted:
-                watch(operation, limit)
             try:
-                with (
-                    _deadline(limit) if target.program is None else contextlib.nullcontext(),
-                    contextlib.redirect_stdout(sink),
-                    contextlib.redirect_stderr(sink),
-                ):
+                with self._guarded(operation, sink):
                     call.received = copied(given, getattr(target.implementation, "asarray", np.asarray))
                     call.answer = self._normalized(record, getattr(target.implementation, operation)(*call.received))
             except NotImplementedError as error:
                 raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
-            except Hang:
-                target.hung[operation] = f"did not return within {limit:g} s"
             except NoAnswer as error:
-                problem, answered = str(error), error.answered
+                problem, answered, raised = str(error), error.answered, isinstance(error, _Raised)
                 if error.final:
                     target.hung[operation] = problem
-            except KeyboardInterrupt:
-                raise
-            except SystemExit as error:
-                problem = f"called sys.exit({brief(error.code)})"
-            except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
-                problem, raised = f"raised {named(error)}", True
         if operation in target.hung:
             request = repr(plain(given))
             if self._stuck.setdefault(operation, request) != request:
@@ -170,6 +162,34 @@ class Subject:
             raise Failure(problem + printed, raised=raised, answered=answered)
         self.tally.answered += 1
         return call.answer
+
+    @contextlib.contextmanager
+    def _guarded(self, operation: str, sink: io.TextIOBase) -> Iterator[None]:
+        """Run code of the target in the block, within the time limit of an operation and in the target's own surroundings.
+
+        Raises NoAnswer for all that it may raise, apart from NotImplementedError.
+        """
+        target, limit = self.target, OPERATIONS[operation].patience(self.target.timeout)
+        if watch is not None and not target.trusted:
+            watch(operation, limit)
+        try:
+            with (
+                _deadline(limit) if target.program is None else contextlib.nullcontext(),
+                contextlib.nullcontext() if target.trusted else target.surroundings,
+                contextlib.redirect_stdout(sink),
+                contextlib.redirect_stderr(sink),
+            ):
+                yield
+        except (NotImplementedError, NoAnswer):
+            raise
+        except Hang:
+            raise NoAnswer(f"did not return within {limit:g} s", final=True) from None
+        except SystemExit as error:
+            raise NoAnswer(f"called sys.exit({brief(error.code)})") from None
+        except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
+            if isinstance(error, KeyboardInterrupt) and watch is None:
+                raise  # in a worker it is the target's own, since nobody else interrupts a worker
+            raise _Raised(f"raised {named(error)}") from None
 
     def refuses(self, operation: str, *arguments: Any) -> bool:
         """Whether the operation raises an error for these arguments, of any type but NotImplementedError."""
@@ -201,7 +221,11 @@ class Subject:
         to_numpy = getattr(self.target.implementation, "to_numpy", np.asarray)
         names = [*call.arguments] * (len(call.given) if OPERATIONS[call.operation].starred else 1)
         arguments = zip(names, call.given, call.received, strict=True)
-        return ", ".join(name for name, before, after in arguments if not identical(before, after, to_numpy))
+        try:
+            with self._guarded(call.operation, _Sink()):
+                return ", ".join(name for name, before, after in arguments if not identical(before, after, to_numpy))
+        except (NotImplementedError, NoAnswer) as error:
+            raise Failure(f"{first_line(error)}, when its arguments were read again") from None
 
     def _normalized(self, operation: Operation, answer: Any) -> Any:
         """The answer in the form that the operation's record names, with NumPy arrays. Raises NoAnswer if it has another form."""
@@ -245,6 +269,8 @@ class Subject:
                 raise NoAnswer(f"returned a ragged {type(answer).__name__} for {what}", answered=True) from None
         else:
             array = np.asarray(answer if convert is None or plain else convert(answer))
+        if array.size > _MOST_NUMBERS:
+            raise NoAnswer(f"returned {array.size:,} numbers; at most {_MOST_NUMBERS:,} are read", answered=True)
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
             raise _not_due(answer, "numbers are")
         if plain:
@@ -293,9 +319,23 @@ def _deadline(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # A timer that was running before continues with its remaining time.
-        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3) if left else 0.0, interval)
-        signal.signal(signal.SIGALRM, before)
+        while signal.getsignal(signal.SIGALRM) is not before:
+            with contextlib.suppress(BaseException):  # a handler may still run, once
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+                signal.signal(signal.SIGALRM, before)
+        if watch is not None:  # no timer of a target runs between its calls
+            _silence()
+        elif left:  # a timer that was running before continues with its remaining time
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)
+
+
+def _silence() -> None:
+    """Stop the timers that a target has started."""
+    for timer, number in ((signal.ITIMER_VIRTUAL, signal.SIGVTALRM), (signal.ITIMER_PROF, signal.SIGPROF)):
+        while signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN):
+            with contextlib.suppress(BaseException):  # its handler may still run, once
+                signal.setitimer(timer, 0.0)
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:

@@ -14,6 +14,7 @@ from calibrant.protocol.errors import TargetError, brief, escaped, nearest
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
+from calibrant.target.surroundings import Surroundings
 
 _SHOWN = ("spec", "name", "version", "operations", "dtypes", "conventions", "deviations", "slack")
 
@@ -37,7 +38,9 @@ class Target:
     program: Program | None = None
     """The program, for a target in another language. It limits the time of its calls itself."""
     trusted: bool = False
-    """Whether no watchdog is needed: the target is a program, or calibrant's own."""
+    """Whether nobody needs to watch its calls: the target is calibrant's own."""
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    """The surroundings in which its code runs."""
     explained: dict[Any, Any] = field(default_factory=dict)
     """The explanations of wrong answers that diagnosis has found so far."""
 

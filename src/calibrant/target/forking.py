@@ -8,7 +8,7 @@ line that starts a child in the place of the interpreter:
 
 This process stands for the child: it asks the nursery for a child with its own arguments, streams and environment, and ends as
 the child does. A child ends, with the session that it leads, when its nursery or its stand-in ends. If the nursery does not
-answer, the stand-in becomes the interpreter, only slower.
+answer, the stand-in starts the interpreter in a session of its own, only slower.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PR_SET_PDEATHSIG = 1
 def nursery(modules: Sequence[str]) -> Iterator[list[str]]:
     """The interpreter's command line; while the block lasts, it starts a child of a nursery that has imported the modules.
 
-    Where the system can have no nursery, it starts the interpreter.
+    Where the system can have no nursery, it starts the interpreter anew.
     """
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         path, begin = f"{folder}/nursery", f"from {__name__} import _main; _main()"
@@ -54,7 +54,9 @@ def nursery(modules: Sequence[str]) -> Iterator[list[str]]:
             try:
                 assert process.stdout is not None
                 serves = select.select([process.stdout], [], [], _IMPORTING)[0] and process.stdout.read(1)
-                yield [sys.executable, "-IS", __file__, path] if serves else [sys.executable]
+                if not serves:
+                    process.kill()
+                yield [sys.executable, "-IS", __file__, path]
             finally:
                 process.kill()
 
@@ -70,8 +72,9 @@ def _end(child: int) -> None:
 
 
 def _stand_for_child(path: str, *arguments: str) -> None:
-    """Ask the nursery at `path` for a child, and end with it; without a nursery, become the interpreter."""
+    """Ask the nursery at `path` for a child, or start the interpreter without one; end as it does."""
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where ends of children are ignored, they have no status
     nursery = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     nursery.settimeout(_PATIENCE)
     if nursery.fileno() > 2:  # or else a standard file is closed, and stays so in the interpreter alone
@@ -82,21 +85,31 @@ def _stand_for_child(path: str, *arguments: str) -> None:
                 nursery.settimeout(None)
                 socket.send_fds(nursery, [b"y"], [0, 1, 2])
                 if child := int(nursery.recv(16) or 0):
-                    _end_with_child(nursery, child)
-    signal.signal(signal.SIGINT, interrupted)
-    os.execv(sys.executable, [sys.executable, *arguments])
+                    _end_with_child(child, nursery)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        _end_with_parent()
+        signal.signal(signal.SIGINT, interrupted)
+        os.execv(sys.executable, [sys.executable, *arguments])
+    _end_with_child(child)
 
 
-def _end_with_child(nursery: socket.socket, child: int) -> None:
-    """End as a child does, whose status the nursery tells."""
+def _end_with_child(child: int, nursery: socket.socket | None = None) -> None:
+    """End as a child does, whose status the nursery tells if it is no child of this process."""
     signal.signal(signal.SIGINT, lambda *_: os.kill(child, signal.SIGINT))
     os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
-    said = b""
-    with contextlib.suppress(OSError):
-        said = nursery.recv(16)
-    if not said:  # the nursery was ended, maybe by the child
+    if nursery is None:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         _end(child)
-    status = int(said or 1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    else:
+        said = b""
+        with contextlib.suppress(OSError):
+            said = nursery.recv(16)
+        if not said:  # its keeper was ended, maybe by the child
+            _end(child)
+        status = int(said or 1)
     if status < 0:
         with contextlib.suppress(OSError):  # SIGKILL has only the default
             signal.signal(-status, signal.SIG_DFL)
@@ -108,15 +121,16 @@ def _end_with_child(nursery: socket.socket, child: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Have the system end this process with its parent, even if somebody has stopped it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Have Linux end this process with its parent, even if somebody has stopped it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _main() -> None:
     """Be the nursery: import the modules, say so, and serve at a socket until standard input ends; then be a child."""
     _end_with_parent()
     path, *modules = sys.argv[1:]
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where ends of children are ignored, they have no status
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.close(os.pidfd_open(os.getpid()))  # or end here, on a system that has none
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)
@@ -139,50 +153,59 @@ def _main() -> None:
 
 
 def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str]]:
-    """Give a child to each stand-in, until standard input ends. It returns in a child, with arguments and environment."""
-    children: dict[int, tuple[int, socket.socket]] = {}
-    """By a file that can be read when the child has ended: its number, and a socket that can be read when its stand-in has."""
+    """Give a keeper to each stand-in, until standard input ends. It returns in a child, with arguments and environment."""
     while True:
-        watched: list[int | socket.socket] = [0, listener, *children, *(asking for _, asking in children.values())]
+        watched: list[int | socket.socket] = [0, listener]
         ready = select.select(watched, [], [])[0]
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         if 0 in ready:
             os._exit(0)
-        for over, (number, asking) in [*children.items()]:
-            if over in ready or asking in ready:
-                _end(number)
-                status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
-                with contextlib.suppress(OSError):  # the stand-in may have ended
-                    asking.send(b"%d" % status)
-                asking.close()
-                os.close(over)
-                del children[over]
-        if listener not in ready:
-            continue
         asking, files, number = listener.accept()[0], list[int](), -1
         # The stand-in ended or was stopped, or is none, or there are enough processes.
-        with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
+        with asking, contextlib.suppress(OSError, EOFError, ValueError, TypeError):
             asking.settimeout(_PATIENCE)
             arguments, environment = marshal.loads(asking.recv(2**20))
             asking.send(b"y")
             files = socket.recv_fds(asking, 1, 3)[1]
             number = os.fork() if files else -1
-        if number > 0:
-            children[os.pidfd_open(number)] = number, asking
-            with contextlib.suppress(OSError):
-                asking.send(b"%d" % number)
-        else:
-            asking.close()
-        if number == 0:
-            os.setsid()
-            for standard, file in enumerate(files):
-                os.dup2(file, standard)
-            for over, (_, other) in children.items():
-                os.close(over)
-                other.close()
+            if number == 0:
+                _keep(asking, files)
         for file in files:
             os.close(file)
         if number == 0:
             return arguments, environment
+
+
+def _keep(asking: socket.socket, files: list[int]) -> None:
+    """Keep one child: end it with its stand-in, and tell how it ends. It returns in the child.
+
+    The keeper is the parent that a child sees; a child that ends or stops its parent harms no other.
+    """
+    _end_with_parent()
+    try:
+        number = os.fork()
+    except OSError:
+        os._exit(1)
+    if number == 0:
+        os.setsid()
+        for standard, file in enumerate(files):
+            os.dup2(file, standard)
+        return
+    os.closerange(0, 3)
+    for file in files:
+        os.close(file)
+    over = os.pidfd_open(number)
+    with contextlib.suppress(OSError):  # the stand-in may have ended
+        asking.send(b"%d" % number)
+        asking.settimeout(None)
+        select.select([over, asking.fileno()], [], [])
+    _end(number)
+    status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+    with contextlib.suppress(OSError):
+        asking.send(b"%d" % status)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +21,12 @@ from typing import Any
 from calibrant.protocol.errors import TargetError, brief, named, nearest
 from calibrant.protocol.operations import IMPORT_PATIENCE
 from calibrant.target.description import Target, described
-from calibrant.target.program import REGISTER, Program, command_of, end_all, end_group
+from calibrant.target.processes import end_all, end_group, no_process_left
+from calibrant.target.program import REGISTER, Program, command_of
 
 GROUP = "calibrant.targets"
+_GLANCE = 0.01
+"""Seconds between two looks for the description of a target."""
 PROGRAM = "program: "
 """The beginning of a target that is a command line."""
 ISOLATED = "isolated: "
@@ -82,7 +86,7 @@ def _started(spec: str, command: list[str], timeout: float) -> Target:
     except TargetError:
         program.close(0.0)
         raise
-    target.program, target.trusted = program, True
+    target.program = program
     return target
 
 
@@ -144,7 +148,7 @@ def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) 
     Raises TargetError if the target cannot be loaded.
     """
     patience = IMPORT_PATIENCE * timeout
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder, no_process_left():
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
         process = subprocess.Popen(
             [*python, "-c", f"from {__name__} import _main; _main()", spec, str(timeout), str(answer)],
@@ -155,12 +159,14 @@ def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) 
             env=os.environ | {REGISTER: str(register)},
         )
         try:
-            code = process.wait(patience)
-        except subprocess.TimeoutExpired:
-            raise TargetError(f"target {spec!r} did not finish importing within {patience:g} s") from None
+            until = time.monotonic() + patience
+            while not answer.exists() and process.poll() is None:  # its threads may go on after the answer
+                if time.monotonic() > until:
+                    raise TargetError(f"target {spec!r} did not finish importing within {patience:g} s")
+                time.sleep(_GLANCE)
         finally:
             end_group(process.pid)
-            process.wait()
+            code = process.wait()
             end_all(register)
         if not answer.exists():
             hidden = hiding(located(spec)[0]) if code == 1 and not spec.startswith(PROGRAM) else ""
@@ -181,7 +187,9 @@ def _main() -> None:
             target.program.close()
     except TargetError as error:
         said = {"error": str(error)}
-    Path(file).write_text(json.dumps(said), encoding="utf-8")
+    unfinished = Path(f"{file}.part")
+    unfinished.write_text(json.dumps(said), encoding="utf-8")
+    unfinished.rename(file)
 
 
 def _other_than_a_file(place: str) -> str:

@@ -18,17 +18,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.protocol.wire import decoded, message
+from calibrant.target.processes import end_group
 
 ABSENT = -32601
 """The code of JSON-RPC for a method that does not exist."""
 
-LONGEST = 16 * 2**20
+LONGEST = 4 * 2**20
 """The most bytes in a message."""
 
 DEATHS = 5
@@ -254,18 +254,6 @@ class Program:
         lines = [line.rstrip() for line in self._errors.decode("utf-8", "replace").splitlines() if line.strip()]
         named = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
         return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
-
-
-def end_group(group: int) -> None:
-    """End a process group, if any process of it is left."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
-        os.killpg(group, signal.SIGKILL)
-
-
-def end_all(register: Path) -> None:
-    """End the process groups that a register names."""
-    for group in register.read_text().split() if register.exists() else ():
-        end_group(int(group))
 
 
 def command_of(line: str) -> list[str]:
