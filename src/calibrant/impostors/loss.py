@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,19 @@ from calibrant.impostors.kinds import impostors_of, n
 MEAN = "loss.mean-square"
 SUM = "loss.absolute loss.wide-accumulation"
 HAND = "gradient.by-hand-loss"
+MANY = "only many samples show it"
 NEAR = "only nearly equal numbers show it"
 
 paired = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape)
 several = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n)
 empty = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n == 0)
+
+
+def _mean_of_means(c: kinds.Call) -> Any:
+    blocks = [slice(start, start + 64) for start in range(0, c.n, 64)]
+    return sum(c(t_p=c.t_p[block], t_c=c.t_c[block]) for block in blocks) / len(blocks)
+
+
 nan_skipped = kinds.nonfinite(
     paired(lambda c: c(**{name: np.where(np.isnan(c.t_p - c.t_c), x.dtype.type(0), x) for name, x in c.given.items()}))
 )
@@ -33,6 +42,33 @@ loss("half", "the loss has a factor 1/2 in front")(
 )
 loss("last-sample-dropped", "the last sample is left out")(
     paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
+)
+loss(
+    "first-64-only",
+    "the sum ends after the first 64 samples, as in a kernel of 64 threads, and is divided by n",
+    why_not_small=MANY,
+)(
+    several(lambda c: c(t_p=c.t_p[:64], t_c=c.t_c[:64]) * min(64, c.n) / c.n),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
+)
+loss("first-40-only", "all samples after the 40th are ignored", why_not_small=MANY)(
+    several(lambda c: c(t_p=c.t_p[:40], t_c=c.t_c[:40])),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
+)
+loss("first-1024-only", "all samples after the 1024th are ignored", why_not_small=MANY)(
+    several(lambda c: c(t_p=c.t_p[:1024], t_c=c.t_c[:1024])),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers? loss.convex?",
+)
+loss("mean-of-means", "the means of blocks of 64 samples are averaged as if all blocks were full", why_not_small=MANY)(
+    several(lambda c: _mean_of_means(c)), f"{MEAN} loss.permutation? loss.outliers?"
+)
+loss(
+    "last-block-dropped",
+    "blocks of 64 samples are summed, and a last block that is not full is dropped",
+    why_not_small=MANY,
+)(
+    several(lambda c: c(t_p=c.t_p[: c.n // 64 * 64 or c.n], t_c=c.t_c[: c.n // 64 * 64 or c.n])),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
 )
 loss("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and their mean returned")(
     kinds.stretched("t_p", "t_c"),
