@@ -117,11 +117,12 @@ def _scaled(exact_loss: Callable[..., Exact], power: int, t_p: Any, t_c: Any) ->
 
 
 def _dabsolute_loss(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
-    """Any subgradient where the residual is zero; no clause makes a claim elsewhere."""
+    """The sign over n, and any subgradient where the residual is zero."""
     if not _spoiled(t_p, t_c):
         form = FORMATS[t_p.dtype.name]
         bound = np.where(t_p == t_c, (1 + 2 * form.u) / t_p.size, np.inf)
         yield "loss.smooth-at-zero", numbers(exact.of(np.zeros(t_p.shape), exact.UNROUNDED).within(bound, form))
+        yield "loss.absolute-slope", numbers(exact.dabsolute_loss(*_of(t_p, t_c)))
 
 
 def _dloss_fn(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
