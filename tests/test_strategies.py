@@ -278,7 +278,6 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("residuals", "the most"): lambda x: len(x.t_p) == drawing.LONGEST,
     ("residuals", "one more than a block of 64"): lambda x: len(x.t_p) == 65 and x.t_p[-1] != x.t_c[-1],
     ("residuals", "one more than a block of 1024"): lambda x: len(x.t_p) == 1025 and x.t_p[-1] != x.t_c[-1],
-    ("residuals", "the largest"): lambda x: len(x.t_p) == drawing.LARGEST and x.t_p[-1] != x.t_c[-1],
     ("residuals", "a large column without zeros"): lambda x: len(x.t_p) > 256 and x.t_p.all(),
     ("batched_fits", "a batch of more than a block"): lambda x: max(x.sizes) > 256,
     ("windows", "windows of many samples"): lambda x: max(x[0].sizes) > 64 and len(x) > 2,
