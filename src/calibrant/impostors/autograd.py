@@ -428,6 +428,7 @@ QUESTIONS = {
     "manual_training_loop": (
         *((n_epochs, 0.125, _START, *_COLUMNS) for n_epochs in (3, 1)),
         (3, 0.01, np.array([0.3, 0.7]), *_MANY_DIGITS),
+        *((1, 0.125, _START, np.ones(u), np.ones(c)) for u, c in ((3, (3, 1)), ((3, 1), (3, 1)), (3, 2))),
     ),
     "evaluate": (
         *((loss, _PLACE, is_train) for loss in (_SHARED, _SECOND) for is_train in _BOTH),
