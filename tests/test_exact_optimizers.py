@@ -22,6 +22,8 @@ from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import agree_lists
 from calibrant.strategies import Optimization
 
+pytestmark = pytest.mark.computing
+
 NAMES = list(exact.OPTIMIZERS)
 FLOAT32, FLOAT64 = FORMATS["float32"], FORMATS["float64"]
 SOME = settings(derandomize=True, deadline=None, max_examples=50)

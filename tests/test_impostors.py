@@ -26,7 +26,7 @@ from calibrant.target.description import described
 if importlib.util.find_spec("torch") is not None:
     importlib.import_module("torch")  # only a generator that exists before a call shows that the call seeded it
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # an impostor may warn
+pytestmark = [pytest.mark.computing, pytest.mark.filterwarnings("ignore")]  # an impostor may warn
 POSSIBLE = [one for one in catalog() if one.possible]
 EACH = pytest.mark.parametrize("one", POSSIBLE, ids=lambda one: f"{one.operation}.{one.name}")
 

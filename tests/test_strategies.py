@@ -21,6 +21,8 @@ from calibrant.exact import FORMATS, Format
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.strategies import accumulation, broadcasting, drawing
 
+pytestmark = pytest.mark.computing
+
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=30)
 SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)
 FLOAT32 = FORMATS["float32"]

@@ -105,6 +105,7 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
     assert f"reject {len(named)} of {len(catalog())} impostors" in said
 
 
+@pytest.mark.computing
 def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
     schema = json.loads(resources.files("calibrant.vectors").joinpath("schema.json").read_text(encoding="utf-8"))
     cases = [case for _, cases in chosen for case in cases]
@@ -136,6 +137,7 @@ def unsaid(one: Impostor) -> str:
     return "changes" if {clause.split(".")[1] for clause in one.breaks} <= beside else ""
 
 
+@pytest.mark.computing
 def test_the_reason_is_known_wherever_no_case_rejects_an_impostor_that_breaks_a_clause(chosen: Chosen) -> None:
     """In every dtype and optimizer in which it breaks one."""
     missed = []
@@ -149,6 +151,7 @@ def test_the_reason_is_known_wherever_no_case_rejects_an_impostor_that_breaks_a_
     assert missed == []
 
 
+@pytest.mark.computing
 def test_no_case_can_be_left_out(chosen: Chosen) -> None:
     spare = [
         case.id
@@ -163,6 +166,7 @@ def test_no_case_can_be_left_out(chosen: Chosen) -> None:
 # Right answers, and wrong ones
 
 
+@pytest.mark.computing
 @pytest.mark.parametrize("name", ["reference", "torch"])
 def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
     """But for what it declares: PyTorch's losses do broadcast."""

@@ -46,6 +46,9 @@ Examples = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Draw the examples of this seed (not in ci).", show_default="random")]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
+Isolated = Annotated[
+    bool, typer.Option("--isolated", help="Run the target in a process that holds neither the judge nor what is due.")
+]
 Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
@@ -72,6 +75,7 @@ def check(
     seed: Seed = None,
     timeout: Timeout = 10,
     workers: Workers = None,
+    isolated: Isolated = False,
     json: Json = None,
 ) -> None:
     """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
@@ -80,7 +84,7 @@ def check(
     from calibrant.checks.check import check as run
     from calibrant.reports import machine, terminal
 
-    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers)
+    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated)
     with _progress() as observer:
         result = run(_spec(target, program), options, observer)
     if json is not None:
@@ -103,6 +107,7 @@ def matrix(
     seed: Seed = None,
     timeout: Timeout = 10,
     workers: Workers = None,
+    isolated: Isolated = False,
     json: Json = None,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
@@ -118,7 +123,7 @@ def matrix(
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
-    options, found = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers), []
+    options, found = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated), []
     options.validated()
     with _bar(f"checking {specs[0]}", total=len(specs)) as update:
         for one in checked(specs, options):

@@ -11,7 +11,7 @@ from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, gathered
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import CheckError
-from calibrant.target.loading import PROGRAM, probe
+from calibrant.target.loading import ISOLATED, PROGRAM, probe
 
 
 def check(spec: str, options: Options, observer: Observer | None = None) -> Result:
@@ -32,7 +32,8 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
 
         files = sorted({prop.file for prop in properties() if options.selects(prop.clause)})
         arguments = _arguments(options, dtypes)
-        ran = run(Plan(spec, files, options.timeout, options.workers, arguments, broken, python), observer)
+        held = ISOLATED + spec if options.isolated and not spec.startswith(PROGRAM) else spec
+        ran = run(Plan(held, files, options.timeout, options.workers, arguments, broken, python), observer)
     return Result(described, options, gathered(ran.outcomes), ran.unfinished, ran.interrupted)
 
 

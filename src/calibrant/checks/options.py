@@ -23,6 +23,8 @@ class Options:
     seed: int | None = None
     timeout: float = 10.0
     workers: int | None = None
+    isolated: bool = False
+    """Whether the target's code runs in processes that judge nothing."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""

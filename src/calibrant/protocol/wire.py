@@ -13,19 +13,30 @@ NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """The numbers that JSON cannot hold, by the words that the protocol writes for them."""
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: an array in the form of the protocol, anything unknown as text."""
+def plain(value: Any, *, python: bool = False) -> Any:
+    """A value as JSON can hold it: an array in the form of the protocol, anything unknown as text.
+
+    A tuple is a list, unless Python reads it; so is a function its source. Raises NotImplementedError for a function that only this
+    process can call.
+    """
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if is_array(value):
         data = [json_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
         return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
     if isinstance(value, dict):
-        return {str(key): plain(x) for key, x in value.items()}
+        return {str(key): plain(x, python=python) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(x) for x in value]
+        parts = [plain(x, python=python) for x in value]
+        return {"tuple": parts} if python and isinstance(value, tuple) else parts
     if isinstance(value, float):
         return json_number(value)
+    if python and callable(value):
+        if not getattr(value, "stands_alone", False):
+            raise NotImplementedError(
+                "the function counts its calls, or calls the target, which only one process can do"
+            )
+        return {"function": value.source}
     return value if isinstance(value, (int, str, bool)) or value is None else getattr(value, "source", repr(value))
 
 
@@ -43,9 +54,9 @@ DEEPEST = 32
 """The deepest nesting of lists, and the most dimensions of an array."""
 
 
-def message(number: int, method: str, params: dict[str, Any]) -> str:
+def message(number: int, method: str, params: dict[str, Any], *, python: bool = False) -> str:
     """A JSON-RPC request in one line."""
-    request = {"jsonrpc": "2.0", "id": number, "method": method, "params": plain(params)}
+    request = {"jsonrpc": "2.0", "id": number, "method": method, "params": plain(params, python=python)}
     return json.dumps(request, allow_nan=False)
 
 

@@ -15,9 +15,10 @@ MOST_LOSSES = 3
 
 @dataclass(frozen=True)
 class Written:
-    """A function of parameters that does what its source says."""
+    """A function of parameters that does what its source says, and no more, so that another process can run it."""
 
     source: str
+    stands_alone = True
 
     def __call__(self, params: Any) -> Any:
         """The value at these parameters."""
@@ -33,6 +34,7 @@ class Program:
 
     n_params: int
     steps: tuple[tuple[str, int, int | float], ...]
+    stands_alone = True
 
     def __call__(self, params: Any) -> Any:
         """The value of the last step."""

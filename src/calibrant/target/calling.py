@@ -192,7 +192,9 @@ class Subject:
 
     def changed(self) -> str:
         """The names of the arguments that the last call changed, separated by commas."""
-        call = self.calls[-1]
+        call, program = self.calls[-1], self.target.program
+        if program is not None:
+            return ", ".join(name for name in call.arguments if name in program.changed)
         to_numpy = getattr(self.target.implementation, "to_numpy", np.asarray)
         names = [*call.arguments] * (len(call.given) if OPERATIONS[call.operation].starred else 1)
         arguments = zip(names, call.given, call.received, strict=True)

@@ -25,6 +25,8 @@ from calibrant.target.program import REGISTER, Program, command_of, end_all, end
 GROUP = "calibrant.targets"
 PROGRAM = "program: "
 """The beginning of a target that is a command line."""
+ISOLATED = "isolated: "
+"""The beginning of a target in Python that a process of its own holds."""
 
 
 def load(spec: str, timeout: float = 10.0) -> Target:
@@ -32,6 +34,9 @@ def load(spec: str, timeout: float = 10.0) -> Target:
 
     Raises TargetError, in one sentence, if it is not found, cannot be imported, or offers nothing to check.
     """
+    if spec.startswith(ISOLATED):
+        serve = [sys.executable, "-m", "calibrant.target.serving", spec.removeprefix(ISOLATED), repr(timeout)]
+        return _started(spec, serve, timeout)
     if spec.startswith(PROGRAM):
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
     place, attribute = located(spec)

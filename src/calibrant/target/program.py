@@ -37,8 +37,10 @@ DEATHS = 5
 REGISTER = "CALIBRANT_PROGRAMS"
 """The environment variable with the name of a file. Programs add their process groups to it, and `end_all` ends what is left."""
 
-_DESCRIPTION = ("name", "version", "language", "operations", "dtypes", "conventions", "deviations", "slack", "batch")
-"""The members of a program's description; `batch` is ignored."""
+_DESCRIPTION = (
+    "name", "version", "language", "operations", "dtypes", "conventions", "deviations", "slack", "batch", "functions",
+)  # fmt: skip
+"""The members of a program's description; `batch` is ignored, and `functions` is "python" where it reads the source of functions."""
 
 _LEAVING = 2.0
 """Seconds between the end of a program's standard input and the end of its process group."""
@@ -58,6 +60,9 @@ class Program:
     """
 
     operations: tuple[str, ...]
+    functions: str | None = None
+    changed: Sequence[Any] = ()
+    """The arguments that the last call changed, as the program says."""
     process: subprocess.Popen[bytes]
 
     def __init__(self, command: Sequence[str], timeout: float) -> None:
@@ -76,8 +81,8 @@ class Program:
     def ask(self, operation: str, *arguments: Any) -> Any:
         """Call an operation and return its answer, of a program that is started if it does not run.
 
-        Raises NotImplementedError if the operation does not serve the request, ProgramError for another error that it answers, and
-        NoAnswer if no valid response comes in time.
+        Raises NotImplementedError if the operation does not serve the request, or takes a function that only this process can call;
+        ProgramError for another error that it answers, and NoAnswer if no valid response comes in time.
         """
         if not self._runs:
             try:
@@ -162,7 +167,10 @@ class Program:
         operations = said.get("operations")
         if not isinstance(operations, list) or not all(isinstance(name, str) for name in operations):
             raise self._wrong(f": operations is {brief(operations)}, not a list of names")
-        possible = [name for name, one in OPERATIONS.items() if not one.takes_functions]
+        functions = said.get("functions")
+        if functions not in (None, "python"):
+            raise self._wrong(f": functions is {brief(functions)}, not 'python'")
+        possible = [name for name, one in OPERATIONS.items() if functions or not one.takes_functions]
         for name in operations:
             if name not in OPERATIONS:
                 raise self._wrong(f": there is no operation {brief(name)}{nearest(name, possible)}")
@@ -178,7 +186,13 @@ class Program:
         number, self._count = self._count, self._count + 1
         if self._left:
             raise NoAnswer(f"wrote {_quoted(self._left)} without being asked")
-        return _read(self._converse(message(number, method, params).encode() + b"\n", seconds), number)
+        self.changed = ()
+        request = message(number, method, params, python=self.functions is not None)
+        line = self._converse(request.encode() + b"\n", seconds)
+        response = _read(line)
+        if isinstance(response, dict) and isinstance(response.get("changed"), list):
+            self.changed = response["changed"]
+        return _result(response, line, number)
 
     def _converse(self, request: bytes, seconds: float) -> bytes:
         """Write a message and read a line. Raises NoAnswer if none comes in time, or none can come."""
@@ -265,13 +279,17 @@ def command_of(line: str) -> list[str]:
     return words
 
 
-def _read(line: bytes, asked: int) -> Any:
-    """The result in a line. Raises NoAnswer unless it is the response to this request, and an error for an error."""
+def _read(line: bytes) -> Any:
+    """The JSON in a line. Raises NoAnswer if there is none."""
     try:
-        response = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(line.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as wrong:
         why = {UnicodeDecodeError: "not UTF-8", RecursionError: "nested too deeply"}.get(type(wrong))
         raise NoAnswer(f"wrote {_quoted(line)}, which is {why or f'not JSON: {str(wrong)[:120]}'}") from None
+
+
+def _result(response: Any, line: bytes, asked: int) -> Any:
+    """The result in a response. Raises NoAnswer unless it answers this request, and an error for an error."""
     problem, code, no_response = "", 0, f"wrote {_quoted(line)}, which is no JSON-RPC 2.0 response"
     match response:
         case {"result": _, "error": _}:

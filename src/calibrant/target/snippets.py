@@ -15,6 +15,7 @@ from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call
 from calibrant.target.description import Target
 from calibrant.target.loading import located
+from calibrant.target.program import Program
 
 
 def written(call: Call) -> str:
@@ -42,7 +43,7 @@ def _text(value: Any, array: Callable[[Any], str]) -> str:
 def snippet(target: Target, calls: list[Call]) -> str:
     """Python that repeats the calls with NumPy and the target, or a command line that repeats them on a program."""
     if target.program is not None:
-        return _shell(target.program.command, calls)
+        return _shell(target.program, calls)
     lines = ["import numpy as np"]
     place, attribute = located(target.spec)
     if place.endswith(".py"):
@@ -63,11 +64,12 @@ def snippet(target: Target, calls: list[Call]) -> str:
     return "\n".join([*(line for used, line in imports.items() if re.search(used, text)), text])
 
 
-def _shell(command: list[str], calls: list[Call]) -> str:
+def _shell(program: Program, calls: list[Call]) -> str:
     """A command line that sends the calls to a program and prints its answers."""
     requests = [message(0, "initialize", {})]
-    requests += [message(number, call.operation, call.arguments) for number, call in enumerate(calls, start=1)]
-    return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(command)}"
+    python = program.functions is not None
+    requests += [message(k, call.operation, call.arguments, python=python) for k, call in enumerate(calls, start=1)]
+    return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(program.command)}"
 
 
 def _literal(x: Any) -> str:
