@@ -43,6 +43,14 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "dtype": (["check", "numpy", "--dtype", "float23"], ["float23", "float32"]),
     "profile": (["check", "numpy", "--profile", "cii"], ["cii", "nearest: ci"]),
     "registered target": (["check", "nunpy"], ["nunpy", "nearest: numpy"]),
+    "target, which is empty": (["check", ""], ["target ''"]),
+    "empty target of vectors": (["vectors", "--verify", ".", ""], ["no whole folder"]),
+    "empty target without --verify": (["vectors", "vectors", ""], ["''"]),
+    "empty program": (["check", "--program", ""], ["program is empty"]),
+    "folder as a target": (["check", "."], ["target '.' is a folder"]),
+    "pipe as a target": (["check", "/dev/null"], ["'/dev/null' is no regular file"]),
+    "deviations": (["check", "numpy", "--max-deviations", "-1"], ["max-deviations is -1"]),
+    "undecided clauses": (["check", "numpy", "--max-undecided", "-1"], ["max-undecided is -1"]),
     "file": (["check", "no_such_file.py"], ["no_such_file.py", "there is no such file"]),
     "examples": (["check", "numpy", "--examples", "0"], ["examples is 0"]),
     "examples that are no number": (["check", "numpy", "--examples", "many"], ["--examples"]),
@@ -72,12 +80,34 @@ def test_what_does_not_exist_is_one_sentence(arguments: list[str], parts: list[s
     assert one_sentence(process, *parts), (process.returncode, process.stdout, process.stderr)
 
 
+@pytest.mark.parametrize("name", ["numpy", "typing", "string"])
+def test_a_file_that_hides_a_module_is_named(name: str, tmp_path: Path) -> None:
+    target(tmp_path, RIGHT)
+    target(tmp_path, "x = 1\n", f"{name}.py")
+
+    process = run("-P", "-m", "calibrant", "check", "planted.py", "--clause", "loss.absolute", cwd=tmp_path)
+
+    assert one_sentence(process, f"; {tmp_path / name}.py hides the module {name}"), process.stderr
+
+
+def test_a_file_that_hides_a_module_of_the_target_is_named(tmp_path: Path) -> None:
+    """Only a file that was imported."""
+    target(tmp_path, "x = 1\n", "turtle.py")
+    target(tmp_path, "x = 1\n", "tabnanny.py")
+
+    process = calibrant("check", target(tmp_path, f"import turtle\nturtle.Turtle()\n{RIGHT}"))
+
+    assert one_sentence(process, "has no attribute 'Turtle'", f"; {tmp_path / 'turtle'}.py hides the module turtle")
+    assert "tabnanny" not in process.stderr
+
+
 def test_a_json_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     file = target(tmp_path, RIGHT)
 
     process = calibrant("check", file, "--clause", "loss.absolute", "--examples", "2", "--json", str(tmp_path))
 
-    assert one_sentence(process, str(tmp_path)), process.stderr
+    assert process.returncode == 2
+    assert process.stderr == f"calibrant: {tmp_path} cannot be written: Is a directory\n"
 
 
 def test_explain_prints_a_clause_with_its_reason_its_property_and_what_breaks_it() -> None:

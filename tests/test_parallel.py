@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -125,6 +126,8 @@ ONES = np.ones((3, 2))
         ("half.npy", npy(ONES)[:40], "does not begin as a .npy file does"),
         ("cut.npy", npy(ONES)[:-9], "is cut short: its header promises 3 rows"),
         ("huge.npy", npy(ONES, b"(3, 2), }", b"(3" + b"0" * 19 + b", 2), }"), "is cut short: .*"),
+        ("floats.npy", npy(ONES, b"(3, 2), }", b"(3.0, 2), }"), r"holds {.*\(3.0, 2\).*"),
+        ("pickled.npy", npy(np.array([[None, 1]])), r"holds {.*\|O.*"),
         ("fortran.npy", npy(ONES.T.copy().T), "holds {.* True.*, not .* in C order"),
         ("integers.npy", npy(ONES.astype("i8")), "holds {.*<i8.*"),
         ("big-endian.npy", npy(ONES.astype(">f8")), "holds {.*>f8.*"),
@@ -149,6 +152,37 @@ def test_a_worker_that_cannot_read_its_shard_names_the_place(
         assert re.fullmatch(f"{re.escape(str(tmp_path / name))},? {problem}", *said)
 
 
+def test_a_pipe_is_no_file_of_data(tmp_path: Path) -> None:
+    """To open it would be to wait for somebody who writes."""
+    for name in ("pipe.npy", "pipe.csv"):
+        os.mkfifo(tmp_path / name)
+
+        with pytest.raises(ValueError, match=f"{name} is no regular file"):
+            read_shard(str(tmp_path / name), 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+@pytest.mark.parametrize("left", [0, 1, 2, 3])
+def test_rows_that_vanish_while_they_are_read_are_told(
+    kind: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process cuts the file after its size was read, here: behind `left` of the last shard's rows."""
+
+    class Cut(io.BufferedReader):
+        def seek(self, offset: int, whence: int = 0) -> int:
+            at = super().seek(offset, whence)
+            if whence == 0:
+                os.truncate(path, at + left * (16 if kind == "npy" else 8))
+            return at
+
+    path = tmp_path / f"data.{kind}"
+    path.write_bytes(npy(np.ones((4096, 2))) if kind == "npy" else b"1.0,1.0\n" * 4096)
+    monkeypatch.setattr(shards, "open", lambda path, mode: Cut(io.FileIO(path)), raising=False)
+
+    with pytest.raises(ValueError, match="was cut short while it was read"):
+        read_shard(str(path), 1, 2)
+
+
 # The trainer
 
 
@@ -163,14 +197,19 @@ def test_the_lowest_worker_left_says_who_is_gone() -> None:
 
     assert lost([2, 3], 0, 4) == "worker 1 was lost"
     assert lost([0], 1, 2) == ""
-    assert lost([], 2, 3) == "worker 0 and worker 1 was lost"
+    assert lost([], 2, 3) == "worker 0 and worker 1 were lost"
     assert lost([1], 0, 2) == "the workers lost touch"
     assert parallel.lost(Mock(set=Mock(side_effect=RuntimeError)), 1, 3) == "worker 0 was lost"
 
 
 @pytest.mark.parametrize(
     ("rank", "world", "sentence"),
-    [("x", "1", "invalid literal"), ("2", "2", "RANK is 2"), ("1", "2", "MASTER_ADDR")],
+    [
+        ("x", "1", "invalid literal"),
+        ("2", "2", "RANK is 2"),
+        ("0", "-1", "WORLD_SIZE is -1"),
+        ("1", "2", "MASTER_ADDR"),
+    ],
 )
 def test_a_worker_that_cannot_join_the_others_says_so(
     rank: str, world: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -181,6 +220,22 @@ def test_a_worker_that_cannot_join_the_others_says_so(
 
     assert parallel.main(["data.csv"]) == 1
     assert re.fullmatch(f"this worker could not join the others: .*{sentence}.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("rank", "sentence"), [("0", "address already in use"), ("1", "gave no answer within 2 s")])
+def test_a_port_that_another_program_has_taken_keeps_nobody(rank: str, sentence: str, tmp_path: Path) -> None:
+    """It accepts connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}
+
+        process = run(
+            *("-m", "calibrant.mechanics.parallel", "data.npy", "--timeout", "2"),
+            **place | {"RANK": rank, "WORLD_SIZE": "2"},
+        )
+
+    (said,) = (line for line in process.stderr.splitlines() if not line.startswith("["))  # the library's own log
+    assert process.returncode == 1
+    assert re.fullmatch(f"this worker could not join the others: .*{sentence}", said)
 
 
 # The command, on many workers
@@ -242,6 +297,12 @@ RUNS = {
         [1, -signal.SIGKILL, 1],
         "Epoch 100, Loss 22.1487\n",
         "worker 1 was lost in epoch 150",
+    ),
+    "worker 0 of three dies": (
+        ["15" + USUAL, USUAL, USUAL],
+        [-signal.SIGKILL, 1, 1],
+        "Epoch 100, Loss 22.1487\n",
+        "worker 0 was lost in epoch 150",
     ),
     "worker 0 dies": (["1 two.csv", "0 two.csv"], [-signal.SIGKILL, 1], "", "worker 0 was lost in epoch 1"),
 }

@@ -348,6 +348,8 @@ MALFORMED = {
     "returned an array with 'half' where a number is due": {"dtype": "float64", "shape": [], "data": ["half"]},
     "an array that cannot be one: int too large": {"dtype": "float64", "shape": [1], "data": [10**400]},
     "an array that cannot be one: Python int too large": {"dtype": "int32", "shape": [1], "data": [10**400]},
+    "beyond the range of float64; the string": {"dtype": "float32", "shape": [2], "data": [0.0, json.loads("-1e400")]},
+    'the string "Infinity" is due': [json.loads("1e400")],
     "returned lists that are nested more than 32 deep": functools.reduce(lambda x, _: [x], range(40), 0.5),
 }
 

@@ -100,6 +100,22 @@ def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
     assert [v.status for v in gathered([outcome("loss.zero", "absent", **declared)])] == ["absent"]
 
 
+def test_a_clause_that_was_mostly_beyond_judgement_is_undecided() -> None:
+    """Over all its properties, in the dtype."""
+    few = {"judged": 3, "unjudged": 10}
+    mostly = [outcome("loss.zero", "holds", unjudged=9), outcome("loss.zero", "holds", property="test_more", **few)]
+    half = [outcome("loss.scalar", "holds", unjudged=10)]
+
+    found = result([*mostly, *half, outcome("loss.zero", "holds", "float64")])
+
+    assert [(v.clause, v.dtype, v.status) for v in found.verdicts] == [
+        ("loss.scalar", "float32", "holds"),
+        ("loss.zero", "float32", "undecided"),
+        ("loss.zero", "float64", "holds"),
+    ]
+    assert "loss.zero is undecided in float32: nothing is claimed of 19 of 32 numbers." in printed(found)
+
+
 EXIT = {
     0: ("holds absent", "deviates holds"),
     1: ("holds breaks", "holds broken", "holds stale"),
@@ -112,6 +128,31 @@ def test_the_exit_status_says_whether_it_conforms(status: int, seen: Any) -> Non
     clauses = ("loss.mean-square", "loss.zero")
 
     assert result(map(outcome, clauses, seen.split())).exit_status == status
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "said"),
+    [
+        ({}, 0, "theirs conforms except for 2 declared deviations and 1 undecided MUST: 1 clause holds, 2 deviate"),
+        ({"max_deviations": 2, "max_undecided": 1}, 0, "theirs conforms except for 2 declared deviations and 1"),
+        ({"max_deviations": 1}, 1, "theirs does not conform with 2 declared deviations, where at most 1 may be: 1"),
+        ({"max_undecided": 0}, 2, "theirs was left with 1 undecided MUST, where at most 0 may be: 1 clause holds"),
+    ],
+)
+def test_deviations_and_undecided_clauses_are_told_and_may_be_limited(
+    limits: dict[str, int], status: int, said: str
+) -> None:
+    """A clause counts once, however many dtypes; of the undecided ones, those that are a MUST."""
+    seen: dict[str, Status] = {"loss.mean-square": "holds", "loss.zero": "deviates", "loss.scalar": "deviates"}
+    seen |= {"loss.absolute": "undecided", "loss.empty": "undecided", "model.linear": "absent"}
+    outcomes = [outcome(name, seen[name], dtype) for name in seen for dtype in ("float32", "float64")]
+    outcomes = [replace(one, deviation="so it is" if one.status == "deviates" else None) for one in outcomes]
+    found = result(outcomes)
+
+    found = replace(found, options=replace(found.options, **limits))
+
+    assert found.exit_status == status
+    assert said in printed(found).splitlines()[-1]
 
 
 def test_a_should_alone_makes_nothing_nonconforming_and_an_unfinished_check_is_no_pass() -> None:

@@ -72,6 +72,12 @@ RAISED = {
     "BaseException": (raises(GeneratorExit()), "raised GeneratorExit: (no message)", True),
     "recursion": (recursion, "raised RecursionError: maximum recursion depth exceeded", True),
     "exit": (raises(SystemExit(3)), "called sys.exit(3)", False),
+    "forged": (
+        raises(type("\x1b[2JE\n", (Exception,), {})("mine conforms\x1b[1m")),
+        "raised \\x1b[2JE\\n: mine conforms\\x1b[1m",
+        True,
+    ),
+    "long": (raises(SystemExit("x" * 10**6)), "called sys.exit('" + "x" * 76 + "...", False),
     "wrong signature": (lambda t_p: t_p, "raised TypeError: ", True),
 }
 

@@ -436,6 +436,14 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "clause": ({"clause": "loss.mean"}, "there is no clause 'loss.mean'"),
     "dtype": ({"dtype": "float16"}, "there is no dtype 'float16'"),
     "claim": ({"expected": {"data": [1.0], "fractions": ["1e5/2"], "allowed": [0.0], "shape": []}}, "cannot be read"),
+    "claim of another shape": ({"expected": {"shape": [-1]}}, "a shape is [-1]"),
+    "claim without a shape": ({"expected": {"data": [1.0]}}, "is no claim"),
+    "claim of a truth": ({"expected": True}, "True is no claim"),
+    "error without a bound": ({"expected": numbers(2.0) | {"allowed": [math.nan]}}, "nan is no claim"),
+    "flags": ({"flags": 3}, "are no words"),
+    "inputs": ({"inputs": {"t_c": [1.0]}}, "its inputs are ['t_c'], not t_p, t_c"),
+    "number beyond float64": ({"inputs": {"t_p": [math.inf], "t_c": [1.0]}}, "Infinity"),
+    "name that draws": ({"operation": "\x1b[2J\n\udc80"}, "there is no operation '\\x1b[2J\\n\\udc80'"),
 }
 
 
@@ -455,6 +463,33 @@ def test_a_case_that_cannot_be_asked_is_one_sentence(
         read(place)
 
     assert sentence in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+def test_flags_and_names_draw_nothing_on_the_terminal(folder: Path, tmp_path: Path, command: Any) -> None:
+    """Neither the words of a file nor those of the target."""
+    drawing = "x\nmine agrees with the vectors\x1b[2J\udc80"
+    held = json.loads((folder / "loss.json").read_text(encoding="ascii"))
+    for case in held["cases"]:
+        case["flags"] = [drawing]
+    held["sha256"] = digest(held["cases"])
+    place = tmp_path / "other"
+    shutil.copytree(folder, place)
+    (place / "loss.json").write_text(json.dumps(held), encoding="ascii")
+    file = target(tmp_path, f"name = {drawing!r}\ndef loss_fn(t_p, t_c):\n    return 7.0\n", "mine.py")
+
+    status, said, _ = command("--verify", place, file)
+
+    lines = said.splitlines()
+    assert status == 1
+    assert any("It is there to reject `x\\nmine agrees with the vectors\\x1b[2J\\udc80`" in line for line in lines)
+    assert all(line.isprintable() and not line.startswith("mine agrees") for line in lines)
+
+
+def test_an_answer_of_arrays_where_a_shape_is_due_is_wrong() -> None:
+    case = Case("optimize", "float64", "optimizer.sgd", {}, [0])
+
+    assert case.judged([[np.ones(2)]]) == "returned [[[1.0, 1.0]]] where [0] is due"
 
 
 @pytest.mark.parametrize(

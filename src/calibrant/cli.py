@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -46,6 +48,13 @@ Examples = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Draw the examples of this seed (not in ci).", show_default="random")]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
+Deviations = Annotated[
+    int | None, typer.Option(help="The most declared deviations of a target that conforms.", show_default="any number")
+]
+Undecided = Annotated[
+    int | None,
+    typer.Option(help="The most undecided MUST clauses of a target that conforms.", show_default="any number"),
+]
 Isolated = Annotated[
     bool, typer.Option("--isolated", help="Run the target in a process that holds neither the judge nor what is due.")
 ]
@@ -76,6 +85,8 @@ def check(
     timeout: Timeout = 10,
     workers: Workers = None,
     isolated: Isolated = False,
+    max_deviations: Deviations = None,
+    max_undecided: Undecided = None,
     json: Json = None,
 ) -> None:
     """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
@@ -84,12 +95,13 @@ def check(
     from calibrant.checks.check import check as run
     from calibrant.reports import machine, terminal
 
-    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated)
+    limits = max_deviations, max_undecided
+    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     with _progress() as observer:
         result = run(_spec(target, program), options, observer)
+    terminal.show(result, Console(highlight=False))
     if json is not None:
         machine.write(machine.document(result), json)
-    terminal.show(result, Console(highlight=False))
     raise typer.Exit(result.exit_status)
 
 
@@ -108,6 +120,8 @@ def matrix(
     timeout: Timeout = 10,
     workers: Workers = None,
     isolated: Isolated = False,
+    max_deviations: Deviations = None,
+    max_undecided: Undecided = None,
     json: Json = None,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
@@ -123,16 +137,17 @@ def matrix(
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
-    options, found = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated), []
+    found, limits = [], (max_deviations, max_undecided)
+    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     options.validated()
-    with _bar(f"checking {specs[0]}", total=len(specs)) as update:
+    with _bar(_checking(specs[0]), total=len(specs)) as update:
         for one in checked(specs, options):
             found.append(one)
             left = specs[len(found) :]
-            update(advance=1, description=f"checking {left[0]}" if left else "done")
+            update(advance=1, description=_checking(left[0]) if left else "done")
+    table.show(found, Console(highlight=False))
     if json is not None:
         machine.write(table.document(found), json)
-    table.show(found, Console(highlight=False))
     raise typer.Exit(exit_status(found))
 
 
@@ -225,10 +240,10 @@ def power(
         for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
             trials.append(trial)
             update(advance=1)
-    if json is not None:
-        machine.write(report.document(trials), json)
     for line in report.lines(trials, listed):
         typer.echo(line)
+    if json is not None:
+        machine.write(report.document(trials), json)
     said = summary(trials)
     raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
 
@@ -247,13 +262,16 @@ def vectors(
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
     from calibrant.checks.options import Options
+    from calibrant.protocol.errors import escaped
     from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import write
     from calibrant.vectors.replaying import verify as replayed
 
-    if not verify and (target or program):
-        _fail(f"a target is for --verify: vectors are the same whatever {target or program} says")
+    if not verify and (target, program) != (None, None):
+        _fail(
+            f"a target is for --verify: vectors are the same whatever {target if program is None else program!r} says"
+        )
     Options(workers=workers, timeout=timeout).validated()
     if verify:
         with _progress() as observer:
@@ -264,7 +282,7 @@ def vectors(
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         lines, status = report.written(cases, write(cases, folder), folder), 0
     for line in lines:
-        typer.echo(line)
+        typer.echo(escaped(line, None))
     raise typer.Exit(status)
 
 
@@ -273,7 +291,7 @@ def _spec(target: str | None, program: str | None) -> str:
     from calibrant.target.loading import PROGRAM
 
     if program is None:
-        return target or "reference"
+        return "reference" if target is None else target
     if target is not None:
         _fail(f"there is a target, {target!r}, and a program, {program!r}: only one of them can be checked at a time")
     return PROGRAM + program
@@ -285,12 +303,18 @@ def _options(chapter: list[str] | None, clause: list[str] | None, dtype: list[st
     return Options(tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), *others)
 
 
+def _checking(spec: str) -> str:
+    from calibrant.protocol.errors import escaped
+
+    return f"checking {escaped(spec, 80)}"
+
+
 @contextlib.contextmanager
 def _bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """Show a progress bar at a terminal, and yield the function that updates it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     progress = Progress(*columns, transient=True)
     progress.disable = not progress.console.is_terminal
     with progress:
@@ -313,18 +337,33 @@ def _progress() -> Iterator[Observer]:
 
 
 def _fail(sentence: str) -> NoReturn:
-    typer.echo(f"calibrant: {sentence}", err=True)
+    from calibrant.protocol.errors import escaped
+
+    with contextlib.suppress(OSError):  # the status says it too
+        typer.echo(f"calibrant: {escaped(sentence)}", err=True)
     sys.exit(2)
 
 
 def main() -> None:
-    """The command `calibrant`. An error that is no fault of its own is one sentence, and exit status 2."""
+    """The command `calibrant`. An error that is no fault of its own is one sentence, and exit status 2.
+
+    A character that the terminal's encoding lacks is written as its escape.
+    """
     from calibrant.protocol.errors import CheckError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         interrupted = status == 130  # what some versions of typer make of Ctrl-C
-    except (CheckError, OSError) as error:
+        sys.stdout.flush()
+    except CheckError as error:
+        _fail(str(error))
+    except OSError as error:
+        # Where it is the output that cannot be written, Python would try again at its end, and fail with a status of its own.
+        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         _fail(str(error))
     except typer.Abort:
         interrupted = True

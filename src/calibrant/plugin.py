@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     alike = ("timeout", "profile", "examples", "seed", "run_folder", "vectors")
     given = {name: getattr(option, f"target_{name}") for name in alike}
-    session = Session(option.target or "reference", tuple(option.target_dtype), **given)
+    session = Session("reference" if option.target is None else option.target, tuple(option.target_dtype), **given)
     begin(session)
     config.add_cleanup(lambda: end(session))
     if option.target_clause:

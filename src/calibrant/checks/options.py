@@ -25,6 +25,10 @@ class Options:
     workers: int | None = None
     isolated: bool = False
     """Whether the target's code runs in processes that judge nothing."""
+    max_deviations: int | None = None
+    """The most declared deviations of a target that conforms; None for any number."""
+    max_undecided: int | None = None
+    """The most undecided MUST clauses of a target that conforms; None for any number."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -41,6 +45,8 @@ class Options:
             ("examples", self.examples, 1),
             ("workers", self.workers, 1),
             ("seed", self.seed, 0),
+            ("max-deviations", self.max_deviations, 0),
+            ("max-undecided", self.max_undecided, 0),
         ):
             if value is not None and value < least:
                 raise CheckError(f"{name} is {value}: it must be at least {least}")

@@ -14,12 +14,16 @@ from hypothesis.errors import Flaky, Unsatisfiable
 from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
 from calibrant.judge import Disagreement, Tally, show_exact
-from calibrant.protocol.wire import plain
+from calibrant.protocol.errors import escaped, named, printable
+from calibrant.protocol.wire import is_array, plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown, snippet, written
 
 PROPERTY = "calibrant"
 """The name under which a test's report carries the outcome of its property."""
+
+_MOST = 10_000
+"""The most numbers of an answer that a finding holds."""
 
 COUNTS = ("examples", "judged", "unjudged", "refused")
 """The counts of a tally that a clause adds up over its properties."""
@@ -86,8 +90,7 @@ class Outcome:
 
     def sent(self) -> dict[str, Any]:
         """As plain data."""
-        said: dict[str, Any] = plain(asdict(self))
-        return said
+        return asdict(self)
 
     @classmethod
     def received(cls, sent: dict[str, Any]) -> Self:
@@ -147,7 +150,7 @@ def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> It
         try:
             diagnosis = diagnose(subject, error, clause)
         except Exception as failed:  # it must not hide the failure that it was to explain
-            diagnosis = Diagnosis(hint=f"; its diagnosis failed: {_named(failed)}")
+            diagnosis = Diagnosis(hint=f"; its diagnosis failed: {named(failed)}")
         raise
     finally:
         record.append(outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few))
@@ -156,8 +159,8 @@ def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> It
 def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
     """The outcome of a property whose process died in an operation."""
     calls = [{"operation": operation, "arguments": {}}]
-    finding = Finding(f"  {operation or 'the target'} {sentence}", calls)
-    return Outcome(clause, property_, dtype, "broken", sentence, deviation, finding)
+    finding = Finding(_line(f"{operation or 'the target'} {sentence}"), calls)
+    return Outcome(clause, property_, dtype, "broken", escaped(sentence), deviation, finding)
 
 
 def _status(
@@ -165,24 +168,24 @@ def _status(
 ) -> tuple[Status, str | None, Finding | None]:
     """The status that an exception of a property stands for, its reason, and the finding."""
     if isinstance(error, pytest.skip.Exception):
-        return "absent", str(error), None
+        return "absent", escaped(str(error)), None
     if isinstance(error, Flaky) or (isinstance(error, Disagreement) and not diagnosis.repeats):
         seen = [e for e in getattr(error, "exceptions", (error,)) if isinstance(e, (Disagreement, Failure))]
         first = f"; once {_told(seen[0], subject)}" if seen else ""
         who = f"{subject.calls[-1].operation} " if subject is not None and subject.calls else ""
-        text = f"  {who}does not answer the same question the same way twice{first}{diagnosis.hint}"
+        text = f"{who}does not answer the same question the same way twice{first}{diagnosis.hint}"
         return "broken", None, _finding(text, subject, seen[0] if seen else None, diagnosis)
     if isinstance(error, (Disagreement, Failure)):
         status: Status = "breaks" if isinstance(error, Disagreement) else "broken"
-        return status, None, _finding(f"  {_told(error, subject)}{diagnosis.hint}", subject, error, diagnosis)
+        return status, None, _finding(f"{_told(error, subject)}{diagnosis.hint}", subject, error, diagnosis)
     place = (traceback.extract_tb(error.__traceback__) or [None])[-1]
-    where = f"\n  at {place.filename}:{place.lineno} in {place.name}" if place else ""
-    return "error", None, Finding(f"  the check itself failed: {_named(error)}{where}")
+    where = f"\n{_line(f'at {place.filename}:{place.lineno} in {place.name}')}" if place else ""
+    return "error", None, Finding(_line(f"the check itself failed: {named(error)}") + where)
 
 
-def _named(error: BaseException) -> str:
-    """'ZeroDivisionError: division by zero'."""
-    return "".join(traceback.format_exception_only(error)).strip()
+def _line(text: str) -> str:
+    """A line of a finding: no target can end it, and begin another one."""
+    return f"  {escaped(text)}"
 
 
 def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
@@ -203,15 +206,26 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
     measured = getattr(error, "measured", {})
     return Finding(
-        text,
+        _line(text),
         [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
-        show_exact(actual) if isinstance(actual, Exact) else plain(actual),
+        show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
         [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
         impostors=list(diagnosis.impostors),
-        snippet=snippet(subject.target, calls) if subject is not None and calls else None,
+        snippet=printable(snippet(subject.target, calls)) if subject is not None and calls else None,
     )
+
+
+def _recorded(answer: Any) -> Any:
+    """An answer as plain data, its texts in printable lines; of an array that repeats a number without end, its shape."""
+    if is_array(answer) and answer.size > _MOST:
+        return f"an array of shape {answer.shape}"
+    if isinstance(answer, (list, tuple)):
+        return [_recorded(part) for part in answer]
+    if isinstance(answer, dict):
+        return {escaped(str(key)): _recorded(part) for key, part in answer.items()}
+    return escaped(answer) if isinstance(answer, str) else plain(answer)
 
 
 def carried(report: pytest.TestReport) -> Iterator[Outcome]:

@@ -65,6 +65,9 @@ def _verdict(parts: list[Outcome]) -> Verdict:
     reason = next((part.deviation for part in parts if part.deviation), None)
     if reason and status in ("breaks", "broken"):
         status = "deviates"
+    judged, unjudged = (sum(getattr(part, what) for part in parts) for what in ("judged", "unjudged"))
+    if status == "holds" and unjudged > judged:  # a clause that was mostly beyond judgement is not said to hold
+        status, reason = "undecided", reason or f"nothing is claimed of {unjudged} of {judged + unjudged} numbers"
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
     return Verdict(
@@ -112,11 +115,26 @@ class Result:
         return reasons
 
     @property
+    def deviating(self) -> int:
+        """The number of clauses that the target breaks as it declares."""
+        return len({verdict.clause for verdict in self.verdicts if verdict.status == "deviates"})
+
+    @property
+    def undecided(self) -> int:
+        """The number of clauses, each a MUST, of which nothing can be said in some dtype."""
+        must = (verdict for verdict in self.verdicts if verdict.level == "MUST")
+        return len({verdict.clause for verdict in must if verdict.status == "undecided"})
+
+    @property
     def exit_status(self) -> int:
-        """0: conforms; 1: does not; 2: the check could not be made, or did not end."""
-        statuses = {verdict.status for verdict in self.verdicts}
+        """0: conforms; 1: does not; 2: the check could not be made, did not end, or left more undecided than is allowed."""
+        statuses, options = {verdict.status for verdict in self.verdicts}, self.options
         if "error" in statuses:
             return 2
         if any(verdict.failed for verdict in self.verdicts):
             return 1
+        if options.max_deviations is not None and self.deviating > options.max_deviations:
+            return 1
+        if options.max_undecided is not None and self.undecided > options.max_undecided:
+            return 2
         return 0 if statuses & {"holds", "deviates", "breaks", "broken"} and not self.unfinished else 2

@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from calibrant.mechanics import gradients
 from calibrant.mechanics.descent import require_schedule
 from calibrant.mechanics.shards import read_shard
 
+ALONE = "this worker could not join the others"
+
 Report = Callable[[int, Tensor], None]
 
 
@@ -31,11 +34,15 @@ class WorkerLost(ConnectionError):
 
 def exchange(collective: Callable[..., object], *arguments: object) -> None:
     """Take part in an operation of all workers, if there are others. Raises WorkerLost if it fails."""
-    if dist.is_initialized():
-        try:
-            collective(*arguments)
-        except RuntimeError as error:
-            raise WorkerLost(str(error)) from error
+    if not dist.is_initialized():
+        return
+    try:
+        collective(*arguments)
+        return
+    except RuntimeError as error:
+        said = str(error)
+    # Outside of the block: the error's frames hold the group, and so its connections, after it was destroyed.
+    raise WorkerLost(said)
 
 
 def summed(values: Tensor) -> Tensor:
@@ -107,7 +114,7 @@ def read_agreed(options: argparse.Namespace, rank: int, world: int) -> tuple[Ten
     try:
         t_u, t_c = read_shard(options.data, rank, world, options.header)
         size = os.path.getsize(options.data)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         problem = str(error)
     told = [(problem, vars(options) | {"data": size})] * world
     exchange(dist.all_gather_object, told, told[rank])
@@ -117,22 +124,46 @@ def read_agreed(options: argparse.Namespace, rank: int, world: int) -> tuple[Ten
     return t_u, t_c
 
 
-def lost(store: Any, rank: int, world: int, patience: float = 5.0) -> str:
+def lost(store: Any, rank: int, world: int, patience: float = 20.0) -> str:
     """The workers that are gone, in words, for the lowest worker left to print; empty for the others.
 
-    Each worker left says so in the store. If the store is gone, so is worker 0, which kept it.
+    Each worker left says so in the store; under load that takes it seconds. If the store is gone, so is worker 0, which kept it.
     """
     deadline = time.monotonic() + patience
     try:
         store.set(f"left/{rank}", "")
-        while time.monotonic() < deadline:
-            if any(store.check([f"left/{lower}"]) for lower in range(rank)):
-                return ""
+        missing = list(range(world))
+        while len(missing) > 1 and time.monotonic() < deadline:
             time.sleep(0.05)
-        missing = [f"worker {other}" for other in range(world) if not store.check([f"left/{other}"])]
+            missing = [other for other in range(world) if not store.check([f"left/{other}"])]
+            if any(lower not in missing for lower in range(rank)):
+                return ""
     except RuntimeError:
-        missing = ["worker 0"]
-    return f"{' and '.join(missing)} was lost" if missing else "the workers lost touch"
+        missing = [0]
+    said = " and ".join(f"worker {other}" for other in missing)
+    return f"{said} {'was' if len(missing) == 1 else 'were'} lost" if missing else "the workers lost touch"
+
+
+def unless_joined(seconds: float) -> threading.Timer:
+    """A running timer that ends this process in so many seconds, with a sentence: a port may be silent for ever."""
+
+    def leave() -> None:
+        where = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        print(f"{ALONE}: {where} gave no answer within {seconds:g} s", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def end_soon(signum: int, frame: object) -> None:
+    """End by SIGTERM, but in a second: torchrun sends it to the workers left before they have said who is lost."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,6 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--header", action="store_true", help="the first line of the CSV names the columns")
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="multiply the readings t_u by this (1)")
     parser.add_argument("--epochs", type=int, default=1000, metavar="N", help="how many steps (1000)")
+    parser.add_argument(
+        "--timeout", type=float, default=300.0, metavar="S", help="how long to wait for the others (300)"
+    )
     options = parser.parse_args(arguments)
     store, epoch = None, 1
     try:
@@ -155,10 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 0 <= rank < world:
             raise ValueError(f"RANK is {rank} and WORLD_SIZE is {world}")
         if world > 1:
+            if not 0 < options.timeout < threading.TIMEOUT_MAX:
+                raise ValueError(f"timeout is {options.timeout}")
+            waiting = unless_joined(options.timeout)
             store, _, _ = next(rendezvous("env://", rank, world))
             dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+            waiting.cancel()
+            signal.signal(signal.SIGTERM, end_soon)
     except (RuntimeError, ValueError) as error:
-        print(f"this worker could not join the others: {error}", file=sys.stderr)
+        print(f"{ALONE}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1
 
     def report(done: int, loss: Tensor) -> None:

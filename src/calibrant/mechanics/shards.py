@@ -7,12 +7,13 @@ import array
 import math
 import os
 import re
+import stat
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-NPY_HEADER = r"\{'descr': '<f([48])', 'fortran_order': False, 'shape': \((\d+), 2\), \}"
+NPY_HEADER = r"\{'descr': '<f([48])', 'fortran_order': False, 'shape': \((\d{1,30}), 2\), \}"
 
 
 def shard(n: int, rank: int, world: int) -> tuple[int, int]:
@@ -27,6 +28,8 @@ def read_shard(path: str, rank: int, world: int, header: bool = False) -> tuple[
     that cannot be read or are not finite.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait for somebody who writes
+            raise ValueError(f"{path} is no regular file")
         with open(path, "rb") as file:
             rows = _npy_rows(file, rank, world) if path.endswith(".npy") else _csv_rows(file, rank, world, header)
     except OSError as error:
@@ -43,7 +46,9 @@ def _csv_rows(file: BinaryIO, rank: int, world: int, header: bool) -> Tensor:
         file.seek(start - 1)
         file.readline()
     numbers = array.array("d")
-    while (place := file.tell()) < stop and (line := file.readline()):
+    while (place := file.tell()) < stop:
+        if not (line := file.readline()):
+            raise ValueError(f"{file.name} was cut short while it was read")
         try:
             # Python would read 1_000
             pair = [float(field.replace(b"_", b"?")) for field in line.split(b",") if line.strip()]
@@ -73,7 +78,10 @@ def _npy_rows(file: BinaryIO, rank: int, world: int) -> Tensor:
         raise ValueError(f"{file.name} is cut short: its header promises {n} rows")
     start, stop = shard(n, rank, world)
     file.seek(begin + 2 * start * width)
-    numbers = array.array("f" if width == 4 else "d", file.read(2 * (stop - start) * width))
+    held = file.read(2 * (stop - start) * width)
+    if len(held) < 2 * (stop - start) * width:
+        raise ValueError(f"{file.name} was cut short while it was read")
+    numbers = array.array("f" if width == 4 else "d", held)
     rows = torch.tensor(numbers, dtype=torch.float64).reshape(-1, 2)
     for row in rows.isfinite().all(dim=1).logical_not().nonzero()[:1, 0].tolist():
         raise ValueError(f"{file.name}, row {start + row} (from 0): {rows[row].tolist()} are not finite numbers")

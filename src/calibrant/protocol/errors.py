@@ -4,9 +4,31 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+LONGEST = 10_000
+"""The most characters of a text that a target may have a part in."""
+
+
+def escaped(text: str, most: int | None = LONGEST) -> str:
+    """A text in one line of printable characters, cut to `most` of them: it draws nothing on a terminal and ends no line.
+
+    Any other character becomes its escape in Python: control characters, newlines, marks that reverse the direction of
+    writing, lone surrogates.
+    """
+    cut = text if most is None else text[: most + 1]
+    said = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    return said if most is None else shortened(said, most)
+
+
+def printable(text: str) -> str:
+    """A text of several lines, each of printable characters, however long."""
+    return "\n".join(escaped(line, None) for line in text.split("\n"))
+
 
 class CheckError(Exception):
     """A check that cannot be made, in one sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(escaped(sentence))
 
 
 class TargetError(CheckError):
@@ -37,19 +59,24 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def brief(value: Any) -> str:
     """A target's value in at most 80 characters."""
     try:
-        return shortened(repr(value))
+        return escaped(repr(value), 80)
     except Exception as error:  # the target's own __repr__ ran
-        return shortened(f"a {type(value).__name__} whose repr raises {type(error).__name__}")
+        return escaped(f"a {type(value).__name__} whose repr raises {type(error).__name__}", 80)
 
 
-def shortened(text: str) -> str:
-    """A text in at most 80 characters."""
-    return text if len(text) <= 80 else text[:77] + "..."
+def shortened(text: str, most: int = 80) -> str:
+    """A text in at most so many characters."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def first_line(error: object) -> str:
     """The first line of an exception's message, or of a text."""
     try:
-        return (str(error).strip().splitlines() or ["(no message)"])[0][:300]
+        return escaped((str(error).strip().splitlines() or ["(no message)"])[0], 300)
     except Exception as again:  # the target's own __str__ ran
-        return f"(its message cannot be read: {type(again).__name__})"
+        return escaped(f"(its message cannot be read: {type(again).__name__})", 300)
+
+
+def named(error: BaseException) -> str:
+    """An exception that a target raised: 'ZeroDivisionError: division by zero'."""
+    return f"{escaped(type(error).__name__, 80)}: {first_line(error)}"

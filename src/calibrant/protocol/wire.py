@@ -70,7 +70,14 @@ def decoded(value: Any, depth: int = 0) -> Any:
         return {key: decoded(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list):
         return [decoded(part, depth + 1) for part in value]
-    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+    return _number(value)
+
+
+def _number(x: Any) -> Any:
+    """A number of an answer, or the one that a word stands for. Raises NoAnswer for a number such as 1e400."""
+    if isinstance(x, float) and not math.isfinite(x):
+        raise NoAnswer('returned a number beyond the range of float64; the string "Infinity" is due', answered=True)
+    return NOT_FINITE.get(x, x) if isinstance(x, str) else x
 
 
 def _array(value: dict[str, Any]) -> Any:
@@ -86,7 +93,7 @@ def _array(value: dict[str, Any]) -> Any:
         raise wrong(f"an array whose shape is {brief(shape)}")
     if len(shape) > DEEPEST or math.prod(shape) != len(data):
         raise wrong(f"an array of shape {brief(shape)} with {len(data)} numbers")
-    numbers = [NOT_FINITE.get(x, x) if isinstance(x, str) else x for x in data]
+    numbers = list(map(_number, data))
     for x in numbers:
         if isinstance(x, bool) != (dtype == "bool") or not isinstance(x, (int, float)):
             raise wrong(f"an array with {brief(x)} where a number is due")

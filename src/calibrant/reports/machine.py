@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibrant import __version__
+from calibrant.protocol.errors import CheckError
 from calibrant.reports.terminal import counts, outcome
 
 if TYPE_CHECKING:
@@ -34,5 +35,8 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def write(document: dict[str, Any], file: Path) -> None:
-    """Write a document as JSON. Raises OSError if the file cannot be written."""
-    file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    """Write a document as JSON. Raises CheckError, in one sentence, if the file cannot be written."""
+    try:
+        file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CheckError(f"{file} cannot be written: {error.strerror or error}") from None

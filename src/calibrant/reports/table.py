@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from calibrant import __version__
 from calibrant.checks.verdicts import GRAVEST, gravest
+from calibrant.protocol.errors import escaped
 from calibrant.reports import machine
-from calibrant.reports.terminal import STYLES, by_clause, outcome
+from calibrant.reports.terminal import STYLES, blank, by_clause, outcome, put
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from calibrant.checks.check import Checked
 
 COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
-SIGNS = {status: status.upper() for status in GRAVEST[:4]} | {"absent": "·"}
+SIGNS = {status: status.upper() for status in GRAVEST[:4]}
 """The words for statuses in a cell, where they are others: in capitals where the clause fails."""
 
 
@@ -39,13 +40,14 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
     if not console.is_terminal:
         console.width = 30 * (2 + len(columns))  # a file has no edge
     if columns:
+        signs = SIGNS | {"absent": blank(console)}
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("clause", no_wrap=True)
         for name, _ in columns:
-            table.add_column(name)
+            table.add_column(Text(escaped(name, 80)))
         for clause in clauses(matrix):
             found = [said.get(clause, "") for _, said in columns]
-            table.add_row(clause, *(Text(SIGNS.get(status, status), COLORS.get(status, "")) for status in found))
+            table.add_row(clause, *(Text(signs.get(status, status), COLORS.get(status, "")) for status in found))
         for status in GRAVEST:
             totals = [list(said.values()).count(status) for _, said in columns]
             if any(totals):
@@ -54,7 +56,7 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
         console.print()
     for one in matrix:
         said = f"cannot be checked here: {one.problem}" if one.result is None else outcome(one.result)
-        console.print(Text(f"{one.name} {said}."), soft_wrap=True)
+        put([escaped(f"{one.name} {said}.")], console)
 
 
 def document(matrix: Sequence[Checked]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calibrant.book.clauses import book
 from calibrant.checks.outcomes import COUNTS, Finding
 from calibrant.checks.verdicts import Verdict, gravest, uncovered
+from calibrant.protocol.errors import escaped, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,22 +86,33 @@ def _totals(verdicts: Iterable[Verdict]) -> Counter[str]:
 def show(result: Result, console: Console) -> None:
     """Print the failing clauses with their reasons, the table of the chapters, and a summary."""
     from rich.table import Table
-    from rich.text import Text
 
-    for line in failure_lines(result.verdicts):
-        console.print(Text(line), soft_wrap=True)
+    put(failure_lines(result.verdicts), console)
     total = _totals(result.verdicts)
     shown = [column for column in COLUMNS if column == "holds" or total[column]]
+    none = blank(console)
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("chapter")
     for column in shown:
         drawn.add_column(column, justify="right", style=STYLES.get(column, ""))
     for chapter, row in (counts(result.verdicts) | {"all": total}).items():
-        drawn.add_row(chapter, *(str(row[column] or "·") for column in shown))
+        drawn.add_row(chapter, *(str(row[column] or none) for column in shown))
     console.print(drawn)
     console.print()
-    for line in closing_lines(result):
-        console.print(Text(line), soft_wrap=True)
+    put(closing_lines(result), console)
+
+
+def blank(console: Console) -> str:
+    """The sign for nothing in a table: one that every terminal shows, where it does not show all of Unicode."""
+    return "·" if console.encoding.startswith("utf") else "-"
+
+
+def put(texts: Iterable[str], console: Console) -> None:
+    """Print texts as they are: nothing in them is markup, or moves the cursor."""
+    from rich.text import Text
+
+    for text in texts:
+        console.print(Text(printable(text)), soft_wrap=True)
 
 
 def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
@@ -160,6 +172,9 @@ def closing_lines(result: Result) -> list[str]:
         for clause, of_clause in by_clause(verdicts).items()
         if gravest(of_clause) == "deviates"
     ]
+    lines += [
+        f"{v.clause} is undecided in {v.dtype}: {v.reason}." for v in verdicts if v.status == "undecided" and v.reason
+    ]
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
     refused = sum(verdict.refused for verdict in verdicts)
@@ -172,18 +187,26 @@ def closing_lines(result: Result) -> list[str]:
         + ("the same in every run" if result.options.profile == "ci" else f"seed {result.options.seed}")
     )
     said = _counted(_totals(verdicts)) or "nothing ran"
-    return [*lines, f"{name} {outcome(result)}: {said} ({work})."]
+    return [escaped(line, None) for line in (*lines, f"{name} {outcome(result)}: {said} ({work}).")]
 
 
 def outcome(result: Result) -> str:
     """The verdict on the target, in words."""
-    status = result.exit_status
+    status, options = result.exit_status, result.options
+    deviations = f"{result.deviating} declared deviation{'s' * (result.deviating != 1)}"
+    undecided = f"{result.undecided} undecided MUST{'s' * (result.undecided != 1)}"
     if status == 1:
-        return "does not conform"
+        failed = any(verdict.failed for verdict in result.verdicts)
+        return "does not conform" + f" with {deviations}, where at most {options.max_deviations} may be" * (not failed)
     if status == 2:
-        nothing = all(verdict.status in ("absent", "undecided") for verdict in result.verdicts)
-        return "was not checked: nothing could be judged" if nothing else "could not be checked to the end"
-    return "conforms, as far as it was checked" if result.partial else "conforms"
+        if all(verdict.status in ("absent", "undecided") for verdict in result.verdicts):
+            return "was not checked: nothing could be judged"
+        finished = not result.unfinished and all(verdict.status != "error" for verdict in result.verdicts)
+        too_many = f"was left with {undecided}, where at most {options.max_undecided} may be"
+        return too_many if finished else "could not be checked to the end"
+    exceptions = " and ".join([deviations] * bool(result.deviating) + [undecided] * bool(result.undecided))
+    partly = ", as far as it was checked" * bool(result.partial)
+    return "conforms" + f" except for {exceptions}" * bool(exceptions) + partly
 
 
 _WORDS = {

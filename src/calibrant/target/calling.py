@@ -18,7 +18,7 @@ import numpy as np
 from calibrant.exact import FLUSHING, FORMATS
 from calibrant.judge import Tally
 from calibrant.protocol.declarations import numpy_dtype
-from calibrant.protocol.errors import NoAnswer, brief, first_line
+from calibrant.protocol.errors import NoAnswer, brief, first_line, named
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
@@ -152,9 +152,9 @@ class Subject:
             except KeyboardInterrupt:
                 raise
             except SystemExit as error:
-                problem = f"called sys.exit({error.code!r})"
+                problem = f"called sys.exit({brief(error.code)})"
             except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
-                problem, raised = f"raised {type(error).__name__}: {first_line(error)}", True
+                problem, raised = f"raised {named(error)}", True
         if operation in target.hung:
             request = repr(plain(given))
             if self._stuck.setdefault(operation, request) != request:
@@ -205,8 +205,8 @@ class Subject:
         if operation.returns == "figures":
             return answer
         if operation.returns == "word":
-            if isinstance(answer, str):
-                return answer
+            if isinstance(answer, str) and len(answer) <= _OUTPUT_KEPT:
+                return str.__str__(answer)  # of a subclass, without its own methods
             raise _not_due(answer, "a word is")
         if operation.returns == "shape":
             try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from calibrant.book.clauses import book
 from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS, DTYPES
-from calibrant.protocol.errors import TargetError, brief, nearest
+from calibrant.protocol.errors import TargetError, brief, escaped, nearest
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
@@ -96,12 +96,12 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
     return Target(
         spec=spec,
         implementation=implementation,
-        name=str(own_name) if isinstance(own_name, str) else name,
-        version=version if isinstance(version, str) else None,
+        name=escaped(str(own_name) if isinstance(own_name, str) else name, 80),
+        version=escaped(version, 40) if isinstance(version, str) else None,
         operations=operations,
         dtypes=tuple(dtypes),
         conventions=dict(conventions),
-        deviations=dict(deviations),
+        deviations={clause: escaped(reason, 300) for clause, reason in deviations.items()},
         slack=float(slack),
         timeout=timeout,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from calibrant.protocol.errors import TargetError, first_line, nearest
+from calibrant.protocol.errors import TargetError, brief, named, nearest
 from calibrant.protocol.operations import IMPORT_PATIENCE
 from calibrant.target.description import Target, described
 from calibrant.target.program import REGISTER, Program, command_of, end_all, end_group
@@ -40,6 +40,10 @@ def load(spec: str, timeout: float = 10.0) -> Target:
     if spec.startswith(PROGRAM):
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
     place, attribute = located(spec)
+    if spec not in registered() and (other := _other_than_a_file(place)):
+        raise TargetError(
+            f"target {spec!r} is {other}: a target is a file that ends in .py, a module or a registered name"
+        )
     if spec in registered() and (lacking := unmet(spec)):
         raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
@@ -47,9 +51,9 @@ def load(spec: str, timeout: float = 10.0) -> Target:
     except (TargetError, KeyboardInterrupt):
         raise
     except SystemExit as error:
-        raise TargetError(f"target {spec!r} called sys.exit({error.code!r}) while it was imported") from None
+        raise TargetError(f"target {spec!r} called sys.exit({brief(error.code)}) while it was imported") from None
     except BaseException as error:  # the target's own code ran: it may raise anything
-        why = f"{type(error).__name__}: {first_line(error)}{_where(error)}"
+        why = f"{named(error)}{_where(error)}{hiding(place, loaded=True)}"
         raise TargetError(f"target {spec!r} cannot be imported: {why}") from None
     implementation: Any = module
     for part in attribute.split(".") if attribute else ():
@@ -67,7 +71,7 @@ def load(spec: str, timeout: float = 10.0) -> Target:
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes
-        raise TargetError(f"target {spec!r} cannot be read: {type(error).__name__}: {first_line(error)}") from None
+        raise TargetError(f"target {spec!r} cannot be read: {named(error)}") from None
 
 
 def _started(spec: str, command: list[str], timeout: float) -> Target:
@@ -159,7 +163,8 @@ def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) 
             process.wait()
             end_all(register)
         if not answer.exists():
-            raise TargetError(f"target {spec!r} ended its process (status {code}) while it was imported")
+            hidden = hiding(located(spec)[0]) if code == 1 and not spec.startswith(PROGRAM) else ""
+            raise TargetError(f"target {spec!r} ended its process (status {code}) while it was imported{hidden}")
         said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in said:
         raise TargetError(said["error"])
@@ -177,6 +182,30 @@ def _main() -> None:
     except TargetError as error:
         said = {"error": str(error)}
     Path(file).write_text(json.dumps(said), encoding="utf-8")
+
+
+def _other_than_a_file(place: str) -> str:
+    """The kind of thing at the place of a target, where it is neither a file of Python's nor may be a module; else empty."""
+    path = Path(place)
+    if path.is_dir():
+        return "" if place.isidentifier() and any(path.glob("*.py")) else "a folder"
+    if path.exists() and not path.is_file():
+        return "no regular file but a pipe, a socket or a device"
+    return "a file whose name does not end in .py" if path.is_file() and not place.endswith(".py") else ""
+
+
+def hiding(place: str, *, loaded: bool = False) -> str:
+    """'; /their/re.py hides the module re', for each such file beside a target or where the command runs; else empty.
+
+    With `loaded`, only files that this process has imported are named.
+    """
+    of_others = sys.stdlib_module_names | set(importlib.metadata.packages_distributions()) - {Path(place).stem}
+    folders = dict.fromkeys((Path(place).resolve().parent, Path.cwd())) if place.endswith(".py") else [Path.cwd()]
+    found = []
+    for file in sorted(file for folder in folders for file in folder.glob("*.py") if file.stem in of_others):
+        if not loaded or getattr(sys.modules.get(file.stem), "__file__", None) == str(file):
+            found.append(f"; {file} hides the module {file.stem}")
+    return "".join(found)
 
 
 def _import_file(path: Path) -> ModuleType:

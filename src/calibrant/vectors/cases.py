@@ -20,8 +20,9 @@ from calibrant import exact
 from calibrant.book.clauses import book
 from calibrant.exact import FORMATS, Exact, Format
 from calibrant.judge import Disagreement, agree, holds
+from calibrant.protocol.errors import brief
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.protocol.wire import decoded, is_array, json_number
+from calibrant.protocol.wire import decoded, is_array, json_number, plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown
 
@@ -146,8 +147,7 @@ def numbers(truth: Any) -> dict[str, Any]:
     else:
         truth = np.asarray(truth)
         rows = list(map(_exactly, truth.reshape(-1).tolist()))
-    columns = ("data", "fractions", "allowed")
-    return {"shape": [*truth.shape], **{name: [row[i] for row in rows] for i, name in enumerate(columns)}}
+    return {"shape": [*truth.shape], **{name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)}}
 
 
 def _number(x: Fraction, bound: float) -> tuple[Any, ...]:
@@ -190,6 +190,30 @@ def says(expected: Any) -> bool:
     )
 
 
+_COLUMNS = ("data", "fractions", "allowed")
+
+
+def require_claim(due: Any) -> None:
+    """Raise ValueError unless this is a claim in the form that `numbers` and a chapter's claims have."""
+    if isinstance(due, list):
+        for part in due if _is_list(due) else ():
+            require_claim(part)
+    elif isinstance(due, dict) and due:
+        shape, columns = due.get("shape"), [due[name] for name in _COLUMNS if name in due]
+        if set(due) - {"shape", "broadcasts", *_COLUMNS} or not isinstance(shape, list) or len(columns) not in (0, 3):
+            raise ValueError(f"{brief(due)} is no claim")
+        if not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"a shape is {brief(shape)}")
+        if not all(isinstance(column, list) and len(column) == math.prod(shape) for column in columns):
+            raise ValueError(f"the numbers of a claim are not {math.prod(shape)}, as its shape says")
+        for x, _, allowed in zip(*columns, strict=True) if columns else ():
+            number = isinstance(x, (int, float))
+            if not (number or x is None or isinstance(x, str)) or (number and not 0 <= allowed < math.inf):
+                raise ValueError(f"{brief(x)} with an error of {brief(allowed)} is no claim")
+    elif not isinstance(due, (str, dict)) and due is not None:
+        raise ValueError(f"{brief(due)} is no claim")
+
+
 def truth_of(due: Any, form: Format) -> Exact | None:
     """The numbers of a claim with their bounds, infinite for a word or no claim; None if it holds no numbers."""
     if not isinstance(due, dict) or "data" not in due:
@@ -206,8 +230,7 @@ def truth_of(due: Any, form: Format) -> Exact | None:
 def judge(answer: Any, due: Any, truth: Exact | None) -> None:
     """Raise Disagreement unless a part of an answer is as claimed; `truth` is the claim's."""
     if not isinstance(due, dict):
-        answer = list(answer) if isinstance(answer, tuple) else answer
-        if _is_list(due) or is_array(answer) or answer != due:
+        if _is_list(due) or is_array(answer) or plain(answer) != due:
             raise _wrong(answer, f"a list of {len(due)}" if _is_list(due) else repr(due))
     elif due and not is_array(answer):
         raise _wrong(answer, "an array")

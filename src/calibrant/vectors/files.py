@@ -11,9 +11,9 @@ from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import PYTORCH
-from calibrant.protocol.errors import CheckError, NoAnswer, nearest
+from calibrant.protocol.errors import CheckError, NoAnswer, brief, nearest
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.vectors.cases import DTYPES, REFUSED, Case
+from calibrant.vectors.cases import DTYPES, REFUSED, Case, require_claim
 
 FORMAT = 1
 """The format of the files; a change that readers must know has the next number."""
@@ -90,6 +90,13 @@ def _case(file: Path, number: int, written: Any) -> Case:
                 raise ValueError(f"there is no {key} {written[key]!r}{nearest(str(written[key]), map(str, known))}")
         call = written["operation"], written["dtype"] or "", written["clause"], written["inputs"]
         case = Case(*call, REFUSED if "error" in written else written["expected"], written["flags"])
+        names = [name.lstrip("*") for name in OPERATIONS[case.operation].parameters]
+        if list(case.inputs) != names[: len(case.inputs)]:
+            raise ValueError(f"its inputs are {brief(list(case.inputs))}, not {', '.join(names)}")
+        optimizer = case.inputs.get("name", "") if "optimizer" not in case.inputs else case.inputs["optimizer"]["name"]
+        if not isinstance(case.flags, list) or not all(isinstance(word, str) for word in (optimizer, *case.flags)):
+            raise ValueError("its flags, or the name of its optimizer, are no words")
+        require_claim(case.expected)
         _ = case.arguments, case.truths
     except (ArithmeticError, AttributeError, LookupError, NoAnswer, TypeError, ValueError) as error:
         raise CheckError(f"{file}, case {number} cannot be read: {error}") from None

@@ -17,7 +17,7 @@ from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
 from calibrant.protocol.declarations import ARITHMETIC, CONVENTIONS
-from calibrant.protocol.errors import CheckError
+from calibrant.protocol.errors import CheckError, escaped
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
 from calibrant.target.description import Target
@@ -49,7 +49,7 @@ class Replayed:
         case, level = self.case, "disagrees with" if self.failed else "is a warning of"
         call = f"  {case.operation}({', '.join(map(shown, case.arguments))}) {self.sentence}"
         flags = [f"  It is there to reject {', '.join(f'`{flag}`' for flag in case.flags)}."] if case.flags else []
-        return [f"{case.id} {level} {case.clause}", call, *flags]
+        return [escaped(line) for line in (f"{case.id} {level} {case.clause}", call, *flags)]
 
 
 @dataclass(frozen=True)
