@@ -101,7 +101,7 @@ def test_numbers_are_finite_and_of_the_format(example: Any, form: Format) -> Non
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_length_is_decoded_to_the_same_example_each_time_in_new_arrays(name: str) -> None:
     """Up to the longest columns, from the places of a table where they start. A property may change its arguments."""
-    for byte in (*range(12), *range(192, 220)):  # 1 to 12 samples, 13 to 40
+    for byte in (*range(12), *range(192, 220), *range(243, 256)):  # 1 to 12 samples, 13 to 40, those beyond
         drawn = strategies.Drawn(bytes([byte]) * STRATEGIES[name].length, STRATEGIES[name].decode)
         for x, y in zip(arrays(drawn.at(FLOAT32)), arrays(drawn.at(FLOAT32)), strict=True):
             assert not np.shares_memory(x, y)
@@ -162,6 +162,12 @@ def test_a_rate_below_the_limit_is_that_fraction_of_it(drawn: strategies.Drawn[A
     assert strategies.rate_below(fraction, t_u) == pytest.approx(fraction * limit)
     assert math.frexp(plain)[0] == 0.5
     assert plain <= strategies.rate_below(fraction, t_u) < 2 * plain
+
+
+@forms
+def test_no_column_is_so_long_that_its_sums_are_all_rounding(form: Format) -> None:
+    lengths = {drawing.Bytes(bytes([byte, 255])).length(form) for byte in range(256)}
+    assert max(lengths) == {"float16": 257, "bfloat16": 64}.get(form.name, drawing.LARGEST)
 
 
 def test_the_largest_operands_stay_small() -> None:
@@ -277,6 +283,13 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("residuals", "one sample"): lambda x: len(x.t_p) == 1,
     ("residuals", "more than twenty"): lambda x: len(x.t_p) > 20,
     ("residuals", "the most"): lambda x: len(x.t_p) == drawing.LONGEST,
+    ("residuals", "one more than a block of 64"): lambda x: len(x.t_p) == 65 and x.t_p[-1] != x.t_c[-1],
+    ("residuals", "one more than a block of 1024"): lambda x: len(x.t_p) == 1025 and x.t_p[-1] != x.t_c[-1],
+    ("residuals", "a large column without zeros"): lambda x: len(x.t_p) > 256 and x.t_p.all(),
+    ("batched_fits", "a batch of more than a block"): lambda x: max(x.sizes) > 256,
+    ("windows", "windows of many samples"): lambda x: max(x[0].sizes) > 64 and len(x) > 2,
+    ("operands", "more than a block of 64"): lambda x: x.upstream.size >= 129 and x.x.reshape(-1)[-1] != 0,
+    ("operands", "a block of 1024 that is summed"): lambda x: x.upstream.size > 1024 and x.x.size <= 2,
     ("residuals", "repeated values"): lambda x: (
         len(x.t_p) > 5 and np.ptp(x.t_p) > 0 and len(np.unique(x.t_p)) < len(x.t_p) / 2
     ),
@@ -474,6 +487,16 @@ SHRUNK: dict[str, tuple[str, Condition, Condition]] = {
         "residuals",
         lambda x: squares(x)[:8].sum() != squares(x).sum(),
         lambda x: len(x.t_p) == 9 and simplest(x.t_p, x.t_c),
+    ),
+    "a tail that is lost after a block to 65 samples": (
+        "residuals",
+        lambda x: squares(x)[:64].sum() != squares(x).sum(),
+        lambda x: len(x.t_p) == 65 and simplest(x.t_p, x.t_c) and x.t_p[-1] != x.t_c[-1],
+    ),
+    "a tail that is lost after a large block to 1025 samples": (
+        "residuals",
+        lambda x: squares(x)[:1024].sum() != squares(x).sum(),
+        lambda x: len(x.t_p) == 1025 and simplest(x.t_p, x.t_c) and x.t_p[-1] != x.t_c[-1],
     ),
     "clipping to one sample, of the kind that reaches it": (
         "residuals",

@@ -58,6 +58,35 @@ def test_the_gradient_of_any_program_follows_the_chain_rule(target: Subject, sam
     agree(gradient, true_gradient.nearest())
 
 
+COLUMNS = {
+    "params.sum()": (8, [1, 1]),
+    "(params ** 2).sum()": (34, [6, 10]),
+    "(params * params).sum()": (34, [6, 10]),
+    "params[1] ** 2": (25, [0, 10]),
+    "(2.0 * params).sum()": (16, [2, 2]),
+    "(1.0 + params).sum()": (10, [1, 1]),
+    "(1.0 - params).sum()": (-6, [-1, -1]),
+    "2.0 * params[0] - params[1]": (1, [2, -1]),
+    "1.0 + params[0]": (4, [1, 0]),
+    "4.0 - params[1]": (-1, [0, -1]),
+    "params.sum() ** 2": (64, [16, 16]),
+    "params.sum() * (1.0 - params)[1]": (-32, [-4, -12]),
+}
+"""Programs of params = [3, 5], each with its value and its gradient."""
+
+
+@clause("autograd.composition")
+@pytest.mark.parametrize("program", COLUMNS)
+def test_the_gradient_of_squares_and_sums_of_columns_follows_the_chain_rule(target: Subject, program: str) -> None:
+    """A square, a sum of a whole column, a constant on the left: each has a derivative of its own in most engines."""
+    due_value, due_gradient = COLUMNS[program]
+
+    value, gradient = target.automatic_gradient(Written(f"lambda params: {program}"), target.array([3.0, 5.0]))
+
+    agree(value, np.array(float(due_value)))
+    agree(gradient, np.array(due_gradient, dtype=np.float64))
+
+
 @clause("autograd.shared-node")
 @pytest.mark.parametrize("depth", [1, 2, 10, 100])
 def test_a_value_is_walked_once_however_many_paths_lead_to_it(target: Subject, depth: int) -> None:

@@ -42,16 +42,27 @@ def rounded(decimals: Any, like: Any) -> Any:
     return np.asarray(decimals, dtype=np.float64).astype(np.float64 if like.dtype.kind in "iu" else like.dtype)
 
 
+FITTED: dict[str, tuple[Any, ...]] = {
+    "training_loop": (1, {"name": "sgd", "lr": 0.125}, [1.0, 0.0]),
+    "manual_training_loop": (1, 0.125, [1.0, 0.0]),
+    "closed_form": (1, 0.125, [1.0, 0.0]),
+    "least_squares": (),
+    "ridge": (),
+}
+"""The operations that fit or train, with the arguments before the columns."""
+
+
 @clause("data.shapes")
-@pytest.mark.parametrize("operation", ["training_loop", "least_squares"])
+@pytest.mark.parametrize("operation", FITTED)
 @not_two_columns
 def test_all_but_two_columns_of_one_length_are_refused(
     target: Subject, operation: str, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
     """(n,) against (n, 1) broadcasts, and trains towards the mean of all temperatures."""
-    run = (1, {"name": "sgd", "lr": 0.125}, target.array([1.0, 0.0])) if operation == "training_loop" else ()
+    before = [target.array(x) if isinstance(x, list) else x for x in FITTED[operation]]
+    columns = target.array(np.ones(of_u)), target.array(np.ones(of_c))
 
-    refused = target.refuses(operation, *run, target.array(np.ones(of_u)), target.array(np.ones(of_c)))
+    refused = target.refuses(operation, *before, *columns, *[0.5] * (operation == "ridge"))
 
     holds(refused, "did not refuse these shapes")
 

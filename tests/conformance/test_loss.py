@@ -94,15 +94,16 @@ def test_the_order_of_the_samples_does_not_matter(target: Subject, shuffled: tup
 
 
 @clause("loss.same-shape", fraction_of_examples=0.3)
-@LOSSES
+@pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss", "regularized_loss"])
 @given(shapes=st.sampled_from(strategies.MISFITS))
 def test_different_shapes_are_refused(
     target: Subject, loss: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> None:
     """(n,) against (n, 1) averages n² pairs; a perfect fit then has the loss of twice the variance."""
     t_p, t_c = (target.array(np.arange(math.prod(shape), dtype=np.float64).reshape(shape)) for shape in shapes)
+    penalty = (target.array(1.0), 0.5, 0.25) if loss == "regularized_loss" else ()
 
-    holds(target.refuses(loss, t_p, t_c), f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
+    holds(target.refuses(loss, t_p, t_c, *penalty), f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
 
 
 @clause("loss.empty")
@@ -169,10 +170,7 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segme
 @clause("loss.wide-accumulation")
 @LOSSES
 def test_the_mean_is_found_where_the_sum_overflows(target: Subject, loss: str) -> None:
-    """Four terms of a quarter of the largest number: their mean is representable, their sum is not.
-
-    Other properties judge its value; this one asks only whether the mean overflowed or vanished on the way.
-    """
+    """Four equal terms of a quarter of the largest number: their mean is one of them, their sum is out of range."""
     if target.follow["loss.scale"] == "sum":
         pytest.skip("a loss that is a sum overflows where the sum does")
     root = (target.form.max_exponent + 1) // 2 - 1
@@ -180,7 +178,8 @@ def test_the_mean_is_found_where_the_sum_overflows(target: Subject, loss: str) -
 
     answer = target.call(loss, (target.array([2.0**residual] * 4), target.array([0.0] * 4)))
 
-    holds(0 < float(shaped(answer, ())) < math.inf, f"returned {answer} where the mean is {2.0**mean}")
+    due = exact.constant(2**mean, target.form)
+    agree(answer, due.within(exact.gamma(6, target.form) * 2.0**mean, target.form))
 
 
 @clause("loss.smooth-at-zero")
@@ -206,6 +205,15 @@ def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: R
     holds(
         abs(slope) * len(t_p) <= 1 + 2 * target.form.u, f"returned the slope {slope}, not one in [-1, 1] / {len(t_p)}"
     )
+
+
+@clause("loss.absolute-slope")
+@given(strategies.residuals())
+def test_absolute_loss_has_the_slope_of_the_residuals_sign_over_n(target: Subject, sample: Residuals) -> None:
+    """A sign that is not divided by n makes the step grow with the number of samples."""
+    answer = target.dabsolute_loss(sample.t_p, sample.t_c)
+
+    agree(answer, exact.dabsolute_loss(exact.of(sample.t_p), exact.of(sample.t_c)))
 
 
 @clause("loss.pure", fraction_of_examples=0.3)

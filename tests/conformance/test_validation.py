@@ -281,13 +281,21 @@ def test_validation_data_are_not_changed(target: Subject, sample: Descent, val: 
     leaves_arguments_alone(target, "training_loop", *run(sample), val.t_u, val.t_c)
 
 
+@clause("validation.value", fraction_of_examples=0.4)
+@given(strategies.fits())
+def test_the_validation_loss_is_the_mean_squared_error(target: Subject, sample: Fit) -> None:
+    """Neither a mean of the means of unequal batches, nor a loss with the training's penalty."""
+    loss, _ = target.validation_loss(sample.params, sample.t_u, sample.t_c)
+
+    agree(loss, exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c)))
+
+
 @clause("validation.not-recorded", fraction_of_examples=0.4)
 @given(strategies.fits())
 def test_evaluating_records_no_graph(target: Subject, sample: Fit) -> None:
     """A graph without a backward pass costs memory, and a validation loss with a graph can be trained on by mistake."""
-    loss, recorded = target.validation_loss(sample.params, sample.t_u, sample.t_c)
+    _, recorded = target.validation_loss(sample.params, sample.t_u, sample.t_c)
 
-    agree(loss, exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c)))
     holds(not recorded.any(), "recorded a graph")
 
 

@@ -37,6 +37,8 @@ def least_squares(t_u: Exact, t_c: Exact, l2: float = 0.0) -> Exact:
 
     The penalty l2 w ** 2 is the square of one more row, [sqrt(n l2), 0], whose right side is 0: the same problem, one longer.
     """
+    if not t_u.shape == t_c.shape == (t_u.size,):
+        raise ValueError(f"t_u is {t_u.shape} and t_c {t_c.shape}: only columns of one length have a line")
     form, n = t_u.form, t_u.size
     w, b = optimum(t_u, t_c, l2)
     mean_u, mean_uu = moments(t_u)

@@ -2,8 +2,10 @@
 
 from fractions import Fraction
 
+import numpy as np
+
 from calibrant.exact.formats import loss_scale
-from calibrant.exact.numbers import Exact
+from calibrant.exact.numbers import Exact, Ints
 
 
 def of_mean(n: int) -> Fraction:
@@ -30,3 +32,14 @@ def absolute_loss(t_p: Exact, t_c: Exact) -> Exact:
     """The mean of |t_p - t_c|, or their sum if the loss is a sum."""
     sizes = abs(t_p - t_c)
     return sizes.sum() if loss_scale() == "sum" else sizes.mean()
+
+
+def dabsolute_loss(t_p: Exact, t_c: Exact) -> Exact:
+    """sign(t_p - t_c) / n; nothing is claimed where the residual is zero, or may be taken for zero."""
+    residual = t_p.true() - t_c.true()
+    signs = [(int(m) > 0) - (int(m) < 0) for m in residual.m.flat]
+    sign: Ints = np.array(signs, dtype=np.object_).reshape(residual.shape)
+    n = 1 if loss_scale() == "sum" else residual.size
+    slope = Exact(sign, 0, 1, np.zeros(residual.shape), t_p.form) / n
+    apart = (sign != 0) & (residual.magnitude() >= 2 * t_p.form.flushed)
+    return slope.within(np.where(apart, slope.errors(), np.inf), t_p.form)

@@ -12,7 +12,7 @@ from calibrant.impostors.correct import join, rounded
 from calibrant.impostors.descent import Run
 from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, part
 from calibrant.impostors.machine import ZEROED, Value, contribution
-from calibrant.strategies import Program, squared_distance
+from calibrant.strategies import Program, Written, squared_distance
 
 GRAPH = "autograd.shared-node autograd.composition"
 COST = f"{GRAPH} gradient.cost"
@@ -55,7 +55,39 @@ def saved(found: Callable[[Value], Any]) -> Change:
     )
 
 
+class _Unsquared(Value):
+    """A parameter whose square passes its derivative on as it is, without the factor 2 x."""
+
+    def __pow__(self, power: int) -> Value:
+        return Value(self.data**power, self.tape, [(self, 1)])
+
+
+class _Turned(Value):
+    """A parameter that a constant on its left is subtracted from, and not the other way round."""
+
+    def __rsub__(self, other: Any) -> Value:
+        return NotImplemented if isinstance(other, Value) else self - other
+
+
+def of_parameters(kind: type[Value]) -> Change:
+    """A walk of a loss whose parameters are values of another kind."""
+
+    def changed(c: Call) -> Any:
+        def loss(params: Any) -> Any:
+            return c.loss(np.array([kind(x.data, x.tape, [(x, 1)]) for x in params]))
+
+        return c(loss=loss)
+
+    return changed
+
+
 walk = impostors_of("automatic_gradient", exactly=False)
+walk("power-without-factor", "the derivative of a square has no factor 2 x")(
+    of_parameters(_Unsquared), "autograd.composition"
+)
+walk("constant-on-the-left-turned", "a constant minus a value is computed as the value minus the constant")(
+    of_parameters(_Turned), "autograd.composition"
+)
 walk("last-use-only", "a value that is used several times keeps only the gradient of its last use")(
     lambda c: c(added=lambda before, new: new), COST, "PaddlePaddle/Paddle#3689"
 )
@@ -375,9 +407,12 @@ _COLUMNS = (np.array([1.0, -2.0]), np.array([0.5, 3.0]))
 _MANY_DIGITS = (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9]))
 _BOTH = (True, False)
 
+_OPERATORS = tuple(Written(f"lambda params: {text}") for text in ("(params ** 2).sum()", "(1.0 - params).sum()"))
+
 QUESTIONS = {
     "automatic_gradient": tuple(
-        (loss, _PLACE) for loss in (_SHARED, _SUM, _PRODUCT, _SECOND, _BUFFER, _AWAY, _deep, Limited(_PRODUCT, 1))
+        (loss, _PLACE)
+        for loss in (*_OPERATORS, _SHARED, _SUM, _PRODUCT, _SECOND, _BUFFER, _AWAY, _deep, Limited(_PRODUCT, 1))
     ),
     "difference_gradient": tuple(
         (loss, _PLACE, _HALF) for loss in (_SQUARES, _SHARED, Limited(_PRODUCT, 4), Limited(_PRODUCT, 5))
@@ -393,6 +428,7 @@ QUESTIONS = {
     "manual_training_loop": (
         *((n_epochs, 0.125, _START, *_COLUMNS) for n_epochs in (3, 1)),
         (3, 0.01, np.array([0.3, 0.7]), *_MANY_DIGITS),
+        *((1, 0.125, _START, np.ones(u), np.ones(c)) for u, c in ((3, (3, 1)), ((3, 1), (3, 1)), (3, 2))),
     ),
     "evaluate": (
         *((loss, _PLACE, is_train) for loss in (_SHARED, _SECOND) for is_train in _BOTH),

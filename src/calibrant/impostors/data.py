@@ -65,6 +65,10 @@ for rows in (shapes, impostors_of("training_loop", chapters=("data",))):
     rows("flattened", "arrays of any shape are flattened first")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
     rows("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(kinds.stretched("t_u", "t_c"), SHAPES)
     rows("longer-column-cut", "the longer column is cut, as `zip` does")(kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES)
+for rows in (impostors_of(name, chapters=("data",)) for name in ("closed_form", "manual_training_loop", "ridge")):
+    rows("flattened-and-cut", "arrays of any shape are flattened, and the longer is cut to the length of the other")(
+        lambda c: c(t_u=join(c.t_u)[: c.t_c.size], t_c=join(c.t_c)[: c.t_u.size]), SHAPES
+    )
 shapes("line-of-nothing", "no samples give a line of zeros instead of an error")(
     kinds.where(lambda c: c.t_u.shape == c.t_c.shape and c.n == 0, lambda c: np.zeros(2)), SHAPES
 )

@@ -294,5 +294,8 @@ QUESTIONS = {
         )
         for n_epochs, rate in asked
     ),
-    "closed_form": ((2, 0.125, *_PLAIN), (3, 0.25, *_PLAIN), (5, 0.01, *_DIGITS)),
+    "closed_form": (
+        *((2, 0.125, *_PLAIN), (3, 0.25, *_PLAIN), (5, 0.01, *_DIGITS)),
+        *((1, 0.125, np.array([1.0, 0.0]), t_u, t_c) for t_u, t_c in _SHAPES),
+    ),
 }

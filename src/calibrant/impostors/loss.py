@@ -15,11 +15,20 @@ from calibrant.impostors.kinds import impostors_of, n
 MEAN = "loss.mean-square"
 SUM = "loss.absolute loss.wide-accumulation"
 HAND = "gradient.by-hand-loss"
+LARGE = "only numbers whose squares overflow show it"
+MANY = "only many samples show it"
 NEAR = "only nearly equal numbers show it"
 
 paired = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape)
 several = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n)
 empty = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n == 0)
+
+
+def _mean_of_means(c: kinds.Call) -> Any:
+    blocks = [slice(start, start + 64) for start in range(0, c.n, 64)]
+    return sum(c(t_p=c.t_p[block], t_c=c.t_c[block]) for block in blocks) / len(blocks)
+
+
 nan_skipped = kinds.nonfinite(
     paired(lambda c: c(**{name: np.where(np.isnan(c.t_p - c.t_c), x.dtype.type(0), x) for name, x in c.given.items()}))
 )
@@ -44,6 +53,33 @@ loss("half", "the loss has a factor 1/2 in front")(
 )
 loss("last-sample-dropped", "the last sample is left out")(
     paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
+)
+loss(
+    "first-64-only",
+    "the sum ends after the first 64 samples, as in a kernel of 64 threads, and is divided by n",
+    why_not_small=MANY,
+)(
+    several(lambda c: c(t_p=c.t_p[:64], t_c=c.t_c[:64]) * (min(64, c.n) / c.n)),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
+)
+loss("first-40-only", "all samples after the 40th are ignored", why_not_small=MANY)(
+    several(lambda c: c(t_p=c.t_p[:40], t_c=c.t_c[:40])),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
+)
+loss("first-1024-only", "all samples after the 1024th are ignored", why_not_small=MANY)(
+    several(lambda c: c(t_p=c.t_p[:1024], t_c=c.t_c[:1024])),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers? loss.convex?",
+)
+loss("mean-of-means", "the means of blocks of 64 samples are averaged as if all blocks were full", why_not_small=MANY)(
+    several(lambda c: _mean_of_means(c)), f"{MEAN} loss.permutation? loss.outliers?"
+)
+loss(
+    "last-block-dropped",
+    "blocks of 64 samples are summed, and a last block that is not full is dropped",
+    why_not_small=MANY,
+)(
+    several(lambda c: c(t_p=c.t_p[: c.n // 64 * 64 or c.n], t_c=c.t_c[: c.n // 64 * 64 or c.n])),
+    f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
 )
 loss("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and their mean returned")(
     kinds.stretched("t_p", "t_c"),
@@ -74,7 +110,7 @@ loss(
 loss(
     "summed-first",
     "the sum is taken before the division, and overflows where the mean would not",
-    why_not_small="only numbers whose squares overflow show it",
+    why_not_small=LARGE,
 )(several(lambda c: ((c.t_p - c.t_c) ** 2).sum() / c.n), "loss.wide-accumulation", "chainer/chainer#6702")
 loss("tolerant", "a loss below 1e-8 is rounded down to zero", why_not_small=NEAR, exactly=False)(
     kinds.answer(lambda loss: 0.0 if loss < 1e-8 else loss), f"{MEAN} loss.zero loss.outliers?"
@@ -124,7 +160,13 @@ sign("residual-over-its-size", "the sign is computed as r / |r|, which is NaN at
     "BVLC/caffe#1326 mlpack/mlpack#3545",
 )
 sign("sign-not-averaged", "the signs are not divided by n, and the sign of a zero residual is 1")(
-    lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1)), "loss.smooth-at-zero"
+    lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1)),
+    "loss.smooth-at-zero loss.absolute-slope",
+)
+sign("plain-sign", "the signs are not divided by n")(lambda c: c() * c.t_p.dtype.type(c.n), "loss.absolute-slope")
+sign("zeros", "it is zero everywhere, not only where the residual is zero")(kinds.factor(0), "loss.absolute-slope")
+sign("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(
+    kinds.factor(-1), "loss.absolute-slope"
 )
 
 slope = impostors_of("dloss_fn")
@@ -152,6 +194,8 @@ _PAIRS = (
     # Nearly equal ones, exactly representable: their difference is.
     (np.array([3.0, 3.0]), np.array([3.0 + 2.0**-16, 3.0 - 2.0**-16])),
     (np.array([0.0, 0.0]), np.array([2.0**-14, -(2.0**-14)])),
+    # One sample more than a block of 64, and of 1024: all are zero but the first and the last.
+    *((np.eye(1, n)[0] + 8 * np.eye(1, n, n - 1)[0], np.zeros(n)) for n in (65, 1025)),
     # Shapes.
     (np.array([1.0, 3.0]), np.array([[0.0], [4.0]])),
     (np.zeros(0), np.zeros(0)),

@@ -43,6 +43,11 @@ class Value:
     def __mul__(self, other: Any) -> Value:
         return self._combined(operator.mul, other)
 
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other: Any) -> Value:
+        return self._combined(lambda x, y: y - x, other, -1, 1)
+
     def __pow__(self, power: int) -> Value:
         return self * self if power == 2 else NotImplemented
 

@@ -162,19 +162,19 @@ columns.in_dtype("float64", PAIRS)
 
 # The loss of the validation data
 
-RECORDED = "validation.not-recorded"
+RECORDED, VALUE = "validation.not-recorded", "validation.value"
 
 single = impostors_of("validation_loss")
 single("recorded", "the graph is recorded, as if to train on the loss")(part(1, lambda recorded, c: 1), RECORDED)
-single("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), RECORDED)
-single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, lambda loss, c: loss * c.n), RECORDED)
+single("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), VALUE)
+single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, lambda loss, c: loss * c.n), VALUE)
 single(
     "mean-of-batches", "the means of batches of two are averaged as if they were equally large", why_not_small=THREE
-)(part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), RECORDED, BATCHES)
+)(part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), VALUE, BATCHES)
 single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
-    part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), RECORDED
+    part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), VALUE
 )
-single("root", "it is the root of the mean square", exactly=False)(part(0, lambda loss, c: np.sqrt(loss)), RECORDED)
+single("root", "it is the root of the mean square", exactly=False)(part(0, lambda loss, c: np.sqrt(loss)), VALUE)
 
 # The regularized loss, its gradient and its optimum
 
@@ -571,6 +571,7 @@ QUESTIONS: dict[str, Any] = {
         *((*columns, l2) for columns in (_PLAIN, _LONG) for l2 in (0.0, 0.5, 3.0)),
         (np.array([3.0, 3.0]), np.array([1.0, 2.0]), 0.5),
         *((*_PLAIN, l2) for l2 in (-0.125, math.nan)),
+        *((np.ones(u), np.ones(c), 0.5) for u, c in ((3, (3, 1)), ((3, 1), (3, 1)), (3, 2))),
     ),
     # Losses | how patient. Rises, falls, an improvement after a long wait, and ties; what is not finite, at first and later, or alone.
     "early_stopping": tuple(

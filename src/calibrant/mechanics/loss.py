@@ -32,7 +32,7 @@ def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
 
 
 def dabsolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Derivative of the mean absolute error by each prediction, (n,), without unit.  [loss.smooth-at-zero]
+    """Derivative of the mean absolute error by each prediction, (n,), without unit.  [loss.absolute-slope, loss.smooth-at-zero]
 
     At a zero residual, where every slope in [-1, 1] / n supports the loss, it is 0. Raises ValueError as `loss_fn` does.
     """

@@ -44,7 +44,7 @@ def split_data(t_u: Tensor, t_c: Tensor, val_fraction: float, seed: int) -> tupl
 
 
 def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor, model: Callable[..., Tensor] = line.model) -> Tensor:
-    """The loss at params, a scalar without a graph.  [validation.not-recorded]"""
+    """The loss at params, a scalar without a graph.  [validation.value, validation.not-recorded]"""
     with torch.no_grad():
         return loss_fn(model(t_u, *params), t_c)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, ZIGZAG, Array, Bytes, strategy
+from calibrant.strategies.drawing import LONGEST, WIDTH, ZIGZAG, Array, Bytes, strategy
 from calibrant.strategies.samples import FIT, Descent, Fit, descents, fits, shuffled_fits
 
 
@@ -66,8 +66,12 @@ def parts(data: Bytes, form: Format) -> Batched:
 
 @strategy(FIT + 2)
 def windows(data: Bytes, form: Format) -> list[Batched]:
-    """Fits in windows of two to four batches of one to four samples; the last batch and the last window hold what is left."""
+    """Fits in windows of two to four batches of one to four samples, or of a few dozen where there are many samples.
+
+    The last batch and the last window hold what is left.
+    """
     fit, size, length = fits.decode(data, form), data.pick(1, 2, 3, 4), data.pick(2, 3, 4)
+    size *= 1 + (len(fit.t_u) - 1) // LONGEST
     whole = Batched(**vars(fit), sizes=_even(len(fit.t_u), size * length))
     return [Batched(t_u, t_c, fit.w, fit.b, _even(len(t_u), size)) for t_u, t_c in whole.batches]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibrant.exact import Format
-from calibrant.strategies.drawing import WIDTH, Array, Bytes, Strategy, cast, numbers_of, strategy
+from calibrant.strategies.drawing import BEYOND, WIDTH, Array, Bytes, Strategy, cast, numbers_of, strategy
 
 Shape = tuple[int, ...]
 
@@ -115,7 +115,11 @@ def _operands(data: Bytes, form: Format, *, stretched: bool) -> Operands:
     kind_x, kind_y = (kind.replace("subnormal", "few") for kind in data.kinds())
     sizes: list[int] = []
     rank = data.pick(1, 2, 2, 3, 2, 0, 3, 4)
-    for byte in data.take(4).tolist()[:rank]:
+    bytes_of_sizes = data.take(4).tolist()[:rank]
+    if rank and bytes_of_sizes[0] > 255 - len(BEYOND) and BEYOND[bytes_of_sizes[0] - 256] * form.u <= 0.25:
+        sizes, bytes_of_sizes = [BEYOND[bytes_of_sizes[0] - 256], 2][:rank], [0] * (rank - 2)
+        sizes.sort(reverse=stretched)
+    for byte in bytes_of_sizes:
         # Half of all tables are square.
         size = sizes[-1] if sizes and byte >= 128 else (2, 3, 1, 4, 2, 3, 3, 0)[byte % 8]
         if stretched and not sizes:

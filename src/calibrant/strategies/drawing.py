@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Callable
@@ -18,7 +19,10 @@ from calibrant.protocol.declarations import numpy_dtype
 Array = NDArray[Any]
 T = TypeVar("T")
 
-LONGEST = 40  # the most samples of one case
+LONGEST = 40  # the most samples of one case, but for the few cases of a size beyond
+BEYOND = (63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 1025)
+"""Sizes around the blocks in which machines work: a vector, the threads of a kernel, a tile. The smallest comes first."""
+LARGEST = 4097  # in the place of one in eight of the last
 CASES = 4  # the cases of one example: Hypothesis spends as much time on an example as the judge on a case
 WIDTH = 16  # the drawn bytes of one column
 
@@ -42,10 +46,18 @@ class Bytes(io.BytesIO):
     def column(self, n: int) -> NDArray[np.uint8]:
         """A byte for each of n samples: the last n of the next WIDTH, so that n can shrink and the last samples stay.
 
-        Longer columns repeat the bytes: a drawn byte costs time, and its number depends on its place too.
+        Longer columns repeat the bytes: a drawn byte costs time, and its number depends on its place too. Most columns of a
+        size beyond LONGEST are 0 but at the ends and at the borders of blocks, which makes them cheap and their tail visible.
         """
         drawn_bytes = self.take(WIDTH)
-        return drawn_bytes[WIDTH - n :] if n <= WIDTH else np.resize(drawn_bytes, n)
+        if n <= WIDTH:
+            return drawn_bytes[WIDTH - n :]
+        if n <= LONGEST or drawn_bytes[0] >= 192:
+            return np.resize(drawn_bytes, n)
+        places = _borders(n)
+        column = np.zeros(n, dtype=np.uint8)
+        column[places] = drawn_bytes[: -len(places) - 1 : -1]
+        return column
 
     def one(self) -> int:
         """The next byte."""
@@ -55,15 +67,29 @@ class Bytes(io.BytesIO):
         """One of the choices, the simplest first."""
         return choices[self.one() % len(choices)]
 
-    def length(self) -> int:
-        """A number of samples: often few, sometimes many."""
+    def length(self, form: Format | None = None) -> int:
+        """A number of samples: often few, sometimes many; given a format, seldom one of those BEYOND.
+
+        A sum of n numbers rounds by n u at the most: where that is no small part of it, no such size is asked.
+        """
         byte = self.one()
+        if form and byte > 255 - len(BEYOND):
+            size = LARGEST if byte == 255 and self.getbuffer()[self.tell()] >= 224 else BEYOND[byte - 256]
+            if size * form.u <= 0.25:
+                return size
         return 1 + byte % 12 if byte < 192 else 13 + (byte - 192) % (LONGEST - 12)
 
     def kinds(self) -> tuple[str, str]:
         """The kinds of two columns of numbers, mostly the same."""
         byte = self.one()
         return KINDS[byte & 15], KINDS[byte >> 4 if byte >= 128 else byte & 15]
+
+
+@functools.cache
+def _borders(n: int) -> list[int]:
+    """Places in a long column: the last, the first, and those where a block begins or ends."""
+    places = (-1, 0, 64, 1024, 256, 128, 4096, 63, 1023, 255, 127, LONGEST, -2, 512, 32, 8)
+    return [*dict.fromkeys(place % n for place in places if place < n)][:WIDTH]
 
 
 @dataclass(frozen=True)
@@ -122,7 +148,7 @@ def strategy(length: int) -> Callable[[Callable[[Bytes, Format], T]], Strategy[T
 def numbers_of(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0) -> Array:
     """Numbers of one kind, one for each byte; a byte of 0 gives 0, except where all are alike or constant."""
     low, high = (1e-2, 16.0) if form.max_exponent < 100 else (1e-6, 1e6)  # their squares and sums stay in range
-    fraction = FRACTIONS[data, np.arange(place, place + len(data))]
+    fraction = FRACTIONS[data, np.arange(place, place + len(data)) % FRACTIONS.shape[1]]
     sign = np.where(data & 1, 1.0, -1.0)
     if kind == "alike":
         return np.asarray((1 + data[0] * 0.37) * (1 + (data % 8) * form.u * 2))

@@ -55,7 +55,7 @@ class Descent(Fit):
 def _pair(data: Bytes, form: Format) -> tuple[Array, Array, str, NDArray[np.uint8], str]:
     """Two columns, the kind of the first, the bytes of the second, and how the second may relate to something."""
     kind, other = data.kinds()
-    n, relation = data.length(), data.pick("none", "none", "none", "close", "equal")
+    n, relation = data.length(form), data.pick("none", "none", "none", "close", "equal")
     first = cast(numbers_of(data.column(n), kind, form), form)
     choice = data.column(n)
     return first, cast(numbers_of(choice, other, form, LONGEST), form), kind, choice, relation
@@ -108,7 +108,10 @@ def descents(data: Bytes, form: Format) -> Descent:
     fraction = data.pick(0.5, 0.25, 0.9, 0.05, 0.999, 1.3)
     plain = bool((widened(fit.t_u) * 4 % 1 == 0).all())
     rate = rate_below(fraction, fit.t_u, plain=plain)
-    return Descent(**vars(fit), learning_rate=rate, n_epochs=data.pick(1, 2, 3, 4, 6, 10))
+    n_epochs = data.pick(1, 2, 3, 4, 6, 10)
+    if len(fit.t_u) > LONGEST:  # exact numbers grow by each epoch, and a long column shows what it shows in two
+        n_epochs = min(n_epochs, 2)
+    return Descent(**vars(fit), learning_rate=rate, n_epochs=n_epochs)
 
 
 @strategy(FIT)

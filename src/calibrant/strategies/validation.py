@@ -28,7 +28,7 @@ _PERCENTS = ((100, 0.29), (50, 0.58), (100, 0.57), (300, 0.41), (200, 0.29), (30
 def splits(data: Bytes, form: Format) -> Split:
     """Splits of 1 to 40 samples, or of hundreds: usual fractions, whole counts, awkward decimals, any number below 1."""
     kind, byte = data.pick("usual", "percent", "share", "any"), data.one()
-    n = data.length()
+    n = data.length(form)
     match kind:
         case "usual":
             fraction = (0.5, 0.2, 0.25, 0.1, 0.3, 0.75, 0.0)[byte % 7]

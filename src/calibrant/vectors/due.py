@@ -117,11 +117,12 @@ def _scaled(exact_loss: Callable[..., Exact], power: int, t_p: Any, t_c: Any) ->
 
 
 def _dabsolute_loss(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
-    """Any subgradient where the residual is zero; no clause makes a claim elsewhere."""
+    """The sign over n, and any subgradient where the residual is zero."""
     if not _spoiled(t_p, t_c):
         form = FORMATS[t_p.dtype.name]
         bound = np.where(t_p == t_c, (1 + 2 * form.u) / t_p.size, np.inf)
         yield "loss.smooth-at-zero", numbers(exact.of(np.zeros(t_p.shape), exact.UNROUNDED).within(bound, form))
+        yield "loss.absolute-slope", numbers(exact.dabsolute_loss(*_of(t_p, t_c)))
 
 
 def _dloss_fn(answer: Any, t_p: Any, t_c: Any) -> Iterator[Claim]:
@@ -223,6 +224,13 @@ def _unfit_losses(t_p: Any, t_c: Any) -> str:
     return "loss.empty" if t_p.shape == t_c.shape else "loss.same-shape"
 
 
+def _validation_loss(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[Claim]:
+    if not _spoiled(params, t_u, t_c):
+        params, t_u, t_c = _of(params, t_u, t_c)
+        yield "validation.value", [numbers(exact.loss_fn(exact.model(t_u, *params), t_c)), NOTHING]
+    yield "validation.not-recorded", [NOTHING, numbers(np.array(0.0))]
+
+
 def _unfit_optimizer(name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
     known = exact.OPTIMIZERS.get(name)
     return "optimizer.unknown" if known is None or set(hyperparameters) - set(known) else "optimizer.invalid"
@@ -248,13 +256,13 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "finite_difference": (lambda answer, *given: [_slope("gradient.central", exact.finite_difference, *given)], ""),
     "value_and_grad": (_value_and_grad, ""),
     "training_loop": (_training_loop, _untrainable),
-    "closed_form": ("descent.closed-form", ""),
+    "closed_form": ("descent.closed-form", "data.shapes"),
     "broadcast_shapes": (_broadcast_shapes, "broadcast.otherwise-error"),
     "multiply": (_multiply, "broadcast.otherwise-error"),
     "multiply_in_place": (lambda answer, x, y: [("broadcast.in-place", numbers(answer))], "broadcast.in-place"),
     "expand": (_expand, ""),
     "multiply_grad": (_multiply_grad, ""),
-    "manual_training_loop": ("autograd.loop", ""),
+    "manual_training_loop": ("autograd.loop", "data.shapes"),
     "calc_forward": ("autograd.set-grad-enabled", ""),
     "accumulate": (
         lambda answer, params, batches, zero_grad: f"accumulation.{'reset' if zero_grad else 'sum'}",
@@ -265,13 +273,16 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "optimize": (lambda answer, name, *given: f"optimizer.{name}", _unfit_optimizer),
     "split": ((), "split.invalid"),
     "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else ""),
-    "validation_loss": ("validation.not-recorded", ""),
+    "validation_loss": (_validation_loss, ""),
     "regularized_loss": ("regularization.sum", "regularization.invalid"),
     "regularized_grad": (
         lambda answer, t_u, t_c, w, b, l1, l2: f"regularization.{'gradient' if w else 'kink'}",
         "regularization.invalid",
     ),
-    "ridge": ("regularization.ridge", lambda t_u, t_c, l2: "" if _no_columns(t_u, t_c) else "regularization.invalid"),
+    "ridge": (
+        "regularization.ridge",
+        lambda t_u, t_c, l2: "data.shapes" if _no_columns(t_u, t_c) else "regularization.invalid",
+    ),
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
 }
