@@ -116,10 +116,7 @@ def pulled(run: Optimization, steps: list[list[Any]]) -> list[list[Any]]:
     decay = 0.0 if run.name == "adamw" else run.hyperparameters["weight_decay"]
     before = [run.params, *steps[:-1]]
     return [
-        [
-            None if g is None else (g + decay * np.asarray(p).reshape(g.shape)).astype(g.dtype)
-            for g, p in zip(*both, strict=True)
-        ]
+        [None if g is None else (g + decay * shaped(p, g.shape)).astype(g.dtype) for g, p in zip(*both, strict=True)]
         for both in zip(run.grads, before, strict=True)
     ]
 
@@ -551,7 +548,8 @@ def test_invalid_hyperparameters_are_refused(target: Subject, name: str, key: st
 
 @clause("optimizer.invalid")
 @pytest.mark.parametrize(
-    "wrong", [{"lr": [0.5]}, {"nesterov": True}, {"nesterov": True, "momentum": 0.5, "dampening": 0.5}]
+    "wrong",
+    [{"lr": [0.5]}, {"lr": [0.5] * 3}, {"nesterov": True}, {"nesterov": True, "momentum": 0.5, "dampening": 0.5}],
 )
 def test_settings_that_do_not_fit_together_are_refused(target: Subject, wrong: dict[str, Any]) -> None:
     refuses_settings(target, "sgd", {"lr": 0.5, **wrong})
