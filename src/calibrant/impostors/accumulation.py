@@ -194,9 +194,9 @@ def _of_each_worker(c: Call) -> list[Any]:
 
 def _exchanged_at_first(c: Call, grads: list[Any]) -> Any:
     """The gradient that the first worker steps along: of all first samples, and of its own further ones."""
-    firsts, own = [(t_u[:1], t_c[:1]) for t_u, t_c in c.batches], [tuple(column[1:] for column in c.shards[0])]
-    known = firsts + _whole(own)
-    return c.ask("accumulated_grad", batches=known) * sum(_sizes(known)) / n(c)
+    firsts, (t_u, t_c) = [(t_u[:1], t_c[:1]) for t_u, t_c in _whole(c.shards)], c.shards[0]
+    known = _whole([*firsts, (t_u[1:], t_c[1:])])
+    return c.ask("accumulated_grad", batches=known) * sum(_sizes(known)) / sum(_sizes(c.shards))
 
 
 def _different_starts(c: Call) -> Any:
