@@ -230,10 +230,10 @@ parallel("empty-shards-are-nan", "a worker without samples adds NaN, the mean of
     workers(lambda c, g: g[-1] if all(_sizes(c.shards)) else g[-1] * np.nan), WORKERS
 )
 parallel("empty-shards-refused", "a worker without samples raises an error")(
-    workers(lambda c, g: c.ask("accumulated_grad", batches=c.shards)), WORKERS
+    workers(lambda c, g: c.ask("accumulated_grad", batches=c.shards)), f"{WORKERS} accumulation.dtype? {PURE}?"
 )
 parallel("last-worker-ignored", "the last worker's samples are missing in the gradient")(
-    workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
+    workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or _whole(c.shards))), WORKERS
 )
 parallel(
     "exchanged-at-the-first-micro-batch",

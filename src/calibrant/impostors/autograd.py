@@ -89,10 +89,10 @@ walk("constant-on-the-left-turned", "a constant minus a value is computed as the
     of_parameters(_Turned), "autograd.composition"
 )
 walk("first-use-only", "on the way back each contribution replaces the one before, so that the first use alone counts")(
-    lambda c: c(added=lambda before, new: new), COST, "PaddlePaddle/Paddle#3689"
+    lambda c: c(added=lambda before, new: new), f"{GRAPH} gradient.cost?", "PaddlePaddle/Paddle#3689"
 )
 walk("later-contributions-lost", "on the way back a gradient that is there stays, so that the last use alone counts")(
-    lambda c: c(added=lambda before, new: before), COST
+    lambda c: c(added=lambda before, new: before), f"{GRAPH} gradient.cost?"
 )
 walk(
     "passed-on-when-first-reached", "a value passes its gradient on before the gradients of its other uses have arrived"

@@ -259,6 +259,9 @@ ridge("not-penalized", "it is the least-squares line, whatever the penalty")(che
 ridge("bias-of-least-squares", "only the weight shrinks, not the bias")(lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE)
 ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.part(1, lambda b, c: c.t_c.mean()), RIDGE)
 ridge("growing", "the weight grows where it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
+ridge("variance-in-one-pass", "the variance is the mean of the squares less the square of the mean", exactly=False)(
+    checked(lambda c: _line(c, 0.0)), RIDGE
+)
 ridge.in_dtype("float64", DTYPE)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
