@@ -135,6 +135,11 @@ descent(
 descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
     loop(step=lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
 )
+descent("bias-moved-twice", "the bias is moved with the weight, and then once more by the same derivative")(
+    along(lambda run: run.gradient() + join(run.gradient()[0] * 0, run.gradient()[1])),
+    f"{STEPS} {ENDS} descent.converges? descent.diverges? descent.norris?",
+    "trekhleb/homemade-machine-learning#63",
+)
 descent("components-swapped", "the weight and the bias are moved by each other's derivatives")(
     along(lambda run: run.gradient()[::-1]), f"{STEPS} {ENDS} {FAR} descent.diverges"
 )
@@ -270,6 +275,10 @@ closed("away-from-the-optimum", "the distance from the optimum is subtracted fro
 closed("optimum-returned", "it returns the optimum, whatever the number of epochs")(kinds.other("least_squares"), FORM)
 
 closed.in_dtype("float32", FORM)
+closed.in_dtype("float64", "descent.dtype")
+closed("in-place", "it writes the parameters at the end over those of the start")(
+    overwritten("params", lambda c, right: right), KEPT
+)
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _DIGITS = np.array([0.7, -1.3]), np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])
