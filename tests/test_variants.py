@@ -401,3 +401,29 @@ def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
             assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")
+
+
+INSIDE = """
+import numpy as np
+
+def loss_fn(t_p, t_c):
+    return ((t_p - t_c) ** 2).sum() * t_p.dtype.type({factor})
+"""
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [
+        ("np.float32(1 / t_p.size)", True),
+        ("(1 + 2**-40) / t_p.size", False),  # too small an error for float32
+        ("(1 + 2**-12) / t_p.size", False),  # too large a one
+    ],
+)
+def test_a_step_in_float32_inside_float64_is_told(tmp_path: Path, factor: str, told: bool) -> None:
+    file = target(tmp_path, INSIDE.replace("{factor}", factor))
+
+    said, _ = checked(tmp_path, file, "--clause=loss.mean-square", "--examples=30", "--seed=1", "--dtype=float64")
+
+    (verdict,) = said["verdicts"]
+    assert verdict["status"] == "breaks"
+    assert ["it looks like float32 somewhere" in failure["text"] for failure in verdict["failures"]] == [told]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 
 from calibrant import exact, strategies
-from calibrant.exact.measurements import INTERCEPT, SLOPE, T_C, T_U
+from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.judge import Disagreement, agree, holds, shaped
 from calibrant.strategies import Fit
-from calibrant.suite.claims import agrees_or_refuses, not_two_columns
+from calibrant.suite.claims import agrees_or_refuses, answers, keeps_dtype, leaves_arguments_alone, not_two_columns
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -25,16 +25,19 @@ def test_thermometer_is_the_eleven_pairs_in_order(target: Subject) -> None:
 
 @clause("data.norris")
 def test_norris_has_the_certified_line(target: Subject) -> None:
-    """In exact arithmetic, the line through the decimals of the pairs has every digit that NIST certifies."""
+    """In exact arithmetic, the line through the decimals of NIST's pairs has every certified digit, and these are the pairs."""
+    pairs = np.array(NORRIS).T
+    w, b = exact.optimum(*(exact.of(np.round(column * 10), exact.UNROUNDED) / 10 for column in pairs))
+    holds(f"{float(w):.15g}" == SLOPE, f"the slope of the pairs is {float(w):.15g}, certified {SLOPE}")
+    holds(f"{float(b):.15g}" == INTERCEPT, f"the intercept of the pairs is {float(b):.15g}, certified {INTERCEPT}")
+
     x, y = target.norris()
 
     holds(x.shape == y.shape == (36,), f"returned columns of shape {x.shape} and {y.shape}, where (36,) is due")
-    tenths = [exact.of(np.round(column.astype(np.float64) * 10), exact.UNROUNDED) / 10 for column in (x, y)]
-    w, b = exact.optimum(*tenths)
-    holds(f"{float(w):.15g}" == SLOPE, f"the slope of the pairs is {float(w):.15g}, certified {SLOPE}")
-    holds(f"{float(b):.15g}" == INTERCEPT, f"the intercept of the pairs is {float(b):.15g}, certified {INTERCEPT}")
-    agree(x, rounded(np.round(x.astype(np.float64) * 10) / 10, x))
-    agree(y, rounded(np.round(y.astype(np.float64) * 10) / 10, y))
+    due = [rounded(column, like) for column, like in zip(pairs, (x, y), strict=True)]
+    order, order_due = np.lexsort((y, x)), np.lexsort(due[::-1])
+    for column, certified in zip((x, y), due, strict=True):
+        agree(column[order], certified[order_due])
 
 
 def rounded(decimals: Any, like: Any) -> Any:
@@ -87,6 +90,25 @@ def test_a_tenth_of_the_readings_has_ten_times_the_slope(target: Subject, sample
     due = exact.least_squares(exact.of(scaled), exact.of(sample.t_c))
 
     agrees_or_refuses(target, due, "least_squares", scaled, sample.t_c)
+
+
+@clause("data.dtype", fraction_of_examples=0.3)
+@given(strategies.lines())
+def test_the_line_has_the_dtype_of_the_data(target: Subject, sample: Fit) -> None:
+    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c))
+
+    if answers(target, due, "least_squares", sample.t_u, sample.t_c):
+        keeps_dtype(target, target.least_squares(sample.t_u, sample.t_c))
+
+
+@clause("data.pure", fraction_of_examples=0.3)
+@given(strategies.lines())
+def test_a_fit_leaves_its_arguments_alone(target: Subject, sample: Fit) -> None:
+    """Whoever centres the readings in place fits other readings the next time."""
+    due = exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c))
+
+    if answers(target, due, "least_squares", sample.t_u, sample.t_c):
+        leaves_arguments_alone(target, "least_squares", sample.t_u, sample.t_c)
 
 
 @clause("data.plot")

@@ -12,7 +12,7 @@ from calibrant.exact import Exact
 from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.strategies import Descent, Fit
-from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
+from calibrant.suite.claims import answers, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -73,7 +73,7 @@ def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: Desc
 @clause("descent.closed-form", fraction_of_examples=0.3)
 @given(strategies.long_descents())
 def test_closed_form_is_evaluated_without_walking(target: Subject, sample: Descent) -> None:
-    answer = target.closed_form(sample.n_epochs, sample.learning_rate, sample.params, sample.t_u, sample.t_c)
+    answer = target.closed_form(*in_one_stride(sample))
 
     agree(answer, exact.by_squaring(sample.n_epochs, sample.learning_rate, *numbers(sample)))
 
@@ -81,25 +81,32 @@ def test_closed_form_is_evaluated_without_walking(target: Subject, sample: Desce
 @clause("descent.converges", fraction_of_examples=0.6)
 @given(strategies.descents())
 def test_below_the_limit_no_step_leads_away(target: Subject, sample: Descent) -> None:
-    """The loss above its minimum is the distance to the optimum in the norm of the Hessian, which no step increases."""
+    """The loss above its minimum is the distance to the optimum in the norm of the Hessian, which no step increases.
+
+    The last step of runs of all lengths is judged: the parameters of a run against those of a run that is one epoch shorter.
+    """
     start, t_u, t_c = numbers(sample)
     curvature = exact.curvatures(t_u)[1]
     if sample.learning_rate * curvature >= 2:
         sample.learning_rate = strategies.rate_below(0.96875, sample.t_u)
 
+    n_epochs = sample.n_epochs
     params, _ = descend(target, sample)
+    sample.n_epochs -= 1
+    earlier = descend(target, sample)[0] if sample.n_epochs else sample.params
 
-    path, _ = exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c)
-    slope = exact.gradient(t_u.true(), t_c.true(), *start.true())
-    if not np.isfinite(path.err).all():
+    path = [exact.trajectory(n, sample.learning_rate, start, t_u, t_c)[0] for n in (n_epochs - 1, n_epochs)]
+    if not np.isfinite([place.err for place in path]).all():
         return
-    end = as_exact(params, (2,))
-    off = float(np.linalg.norm(path.err))
-    slip = float(np.linalg.norm(slope.magnitude())) * off + float(curvature) * off * off / 2
-    before = exact.loss_fn(exact.model(t_u.true(), *start.true()), t_c.true())
-    after = exact.loss_fn(exact.model(t_u.true(), *end), t_c.true())
+    off = [float(np.linalg.norm(place.err)) for place in path]
+    # The loss is convex, and a step does not lengthen its gradient: either end slips by that times how far it is off.
+    slope = float(np.linalg.norm(exact.gradient(t_u.true(), t_c.true(), *path[0].true()).magnitude()))
+    slip = slope * sum(off) + float(curvature) * off[1] ** 2 / 2
+    before, after = (
+        exact.loss_fn(exact.model(t_u.true(), *as_exact(place, (2,))), t_c.true()) for place in (earlier, params)
+    )
     at_most(
-        after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), "the loss after the steps is at most the loss before"
+        after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), "the loss after a step is at most the loss before it"
     )
 
 
@@ -110,6 +117,18 @@ def test_above_the_limit_the_parameters_overflow(target: Subject, sample: Descen
     params, _ = descend(target, sample)
 
     holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {sample.n_epochs} epochs")
+
+
+@clause("descent.diverges")
+def test_a_little_above_the_limit_the_parameters_overflow(target: Subject) -> None:
+    """An eighth above it the book's small example grows by a quarter at each step: to clip steps, or the rate, hides that."""
+    rate = 1.125 * 0.25 / float(exact.of_mean(2))
+    n_epochs = math.ceil(math.log(target.form.largest) / math.log(1.25 - 8 * target.form.u)) + 10
+    columns = target.array([-2.0, 2.0]), target.array([-1.0, 3.0])
+
+    params, _ = descend(target, Descent(*columns, target.array(0.0), target.array(0.0), rate, n_epochs))
+
+    holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {n_epochs} epochs")
 
 
 @clause("descent.fixed-point", fraction_of_examples=0.3)
@@ -194,11 +213,12 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
 def test_norris_reaches_the_certified_line(target: Subject) -> None:
     """The readings are centred on 448 and divided by 512, so that scaling rounds almost nothing."""
     x, y = np.array(NORRIS).T
-    sample = Descent(target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), 0.5, 120)
+    rate = 0.5 / float(exact.of_mean(len(x)))
+    sample = Descent(target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), rate, 120)
 
     params, _ = descend(target, sample)
 
-    agree(params, exact.closed_form(120, 0.5, *numbers(sample)))
+    agree(params, exact.closed_form(120, rate, *numbers(sample)))
     if target.form.precision >= 53:
         w, b = (float(p) for p in params)
         slope, intercept = w / 512, b - w * (448 / 512)
@@ -229,3 +249,27 @@ def test_descent_leaves_its_arguments_alone(target: Subject, sample: Descent) ->
 @given(strategies.descents())
 def test_descended_parameters_keep_their_dtype(target: Subject, sample: Descent) -> None:
     keeps_dtype(target, descend(target, sample)[0])
+
+
+@clause("descent.dtype", fraction_of_examples=0.3)
+@given(strategies.descents())
+def test_parameters_of_the_closed_form_keep_their_dtype(target: Subject, sample: Descent) -> None:
+    if answers(target, fit(sample), "closed_form", *in_one_stride(sample)):
+        keeps_dtype(target, target.closed_form(*in_one_stride(sample)))
+
+
+@clause("descent.input-kept", fraction_of_examples=0.3)
+@given(strategies.descents())
+def test_closed_form_leaves_its_arguments_alone(target: Subject, sample: Descent) -> None:
+    if answers(target, fit(sample), "closed_form", *in_one_stride(sample)):
+        leaves_arguments_alone(target, "closed_form", *in_one_stride(sample))
+
+
+def in_one_stride(sample: Descent) -> tuple[Any, ...]:
+    """The sample as arguments of the closed form."""
+    return sample.n_epochs, sample.learning_rate, sample.params, sample.t_u, sample.t_c
+
+
+def fit(sample: Fit) -> Exact:
+    """The optimum, of which nothing is claimed where the readings are all but the same."""
+    return exact.least_squares(exact.of(sample.t_u), exact.of(sample.t_c))

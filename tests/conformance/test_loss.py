@@ -17,6 +17,7 @@ from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
 LOSSES = pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss"])
+OPERATIONS = pytest.mark.parametrize("operation", ["loss_fn", "absolute_loss", "dabsolute_loss"])
 
 
 @clause("loss.mean-square")
@@ -36,10 +37,10 @@ def test_loss_is_a_scalar(target: Subject, loss: str, sample: Residuals) -> None
 
 
 @clause("loss.dtype", fraction_of_examples=0.3)
-@LOSSES
+@OPERATIONS
 @given(sample=strategies.residuals())
-def test_loss_has_the_dtype_of_the_predictions(target: Subject, loss: str, sample: Residuals) -> None:
-    keeps_dtype(target, target.call(loss, (sample.t_p, sample.t_c)))
+def test_loss_has_the_dtype_of_the_predictions(target: Subject, operation: str, sample: Residuals) -> None:
+    keeps_dtype(target, target.call(operation, (sample.t_p, sample.t_c)))
 
 
 @clause("loss.zero")
@@ -82,15 +83,16 @@ def agree_twice(target: Subject, other: Any, answer: Any, truth: Exact) -> None:
 
 
 @clause("loss.permutation")
-@given(strategies.shuffled_fits())
-def test_the_order_of_the_samples_does_not_matter(target: Subject, shuffled: tuple[Fit, Any]) -> None:
+@LOSSES
+@given(shuffled=strategies.shuffled_fits())
+def test_the_order_of_the_samples_does_not_matter(target: Subject, loss: str, shuffled: tuple[Fit, Any]) -> None:
     """A loss that drops the last row of an incomplete batch, or weighs samples by their place, fails here."""
     sample, order = shuffled
     t_p = sample.t_p
-    answer = target.loss_fn(t_p, sample.t_c)
-    permuted = target.loss_fn(t_p[order], sample.t_c[order])
+    answer = target.call(loss, (t_p, sample.t_c))
+    permuted = target.call(loss, (t_p[order], sample.t_c[order]))
 
-    agree_twice(target, permuted, answer, exact.loss_fn(exact.of(t_p), exact.of(sample.t_c)))
+    agree_twice(target, permuted, answer, getattr(exact, loss)(exact.of(t_p), exact.of(sample.t_c)))
 
 
 @clause("loss.same-shape", fraction_of_examples=0.3)
@@ -150,17 +152,20 @@ def test_twice_the_residual_is_four_times_the_squared_and_twice_the_absolute_los
 
 
 @clause("loss.convex")
-@given(strategies.segments())
-def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(target: Subject, segment: tuple[Fit, list[Any]]) -> None:
+@LOSSES
+@given(segment=strategies.segments())
+def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(
+    target: Subject, loss: str, segment: tuple[Fit, list[Any]]
+) -> None:
     data, places = segment
     t_u, t_c = exact.of(data.t_u), exact.of(data.t_c)
     losses = []
     for params in places:
-        truth = exact.loss_fn(exact.model(t_u, *exact.of(params)), t_c)
+        truth = getattr(exact, loss)(exact.model(t_u, *exact.of(params)), t_c)
         if not np.isfinite(truth.err):
             return
         t_p = target.model(data.t_u, params[0], params[1])
-        answer = target.loss_fn(t_p, data.t_c)
+        answer = target.call(loss, (t_p, data.t_c))
         losses.append(as_exact(answer, ()).within(truth.err, exact.UNROUNDED))
 
     start, middle, end = losses
@@ -217,10 +222,10 @@ def test_absolute_loss_has_the_slope_of_the_residuals_sign_over_n(target: Subjec
 
 
 @clause("loss.pure", fraction_of_examples=0.3)
-@LOSSES
+@OPERATIONS
 @given(sample=strategies.residuals())
-def test_loss_leaves_its_arguments_alone(target: Subject, loss: str, sample: Residuals) -> None:
-    leaves_arguments_alone(target, loss, sample.t_p, sample.t_c)
+def test_loss_leaves_its_arguments_alone(target: Subject, operation: str, sample: Residuals) -> None:
+    leaves_arguments_alone(target, operation, sample.t_p, sample.t_c)
 
 
 @clause("loss.deterministic", fraction_of_examples=0.3)

@@ -21,7 +21,7 @@ class Diagnosis:
     impostors: tuple[dict[str, Any], ...] = ()
     """The impostors as which the target behaves."""
     hint: str = ""
-    """A convention that the target may want to declare, for the end of the sentence."""
+    """A convention that the target may want to declare, or another likely cause, for the end of the sentence."""
 
 
 def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
@@ -36,4 +36,6 @@ def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
     impostors = tuple(one.told() for one in explaining(subject, clause))
     if disagrees and repeats and not hint:
         hint = variants.general(subject, named=bool(impostors))
+    if disagrees and repeats and not hint and not impostors:
+        hint = variants.narrow_inside(subject, error)
     return Diagnosis(repeats, impostors, hint)

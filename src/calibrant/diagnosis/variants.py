@@ -33,6 +33,9 @@ _MAY = {
 """What the hint says of each convention that concerns more than one optimizer."""
 
 
+_FLOAT32 = 2.0**29
+"""How many times as coarsely as float64 float32 rounds."""
+
 _FIRST = {name: first for name, (first, *_) in CONVENTIONS.items() if name not in ALIKE}
 """The value of each convention that is meant where a target declares none."""
 
@@ -90,6 +93,17 @@ def general(subject: Subject, *, named: bool) -> str:
         ):
             return f"; {may}: declare conventions = { ({name: value}) }"
     return ""
+
+
+def narrow_inside(subject: Subject, error: BaseException) -> str:
+    """'; it looks like float32 somewhere: ...' if the answers in float64 are off by as much as float32 rounds, and never by more."""
+    measured = getattr(error, "measured", None) or {}
+    if subject.form.name != "float64" or subject.property_ is None or measured.get("bounds", 0) < _FLOAT32 / 2**10:
+        return ""
+    coarse = replace(subject.target, slack=subject.target.slack * _FLOAT32)
+    if not _holds(Subject(coarse, "float64"), subject.property_):
+        return ""
+    return "; it looks like float32 somewhere: within the bounds of float32 the property holds"
 
 
 def _holds(subject: Subject, asked: Callable[[Subject], None]) -> bool | None:

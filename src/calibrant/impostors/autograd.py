@@ -89,10 +89,10 @@ walk("constant-on-the-left-turned", "a constant minus a value is computed as the
     of_parameters(_Turned), "autograd.composition"
 )
 walk("first-use-only", "on the way back each contribution replaces the one before, so that the first use alone counts")(
-    lambda c: c(added=lambda before, new: new), f"{GRAPH} gradient.cost?", "PaddlePaddle/Paddle#3689"
+    lambda c: c(added=lambda before, new: new), GRAPH, "PaddlePaddle/Paddle#3689"
 )
 walk("later-contributions-lost", "on the way back a gradient that is there stays, so that the last use alone counts")(
-    lambda c: c(added=lambda before, new: before), f"{GRAPH} gradient.cost?"
+    lambda c: c(added=lambda before, new: before), GRAPH
 )
 walk(
     "passed-on-when-first-reached", "a value passes its gradient on before the gradients of its other uses have arrived"
@@ -109,9 +109,9 @@ walk(
 )(lambda c: c(seeds=_every_end), "autograd.composition")
 walk(
     "cut-from-the-graph", "the loss is copied out of the graph as a plain number, so that its gradient is silently zero"
-)(lambda c: c(seeds=lambda result: {}), f"{COMPOSED} gradient.cost", "paiml/aprender#3034 guopengf/FL-MRCM#10")
+)(lambda c: c(seeds=lambda result: {}), COMPOSED, "paiml/aprender#3034 guopengf/FL-MRCM#10")
 walk("started-at-the-loss", "the backward walk starts with the value of the loss, not with 1")(
-    lambda c: c(seeds=lambda result: {result: result.data}), f"{COMPOSED} gradient.cost"
+    lambda c: c(seeds=lambda result: {result: result.data}), COMPOSED
 )
 walk("buffer-shared", "the operands of a sum share one buffer: adding in place to one gradient changes the other")(
     lambda c: c(

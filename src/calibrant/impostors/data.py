@@ -25,6 +25,9 @@ norris = impostors_of("norris")
 norris("one-digit-wrong", "the third pair is (118.2, 118.2) instead of (118.2, 118.1)")(
     part(1, lambda y, c: np.where(np.arange(y.size) == 2, c()[0], y)), NIST
 )
+norris("equal-readings-evened", "of the two pairs with x = 0.3, y is 0.4 and 0.5 instead of 0.3 and 0.6")(
+    part(1, lambda y, c: np.where(c()[0] == c()[0][23], np.round(y * 10 + np.sign(0.45 - y)) / 10, y)), NIST
+)
 norris("columns-swapped", "the columns are in the order of NIST's file, which has y first")(backwards, NIST)
 norris("columns-sorted-apart", "each column is sorted by itself, so that the pairs are torn apart")(
     kinds.answer(lambda columns: tuple(map(np.sort, columns))), NIST
@@ -61,6 +64,10 @@ fit(
 )(kinds.checked(_from_sums), LINE)
 fit.in_dtype("float32", LINE)
 shapes = impostors_of("least_squares")
+shapes.in_dtype("float64", "data.dtype")
+shapes("centred-in-place", "it centres the caller's readings in place")(
+    kinds.overwritten("t_u", lambda c, line: c.t_u - c.t_u.mean()), "data.pure"
+)
 for rows in (shapes, impostors_of("training_loop", chapters=("data",))):
     rows("flattened", "arrays of any shape are flattened first")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
     rows("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(kinds.stretched("t_u", "t_c"), SHAPES)

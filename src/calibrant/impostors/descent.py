@@ -275,6 +275,10 @@ closed("away-from-the-optimum", "the distance from the optimum is subtracted fro
 closed("optimum-returned", "it returns the optimum, whatever the number of epochs")(kinds.other("least_squares"), FORM)
 
 closed.in_dtype("float32", FORM)
+closed.in_dtype("float64", "descent.dtype")
+closed("in-place", "it writes the parameters at the end over those of the start")(
+    overwritten("params", lambda c, right: right), KEPT
+)
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
 _DIGITS = np.array([0.7, -1.3]), np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])

@@ -16,8 +16,8 @@ CENTRAL = "gradient.central gradient.thermometer"
 STEP = f"{CENTRAL} gradient.optimum"
 REPORTED = "gradient.of-the-reported-loss gradient.descent-lemma"
 GIVEN = f"gradient.automatic gradient.thermometer {REPORTED}"
-VALUE = "gradient.value"
-CONSISTENT = f"gradient.automatic gradient.thermometer gradient.descent-lemma {VALUE}"
+LOSS = "gradient.value"
+CONSISTENT = f"gradient.automatic gradient.thermometer gradient.descent-lemma {LOSS}"
 BY_W, BY_B = "gradient.by-hand-w", "gradient.by-hand-b"
 PURE, WIDE = "gradient.pure", "gradient.dtype"
 
@@ -32,6 +32,7 @@ by_w("one", "it returns ones, which are the derivative by the bias")(kinds.other
 by_w("divided-by-n", "the readings are divided by n, as the derivative of the loss is already")(
     lambda c: c() / c.n, BY_W
 )
+by_w.in_dtype("float64", WIDE)
 by_w("in-place", "it writes the predictions over the readings")(overwritten("t_u", lambda c, _: c.ask("model")), PURE)
 
 by_b = impostors_of("dmodel_db")
@@ -154,6 +155,14 @@ difference("moved-in-place", "it moves the caller's weight and bias in place, an
 )
 difference.nan_replaced("gradient.nan")
 
+of_any = impostors_of("difference_gradient")
+of_any("returned-in-float64", "it is returned in float64, whatever the dtype of the arguments", keeps_dtype=False)(
+    answer(lambda gradient: gradient.astype(np.float64)), f"{WIDE}@float32"
+)
+of_any("moved-in-place", "it moves the caller's parameters in place, and does not move them back")(
+    overwritten("params", lambda c, right: c.params + c.delta), PURE
+)
+
 # The loss and its gradient
 
 both = impostors_of("value_and_grad")
@@ -161,7 +170,7 @@ both("gradient-of-half-the-loss", "the gradient belongs to half the loss, but th
     part(1, lambda gradient, c: gradient / 2), GIVEN, "davisking/dlib#1169 patrickloeber/MLfromscratch#18"
 )
 both("half-the-loss", "the loss is halved, but its gradient is not")(
-    part(0, lambda loss, c: loss / 2), f"{REPORTED} {VALUE}"
+    part(0, lambda loss, c: loss / 2), f"{REPORTED} {LOSS}"
 )
 both("half", "the loss has a factor 1/2 in front, and the gradient with it")(
     lambda c: tuple(x / 2 for x in c()),
@@ -181,7 +190,7 @@ both("cut-from-the-graph", "the loss is cut off from the graph of the parameters
     part(1, lambda gradient, c: gradient * 0), GIVEN, "paiml/aprender#3034"
 )
 both("penalized-without-gradient", "the square of the weight is added to the loss, but not to its gradient")(
-    part(0, lambda loss, c: loss + c.params[0] ** 2), f"{REPORTED} {VALUE}"
+    part(0, lambda loss, c: loss + c.params[0] ** 2), f"{REPORTED} {LOSS}"
 )
 both("penalized", "the square of the weight is added to the loss, and its derivative to the gradient")(
     lambda c: (c()[0] + c.params[0] ** 2, join(c()[1][0] + 2 * c.params[0], c()[1][1])),
@@ -194,7 +203,7 @@ both("in-place", "it writes the predictions over the readings")(
     overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), PURE
 )
 both.in_dtype("float64", WIDE)
-both.in_dtype("float32", f"{GIVEN.replace('loss ', 'loss? ')}? {VALUE} gradient.additive gradient.optimum")
+both.in_dtype("float32", f"{GIVEN.replace('loss ', 'loss? ')}? {LOSS} gradient.additive gradient.optimum")
 both("nan-replaced", "NaN becomes zero in the gradient, and infinity the largest number of the dtype", exactly=False)(
     part(1, lambda gradient, c: np.nan_to_num(gradient)), "gradient.nan"
 )

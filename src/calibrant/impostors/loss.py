@@ -149,6 +149,13 @@ absolute("sum-instead-of-mean", "the absolute residuals are summed, not averaged
 absolute("size-of-the-mean", "it is the absolute value of the mean residual, in which residuals of both signs cancel")(
     several(lambda c: abs((c.t_p - c.t_c).mean())), f"{SUM} loss.zero?"
 )
+absolute("last-sample-dropped", "the last sample is left out")(
+    paired(kinds.shortened("t_p", "t_c")), "loss.absolute loss.permutation loss.zero? loss.nan? loss.outliers?"
+)
+absolute("capped", "residuals beyond 4 count as 4", exactly=False)(
+    paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)),
+    "loss.absolute loss.convex loss.outliers loss.nan loss.wide-accumulation",
+)
 absolute("nan-skipped", "residuals that are NaN count as zero")(nan_skipped, "loss.nan")
 
 # Their derivatives
@@ -169,6 +176,9 @@ sign("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is fl
     kinds.factor(-1), "loss.absolute-slope"
 )
 
+sign("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
+sign.in_dtype("float64", "loss.dtype")
+
 slope = impostors_of("dloss_fn")
 slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
     lambda c: c() / 2, HAND, "patrickloeber/MLfromscratch#18 davisking/dlib#1169"
@@ -178,6 +188,10 @@ slope("not-averaged", "it is the derivative of the sum, not of the mean: it is n
     kinds.factor(n), HAND, "pytorch/pytorch#28993 kakaobrain/trident#66"
 )
 slope("shifted", "a small number is added to each residual")(lambda c: c() + 2e-3 / c.n, f"{HAND} loss.smooth-at-zero")
+slope("only-the-first", "only the first sample's derivative is right, and the others are zero")(
+    kinds.answer(lambda by_p: by_p * (np.arange(by_p.size) == 0)), HAND, "flagos-ai/FlagGems#5212"
+)
+slope.in_dtype("float64", "gradient.dtype")
 slope("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "gradient.pure")
 slope.nan_replaced("gradient.nan")
 

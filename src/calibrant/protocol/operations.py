@@ -69,7 +69,7 @@ OPERATIONS = {
         _record("figures()", "data", returns="figures"),
         _record("model(t_u, w, b)", "model"),
         _record("loss_fn(t_p, t_c)", "loss", beside=("model",)),
-        _record("absolute_loss(t_p, t_c)", "loss"),
+        _record("absolute_loss(t_p, t_c)", "loss", beside=("model",)),
         _record("dabsolute_loss(t_p, t_c)", "loss"),
         _record("dloss_fn(t_p, t_c)", "loss, gradients"),
         _record("dmodel_dw(t_u, w, b)", "gradients"),

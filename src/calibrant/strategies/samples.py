@@ -174,7 +174,7 @@ def with_two_readings(fit: Fit, form: Format) -> Fit:
 def lines(data: Bytes, form: Format) -> Fit:
     """Data sets with two different readings at least, so that one line fits best; some far from zero, where formulas cancel."""
     line = with_two_readings(fits.decode(data, form), form)
-    offset = data.pick(0.0, 0.0, 64.0, 1024.0) * float(np.max(abs(widened(line.t_u))))
+    offset = data.pick(0.0, 0.0, 64.0, 1024.0, 0.0, 0.0, 64.0, 16384.0) * float(np.max(abs(widened(line.t_u))))
     far = cast(widened(line.t_u) + offset, form)
     return line if np.all(far == far[0]) else replace(line, t_u=far)
 
@@ -191,7 +191,7 @@ def long_descents(data: Bytes, form: Format) -> Descent:
 def steep_descents(data: Bytes, form: Format) -> Descent:
     """Descents above the limit, from a start off the optimum in the steepest direction, long enough to overflow."""
     fit = fits.decode(data, form)
-    excess = data.pick(512.0, 64.0, 512.0, 4.0)
+    excess = data.pick(512.0, 64.0, 512.0, 4.0, 512.0, 64.0, 512.0, 2.0)
     largest, direction = _curvature(fit.t_u)
     best = np.array([to_float(x) for x in optimum(exact_of(fit.t_u), exact_of(fit.t_c))])
     start = best + direction * max(1.0, float(np.abs(best).max()))

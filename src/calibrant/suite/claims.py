@@ -54,5 +54,10 @@ def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> 
 
 def agrees_or_refuses(target: Subject, due: Exact, operation: str, *arguments: Any) -> None:
     """Hold the operation's answer against what is due; where that claims nothing, a refusal is as good."""
-    if np.isfinite(due.err).any() or not target.refuses(operation, *arguments):
+    if answers(target, due, operation, *arguments):
         agree(target.call(operation, arguments), due)
+
+
+def answers(target: Subject, due: Exact, operation: str, *arguments: Any) -> bool:
+    """Whether an operation answers. It must if something is claimed of the answer, and may refuse if not."""
+    return bool(np.isfinite(due.err).any()) or not target.refuses(operation, *arguments)
