@@ -219,8 +219,8 @@ FAIR = """
         return [], []
 
     def training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u=None, val_t_c=None):
-        if optimizer["name"] != "sgd":
-            raise NotImplementedError(optimizer["name"])
+        if optimizer["name"] != "sgd" or "momentum" in optimizer:
+            raise NotImplementedError(str(optimizer))
         (w, b), u, c = params.astype(float), t_u.astype(float), t_c.astype(float)
         with np.errstate(all="ignore"):
             for _ in range(n_epochs):

@@ -55,10 +55,11 @@ def printed(shown: Result) -> str:
     return file.getvalue()
 
 
-def test_no_sentence_of_the_book_shows_its_tex() -> None:
+def test_no_sentence_of_the_book_shows_its_tex_or_its_links() -> None:
     for clause in book().values():
         sentence = terminal.readable(clause.sentence)
         assert not set("$\\{}") & set(sentence.replace("{'", "").replace("'}", "")), (clause.name, sentence)
+        assert ".md)" not in sentence, (clause.name, sentence)
 
 
 def test_the_gravest_status_speaks_for_a_clause() -> None:

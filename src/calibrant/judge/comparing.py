@@ -111,7 +111,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
     """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
     listed(answer, [len(truths) for truths in expected])
     leaves = [
-        (f"after step {t}, parameter {k} " if len(truths) > 1 else f"after step {t}, ", array, truth)
+        (f"after step {t}, parameter {k} " if len(truths) > 1 else f"after step {t} ", array, truth)
         for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1)
         for k, (array, truth) in enumerate(zip(arrays, truths, strict=True))
     ]

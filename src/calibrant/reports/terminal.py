@@ -52,7 +52,7 @@ _LETTERS = {
 
 
 def readable(sentence: str) -> str:
-    """A sentence of the book without its TeX."""
+    """A sentence of the book without its TeX and the targets of its links."""
 
     def formula(match: re.Match[str]) -> str:
         text, before = match[1], ""
@@ -62,7 +62,8 @@ def readable(sentence: str) -> str:
                 text = re.sub(pattern, replacement, text)
         return re.sub(r"\\([a-z]+)", lambda m: _LETTERS.get(m[1], m[1]), text)
 
-    return " ".join(re.sub(r"\$([^$]+)\$", formula, sentence).split())
+    text = re.sub(r"\[([^]]+)\]\([^()]+\.md\)", r"\1", re.sub(r"\$([^$]+)\$", formula, sentence))
+    return " ".join(text.split())
 
 
 def by_clause(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
