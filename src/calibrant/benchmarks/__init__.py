@@ -3,6 +3,7 @@
     python -m calibrant.benchmarks judge
     python -m calibrant.benchmarks soundness --cases 1000000
     python -m calibrant.benchmarks arrangements
+    python -m calibrant.benchmarks margins
     python -m calibrant.benchmarks peers
     python -m calibrant.benchmarks speed
 
