@@ -112,6 +112,26 @@ def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     assert found == [uphill]
 
 
+def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -> None:
+    """One mistake breaks one clause; nothing is said of the momentum of an optimizer that goes uphill."""
+    lines = [
+        "from calibrant.impostors import select",
+        "from calibrant.impostors.planting import target_from_impostor",
+        "optimize = target_from_impostor(*select(['optimize.uphill'])).implementation.optimize",
+    ]
+    (tmp_path / "uphill.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    options = [f"optimizer.sgd.{name}" for name in ("momentum", "nesterov", "weight-decay")]
+
+    result = check(
+        str(tmp_path / "uphill.py"), Options(clauses=("optimizer.sgd", *options), profile="ci", examples=40, workers=1)
+    )
+
+    assert {verdict.clause: verdict.status for verdict in result.verdicts if verdict.clause not in options} == {
+        "optimizer.sgd": "breaks"
+    }
+    assert {verdict.status for verdict in result.verdicts if verdict.clause in options} == {"undecided"}
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_book_shows_impostors_beside_the_clauses_that_they_break(chapter: str) -> None:
     """`python -m calibrant.impostors spec` writes them."""

@@ -292,3 +292,38 @@ def test_an_attack_by_a_program_ends_as_a_verdict(code: str, sentence: str, tmp_
 
     assert statuses(said) == {"loss.mean-square": {"broken"}}
     assert sentence in texts(said)["loss.mean-square"]
+
+
+OF_ITS_PROCESS = """
+    import os
+    import random
+
+    {first}
+
+    def split(n_samples, val_fraction, seed):
+        rows = list(range(n_samples))
+        random.Random(seed{more}).shuffle(rows)
+        n_val = int(n_samples * val_fraction)
+        return rows[n_val:], rows[:n_val]
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "status"),
+    [
+        ("", "", "holds"),
+        ("", " + os.getpid()", "breaks"),
+        ("", " + hash('split')", "breaks"),
+        # Nobody can ask another process of it.
+        (IMPORTS["finds it taken"][0].replace("\n", "\n    "), " + os.getpid()", "holds"),
+    ],
+    ids=["one split", "by its number", "by its hashes", "one process only"],
+)
+def test_a_split_is_asked_in_another_process_too(first: str, more: str, status: str, tmp_path: Path) -> None:
+    source = OF_ITS_PROCESS.format(first=first, more=more)
+    options = (*of("split.seeded"), "--dtype=float64", "--examples=4", "--workers=1")
+
+    said, shown = checked(tmp_path, target(tmp_path, source), *options)
+
+    assert statuses(said) == {"split.seeded": {status}}
+    assert ("in another process" in shown) == (status == "breaks")

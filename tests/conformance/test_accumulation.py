@@ -134,6 +134,21 @@ def test_gradients_have_the_dtype_of_the_data(
     keeps_dtype(target, target.call(operation, (sample.params, sample.batches, *zero_grad)))
 
 
+@clause("accumulation.dtype", fraction_of_examples=0.02)
+@given(strategies.sharded_descents())
+def test_workers_keep_the_dtype_of_the_data(target: Subject, sample: Sharded) -> None:
+    keeps_dtype(target, target.data_parallel(sample.params, sample.batches, sample.n_epochs, sample.learning_rate))
+
+
+@clause("accumulation.pure", fraction_of_examples=0.02)
+@given(strategies.sharded_descents())
+def test_workers_leave_the_arguments_alone(target: Subject, sample: Sharded) -> None:
+    """A worker that steps in place moves the start of every other run."""
+    sharded = sample.params, sample.batches, sample.n_epochs, sample.learning_rate
+
+    leaves_arguments_alone(target, "data_parallel", *sharded)
+
+
 @clause("accumulation.pure", fraction_of_examples=0.15)
 @ASKED
 @given(sample=strategies.batched_fits())

@@ -368,6 +368,7 @@ def test_a_validation_loss_that_is_walked_backward_trains(target: Subject, sampl
 
 
 OPERATIONS: tuple[tuple[str, Callable[[Programs, Fit], tuple[Any, ...]]], ...] = (
+    ("automatic_gradient", lambda programs, fit: (programs.losses[0], programs.params)),
     ("backward", lambda programs, fit: (programs.losses, programs.params, "never")),
     ("descend", lambda programs, fit: (squared_distance(0.5), programs.params, 0.125, 2, True)),
     ("manual_training_loop", lambda programs, fit: (2, 0.125, fit.params, fit.t_u, fit.t_c)),

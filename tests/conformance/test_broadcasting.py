@@ -208,6 +208,20 @@ def test_gradients_have_the_dtype_of_the_operands(target: Subject, sample: Opera
     keeps_dtype(target, target.multiply_grad(sample.x, sample.y, sample.upstream))
 
 
+@clause("broadcast.dtype", fraction_of_examples=0.3)
+@given(strategies.operands())
+def test_a_product_in_place_has_the_dtype_of_its_operands(target: Subject, sample: Operands) -> None:
+    keeps_dtype(target, target.multiply_in_place(sample.upstream, sample.y))
+
+
+@clause("broadcast.dtype", fraction_of_examples=0.3)
+@given(strategies.operands())
+def test_a_stretched_operand_keeps_its_dtype(target: Subject, sample: Operands) -> None:
+    expanded, _, _ = target.expand(sample.x, sample.upstream.shape)
+
+    keeps_dtype(target, expanded)
+
+
 @clause("broadcast.no-copy")
 @given(strategies.operands())
 def test_an_expanded_operand_repeats_its_elements(target: Subject, sample: Operands) -> None:

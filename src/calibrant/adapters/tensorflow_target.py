@@ -51,7 +51,7 @@ deviations = {
     "optimizer.adagrad.initial-accumulator": _NUMBERS,
     **dict.fromkeys(("optimizer.adamax", "optimizer.nadam"), _NUMBERS),
     **dict.fromkeys(("optimizer.adam", "optimizer.adam.bias-correction", "optimizer.adam.epsilon"), _NUMBERS),
-    **dict.fromkeys(("optimizer.adam.amsgrad", "optimizer.adam.weight-decay"), _NUMBERS),
+    **dict.fromkeys(("optimizer.adam.weight-decay", "optimizer.coupled-decay"), _NUMBERS),
     **dict.fromkeys(("optimizer.adam.first-step", "optimizer.adamw", "optimizer.adamw.decoupled"), _NUMBERS),
     **dict.fromkeys(("optimizer.changing-rate", "optimizer.swap"), _NUMBERS),
     "validation.shapes": _EMPTY,

@@ -57,10 +57,8 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
     "broadcast.pure": stretched,
     "broadcast.gradient": stretched,
     "broadcast.dtype": stretched,
-    "optimizer.rmsprop": centred,
     "optimizer.rmsprop.centered": centred,
     "optimizer.adadelta": former,
-    "optimizer.changing-rate": former,
     "optimizer.swap": former,
     "optimizer.absent-gradient": counted,
   };

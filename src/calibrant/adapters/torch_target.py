@@ -29,7 +29,6 @@ deviations = {
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "optimizer.nadam": "NAdam holds the product of its momenta in float32, whatever the dtype of the parameters",
     "optimizer.asgd": "ASGD holds its rate in float32, whatever the dtype of the parameters",
-    "optimizer.changing-rate": "NAdam holds a factor in float32, whatever the dtype of the parameters",
     "optimizer.finite": "centered RMSprop takes the root of a variance that may have rounded below zero",
     "optimizer.swap": "NAdam and ASGD hold factors in float32, whatever the dtype of the parameters",
     "optimizer.invalid": "hyperparameters that are NaN or infinite are taken: the comparisons with a limit let them pass",

@@ -20,6 +20,7 @@ FULL, PERHAPS = f"{WHOLE} accumulation.partition", f"{WHOLE} accumulation.partit
 UNRESET = "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 heartcored98/Standalone-DeepLearning#11"
 CLIPPED = "huggingface/transformers#1563 huggingface/transformers#986 facebookresearch/lingua#59"
 WINDOW = "Lightning-AI/pytorch-lightning#19987 LibreYOLO/libreyolo#857"
+OF_FOUR = f"modelscope/ms-swift#10084 {WINDOW}"
 WORKERS, LATER = "accumulation.data-parallel", "two epochs are needed"
 
 
@@ -137,6 +138,9 @@ mean("divided-by-the-batches-too", "the weighted mean is divided by the number o
     lambda c: c() / len(c.batches), FULL, "unslothai/unsloth-zoo#1023"
 )
 mean("divided-by-four", "the sum is divided by 4, the length of a window")(lambda c: _sums(c)[-1] / 4, FULL, WINDOW)
+mean("short-window-over-four", "a window of fewer than four batches is divided as if it had four")(
+    factor(lambda c: min(len(c.batches), 4) / 4), PERHAPS, OF_FOUR
+)
 mean("weights-reversed", "the gradients are weighted by the sizes of the batches in the reverse order")(
     lambda c: reduce(add, _weighted(_own(c), _sizes(c.batches)[::-1])), f"accumulation.partition {WHOLE}"
 )
@@ -188,6 +192,13 @@ def _of_each_worker(c: Call) -> list[Any]:
     return [c.ask("accumulated_grad", batches=[shard]) if len(shard[0]) else c.params * 0 for shard in c.shards]
 
 
+def _exchanged_at_first(c: Call, grads: list[Any]) -> Any:
+    """The gradient that the first worker steps along: of all first samples, and of its own further ones."""
+    firsts, (t_u, t_c) = [(t_u[:1], t_c[:1]) for t_u, t_c in _whole(c.shards)], c.shards[0]
+    known = _whole([*firsts, (t_u[1:], t_c[1:])])
+    return c.ask("accumulated_grad", batches=known) * sum(_sizes(known)) / sum(_sizes(c.shards))
+
+
 def _different_starts(c: Call) -> Any:
     one, others, grads = c, c.but(params=c.params * 0), list[Any]()
     for _ in range(c.n_epochs + 1):
@@ -219,11 +230,19 @@ parallel("empty-shards-are-nan", "a worker without samples adds NaN, the mean of
     workers(lambda c, g: g[-1] if all(_sizes(c.shards)) else g[-1] * np.nan), WORKERS
 )
 parallel("empty-shards-refused", "a worker without samples raises an error")(
-    workers(lambda c, g: c.ask("accumulated_grad", batches=c.shards)), WORKERS
+    workers(lambda c, g: c.ask("accumulated_grad", batches=c.shards)), f"{WORKERS} accumulation.dtype? {PURE}?"
 )
 parallel("last-worker-ignored", "the last worker's samples are missing in the gradient")(
-    workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or c.shards)), WORKERS
+    workers(lambda c, g: c.ask("accumulated_grad", batches=_whole(c.shards[:-1]) or _whole(c.shards))), WORKERS
 )
+parallel(
+    "exchanged-at-the-first-micro-batch",
+    "workers that take one sample at a time exchange the gradients of their first samples only",
+)(workers(_exchanged_at_first), WORKERS, "modelscope/FunASR#3472")
+parallel("in-place", "the first worker steps in place on the caller's parameters")(
+    overwritten("params", lambda c, right: right[1]), PURE
+)
+parallel.in_dtype("float64", "accumulation.dtype")
 parallel(
     "one-step-late", "each step but the first uses the gradient that belongs to the previous step", why_not_small=LATER
 )(workers(lambda c, g: g[-2:][0]), WORKERS)
@@ -256,6 +275,7 @@ _BATCHES = (
     *(_cut(_PLAIN, *sizes) for sizes in ((1, 2), (2, 2), (1, 1, 2), (2, 4, 2), (1,))),
     [(np.array([0.75]), np.array([-1.25])) for _ in range(2)],  # a gradient of (6, 8)
     _cut(_DIGITS, 3, 3, 2),
+    _cut(_PLAIN, 1, 1, 1, 1),
 )
 _REFUSED = (_shaped(), _shaped((2, 2), (0, 0)), _shaped((2, 2), (3, 2)), _shaped((1, 2)), _shaped(((2, 1), 2)))
 

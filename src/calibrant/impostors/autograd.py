@@ -88,8 +88,11 @@ walk("power-without-factor", "the derivative of a square has no factor 2 x")(
 walk("constant-on-the-left-turned", "a constant minus a value is computed as the value minus the constant")(
     of_parameters(_Turned), "autograd.composition"
 )
-walk("last-use-only", "a value that is used several times keeps only the gradient of its last use")(
-    lambda c: c(added=lambda before, new: new), COST, "PaddlePaddle/Paddle#3689"
+walk("first-use-only", "on the way back each contribution replaces the one before, so that the first use alone counts")(
+    lambda c: c(added=lambda before, new: new), f"{GRAPH} gradient.cost?", "PaddlePaddle/Paddle#3689"
+)
+walk("later-contributions-lost", "on the way back a gradient that is there stays, so that the last use alone counts")(
+    lambda c: c(added=lambda before, new: before), f"{GRAPH} gradient.cost?"
 )
 walk(
     "passed-on-when-first-reached", "a value passes its gradient on before the gradients of its other uses have arrived"
@@ -125,6 +128,8 @@ walk("saved-value-overwritten", "all operations save their values in one place, 
 walk("gradient-over-the-value", "an intermediate gradient overwrites its value, which another gradient still needs")(
     saved(lambda factor: factor.grad), GRAPH, "linkedin/Liger-Kernel#272"
 )
+walk("in-place", "the gradient is written over the parameters")(overwritten("params", lambda c, right: right[1]), PURE)
+walk.in_dtype("float64", "autograd.dtype", name="in-float64")
 walk("central-differences", "the gradient is a central difference quotient, with a step of 1/2")(
     part(1, lambda grad, c: c.ask("difference_gradient", delta=c.params.dtype.type(0.5))), COST
 )

@@ -145,7 +145,14 @@ inplace("first-row-only", "the part of the product that does not fit into x is s
 inplace("refused-too-late", "x is written before the shapes are checked, so that a refusal leaves it changed")(
     unfit(lambda c: c(x=c.x.__imul__(2))), PLACE
 )
-inplace("right-not-stretched", "operands of different shapes are refused, also where one could stretch")(unequal, PLACE)
+inplace("right-not-stretched", "operands of different shapes are refused, also where one could stretch")(
+    unequal, f"{PLACE} broadcast.dtype"
+)
+inplace(
+    "returned-in-float64",
+    "the product is written into x, and returned in float64 as it was computed",
+    keeps_dtype=False,
+)(answer(lambda product: product.astype(np.float64)), "broadcast.dtype@float32")
 
 # Views
 
@@ -163,6 +170,9 @@ expand(
     "the elements of x are written one after the other, again and again, until the shape is full",
     why_not_small="an operand of two numbers is needed",
 )(part(0, lambda view, c: np.resize(c.x, c.shape)), VIEW)
+expand("returned-in-float64", "the view that is returned is widened to float64", keeps_dtype=False)(
+    part(0, lambda view, c: np.broadcast_to(c.x.astype(np.float64), c.shape)), "broadcast.dtype@float32"
+)
 expand("added-to", "one is added to x, and subtracted from the view that is returned")(
     lambda c: part(0, lambda view, c: view - 1)(c.but(x=c.x.__iadd__(1))), f"{PURE} {VIEW}"
 )

@@ -135,6 +135,11 @@ descent(
 descent("bias-never-moved", "only the weight is moved: the bias stays where it was")(
     loop(step=lambda run: join(run.step()[0], run.params[1])), f"{STEPS} {ENDS} descent.diverges descent.norris"
 )
+descent("bias-moved-twice", "the bias is moved twice by each gradient")(
+    along(lambda run: join((g := run.gradient())[0], g[1] * 2)),
+    f"{STEPS} {ENDS} {FAR}",
+    "trekhleb/homemade-machine-learning#63",
+)
 descent("components-swapped", "the weight and the bias are moved by each other's derivatives")(
     along(lambda run: run.gradient()[::-1]), f"{STEPS} {ENDS} {FAR} descent.diverges"
 )

@@ -146,6 +146,28 @@ def below_zero(c: Call, path: Any) -> None:
             path[t][k] = np.where(lost, np.nan, p).astype(p.dtype)
 
 
+def pulled_by_its_index(c: Call) -> Any:
+    """The step with the number of the parameter in the place of its value in the decay."""
+    pull = c.h.weight_decay * constant(c.place[0] + 1.0, c.h.form)
+    return c(h=c.h.once("bare", lambda: c.h.but(weight_decay=0.0)), g=c.g - pull if c.h["maximize"] else c.g + pull)
+
+
+def decay_added(c: Call, path: Any) -> None:
+    """Add the decay of each parameter to its gradient, in the caller's arrays."""
+    decay = c.hyperparameters.get("weight_decay", 0.0)
+    for before, step in zip([c.params, *path], c.grads, strict=False):
+        for p, g in zip(before, step, strict=True):
+            if is_array(g):
+                overwrite(g, g + decay * p)
+
+
+def late(c: Call) -> Any:
+    """The step of Rprop that was due one step before."""
+    due, _ = c.s.x, c()
+    c.s.x = -c.s.size * c.s.before.sign() if c.s.before.sign() else zero(c.h)
+    return c.p + due
+
+
 maximized = partial(kinds.where, lambda c: c.hyperparameters.get("maximize"))
 pushed = partial(kinds.where, lambda c: c.h["momentum"])
 turning = partial(kinds.where, lambda c: (c.g * c.s.before).sign() == -1)
@@ -154,22 +176,23 @@ remembered = kinds.afterwards(lambda c, after: vars(c.s).update(before=c.g))
 # The rows
 
 RATE, ABSENT, KEPT = "optimizer.changing-rate", "optimizer.absent-gradient", "optimizer.gradients-kept"
-SGD = "optimizer.sgd optimizer.sgd.momentum optimizer.sgd.dampening optimizer.sgd.nesterov optimizer.sgd.weight-decay"
-EACH, LATER = f"{SGD} {RATE}", f"{SGD} {RATE} {ABSENT}"
-OWN, LR, PUSH = f"optimizer.own-state {EACH}", f"{RATE} {LATER} optimizer.zero-rate", f"optimizer.sgd.momentum {EACH}"
-WD, DAMP, AHEAD = (f"optimizer.sgd.{name} optimizer.sgd" for name in ("weight-decay", "dampening", "nesterov"))
-_ADAM = "optimizer.adam optimizer.adam.bias-correction optimizer.adam.epsilon optimizer.adam.weight-decay"
-ADAM, AMS = f"{_ADAM} optimizer.adam.amsgrad {RATE}", "optimizer.adam.amsgrad optimizer.adam"
-SUMS, POWER = f"{ADAM} optimizer.adam.first-step", f"optimizer.adam.bias-correction {ADAM}"
-BIAS, EPS = f"{POWER} optimizer.adam.first-step", f"optimizer.adam.epsilon {ADAM}?"
-BESIDE = f"optimizer.adamw.decoupled optimizer.adamw {RATE}"
-ADAMW = f"optimizer.adamw {BESIDE}"
-RMSPROP = f"optimizer.rmsprop optimizer.rmsprop.centered optimizer.rmsprop.momentum {RATE}"
-START = "optimizer.adagrad.initial-accumulator optimizer.adagrad"
-SLOWED = "optimizer.adagrad.lr-decay optimizer.adagrad"
-ADAGRAD = f"optimizer.adagrad {START} {SLOWED} {RATE}"
-DELTA, MAX, NADAM, ADAPTIVE = (f"optimizer.{name} {RATE}" for name in ("adadelta", "adamax", "nadam", "radam"))
-RADAM, ASGD, RPROP = f"{ADAPTIVE}?", "optimizer.asgd", "optimizer.rprop"
+LATER = f"optimizer.sgd {ABSENT}"
+OWN, LR = "optimizer.own-state optimizer.sgd", f"{RATE} {ABSENT} optimizer.zero-rate optimizer.sgd.momentum?"
+PUSH, DAMP, AHEAD = (f"optimizer.sgd.{name}" for name in ("momentum", "dampening", "nesterov"))
+OPTIONS = f"{PUSH}? {DAMP}? {AHEAD}? optimizer.sgd.weight-decay? {RATE}?"
+COUPLED = "optimizer.coupled-decay"
+WD = f"optimizer.sgd.weight-decay {COUPLED}?"
+MAYBE = f"optimizer.adam.epsilon? optimizer.adam.amsgrad? optimizer.adam.weight-decay? {RATE}?"
+ADAM, AMS = f"optimizer.adam {MAYBE}", "optimizer.adam.amsgrad"
+POWER = f"optimizer.adam.bias-correction {ADAM}"
+BIAS = SUMS = f"{POWER} optimizer.adam.first-step"
+EPS = f"optimizer.adam.epsilon optimizer.adam.bias-correction? optimizer.adam.first-step {ADAM}"
+BESIDE, ADAMW = "optimizer.adamw.decoupled optimizer.adamw", "optimizer.adamw optimizer.adamw.decoupled"
+RMSPROP = "optimizer.rmsprop optimizer.rmsprop.centered? optimizer.rmsprop.momentum?"
+START, SLOWED = "optimizer.adagrad.initial-accumulator", "optimizer.adagrad.lr-decay"
+ADAGRAD, DELTA, MAX, NADAM, RADAM, ASGD, RPROP = (
+    f"optimizer.{name}" for name in ("adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop")
+)
 
 LONG, MANY = "optimizer.long-run", "many steps are needed"
 
@@ -188,13 +211,13 @@ counting = of("adam adamw adagrad adamax nadam radam asgd")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
 adadelta, adamax, nadam, radam, asgd, rprop = map(of, ("adadelta", "adamax", "nadam", "radam", "asgd", "rprop"))
 
-optimize("uphill", "every step moves along the gradient, uphill")(rule(lambda c: c(g=-c.g)), EACH)
+optimize("uphill", "every step moves along the gradient, uphill")(rule(lambda c: c(g=-c.g)), "optimizer.sgd")
 optimize("maximize-ignored", "it minimizes where it should maximize: the gradient is not negated, or negated twice")(
-    but(maximize=False), "optimizer.maximize optimizer.sgd", "kozistr/pytorch_optimizer#528"
+    but(maximize=False), "optimizer.maximize", "kozistr/pytorch_optimizer#528"
 )
 of(f"adam {ALL}", without="rprop")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
     rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))),
-    f"{ADAM} optimizer.adam.first-step optimizer.adam.scale-free?",
+    f"{ADAM} optimizer.adam.first-step optimizer.adam.bias-correction? optimizer.adam.scale-free?",
 )
 optimize("along-its-own-value", "every parameter but the first moves along its own value, not along its gradient")(
     framed(step=lambda c: c(g=c.g and (c.p if c.place[0] else c.g))),
@@ -219,7 +242,9 @@ counting("absent-counts", "a step without a gradient still counts")(framed(count
 optimize("absent-stops-all", "where one gradient is absent, no parameter is moved")(
     along(lambda k, step: None if any(g is None for g in step) else step[k]), ABSENT
 )
-remembers("state-shared", "all parameters share one state")(framed(state=lambda c: c(k=0)), f"{OWN} {ABSENT}")
+remembers("state-shared", "all parameters share one state")(
+    framed(state=lambda c: c(k=0)), f"optimizer.own-state {PUSH} {ABSENT} {OPTIONS}"
+)
 counting("steps-count-parameters", "all parameters share one count of steps, which each of them advances")(
     framed(count=lambda c: c(k=0)),
     f"optimizer.own-state {SUMS} {ABSENT}",
@@ -227,7 +252,7 @@ counting("steps-count-parameters", "all parameters share one count of steps, whi
 )
 remembers("state-kept", "a new optimizer continues with the state of the previous one", repeats=False)(
     lambda c: walked(c, c.correct.memory.setdefault(c.name, Frame(RULES[c.name]))),
-    f"optimizer.fresh optimizer.sizes {OWN} {ABSENT}",
+    f"optimizer.fresh optimizer.sizes optimizer.own-state {PUSH} {ABSENT} {OPTIONS}",
 )
 scheduled("rate-frozen", "all steps use the learning rate of the first one")(at(lambda lr: [lr[0]] * len(lr)), LR)
 scheduled("first-rate-skipped", "each step uses the rate of the next one: the schedule advances before the optimizer")(
@@ -238,14 +263,14 @@ scheduled("first-rate-zero", "the first rate is zero, and each later step uses t
     at(lambda x: [0, *x[:-1]]), LR, "google-research/bert#1293 EleutherAI/gpt-neox#1373 facebookresearch/barlowtwins#45"
 )
 optimize("one-array-listed", "every step lists the same arrays, which show the parameters after the last step")(
-    kinds.answer(lambda x: [x[-1] for _ in x]), LATER
+    kinds.answer(lambda x: [x[-1] for _ in x]), f"{LATER} {PUSH}?"
 )
 optimize("parameters-before-each-step", "it lists the parameters before each step, not after it")(
     lambda c: [c.params, *c()][:-1], f"{LATER} optimizer.zero-rate"
 )
 optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
-    f"{LATER.replace('nesterov', 'nesterov?')} optimizer.maximize optimizer.zero-rate?",
+    f"{LATER} optimizer.maximize optimizer.zero-rate?",
 )
 optimize("parameters-in-place", "it changes the caller's parameters in place")(
     kinds.afterwards(lambda c, path: [*map(overwrite, c.params, path[-1] if path else [])]), KEPT
@@ -253,10 +278,10 @@ optimize("parameters-in-place", "it changes the caller's parameters in place")(
 optimize("gradients-negated-in-place", "to maximize, it negates the caller's gradients in place")(
     maximized(kinds.afterwards(lambda c, _: [np.negative(g, g) for x in c.grads for g in x if is_array(g)])), KEPT
 )
-optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate")
+optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate {OPTIONS}")
 optimize.in_dtype(
     "float16",
-    f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate optimizer.sizes optimizer.finite",
+    f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate optimizer.sizes optimizer.finite {OPTIONS}",
 )
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
@@ -290,6 +315,13 @@ coupled("decay-of-the-sign", "the decay multiplies the sign of the parameter, as
 adamw("decay-coupled", "weight decay is added to the gradient, so that it enters the averages")(
     rule(lambda c: bare(c, l2(c))), BESIDE, "pytorch/pytorch#48793 mapbox/robosat#166 google-deepmind/optax#417"
 )
+of("adam")("decay-of-the-index", "the decay multiplies the number of the parameter in its list, not the parameter")(
+    framed(step=kinds.where(lambda c: c.g, pulled_by_its_index)), "optimizer.adam.weight-decay", "mlverse/torch#821"
+)
+coupled("decay-in-place", "it adds the decay to the caller's gradients in place")(kinds.afterwards(decay_added), KEPT)
+adamw("still-without-decay", "without weight decay no parameter moves")(
+    rule(lambda c: c() if c.h["weight_decay"] else c.p), "optimizer.adamw", "PaddlePaddle/PaddleCustomDevice#1202"
+)
 adamw("no-decay-by-default", "the default weight decay is zero")(given(lambda h: {"weight_decay": 0.0} | h), ADAMW)
 of("sgd rmsprop")("momentum-ignored", "the momentum is ignored")(but(momentum=0.0), PUSH)
 sgd("momentum-on-the-gradient", "the momentum multiplies the new gradient and not the buffer, which never fades")(
@@ -303,7 +335,7 @@ sgd("dampening-for-its-rest", "the buffer adds dampening * g instead of (1 - dam
 )
 sgd("dampened-by-default", "the default dampening equals the momentum, as in Lua's torch")(
     given(lambda h: {"dampening": 0.0 if h.get("nesterov") else h.get("momentum", 0.0)} | h),
-    f"optimizer.sgd.momentum {WD} {RATE}",
+    PUSH,
     "torch/optim#163 intel/analytics-zoo#1038",
 )
 sgd("buffer-one-late", "the step uses the momentum buffer before the new gradient is added to it")(
@@ -317,7 +349,10 @@ of("adam adamw nadam radam adamax")(
 )(exchanged("beta1 beta2", "part1 part2"), ADAM)
 of("adam adamw rmsprop adadelta nadam radam")(
     "shares-swapped", "the averages multiply the old value by 1 - beta and the new one by beta"
-)(exchanged("beta1 part1", "beta2 part2", "alpha part", "rho part"), SUMS)
+)(
+    exchanged("beta1 part1", "beta2 part2", "alpha part", "rho part"),
+    f"{ADAM} optimizer.adam.first-step optimizer.adam.bias-correction?",
+)
 of("adam adamw nadam radam rmsprop adadelta")(
     "squares-summed", "the average of the squares adds each square without its factor 1 - beta"
 )(
@@ -354,11 +389,9 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
     "karpathy/convnetjs#70 karpathy/convnetjs#107",
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
-adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(
-    but(amsgrad=True), f"{_ADAM} {LONG}? {RATE}?"
-)
+adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{ADAM} {LONG}?")
 of(without="sgd adadelta adamax asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
-    but(eps=0.0), f"{EPS} optimizer.adam.first-step", "davharris/mistnet#94"
+    but(eps=0.0), EPS, "davharris/mistnet#94"
 )
 small = of(without="sgd radam asgd rprop")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
@@ -366,7 +399,7 @@ small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_no
     "optimizer.adam.scale-free@float64 optimizer.adam.scale-free@float32? optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
 )
 rmsprop("centered-ignored", "`centered` is ignored: the average of the gradients is never subtracted")(
-    but(centered=False), "optimizer.rmsprop.centered optimizer.rmsprop"
+    but(centered=False), "optimizer.rmsprop.centered"
 )
 rmsprop(
     "variance-below-zero",
@@ -381,15 +414,15 @@ sgd(
 )(in_blocks(8), "optimizer.sizes")
 adagrad("sum-from-zero", "the sum of squares always begins at zero")(but(initial_accumulator_value=0.0), START)
 adagrad("sum-from-one", "the sum of squares always begins at one")(
-    but(initial_accumulator_value=1.0), f"{START} {SLOWED} {RATE}", "deeplearning4j/deeplearning4j#953"
+    but(initial_accumulator_value=1.0), f"{START} {ADAGRAD}", "deeplearning4j/deeplearning4j#953"
 )
 adagrad("sum-from-a-tenth-by-default", "where no initial sum of squares is given, it is 0.1")(
     given(lambda h: {"initial_accumulator_value": 0.1} | h),
-    f"optimizer.adagrad.lr-decay {RATE} optimizer.adagrad?",
+    f"{ADAGRAD} {START}",
     "pytorch/pytorch#6616 tensorflow/tensorflow#37819",
 )
 adagrad("sum-forgotten", "the sum of squares contains the square of the last gradient alone")(
-    rule(lambda c: (c.s.__dict__.update(v=c.h.initial_accumulator_value), c())[1]), ADAGRAD
+    rule(lambda c: (c.s.__dict__.update(v=c.h.initial_accumulator_value), c())[1]), f"{ADAGRAD} {SLOWED}?"
 )
 adagrad("rate-decay-ignored", "`lr_decay` is ignored: the learning rate stays constant")(
     but(lr_decay=0.0), SLOWED, "eaplatanios/tensorflow_scala#55"
@@ -405,7 +438,7 @@ adamax("maximum-never-fades", "the largest gradient so far never decays")(but(be
 adamax("last-gradient-for-the-largest", "the last gradient counts, not the largest so far")(but(beta2=zero), MAX)
 adamax("maximum-corrected", "the maximum is bias-corrected")(rule(lambda c: c(lr=c.lr * c.h.correction2(c.t))), MAX)
 nadam("no-look-ahead", "the average is multiplied by the momentum of this step, not of the next")(
-    momenta(lambda now, ahead: (now, (1.0 - now[0], 1.0 - (1.0 - now[1]) * (1.0 - now[0])))), f"{NADAM}?"
+    momenta(lambda now, ahead: (now, (1.0 - now[0], 1.0 - (1.0 - now[1]) * (1.0 - now[0])))), NADAM
 )
 nadam("gradient-left-out", "the step follows the average alone, without the gradient's own part")(
     momenta(lambda now, ahead: ((constant(0.0, now[1].form), now[1]), ahead)), NADAM
@@ -417,7 +450,10 @@ radam("never-adaptive", "the step is never divided by the root of the average of
     but(rectification=lambda h: lambda t, enough: None), RADAM
 )
 radam("always-adaptive", "every step is adaptive, also where the rectification is undefined")(
-    but(rectification=lambda h: lambda t, enough: h.rectification(t, enough=enough) or one(h)), ADAPTIVE
+    but(rectification=lambda h: lambda t, enough: h.rectification(t, enough=enough) or one(h)), RADAM
+)
+radam("lost-at-the-sixth-step", "the sixth step sets every number to 1000")(
+    rule(lambda c: number(1000.0)(c.h) if c.t == 6 else c()), f"{RADAM} optimizer.zero-rate"
 )
 asgd("rate-constant", "the learning rate stays constant instead of falling")(rule(lambda c: c(t=1)), ASGD)
 asgd("rate-falls-at-once", "the learning rate falls from the first step on")(rule(lambda c: c(t=c.t + 1)), ASGD)
@@ -443,6 +479,10 @@ rprop("times-the-gradient", "the step is the step size times the gradient, not t
     rule(lambda c: (c(), c.p - c.s.size * c.s.before)[1]), RPROP
 )
 
+rprop("one-step-late", "each step is the one that was due before, and the first is zero")(
+    rule(late), RPROP, "google-deepmind/optax#1725"
+)
+
 # Legitimate variants
 
 
@@ -457,7 +497,7 @@ def variant(convention: str, value: str, sentence: str, name: str = "") -> Calla
 
 variant(
     "sgd.buffer", "with-lr", "the buffer contains the learning rate, so that a new rate does not change what it holds"
-)(f"{PUSH} optimizer.zero-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
+)(f"{PUSH} {RATE} optimizer.zero-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
 variant("sgd.buffer", "average", "the buffer is a moving average of the gradients, not their sum")(
     PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002"
 )
@@ -465,17 +505,15 @@ for _value, _sentence in (
     ("with-lr", "the buffer of Nesterov's momentum contains the learning rate"),
     ("average", "the buffer of Nesterov's momentum is a moving average of the gradients"),
 ):
-    variant("sgd.nesterov-buffer", _value, _sentence)(f"{AHEAD} {RATE}?")
+    variant("sgd.nesterov-buffer", _value, _sentence)(AHEAD)
 variant("sgd.dampening", "always", "the first gradient is dampened")(DAMP, "pytorch/pytorch#152833 ml-explore/mlx#473")
 variant("sgd.nesterov", "look-ahead", "Nesterov's step is the buffer alone, for gradients taken at the point ahead")(
     AHEAD, "chainer/chainer#4274 keras-team/keras#966"
 )
 variant("sgd.decay", "decoupled", "weight decay shrinks the parameters directly, and is no part of the gradient")(WD)
-variant("adam.epsilon", "inside", "epsilon is inside the root")(
-    f"{EPS} optimizer.adam.first-step", "sail-sg/Adan#8 d2l-ai/d2l-zh#502"
-)
+variant("adam.epsilon", "inside", "epsilon is inside the root")(EPS, "sail-sg/Adan#8 d2l-ai/d2l-zh#502")
 variant("adam.epsilon", "hat", "epsilon is added before the average of the squares is corrected")(
-    f"optimizer.adam.epsilon optimizer.adam.first-step {ADAM.replace('amsgrad', 'amsgrad?')}?",
+    EPS,
     "tensorflow/tensorflow#9047 pytorch/pytorch#22628 karpathy/nanochat#304",
 )
 variant("adam.correction", "none", "the averages are not corrected")(BIAS, "ml-explore/mlx#1640 oxiglade/mlx-rs#301")
@@ -483,7 +521,7 @@ variant("adam.amsgrad", "corrected", "AMSGrad takes the largest of the corrected
     AMS, "google-deepmind/optax#1389 pytorch/pytorch#142323"
 )
 variant("adam.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(
-    "optimizer.adam.weight-decay optimizer.adam"
+    "optimizer.adam.weight-decay"
 )
 variant("adamw.decay", "after", "the parameters decay after the step")(ADAMW)
 variant("adamw.decay", "without-lr", "the decay is not multiplied by the learning rate")(
@@ -491,20 +529,28 @@ variant("adamw.decay", "without-lr", "the decay is not multiplied by the learnin
     "tensorflow/addons#2282 google-deepmind/optax#292 modern-fortran/neural-fortran#152 tensorflow/tensorflow#22763",
 )
 variant("rmsprop.epsilon", "inside", "epsilon is inside the root")(
-    f"{RMSPROP}?", "pytorch/pytorch#23796 chainer/chainer#4754 apache/mxnet#4493 jax-ml/jax#1427"
+    f"{RMSPROP} {COUPLED}? {RATE}?", "pytorch/pytorch#23796 chainer/chainer#4754 apache/mxnet#4493 jax-ml/jax#1427"
 )
 variant("rmsprop.start", "one", "the average of the squares begins at one")(RMSPROP, "google-deepmind/optax#49")
 variant("rmsprop.buffer", "with-lr", "the momentum buffer contains the learning rate")(
-    f"optimizer.rmsprop.momentum optimizer.rmsprop {RATE}? optimizer.zero-rate", "pytorch/pytorch#32545"
+    f"optimizer.rmsprop.momentum {RATE}? optimizer.zero-rate", "pytorch/pytorch#32545"
 )
 variant("rmsprop.centered-epsilon", "inside", "with `centered`, epsilon is inside the root")(
-    "optimizer.rmsprop.centered optimizer.rmsprop"
+    "optimizer.rmsprop.centered"
 )
-variant("adagrad.epsilon", "inside", "epsilon is inside the root")(f"{ADAGRAD}?", "keras-team/keras#17391")
-variant("adadelta.rate", "without", "the steps are not multiplied by a learning rate")(f"{DELTA} optimizer.zero-rate")
-variant("adamax.epsilon", "outside", "epsilon is added to the largest gradient, not to each before it")(f"{MAX}?")
-variant("adamax.epsilon", "with-past", "epsilon is added to the faded maximum, not to the gradient's size")(f"{MAX}?")
-variant("adamax.epsilon", "none", "there is no epsilon")(f"{MAX}?")
+variant("adagrad.epsilon", "inside", "epsilon is inside the root")(
+    f"{ADAGRAD} {START} {SLOWED}? {COUPLED}? {RATE}?", "keras-team/keras#17391"
+)
+variant("adadelta.rate", "without", "the steps are not multiplied by a learning rate")(
+    f"{DELTA} {RATE}? optimizer.zero-rate"
+)
+variant("adamax.epsilon", "outside", "epsilon is added to the largest gradient, not to each before it")(
+    f"{MAX} {COUPLED}? {RATE}?"
+)
+variant("adamax.epsilon", "with-past", "epsilon is added to the faded maximum, not to the gradient's size")(
+    f"{MAX} {COUPLED}? {RATE}?"
+)
+variant("adamax.epsilon", "none", "there is no epsilon")(f"{MAX} {COUPLED}? {RATE}?")
 variant("adamax.correction", "none", "the average is not corrected")(MAX)
 variant("nadam.schedule", "fast", "the momenta rise as if momentum_decay were 1")(NADAM)
 variant("nadam.schedule", "constant", "the momentum is beta1 at every step")(NADAM)
@@ -520,9 +566,7 @@ variant(
 )(RADAM)
 variant("rprop.turn", "step-back", "after a change of sign the last step is taken back")(RPROP)
 for _name in ("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"):
-    variant(f"{_name}.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(
-        f"optimizer.{_name}"
-    )
+    variant(f"{_name}.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(COUPLED)
 
 training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
 training("always-sgd", "the optimizer is gradient descent, whatever its name")(

@@ -1,4 +1,4 @@
-"""An impostor as a target of its own."""
+"""An impostor as a target of its own, which other processes load as `calibrant.impostors.planting:OPERATION.NAME`."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.impostors import Impostor
+from calibrant.impostors import Impostor, catalog
 from calibrant.impostors.correct import CorrectOperations, dtype_of, in_dtype, over_arrays
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.description import Target, described
@@ -25,6 +25,14 @@ def target_from_impostor(one: Impostor, timeout: float = 10.0, conventions: Mapp
 
     beside = {name: over_arrays()[name] for name in (*OPERATIONS[one.operation].beside, *one.beside)}
     offered = SimpleNamespace(**beside, **{one.operation: operation})
-    target = described(f"{one.operation}.{one.name}", offered, one.name, timeout)
+    target = described(f"{__name__}:{one.operation}.{one.name}", offered, one.name, timeout)
     target.trusted = True
     return target
+
+
+def __getattr__(operation: str) -> SimpleNamespace:
+    """The impostors of an operation, each an implementation under its name."""
+    found = {one.name: target_from_impostor(one).implementation for one in catalog() if one.operation == operation}
+    if not found:
+        raise AttributeError(operation)
+    return SimpleNamespace(**found)

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -74,6 +75,12 @@ split("all-rows-for-training", ALL)(part(0, lambda train, c: np.append(*c())), L
 split(
     "numbered-within-the-part", "the validation rows are numbered within their part, and then used as rows of the whole"
 )(part(1, lambda val, c: np.argsort(val)), MIXED, "sarpaykent/GotenNet#10")
+split("parts-drawn-apart", "each part is drawn by itself, so that a row may be in both or in neither")(
+    part(0, lambda train, c: np.random.default_rng(c.seed + 1).permutation(c.n_samples)[: len(train)]), PARTITION
+)
+split(
+    "process-in-the-seed", "the number of the process is added to the seed: each gets a split of its own", repeats=False
+)(lambda c: c(seed=c.seed + os.getpid()), SEEDED, "TensorAuto/OpenTau#498")
 split("drawn-with-replacement", TWICE)(
     cut(lambda c, rows: np.random.default_rng(c.seed).choice(len(rows) or 1, len(rows))), f"{MIXED} {INVALID}?"
 )
@@ -196,7 +203,7 @@ def _line(c: Call, on_b: float) -> Any:
     return join(w, kept * (t - w * u))
 
 
-SUM, SLOPE = "regularization.sum", "regularization.gradient"
+SUM, SLOPE, DTYPE = "regularization.sum", "regularization.gradient", "regularization.dtype"
 BOTH = f"regularization.l1 regularization.l2 {SUM}"
 RIDGE, REFUSED = "regularization.ridge", "regularization.invalid"
 SHRINKS = f"{RIDGE} regularization.shrinks"
@@ -220,11 +227,12 @@ penalized("one-or-the-other", "where both penalties are given, the L2 penalty is
     checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM
 )
 penalized("any-penalty", ANY)(unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), REFUSED)
-penalized.in_dtype("float64", "regularization.dtype")
+penalized.in_dtype("float64", DTYPE)
+grad.in_dtype("float64", DTYPE)
 
 grad("bias-penalized", "the bias is penalized as the weight is")(
     lambda c: c() + penalty(c.but(w=c.b))[::-1],
-    f"regularization.bias {SLOPE} regularization.kink",
+    f"regularization.bias {SLOPE}",
     "Lightning-Universe/lightning-bolts#668 VowpalWabbit/vowpal_wabbit#1729",
 )
 grad("factor-2-missing", "the slope of the L2 penalty lacks its factor 2")(lambda c: c(l2=c.l2 / 2), SLOPE)
@@ -251,6 +259,12 @@ ridge("not-penalized", "it is the least-squares line, whatever the penalty")(che
 ridge("bias-of-least-squares", "only the weight shrinks, not the bias")(lambda c: join(c()[0], c(l2=0.0)[1]), RIDGE)
 ridge("bias-is-the-mean", "the bias is the mean temperature")(kinds.part(1, lambda b, c: c.t_c.mean()), RIDGE)
 ridge("growing", "the weight grows where it should shrink")(lambda c: 2 * c(l2=0.0) - c(), SHRINKS)
+ridge(
+    "variance-in-one-pass",
+    "the variance is the mean of the squares less the square of the mean",
+    why_not_small="only readings that lie close together show it",
+)(checked(lambda c: _line(c, 0.0)), RIDGE)
+ridge.in_dtype("float64", DTYPE)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
 # Early stopping, and the diagnosis
@@ -411,9 +425,24 @@ STRAYS = f"{INTERFERES} {LOGGED}"
 
 given = partial(kinds.where, lambda c: c.val_t_u is not None and c.val_t_c is not None)
 trained = impostors_of("training_loop", chapters=("validation",))
+
+
+def _validated_ahead(c: Call) -> Any:
+    if not c.optimizer.get("nesterov"):
+        return c()
+    path = [c(n_epochs=k)[0] for k in range(c.n_epochs)]
+    ahead = [now + (now - before) * c.optimizer["momentum"] for before, now in zip(path[:1] + path, path, strict=False)]
+    return part(
+        2, lambda losses, c: [c.ask("validation_loss", params=x, t_u=c.val_t_u, t_c=c.val_t_c)[0] for x in ahead]
+    )(c)
+
+
 trained("validated-after-the-update", "the validation loss of an epoch is that of the parameters after its step")(
     loop(val_loss=lambda run: replace(run, params=run.step()).validation().loss()), LOGGED, "keras-team/keras#8578"
 )
+trained(
+    "validated-ahead", "with Nesterov's momentum, the validation loss is that of the point ahead of the parameters"
+)(given(_validated_ahead), LOGGED)
 trained("trained-on-both", "the steps follow the gradient of the training and the validation loss together")(
     given(loop(step=lambda run: run.step() - run.rate * run.validation().gradient())), STRAYS, "NifTK/NiftyNet#28"
 )
@@ -520,6 +549,7 @@ _ONE, _NAN = np.array([1.0, 0.0]), np.array([math.nan, 1.0])
 _U, _C = np.arange(32.0), 64 + np.arange(32.0) * 11 % 32
 _PLAIN = np.array([1.0, -2.0, 6.0, 0.0]), np.array([0.0, 2.0, -2.0, 1.0])
 _LONG = np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9])
+_NEAR = 4096 + np.array([0.1, 2.3, -1.7, 4.9, 0.3])
 _START = {"name": "sgd", "lr": 0.125}, np.array([1.0, -1.0]), np.array([-2.0, 2.0]), np.array([-1.0, 3.0])
 _PENALTIES = ((0.5, 0.25), (2.0, 0.0), (0.0, 2.0))
 _NO_PENALTIES = ((-0.125, 0.5), (0.5, math.nan))
@@ -535,6 +565,8 @@ QUESTIONS: dict[str, Any] = {
         (4, *_START, np.array([4.0, 1.0, 2.0]), np.array([4.0, 1.0, 3.5])),
         (3, {"name": "sgd", "lr": 0.01}, np.array([0.7, -1.3]), *_LONG, *_LONG[::-1]),
         (3, *_START, np.array([1.0, 2.0]), _NAN),
+        # With a point ahead of the parameters.
+        (3, {**_START[0], "momentum": 0.5, "nesterov": True}, *_START[1:], np.array([1.0, 2.0]), np.array([1.0, 3.0])),
         # None, no rows, and what must be refused.
         (2, *_START),
         *((1, *_START, np.ones(u), np.ones(c)) for u, c in ((0, 0), (3, (3, 1)), (3, 1))),
@@ -570,6 +602,7 @@ QUESTIONS: dict[str, Any] = {
     "ridge": (
         *((*columns, l2) for columns in (_PLAIN, _LONG) for l2 in (0.0, 0.5, 3.0)),
         (np.array([3.0, 3.0]), np.array([1.0, 2.0]), 0.5),
+        (_NEAR, 3 * _NEAR + 1, 2.0**-8),
         *((*_PLAIN, l2) for l2 in (-0.125, math.nan)),
         *((np.ones(u), np.ones(c), 0.5) for u, c in ((3, (3, 1)), ((3, 1), (3, 1)), (3, 2))),
     ),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from calibrant.exact import Format
 from calibrant.strategies.drawing import FRACTIONS, WIDTH, Array, Bytes, cast, numbers_of, strategy, widened
-from calibrant.strategies.samples import FIT, Fit, fits, with_two_readings
+from calibrant.strategies.samples import FIT, Fit, fits, lines, with_two_readings
 
 
 @dataclass
@@ -64,11 +64,17 @@ def penalized_fits(data: Bytes, form: Format) -> Penalized:
     return Penalized(**vars(fit), l1=l1, l2=l2)
 
 
-@strategy(FIT + 2)
+@strategy(FIT + 4)
 def ridges(data: Bytes, form: Format) -> tuple[Fit, float, float]:
-    """Data sets of two readings at least, with a penalty and a larger one, near the readings' mean square, or far below it."""
-    line = with_two_readings(fits.decode(data, form), form)
-    size = 2.0 ** round(math.log2(max(float(np.mean(widened(line.t_u) ** 2)), form.normal)))
+    """Data sets of two readings at least, with a penalty and a larger one, near the readings' mean square or variance, or far below.
+
+    Where the readings are far from zero, a penalty near their mean square would hide a variance that is lost by cancellation.
+    Half formats hold no such readings of which anything is claimed.
+    """
+    far = form.u < 2.0**-20
+    line = lines.decode(data, form) if far else with_two_readings(fits.decode(data, form), form)
+    readings, centre = widened(line.t_u), far * data.pick(0.0, 1.0)
+    size = 2.0 ** round(math.log2(max(float(np.mean((readings - centre * readings.mean()) ** 2)), form.normal)))
     l2 = data.pick(1.0, 0.5, 0.1, 1e-3, 0.0, 4.0) * size
     return line, l2, l2 + data.pick(1.0, 0.5, 0.1, 8.0, 1e-3) * size
 

@@ -18,10 +18,11 @@ import numpy as np
 from calibrant.exact import formats_of
 from calibrant.judge import Tally
 from calibrant.protocol.declarations import numpy_dtype
-from calibrant.protocol.errors import NoAnswer, brief, first_line, named
-from calibrant.protocol.operations import OPERATIONS, Operation
+from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, named
+from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
+from calibrant.target.loading import ISOLATED, load
 
 _MOST_NUMBERS = 2**16
 """The most numbers in an array of an answer; a right answer has far fewer."""
@@ -104,6 +105,22 @@ class Subject:
         again = Subject(self.target, self.dtype.name)
         again._stuck = self._stuck
         return again
+
+    @contextlib.contextmanager
+    def elsewhere(self) -> Iterator[Subject]:
+        """Yield the same target as another process loads it, which ends with the block. Raises Absent if none can load it."""
+        spec, timeout = self.target.spec, self.target.timeout
+        if watch is not None:
+            watch("", IMPORT_PATIENCE * timeout)
+        try:
+            other = load(spec if self.target.program is not None else ISOLATED + spec, timeout)
+        except TargetError as error:
+            raise Absent(f"no other process can load {self.target.name}: {first_line(error)}") from None
+        assert other.program is not None
+        try:
+            yield Subject(other, self.dtype.name)
+        finally:
+            other.program.close()
 
     @property
     def follow(self) -> dict[str, str]:
