@@ -102,13 +102,13 @@ def counted(sample: strategies.Batched, by_w: bool, form: Format) -> Fraction | 
         sizes.append(sum(map(abs, x)))
         start += t_u.size
     counts = [t_u.size for t_u, _ in batches]
-    inside = (n + 2) * u / (1 - (n + 2) * u)
+    inside = (n + 6) * u / (1 - (n + 6) * u)
     largest = max((g + e + inside * s) / c for g, e, s, c in zip(gradients, errors, spans, counts, strict=True))
     span = Fraction(sum(spans))
     running = 6 * largest if k > 1 else Fraction(0)
-    roundings = u / (1 - (n + 9) * u) * ((n + 3) * span / n + max(3 * span / n, running))
+    roundings = u / (1 - (n + 13) * u) * ((n + 7) * span / n + max(3 * span / n, running))
     lost = 2 * (sum(sizes) + n + k) * Fraction(form.tiny)
-    fits = span * (1 + (n + 9) * u / (1 - (n + 9) * u)) + n * lost <= Fraction(form.largest)
+    fits = span * (1 + (n + 13) * u / (1 - (n + 13) * u)) + n * lost <= Fraction(form.largest)
     return sum(errors) / n + roundings + lost if fits else None
 
 

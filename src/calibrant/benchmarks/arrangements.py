@@ -363,7 +363,7 @@ def _river(hyperparameters: dict[str, Any], params: list[Array], grads: list[lis
 
 
 AVERAGING = ("rmsprop", "adam", "adamw", "adadelta")
-RIVER = PYTORCH | {"sgd.nesterov": "look-ahead", "sgd.buffer": "with-lr"}
+RIVER = PYTORCH | {"sgd.nesterov": "look-ahead", "sgd.buffer": "with-lr", "sgd.nesterov-buffer": "with-lr"}
 
 
 def _torch_optimizer(name: str, **options: Any) -> Evaluate:

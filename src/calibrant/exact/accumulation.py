@@ -40,7 +40,7 @@ def accumulated_grad(batches: Batches, w: Exact, b: Exact) -> Exact:
     sizes = np.array([u.size for u, _ in batches])
     starts = np.cumsum(sizes) - sizes
     mean = concatenate(*(_mean(twice, t_u if by_w else None, starts, sizes) for by_w in (True, False)))
-    return mean if divisor > 1 else mean * twice.size
+    return mean if divisor == twice.size else mean * twice.size
 
 
 def _mean(twice: Exact, t_u: Exact | None, starts: Counts, sizes: Counts) -> Exact:
