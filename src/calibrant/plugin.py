@@ -284,14 +284,3 @@ def pytest_internalerror(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
 
         if contained():
             give_up(f"left its process unable to go on: {excinfo.typename}: {first_line(excinfo.value)}")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End a worker whose connection the target has broken, which xdist takes for a worker that has nothing left to do."""
-    if current().run_folder is not None:
-        from calibrant.target.isolation import contained, give_up
-
-        channels = [getattr(plugin, "channel", None) for plugin in session.config.pluginmanager.get_plugins()]
-        if contained() and any(channel._receiveclosed.is_set() for channel in channels if channel is not None):
-            give_up("left its process without a connection")

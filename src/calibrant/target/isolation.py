@@ -151,6 +151,8 @@ class Watch(threading.Thread):
         """The number of tests of each worker whose reports have come."""
         self.ended: dict[str, str] = {}
         """The workers that were ended, each with a sentence that says why."""
+        self.reasons: dict[str, str] = {}
+        """The workers that cannot go on, likewise."""
         self._over = threading.Event()
         self._numbers: dict[str, int] = {}
 
@@ -224,7 +226,7 @@ class Watch(threading.Thread):
     def reason(self, worker: str) -> str:
         """The reason for which a worker gave up, empty if it did not."""
         _, begun, sentence = _read(self.folder / f"{worker}.end").rpartition("\0")
-        return sentence if begun else ""
+        return sentence if begun else self.reasons.get(worker, "")
 
     def last_words(self, worker: str, *, again: bool = True) -> tuple[str, str]:
         """The operation in which a worker ended, and a sentence that says how.
