@@ -256,7 +256,7 @@ IMPORTS = {
 @pytest.mark.parametrize(("source", "sentence"), IMPORTS.values(), ids=IMPORTS)
 def test_a_target_that_one_process_only_can_import_is_told_so(source: str, sentence: str, tmp_path: Path) -> None:
     spec = target(tmp_path, f"{source}\ndef absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n")
-    options = (*of("loss.absolute"), "--timeout=1", "--examples=2")
+    options = (*of("loss.absolute"), "--timeout=4", "--examples=2")
 
     process = calibrant("check", spec, *options, "--workers=2")
 

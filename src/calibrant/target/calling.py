@@ -228,7 +228,7 @@ class Subject:
             return self._guarded(
                 call.operation,
                 _Sink(),
-                lambda: ", ".join(name for name, *both in arguments if not identical(*both, to_numpy)),
+                lambda: ", ".join(name for name, x, y in arguments if not identical(x, y, to_numpy)),
             )
         except (NotImplementedError, NoAnswer) as error:
             raise Failure(f"{first_line(error)}, when its arguments were read again") from None
