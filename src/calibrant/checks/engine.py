@@ -166,14 +166,17 @@ class _Engine:
         if node not in distribution._active_nodes:  # it counts as crashed already
             return
         try:
+            if name == "worker_collectionfinish":  # xdist calls no hook if it expects no further tests by now
+                self.begun.add(node.gateway.id)
             if name == "worker_workerfinished":
-                left = distribution.sched.node2pending.get(node)
-                if left or not (node.gateway.id in self.begun or distribution.shuttingdown):
+                if distribution.sched.node2pending.get(node) or node.gateway.id not in self.begun:
                     raise _Early
                 node.workeroutput = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
             if name != "worker_internal_error":  # its end comes next
                 take(node=node, **said)
         except Exception as error:
+            if name == "worker_errordown":  # it ends the check on purpose
+                raise
             if not isinstance(error, _Early):
                 self.watch.reasons[node.gateway.id] = f"left its process unable to go on: {named(error)}"
             distribution.worker_errordown(node=node, error=error)
@@ -211,7 +214,6 @@ class _Engine:
         self.watch.end_workers()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        self.begun.add(node.gateway.id)
         if not self.expected:
             self.expected = set(ids)
             self.observe(len(ids), None)

@@ -153,6 +153,7 @@ class Watch(threading.Thread):
         """The workers that were ended, each with a sentence that says why."""
         self.reasons: dict[str, str] = {}
         """The workers that cannot go on, likewise."""
+        self._lost: set[str] = set()
         self._over = threading.Event()
         self._numbers: dict[str, int] = {}
 
@@ -165,7 +166,12 @@ class Watch(threading.Thread):
             for record in self.folder.glob("*.state"):
                 worker = record.stem
                 state = record.read_bytes()[: _STATE.size]  # a target may have written into all files of its process
-                if worker in self.ended or len(state) != _STATE.size or not (number := self._number(worker)):
+                if (
+                    worker in self._lost
+                    or worker in self.ended
+                    or len(state) != _STATE.size
+                    or not (number := self._number(worker))
+                ):
                     continue
                 changes, ended, seconds, operation = _STATE.unpack(state)
                 received = self.received.get(worker, 0)
@@ -219,7 +225,8 @@ class Watch(threading.Thread):
         return bool(seconds == 0.0 and ended == self.received.get(worker, 0))
 
     def lost(self, worker: str) -> None:
-        """End a worker whose connection has ended: it may go on without."""
+        """End a worker whose connection has ended: it may go on without. Look at it no more: its number may be another's."""
+        self._lost.add(worker)
         if self._number(worker):
             end_group(self._numbers[worker])
 
