@@ -128,12 +128,13 @@ def test_explain_lists_the_clauses_of_a_chapter() -> None:
 
 
 def test_targets_lists_what_can_be_checked_here_and_what_is_missing(tmp_path: Path) -> None:
-    """A distribution of its own registers a target whose library is not installed."""
+    """A distribution registers a target whose library is not installed, and one that is imported after others have ended."""
     folder = tmp_path / "elsewhere-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\nProvides-Extra: lacking\n")
-    (folder / "entry_points.txt").write_text("[calibrant.targets]\nlacking = lacking_target\n")
+    (folder / "entry_points.txt").write_text("[calibrant.targets]\nlacking = lacking_target\nslow = slow_target\n")
     target(tmp_path, "import no_such_library\n", "lacking_target.py")
+    target(tmp_path, f"import time\ntime.sleep(4)\n{RIGHT}", "slow_target.py")
 
     process = calibrant("targets", PYTHONPATH=str(tmp_path))
 
@@ -141,5 +142,6 @@ def test_targets_lists_what_can_be_checked_here_and_what_is_missing(tmp_path: Pa
     assert process.returncode == 0
     assert "can be checked" in lines["numpy"]
     assert "float32, float64" in lines["numpy"]
+    assert "can be checked" in lines["slow"]
     assert "cannot be checked here" in lines["lacking"]
     assert "needs no_such_library, which is not installed: pip install 'elsewhere[lacking]'" in lines["lacking"]

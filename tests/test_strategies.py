@@ -98,6 +98,14 @@ def test_numbers_are_finite_and_of_the_format(example: Any, form: Format) -> Non
         assert np.isfinite(x.astype(np.float64)).all()
 
 
+@forms
+def test_gradients_that_grow_for_many_steps_are_finite(form: Format) -> None:
+    def finite(run: strategies.Optimization) -> None:
+        assert all(np.isfinite(g.astype(np.float64)).all() for step in run.grads for g in step if g is not None)
+
+    each_case(strategies.optimizations("adam", steps=(40, 40), courses=("growing",)), form)(finite)()
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_length_is_decoded_to_the_same_example_each_time_in_new_arrays(name: str) -> None:
     """Up to the longest columns, from the places of a table where they start. A property may change its arguments."""

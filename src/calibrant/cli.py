@@ -176,22 +176,17 @@ def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to 
 @app.command()
 def targets() -> None:
     """List the registered targets: which can be checked here, and what is missing for the others."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from calibrant.protocol.errors import CheckError
-    from calibrant.target.loading import probe, registered
+    from calibrant.target.loading import probes, registered
 
-    def described(name: str) -> str:
-        try:
-            said = probe(name, timeout=20)
-        except CheckError as error:
-            return f"{name:12} cannot be checked here: {error}"
+    names = sorted(registered())
+    for name, said in zip(names, probes(names, timeout=20), strict=True):
+        if isinstance(said, CheckError):
+            typer.echo(f"{name:12} cannot be checked here: {said}")
+            continue
         version = f" ({said['version']})" if said["version"] else ""
-        return f"{name:12} can be checked{version}: {len(said['operations'])} operations in {', '.join(said['dtypes'])}"
-
-    with ThreadPoolExecutor() as pool:
-        for line in pool.map(described, sorted(registered())):
-            typer.echo(line)
+        found = f"{len(said['operations'])} operations in {', '.join(said['dtypes'])}"
+        typer.echo(f"{name:12} can be checked{version}: {found}")
 
 
 @app.command()

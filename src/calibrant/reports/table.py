@@ -44,7 +44,7 @@ def show(matrix: Sequence[Checked], console: Console) -> None:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("clause", no_wrap=True)
         for name, _ in columns:
-            table.add_column(Text(escaped(name, 80)))
+            table.add_column(Text(escaped(name)))
         for clause in clauses(matrix):
             found = [said.get(clause, "") for _, said in columns]
             table.add_row(clause, *(Text(signs.get(status, status), COLORS.get(status, "")) for status in found))

@@ -185,7 +185,7 @@ def _slopes(data: NDArray[np.uint8], n_steps: int, kind: str, course: str, form:
         "free": slopes,
         "constant": first + 0 * slopes,
         "shrinking": first * unit**times,
-        "growing": first * unit**-times,
+        "growing": first * unit ** -np.minimum(times, 7),  # float16 holds no more doublings of its largest
         "alternating": slopes * (-1.0) ** times,
         "ending": np.where(times < (n_steps + 1) // 2, slopes, 0.0),
     }

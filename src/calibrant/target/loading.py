@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,7 +76,8 @@ def load(spec: str, timeout: float = 10.0) -> Target:
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes
-        raise TargetError(f"target {spec!r} cannot be read: {named(error)}") from None
+        why = f"{named(error)}{hiding(place, loaded=True)}"
+        raise TargetError(f"target {spec!r} cannot be read: {why}") from None
 
 
 def _started(spec: str, command: list[str], timeout: float) -> Target:
@@ -147,8 +149,26 @@ def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) 
 
     Raises TargetError if the target cannot be loaded.
     """
+    with no_process_left():
+        return _probed(spec, timeout, python)
+
+
+def probes(specs: Sequence[str], timeout: float) -> Iterator[dict[str, Any] | TargetError]:
+    """The description of each target, or why it cannot be loaded. They are read side by side, and then ended together."""
+
+    def probed(spec: str) -> dict[str, Any] | TargetError:
+        try:
+            return _probed(spec, timeout)
+        except TargetError as error:
+            return error
+
+    with no_process_left(), ThreadPoolExecutor() as pool:
+        yield from pool.map(probed, specs)
+
+
+def _probed(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
     patience = IMPORT_PATIENCE * timeout
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder, no_process_left():
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         answer, register = Path(folder) / "target.json", Path(folder) / "programs"
         process = subprocess.Popen(
             [*python, "-c", f"from {__name__} import _main; _main()", spec, str(timeout), str(answer)],
