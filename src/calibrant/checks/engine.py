@@ -161,9 +161,9 @@ class _Engine:
                     distribution, name, functools.partial(self._take, distribution, name, getattr(distribution, name))
                 )
 
-    def _take(self, distribution: Any, name: str, take: Callable[..., None], node: Any, **said: Any) -> None:
+    def _take(self, distribution: Any, name: str, take: Callable[..., None], node: Any = None, **said: Any) -> None:
         """Take a word of a worker. One that makes no sense, or ends a worker before its tests, is the word of a crashed worker."""
-        if node not in distribution._active_nodes:  # it counts as crashed already
+        if node not in distribution._active_nodes:  # it counts as crashed already; warnings come without a node
             return
         try:
             if name == "worker_collectionfinish":  # xdist calls no hook if it expects no further tests by now
