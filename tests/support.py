@@ -25,7 +25,7 @@ from calibrant.reports import machine
 from calibrant.target.calling import Subject
 from calibrant.target.description import described
 
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a process that a test started is said to hang."""
 
 PYTORCH = followed({})

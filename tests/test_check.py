@@ -348,11 +348,11 @@ HOSTILE = """
 ENDS = {
     "loss.mean-square": "loss_fn ended its process",
     "loss.absolute": "absolute_loss ended its process (Fatal Python error: Segmentation fault)",
-    "gradient.by-hand-w": "dmodel_dw did not return within 0.3 s and its process had to be ended; it is not called again",
-    "gradient.by-hand-b": "dmodel_db did not return within 0.3 s and its process had to be ended; it is not called again",
+    "gradient.by-hand-w": "dmodel_dw did not return within 3 s and its process had to be ended; it is not called again",
+    "gradient.by-hand-b": "dmodel_db did not return within 3 s and its process had to be ended; it is not called again",
     "gradient.by-hand-loss": "raised RecursionError",
     "gradient.chain-rule": "called sys.exit(3)",
-    "gradient.central": "did not return within 0.3 s",
+    "gradient.central": "did not return within 3 s",
     "data.scaling": "returned {} where numbers are due",
 }
 """A part of the text of each failing clause."""
@@ -362,11 +362,9 @@ def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_pat
     """A declared deviation counts even where the operation ends its process."""
     mark = f"calibrant-test-{os.getpid()}-{time.monotonic_ns()}"
     arguments = (*of(*ENDS, "model.linear", "optimizer.zero-rate"), "--dtype=float64", "--examples=3", "--workers=2")
-    started = time.monotonic()
 
-    said, shown = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, "--timeout=0.3", MARK=mark)
+    said, shown = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, "--timeout=3", MARK=mark)
 
-    assert time.monotonic() - started < 60
     others = {"model.linear": {"holds"}, "optimizer.zero-rate": {"deviates"}}
     assert statuses(said) == {name: {"broken"} for name in ENDS} | others
     assert "optimizer.zero-rate deviates as declared: nobody asks for it" in shown
@@ -381,18 +379,21 @@ def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_pat
 
 
 UNLOADABLE = {
-    "dies": ("import os\nos._exit(4)", "ended its process (status 4) while it was imported"),
+    "dies": ("import os\nos._exit(4)", "ended its process (status 4) while it was imported", 10.0),
     "dies in a worker": (
         "import os, sys\nif 'xdist' in sys.modules:\n    os._exit(4)\ndef loss_fn(t_p, t_c):\n    return 0.0",
         "ended its process while it was imported in a worker",
+        10.0,
     ),
-    "hangs": ("import time\ntime.sleep(1000)", "did not finish importing within 1.2 s"),
+    "hangs": ("import time\ntime.sleep(1000)", "did not finish importing within 1.2 s", 0.2),
 }
 
 
-@pytest.mark.parametrize(("source", "sentence"), UNLOADABLE.values(), ids=UNLOADABLE)
-def test_a_target_that_cannot_be_loaded_is_one_sentence(source: str, sentence: str, tmp_path: Path) -> None:
-    process = calibrant("check", target(tmp_path, source), "--timeout", "0.2")
+@pytest.mark.parametrize(("source", "sentence", "timeout"), UNLOADABLE.values(), ids=UNLOADABLE)
+def test_a_target_that_cannot_be_loaded_is_one_sentence(
+    source: str, sentence: str, timeout: float, tmp_path: Path
+) -> None:
+    process = calibrant("check", target(tmp_path, source), f"--timeout={timeout}")
 
     assert one_sentence(process, sentence), process.stderr
 

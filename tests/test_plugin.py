@@ -261,3 +261,15 @@ def test_an_error_of_a_property_is_no_verdict_on_the_target(tmp_path: Path) -> N
 
     assert tally(process) == {"passed": 1, "failed": 2}
     assert "loss: 1 could not be checked" in process.stdout
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest cannot end the process of a test that hangs")
+def test_pytest_may_end_a_call_that_hangs_in_c(tmp_path: Path) -> None:
+    """The worker is replaced, and the run goes on."""
+    limits = ("-n1", "-ofaulthandler_timeout=5", "-ofaulthandler_exit_on_timeout=true", "--target-dtype=float64")
+
+    process = suite(tmp_path, *limits, source="def loss_fn(t_p, t_c):\n    sum(range(10**13))\n")
+
+    assert process.returncode == 1
+    assert "crashed while running" in process.stdout
+    assert tally(process)["failed"] == 1

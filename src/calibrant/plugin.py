@@ -162,6 +162,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a property, in all its dtypes at once if it holds in all of them, and record what becomes of it."""
     if not _is_property(pyfuncitem):
         return None
+    import numpy as np
     from hypothesis.errors import FlakyFailure
 
     from calibrant.checks.outcomes import recording
@@ -175,7 +176,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     subject: Any = arguments["target"] if together is None else together if held else together.anew()
 
     def whole(other: Subject) -> None:
-        pyfuncitem.obj(**arguments | {"target": other})
+        with np.errstate(all="ignore"):
+            pyfuncitem.obj(**arguments | {"target": other})
 
     def record(subject: Subject) -> contextlib.AbstractContextManager[list[Outcome]]:
         subject.property_ = whole
@@ -193,6 +195,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
     """Judge a property in all its dtypes, so that each example is drawn once; keep the subjects, by whether all of them hold."""
+    import numpy as np
+
     from calibrant.target.calling import Subject
 
     session, key = current(), _key(item)
@@ -201,7 +205,7 @@ def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
         return
     subjects, held = tuple(Subject(session.load(), one) for one in dtypes), False
     # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then.
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
         item.obj(**arguments | {"target": subjects})
         held = True
     session.judged |= {(key, one): (subject, held) for one, subject in zip(dtypes, subjects, strict=True)}
@@ -284,14 +288,3 @@ def pytest_internalerror(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
 
         if contained():
             give_up(f"left its process unable to go on: {excinfo.typename}: {first_line(excinfo.value)}")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End a worker whose connection the target has broken, which xdist takes for a worker that has nothing left to do."""
-    if current().run_folder is not None:
-        from calibrant.target.isolation import contained, give_up
-
-        channels = [getattr(plugin, "channel", None) for plugin in session.config.pluginmanager.get_plugins()]
-        if contained() and any(channel._receiveclosed.is_set() for channel in channels if channel is not None):
-            give_up("left its process without a connection")

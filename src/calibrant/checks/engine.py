@@ -4,6 +4,7 @@ The workers (pytest-xdist) run the target's code. This process never does, so no
 """
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from calibrant.checks.outcomes import Outcome, carried
-from calibrant.protocol.errors import CheckError
+from calibrant.protocol.errors import CheckError, named
 from calibrant.target.forking import nursery
 from calibrant.target.isolation import Watch
 from calibrant.target.processes import end_all, in_order, no_process_left
@@ -129,6 +130,10 @@ def _arguments(plan: Plan, folder: Path) -> list[str]:
     ]
 
 
+class _Early(Exception):
+    """The end of a worker that has tests left."""
+
+
 @dataclass(eq=False)
 class _Engine:
     """The pytest plugin in the process that starts the workers: it collects outcomes, and explains the deaths of workers."""
@@ -146,6 +151,45 @@ class _Engine:
     lost: int = 0
     end: str = ""
     interrupted: bool = False
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Take over what xdist does with each word of a worker: whatever a worker says or does, the run goes on."""
+        distribution: Any = session.config.pluginmanager.getplugin("dsession")
+        for name in dir(distribution):
+            if name.startswith("worker_"):
+                setattr(
+                    distribution, name, functools.partial(self._take, distribution, name, getattr(distribution, name))
+                )
+
+    def _take(self, distribution: Any, name: str, take: Callable[..., None], node: Any = None, **said: Any) -> None:
+        """Take a word of a worker. One that makes no sense, or ends a worker before its tests, is the word of a crashed worker."""
+        if node not in distribution._active_nodes:  # it counts as crashed already; warnings come without a node
+            return
+        try:
+            if name == "worker_collectionfinish":  # xdist calls no hook if it expects no further tests by now
+                self.begun.add(node.gateway.id)
+            if name == "worker_workerfinished":
+                if distribution.sched.node2pending.get(node) or node.gateway.id not in self.begun:
+                    raise _Early
+                node.workeroutput = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
+            if name != "worker_internal_error":  # its end comes next
+                take(node=node, **said)
+        except Exception as error:
+            if name == "worker_errordown":  # it ends the check on purpose
+                raise
+            if not isinstance(error, _Early):
+                self.watch.reasons[node.gateway.id] = f"left its process unable to go on: {named(error)}"
+            distribution.worker_errordown(node=node, error=error)
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let what is sent to a worker that has just ended be lost: its tests go to another one when its end is known."""
+        send = node.sendcommand
+
+        def send_if_possible(name: str, **words: Any) -> None:
+            with contextlib.suppress(OSError):
+                send(name, **words)
+
+        node.sendcommand = send_if_possible
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Stop after a few workers that died while they loaded the target, or the first that hung or could not load it."""
@@ -170,7 +214,6 @@ class _Engine:
         self.watch.end_workers()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        self.begun.add(node.gateway.id)
         if not self.expected:
             self.expected = set(ids)
             self.observe(len(ids), None)

@@ -8,10 +8,10 @@ import operator
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from calibrant.target.loading import ISOLATED, load
 
 _MOST_NUMBERS = 2**16
 """The most numbers in an array of an answer; a right answer has far fewer."""
+
+_Value = TypeVar("_Value")
 
 _OUTPUT_KEPT = 200
 """The characters that are kept of the text a call prints."""
@@ -158,9 +160,7 @@ class Subject:
         sink, problem, raised, answered = _Sink(), "", False, False
         if operation not in target.hung:
             try:
-                with self._guarded(operation, sink):
-                    call.received = copied(given, getattr(target.implementation, "asarray", np.asarray))
-                    call.answer = self._normalized(record, getattr(target.implementation, operation)(*call.received))
+                call.answer = self._guarded(operation, sink, lambda: self._answer(record, call))
             except NotImplementedError as error:
                 raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
             except NoAnswer as error:
@@ -180,9 +180,13 @@ class Subject:
         self.tally.answered += 1
         return call.answer
 
-    @contextlib.contextmanager
-    def _guarded(self, operation: str, sink: io.TextIOBase) -> Iterator[None]:
-        """Run code of the target in the block, within the time limit of an operation and in the target's own surroundings.
+    def _answer(self, operation: Operation, call: Call) -> Any:
+        """Make a call with copies of its arguments."""
+        call.received = copied(call.given, getattr(self.target.implementation, "asarray", np.asarray))
+        return self._normalized(operation, getattr(self.target.implementation, operation.name)(*call.received))
+
+    def _guarded(self, operation: str, sink: io.TextIOBase, code: Callable[[], _Value]) -> _Value:
+        """Run code of the target, within the time limit of an operation and in the target's own surroundings.
 
         Raises NoAnswer for all that it may raise, apart from NotImplementedError.
         """
@@ -191,12 +195,11 @@ class Subject:
             watch(operation, limit)
         try:
             with (
-                _deadline(limit) if target.program is None else contextlib.nullcontext(),
-                contextlib.nullcontext() if target.trusted else target.surroundings,
                 contextlib.redirect_stdout(sink),
                 contextlib.redirect_stderr(sink),
+                contextlib.nullcontext() if target.trusted else target.surroundings,
             ):
-                yield
+                return code() if target.program is not None else _in_time(limit, code)
         except (NotImplementedError, NoAnswer):
             raise
         except Hang:
@@ -239,8 +242,11 @@ class Subject:
         names = [*call.arguments] * (len(call.given) if OPERATIONS[call.operation].starred else 1)
         arguments = zip(names, call.given, call.received, strict=True)
         try:
-            with self._guarded(call.operation, _Sink()):
-                return ", ".join(name for name, before, after in arguments if not identical(before, after, to_numpy))
+            return self._guarded(
+                call.operation,
+                _Sink(),
+                lambda: ", ".join(name for name, x, y in arguments if not identical(x, y, to_numpy)),
+            )
         except (NotImplementedError, NoAnswer) as error:
             raise Failure(f"{first_line(error)}, when its arguments were read again") from None
 
@@ -320,12 +326,10 @@ watch: Callable[[str, float], None] | None = None
 """A hook that is called before each call, with the operation and its time limit; a watchdog sets it."""
 
 
-@contextlib.contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """Raise Hang in the block after so many seconds, and again until it ends. This stops the main thread only."""
+def _in_time(seconds: float, code: Callable[[], _Value]) -> _Value:
+    """Run code, and raise Hang in it after so many seconds, and again until it ends. This stops the main thread only."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
+        return code()
 
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
         raise Hang
@@ -334,25 +338,28 @@ def _deadline(seconds: float) -> Iterator[None]:
     started = time.monotonic()
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
     try:
-        yield
+        return code()
     finally:
-        while signal.getsignal(signal.SIGALRM) is not before:
-            with contextlib.suppress(BaseException):  # a handler may still run, once
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-                signal.signal(signal.SIGALRM, before)
-        if watch is not None:  # no timer of a target runs between its calls
-            _silence()
-        elif left:  # a timer that was running before continues with its remaining time
+        # Handlers of signals may raise wherever Python looks for them: one for each of the three timers.
+        try:
+            try:
+                stop_timers(before)
+            except BaseException:
+                stop_timers(before)
+        except BaseException:
+            stop_timers(before)
+        if watch is None and left:  # a timer that was running before continues with its remaining time
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)
 
 
-def _silence() -> None:
-    """Stop the timers that a target has started."""
-    for timer, number in ((signal.ITIMER_VIRTUAL, signal.SIGVTALRM), (signal.ITIMER_PROF, signal.SIGPROF)):
-        while signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN):
-            with contextlib.suppress(BaseException):  # its handler may still run, once
-                signal.setitimer(timer, 0.0)
-                signal.signal(number, signal.SIG_IGN)
+def stop_timers(alarm: Any) -> None:
+    """Stop the timer of real time, and give its signal this handler; in a worker, stop also the target's other timers."""
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.signal(signal.SIGALRM, alarm)
+    if watch is not None:
+        for timer, number in ((signal.ITIMER_VIRTUAL, signal.SIGVTALRM), (signal.ITIMER_PROF, signal.SIGPROF)):
+            signal.setitimer(timer, 0.0)
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:

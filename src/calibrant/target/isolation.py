@@ -151,6 +151,9 @@ class Watch(threading.Thread):
         """The number of tests of each worker whose reports have come."""
         self.ended: dict[str, str] = {}
         """The workers that were ended, each with a sentence that says why."""
+        self.reasons: dict[str, str] = {}
+        """The workers that cannot go on, likewise."""
+        self._lost: set[str] = set()
         self._over = threading.Event()
         self._numbers: dict[str, int] = {}
 
@@ -163,7 +166,12 @@ class Watch(threading.Thread):
             for record in self.folder.glob("*.state"):
                 worker = record.stem
                 state = record.read_bytes()[: _STATE.size]  # a target may have written into all files of its process
-                if worker in self.ended or len(state) != _STATE.size or not (number := self._number(worker)):
+                if (
+                    worker in self._lost
+                    or worker in self.ended
+                    or len(state) != _STATE.size
+                    or not (number := self._number(worker))
+                ):
                     continue
                 changes, ended, seconds, operation = _STATE.unpack(state)
                 received = self.received.get(worker, 0)
@@ -217,14 +225,15 @@ class Watch(threading.Thread):
         return bool(seconds == 0.0 and ended == self.received.get(worker, 0))
 
     def lost(self, worker: str) -> None:
-        """End a worker whose connection has ended: it may go on without."""
+        """End a worker whose connection has ended: it may go on without. Look at it no more: its number may be another's."""
+        self._lost.add(worker)
         if self._number(worker):
             end_group(self._numbers[worker])
 
     def reason(self, worker: str) -> str:
         """The reason for which a worker gave up, empty if it did not."""
         _, begun, sentence = _read(self.folder / f"{worker}.end").rpartition("\0")
-        return sentence if begun else ""
+        return sentence if begun else self.reasons.get(worker, "")
 
     def last_words(self, worker: str, *, again: bool = True) -> tuple[str, str]:
         """The operation in which a worker ended, and a sentence that says how.
