@@ -218,7 +218,10 @@ def test_absolute_loss_has_the_slope_of_the_residuals_sign_over_n(target: Subjec
     """A sign that is not divided by n makes the step grow with the number of samples."""
     answer = target.dabsolute_loss(sample.t_p, sample.t_c)
 
-    agree(answer, exact.dabsolute_loss(exact.of(sample.t_p), exact.of(sample.t_c)))
+    due = exact.dabsolute_loss(exact.of(sample.t_p), exact.of(sample.t_c))
+    has_shape(answer.shape, due.shape)
+    apart = np.isfinite(due.errors())  # of the others the clause says nothing
+    agree(answer[apart], due[apart])
 
 
 @clause("loss.pure", fraction_of_examples=0.3)
