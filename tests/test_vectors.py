@@ -117,7 +117,7 @@ def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
         jsonschema.Draft202012Validator(schema).validate(held)
         flags = {(case["operation"], flag) for case in held["cases"] for flag in case["flags"]}
         assert flags == {(operation, name) for operation, notes in held["notes"].items() for name in notes}
-        assert len(text.encode("ascii")) < 60_000
+        assert len(text.encode("ascii")) < 100_000  # a run of 258 steps shows a counter of eight bits
 
 
 # What they reject
