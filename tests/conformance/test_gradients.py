@@ -13,7 +13,7 @@ from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.strategies import Approach, Batched, Descent, Fit, Probe, Residuals
-from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone, not_finite
+from calibrant.suite.claims import keeps_dtype, last_of_many, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -172,6 +172,15 @@ def test_gradient_by_hand_is_the_one_that_algebra_derives(target: Subject, sampl
 @given(strategies.fits())
 def test_automatic_differentiation_gives_the_true_gradient(target: Subject, sample: Fit) -> None:
     agree(by_way(target, "value_and_grad", sample), truth(sample))
+
+
+@clause("gradient.automatic")
+def test_the_last_of_many_gradients_is_as_right_as_the_first(target: Subject) -> None:
+    sample = Fit(*map(target.array, ([1.0, 2.0, 4.0], [0.5, 1.0, 2.0], 2.0, -0.5)))
+
+    _, gradient = last_of_many(target, "value_and_grad", *ARGUMENTS["value_and_grad"](sample))
+
+    agree(gradient, truth(sample))
 
 
 @clause("gradient.value")

@@ -12,7 +12,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.strategies import Fit, Residuals
-from calibrant.suite.claims import has_shape, keeps_dtype, leaves_arguments_alone, not_finite
+from calibrant.suite.claims import has_shape, keeps_dtype, last_of_many, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -27,6 +27,15 @@ def test_loss_is_the_mean_of_the_squared_residuals(target: Subject, sample: Resi
     answer = target.loss_fn(sample.t_p, sample.t_c)
 
     agree(answer, exact.loss_fn(exact.of(sample.t_p), exact.of(sample.t_c)))
+
+
+@clause("loss.mean-square")
+def test_the_last_of_many_losses_is_as_right_as_the_first(target: Subject) -> None:
+    t_p, t_c = target.array([0.0, 1.0, 2.0]), target.array([0.5, 1.0, 4.0])
+
+    answer = last_of_many(target, "loss_fn", t_p, t_c)
+
+    agree(answer, exact.loss_fn(exact.of(t_p), exact.of(t_c)))
 
 
 @clause("loss.scalar", fraction_of_examples=0.3)

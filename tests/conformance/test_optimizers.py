@@ -16,7 +16,7 @@ from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import Disagreement, agree, agree_lists, holds, listed, shaped, tallying
 from calibrant.strategies import Descent, Optimization, optimizations
 from calibrant.strategies.drawing import widened
-from calibrant.suite.claims import keeps_dtype
+from calibrant.suite.claims import keeps_dtype, last_of_many
 from calibrant.suite.property import clause
 from calibrant.target.calling import Failure, Refused, Subject
 
@@ -477,6 +477,15 @@ def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: 
     walk(target, drawn(name))
 
     holds(target.repeats(), "returned something else when it was called again")
+
+
+@clause("optimizer.fresh")
+def test_the_last_of_many_optimizers_steps_as_the_first(target: Subject) -> None:
+    run = "sgd", {"lr": 0.5}, [target.array([1.0, 2.0])], [[target.array([0.5, -1.0])]]
+
+    ((moved,),) = last_of_many(target, "optimize", *run)
+
+    agree(moved, target.array([0.75, 2.5]))
 
 
 @clause("optimizer.dtype", fraction_of_examples=0.08)

@@ -114,7 +114,9 @@ def _jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def least_squares(t_u: Tensor, t_c: Tensor) -> Tensor:
-    """torch.linalg.lstsq on the columns [t_u, 1], (2,)."""
+    """torch.linalg.lstsq on the columns [t_u, 1], (2,). It has no half formats."""
+    if t_u.dtype not in (torch.float32, torch.float64):
+        raise NotImplementedError(f"torch.linalg.lstsq does not take {t_u.dtype}")
     columns = torch.stack([t_u, torch.ones_like(t_u)], dim=1)
     solution: Tensor = torch.linalg.lstsq(columns, t_c.unsqueeze(1)).solution
     return solution.squeeze(1)

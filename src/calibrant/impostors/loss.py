@@ -41,6 +41,11 @@ def _in_turn(c: Any) -> Any:
     return functools.reduce(operator.add, squares if c.correct.memory["calls"] % 2 else squares[::-1])
 
 
+def _worn_out(c: Any) -> Any:
+    c.correct.memory["calls"] = c.correct.memory.get("calls", 0) + 1
+    return c() * (2 if c.correct.memory["calls"] > 300 else 1)
+
+
 # The mean squared error
 
 loss = impostors_of("loss_fn")
@@ -132,6 +137,9 @@ loss(
     repeats=False,
     why_not_small=kinds.DIGITS,
 )(several(_in_turn), "loss.deterministic")
+loss("worn-out", "after 300 calls it doubles its answers", repeats=False, why_not_small="many calls are needed")(
+    _worn_out, MEAN
+)
 loss("one-element", "it returns an array of one element, not a scalar")(kinds.answer(join), "loss.scalar")
 loss("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 
