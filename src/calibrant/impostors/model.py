@@ -22,9 +22,6 @@ model("reversed", "the predictions come in the reverse order")(lambda c: c(t_u=c
 model("negative-predictions-cut", "a rectifier at the output clamps negative predictions to zero", exactly=False)(
     kinds.answer(lambda t_p: np.maximum(t_p, 0)), LINE
 )
-model("through-thirds", "a third of each reading is multiplied by three times the weight", why_not_small=kinds.DIGITS)(
-    lambda c: c(t_u=c.t_u / 3, w=c.w * 3), LINE
-)
 model.in_dtype("float32", f"{EACH}?")
 model.in_dtype("float16", f"{EACH}?")
 model.in_dtype("float64", "model.dtype")
