@@ -197,9 +197,14 @@ NURSERY = "int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].spli
 def test_a_child_that_stops_or_ends_its_parent_harms_no_other(first: str, forked: int, signal_name: str) -> None:
     """Its parent is its keeper. Without the nursery itself, the next process is the interpreter."""
     with nursery(["statistics"]) as python:
-        harming = child(python, f"import os, signal; print('begun'); os.kill({first}, signal.{signal_name})")
+        code = f"import os, signal; print('begun'); os.kill({first}, signal.{signal_name}); print('done')"
+        harming = child(python, code)
         assert first_line(harming) == "begun\n"
-        harming.communicate(timeout=PATIENCE) if signal_name == "SIGKILL" else harming.kill()
+        if signal_name == "SIGKILL":
+            harming.communicate(timeout=PATIENCE)
+        else:
+            assert first_line(harming) == "done\n"  # or its end comes before its harm
+            harming.kill()
 
         assert run(*python[1:], "-c", "import sys; sys.exit('statistics' in sys.modules)").returncode == forked
     harming.communicate(timeout=PATIENCE)
