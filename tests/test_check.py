@@ -406,12 +406,12 @@ def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path:
     if number > 1:  # after it was asked what it offers, and loaded in one worker
         os._exit(4)
 
-    def loss_fn(t_p, t_c):
+    def absolute_loss(t_p, t_c):
         os._exit(4)
     """
-    said, shown = checked(tmp_path, target(tmp_path, source), "--clause=loss.mean-square", "--workers=1", *QUICK)
+    said, shown = checked(tmp_path, target(tmp_path, source), "--clause=loss.absolute", "--workers=1", *QUICK)
 
-    assert statuses(said) == {"loss.mean-square": {"broken"}}
+    assert statuses(said) == {"loss.absolute": {"broken"}}
     assert "PARTIAL: 1 property did not run to an end." in shown
 
 
@@ -421,11 +421,11 @@ def test_a_property_whose_process_dies_after_its_report_has_one_outcome(tmp_path
     import os
     from calibrant.target import isolation
 
-    def loss_fn(t_p, t_c):
+    def absolute_loss(t_p, t_c):
         isolation.at_ease = lambda: os._exit(4)
-        return ((t_p - t_c) ** 2 / t_p.dtype.type(t_p.size)).sum()
+        return (abs(t_p - t_c) / t_p.dtype.type(t_p.size)).sum()
     """
-    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.mean-square"), "--dtype=float64", *QUICK)
+    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.absolute"), "--dtype=float64", *QUICK)
 
     (verdict,) = said["verdicts"]
     assert (verdict["status"], len(verdict["properties"])) == ("holds", 1)

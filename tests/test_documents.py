@@ -151,8 +151,9 @@ def test_a_failure_of_the_other_program_is_repeated_by_its_command_line(tmp_path
 
     command = 'check --program "node mine.js" --clause loss.mean-square --profile ci'
     process = calibrant(*shlex.split(command), cwd=tmp_path)
-    line = process.stdout.split("To see it:\n")[1].split("\n\n")[0]
-    repeated = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+    shown = re.search(r"To see it:\n((?: {4}.*\n)+)", process.stdout)
+    assert shown, process.stdout
+    repeated = subprocess.run(["sh", "-c", shown[1]], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert "loss_fn behaves as `sum-instead-of-mean`" in process.stdout
     assert '"data":[1]' in repeated.stdout
