@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +100,19 @@ def run(
 def calibrant(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command `calibrant`."""
     return run("-m", "calibrant", *arguments, cwd=cwd, **environment)
+
+
+@contextlib.contextmanager
+def heeded(*numbers: signal.Signals) -> Iterator[None]:
+    """Let these signals end the processes that start here, although a shell's background ignores some of them."""
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    try:
+        for number in ignored:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def target(folder: Path, source: str, name: str = "planted.py") -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PATIENCE, checked, ends, run, target
+from support import PATIENCE, checked, ends, heeded, run, target
 
 from calibrant.target import forking
 from calibrant.target.forking import nursery
@@ -166,15 +166,16 @@ with nursery([]) as python:
     assert all(ends(number) for number in numbers)
 
 
-def test_an_interrupt_of_the_whole_group_reaches_the_child_and_not_the_nursery(python: list[str]) -> None:
-    process = child(python, f"import time\n{STARTS}\ntime.sleep(600)", process_group=0)
-    first_line(process)
+def test_an_interrupt_of_the_whole_group_reaches_the_child_and_not_the_nursery() -> None:
+    with heeded(signal.SIGINT), nursery(["statistics"]) as python:
+        process = child(python, f"import time\n{STARTS}\ntime.sleep(600)", process_group=0)
+        first_line(process)
 
-    os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
 
-    assert process.wait(PATIENCE) == -signal.SIGINT
-    process.communicate()
-    assert run(*python[1:], "-c", "import sys; sys.exit('statistics' in sys.modules)").returncode == 1
+        assert process.wait(PATIENCE) == -signal.SIGINT
+        process.communicate()
+        assert run(*python[1:], "-c", "import sys; sys.exit('statistics' in sys.modules)").returncode == 1
 
 
 def test_xdist_learns_that_a_worker_closed_its_files_and_hangs(python: list[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PATIENCE, calibrant, checked, one_sentence, statuses, target
+from support import PATIENCE, calibrant, checked, heeded, one_sentence, statuses, target
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt what a target leaves")
 
@@ -227,9 +227,9 @@ def test_a_signal_that_ends_a_check_leaves_nothing_behind(number: signal.Signals
             time.sleep(600)
     """
     arguments = [sys.executable, "-m", "calibrant", "check", target(tmp_path, source), *of("loss.absolute")]
-    with subprocess.Popen(
-        [*arguments, "--workers=1", "--timeout=600"], cwd=work, env=os.environ | {"TMPDIR": str(temporary)}, stdout=-1
-    ) as process:
+    arguments += ["--workers=1", "--timeout=600"]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with heeded(number), subprocess.Popen(arguments, cwd=work, env=environment, stdout=-1) as process:
         until = time.monotonic() + PATIENCE
         while not (tmp_path / "begun").exists() and time.monotonic() < until:
             time.sleep(0.05)
