@@ -79,7 +79,7 @@ from calibrant.target.calling import Subject
 operations = ("automatic_gradient", "backward", "calc_forward", "descend", "difference_gradient", "evaluate", "manual_training_loop")
 first = {one.operation: one for one in reversed(catalog()) if one.operation in operations}
 for one in first.values():
-    assert one in naming.among(Subject(target_from_impostor(one), 'float64'), one.operation), one
+    assert one in naming.among(Subject(target_from_impostor(one), 'float32'), one.operation), one
 print(len(first))
 """
     process = run("-W", "ignore", "-c", source)

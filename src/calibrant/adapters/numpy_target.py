@@ -241,7 +241,7 @@ def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: 
     _penalties(l1, l2)
     number = t_u.dtype.type
     by_w, by_b = grad_fn(t_u, t_c, model(t_u, w, b), w, b)
-    return np.stack([by_w + number(l1) * np.sign(w) + 2 * (number(l2) * w), by_b])
+    return np.stack([by_w + number(l1) * np.sign(w) + number(2) * (number(l2) * w), by_b])
 
 
 def ridge(t_u: Array, t_c: Array, l2: float) -> Array:

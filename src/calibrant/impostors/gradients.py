@@ -81,7 +81,7 @@ hand("readings-centred", "the residuals are multiplied by centred readings, but 
     lambda c: c(t_u=c.t_u - c.t_u.mean()), SIZES
 )
 hand("bias-not-predicted", "the residuals are computed without the bias")(
-    lambda c: c(t_p=c.t_p - c.b), "gradient.chain-rule gradient.symbolic gradient.optimum"
+    lambda c: c(t_p=c.t_p - c.b), "gradient.chain-rule gradient.symbolic gradient.optimum gradient.additive"
 )
 hand("weight-penalized", "the gradient of a penalty on the weight, w / 32, is added")(
     part(0, lambda by_w, c: by_w + c.w / 32), f"{VALUE} gradient.additive? gradient.optimum"

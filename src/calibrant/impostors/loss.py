@@ -52,9 +52,13 @@ loss = impostors_of("loss_fn")
 loss("sum-instead-of-mean", "the squared residuals are summed, not averaged")(
     kinds.factor(n), f"{MEAN} loss.wide-accumulation", "pytorch/pytorch#10148 odlgroup/odl#1114"
 )
-loss("over-n-minus-1", "the sum is divided by n - 1, as for the estimate of a variance")(kinds.over_n_minus_1, MEAN)
+loss("over-n-minus-1", "the sum is divided by n - 1, as for the estimate of a variance")(
+    kinds.over_n_minus_1, f"{MEAN} loss.wide-accumulation"
+)
 loss("half", "the loss has a factor 1/2 in front")(
-    lambda c: c() / 2, MEAN, "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97"
+    lambda c: c() / 2,
+    f"{MEAN} loss.wide-accumulation",
+    "42-AI/bootcamp_machine-learning#116 Open-Deep-ML/DML-OpenProblem#97",
 )
 loss("last-sample-dropped", "the last sample is left out")(
     paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
@@ -100,7 +104,7 @@ loss("infinity-clipped", "an infinite loss is replaced by the largest number of 
 loss.in_dtype("float32", f"{MEAN} loss.zero loss.permutation loss.convex? loss.wide-accumulation")
 loss.in_dtype(
     "float16",
-    f"{MEAN} loss.zero loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
+    f"{MEAN} loss.zero loss.symmetric? loss.permutation? loss.outliers? loss.convex? loss.wide-accumulation",
     "pytorch/pytorch#91597 tracel-ai/burn#4770",
 )
 loss.in_dtype("float64", "loss.dtype")
@@ -125,10 +129,11 @@ loss("huber", "residuals beyond 4 count linearly, as in Huber's loss", exactly=F
     f"{MEAN} loss.outliers loss.wide-accumulation",
 )
 loss("capped", "residuals beyond 4 count as 4", exactly=False)(
-    paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)), f"loss.convex {MEAN} loss.outliers loss.nan"
+    paired(lambda c: c(t_p=np.clip(c.t_p - c.t_c, -4, 4), t_c=c.t_c * 0)),
+    f"loss.convex {MEAN} loss.outliers loss.nan loss.wide-accumulation",
 )
 loss("asymmetric", "predictions that are too warm count double", exactly=False)(
-    lambda c: c() + c(t_p=np.maximum(c.t_p, c.t_c)), f"{MEAN} loss.symmetric"
+    lambda c: c() + c(t_p=np.maximum(c.t_p, c.t_c)), f"{MEAN} loss.symmetric loss.wide-accumulation"
 )
 loss(
     "another-order",
@@ -151,9 +156,11 @@ absolute("root-mean-square", "it is the root of the mean squared error", exactly
 )
 absolute("huber", "residuals below 1 count quadratically, as in Huber's loss", exactly=False)(
     lambda c: c() - np.sum(((r := np.minimum(np.abs(c.t_p - c.t_c), 1)) - r * r / 2) / r.dtype.type(c.n)),
-    "loss.absolute loss.outliers",
+    "loss.absolute loss.outliers loss.zero?",
 )
-absolute("sum-instead-of-mean", "the absolute residuals are summed, not averaged")(kinds.factor(n), SUM)
+absolute("sum-instead-of-mean", "the absolute residuals are summed, not averaged")(
+    kinds.factor(n), f"{SUM} loss.convex?"
+)
 absolute("size-of-the-mean", "it is the absolute value of the mean residual, in which residuals of both signs cancel")(
     several(lambda c: abs((c.t_p - c.t_c).mean())), f"{SUM} loss.zero?"
 )

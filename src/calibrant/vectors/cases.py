@@ -230,6 +230,7 @@ def truth_of(due: Any, form: Format) -> Exact | None:
 def judge(answer: Any, due: Any, truth: Exact | None) -> None:
     """Raise Disagreement unless a part of an answer is as claimed; `truth` is the claim's."""
     if not isinstance(due, dict):
+        answer = list(answer) if isinstance(answer, tuple) else answer  # shown as a claim is written
         if _is_list(due) or is_array(answer) or plain(answer) != due:
             raise _wrong(answer, f"a list of {len(due)}" if _is_list(due) else repr(due))
     elif due and not is_array(answer):
