@@ -220,6 +220,8 @@ def test_a_worker_that_cannot_join_the_others_says_so(
 
     assert parallel.main(["data.csv"]) == 1
     assert re.fullmatch(f"this worker could not join the others: .*{sentence}.*\n", capsys.readouterr().err)
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert all(timer.finished.is_set() for timer in timers)  # or one would end this process, minutes later
 
 
 @pytest.mark.parametrize(("rank", "sentence"), [("0", "address already in use"), ("1", "gave no answer within 2 s")])

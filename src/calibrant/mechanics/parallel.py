@@ -5,13 +5,14 @@ params = [w, b] is (2,), the same on every worker. A process in no group of `tor
 """
 
 import argparse
+import contextlib
 import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -144,8 +145,9 @@ def lost(store: Any, rank: int, world: int, patience: float = 20.0) -> str:
     return f"{said} {'was' if len(missing) == 1 else 'were'} lost" if missing else "the workers lost touch"
 
 
-def unless_joined(seconds: float) -> threading.Timer:
-    """A running timer that ends this process in so many seconds, with a sentence: a port may be silent for ever."""
+@contextlib.contextmanager
+def joined_within(seconds: float) -> Iterator[None]:
+    """End this process, with a sentence, if the block takes more seconds: a port may be silent for ever."""
 
     def leave() -> None:
         where = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
@@ -155,7 +157,10 @@ def unless_joined(seconds: float) -> threading.Timer:
     timer = threading.Timer(seconds, leave)
     timer.daemon = True
     timer.start()
-    return timer
+    try:
+        yield
+    finally:  # the process may go on after a failure, too
+        timer.cancel()
 
 
 def end_soon(signum: int, frame: object) -> None:
@@ -191,10 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if world > 1:
             if not 0 < options.timeout < threading.TIMEOUT_MAX:
                 raise ValueError(f"timeout is {options.timeout}")
-            waiting = unless_joined(options.timeout)
-            store, _, _ = next(rendezvous("env://", rank, world))
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
-            waiting.cancel()
+            with joined_within(options.timeout):
+                store, _, _ = next(rendezvous("env://", rank, world))
+                dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
             signal.signal(signal.SIGTERM, end_soon)
     except (RuntimeError, ValueError) as error:
         print(f"{ALONE}: {str(error).splitlines()[0]}", file=sys.stderr)
