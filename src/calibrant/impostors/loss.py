@@ -34,16 +34,20 @@ nan_skipped = kinds.nonfinite(
 )
 
 
+def _calls(c: Any) -> int:
+    """The number of calls so far, with this one."""
+    c.correct.memory["calls"] = c.correct.memory.get("calls", 0) + 1
+    return int(c.correct.memory["calls"])
+
+
 def _in_turn(c: Any) -> Any:
     """Sum forwards and backwards in turn, as threads that end in another order do."""
-    c.correct.memory["calls"] = c.correct.memory.get("calls", 0) + 1
     squares = (c.t_p - c.t_c) ** 2 / c.t_p.dtype.type(c.n)
-    return functools.reduce(operator.add, squares if c.correct.memory["calls"] % 2 else squares[::-1])
+    return functools.reduce(operator.add, squares if _calls(c) % 2 else squares[::-1])
 
 
 def _worn_out(c: Any) -> Any:
-    c.correct.memory["calls"] = c.correct.memory.get("calls", 0) + 1
-    return c() * (2 if c.correct.memory["calls"] > 300 else 1)
+    return c() * (2 if _calls(c) > 300 else 1)
 
 
 # The mean squared error

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from calibrant.protocol.errors import TargetError, brief, first_line
+from calibrant.protocol.errors import TargetError, brief, first_line, named
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.protocol.wire import decoded, plain
 from calibrant.target.calling import copied, identical
@@ -54,7 +54,7 @@ def _answered(target: Target, operation: Operation, params: dict[str, Any]) -> d
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the target's code may raise anything: the other side judges it
-        said = {"error": {"code": _RAISED, "message": f"{type(error).__name__}: {first_line(error)}"}}
+        said = {"error": {"code": _RAISED, "message": named(error)}}
     names = [*given] * (len(arguments) if operation.starred else 1)
     changed = [
         name
