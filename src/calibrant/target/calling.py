@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import operator
+import os
 import signal
 import threading
 import time
@@ -110,12 +111,17 @@ class Subject:
 
     @contextlib.contextmanager
     def elsewhere(self) -> Iterator[Subject]:
-        """Yield the same target as another process loads it, which ends with the block. Raises Absent if none can load it."""
+        """Yield the same target as another process loads it, which ends with the block. Raises Absent if none can load it.
+
+        The other process hashes texts in another way.
+        """
         spec, timeout = self.target.spec, self.target.timeout
+        # Two processes of one shell can hash alike, which the next run, or another machine, does not.
+        hashes = {"PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"}
         if watch is not None:
             watch("", IMPORT_PATIENCE * timeout)
         try:
-            other = load(spec if self.target.program is not None else ISOLATED + spec, timeout)
+            other = load(spec if self.target.program is not None else ISOLATED + spec, timeout, hashes)
         except TargetError as error:
             raise Absent(f"no other process can load {self.target.name}: {first_line(error)}") from None
         assert other.program is not None

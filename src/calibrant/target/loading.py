@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -34,16 +34,17 @@ ISOLATED = "isolated: "
 """The beginning of a target in Python that a process of its own holds."""
 
 
-def load(spec: str, timeout: float = 10.0) -> Target:
+def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = None) -> Target:
     """Load a target: a registered name, `file.py`, `file.py:object`, `package.module`, `module:object`, or `program: COMMAND LINE`.
 
+    `environ` changes the environment of a target that is a program.
     Raises TargetError, in one sentence, if it is not found, cannot be imported, or offers nothing to check.
     """
     if spec.startswith(ISOLATED):
         serve = [sys.executable, "-m", "calibrant.target.serving", spec.removeprefix(ISOLATED), repr(timeout)]
-        return _started(spec, serve, timeout)
+        return _started(spec, serve, timeout, environ)
     if spec.startswith(PROGRAM):
-        return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout)
+        return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout, environ)
     place, attribute = located(spec)
     if spec not in registered() and (other := _other_than_a_file(place)):
         raise TargetError(
@@ -71,7 +72,7 @@ def load(spec: str, timeout: float = 10.0) -> Target:
     try:
         command = getattr(implementation, "program", None)
         if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
-            return _started(spec, command, timeout)
+            return _started(spec, command, timeout, environ)
         return described(spec, implementation, name, timeout)
     except TargetError:
         raise
@@ -80,9 +81,9 @@ def load(spec: str, timeout: float = 10.0) -> Target:
         raise TargetError(f"target {spec!r} cannot be read: {why}") from None
 
 
-def _started(spec: str, command: list[str], timeout: float) -> Target:
+def _started(spec: str, command: list[str], timeout: float, environ: Mapping[str, str] | None) -> Target:
     """A target that is a program, started."""
-    program = Program(command, timeout)
+    program = Program(command, timeout, environ)
     try:
         target = described(spec, program, Path(command[0]).name, timeout)
     except TargetError:

@@ -17,7 +17,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, NoReturn, cast
 
 from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
@@ -65,9 +65,10 @@ class Program:
     """The arguments that the last call changed, as the program says."""
     process: subprocess.Popen[bytes]
 
-    def __init__(self, command: Sequence[str], timeout: float) -> None:
+    def __init__(self, command: Sequence[str], timeout: float, environ: Mapping[str, str] | None = None) -> None:
         self.command = list(command)
         self.timeout = timeout
+        self._environ = dict(environ or {})
         self._runs = False
         self._deaths: dict[str, int] = {}
         atexit.register(self.close)
@@ -127,7 +128,13 @@ class Program:
         pipe = subprocess.PIPE
         try:
             process = subprocess.Popen(
-                self.command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
+                self.command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                bufsize=0,
+                start_new_session=True,
+                env={**os.environ, **self._environ},
             )
         except (FileNotFoundError, PermissionError) as error:
             why = "was not found" if isinstance(error, FileNotFoundError) else "is not executable"
