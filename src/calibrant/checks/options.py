@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import os
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from calibrant.book.clauses import CHAPTERS, book
@@ -11,9 +14,35 @@ from calibrant.protocol.errors import CheckError, nearest
 from calibrant.suite.session import PROFILES
 
 
+_FEW = 12
+"""The most known names that a message lists."""
+
+
+def expanded(names: Iterable[str], known: Collection[str], kind: str) -> tuple[str, ...]:
+    """The known names that these words stand for, in the order of the known ones.
+
+    A word is a name, a pattern such as `loss.*`, or several of either with commas between them. Raises CheckError for a word
+    that stands for nothing: it names the nearest, or a few that are known.
+    """
+    found: set[str] = set()
+    for word in (part.strip() for name in names for part in name.split(",")):
+        fitting = fnmatch.filter(known, word)
+        if not fitting:
+            raise CheckError(f"there is no {kind} {word!r}{nearest(word, known) or _some(known)}")
+        found.update(fitting)
+    return tuple(name for name in known if name in found)
+
+
+def _some(known: Collection[str]) -> str:
+    """'; known: a, b': all where they are few, else three and the command that lists all."""
+    if len(known) <= _FEW:
+        return f"; known: {', '.join(known)}"
+    return f"; known: {', '.join([*known][:3])}, ...: `calibrant check --list` lists all {len(known)}"
+
+
 @dataclass(frozen=True)
 class Options:
-    """The chapters, clauses and dtypes to check, and how thoroughly."""
+    """The chapters, clauses and dtypes to check, and how thoroughly. `expanded` reads the names."""
 
     chapters: tuple[str, ...] = ()
     clauses: tuple[str, ...] = ()
@@ -32,15 +61,12 @@ class Options:
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
-        for kind, names, known in (
-            ("chapter", self.chapters, list(CHAPTERS)),
-            ("clause", self.clauses, list(book())),
-            ("dtype", self.dtypes, list(DTYPES)),
-            ("profile", (self.profile,), list(PROFILES)),
-        ):
-            for name in names:
-                if name not in known:
-                    raise CheckError(f"there is no {kind} {name!r}{nearest(name, known)}")
+        dtypes = expanded(self.dtypes, DTYPES, "dtype")
+        _ = self.selected  # an unknown name is refused here
+        if self.profile not in PROFILES:
+            raise CheckError(
+                f"there is no profile {self.profile!r}{nearest(self.profile, PROFILES) or _some(PROFILES)}"
+            )
         for name, value, least in (
             ("examples", self.examples, 1),
             ("workers", self.workers, 1),
@@ -57,9 +83,17 @@ class Options:
             raise CheckError(f"the profile {self.profile} draws the same examples every time: it takes no seed")
         seed = 0 if same else self.seed if self.seed is not None else int.from_bytes(os.urandom(4), "big")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return replace(self, seed=seed, workers=self.workers or cores)
+        return replace(self, dtypes=dtypes, seed=seed, workers=self.workers or cores)
+
+    @functools.cached_property
+    def selected(self) -> frozenset[str]:
+        """The names of the clauses that these options ask for. Raises CheckError for an unknown name."""
+        chapters, clauses = expanded(self.chapters, CHAPTERS, "chapter"), expanded(self.clauses, book(), "clause")
+        everything = not self.chapters and not self.clauses
+        return frozenset(
+            name for name, clause in book().items() if everything or name in clauses or clause.chapter in chapters
+        )
 
     def selects(self, clause: str) -> bool:
         """Whether these options ask for a clause."""
-        everything = not self.chapters and not self.clauses
-        return everything or clause in self.clauses or book()[clause].chapter in self.chapters
+        return clause in self.selected
