@@ -13,7 +13,6 @@ from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.errors import CheckError, nearest
 from calibrant.suite.session import PROFILES
 
-
 _FEW = 12
 """The most known names that a message lists."""
 
