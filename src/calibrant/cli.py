@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -322,11 +322,11 @@ def _progress() -> Iterator[Observer]:
     failed = 0
     with _bar("loading the target") as update:
 
-        def observe(count: int, outcome: Outcome | None) -> None:
+        def observe(ids: Collection[str], outcome: Outcome | None) -> None:
             nonlocal failed
             failed += bool(outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation)
             description = f"checking, {failed} failed" if failed else "checking"
-            update(total=count, advance=outcome is not None, description=description)
+            update(total=len(ids), advance=outcome is not None, description=description)
 
         yield observe
 

@@ -57,6 +57,10 @@ class Options:
     """The most declared deviations of a target that conforms; None for any number."""
     max_undecided: int | None = None
     """The most undecided MUST clauses of a target that conforms; None for any number."""
+    strict: bool = False
+    """Whether a broken SHOULD makes a target nonconforming."""
+    fail_fast: int | None = None
+    """The number of failed clauses that ends the check; None for no end."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -72,6 +76,7 @@ class Options:
             ("seed", self.seed, 0),
             ("max-deviations", self.max_deviations, 0),
             ("max-undecided", self.max_undecided, 0),
+            ("fail-fast", self.fail_fast, 1),
         ):
             if value is not None and value < least:
                 raise CheckError(f"{name} is {value}: it must be at least {least}")
