@@ -5,13 +5,15 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
+import shlex
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.errors import CheckError, nearest
 from calibrant.suite.session import PROFILES
+from calibrant.target.loading import PROGRAM
 
 _FEW = 12
 """The most known names that a message lists."""
@@ -86,8 +88,7 @@ class Options:
         if same and self.seed is not None:
             raise CheckError(f"the profile {self.profile} draws the same examples every time: it takes no seed")
         seed = 0 if same else self.seed if self.seed is not None else int.from_bytes(os.urandom(4), "big")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return replace(self, dtypes=dtypes, seed=seed, workers=self.workers or cores)
+        return replace(self, dtypes=dtypes, seed=seed, workers=self.workers or _cores())
 
     @functools.cached_property
     def selected(self) -> frozenset[str]:
@@ -101,3 +102,26 @@ class Options:
     def selects(self, clause: str) -> bool:
         """Whether these options ask for a clause."""
         return clause in self.selected
+
+    def command(self, spec: str) -> str:
+        """The command that repeats a check of a target with these options."""
+        words = ["--program", spec.removeprefix(PROGRAM)] if spec.startswith(PROGRAM) else [spec]
+        usual = Options(workers=_cores())
+        for name, option in _OPTIONS.items():
+            value = getattr(self, name)
+            if value is True:
+                words.append(option)
+            elif isinstance(value, tuple):
+                words += [option, ",".join(value)] * bool(value)
+            elif value != getattr(usual, name) and (name != "seed" or not PROFILES[self.profile].same):
+                words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        return f"calibrant check {shlex.join(words)}"
+
+
+_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options)}
+_OPTIONS |= {"chapters": "--chapter", "clauses": "--clause", "dtypes": "--dtype"}
+"""The option of the command line for each field."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

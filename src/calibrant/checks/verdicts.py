@@ -117,7 +117,7 @@ class Result:
             reasons.append(f"{', '.join(left_out)} left out")
         if self.interrupted:
             reasons.append("somebody interrupted it")
-        if self.stopped:
+        if self.stopped and self.unfinished:
             reasons.append(
                 f"it ended after {self.options.fail_fast} failed clause{'s' * (self.options.fail_fast != 1)}, as --fail-fast asks"
             )
