@@ -389,7 +389,8 @@ def _bar(console: Console, description: str, total: int | None = None) -> Iterat
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = BarColumn(max(8, min(40, console.width - 52)))  # room for the ^C that a terminal adds to the line
+    columns = TextColumn("{task.description}", markup=False), bar, MofNCompleteColumn(), TimeRemainingColumn()
     shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not shown, redirect_stdout=False) as progress:
         yield partial(progress.update, progress.add_task(description, total=total))
