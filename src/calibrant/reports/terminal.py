@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import re
+import signal
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from calibrant.book.clauses import book
@@ -124,10 +128,11 @@ class Report:
     def tell(self, of_clause: list[Verdict]) -> None:
         """Print a clause in its final form, if it does not hold; it is not printed again."""
         heading, body = self._telling.of(of_clause)
-        if body and self._begun:
-            put([""], self._console)
-        put(heading, self._console, STYLES.get(gravest(_failing(of_clause) or of_clause), ""))
-        put(body, self._console)
+        with _uninterrupted():
+            if body and self._begun:
+                put([""], self._console)
+            put(heading, self._console, STYLES.get(gravest(_failing(of_clause) or of_clause), ""))
+            put(body, self._console)
         self._begun = self._begun or bool(heading)
 
     def end(self, result: Result) -> None:
@@ -146,6 +151,22 @@ class Report:
             put(_wrapped(line, self._console.width), self._console)
         again = f"To repeat this run: {result.options.command(result.target['spec'])}"
         put(wrapped_command(again, self._console.width), self._console)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended: what is half printed would be lost, or printed twice."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[FrameType | None] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received and callable(before):
+            before(signal.SIGINT, received[0])
 
 
 _MOST = 12
