@@ -138,7 +138,7 @@ def test_a_failure_tells_the_exact_value_and_how_far_off_the_answer_is(faulty: t
     assert "loss.mean-square  breaks in float32, float64\n  The loss of predictions" in shown
     assert "loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0, exactly 0.5: off by 0.5, allowed" in shown
     assert "times its bound" in shown
-    assert "units in the last place of float32" in shown
+    assert "ulps of float32" in shown
     assert all(set(failure["actual"]["data"]) == {"NaN"} for failure in failures(said, "model.linear"))
 
 

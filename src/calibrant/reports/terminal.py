@@ -232,21 +232,19 @@ class Telling:
         if first.snippet and first.snippet not in self._snippets.values():
             self._snippets[verdict.clause] = first.snippet
         shown = [first, *(failure for other, failure in more if other is not verdict)][:2]
-        width = self._width - len(_DOTS)
-        parts = [_Part(_wrapped(f"  {sentence}", width), least=1)]
+        width = self._width
+        parts = [_Part(_wrapped(f"  {sentence}", width), width, usual=2)]
         for failure in shown:
             lines = [
                 part for line in failure.text.rstrip().split("\n") for part in _wrapped(shortened_lists(line), width)
             ]
-            parts.append(_Part(lines, least=3, middle=True))
-        parts.append(_Part([line for said in _measure(first, verdict) for line in _wrapped(said, width)], least=2))
-        named = impostor_lines(first.impostors)
-        parts += [_Part(_wrapped(line, width), least=1) for line in named[:2]]
+            parts.append(_Part(lines, width, usual=5, middle=True))
+        parts += [_Part(_wrapped(line, width), width) for line in _measure(first, verdict)]
+        parts += [_Part(_wrapped(line, width), width, usual=2) for line in impostor_lines(first.impostors)[:2]]
         left = len(told) - len(shown)
-        parts.append(_Part([f"  And {left} more (-v)."] * bool(left), least=1))
-        while sum(part.most for part in parts) > most and any(part.most > part.least for part in parts):
-            longest = max((part for part in parts if part.most > part.least), key=lambda part: part.most)
-            longest.most -= 1
+        parts.append(_Part([f"  And {left} more (-v)."] * bool(left), width))
+        while sum(part.most for part in parts) > most:
+            max(parts, key=lambda part: (part.most > 1, part.most - part.usual)).most -= 1
         return [line for part in parts for line in part.cut()]
 
     def _fresh(self, snippet: str) -> list[str]:
@@ -292,7 +290,9 @@ class _Part:
     """Some lines of a clause, which may be cut to fewer: at their end, or in the middle."""
 
     lines: list[str]
-    least: int
+    width: int
+    usual: int = 1
+    """The number of lines to which it is cut before other parts are cut to less than theirs."""
     middle: bool = False
 
     def __post_init__(self) -> None:
@@ -304,6 +304,8 @@ class _Part:
             return self.lines
         after = self.most // 2 if self.middle else 0
         *before, last = self.lines[: self.most - after]
+        while len(last) > self.width - len(_DOTS) and " " in last.strip():
+            last = last.rpartition(" ")[0]
         return [*before, f"{last}{_DOTS}", *self.lines[len(self.lines) - after :]]
 
 
@@ -357,11 +359,11 @@ def _told_apart(failing: list[Verdict]) -> list[tuple[Verdict, Finding]]:
 
 
 def _measure(failure: Finding, verdict: Verdict) -> list[str]:
-    """'The error is 2 times its bound, ...', where an error was measured."""
+    """'Error: 2 times its bound, 4 ulps of float32.', where an error was measured."""
     if not isinstance(failure.bounds, (int, float)) or failure.bounds <= 0:
         return []
-    in_ulps = f", {failure.ulps:.3g} units in the last place" if isinstance(failure.ulps, (int, float)) else ""
-    return [f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}."]
+    in_ulps = f", {failure.ulps:.3g} ulps of {verdict.dtype}" if isinstance(failure.ulps, (int, float)) else ""
+    return [f"  Error: {failure.bounds:.3g} times its bound{in_ulps}."]
 
 
 def shortened_lists(said: str) -> str:
