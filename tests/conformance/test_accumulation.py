@@ -96,26 +96,42 @@ def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sa
     agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c, slope)[0])
 
 
-NOT_BATCHES = {
+EMPTY = {
     "no batches": [],
     "no samples": [((0,), (0,))],
     "no samples in the second": [((2,), (2,)), ((0,), (0,))],
     "no samples in the first": [((0,), (0,)), ((2,), (2,))],
+}
+UNEQUAL = {
     "two lengths": [((3,), (2,))],
     "two lengths in the second": [((2,), (2,)), ((1,), (2,))],
     "a column and a row": [((2, 1), (2,))],
 }
+each_accumulation = pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
 
 
 @clause("accumulation.refused")
-@pytest.mark.parametrize("shapes", NOT_BATCHES.values(), ids=NOT_BATCHES)
-@pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
-def test_empty_or_unequal_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
-    """An empty batch has no mean, and columns of two lengths broadcast or lose samples."""
+@pytest.mark.parametrize("shapes", EMPTY.values(), ids=EMPTY)
+@each_accumulation
+def test_empty_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """An empty batch has no mean."""
+    refuses_batches(target, operation, shapes, "no batches" if not shapes else "a batch of no samples")
+
+
+@clause("accumulation.same-shape")
+@pytest.mark.parametrize("shapes", UNEQUAL.values(), ids=UNEQUAL)
+@each_accumulation
+def test_unequal_columns_of_a_batch_are_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """Columns of two lengths broadcast or lose samples."""
+    refuses_batches(target, operation, shapes, "a batch whose columns have the shapes {} and {}".format(*shapes[-1]))
+
+
+def refuses_batches(target: Subject, operation: str, shapes: Any, what: str) -> None:
+    """Raise Disagreement unless an operation refuses batches of these shapes, in words `what`."""
     batches = [tuple(target.array(np.ones(shape)) for shape in columns) for columns in shapes]
     arguments = target.array([1.0, 0.0]), batches, *[False] * (operation == "accumulate")
 
-    holds(target.refuses(operation, *arguments), "did not refuse these batches")
+    holds(target.refuses(operation, *arguments), f"did not refuse {what}")
 
 
 ASKED = pytest.mark.parametrize(

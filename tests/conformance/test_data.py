@@ -10,7 +10,14 @@ from calibrant import exact, strategies
 from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.judge import Disagreement, agree, holds, shaped
 from calibrant.strategies import Fit
-from calibrant.suite.claims import agrees_or_refuses, answers, keeps_dtype, leaves_arguments_alone, not_two_columns
+from calibrant.suite.claims import (
+    agrees_or_refuses,
+    answers,
+    keeps_dtype,
+    leaves_arguments_alone,
+    no_columns,
+    two_shapes,
+)
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -57,17 +64,32 @@ FITTED: dict[str, tuple[Any, ...]] = {
 
 @clause("data.shapes")
 @pytest.mark.parametrize("operation", FITTED)
-@not_two_columns
-def test_all_but_two_columns_of_one_length_are_refused(
+@two_shapes
+def test_readings_and_temperatures_of_two_shapes_are_refused(
     target: Subject, operation: str, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
     """(n,) against (n, 1) broadcasts, and trains towards the mean of all temperatures."""
+    refuses_data(target, operation, of_u, of_c)
+
+
+@clause("data.columns")
+@pytest.mark.parametrize("operation", FITTED)
+@no_columns
+def test_no_samples_and_data_that_are_no_columns_are_refused(
+    target: Subject, operation: str, shape: tuple[int, ...]
+) -> None:
+    """The mean of no samples is 0/0, and what a table gives differs from library to library."""
+    refuses_data(target, operation, shape, shape)
+
+
+def refuses_data(target: Subject, operation: str, of_u: tuple[int, ...], of_c: tuple[int, ...]) -> None:
+    """Raise Disagreement unless an operation refuses data of these shapes."""
     before = [target.array(x) if isinstance(x, list) else x for x in FITTED[operation]]
     columns = target.array(np.ones(of_u)), target.array(np.ones(of_c))
 
     refused = target.refuses(operation, *before, *columns, *[0.5] * (operation == "ridge"))
 
-    holds(refused, "did not refuse these shapes")
+    holds(refused, f"did not refuse readings of shape {of_u} with temperatures of shape {of_c}")
 
 
 @clause("data.scaling")

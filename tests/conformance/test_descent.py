@@ -235,7 +235,9 @@ def test_invalid_schedules_are_refused(target: Subject, rate: float, n_epochs: i
 
     refused = target.refuses("training_loop", n_epochs, {"name": "sgd", "lr": rate}, *columns)
 
-    holds(refused, f"did not refuse a learning rate of {rate} for {n_epochs} epochs")
+    problem = "negative" if math.isfinite(rate) else "not finite"
+    wrong = f"{n_epochs} epochs" if n_epochs < 0 else f"a learning rate of {rate}, which is {problem}"
+    holds(refused, f"did not refuse {wrong}")
 
 
 @clause("descent.input-kept", fraction_of_examples=0.3)

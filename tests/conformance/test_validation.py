@@ -13,7 +13,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import agree, as_exact, at_most, holds, shaped
 from calibrant.strategies import Descent, Fit, Losses, Penalized, Split
-from calibrant.suite.claims import agrees_or_refuses, keeps_dtype, leaves_arguments_alone, not_two_columns
+from calibrant.suite.claims import agrees_or_refuses, keeps_dtype, leaves_arguments_alone, no_columns, two_shapes
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 from calibrant.target.generators import seeded, stirred
@@ -198,7 +198,7 @@ def test_fewer_rows_than_none_are_refused(target: Subject, n_samples: int, fract
     holds(target.refuses("split", n_samples, fraction, 0), f"did not refuse to split {n_samples} samples")
 
 
-@clause("split.invalid")
+@clause("split.empty-part")
 @pytest.mark.parametrize(("n_samples", "fraction"), [(0, 0.5), (0, 0.0), (1, 1.0), (7, 1.0)])
 def test_a_part_without_rows_is_empty_or_refused(target: Subject, n_samples: int, fraction: float) -> None:
     """With all rows held out, or none given, the training part is empty."""
@@ -280,15 +280,26 @@ def test_without_validation_data_no_validation_losses_are_logged(target: Subject
 
 
 @clause("validation.shapes")
-@not_two_columns
-def test_validation_data_that_are_no_columns_are_refused(
+@two_shapes
+def test_validation_data_of_two_shapes_are_refused(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
+    refuses_validation(target, of_u, of_c)
+
+
+@clause("validation.columns")
+@no_columns
+def test_validation_data_that_are_no_columns_are_refused(target: Subject, shape: tuple[int, ...]) -> None:
+    refuses_validation(target, shape, shape)
+
+
+def refuses_validation(target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]) -> None:
+    """Raise Disagreement unless a run refuses validation data of these shapes."""
     params, *columns = map(target.array, ([1.0, 0.0], [1.0], [1.0], np.ones(of_u), np.ones(of_c)))
 
     refused = target.refuses("training_loop", 1, {"name": "sgd", "lr": 0.125}, params, *columns)
 
-    holds(refused, "did not refuse these validation data")
+    holds(refused, f"did not refuse validation readings of shape {of_u} with temperatures of shape {of_c}")
 
 
 @clause("validation.pure", fraction_of_examples=0.3)
@@ -528,11 +539,18 @@ def test_diagnosis_of_the_runs_in_the_book(target: Subject, train: list[float], 
 
 
 @clause("overfitting.lengths")
-@pytest.mark.parametrize(("n_train", "n_val"), [(0, 0), (2, 3), (3, 2), (1, 0), (0, 1)])
+@pytest.mark.parametrize(("n_train", "n_val"), [(2, 3), (3, 2), (1, 0), (0, 1)])
 def test_logs_of_two_lengths_have_no_diagnosis(target: Subject, n_train: int, n_val: int) -> None:
     refused = target.refuses("diagnose", target.array(np.ones(n_train)), target.array(np.ones(n_val)))
 
     holds(refused, f"did not refuse {n_train} training losses with {n_val} validation losses")
+
+
+@clause("overfitting.empty")
+def test_logs_without_epochs_have_no_diagnosis(target: Subject) -> None:
+    refused = target.refuses("diagnose", target.array([]), target.array([]))
+
+    holds(refused, "did not refuse two logs without an epoch")
 
 
 @clause("overfitting.not-finite")

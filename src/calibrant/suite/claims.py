@@ -13,12 +13,13 @@ from calibrant.exact import Exact
 from calibrant.judge import agree, holds
 from calibrant.target.calling import Subject
 
-not_two_columns = pytest.mark.parametrize(
-    ("of_u", "of_c"),
-    [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))],
-    ids=str,
+two_shapes = pytest.mark.parametrize(
+    ("of_u", "of_c"), [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,))], ids=str
 )
-"""Shapes of readings and temperatures that are not two columns of one length."""
+"""Shapes of readings and temperatures that differ."""
+
+no_columns = pytest.mark.parametrize("shape", [(0,), (), (3, 1)], ids=str)
+"""Shapes of both readings and temperatures that are no columns, or have no samples."""
 
 
 def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None) -> None:
