@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calibrant.exact import Exact
-from calibrant.judge import agree, holds
+from calibrant.judge import LINE, agree, holds
 from calibrant.target.calling import Subject
 
 two_shapes = pytest.mark.parametrize(
@@ -22,9 +22,9 @@ no_columns = pytest.mark.parametrize("shape", [(0,), (), (3, 1)], ids=str)
 """Shapes of both readings and temperatures that are no columns, or have no samples."""
 
 
-def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None) -> None:
-    """Raise Disagreement unless the shape is the one that is due."""
-    holds(shape == due, f"returned shape {shape} where {due} is due")
+def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None, what: str = "") -> None:
+    """Raise Disagreement unless the shape, that of `what`, is the one that is due."""
+    holds(shape == due, f"returned {what}shape {shape} where {due} is due")
 
 
 def not_finite(answer: Any, value: float) -> None:
@@ -54,6 +54,11 @@ def last_of_many(target: Subject, operation: str, *arguments: Any) -> Any:
     return answer
 
 
+def about(target: Subject, number: int) -> None:
+    """Let a report speak of one of the calls, the last until now or an earlier one."""
+    target.calls.append(target.calls.pop(number))
+
+
 def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> None:
     """Call the operation, and raise Disagreement if it changed an argument."""
     target.call(operation, arguments)
@@ -64,7 +69,7 @@ def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> 
 def agrees_or_refuses(target: Subject, due: Exact, operation: str, *arguments: Any) -> None:
     """Hold the operation's answer against what is due; where that claims nothing, a refusal is as good."""
     if answers(target, due, operation, *arguments):
-        agree(target.call(operation, arguments), due)
+        agree(target.call(operation, arguments), due, names=LINE)
 
 
 def answers(target: Subject, due: Exact, operation: str, *arguments: Any) -> bool:
