@@ -49,7 +49,13 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
 
     convention, value = variant.convention
     declare = {convention: value}
-    assert told == f"; its answers are those of {convention} = {value}: declare conventions = {declare}"
+    if variant.name == "sgd-nesterov-look-ahead":
+        assert "ignores nesterov, which cannot be told apart here" in told
+        assert told.endswith(
+            f"if its gradients are meant to be taken at the point ahead, declare conventions = {declare}"
+        )
+    else:
+        assert told == f"; its answers are those of {convention} = {value}: declare conventions = {declare}"
 
 
 @each_variant
@@ -73,6 +79,48 @@ def test_a_fault_is_named_beside_a_declared_variant_and_of_another_optimizer(opt
 
     assert [one.name for one in naming.explaining(target, f"optimizer.{optimizer}")] == ["betas-swapped"]
     assert naming.explaining(target, "optimizer.zero-rate") == []
+
+
+def test_an_impostor_is_named_only_for_clauses_of_its_list() -> None:
+    """A rule that nothing checks is wrong for a reason of its own, whatever values the optimizer takes beside it."""
+    target = subject(optimize=optimize_of("values-unchecked"))
+    target.optimize("nadam", {}, [np.ones(1)], [[np.ones(1)]])
+
+    assert [one.name for one in naming.explaining(target, "optimizer.invalid")] == ["values-unchecked"]
+    for clause in ("optimizer.nadam", "optimizer.zero-rate", "optimizer.coupled-decay"):
+        assert naming.explaining(target, clause) == []
+
+
+def nesterov_loop(ahead: bool) -> Any:
+    """A training loop by Nesterov's momentum, with gradients taken ahead of the parameters or at them."""
+
+    def training_loop(n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *validation: Any) -> Any:
+        before = params
+        for _ in range(n_epochs):
+            rolled = params + optimizer["momentum"] * (params - before)
+            place = rolled if ahead else params
+            slope = numpy_target.grad_fn(t_u, t_c, numpy_target.model(t_u, *place), *place)
+            before, params = params, rolled - optimizer["lr"] * slope
+        return params, [], []
+
+    return training_loop
+
+
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [
+        (
+            True,
+            "; its answers are those of sgd.nesterov = look-ahead: declare conventions = {'sgd.nesterov': 'look-ahead'}",
+        ),
+        (False, "; its answers are those of a momentum that ignores nesterov, as its training loop does"),
+    ],
+)
+def test_a_momentum_that_ignores_nesterov_is_not_told_to_look_ahead(ahead: bool, told: str) -> None:
+    """Of gradients that it is handed, an optimizer makes the same in both cases; in a loop they differ."""
+    optimize = optimize_of("sgd-nesterov-look-ahead")
+
+    assert variants.explanation(subject(optimize=optimize, training_loop=nesterov_loop(ahead)), "sgd") == told
 
 
 def refusing(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:

@@ -5,6 +5,7 @@ or to the book's. A few fixed runs tell the variants of an optimizer apart, so t
 the other conventions, a report names the one with which the whole property holds.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hypothesis.errors import HypothesisException
 from calibrant import exact
 from calibrant.diagnosis.explaining import responses
 from calibrant.impostors.battery import Run, runs
-from calibrant.judge import Disagreement, agree_lists, tallying
+from calibrant.judge import Disagreement, agree, agree_lists, tallying
 from calibrant.protocol.declarations import ALIKE, CONVENTIONS, followed
 from calibrant.target.calling import Absent, Failure, Subject
 
@@ -65,9 +66,42 @@ def _explained(subject: Subject, optimizer: str) -> str:
         explaining = [changes for changes in alike if _explains(subject, answers, optimizer, changes)]
         if len(explaining) == 1:
             named = " and ".join(f"{name} = {value}" for name, value in explaining[0].items())
-            return f"; its answers are those of {named}: declare conventions = {explaining[0]}"
+            declare = f"declare conventions = {explaining[0]}"
+            walks = _nesterov_in_a_loop(subject) if explaining[0].get("sgd.nesterov") == "look-ahead" else "ahead"
+            if walks == "ahead":
+                return f"; its answers are those of {named}: {declare}"
+            if walks == "plain":
+                return "; its answers are those of a momentum that ignores nesterov, as its training loop does"
+            return (
+                f"; its answers are those of {named}, and of a momentum that ignores nesterov, which cannot be told apart here:"
+                f" if its gradients are meant to be taken at the point ahead, {declare}"
+            )
         if explaining:
             break
+    return ""
+
+
+def _nesterov_in_a_loop(subject: Subject) -> str:
+    """Whether a training loop with Nesterov's momentum takes its gradients "ahead" of the parameters, or is "plain" momentum; else "".
+
+    An optimizer that is handed gradients makes the same steps if it looks ahead as if it ignored Nesterov.
+    """
+    start, t_u, t_c = (subject.array(x) for x in ([1.0, -1.0], [1.0, -2.0], [0.5, 1.0]))
+    momentum = {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}
+    answered = responses(subject, "training_loop", [(3, momentum, start, t_u, t_c)])
+    if not answered or answered[0] is None or answered[0].refused:
+        return ""
+    half, rate = (exact.constant(x, subject.form) for x in (0.5, 0.125))
+    with tallying(subject.tally_anew()):
+        for walks in ("ahead", "plain"):
+            before = params = exact.of(start)
+            for _ in range(3):
+                ahead = params + (params - before) * half
+                place = ahead if walks == "ahead" else params
+                before, params = params, ahead - exact.gradient(exact.of(t_u), exact.of(t_c), *place) * rate
+            with contextlib.suppress(Disagreement):
+                agree(answered[0].answer[0], params)
+                return walks
     return ""
 
 
