@@ -451,6 +451,25 @@ def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
             assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")
 
 
+@pytest.mark.parametrize(("scale", "told"), [(2.0, "declare conventions = {'loss.scale': 'sum'}"), (1.0, "")])
+def test_a_gradient_of_a_sum_beside_the_loss_of_a_mean_is_no_convention(scale: float, told: str) -> None:
+    t_u, t_c = np.array([1.0, 2.0]), np.array([0.0, 1.0])
+
+    def value_and_grad(params: Any, t_u: Any, t_c: Any) -> Any:
+        t_p = numpy_target.model(t_u, *params)
+        return numpy_target.loss_fn(t_p, t_c) * scale, 2 * numpy_target.grad_fn(t_u, t_c, t_p, *params)
+
+    def asked(target: Any) -> None:
+        _, gradient = target.value_and_grad(np.array([1.0, 0.5]), t_u, t_c)
+        agree(gradient, exact.gradient(*map(exact.of, (t_u, t_c, np.array(1.0), np.array(0.5)))))
+
+    mine = subject(value_and_grad=value_and_grad)
+    mine.asked = asked
+
+    assert variants.general(mine, named=True).endswith(told)
+    assert bool(variants.general(mine, named=True)) == bool(told)
+
+
 INSIDE = """
 import numpy as np
 

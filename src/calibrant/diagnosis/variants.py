@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import SkipTest
 
+import numpy as np
 import pytest
 from hypothesis.errors import HypothesisException
 
@@ -118,6 +119,8 @@ def general(subject: Subject, *, named: bool) -> str:
     for (name, value), may in _MAY.items():
         if name in declared or (named and name.startswith("arithmetic.")):
             continue
+        if name == "loss.scale" and not _has_scale(subject, value):
+            continue
         target = replace(subject.target, conventions={**declared, name: value})
         other, anew = (Subject(target, subject.dtype.name) for _ in range(2))
         if (
@@ -127,6 +130,17 @@ def general(subject: Subject, *, named: bool) -> str:
         ):
             return f"; {may}: declare conventions = { ({name: value}) }"
     return ""
+
+
+def _has_scale(subject: Subject, scale: str) -> bool:
+    """Whether no loss of the target shows another scale: a gradient alone may be that of a sum, and its loss a mean."""
+    zeros, one = subject.array([0.0, 0.0]), subject.array([0.0, 1.0])
+    answered = [
+        *(responses(subject, "loss_fn", [(zeros, one)]) or ()),
+        *(responses(subject, "value_and_grad", [(zeros, zeros, one)]) or ()),
+    ]
+    losses = [x.answer[0] if isinstance(x.answer, tuple) else x.answer for x in answered if x and not x.refused]
+    return all(np.array_equal(np.reshape(loss, -1), [{"half": 0.25, "sum": 1.0}[scale]]) for loss in losses)
 
 
 def narrow_inside(subject: Subject, error: BaseException) -> str:
