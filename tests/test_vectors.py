@@ -264,7 +264,11 @@ ADAM = {"name": "adam", "lr": 0.5}
         ("closed_form", (1, 0.5, SAMPLES, SAMPLES, COLUMN), [("data.shapes", REFUSED)]),
         ("closed_form", (1, 0.5, SAMPLES, COLUMN, COLUMN), [("data.columns", REFUSED)]),
         ("ridge", (SAMPLES, COLUMN, 0.5), [("data.shapes", REFUSED)]),
-        ("accumulated_grad", (SAMPLES, [(SAMPLES, SAMPLES), (SAMPLES, COLUMN)]), [("accumulation.same-shape", REFUSED)]),
+        (
+            "accumulated_grad",
+            (SAMPLES, [(SAMPLES, SAMPLES), (SAMPLES, COLUMN)]),
+            [("accumulation.same-shape", REFUSED)],
+        ),
         ("accumulated_grad", (SAMPLES, []), [("accumulation.refused", REFUSED)]),
         ("training_loop", (1, ADAM, *[SAMPLES] * 3, COLUMN, COLUMN), [("validation.columns", REFUSED)]),
         ("diagnose", (np.zeros(0), np.zeros(0)), [("overfitting.empty", REFUSED)]),

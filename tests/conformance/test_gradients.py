@@ -205,20 +205,22 @@ def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample:
     t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), sample.params
     slopes, errors, times = [], [], Fraction(1)
     for i in (0, 1):
-        losses = []
+        losses, reach = [], 0.0
         for step in (1, -1):
             moved = params.copy()
             moved[i] += step
             loss, _ = target.value_and_grad(moved, sample.t_u, sample.t_c)
             losses.append(as_exact(loss, ()))
             true = exact.loss_fn(exact.model(t_u, *exact.of(moved)), t_c)
-            errors.append(true.err)
+            reach += float(true.err + 2 * target.form.u * true.magnitude())
             times = max(times, abs(losses[-1].fraction() / true.fraction()) if true.fraction() else times)
         slopes.append((losses[0] - losses[1]) / 2)
+        errors.append(reach / 2)
     _, gradient = target.value_and_grad(params, sample.t_u, sample.t_c)
 
-    # A loss that is a multiple of the mean rounds so many times as much.
-    allowed = (truth(sample).err + sum(errors)) * float(times)
+    # A loss that is a multiple of the mean rounds so many times as much, and twice more: for the multiple and for the product with it.
+    due = truth(sample)
+    allowed = (due.err + 2 * target.form.u * due.magnitude() + np.array(errors)) * float(times)
     own = exact.concatenate(*slopes).within(allowed, target.form)
     agree(
         gradient, own, GRADIENT, due="where the losses that it reports at w ± 1 and b ± 1 have the slopes", names=LINE
