@@ -223,7 +223,8 @@ def _untrainable(n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any,
     if _no_columns(t_u, t_c):
         return _unfit_data(t_u, t_c)
     if val:
-        return _unfit_data(*val, section="validation") if all(x is not None for x in val) and _no_columns(*val) else ""
+        given = all(x is not None for x in val) and _no_columns(*val)
+        return _unfit_data(val[0], val[1], "validation") if given else ""
     senseless = n_epochs < 0 or not 0 <= optimizer["lr"] < math.inf
     return "descent.negative-rate" if optimizer["name"] == "sgd" and senseless else ""
 
