@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PYTORCH, checked, subject, target
+from support import PYTORCH, bare, checked, subject, target
 
 from calibrant import adapters, exact
 from calibrant.adapters import numpy_target
@@ -22,6 +22,7 @@ from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.declarations import CONVENTIONS, GENERAL, followed
 from calibrant.protocol.errors import TargetError
+from calibrant.strategies import Optimization
 
 right = numpy_target.optimize
 IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
@@ -121,6 +122,20 @@ def test_a_momentum_that_ignores_nesterov_is_not_told_to_look_ahead(ahead: bool,
     optimize = optimize_of("sgd-nesterov-look-ahead")
 
     assert variants.explanation(subject(optimize=optimize, training_loop=nesterov_loop(ahead)), "sgd") == told
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_look_ahead_is_accepted_of_a_target_whose_loop_shows_it(loop: bool) -> None:
+    """Declared of an optimizer alone, it would make plain momentum conform."""
+    name = "test_nesterov_adds_the_new_buffer_to_the_gradient"
+    operations = {"training_loop": nesterov_loop(True)} if loop else {}
+    target = subject(
+        optimize=optimize_of("sgd-nesterov-look-ahead"), conventions={"sgd.nesterov": "look-ahead"}, **operations
+    )
+    run = Optimization("sgd", {"lr": 0.5, "momentum": 0.5, "nesterov": True}, [np.ones(1)], [[np.ones(1)]] * 2)
+
+    with contextlib.nullcontext() if loop else pytest.raises(pytest.skip.Exception, match="training loop alone"):
+        bare(name)(target, run)
 
 
 def refusing(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:

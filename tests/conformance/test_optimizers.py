@@ -191,6 +191,8 @@ def test_dampening_spares_the_first_gradient(target: Subject, run: Optimization)
 @given(optimizations("sgd", only=("momentum", "nesterov"), momentum=(0.5, 0.9, 0.75), nesterov=(True,), steps=(2, 6)))
 def test_nesterov_adds_the_new_buffer_to_the_gradient(target: Subject, run: Optimization) -> None:
     """The old buffer would give plain momentum."""
+    if target.follow["sgd.nesterov"] == "look-ahead" and "training_loop" not in target.target.operations:
+        pytest.skip("that gradients are taken at the point ahead shows in a training loop alone")
     keeps_its_rule(target, run, nesterov=False)
 
 

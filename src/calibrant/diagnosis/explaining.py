@@ -270,7 +270,7 @@ def _explained(
 
     A target may have several faults: a sum instead of a mean that also broadcasts is still a sum. So some questions hold an impostor only
     to its differences from the right operation: those that the right operation refuses, those with numbers that are not finite, those
-    in which a target overflows that has right answers too, and those in which the target breaks but a SHOULD.
+    in which a target overflows that has right answers too, and those in which the target breaks only a SHOULD.
     A question that the target alone refuses does not count: a loop that takes no validation data may still go uphill.
     """
     wrong: set[int] = set()
