@@ -11,7 +11,7 @@ from support import bare, subject
 from calibrant.adapters import numpy_target as right
 from calibrant.checks.outcomes import outcome_of
 from calibrant.judge import Disagreement
-from calibrant.strategies import Batched, Descent, Fit, Losses, Optimization, Program, Programs
+from calibrant.strategies import Batched, Descent, Fit, Losses, Operands, Optimization, Program, Programs
 
 
 def array(*numbers: float) -> Any:
@@ -111,6 +111,11 @@ JUDGED: dict[str, tuple[dict[str, Any], tuple[Any, ...], list[str]]] = {
     "test_each_pass_adds_its_gradient_to_the_one_that_it_finds": (
         {"backward": lambda losses, params, zero_grad: [(None, 2 * params), (2 * params, 2 * params)]},
         (Programs(array(3.0), SQUARE.losses * 2),), ["returned the gradient after pass 2 [6.0] where [12.0] is due, exactly"],
+    ),
+    "test_gradients_have_the_dtype_of_the_operands": (
+        {"multiply_grad": lambda x, y, upstream: (upstream * y, (upstream * x).astype(np.float32))},
+        (Operands(array(1.0), array(2.0), array(1.0)),),
+        ["returned grad_y in float32 where float64 is due"],
     ),
     "test_invalid_schedules_are_refused": (
         {"training_loop": lambda *arguments: (0.0, 0.0, [])}, (-np.inf, 1), ["did not refuse a learning rate of -inf, which is not finite"],

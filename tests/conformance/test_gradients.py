@@ -332,7 +332,7 @@ def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: s
 def test_non_finite_data_reach_both_components(target: Subject, way: str, spoiled: tuple[Probe, float]) -> None:
     """A gradient that replaces NaN or infinity by zero, or clips it, is the gradient of other data."""
     sample, value = spoiled
-    not_finite(shaped(by_way(target, way, sample), (2,)), value)
+    not_finite(shaped(by_way(target, way, sample), (2,)), value, GRADIENT)
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)

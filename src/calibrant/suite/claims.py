@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from calibrant.exact import Exact
-from calibrant.judge import LINE, agree, holds
+from calibrant.judge import LINE, agree, holds, show
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import Subject
 
 two_shapes = pytest.mark.parametrize(
@@ -27,16 +28,20 @@ def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None, what: str = "
     holds(shape == due, f"returned {what}shape {shape} where {due} is due")
 
 
-def not_finite(answer: Any, value: float) -> None:
+def not_finite(answer: Any, value: float, what: str = "") -> None:
     """Raise Disagreement unless all of the answer is NaN, where NaN came in, or not finite, where infinity did."""
     arrived = np.isnan(answer) if np.isnan(value) else ~np.isfinite(answer)
-    holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
+    due = "NaN" if np.isnan(value) else "infinity or NaN"
+    holds(bool(arrived.all()), f"returned {what and what + ' '}{show(answer)} where {due} is due")
 
 
 def keeps_dtype(target: Subject, answer: Any) -> None:
     """Raise Disagreement unless every array of an answer, however deep, has the dtype under test."""
-    others = sorted({str(x.dtype) for x in _arrays(answer) if x.dtype != target.dtype})
-    holds(not others, f"returned {', '.join(others)} where {target.dtype} is due")
+    parts = OPERATIONS[target.calls[-1].operation].parts
+    several = isinstance(answer, tuple) and len(answer) == len(parts)
+    for name, part in zip(parts, answer, strict=True) if several else [("", answer)]:
+        others = sorted({str(x.dtype) for x in _arrays(part) if x.dtype != target.dtype})
+        holds(not others, f"returned {name and name + ' in '}{', '.join(others)} where {target.dtype} is due")
 
 
 def _arrays(answer: Any) -> Iterator[Any]:
