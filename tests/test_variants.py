@@ -56,7 +56,10 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
             f"if its gradients are meant to be taken at the point ahead, declare conventions = {declare}"
         )
     else:
-        assert told == f"; its answers are those of {convention} = {value}: declare conventions = {declare}"
+        assert (
+            told
+            == f"; its answers are those of {convention} = {value}: if that is meant, declare conventions = {declare}"
+        )
 
 
 @each_variant
@@ -112,7 +115,7 @@ def nesterov_loop(ahead: bool) -> Any:
     [
         (
             True,
-            "; its answers are those of sgd.nesterov = look-ahead: declare conventions = {'sgd.nesterov': 'look-ahead'}",
+            "; its answers are those of sgd.nesterov = look-ahead: if that is meant, declare conventions = {'sgd.nesterov': 'look-ahead'}",
         ),
         (False, "; its answers are those of a momentum that ignores nesterov, as its training loop does"),
     ],

@@ -43,7 +43,7 @@ _FIRST = {name: first for name, (first, *_) in CONVENTIONS.items() if name not i
 
 
 def explanation(subject: Subject, optimizer: str) -> str:
-    """'; its answers are those of adam.epsilon = hat: declare ...' if one undeclared variant explains them, and PyTorch's does not.
+    """'; its answers are those of adam.epsilon = hat: if that is meant, declare ...' if one undeclared variant explains them, and PyTorch's does not.
 
     The target is asked once for each optimizer; no report shows these calls.
     """
@@ -70,7 +70,7 @@ def _explained(subject: Subject, optimizer: str) -> str:
             declare = f"declare conventions = {explaining[0]}"
             walks = _nesterov_in_a_loop(subject) if explaining[0].get("sgd.nesterov") == "look-ahead" else "ahead"
             if walks == "ahead":
-                return f"; its answers are those of {named}: {declare}"
+                return f"; its answers are those of {named}: if that is meant, {declare}"
             if walks == "plain":
                 return "; its answers are those of a momentum that ignores nesterov, as its training loop does"
             return (
