@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib
 import json
 import os
 import signal
@@ -16,12 +17,13 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
 
+from calibrant.book.clauses import properties
 from calibrant.exact import FORMATS, Format
 from calibrant.protocol.declarations import followed, numpy_dtype
 from calibrant.protocol.errors import TargetError
@@ -89,6 +91,16 @@ def each_case(
 def subject(dtype: str = "float64", timeout: float = 10.0, **attributes: Any) -> Subject:
     """An implementation of these attributes, in one dtype."""
     return Subject(described("planted", SimpleNamespace(**attributes), "planted", timeout), dtype)
+
+
+def bare(name: str) -> Callable[..., None]:
+    """A property of the suite as a function of a subject and a sample."""
+    (prop,) = [prop for prop in properties() if prop.function == name]
+    found = getattr(importlib.import_module(f"calibrant.conformance.{prop.file.stem}"), name)
+    found = found.hypothesis.inner_test if hasattr(found, "hypothesis") else found
+    while hasattr(found, "__wrapped__"):
+        found = found.__wrapped__
+    return cast(Callable[..., None], found)
 
 
 def run(

@@ -240,7 +240,7 @@ FAIR = """
 """
 JUDGED = {
     "optimizer.zero-rate": "holds",  # Adadelta without a rate moves at a rate of zero; SGD does not, and counts
-    "split.invalid": "holds",  # though every empty part is refused
+    "split.empty-part": "holds",  # though every empty part is refused
     "optimizer.swap": "holds",  # though the float64 parameters go into the gradients of the next step
     "data.scaling": "holds",  # though readings that are all the same are refused: a fit of them may be anything
     "regularization.shrinks": "holds",  # though a matrix whose squares underflow is refused, as deepbox does

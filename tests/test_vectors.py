@@ -262,6 +262,17 @@ ADAM = {"name": "adam", "lr": 0.5}
     [
         ("dloss_fn", (SAMPLES, COLUMN), []),
         ("closed_form", (1, 0.5, SAMPLES, SAMPLES, COLUMN), [("data.shapes", REFUSED)]),
+        ("closed_form", (1, 0.5, SAMPLES, COLUMN, COLUMN), [("data.columns", REFUSED)]),
+        ("ridge", (SAMPLES, COLUMN, 0.5), [("data.shapes", REFUSED)]),
+        (
+            "accumulated_grad",
+            (SAMPLES, [(SAMPLES, SAMPLES), (SAMPLES, COLUMN)]),
+            [("accumulation.same-shape", REFUSED)],
+        ),
+        ("accumulated_grad", (SAMPLES, []), [("accumulation.refused", REFUSED)]),
+        ("training_loop", (1, ADAM, *[SAMPLES] * 3, COLUMN, COLUMN), [("validation.columns", REFUSED)]),
+        ("diagnose", (np.zeros(0), np.zeros(0)), [("overfitting.empty", REFUSED)]),
+        ("diagnose", (SAMPLES, np.zeros(1)), [("overfitting.lengths", REFUSED)]),
         ("split", (10, 0.5, 0), []),
         ("split", (10, 1.5, 0), [("split.invalid", REFUSED)]),
         (
