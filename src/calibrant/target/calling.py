@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import operator
 import os
@@ -188,8 +189,10 @@ class Subject:
 
     def _answer(self, operation: Operation, call: Call) -> Any:
         """Make a call with copies of its arguments."""
-        call.received = copied(call.given, getattr(self.target.implementation, "asarray", np.asarray))
-        return self._normalized(operation, getattr(self.target.implementation, operation.name)(*call.received))
+        implementation = self.target.implementation
+        call.received = copied(call.given, getattr(implementation, "asarray", np.asarray))
+        received = with_elementary(call.received, implementation)
+        return self._normalized(operation, getattr(implementation, operation.name)(*received))
 
     def _guarded(self, operation: str, sink: io.TextIOBase, code: Callable[[], _Value]) -> _Value:
         """Run code of the target, within the time limit of an operation and in the target's own surroundings.
@@ -380,6 +383,16 @@ def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
 def copied(value: Any, convert: Callable[[Any], Any] = np.asarray) -> Any:
     """A value whose arrays are copies, each converted."""
     return _map_leaves(lambda x: convert(x.copy()) if is_array(x) else x, value)
+
+
+def with_elementary(arguments: Any, implementation: Any) -> Any:
+    """Arguments whose straight-line programs call the functions that the implementation names in `elementary`."""
+    table = getattr(implementation, "elementary", None)
+    if not table:
+        return arguments
+    return _map_leaves(
+        lambda x: functools.partial(x, elementary=table) if hasattr(x, "straight_line") else x, arguments
+    )
 
 
 def _parts(answer: Any, due: str) -> list[Any]:

@@ -67,8 +67,8 @@ def snippet(target: Target, calls: list[Call]) -> str:
 def _shell(program: Program, calls: list[Call]) -> str:
     """A command line that sends the calls to a program and prints its answers."""
     requests = [message(0, "initialize", {})]
-    python = program.functions is not None
-    requests += [message(k, call.operation, call.arguments, python=python) for k, call in enumerate(calls, start=1)]
+    how = program.functions
+    requests += [message(k, call.operation, call.arguments, functions=how) for k, call in enumerate(calls, start=1)]
     return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(program.command)}"
 
 
