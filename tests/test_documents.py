@@ -55,6 +55,15 @@ def test_the_interpreters_in_the_book_are_those_of_programs_that_conform(languag
     assert shown in read(f"tests/programs/{program}")
 
 
+@pytest.mark.parametrize(("language", "program"), [("javascript", "vectors.js"), ("c", "vectors.c")])
+def test_the_comparisons_beside_vectors_are_those_of_consumers_that_are_tested(language: str, program: str) -> None:
+    text = read("src/calibrant/vectors/released/README.md")
+    (shown,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    assert len(shown) > 300
+    assert shown in read(f"tests/programs/{program}")
+
+
 def test_targets_page_lists_the_instructions_of_functions() -> None:
     text = read("spec/targets.md").split("### Functions as data")[1].split("## ")[0]
     rows = "".join(re.findall(r"^\| `.*?\|", text, re.MULTILINE))

@@ -55,8 +55,8 @@ static char *string(void) {
     char *text = room(strlen(at) + 1), *end = text;
     for (; *at != '"'; at++) {
         if (!*at) longjmp(unreadable, 1);
-        if (*at == '\\' && !strchr("\"\\/", *++at)) longjmp(unreadable, 1);  /* calibrant sends no others */
-        *end++ = *at;
+        if (*at == '\\' && !strchr("\"\\/u", *++at)) longjmp(unreadable, 1);  /* calibrant sends no others */
+        *end++ = *at;  /* of an escaped character its number, in words that nothing here compares */
     }
     at++;
     return text;

@@ -312,6 +312,9 @@ function answer({ id, method, params }) {
   }
 }
 
-require("node:readline")
-  .createInterface({ input: process.stdin })
-  .on("line", (line) => process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + "\n"));
+if (require.main === module)
+  require("node:readline")
+    .createInterface({ input: process.stdin })
+    .on("line", (line) => process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + "\n"));
+
+module.exports = { operations, received, Absent };
