@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from support import each_case, forms, subject
+from support import each_case, forms, subject, target
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Exact, Format
@@ -18,8 +19,10 @@ from calibrant.judge import agree
 from calibrant.protocol.errors import TargetError
 from calibrant.protocol.straight_line import Written, run
 from calibrant.protocol.wire import message, plain
-from calibrant.target.calling import Absent
+from calibrant.target.calling import Absent, Call, Subject
 from calibrant.target.description import described
+from calibrant.target.loading import load
+from calibrant.target.snippets import snippet
 
 EXAMPLE = Written("lambda params: (params[0] * 2.0).exp()")
 TWO = Written("lambda params: [x := params.sum(), [x, 1.0 - x]][1]")
@@ -97,6 +100,27 @@ def test_functions_that_a_target_names_stand_for_methods_that_its_arrays_lack() 
     assert named.automatic_gradient(EXAMPLE, np.ones(1))[0] == 2.5
     with pytest.raises(Absent, match="no method exp"):
         unnamed.automatic_gradient(EXAMPLE, np.ones(1))
+
+
+def test_a_snippet_calls_the_functions_that_a_target_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plain list has no method exp."""
+    source = """
+    import math
+    elementary = {"exp": math.exp}
+    def automatic_gradient(loss, params):
+        return loss(params.tolist()), params
+    """
+    mine = load(target(tmp_path, source))
+    called = Subject(mine, "float64")
+    value, _ = called.automatic_gradient(EXAMPLE, np.array([0.5]))
+
+    text = snippet(mine, called.calls)
+    exec(compile(text, "snippet", "exec"), {})
+
+    assert f"({float(value)!r}, array([0.5]))" in capsys.readouterr().out
+    assert "partial(Written(" not in snippet(
+        mine, [Call("automatic_gradient", (Written("lambda params: params[0]"), value))]
+    )
 
 
 @pytest.mark.parametrize("table", [{"cos": math.cos}, {"exp": 1}, ["exp"]])
