@@ -13,7 +13,8 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import LINE, Disagreement, agree, as_exact, holds
-from calibrant.strategies import Approach, Descent, Fit, Program, Programs, Written, squared_distance
+from calibrant.protocol.straight_line import Written
+from calibrant.strategies import Approach, Descent, Fit, Program, Programs, Smooth, of_steps, squared_distance
 from calibrant.suite.claims import about, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -102,6 +103,87 @@ def test_the_gradient_of_squares_and_sums_of_columns_follows_the_chain_rule(targ
     agree(gradient, np.array(due_gradient, dtype=np.float64), "the gradient")
 
 
+QUOTIENTS = (
+    "params[0] / params[1]", "2.0 / params[0]", "params[0] / 4.0", "(params / 3.0).sum()", "(1.0 / params).sum()",
+    "params[0] ** 3", "params[0] ** -1", "params[0] ** 0.5", "2.0 ** params[0]", "params[0] ** params[1]",
+    "params.mean()", "(params ** 2).mean()", "(params * params.mean()).sum()",
+)  # fmt: skip
+ELEMENTARY = (
+    "params[0].exp()", "params.exp().sum()", "params[0].log()", "params.log().mean()",
+    "params[0].tanh()", "(params * 0.5).tanh().sum()", "(params[0] * params[1]).log().exp()",
+    "params[0].maximum(params[1])", "params[1].maximum(params[0]) * params[0]",
+)  # fmt: skip
+
+
+def judge_rounding(target: Subject, loss: Written, params: Any) -> None:
+    """Hold the value and the gradient of a program that rounds against the truth."""
+    assert loss.straight_line is not None
+    value, gradient = target.automatic_gradient(loss, params)
+
+    true_value, true_gradient = exact.derivatives(**loss.straight_line, params=exact.of(params))
+    agree(value, true_value)
+    agree(gradient, true_gradient)
+
+
+@clause("autograd.quotients", fraction_of_examples=0.4)
+@given(strategies.quotients())
+def test_the_gradient_of_any_program_with_quotients_follows_the_chain_rule(target: Subject, sample: Smooth) -> None:
+    """A power has two derivatives, one by its base and one by its exponent, and so has a quotient."""
+    judge_rounding(target, sample.loss, sample.params)
+
+
+@clause("autograd.quotients")
+@pytest.mark.parametrize("program", QUOTIENTS)
+def test_each_quotient_power_and_mean_has_its_derivative(target: Subject, program: str) -> None:
+    judge_rounding(target, Written(f"lambda params: {program}"), target.array([2.0, 3.0]))
+
+
+@clause("autograd.elementary", fraction_of_examples=0.4)
+@given(strategies.elementary())
+def test_the_gradient_of_any_program_with_functions_follows_the_chain_rule(target: Subject, sample: Smooth) -> None:
+    judge_rounding(target, sample.loss, sample.params)
+
+
+@clause("autograd.elementary")
+@pytest.mark.parametrize("program", ELEMENTARY)
+def test_each_function_has_its_derivative(target: Subject, program: str) -> None:
+    judge_rounding(target, Written(f"lambda params: {program}"), target.array([2.0, 3.0]))
+
+
+@clause("autograd.long-chain")
+@pytest.mark.parametrize("length", [100, 500])
+def test_a_chain_of_a_thousand_values_is_walked(target: Subject, length: int) -> None:
+    """A walk that calls itself for each value needs as much stack. An even number of turns 1 - x leads back to x."""
+    chain = Written(
+        f"lambda params: __import__('functools').reduce(lambda x, k: x * -1.0 + 1.0, range({length}), params[0])"
+    )
+
+    value, gradient = target.automatic_gradient(chain, target.array([3.0]))
+
+    agree(value, np.array(3.0))
+    agree(gradient, np.array([1.0]))
+
+
+@clause("autograd.shared-graph", fraction_of_examples=0.5)
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [0, 0], [0, 1, 0]], ids=str)
+@given(sample=strategies.programs())
+def test_passes_over_one_graph_add_their_gradients(target: Subject, order: list[int], sample: Programs) -> None:
+    """One loss is a value that the other uses. What a pass leaves in such a value is no part of the next pass."""
+    first, other = gradients(sample)[0], gradients(sample)[-1]
+
+    answer = target.backward_shared(both_losses(sample), sample.params, order)
+
+    due = [(first, first - other)[k] for k in order]
+    for k, left in enumerate(listed(answer, len(order))):
+        agree(present(left), sum(due[: k + 1]).nearest())
+
+
+def both_losses(sample: Programs) -> Written:
+    """The first loss, and its difference from the last one, as one function."""
+    first, other = sample.losses[0].source, sample.losses[-1].source
+    return Written(f"lambda params: [x := ({first})(params), [x, x - ({other})(params)]][1]")
+
+
 @clause("autograd.shared-node")
 @pytest.mark.parametrize("depth", [1, 2, 10, 100])
 def test_a_value_is_walked_once_however_many_paths_lead_to_it(target: Subject, depth: int) -> None:
@@ -129,7 +211,7 @@ def test_every_use_of_a_parameter_contributes(target: Subject, factors: int) -> 
 @clause("autograd.shared-node")
 def test_the_operands_of_a_sum_keep_separate_gradients(target: Subject) -> None:
     """In x x (x + y), a gradient that both operands of the sum share would add the other uses of x to y."""
-    program = Program(2, (("*", 0, 0), ("+", 0, 1), ("*", 2, 3)))
+    program = of_steps(2, ("*", 0, 0), ("+", 0, 1), ("*", 2, 3))
 
     _, gradient = target.automatic_gradient(program, target.array([2.0, 3.0]))
 
@@ -394,6 +476,7 @@ def test_a_validation_loss_that_is_walked_backward_trains(target: Subject, sampl
 OPERATIONS: tuple[tuple[str, Callable[[Programs, Fit], tuple[Any, ...]]], ...] = (
     ("automatic_gradient", lambda programs, fit: (programs.losses[0], programs.params)),
     ("backward", lambda programs, fit: (programs.losses, programs.params, "never")),
+    ("backward_shared", lambda programs, fit: (both_losses(programs), programs.params, [0, 1])),
     ("descend", lambda programs, fit: (squared_distance(0.5), programs.params, 0.125, 2, True)),
     ("manual_training_loop", lambda programs, fit: (2, 0.125, fit.params, fit.t_u, fit.t_c)),
     ("evaluate", lambda programs, fit: (programs.losses[0], programs.params, True)),

@@ -39,6 +39,7 @@ deviations = {
     "validation.columns": _BROADCASTS,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
 }
+elementary = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "maximum": np.maximum}
 conventions = {"sgd.buffer": "average", "rmsprop.start": "one"}
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {

@@ -55,6 +55,7 @@ deviations = {
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "regularization.dtype": _WIDENS,
 }
+elementary = {"exp": mg.exp, "log": mg.log, "tanh": mg.tanh, "maximum": mg.maximum}
 conventions = {
     "sgd.buffer": "with-lr",
     "adamax.epsilon": "outside",

@@ -48,6 +48,7 @@ deviations = {
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
 }
+elementary = {"exp": jnp.exp, "log": jnp.log, "tanh": jnp.tanh, "maximum": jnp.maximum}
 conventions = {
     "arithmetic.subnormals": "flushed",
     "adam.amsgrad": "corrected",

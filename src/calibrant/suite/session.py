@@ -38,7 +38,7 @@ class Session:
     seed: int | None = None
     run_folder: Path | None = None
     vectors: Path | None = None
-    """The folder of vectors to replay, instead of running the properties."""
+    """The folder of vectors to replay instead of running the properties, and after the separator of paths the chapters."""
     shrink: bool = True
     """Whether Hypothesis shrinks a failing example; a trial of an impostor only needs to know that there is one."""
     loaded: Target | None = None

@@ -195,6 +195,36 @@ def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
     yield "broadcast.no-copy", [numbers(expanded), numbers(repeated), numbers(1.0)]
 
 
+_OPTIONS = {
+    "maximize": "optimizer.maximize",
+    "weight_decay": "optimizer.coupled-decay",
+    "nesterov": "optimizer.sgd.nesterov",
+    "dampening": "optimizer.sgd.dampening",
+    "momentum": "optimizer.{}.momentum",
+    "amsgrad": "optimizer.adam.amsgrad",
+    "centered": "optimizer.rmsprop.centered",
+    "lr_decay": "optimizer.adagrad.lr-decay",
+    "initial_accumulator_value": "optimizer.adagrad.initial-accumulator",
+}
+"""The clause of each option. Of two options the first one's clause asks both together."""
+
+
+def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
+    """The clause that asks such a run: of an option that is set, else of a changing rate, else of the plain rule."""
+    if any(grad is None for step in grads for grad in step):
+        return "optimizer.absent-gradient"
+    for option, clause in _OPTIONS.items():
+        if hyperparameters.get(option) and (option, name) != (
+            "weight_decay",
+            "adamw",
+        ):  # AdamW has no rule without decay
+            own = option == "weight_decay" and name in ("sgd", "adam")
+            return f"optimizer.{name}.weight-decay" if own else clause.format(name)
+    rates = hyperparameters.get("lr")
+    changing = isinstance(rates, (list, tuple)) and len(set(rates)) > 1
+    return "optimizer.changing-rate" if changing else f"optimizer.{name}"
+
+
 def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Claim]:
     stopped, best = exact.early_stopping(val_losses.astype(np.float64).tolist(), patience)
     which = NOTHING if best is None else numbers(best)
@@ -280,7 +310,7 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     ),
     "accumulated_grad": ("accumulation.full-batch", _unfit_batches),
     "data_parallel": ("accumulation.data-parallel", ""),
-    "optimize": (lambda answer, name, *given: f"optimizer.{name}", _unfit_optimizer),
+    "optimize": (_optimize, _unfit_optimizer),
     "split": ((), "split.invalid"),
     "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else ""),
     "validation_loss": (_validation_loss, ""),
