@@ -6,7 +6,6 @@ Every pytest run where calibrant is installed loads it, so it imports nothing he
 from __future__ import annotations
 
 import argparse
-import contextlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
-_RECORD: pytest.StashKey[list[Outcome]] = pytest.StashKey()
+_RECORD: pytest.StashKey[Outcome] = pytest.StashKey()
 """The outcome of a property."""
 
 
@@ -162,53 +161,33 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a property, in all its dtypes at once if it holds in all of them, and record what becomes of it."""
     if not _is_property(pyfuncitem):
         return None
-    import numpy as np
-    from hypothesis.errors import FlakyFailure
-
-    from calibrant.checks.outcomes import recording
-    from calibrant.judge import Disagreement
-    from calibrant.target.calling import Failure
+    from calibrant.checks.here import judged
+    from calibrant.target.calling import Subject
 
     session, run = current(), (_key(pyfuncitem), str(pyfuncitem.callspec.params["target"]))
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     _judge_together(pyfuncitem, arguments)
-    together, held = session.judged.pop(run, (None, False))
-    subject: Any = arguments["target"] if together is None else together if held else together.anew()
-
-    def whole(other: Subject) -> None:
-        with np.errstate(all="ignore"):
-            pyfuncitem.obj(**arguments | {"target": other})
-
-    def record(subject: Subject) -> contextlib.AbstractContextManager[list[Outcome]]:
-        subject.property_ = whole
-        clause = next(pyfuncitem.iter_markers("clause")).args[0]
-        return recording(clause, pyfuncitem.originalname, subject, few=session.few)
-
-    with record(subject) as pyfuncitem.stash[_RECORD]:
-        if not held:
-            whole(subject)
-    if together is not None and isinstance(together.failed, (Disagreement, Failure)):
-        with record(together) as pyfuncitem.stash[_RECORD]:
-            raise FlakyFailure("it failed once, and not when it was asked the same again", [together.failed])
+    subject, held = session.judged.pop(run, (arguments["target"], None))
+    assert isinstance(subject, Subject)
+    clause = next(pyfuncitem.iter_markers("clause")).args[0]
+    outcome, error = judged(pyfuncitem.obj, arguments, clause, pyfuncitem.originalname, subject, held, few=session.few)
+    pyfuncitem.stash[_RECORD] = outcome
+    if error is not None:
+        raise error
     return True
 
 
 def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
-    """Judge a property in all its dtypes, so that each example is drawn once; keep the subjects, by whether all of them hold."""
-    import numpy as np
-
+    """Judge a property in all its dtypes at once, and keep the subjects."""
+    from calibrant.checks.here import in_all_dtypes
     from calibrant.target.calling import Subject
 
     session, key = current(), _key(item)
     dtypes = session.dtypes_of.pop(key, [])
-    if len(dtypes) < 2 or not hasattr(item.obj, "hypothesis"):
-        return
-    subjects, held = tuple(Subject(session.load(), one) for one in dtypes), False
-    # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then.
-    with contextlib.suppress(Exception), np.errstate(all="ignore"):
-        item.obj(**arguments | {"target": subjects})
-        held = True
-    session.judged |= {(key, one): (subject, held) for one, subject in zip(dtypes, subjects, strict=True)}
+    subjects = tuple(Subject(session.load(), dtype) for dtype in dtypes)
+    held = in_all_dtypes(item.obj, arguments, subjects)
+    if held is not None:
+        session.judged |= {(key, dtype): (one, held) for dtype, one in zip(dtypes, subjects, strict=True)}
 
 
 def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:
@@ -237,9 +216,8 @@ def pytest_runtest_makereport(
     from calibrant.target.isolation import contained, give_up
 
     clause = require(next(item.iter_markers("clause")).args[0])
-    if record := item.stash.get(_RECORD, None):
-        (outcome,) = record
-    else:  # its set-up failed, or the target has left too little to tell its outcome
+    outcome = item.stash.get(_RECORD, None)
+    if outcome is None:  # its set-up failed, or the target has left too little to tell its outcome
         assert call.excinfo is not None
         if contained() and call.when == "call":
             give_up(f"left its process unable to go on: {call.excinfo.typename}: {first_line(call.excinfo.value)}")
