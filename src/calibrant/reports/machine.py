@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,12 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def write(document: dict[str, Any], file: Path) -> None:
-    """Write a document as JSON. Raises CheckError, in one sentence, if the file cannot be written."""
+    """Write a document as JSON; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
+    said = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    if str(file) == "-":
+        sys.stdout.write(said)
+        return
     try:
-        file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        file.write_text(said, encoding="utf-8")
     except OSError as error:
         raise CheckError(f"{file} cannot be written: {error.strerror or error}") from None
