@@ -7,6 +7,7 @@ import io
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
@@ -365,6 +366,7 @@ def vectors(
             replay = replayed(folder, _spec(target, program), timeout, observer)
         lines, status = report.replayed(replay), replay.exit_status
     else:
+        _reserve(folder)
         with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         lines, status = report.written(cases, write(cases, folder), folder), 0
@@ -380,6 +382,15 @@ def _of_the_project(context: typer.Context) -> dict[str, Any]:
     sources = [(field, context.get_parameter_source(name)) for name, field in project.NAMES.items()]
     given = {field for field, source in sources if source is not None and source.name != "DEFAULT"}
     return project.under(project.defaults(Path()), given)
+
+
+def _reserve(folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written into, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        _fail(f"{folder} cannot be written: {error.strerror or error}")
 
 
 def _spec(target: str | None, program: str | None) -> str:
