@@ -16,7 +16,7 @@ from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call, map_leaves
 from calibrant.target.description import Target
-from calibrant.target.loading import located
+from calibrant.target.loading import OBJECT, located
 from calibrant.target.program import Program
 
 
@@ -42,13 +42,18 @@ def _text(value: Any, array: Callable[[Any], str]) -> str:
     return getattr(value, "source", repr(value))
 
 
-def snippet(target: Target, calls: list[Call]) -> str:
-    """Python that repeats the calls with NumPy and the target, or a command line that repeats them on a program."""
+def snippet(target: Target, calls: list[Call], due: str = "") -> str:
+    """Python that repeats the calls with NumPy and the target, or a command line that repeats them on a program.
+
+    Python prints what is due beside the last answer.
+    """
     if target.program is not None:
         return _shell(target.program, calls)
     lines = ["import numpy as np"]
     place, attribute = located(target.spec)
-    if place.endswith(".py"):
+    if target.spec.startswith(OBJECT):
+        lines += ["# target is the object that was checked"]
+    elif place.endswith(".py"):
         folder = str(Path(place).parent)
         lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
         lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
@@ -61,7 +66,8 @@ def snippet(target: Target, calls: list[Call]) -> str:
     calls = [replace(call, given=_with_functions(call.given, target)) for call in calls]
     for call in calls:
         text = f"target.{call.operation}({', '.join(_text(value, array) for value in call.given)})"
-        lines.append(f"print({f'target.to_numpy({text})' if back and is_array(call.answer) else text})")
+        answer = f"target.to_numpy({text})" if back and is_array(call.answer) else text
+        lines.append(f"print({answer}{f', {due!r}' * (bool(due) and call is calls[-1])})")
     text = "\n".join(lines)
     imports = {
         r"\bml_dtypes\.": "import ml_dtypes",
