@@ -9,6 +9,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -102,6 +103,7 @@ def about(
 
 @app.command()
 def check(
+    context: typer.Context,
     target: Annotated[
         list[str] | None,
         typer.Argument(
@@ -142,18 +144,23 @@ def check(
     no_color: Plain = False,
     json: Json = None,
 ) -> None:
-    """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted."""
+    """Check TARGET. The table [tool.calibrant] of pyproject.toml holds defaults.
+
+    Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
+    """
     from calibrant.checks import last
     from calibrant.checks.check import check as run
     from calibrant.reports import listing, machine, terminal
 
     if len(target or ()) > 1:
         _fail(f"check takes one target; `calibrant matrix {shlex.join(target or ())}` checks several")
-    spec = _spec(target[0] if target else None, program)
+    found = _of_the_project(context)
+    spec = found.pop("target", None) or _spec(target[0] if target else None, program)
     options = _options(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
         *(strict, 1 if first and fail_fast is None else fail_fast),
     )
+    options = replace(options, **found)
     if what:
         for line in listing.lines(options):
             typer.echo(line)
@@ -228,25 +235,27 @@ def matrix(
 
 
 @app.command()
-def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
-    """Print a clause from the book, with its reason and the source of its properties."""
-    from calibrant.book.clauses import CHAPTERS, book, properties, require
+def explain(
+    name: Annotated[str, typer.Argument(help="A clause, a chapter, an operation, an optimizer or an impostor.")],
+) -> None:
+    """Print what the book says of a name: a clause with its properties, an operation with its arguments, and so on."""
+    from calibrant.reports.explain import explained
 
-    if name in CHAPTERS:
-        for clause in book().values():
-            if clause.chapter == name:
-                typer.echo(f"{clause.number}  {clause.name}  {clause.level}\n    {clause.sentence}")
-        return
-    clause = require(name)
-    typer.echo(f"{clause.number} {clause.title} · {clause.name} · {clause.level}\n\n{clause.text}\n")
-    for prop in properties():
-        if prop.clause == name:
-            typer.echo(f"Checked by {prop.function} in {prop.file.name}:\n\n{prop.source}\n")
-    from calibrant.impostors import breaking
+    for line in explained(name):
+        typer.echo(line)
 
-    others = [f"{one.operation} as {one.name}" for one in breaking(name) if one.main != name]
-    if others:
-        typer.echo(f"Also broken by {', '.join(others)}.")
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")] = Path(),
+    language: Annotated[str, typer.Option(help="python, javascript or c.")] = "python",
+) -> None:
+    """Write an adapter to start from, and a recipe for continuous integration. No file is overwritten."""
+    from calibrant.protocol.errors import escaped
+    from calibrant.skeletons import written
+
+    for line in written(language, folder):
+        typer.echo(escaped(line, None))
 
 
 @app.command()
@@ -273,12 +282,11 @@ def impostors(
 ) -> None:
     """List the known wrong answers and the legitimate variants: what each does, what it breaks, where it was seen."""
     from calibrant.impostors import select
+    from calibrant.reports.explain import impostor
 
     for one in select([name] if name else []):
-        typer.echo(f"{one.operation} as {one.name}  {one.kind}\n    {one.sentence[0].upper()}{one.sentence[1:]}.")
-        typer.echo(f"    breaks {', '.join(one.breaks)}")
-        for link in one.links:
-            typer.echo(f"    seen in {link}")
+        for line in impostor(one):
+            typer.echo(line)
 
 
 @app.command()
@@ -299,8 +307,9 @@ def power(
 
     Exit status: 0 each breaks the clauses that it names and no others, 1 not so, 2 the measurement could not be made.
     """
+    from calibrant.checks.here import Settings
     from calibrant.checks.options import Options
-    from calibrant.checks.power import Settings, measured, summary
+    from calibrant.checks.power import measured, summary
     from calibrant.impostors import select
     from calibrant.reports import machine
     from calibrant.reports import trials as report
@@ -333,6 +342,9 @@ def vectors(
     target: Annotated[str | None, typer.Argument(help="What to replay them on.", show_default="reference")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Replay DIR on TARGET; nothing is written.")] = False,
     program: Program = None,
+    chapter: Chapters = None,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Choose and compute the cases anew.")] = False,
+    json: Json = None,
     timeout: Timeout = 10,
     workers: Workers = None,
 ) -> None:
@@ -340,30 +352,51 @@ def vectors(
 
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
+    from calibrant.book.clauses import CHAPTERS
     from calibrant.checks.options import Options
     from calibrant.protocol.errors import escaped
+    from calibrant.reports import machine
     from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
-    from calibrant.vectors.files import write
+    from calibrant.vectors.files import read, write
     from calibrant.vectors.replaying import verify as replayed
 
     if not verify and (target, program) != (None, None):
         _fail(
             f"a target is for --verify: vectors are the same whatever {target if program is None else program!r} says"
         )
-    Options(workers=workers, timeout=timeout).validated()
+    if json is not None and not verify:
+        _fail("--json is for --verify: what is written to DIR is JSON itself")
+    chosen_by = Options(chapters=tuple(chapter or ()), workers=workers, timeout=timeout).validated()
+    chapters = chosen_by.chapters or tuple(CHAPTERS)
     if verify:
-        with _progress(_console()) as observer:
-            replay = replayed(folder, _spec(target, program), timeout, observer)
+        spec = _spec(target, program)
+        with _progress(_console(json)) as observer:
+            replay = replayed(folder, spec, timeout, observer, chapters)
+        if json is not None:
+            machine.write(report.replayed_document(replay, spec), json)
         lines, status = report.replayed(replay), replay.exit_status
-    else:
+    elif recompute:
         _reserve(folder)
         with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
-        lines, status = report.written(cases, write(cases, folder), folder), 0
+        cases = [case for case in cases if case.chapter in chapters]
+        lines, status = report.written(cases, write(cases, folder, chapters), folder), 0
+    else:
+        size = write(None, folder, chapters)
+        lines, status = report.written(read(folder, chapters), size, folder), 0
     for line in lines:
         typer.echo(escaped(line, None))
     raise typer.Exit(status)
+
+
+def _of_the_project(context: typer.Context) -> dict[str, Any]:
+    """The options of a check that the project sets and the command line does not."""
+    from calibrant.checks import project
+
+    sources = [(field, context.get_parameter_source(name)) for name, field in project.NAMES.items()]
+    given = {field for field, source in sources if source is not None and source.name != "DEFAULT"}
+    return project.under(project.defaults(Path()), given)
 
 
 def _reserve(folder: Path) -> None:

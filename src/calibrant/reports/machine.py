@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibrant import __version__
+from calibrant.protocol import VERSION
 from calibrant.protocol.errors import CheckError
 from calibrant.reports.terminal import counts, outcome
 
@@ -23,7 +23,7 @@ def document(result: Result) -> dict[str, Any]:
     """The whole result as plain data."""
     return {
         "format": FORMAT,
-        "calibrant": __version__,
+        "calibrant": VERSION,
         "target": result.target,
         "options": asdict(result.options),
         "outcome": outcome(result),

@@ -19,6 +19,7 @@ from calibrant.book.clauses import book
 from calibrant.checks.outcomes import COUNTS, Finding
 from calibrant.checks.verdicts import Verdict, gravest, uncovered
 from calibrant.protocol.errors import escaped, printable
+from calibrant.target.loading import OBJECT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,22 +30,34 @@ COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecide
 STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
 
 _MATHEMATICS = (
+    (r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", r"[\1]"),
+    (r"\\begin\{cases\}(.*?)\\end\{cases\}", r"{ \1 }"),
+    (r" *& *\\text", r" \\text"),
+    (r" *& *", ", "),
+    (r",? *\\cr *", "; "),
+    (r"\\text\{([^{}]*)\}", r" \1 "),
+    (r"\{,\}", ","),
     (r"\\frac(\d)(\w)", r"\1/\2"),
+    (r"\\frac(\d)\{([^{}]*)\}", r"\1/(\2)"),
     (r"\\(?:left|right)", ""),
+    (r"\^\\top", "ᵀ"),
     (r"_\{(\w),i\}", r"_\1[i]"),
-    (r"_\{\\max\}", "_max"),
+    (r"_\{\\(max|min)\}", r"_\1"),
     (r"_\{([^{}]*)\}", r"[\1]"),
     (r"\^\{([^{}]*)\}", r"^(\1)"),
     (r"\\operatorname\{([^{}]*)\}", r"\1"),
     (r"\\overline\{(\d+)\}", r"\1..."),
     (r"\\sqrt\{([^{}]*)\}", r"√(\1)"),
     (r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1) / (\2)"),
-    (r"\\hat (\w)", "\\1\N{COMBINING CIRCUMFLEX ACCENT}"),
+    (r"\\hat ?(\\\w+|(?<= )\w)", "\\1\N{COMBINING CIRCUMFLEX ACCENT}"),
     (r"\\bar (\w)", "\\1\N{COMBINING MACRON}"),
+    (r"\\bar\{(\w)\}", "\\1\N{COMBINING MACRON}"),
+    (r"\\sqrt ?(\\\w+|\w)", r"√\1"),
     (r"\^\\ast", "*"),
     (r"\\sum_i", "Σ"),
     (r"\^2", "²"),
-    (r"\\(?:quad|[ ,;])", " "),
+    (r"\^3", "³"),
+    (r"\\(?:q?quad|[ ,;])", " "),
 )
 """Patterns of TeX and their replacements, from the inside out."""
 
@@ -52,7 +65,8 @@ _MATHEMATICS = (
 _LETTERS = {
     "theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "mu": "μ", "tau": "τ", "beta": "β", "epsilon": "ε", "rho": "ρ",
     "alpha": "α", "psi": "ψ", "ell": "ℓ", "partial": "∂", "nabla": "∇", "infty": "∞", "ne": "≠", "cdot": "·", "dots": "...",
-    "ldots": "...", "cdots": "...",
+    "ldots": "...", "cdots": "...", "kappa": "κ", "phi": "φ", "gamma": "γ", "pm": "±", "le": "≤", "ge": "≥", "approx": "≈",
+    "in": "∈", "sum": "Σ",
 }
 # fmt: on
 
@@ -149,8 +163,10 @@ class Report:
         closing = [*self._telling.explained(), *closing]
         for line in closing:
             put(_wrapped(line, self._console.width), self._console)
-        again = f"To repeat this run: {result.options.command(result.target['spec'])}"
-        put(wrapped_command(again, self._console.width), self._console)
+        spec = result.target["spec"]
+        if not spec.startswith(OBJECT):  # which no command can name
+            again = f"To repeat this run: {result.options.command(spec)}"
+            put(wrapped_command(again, self._console.width), self._console)
 
 
 @contextlib.contextmanager
