@@ -18,6 +18,7 @@ from calibrant.exact import FORMATS
 from calibrant.judge import tallying
 from calibrant.protocol.declarations import CONVENTIONS, GENERAL
 from calibrant.protocol.errors import CheckError, escaped
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import current
 from calibrant.target.calling import Absent, NotCalled, Subject
 from calibrant.target.description import Target
@@ -137,17 +138,6 @@ def _subject(dtype: str) -> Subject:
     return Subject(target, dtype or (DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]))
 
 
-_LOSSES = """loss_fn absolute_loss dabsolute_loss dloss_fn grad_fn finite_difference value_and_grad training_loop closed_form
-    manual_training_loop calc_forward accumulate accumulated_grad data_parallel validation_loss regularized_loss regularized_grad ridge"""
-_CONCERNED = {
-    "loss.scale": _LOSSES.split(),
-    "gradients.absent": ["optimize"],
-    "split.rounding": ["split", "split_data"],
-    "arithmetic.hyperparameters": ["optimize", "training_loop", "manual_training_loop", "closed_form", "data_parallel"],
-}
-"""The operations whose cases hold for the book's value of a convention alone."""
-
-
 def _passed_over(case: Case, target: Target) -> str:
     """Say why a case does not apply to a target; empty if it does."""
     if case.dtype and case.dtype not in target.dtypes:
@@ -159,7 +149,7 @@ def _passed_over(case: Case, target: Target) -> str:
         if value != (CONVENTIONS | GENERAL)[name][0] and (
             optimizer == concerned
             or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
-            or case.operation in _CONCERNED.get(name, ())
+            or name in OPERATIONS[case.operation].conventions
         ):
             return f"it declares {name} = {value}"
     form = FORMATS[case.dtype or "float64"]
