@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import calibrant
+from support import PATIENCE, calibrant, ends, heeded, target
 
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.power import Settings, Trial, due, sample, summary, tried
@@ -85,6 +90,34 @@ def test_the_command_measures_and_writes(tmp_path: Path, quick: list[str]) -> No
     assert process.stdout.splitlines()[-1].startswith("2 of 2 impostors are caught, after ")
     assert written["summary"]["caught"] == len(written["trials"]) == 2
     assert all(trial["caught"] and not trial["missed"] + trial["beyond"] for trial in written["trials"])
+
+
+SPREADS = """
+import pathlib
+from calibrant.checks.spread import spread
+work = "open(NAME, 'w').close(); __import__('time').sleep(600)"
+list(spread(exec, [(work.replace("NAME", repr(name)),) for name in ("one", "two")], 2))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are left")
+def test_an_interrupt_ends_work_that_is_spread_at_once(tmp_path: Path) -> None:
+    """No file where it runs hides a module from its processes."""
+    for name in ("random", "token", "multiprocessing", "socket"):
+        target(tmp_path, "raise RuntimeError('nobody asked for this file')\n", f"{name}.py")
+    command, nobody = [sys.executable, "-P", "-c", SPREADS], subprocess.DEVNULL
+    with (
+        heeded(signal.SIGINT),
+        subprocess.Popen(command, cwd=tmp_path, stderr=nobody, start_new_session=True) as process,
+    ):
+        until = time.monotonic() + PATIENCE
+        while not all((tmp_path / name).exists() for name in ("one", "two")) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(PATIENCE)
+
+    assert process.returncode == -signal.SIGINT
+    assert ends(process.pid)
 
 
 def test_impostors_are_listed_by_operation_clause_and_name() -> None:

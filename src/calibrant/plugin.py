@@ -126,7 +126,7 @@ def _load_or_stop() -> Target:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets. Sort by property."""
     marked = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("clause"))}
-    for item in marked:
+    for item in marked if config.pluginmanager.hasplugin("warnings") else ():
         item.add_marker(pytest.mark.filterwarnings("ignore"))
     if selected := config.option.target_clause:
         others = {item for item, clause in marked.items() if clause not in selected}

@@ -107,7 +107,7 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
 
 
 def _arguments(plan: Plan, folder: Path) -> list[str]:
-    without = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception")
+    without = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception", "warnings")
     return [
         *map(str, plan.files),
         f"-c{os.devnull}",  # without the user's own configuration

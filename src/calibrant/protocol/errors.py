@@ -1,6 +1,7 @@
 """Errors that several packages raise and catch, and the words of their messages."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,6 +76,13 @@ def first_line(error: object) -> str:
         return escaped((str(error).strip().splitlines() or ["(no message)"])[0], 300)
     except Exception as again:  # the target's own __str__ ran
         return escaped(f"(its message cannot be read: {type(again).__name__})", 300)
+
+
+def last_words(written: bytes) -> str:
+    """The last line of standard error that names an error, or else the last line, in a clause for a message."""
+    lines = [line.strip() for line in written.decode("utf-8", "replace").splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
+    return f"; it had written to standard error {(telling or lines)[-1][-300:]!r}" if lines else ""
 
 
 def named(error: BaseException) -> str:

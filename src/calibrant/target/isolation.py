@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 from typing import IO, NoReturn
 
+from calibrant.protocol.errors import last_words
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.target import calling
-from calibrant.target.processes import below, end_group, stopped
+from calibrant.target.processes import below, end_group, stopped, tail
 
 _GRACE = 3.0
 """Seconds between the time limit of a call and the end of its worker; in them, the call may still be stopped from inside."""
@@ -59,9 +60,9 @@ _memory = 0
 def contain(folder: Path, worker: str, workers: int) -> None:
     """Prepare this worker process: discard its output, limit its memory, record what it does."""
     global _state, _log, _reason, _memory
-    with open(os.devnull, "wb") as nowhere:
-        for standard in (1, 2):
-            os.dup2(nowhere.fileno(), standard)
+    with open(os.devnull, "wb") as nowhere, (folder / f"{worker}.errors").open("ab") as errors:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(errors.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that started this one, which ends it
     faulthandler.enable(file=(folder / f"{worker}.trace").open("w"))
     (folder / f"{worker}.pid").write_text(str(os.getpid()))
@@ -165,6 +166,7 @@ class Watch(threading.Thread):
             last, passed = time.monotonic(), min(time.monotonic() - last, 1.0)  # this process may have been stopped
             for record in self.folder.glob("*.state"):
                 worker = record.stem
+                tail(self.folder / f"{worker}.errors")
                 state = record.read_bytes()[: _STATE.size]  # a target may have written into all files of its process
                 if (
                     worker in self._lost
@@ -252,7 +254,7 @@ class Watch(threading.Thread):
         else:
             trace = _read(self.folder / f"{worker}.trace").splitlines()
             fatal = next((f" ({line})" for line in trace if line.startswith("Fatal Python error")), "")
-            sentence = f"ended its process{fatal}"
+            sentence = f"ended its process{fatal}{last_words(tail(self.folder / f'{worker}.errors'))}"
             if again:
                 return operation, sentence
         hung = not_called_again(self.folder) | {operation: sentence}

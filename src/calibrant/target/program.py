@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import select
 import shlex
 import signal
@@ -20,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, NoReturn, cast
 
-from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
+from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, last_words, nearest, shortened
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.protocol.wire import decoded, message
 from calibrant.target.processes import end_group
@@ -254,13 +253,11 @@ class Program:
         return NoAnswer(how + f" in the middle of {_quoted(self._left)}" * bool(self._left))
 
     def _last_words(self) -> str:
-        """The last line on standard error that names an error, or else the last line, in a clause for a message."""
+        """The line on standard error that says most, in a clause for a message."""
         until = time.monotonic() + 1.0
         while time.monotonic() < until and select.select([self._pipes[2]], [], [], 0)[0] and self._listen():
             pass
-        lines = [line.rstrip() for line in self._errors.decode("utf-8", "replace").splitlines() if line.strip()]
-        named = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
-        return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
+        return last_words(self._errors)
 
 
 def command_of(line: str) -> list[str]:
