@@ -101,6 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
         contain(session.run_folder, worker["workerid"], worker["workercount"])
         if hung := not_called_again(session.run_folder):
             session.load().hung |= hung
+            session.load().in_vain = len(hung)
     elif worker is None and session.run_folder is None:
         if option.target is not None:
             _load_or_stop()

@@ -24,11 +24,11 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
         for dtype in dtypes:
             numpy_dtype(dtype)
 
-        def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
+        def broken(nodeid: str, *words: Any) -> Outcome:
             function, _, bracket = nodeid.rpartition("::")[2].partition("[")
             clause = next(prop.clause for prop in properties() if prop.function == function)
             dtype = next((part for part in bracket.rstrip("]").split("-") if part in dtypes), dtypes[0])
-            return died(clause, function, dtype, operation, sentence, described["deviations"].get(clause))
+            return died(clause, function, dtype, described["deviations"].get(clause), *words)
 
         files = sorted({prop.file for prop in properties() if options.selects(prop.clause)})
         arguments = _arguments(options, dtypes)

@@ -46,8 +46,8 @@ class Plan:
     workers: int
     options: Sequence[str]
     """Further options for the plugin."""
-    died: Callable[[str, str, str], Outcome]
-    """The outcome of a test whose worker died, from its node id, the operation and a sentence."""
+    died: Callable[[str, str, str, list[Any]], Outcome]
+    """The outcome of a test whose worker died, from its node id, the operation, a sentence and the arguments."""
     python: Sequence[str]
     """The command line that starts the interpreter of a worker."""
     again: bool = True

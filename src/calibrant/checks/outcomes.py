@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -17,8 +17,8 @@ from calibrant.exact import Exact
 from calibrant.judge import Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
 from calibrant.protocol.wire import is_array, plain
-from calibrant.target.calling import Failure, Subject
-from calibrant.target.snippets import shown, snippet, written
+from calibrant.target.calling import Call, Failure, Subject, shown, written
+from calibrant.target.snippets import snippet
 
 PROPERTY = "calibrant"
 """The name under which a test's report carries the outcome of its property."""
@@ -157,10 +157,13 @@ def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> It
         record.append(outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few))
 
 
-def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
-    """The outcome of a property whose process died in an operation."""
-    calls = [{"operation": operation, "arguments": {}}]
-    finding = Finding(_line(f"{operation or 'the target'} {sentence}"), calls)
+def died(
+    clause: str, property_: str, dtype: str, deviation: str | None, operation: str, sentence: str, given: Sequence[Any]
+) -> Outcome:
+    """The outcome of a property whose process died in an operation, with these arguments if they are known."""
+    call = Call(operation, tuple(given))
+    calls = [{"operation": operation, "arguments": plain(call.arguments) if operation else {}}]
+    finding = Finding(_line(f"{written(call) if given else operation or 'the target'} {sentence}"), calls)
     return Outcome(clause, property_, dtype, "broken", escaped(sentence), deviation, finding)
 
 
@@ -192,6 +195,8 @@ def _line(text: str) -> str:
 def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
     """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls with which it is compared."""
     if subject is None or not subject.calls:
+        return error.sentence
+    if isinstance(error, Failure) and not error.made:
         return error.sentence
     *before, last = subject.calls[-3:]
     earlier = [

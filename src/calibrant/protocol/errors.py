@@ -43,12 +43,14 @@ class UnknownName(CheckError, LookupError):
 class NoAnswer(Exception):
     """The reason why a target gave no answer: it died, hung, or answered in another form."""
 
-    def __init__(self, sentence: str, *, answered: bool = False, final: bool = False) -> None:
+    def __init__(self, sentence: str, *, answered: bool = False, final: bool = False, late: bool = False) -> None:
         super().__init__(sentence)
         self.answered = answered
         """Whether the target returned something in another form."""
         self.final = final
         """Whether the operation is not called again."""
+        self.late = late
+        """Whether the time was up."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -78,7 +80,7 @@ def first_line(error: object) -> str:
         return escaped(f"(its message cannot be read: {type(again).__name__})", 300)
 
 
-def last_words(written: bytes) -> str:
+def last_words(written: bytes | bytearray) -> str:
     """The last line of standard error that names an error, or else the last line, in a clause for a message."""
     lines = [line.strip() for line in written.decode("utf-8", "replace").splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]

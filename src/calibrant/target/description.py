@@ -19,6 +19,16 @@ from calibrant.target.surroundings import Surroundings
 _SHOWN = ("spec", "name", "version", "operations", "dtypes", "conventions", "deviations", "slack")
 
 
+@dataclass(frozen=True)
+class Hung:
+    """A call that did not return, or ended its process."""
+
+    call: str
+    """The call for a person to read."""
+    sentence: str
+    """What became of it."""
+
+
 @dataclass
 class Target:
     """An implementation and its description of itself."""
@@ -33,8 +43,12 @@ class Target:
     deviations: Mapping[str, str]
     slack: float
     timeout: float = 10.0
-    hung: dict[str, str] = field(default_factory=dict)
-    """The operations that are not called again, each with the reason: it did not return in time, or it ended its process."""
+    hung: dict[str, Hung] = field(default_factory=dict)
+    """The operations that are not called again."""
+    asked_again: set[str] = field(default_factory=set)
+    """The operations of which a call was made again because it did not return in time."""
+    in_vain: int = 0
+    """The number of calls that did not return when they were made again, either."""
     program: Program | None = None
     """The program, for a target in another language. It limits the time of its calls itself."""
     trusted: bool = False

@@ -60,6 +60,8 @@ class Program:
 
     operations: tuple[str, ...]
     functions: str | None = None
+    leniency: float = 1.0
+    """The factor on the time limit of a call."""
     changed: Sequence[Any] = ()
     """The arguments that the last call changed, as the program says."""
     process: subprocess.Popen[bytes]
@@ -91,14 +93,14 @@ class Program:
                 raise NoAnswer(f"could not be called, for {error}") from None
         record = OPERATIONS[operation]
         try:
-            return self._result(operation, record.named(arguments), record.patience(self.timeout))
+            return self._result(operation, record.named(arguments), record.patience(self.timeout) * self.leniency)
         except NoAnswer as error:
             if error.answered:
                 raise
             words = self._last_words()
             self.close(0.0)
             deaths = self._deaths[operation] = self._deaths.get(operation, 0) + 1
-            raise NoAnswer(f"{error}{words}", final=error.final or deaths >= DEATHS) from None
+            raise NoAnswer(f"{error}{words}", final=deaths >= DEATHS, late=error.late) from None
         except (NotImplementedError, ProgramError):
             raise
         except BaseException:  # an interrupt; the next call must not read this one's answer
@@ -153,7 +155,7 @@ class Program:
         try:
             return self._described(self._result("initialize", {}, patient))
         except (ProgramError, NotImplementedError, NoAnswer) as error:
-            late = isinstance(error, NoAnswer) and error.final
+            late = isinstance(error, NoAnswer) and error.late
             why = f" within {patient:g} s" if late else f": {error}"
             words = self._last_words()
             self.close(0.0)
@@ -234,7 +236,7 @@ class Program:
                     return line
                 if len(self._left) > LONGEST:
                     raise NoAnswer(f"wrote more than {LONGEST >> 20} MiB without ending its line")
-        raise NoAnswer(f"did not return within {seconds:g} s", final=True)
+        raise NoAnswer(f"did not return within {seconds:g} s", late=True)
 
     def _listen(self) -> bool:
         """Read from standard error. Return whether it is still open."""

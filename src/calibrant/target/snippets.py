@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +11,10 @@ import numpy as np
 
 from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
-from calibrant.target.calling import Call
+from calibrant.target.calling import Call, text_of
 from calibrant.target.description import Target
 from calibrant.target.loading import located
 from calibrant.target.program import Program
-
-
-def written(call: Call) -> str:
-    """A call for a person to read: loss_fn([0.0, 0.0], [0.0, 1.0])."""
-    return f"{call.operation}({', '.join(map(shown, call.given))})"
-
-
-def shown(value: Any) -> str:
-    """An argument or an answer for a person to read."""
-    return _text(value, show)
-
-
-def _text(value: Any, array: Callable[[Any], str]) -> str:
-    """A value as Python, with its arrays as `array` gives them."""
-    if is_array(value):
-        return array(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_text(x, array)}" for key, x in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        parts = ", ".join(_text(x, array) for x in value)
-        return f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
-    return getattr(value, "source", repr(value))
 
 
 def snippet(target: Target, calls: list[Call]) -> str:
@@ -57,7 +34,7 @@ def snippet(target: Target, calls: list[Call]) -> str:
     array = (lambda x: f"target.asarray({_literal(x)})") if own else _literal
     back = hasattr(target.implementation, "to_numpy")
     for call in calls:
-        text = f"target.{call.operation}({', '.join(_text(value, array) for value in call.given)})"
+        text = f"target.{call.operation}({', '.join(text_of(value, array) for value in call.given)})"
         lines.append(f"print({f'target.to_numpy({text})' if back and is_array(call.answer) else text})")
     text = "\n".join(lines)
     imports = {r"\bml_dtypes\.": "import ml_dtypes", r"\b(inf|nan)\b": "from numpy import inf, nan"}

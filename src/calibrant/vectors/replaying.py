@@ -20,10 +20,9 @@ from calibrant.protocol.declarations import CONVENTIONS, GENERAL
 from calibrant.protocol.errors import CheckError, escaped
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import current
-from calibrant.target.calling import Absent, NotCalled, Subject
+from calibrant.target.calling import Absent, NotCalled, Subject, shown
 from calibrant.target.description import Target
 from calibrant.target.loading import probe
-from calibrant.target.snippets import shown
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.files import read
 
@@ -84,9 +83,9 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
     Options(timeout=timeout).validated()
     cases = read(folder)
 
-    def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
+    def broken(nodeid: str, *words: Any) -> Outcome:
         case = cases[int(nodeid.rpartition("[case")[2].rstrip("]"))]
-        return died(case.clause, case.id, case.dtype, operation, sentence, described["deviations"].get(case.clause))
+        return died(case.clause, case.id, case.dtype, described["deviations"].get(case.clause), *words)
 
     with started(spec) as python:
         described = probe(spec, timeout, python)
