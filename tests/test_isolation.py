@@ -112,7 +112,13 @@ ENDS = {
 
 
 def test_every_attack_on_a_worker_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
-    arguments = (*of(*ENDS, "gradient.by-hand-b", "data.scaling"), "--dtype=float64", "--examples=3", "--workers=2", "--timeout=2")
+    arguments = (
+        *of(*ENDS, "gradient.by-hand-b", "data.scaling"),
+        "--dtype=float64",
+        "--examples=3",
+        "--workers=2",
+        "--timeout=2",
+    )
 
     said, _ = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, PYTHONIOENCODING="utf-8:backslashreplace")
 

@@ -9,7 +9,7 @@ from calibrant.checks.engine import Observer, Plan, run, started
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, gathered
-from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.declarations import deviation, numpy_dtype
 from calibrant.protocol.errors import CheckError
 from calibrant.target.loading import ISOLATED, PROGRAM, probe
 
@@ -28,7 +28,7 @@ def check(spec: str, options: Options, observer: Observer | None = None) -> Resu
             function, _, bracket = nodeid.rpartition("::")[2].partition("[")
             clause = next(prop.clause for prop in properties() if prop.function == function)
             dtype = next((part for part in bracket.rstrip("]").split("-") if part in dtypes), dtypes[0])
-            return died(clause, function, dtype, described["deviations"].get(clause), *words)
+            return died(clause, function, dtype, deviation(described["deviations"], clause, dtype), *words)
 
         files = sorted({prop.file for prop in properties() if options.selects(prop.clause)})
         arguments = _arguments(options, dtypes)

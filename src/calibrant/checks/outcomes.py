@@ -70,11 +70,15 @@ class Outcome:
     reason: str | None = None
     deviation: str | None = None
     """The reason for which the target declares that it breaks the clause."""
+    deviates_in_dtype: bool = False
+    """Whether it declares so of this dtype, and not of the clause."""
     failure: Finding | None = None
     examples: int = 0
     judged: int = 0
     unjudged: int = 0
     refused: int = 0
+    refusal: str | None = None
+    """Why the first request that was refused was not served."""
     worst: float = 0.0
     rejected_at: int = 0
     """The number of the first example that was rejected; 0 if none was."""
@@ -123,9 +127,10 @@ def outcome_of(
         dtype,
         status,
         reason,
-        subject.target.deviations.get(clause) if subject is not None else None,
+        *(subject.target.deviation(clause, dtype) if subject is not None else (None, False)),
         failure,
         **{name: getattr(tally, name) for name in COUNTS},
+        refusal=escaped(tally.refusal) or None,
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,
         rejected_at=tally.rejected,
         few=few,
@@ -158,13 +163,19 @@ def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> It
 
 
 def died(
-    clause: str, property_: str, dtype: str, deviation: str | None, operation: str, sentence: str, given: Sequence[Any]
+    clause: str,
+    property_: str,
+    dtype: str,
+    deviation: tuple[str | None, bool],
+    operation: str,
+    sentence: str,
+    given: Sequence[Any],
 ) -> Outcome:
     """The outcome of a property whose process died in an operation, with these arguments if they are known."""
     call = Call(operation, tuple(given))
     calls = [{"operation": operation, "arguments": plain(call.arguments) if operation else {}}]
     finding = Finding(_line(f"{written(call) if given else operation or 'the target'} {sentence}"), calls)
-    return Outcome(clause, property_, dtype, "broken", escaped(sentence), deviation, finding)
+    return Outcome(clause, property_, dtype, "broken", escaped(sentence), *deviation, finding)
 
 
 def _status(

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
 import subprocess
@@ -17,11 +18,11 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from calibrant.protocol.errors import TargetError, brief, last_words, named, nearest
-from calibrant.protocol.operations import IMPORT_PATIENCE
+from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.target.description import Target, described
 from calibrant.target.processes import end_all, end_group, no_process_left, tail
 from calibrant.target.program import REGISTER, Program, command_of
@@ -50,9 +51,7 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout, environ)
     place, attribute = located(spec)
     if spec not in registered() and (other := _other_than_a_file(place)):
-        raise TargetError(
-            f"target {spec!r} is {other}: a target is a file that ends in .py, a module or a registered name"
-        )
+        raise TargetError(f"target {spec!r} is {other}")
     if spec in registered() and (lacking := unmet(spec)):
         raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
@@ -71,6 +70,12 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
         except AttributeError:
             public = [name for name in dir(implementation) if not name.startswith("_")]
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
+    if isinstance(implementation, type) and _has_methods(implementation):
+        try:
+            implementation = implementation()
+        except Exception as error:  # its own code ran
+            why = f"is a class of which no object can be made without arguments ({named(error)}): name an object of it"
+            raise TargetError(f"target {spec!r} {why}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
     try:
         command = getattr(implementation, "program", None)
@@ -221,14 +226,25 @@ def _main() -> None:
     unfinished.rename(file)
 
 
+def _has_methods(made: type) -> bool:
+    """Whether a class has an operation that takes the object as its first argument, by the name that everybody gives it."""
+    functions = (inspect.getattr_static(made, name, None) for name in OPERATIONS)
+    return any(isinstance(one, FunctionType) and one.__code__.co_varnames[:1] == ("self",) for one in functions)
+
+
 def _other_than_a_file(place: str) -> str:
-    """The kind of thing at the place of a target, where it is neither a file of Python's nor may be a module; else empty."""
+    """What is at the place of a target, where it is neither a file of Python's nor may be a module; else empty."""
     path = Path(place)
+    kinds = "a target is a file that ends in .py, a module or a registered name"
+    if not place.strip():
+        return f"empty: {kinds}"
     if path.is_dir():
-        return "" if place.isidentifier() and any(path.glob("*.py")) else "a folder"
+        files = sorted(path.glob("*.py"))
+        first = f"name a file in it, as in {str(files[0])!r}" if files else kinds
+        return "" if place.isidentifier() and files else f"a folder: {first}"
     if path.exists() and not path.is_file():
-        return "no regular file but a pipe, a socket or a device"
-    return "a file whose name does not end in .py" if path.is_file() and not place.endswith(".py") else ""
+        return f"no regular file but a pipe, a socket or a device: {kinds}"
+    return f"a file whose name does not end in .py: {kinds}" if path.is_file() and not place.endswith(".py") else ""
 
 
 def hiding(place: str) -> str:
@@ -252,9 +268,26 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    with _first_on_the_path(path.parent):
-        spec.loader.exec_module(module)
+    try:
+        with _first_on_the_path(path.parent):
+            spec.loader.exec_module(module)
+    except ImportError as error:
+        folder, name = packaged(path)
+        if "relative import" not in str(error) or not all(map(str.isidentifier, name.split("."))):
+            raise
+        with _first_on_the_path(path.parent), _first_on_the_path(folder):
+            return importlib.import_module(name)
     return module
+
+
+def packaged(path: Path) -> tuple[Path, str]:
+    """The folder and the name by which a file is a module of the package that it is in, or else of its folder."""
+    folder = path.resolve().parent
+    names = [folder.name, path.stem]
+    while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+        names.insert(0, folder.name)
+    return folder.parent, ".".join(names).removesuffix(".__init__")
 
 
 @contextlib.contextmanager
@@ -279,6 +312,8 @@ def _first_on_the_path(folder: Path) -> Iterator[None]:
 def _import_module(name: str, spec: str) -> ModuleType:
     known = spec in registered() or str(Path.cwd()) in sys.path
     try:
+        if name.startswith("."):  # of no package
+            raise ValueError
         with contextlib.nullcontext() if known else _first_on_the_path(Path.cwd()):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call, text_of
 from calibrant.target.description import Target
-from calibrant.target.loading import located
+from calibrant.target.loading import located, packaged
 from calibrant.target.program import Program
 
 
@@ -25,8 +26,12 @@ def snippet(target: Target, calls: list[Call]) -> str:
     place, attribute = located(target.spec)
     if place.endswith(".py"):
         folder = str(Path(place).parent)
-        lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
-        lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
+        beside, name = packaged(Path(place))
+        if name in sys.modules:  # it imports its neighbours as a package does
+            lines += ["import sys", f"sys.path.insert(0, {str(beside)!r})", f"import {name} as target"]
+        else:
+            lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
+            lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
         lines += [f"import {place}", f"target = {place}.{attribute}"] if attribute else [f"import {place} as target"]

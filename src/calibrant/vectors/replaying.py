@@ -16,7 +16,7 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.protocol.declarations import CONVENTIONS, GENERAL
+from calibrant.protocol.declarations import CONVENTIONS, GENERAL, deviation
 from calibrant.protocol.errors import CheckError, escaped
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import current
@@ -85,7 +85,9 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
 
     def broken(nodeid: str, *words: Any) -> Outcome:
         case = cases[int(nodeid.rpartition("[case")[2].rstrip("]"))]
-        return died(case.clause, case.id, case.dtype, described["deviations"].get(case.clause), *words)
+        return died(
+            case.clause, case.id, case.dtype, deviation(described["deviations"], case.clause, case.dtype), *words
+        )
 
     with started(spec) as python:
         described = probe(spec, timeout, python)
@@ -117,7 +119,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
     """Put a wrong answer into the report, and fail nothing."""
     subject = _subject(case.dtype)
-    deviation = subject.target.deviations.get(case.clause)
+    declared = subject.target.deviation(case.clause, subject.form.name)
     status: Status = "undecided"
     if not (sentence := _passed_over(case, subject.target)):
         subject.calls.clear()
@@ -127,7 +129,7 @@ def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[
                 status = "breaks" if sentence else "holds"
             except Absent as absent:
                 status, sentence = "undecided" if isinstance(absent, NotCalled) else "absent", str(absent)
-    record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, deviation).sent())
+    record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, *declared).sent())
 
 
 @functools.cache
