@@ -33,11 +33,11 @@ class Verdict:
     unjudged: int
     refused: int
     """The requests that the target did not serve."""
-    refusal: str | None
-    """Why the first of them was not served."""
     worst: float
     reason: str | None
     failures: list[Finding]
+    refusal: str | None = None
+    """Why the first request that was refused was not served."""
 
     @property
     def failed(self) -> bool:
