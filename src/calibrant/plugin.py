@@ -234,7 +234,7 @@ def pytest_runtest_makereport(
         return report
     from calibrant.book.clauses import require
     from calibrant.checks.outcomes import PROPERTY, outcome_of
-    from calibrant.protocol.errors import first_line
+    from calibrant.protocol.errors import first_line, printable
     from calibrant.target.isolation import contained, give_up
 
     clause = require(next(item.iter_markers("clause")).args[0])
@@ -253,15 +253,10 @@ def pytest_runtest_makereport(
         excuse = f"deviates as declared: {outcome.deviation}" if outcome.deviation else should
         if excuse:
             report.outcome = "skipped"
-            report.wasxfail = _sendable(excuse)
+            report.wasxfail = printable(excuse)
     if isinstance(report.longrepr, str) or (report.failed and contained()):
-        report.longrepr = _sendable(str(report.longrepr))
+        report.longrepr = printable(str(report.longrepr))
     return report
-
-
-def _sendable(text: str) -> str:
-    """A text that can cross processes, whatever a target has put into it."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def pytest_runtest_setup() -> None:

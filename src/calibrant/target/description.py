@@ -21,7 +21,7 @@ from calibrant.target.surroundings import Surroundings
 _SHOWN = ("spec", "name", "version", "operations", "dtypes", "conventions", "deviations", "slack", "warnings")
 
 
-_FUNCTIONS = FunctionType | staticmethod | classmethod
+_FUNCTIONS: Any = FunctionType | staticmethod | classmethod
 _OPTIONS: dict[str, Any] = {
     "dtypes": list | tuple,
     "conventions": Mapping,
