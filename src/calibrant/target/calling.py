@@ -30,6 +30,8 @@ _MOST_NUMBERS = 2**16
 
 _Value = TypeVar("_Value")
 
+_SHRINKING = 60.0
+"""The seconds that a property may take once an operation is not called again."""
 LENIENCY = 3
 """The factor on the time limit of a call that is made again because it did not return."""
 _MOST_IN_VAIN = 3
@@ -202,6 +204,10 @@ class Subject:
                 problem, answered, raised = str(error), error.answered, isinstance(error, _Raised)
                 if error.final:
                     target.hung[operation] = Hung(written(call), problem)
+                    if (
+                        watch is not None
+                    ):  # the property goes on without calls for as long as it takes to shrink its example
+                        watch("", max(_SHRINKING, IMPORT_PATIENCE * target.timeout), ())
         if operation in target.hung:
             hung, request = target.hung[operation], repr(plain(given))
             if self._stuck.setdefault(operation, request) != request:
