@@ -36,6 +36,8 @@ PROGRAM = "program: "
 """The beginning of a target that is a command line."""
 ISOLATED = "isolated: "
 """The beginning of a target in Python that a process of its own holds."""
+OBJECT = "object: "
+"""The beginning of a target that only this process holds."""
 
 
 def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = None) -> Target:
@@ -77,6 +79,13 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
             why = f"is a class of which no object can be made without arguments ({named(error)}): name an object of it"
             raise TargetError(f"target {spec!r} {why}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
+    return of_object(implementation, spec, name, timeout, environ)
+
+
+def of_object(
+    implementation: Any, spec: str, name: str, timeout: float, environ: Mapping[str, str] | None = None
+) -> Target:
+    """The target that an object is. Raises TargetError, in one sentence, if it offers nothing to check."""
     try:
         command = getattr(implementation, "program", None)
         if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
@@ -85,7 +94,7 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes
-        why = f"{named(error)}{hiding(place)}"
+        why = f"{named(error)}{hiding(located(spec)[0])}"
         raise TargetError(f"target {spec!r} cannot be read: {why}") from None
 
 
@@ -171,7 +180,7 @@ def probes(specs: Sequence[str], timeout: float) -> Iterator[dict[str, Any] | Ta
         except TargetError as error:
             return error
 
-    with no_process_left(), ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, no_process_left():  # whose threads end with the processes
         yield from pool.map(probed, specs)
 
 
