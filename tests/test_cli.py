@@ -90,16 +90,32 @@ def test_what_does_not_exist_is_one_sentence(arguments: list[str], parts: list[s
     assert one_sentence(process, *parts), (process.returncode, process.stdout, process.stderr)
 
 
-@pytest.mark.parametrize("name", ["numpy", "typing", "string"])
-def test_a_file_that_hides_a_module_is_named(name: str, tmp_path: Path) -> None:
-    target(tmp_path, RIGHT)
-    target(tmp_path, "x = 1\n", f"{name}.py")
+NAMES = ("calibrant", "json", "multiprocessing", "numpy", "random", "shutil", "subprocess", "token", "typing")
 
-    command = ("-P", "-m", "calibrant", "check", "planted.py", "--clause", "loss.absolute")
+
+@pytest.mark.parametrize("how", ["file", "module", "isolated"])
+def test_files_named_as_modules_hide_none(how: str, tmp_path: Path) -> None:
+    """Beside the target, and where the command runs; the target's own neighbours are found."""
+    for name in NAMES:
+        target(tmp_path, "raise RuntimeError('nobody asked for this file')\n", f"{name}.py")
+    target(tmp_path, RIGHT, "helper.py")
+    target(tmp_path, "from helper import absolute_loss\n")
+    spec = ["planted"] if how == "module" else ["planted.py", *["--isolated"] * (how == "isolated")]
+
     # Coverage would import some of these modules first.
-    process = run(*command, cwd=tmp_path, COVERAGE_PROCESS_START="", COVERAGE_PROCESS_CONFIG="")
+    unmeasured = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+    options = ("--clause=loss.absolute", "--examples=2", "--workers=1")
+    process = run("-P", "-m", "calibrant", "check", *spec, *options, cwd=tmp_path, **unmeasured)
 
-    assert one_sentence(process, f"; {tmp_path / name}.py hides the module {name}"), process.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+def test_the_command_as_a_module_finds_no_file_beside_it_either(tmp_path: Path) -> None:
+    target(tmp_path, "raise RuntimeError('nobody asked for this file')\n", "typer.py")
+
+    process = calibrant("explain", "loss", cwd=tmp_path)
+
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_file_that_hides_a_module_of_the_target_is_named(tmp_path: Path) -> None:

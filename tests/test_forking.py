@@ -50,7 +50,7 @@ def told(x: int):
         "arguments": sys.argv,
         "annotations": str(told.__annotations__),
         "folder": os.getcwd(),
-        "first": sys.path[0],
+        "here": "" in sys.path or os.getcwd() in sys.path,
         "variables": [os.environ.get("A"), os.environ.get("B")],
         "read": sys.stdin.read(),
         "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
@@ -78,7 +78,7 @@ def test_a_child_is_what_the_interpreter_would_be(python: list[str]) -> None:
         "arguments": ["-c", "ü \udcff"],
         "annotations": "{'x': <class 'int'>}",
         "folder": str(Path.cwd()),
-        "first": "",
+        "here": False,  # so that no file there hides a module
         "variables": ["ü\n\udcff", None],
         "read": "what is read",
         "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,

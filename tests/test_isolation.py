@@ -102,8 +102,8 @@ HOSTILE = """
 """
 ENDS = {
     "loss.mean-square": "stopped its process",
-    "loss.absolute": "absolute_loss did not return within 10 s and its process had to be ended",
-    "gradient.by-hand-w": "dmodel_dw ended its process",
+    "loss.absolute": ") did not return within 8 s and its process had to be ended",
+    "gradient.by-hand-w": ") ended its process",
     "gradient.by-hand-loss": "raised ValueError",
     "gradient.chain-rule": "raised KeyboardInterrupt",
     "gradient.central": "returned 1,000,000,000 numbers",
@@ -116,7 +116,13 @@ ENDS = {
 
 
 def test_every_attack_on_a_worker_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
-    arguments = (*of(*ENDS, "gradient.by-hand-b", "data.scaling"), "--dtype=float64", "--examples=3", "--workers=2")
+    arguments = (
+        *of(*ENDS, "gradient.by-hand-b", "data.scaling"),
+        "--dtype=float64",
+        "--examples=3",
+        "--workers=2",
+        "--timeout=2",
+    )
 
     said, _ = checked(
         tmp_path, target(tmp_path, HOSTILE), *arguments, cold=True, PYTHONIOENCODING="utf-8:backslashreplace"

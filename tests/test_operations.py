@@ -16,6 +16,7 @@ from calibrant.diagnosis.explaining import questions
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import OVER_EXACT, over_arrays
 from calibrant.judge import agree
+from calibrant.protocol.declarations import GENERAL
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.target.calling import Subject
 from calibrant.target.description import described
@@ -47,6 +48,7 @@ def missing(one: Operation) -> list[str]:
         not in (book_folder() / "targets.md").read_text(encoding="utf-8"),
         "its record names an unknown chapter": not one.chapters or not {*one.chapters} <= {*CHAPTERS},
         "its record names an unknown operation": not {*one.beside} <= {*OPERATIONS},
+        "its record names an unknown convention": not {*one.conventions} <= {*GENERAL},
     }
     return [f"{one.name}: {words}" for words, is_so in lacks.items() if is_so]
 

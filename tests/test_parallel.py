@@ -224,6 +224,17 @@ def test_a_worker_that_cannot_join_the_others_says_so(
     assert all(timer.finished.is_set() for timer in timers)  # or one would end this process, minutes later
 
 
+def test_a_process_that_goes_on_heeds_sigterm_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(parallel, "rendezvous", lambda *arguments: iter([(None, 0, 2)]))
+    monkeypatch.setattr(parallel.dist, "init_process_group", lambda *arguments, **options: None)
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert parallel.main(["none.csv"]) == 2
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 @pytest.mark.parametrize(("rank", "sentence"), [("0", "address already in use"), ("1", "gave no answer within 2 s")])
 def test_a_port_that_another_program_has_taken_keeps_nobody(rank: str, sentence: str, tmp_path: Path) -> None:
     """It accepts connections, and says nothing."""

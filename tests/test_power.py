@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import calibrant
+from support import PATIENCE, calibrant, ends, heeded
 
 from calibrant.checks.here import Settings
 from calibrant.checks.outcomes import Outcome
@@ -88,6 +92,32 @@ def test_the_command_measures_and_writes(tmp_path: Path, quick: list[str]) -> No
     assert process.stdout.splitlines()[-1].startswith("2 of 2 impostors are caught, after ")
     assert written["summary"]["caught"] == len(written["trials"]) == 2
     assert all(trial["caught"] and not trial["missed"] + trial["beyond"] for trial in written["trials"])
+
+
+SPREADS = """
+import pathlib
+from calibrant.checks.spread import spread
+work = "open(NAME, 'w').close(); __import__('time').sleep(600)"
+list(spread(exec, [(work.replace("NAME", repr(name)),) for name in ("one", "two")], 2))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are left")
+def test_an_interrupt_ends_work_that_is_spread_at_once(tmp_path: Path) -> None:
+    """The processes themselves say nothing of it."""
+    command = [sys.executable, "-c", SPREADS]
+    with (
+        heeded(signal.SIGINT),
+        subprocess.Popen(command, cwd=tmp_path, stderr=-1, text=True, start_new_session=True) as process,
+    ):
+        until = time.monotonic() + PATIENCE
+        while not all((tmp_path / name).exists() for name in ("one", "two")) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+
+    assert (process.returncode, said.count("Traceback")) == (-signal.SIGINT, 1)
+    assert ends(process.pid)
 
 
 def test_impostors_are_listed_by_operation_clause_and_name() -> None:

@@ -214,7 +214,7 @@ def test_anything_but_an_answer_ends_the_program(code: str, sentence: str) -> No
         running.ask("loss_fn", *HALF)
 
     assert sentence in str(error.value)
-    assert error.value.final == ("did not return" in str(error.value))
+    assert error.value.late == ("did not return" in str(error.value))
     assert ends(running.process.pid)
 
 
@@ -281,7 +281,7 @@ def test_an_operation_that_ends_the_program_is_given_up_in_the_end() -> None:
             with pytest.raises(Failure, match=r"ended \(status 3\)"):
                 Subject(target, "float64").loss_fn(*HALF)
 
-        assert "ended (status 3)" in target.hung["loss_fn"]
+        assert "ended (status 3)" in target.hung["loss_fn"].sentence
 
 
 # Programs that cannot be checked

@@ -25,9 +25,9 @@ from calibrant.checks.verdicts import GRAVEST, Result, gathered
 from calibrant.judge import Disagreement
 from calibrant.protocol.wire import plain
 from calibrant.reports import machine, terminal
-from calibrant.target.calling import Call
+from calibrant.target.calling import Call, written
 from calibrant.target.loading import load
-from calibrant.target.snippets import snippet, written
+from calibrant.target.snippets import snippet
 
 TARGET: dict[str, Any] = {"spec": "theirs.py", "name": "theirs", "version": None, "operations": ["loss_fn"]}
 TARGET |= {"dtypes": ["float32", "float64"], "conventions": {}, "deviations": {}, "slack": 1.0}

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support import target as written
 
+from calibrant.checks.outcomes import Outcome, Status
+from calibrant.checks.verdicts import gathered
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import TargetError
+from calibrant.target.calling import Call
 from calibrant.target.loading import install_hint, load, unmet
+from calibrant.target.snippets import snippet
 
 LOSS = "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).mean()\n"
 SHELF = f"class Shelf:\n    class inner:\n        @staticmethod\n        {LOSS.replace(chr(10), chr(10) + ' ' * 8)}\n"
@@ -94,6 +99,7 @@ DEFAULTS = {
     "conventions": {},
     "deviations": {},
     "slack": 1.0,
+    "warnings": [],
 }
 OWN = {
     "name": "other",
@@ -103,13 +109,102 @@ OWN = {
     "deviations": {"loss.empty": "returns 0"},
     "slack": 4.0,
 }
+OWN_DUE = OWN | {"warnings": []}
 
 
-@pytest.mark.parametrize(("said", "due"), [({}, DEFAULTS), (OWN, OWN)], ids=["defaults", "own"])
+@pytest.mark.parametrize(("said", "due"), [({}, DEFAULTS), (OWN, OWN_DUE)], ids=["defaults", "own"])
 def test_the_description_of_a_target_is_its_own_or_the_default(said: Any, due: Any, tmp_path: Path) -> None:
     spec = written(tmp_path, "".join(f"{name} = {value!r}\n" for name, value in said.items()) + LOSS)
 
     assert load(spec).describe() == {"spec": spec, "operations": ["loss_fn"], **due}
+
+
+@pytest.mark.parametrize(
+    ("declared", "statuses", "due"),
+    [
+        ("loss.empty[float64]", ("breaks", "breaks"), ["breaks", "deviates"]),
+        ("loss.empty[float64]", ("holds", "breaks"), ["holds", "deviates"]),
+        ("loss.empty[float64]", ("breaks", "holds"), ["breaks", "stale"]),
+        ("loss.empty[float32, float64]", ("breaks", "holds"), ["deviates", "stale"]),
+        ("loss.empty", ("breaks", "holds"), ["deviates", "holds"]),
+        ("loss.empty", ("holds", "holds"), ["stale", "stale"]),
+    ],
+)
+def test_a_deviation_may_name_the_dtypes_that_it_excuses(
+    declared: str, statuses: tuple[Status, Status], due: list[str], tmp_path: Path
+) -> None:
+    found = load(written(tmp_path, f"deviations = {{{declared!r}: 'so'}}\n{LOSS}"))
+    dtypes = ("float32", "float64")
+    outcomes = [
+        Outcome("loss.empty", "test_it", dtype, status, None, *found.deviation("loss.empty", dtype), judged=1)
+        for dtype, status in zip(dtypes, statuses, strict=True)
+    ]
+
+    assert [verdict.status for verdict in gathered(outcomes)] == due
+
+
+@pytest.mark.parametrize(("served", "status"), [(30, "holds"), (9, "undecided")])
+def test_a_clause_of_which_almost_nothing_was_judged_is_undecided(served: int, status: str) -> None:
+    counts = {"examples": served, "judged": 26, "refused": 1000 - served, "refusal": "not today"}
+    (verdict,) = gathered([Outcome("optimizer.fresh", "test_it", "float64", "holds", **counts)])
+
+    assert (verdict.status, verdict.refused, verdict.refusal) == (status, 1000 - served, "not today")
+    assert status == "holds" or verdict.reason == "only 9 of 1000 requests were served (not today)"
+
+
+NEARLY = """
+convention = {"loss.scale": "half"}
+deviation = {"loss.empty": "so"}
+dtype = "float32"
+Model = type("Model", (), {})
+def absolute_los(t_p, t_c): pass
+def optimise(name, hyperparameters, params, grads): pass
+"""
+
+
+def test_attributes_that_nearly_have_a_name_are_warned_about(tmp_path: Path) -> None:
+    near = {
+        "absolute_los": "absolute_loss",
+        "convention": "conventions",
+        "deviation": "deviations",
+        "optimise": "optimize",
+    }
+
+    found = load(written(tmp_path, NEARLY + LOSS))
+
+    assert found.warnings == tuple(
+        f"its {name} means nothing to calibrant; {other} does" for name, other in near.items()
+    )
+    assert "has none of the operations" in (sentence := refused(written(tmp_path, NEARLY, "none.py")))
+    assert sentence.count("means nothing") == 4
+
+
+PLACES = {
+    ".": "is a folder: name a file in it, as in 'my.py'",
+    "../{name}": "is a folder: name a file in it, as in '../{name}/my.py'",
+    "package_y/inner": "is a folder: name a file in it, as in 'package_y/inner/__init__.py'",
+    "": "is empty: a target is a file",
+    "my.py:loss_fn": "is a function: name what it stands in, 'my.py'",
+    "my.py:Needs": "is a class of which no object can be made without arguments (TypeError: ",
+    "../nowhere": "is neither a file, a module nor a registered target",
+}
+
+
+def test_what_is_no_target_is_told_what_would_be(tmp_path: Path) -> None:
+    method = "    def loss_fn(self, t_p, t_c): return loss_fn(t_p, t_c)\n"
+    needs = f"class Needs:\n    def __init__(self, x): pass\n{method}"
+    written(tmp_path, f"{LOSS}{needs}class Class:\n{method}", "my.py")
+    for name in ("package_y/__init__.py", "package_y/inner/__init__.py"):
+        written(tmp_path, "", name)
+    written(tmp_path, LOSS, "package_y/core.py")
+    relative = written(tmp_path, "from ..core import loss_fn\n", "package_y/inner/adapter.py")
+
+    for spec, sentence in PLACES.items():
+        assert sentence.format(name=tmp_path.name) in refused(spec.format(name=tmp_path.name)), spec
+    assert load("my.py:Class").implementation.loss_fn(np.ones(2), np.zeros(2)) == 1.0
+    assert load(relative).implementation.loss_fn(np.ones(2), np.zeros(2)) == 1.0
+    call = Call("loss_fn", (np.ones(2), np.zeros(2)))
+    assert "import package_y.inner.adapter as target" in snippet(load(relative), [call])
 
 
 def refused(spec: str) -> str:
@@ -133,7 +228,7 @@ WRONG = {
     ),
     "exits": ("import sys\nsys.exit('bye')\n", ["called sys.exit('bye') while it was imported"]),
     "raises a BaseException": ("raise GeneratorExit('out')\n", ["GeneratorExit: out"]),
-    "no operation": ("loss = 1\nloss_fn = 'not callable'\n", ["has none of the operations", "loss_fn, absolute_loss"]),
+    "no operation": ("loss = 1\nloss_fn = 'not callable'\n", ["has none of the operations", "loss_fn, value_and_grad"]),
     "dtypes text": (f"dtypes = 'float32'\n{LOSS}", ["dtypes is 'float32'"]),
     "dtypes empty": (f"dtypes = []\n{LOSS}", ["dtypes is []"]),
     "dtypes no list": (f"dtypes = 32\n{LOSS}", ["dtypes is 32"]),
@@ -160,6 +255,14 @@ WRONG = {
     "deviations unknown": (
         f"deviations = {{'loss.emty': 'x'}}\n{LOSS}",
         ["the clause 'loss.emty', which is not in the book; nearest: loss.empty"],
+    ),
+    "deviations of an unknown dtype": (
+        f"deviations = {{'loss.empty[float46]': 'x'}}\n{LOSS}",
+        ["deviations: 'loss.empty[float46]' names 'float46', which is no dtype that is judged; nearest: float64"],
+    ),
+    "deviations of half a list": (
+        f"deviations = {{'loss.empty[float64': 'x'}}\n{LOSS}",
+        ["'loss.empty[float64' names"],
     ),
 }
 

@@ -94,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
         contain(session.run_folder, worker["workerid"], worker["workercount"])
         if hung := not_called_again(session.run_folder):
             session.load().hung |= hung
+            session.load().in_vain = len(hung)
     elif worker is None and session.run_folder is None:
         if config.option.target is not None:
             _load_or_stop()
@@ -192,7 +193,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets. Sort by property."""
     session = current()
     marked = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("clause"))}
-    for item in marked:
+    for item in marked if config.pluginmanager.hasplugin("warnings") else ():
         item.add_marker(pytest.mark.filterwarnings("ignore"))
     if session.clauses is not None:
         others = {item for item, clause in marked.items() if clause not in session.clauses}
@@ -279,7 +280,7 @@ def pytest_runtest_makereport(
         return report
     from calibrant.book.clauses import require
     from calibrant.checks.outcomes import PROPERTY, outcome_of
-    from calibrant.protocol.errors import first_line
+    from calibrant.protocol.errors import first_line, printable
     from calibrant.target.isolation import contained, give_up
 
     clause = require(next(item.iter_markers("clause")).args[0])
@@ -297,9 +298,9 @@ def pytest_runtest_makereport(
         excuse = f"deviates as declared: {outcome.deviation}" if outcome.deviation else should
         if excuse:
             report.outcome = "skipped"
-            report.wasxfail = _sendable(excuse)
+            report.wasxfail = printable(excuse)
     if isinstance(report.longrepr, str) or (report.failed and contained()):
-        report.longrepr = _sendable(str(report.longrepr))
+        report.longrepr = printable(str(report.longrepr))
     return report
 
 
@@ -309,11 +310,6 @@ def _told(outcome: Outcome) -> str:
     from calibrant.reports.terminal import failure_lines
 
     return "\n".join(failure_lines(gathered([replace(outcome, deviation=None)])))
-
-
-def _sendable(text: str) -> str:
-    """A text that can cross processes, whatever a target has put into it."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def pytest_runtest_setup() -> None:

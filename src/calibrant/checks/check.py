@@ -12,7 +12,7 @@ from calibrant.checks.engine import Observer, Plan, Ran, run, started
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, died
 from calibrant.checks.verdicts import Result, Verdict, gathered
-from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.declarations import deviation, numpy_dtype
 from calibrant.protocol.errors import CheckError, escaped
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.loading import ISOLATED, PROGRAM, probe
@@ -36,11 +36,11 @@ def check(spec: str, options: Options, observer: Observer | None = None, settled
         clauses = {prop.function: prop.clause for prop in properties() if options.selects(prop.clause)}
         absent = {prop for prop in properties() if prop.operations.isdisjoint(described["operations"])}
 
-        def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
+        def broken(nodeid: str, *words: Any) -> Outcome:
             function, bracket = _function(nodeid), nodeid.rpartition("::")[2].partition("[")[2]
             dtype = next((part for part in bracket.rstrip("]").split("-") if part in dtypes), dtypes[0])
             clause = clauses[function]
-            return died(clause, function, dtype, operation, sentence, described["deviations"].get(clause))
+            return died(clause, function, dtype, deviation(described["deviations"], clause, dtype), *words)
 
         left_out = [
             absent_outcome(prop, dtype, described) for prop in absent for dtype in dtypes if prop.function in clauses
@@ -64,8 +64,8 @@ def absent_outcome(prop: Property, dtype: str, described: dict[str, Any]) -> Out
     """The outcome of a property whose operations the target lacks."""
     lacking = [name for name in OPERATIONS if name in prop.operations]
     said = f"{described['name']} has no {' and no '.join(lacking)}"
-    deviation = described["deviations"].get(prop.clause)
-    return Outcome(prop.clause, prop.function, dtype, "absent", escaped(said), deviation)
+    declared = deviation(described["deviations"], prop.clause, dtype)
+    return Outcome(prop.clause, prop.function, dtype, "absent", escaped(said), *declared)
 
 
 def _places(clauses: Collection[str], absent: Set[Property]) -> list[str]:

@@ -48,8 +48,8 @@ class Plan:
     workers: int
     options: Sequence[str]
     """Further options for the plugin."""
-    died: Callable[[str, str, str], Outcome]
-    """The outcome of a test whose worker died, from its node id, the operation and a sentence."""
+    died: Callable[[str, str, str, list[Any]], Outcome]
+    """The outcome of a test whose worker died, from its node id, the operation, a sentence and the arguments."""
     python: Sequence[str]
     """The command line that starts the interpreter of a worker."""
     again: bool = True
@@ -110,7 +110,7 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
 
 
 def _arguments(plan: Plan, folder: Path) -> list[str]:
-    without = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception")
+    without = ("cacheprovider", "terminal", "faulthandler", "unraisableexception", "threadexception", "warnings")
     return [
         *map(str, plan.files),
         f"-c{os.devnull}",  # without the user's own configuration

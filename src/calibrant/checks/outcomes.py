@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -17,8 +17,8 @@ from calibrant.exact import Exact
 from calibrant.judge import EXACTLY, Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
 from calibrant.protocol.wire import is_array, plain
-from calibrant.target.calling import Call, Failure, Subject
-from calibrant.target.snippets import shown, snippet, written
+from calibrant.target.calling import Call, Failure, Subject, shown, written
+from calibrant.target.snippets import snippet
 
 PROPERTY = "calibrant"
 """The name under which a test's report carries the outcome of its property."""
@@ -73,11 +73,15 @@ class Outcome:
     reason: str | None = None
     deviation: str | None = None
     """The reason for which the target declares that it breaks the clause."""
+    deviates_in_dtype: bool = False
+    """Whether it declares so of this dtype, and not of the clause."""
     failure: Finding | None = None
     examples: int = 0
     judged: int = 0
     unjudged: int = 0
     refused: int = 0
+    refusal: str | None = None
+    """Why the first request that was refused was not served."""
     worst: float = 0.0
     rejected_at: int = 0
     """The number of the first example that was rejected; 0 if none was."""
@@ -126,9 +130,10 @@ def outcome_of(
         dtype,
         status,
         reason,
-        subject.target.deviations.get(clause) if subject is not None else None,
+        *(subject.target.deviation(clause, dtype) if subject is not None else (None, False)),
         failure,
         **{name: getattr(tally, name) for name in COUNTS},
+        refusal=escaped(tally.refusal) or None,
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,
         rejected_at=tally.rejected,
         few=few,
@@ -160,11 +165,20 @@ def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> It
         record.append(outcome_of(clause, property_, subject.form.name, subject, raised, diagnosis, few=few))
 
 
-def died(clause: str, property_: str, dtype: str, operation: str, sentence: str, deviation: str | None) -> Outcome:
-    """The outcome of a property whose process died in an operation."""
-    calls = [{"operation": operation, "arguments": {}}]
-    finding = Finding(_line(f"{operation or 'the target'} {sentence}"), calls)
-    return Outcome(clause, property_, dtype, "broken", escaped(sentence), deviation, finding)
+def died(
+    clause: str,
+    property_: str,
+    dtype: str,
+    deviation: tuple[str | None, bool],
+    operation: str,
+    sentence: str,
+    given: Sequence[Any],
+) -> Outcome:
+    """The outcome of a property whose process died in an operation, with these arguments if they are known."""
+    call = Call(operation, tuple(given))
+    calls = [{"operation": operation, "arguments": plain(call.arguments) if operation else {}}]
+    finding = Finding(_line(f"{written(call) if given else operation or 'the target'} {sentence}"), calls)
+    return Outcome(clause, property_, dtype, "broken", escaped(sentence), *deviation, finding)
 
 
 def _status(
@@ -195,6 +209,8 @@ def _line(text: str) -> str:
 def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
     """'loss_fn([0.0], [1.0]) returned 1.0, exactly 0.5: ...', after the calls with which it is compared."""
     if subject is None or not subject.calls:
+        return error.sentence
+    if isinstance(error, Failure) and not error.made:
         return error.sentence
     *before, last = subject.calls[-3:]
     earlier = [

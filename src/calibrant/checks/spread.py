@@ -5,10 +5,14 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import resource_tracker
 from typing import Any
+
+import pytest
+
+from calibrant.target.processes import in_order, no_process_left
 
 Task = tuple[Any, ...]
 
@@ -28,21 +32,11 @@ def stored_elsewhere() -> Iterator[None]:
             os.environ |= {} if before is None else {_STORAGE: before}
 
 
-@contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Let processes that start in the block ignore Ctrl-C, which a terminal sends to all: the first process ends the others."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
-    """Yield each task with the result of its work as it ends; other processes do the work, unless one is enough."""
+    """Yield each task with the result of its work as it ends; other processes do the work, unless one is enough.
+
+    An interrupt ends them at once, and whatever they have started.
+    """
     with stored_elsewhere():
         yield from _spread(work, tasks, workers)
 
@@ -53,13 +47,27 @@ def _spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None
         return
     # Threads that torch starts do not survive a fork. Each process does many tasks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
-        with _deaf_children():
-            waiting = {pool.submit(work, *task): task for task in tasks}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():  # after Ctrl-C they still work
-                process.terminate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONSAFEPATH", "1")  # files in the working directory hide no module
+        resource_tracker.ensure_running()  # it outlives the block
+        with in_order(), no_process_left(), ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
+            try:
+                with _uninterrupted():
+                    waiting = {pool.submit(work, *task): task for task in tasks}
+                for done in as_completed(waiting):
+                    yield waiting[done], done.result()
+            except BaseException:
+                for process in multiprocessing.active_children():
+                    process.kill()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep an interrupt for the end of the block, and from the processes that start in it: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

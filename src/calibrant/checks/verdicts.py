@@ -10,6 +10,9 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import COUNTS, Finding, Outcome, Status
 from calibrant.protocol.declarations import DTYPES
 
+_LEAST_SERVED = 0.01
+"""The part of its requests that must be served; of a clause with less, almost nothing was judged. A target of two optimizers serves 0.03."""
+
 GRAVEST: tuple[str, ...] = get_args(Status)
 """The statuses, the gravest first."""
 
@@ -29,9 +32,12 @@ class Verdict:
     judged: int
     unjudged: int
     refused: int
+    """The requests that the target did not serve."""
     worst: float
     reason: str | None
     failures: list[Finding]
+    refusal: str | None = None
+    """Why the first request that was refused was not served."""
 
     @property
     def failed(self) -> bool:
@@ -53,10 +59,16 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
     order = list(book())
     parts = sorted(outcomes, key=lambda x: (order.index(x.clause), DTYPES.index(x.dtype), x.property, repr(x)))
     verdicts = [_verdict([*some]) for _, some in itertools.groupby(parts, key=lambda x: (x.clause, x.dtype))]
-    # A declared deviation that shows in no dtype is stale in all of them, unless few examples or a dtype left out may have missed it.
+    # A declared deviation that shows in none of its dtypes is stale in all of them, unless few examples or a dtype left out may have
+    # missed it.
     few = {part.clause for part in parts if part.few}
+    apart = {(part.clause, part.dtype) for part in parts if part.deviates_in_dtype}
     for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
-        same = [verdict for verdict in verdicts if verdict.clause == name]
+        together = [verdict for verdict in verdicts if verdict.clause == name]
+        for verdict in together:
+            if (name, verdict.dtype) in apart and verdict.status == "holds":
+                verdict.status = "stale"
+        same = [verdict for verdict in together if (name, verdict.dtype) not in apart and verdict.reason]
         if all(verdict.status in ("holds", "absent", "undecided") for verdict in same):
             for verdict in same:
                 verdict.status = "stale" if verdict.status == "holds" else verdict.status
@@ -72,12 +84,19 @@ def _verdict(parts: list[Outcome]) -> Verdict:
     judged, unjudged = (sum(getattr(part, what) for part in parts) for what in ("judged", "unjudged"))
     if status == "holds" and unjudged > judged:  # a clause that was mostly beyond judgement is not said to hold
         status, reason = "undecided", reason or f"nothing is claimed of {unjudged} of {judged + unjudged} numbers"
+    refusal = next((part.refusal for part in parts if part.refusal), None)
+    served, refused = (
+        sum(getattr(part, what) for part in parts if part.status == "holds") for what in ("examples", "refused")
+    )
+    if status == "holds" and served < _LEAST_SERVED * (served + refused):
+        status, reason = "undecided", reason or f"only {served} of {served + refused} requests were served ({refusal})"
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
     return Verdict(
         *(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status),
         properties=[part.property for part in parts],
         **{what: sum(getattr(part, what) for part in parts) for what in COUNTS},
+        refusal=refusal,
         worst=max(part.worst for part in parts),
         reason=reason,
         failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from calibrant.protocol.errors import TargetError
+from calibrant.protocol.errors import TargetError, brief, nearest
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The dtypes that calibrant judges, by NumPy's names."""
@@ -58,6 +58,30 @@ def followed(conventions: Mapping[str, str]) -> dict[str, str]:
     """The value of every convention for a target that declares these; the book's where it declares none."""
     values = {name: first for name, (first, *_) in (CONVENTIONS | GENERAL).items()} | dict(conventions)
     return values | {name: values[other] for name, other in ALIKE.items() if name not in conventions}
+
+
+def deviation(deviations: Mapping[str, str], clause: str, dtype: str) -> tuple[str | None, bool]:
+    """The reason for which a target declares that it breaks a clause in a dtype, if it does; whether it names the dtype.
+
+    A declaration is of a clause, `loss.empty`, or of a clause in some dtypes, `loss.empty[float16, float32]`.
+    """
+    for key, reason in deviations.items():
+        name, dtypes = named_dtypes(key)
+        if name == clause and dtype in dtypes:
+            return reason, True
+    return deviations.get(clause), False
+
+
+def named_dtypes(declared: str) -> tuple[str, list[str]]:
+    """The clause of a declared deviation, and the dtypes that it names: none for every dtype. Raises TargetError for a wrong one."""
+    clause, bracket, rest = declared.partition("[")
+    dtypes = [part.strip() for part in rest.removesuffix("]").split(",")] if bracket else []
+    for dtype in dtypes:
+        if dtype not in DTYPES or not rest.endswith("]"):
+            raise TargetError(
+                f"{declared!r} names {brief(dtype)}, which is no dtype that is judged{nearest(dtype, DTYPES)}"
+            )
+    return clause, dtypes
 
 
 def numpy_dtype(name: str) -> Any:

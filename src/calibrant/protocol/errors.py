@@ -1,6 +1,7 @@
 """Errors that several packages raise and catch, and the words of their messages."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -42,12 +43,14 @@ class UnknownName(CheckError, LookupError):
 class NoAnswer(Exception):
     """The reason why a target gave no answer: it died, hung, or answered in another form."""
 
-    def __init__(self, sentence: str, *, answered: bool = False, final: bool = False) -> None:
+    def __init__(self, sentence: str, *, answered: bool = False, final: bool = False, late: bool = False) -> None:
         super().__init__(sentence)
         self.answered = answered
         """Whether the target returned something in another form."""
         self.final = final
         """Whether the operation is not called again."""
+        self.late = late
+        """Whether the time was up."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -75,6 +78,13 @@ def first_line(error: object) -> str:
         return escaped((str(error).strip().splitlines() or ["(no message)"])[0], 300)
     except Exception as again:  # the target's own __str__ ran
         return escaped(f"(its message cannot be read: {type(again).__name__})", 300)
+
+
+def last_words(written: bytes | bytearray) -> str:
+    """The last line of standard error that names an error, or else the last line, in a clause for a message."""
+    lines = [line.strip() for line in written.decode("utf-8", "replace").splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
+    return f"; it had written to standard error {(telling or lines)[-1][-300:]!r}" if lines else ""
 
 
 def named(error: BaseException) -> str:

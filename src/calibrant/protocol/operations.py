@@ -29,6 +29,8 @@ class Operation:
     """Whether it may start processes, which import the target's libraries again."""
     beside: tuple[str, ...] = ()
     """Other operations that its clauses call."""
+    conventions: tuple[str, ...] = ()
+    """The conventions that change its answer, apart from an optimizer's own."""
 
     @property
     def in_files(self) -> bool:
@@ -51,14 +53,18 @@ class Operation:
         return timeout * IMPORT_PATIENCE if self.starts_processes else timeout
 
 
-def _record(signature: str, chapters: str, parts: str = "", **about: Any) -> Operation:
+def _record(signature: str, chapters: str, parts: str = "", conventions: str = "", **about: Any) -> Operation:
     name, _, parameters = signature.removesuffix(")").partition("(")
+    about["conventions"] = _words(conventions)
     return Operation(name, _words(parameters), _words(chapters), _words(parts), **about)
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
+
+_SCALE = "loss.scale"
+_RATE = "loss.scale, arithmetic.hyperparameters"
 
 OPERATIONS = {
     one.name: one
@@ -68,23 +74,24 @@ OPERATIONS = {
         _record("least_squares(t_u, t_c)", "data"),
         _record("figures()", "data", returns="figures"),
         _record("model(t_u, w, b)", "model"),
-        _record("loss_fn(t_p, t_c)", "loss", beside=("model",)),
-        _record("absolute_loss(t_p, t_c)", "loss", beside=("model",)),
-        _record("dabsolute_loss(t_p, t_c)", "loss"),
-        _record("dloss_fn(t_p, t_c)", "loss, gradients"),
+        _record("loss_fn(t_p, t_c)", "loss", beside=("model",), conventions=_SCALE),
+        _record("absolute_loss(t_p, t_c)", "loss", beside=("model",), conventions=_SCALE),
+        _record("dabsolute_loss(t_p, t_c)", "loss", conventions=_SCALE),
+        _record("dloss_fn(t_p, t_c)", "loss, gradients", conventions=_SCALE),
         _record("dmodel_dw(t_u, w, b)", "gradients"),
         _record("dmodel_db(t_u, w, b)", "gradients"),
-        _record("grad_fn(t_u, t_c, t_p, w, b)", "gradients"),
-        _record("finite_difference(t_u, t_c, w, b, delta)", "gradients"),
+        _record("grad_fn(t_u, t_c, t_p, w, b)", "gradients", conventions=_SCALE),
+        _record("finite_difference(t_u, t_c, w, b, delta)", "gradients", conventions=_SCALE),
         _record("difference_gradient(loss, params, delta)", "gradients", takes_functions=True),
         _record("automatic_gradient(loss, params)", "autograd, gradients", "loss, grad", takes_functions=True),
-        _record("value_and_grad(params, t_u, t_c)", "gradients", "loss, grad"),
+        _record("value_and_grad(params, t_u, t_c)", "gradients", "loss, grad", conventions=_SCALE),
         _record(
             "training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)",
             "data, descent, validation",
             "params, train_losses, val_losses",
+            conventions=_RATE,
         ),
-        _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent"),
+        _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent", conventions=_RATE),
         _record("broadcast_shapes(*shapes)", "broadcasting", returns="shape"),
         _record("multiply(x, y)", "broadcasting"),
         _record("multiply_in_place(x, y)", "broadcasting"),
@@ -98,19 +105,41 @@ OPERATIONS = {
             "autograd",
             "params, losses",
             beside=("training_loop",),
+            conventions=_RATE,
         ),
         _record("evaluate(loss, params, is_train)", "autograd", lists=1, takes_functions=True),
-        _record("calc_forward(params, t_u, t_c, is_train)", "autograd", lists=1),
-        _record("accumulate(params, batches, zero_grad)", "accumulation"),
-        _record("accumulated_grad(params, batches)", "accumulation"),
-        _record("data_parallel(params, shards, n_epochs, lr)", "accumulation", "grad, params", starts_processes=True),
-        _record("optimize(name, hyperparameters, params, grads)", "optimizers", lists=2),
-        _record("split(n_samples, val_fraction, seed)", "validation", "train_indices, val_indices"),
-        _record("split_data(t_u, t_c, val_fraction, seed)", "validation", "train_t_u, train_t_c, val_t_u, val_t_c"),
-        _record("validation_loss(params, t_u, t_c)", "validation", "loss, recorded"),
-        _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation"),
-        _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation"),
-        _record("ridge(t_u, t_c, l2)", "validation"),
+        _record("calc_forward(params, t_u, t_c, is_train)", "autograd", lists=1, conventions=_SCALE),
+        _record("accumulate(params, batches, zero_grad)", "accumulation", conventions=_SCALE),
+        _record("accumulated_grad(params, batches)", "accumulation", conventions=_SCALE),
+        _record(
+            "data_parallel(params, shards, n_epochs, lr)",
+            "accumulation",
+            "grad, params",
+            starts_processes=True,
+            conventions=_RATE,
+        ),
+        _record(
+            "optimize(name, hyperparameters, params, grads)",
+            "optimizers",
+            lists=2,
+            conventions="gradients.absent, arithmetic.hyperparameters",
+        ),
+        _record(
+            "split(n_samples, val_fraction, seed)",
+            "validation",
+            "train_indices, val_indices",
+            conventions="split.rounding",
+        ),
+        _record(
+            "split_data(t_u, t_c, val_fraction, seed)",
+            "validation",
+            "train_t_u, train_t_c, val_t_u, val_t_c",
+            conventions="split.rounding",
+        ),
+        _record("validation_loss(params, t_u, t_c)", "validation", "loss, recorded", conventions=_SCALE),
+        _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation", conventions=_SCALE),
+        _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation", conventions=_SCALE),
+        _record("ridge(t_u, t_c, l2)", "validation", conventions=_SCALE),
         _record("early_stopping(val_losses, patience)", "validation", "stopped_epoch, best_epoch"),
         _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
     )

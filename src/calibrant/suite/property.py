@@ -103,6 +103,7 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
                 refused = isinstance(absent, Refused)
                 tally.examples -= 1
                 tally.refused += refused
+                tally.refusal = tally.refusal or str(absent) * refused
                 served = most is not None and (tally.answered or tally.refused < _REFUSALS)
                 if isinstance(absent, NotCalled) or (refused and served):
                     hypothesis.reject()

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -18,18 +18,25 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from calibrant.exact import formats_of
-from calibrant.judge import Tally
+from calibrant.judge import Tally, show
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, named
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
-from calibrant.target.description import Target
+from calibrant.target.description import Hung, Target
 from calibrant.target.loading import ISOLATED, OBJECT, load
 
 _MOST_NUMBERS = 2**16
 """The most numbers in an array of an answer; a right answer has far fewer."""
 
 _Value = TypeVar("_Value")
+
+_SHRINKING = 60.0
+"""The seconds that a property may take once an operation is not called again."""
+LENIENCY = 3
+"""The factor on the time limit of a call that is made again because it did not return."""
+_MOST_IN_VAIN = 3
+"""The number of calls that are made again in vain, after which none is made again: the target hangs, and the machine is not busy."""
 
 _OUTPUT_KEPT = 200
 """The characters that are kept of the text a call prints."""
@@ -56,6 +63,8 @@ class Failure(AssertionError):
     """Whether the operation raised an exception, which is how it refuses."""
     answered: bool = False
     """Whether the operation returned something other than numbers."""
+    made: bool = True
+    """Whether the call was made; else the sentence names the call for which it was not."""
 
 
 class _Raised(NoAnswer):
@@ -80,6 +89,28 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """The arguments by their names."""
         return OPERATIONS[self.operation].named(self.given)
+
+
+def written(call: Call) -> str:
+    """A call for a person to read: loss_fn([0.0, 0.0], [0.0, 1.0])."""
+    return f"{call.operation}({', '.join(map(shown, call.given))})"
+
+
+def shown(value: Any) -> str:
+    """An argument or an answer for a person to read."""
+    return text_of(value, show)
+
+
+def text_of(value: Any, array: Callable[[Any], str]) -> str:
+    """A value as Python, with its arrays as `array` gives them."""
+    if is_array(value):
+        return array(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {text_of(x, array)}" for key, x in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        parts = ", ".join(text_of(x, array) for x in value)
+        return f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
+    return getattr(value, "source", repr(value))
 
 
 class Subject:
@@ -122,7 +153,7 @@ class Subject:
         # Two processes of one shell can hash alike, which the next run, or another machine, does not.
         hashes = {"PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"}
         if watch is not None:
-            watch("", IMPORT_PATIENCE * timeout)
+            watch("", IMPORT_PATIENCE * timeout, ())
         try:
             other = load(spec if self.target.program is not None else ISOLATED + spec, timeout, hashes)
         except TargetError as error:
@@ -169,18 +200,26 @@ class Subject:
         sink, problem, raised, answered = _Sink(), "", False, False
         if operation not in target.hung:
             try:
-                call.answer = self._guarded(operation, sink, lambda: self._answer(record, call))
+                call.answer = self._patiently(record, call, sink)
             except NotImplementedError as error:
                 raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
             except NoAnswer as error:
                 problem, answered, raised = str(error), error.answered, isinstance(error, _Raised)
                 if error.final:
-                    target.hung[operation] = problem
+                    target.hung[operation] = Hung(written(call), problem)
+                    if (
+                        watch is not None
+                    ):  # the property goes on without calls for as long as it takes to shrink its example
+                        watch("", max(_SHRINKING, IMPORT_PATIENCE * target.timeout), ())
         if operation in target.hung:
-            request = repr(plain(given))
+            hung, request = target.hung[operation], repr(plain(given))
             if self._stuck.setdefault(operation, request) != request:
-                raise NotCalled(f"{operation} is not called again")
-            problem = f"{target.hung[operation]}; it is not called again"
+                raise NotCalled(f"{operation} is not called again: {hung.call} {hung.sentence}")
+            if written(call) != hung.call:
+                self.calls.pop()
+                self.tally.asked += 1
+                raise Failure(f"{operation} is not called again: {hung.call} {hung.sentence}", made=False)
+            problem = f"{hung.sentence}; it is not called again"
         self.tally.asked += 1
         call.output = sink.kept
         if problem:
@@ -189,6 +228,31 @@ class Subject:
         self.tally.answered += 1
         return call.answer
 
+    def _patiently(self, operation: Operation, call: Call, sink: io.TextIOBase) -> Any:
+        """Make a call, and once more, with more time, if it does not return in time: the machine may be busy.
+
+        It is made again only once for each operation, and no longer once a few calls of any operation were made again in vain.
+        """
+        target, limit = self.target, operation.patience(self.target.timeout)
+        again = operation.name not in target.asked_again and target.in_vain < _MOST_IN_VAIN
+        try:
+            return self._guarded(call, sink, lambda: self._answer(operation, call), limit, LENIENCY * limit * again)
+        except NoAnswer as error:
+            if not error.late:
+                raise
+            if not again:
+                raise NoAnswer(str(error), final=True) from None
+        target.asked_again.add(operation.name)
+        try:
+            return self._guarded(call, sink, lambda: self._answer(operation, call), LENIENCY * limit)
+        except NoAnswer as error:
+            if not error.late:
+                raise
+            target.in_vain += 1
+            raise NoAnswer(
+                f"did not return within {limit:g} s, and when it was made again {error}", final=True
+            ) from None
+
     def _answer(self, operation: Operation, call: Call) -> Any:
         """Make a call with copies of its arguments."""
         implementation = self.target.implementation
@@ -196,25 +260,31 @@ class Subject:
         received = with_elementary(call.received, implementation)
         return self._normalized(operation, getattr(implementation, operation.name)(*received))
 
-    def _guarded(self, operation: str, sink: io.TextIOBase, code: Callable[[], _Value]) -> _Value:
-        """Run code of the target, within the time limit of an operation and in the target's own surroundings.
+    def _guarded(
+        self, call: Call, sink: io.TextIOBase, code: Callable[[], _Value], limit: float, more: float = 0.0
+    ) -> _Value:
+        """Run code of the target for a call, within so many seconds and in the target's own surroundings.
 
-        Raises NoAnswer for all that it may raise, apart from NotImplementedError.
+        Code that does not heed the limit, as in C, has `more` seconds until its process is ended. Raises NoAnswer for all that it may
+        raise, apart from NotImplementedError.
         """
-        target, limit = self.target, OPERATIONS[operation].patience(self.target.timeout)
+        target = self.target
         if watch is not None and not target.trusted:
-            watch(operation, limit)
+            watch(call.operation, limit + more, call.given)
         try:
             with (
                 contextlib.redirect_stdout(sink),
-                contextlib.redirect_stderr(sink),
+                contextlib.redirect_stderr(_Errors(sink)),
                 contextlib.nullcontext() if target.trusted else target.surroundings,
             ):
-                return code() if target.program is not None else _in_time(limit, code)
+                if target.program is None:
+                    return _in_time(limit, code)
+                target.program.leniency = limit / OPERATIONS[call.operation].patience(target.timeout)
+                return code()
         except (NotImplementedError, NoAnswer):
             raise
         except Hang:
-            raise NoAnswer(f"did not return within {limit:g} s", final=True) from None
+            raise NoAnswer(f"did not return within {limit:g} s", late=True) from None
         except SystemExit as error:
             raise NoAnswer(f"called sys.exit({brief(error.code)})") from None
         except BaseException as error:  # the target's code may raise anything: it becomes a verdict, not a crash
@@ -254,9 +324,10 @@ class Subject:
         arguments = zip(names, call.given, call.received, strict=True)
         try:
             return self._guarded(
-                call.operation,
+                call,
                 _Sink(),
                 lambda: ", ".join(name for name, x, y in arguments if not identical(x, y, to_numpy)),
+                OPERATIONS[call.operation].patience(self.target.timeout),
             )
         except (NotImplementedError, NoAnswer) as error:
             raise Failure(f"{first_line(error)}, when its arguments were read again") from None
@@ -333,8 +404,21 @@ class _Sink(io.TextIOBase):
         return len(text)
 
 
-watch: Callable[[str, float], None] | None = None
-"""A hook that is called before each call, with the operation and its time limit; a watchdog sets it."""
+class _Errors(_Sink):
+    """A sink that a worker's standard error shares, so that the last words of a process are known when it has died."""
+
+    def __init__(self, sink: io.TextIOBase) -> None:
+        self._sink = sink
+
+    def write(self, text: str) -> int:
+        if watch is not None:
+            with contextlib.suppress(OSError):  # the target may have closed it
+                os.write(2, text[:_OUTPUT_KEPT].encode(errors="backslashreplace"))
+        return self._sink.write(text)
+
+
+watch: Callable[[str, float, Sequence[Any]], None] | None = None
+"""A hook that is called before each call, with the operation, its time limit and its arguments; a watchdog sets it."""
 
 
 def _in_time(seconds: float, code: Callable[[], _Value]) -> _Value:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType, SimpleNamespace
+from types import FunctionType
 from typing import Any
 
 from calibrant.book.clauses import book
-from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL, followed
+from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL, deviation, followed, named_dtypes
 from calibrant.protocol.errors import TargetError, brief, escaped, nearest
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.straight_line import METHODS
@@ -17,7 +19,29 @@ from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
 from calibrant.target.surroundings import Surroundings
 
-_SHOWN = ("spec", "name", "version", "operations", "dtypes", "conventions", "deviations", "slack")
+_SHOWN = ("spec", "name", "version", "operations", "dtypes", "conventions", "deviations", "slack", "warnings")
+
+
+_FUNCTIONS: Any = FunctionType | staticmethod | classmethod
+_OPTIONS: dict[str, Any] = {
+    "dtypes": list | tuple,
+    "conventions": Mapping,
+    "deviations": Mapping,
+    "slack": int | float,
+    "asarray": _FUNCTIONS,
+    "to_numpy": _FUNCTIONS,
+}
+"""The kinds of the options whose misspelled names would change a verdict in silence."""
+
+
+@dataclass(frozen=True)
+class Hung:
+    """A call that did not return, or ended its process."""
+
+    call: str
+    """The call for a person to read."""
+    sentence: str
+    """What became of it."""
 
 
 @dataclass
@@ -34,8 +58,14 @@ class Target:
     deviations: Mapping[str, str]
     slack: float
     timeout: float = 10.0
-    hung: dict[str, str] = field(default_factory=dict)
-    """The operations that are not called again, each with the reason: it did not return in time, or it ended its process."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on attributes that mean nothing, and nearly have a name that does."""
+    hung: dict[str, Hung] = field(default_factory=dict)
+    """The operations that are not called again."""
+    asked_again: set[str] = field(default_factory=set)
+    """The operations of which a call was made again because it did not return in time."""
+    in_vain: int = 0
+    """The number of calls that did not return when they were made again, either."""
     program: Program | None = None
     """The program, for a target in another language. It limits the time of its calls itself."""
     trusted: bool = False
@@ -60,6 +90,10 @@ class Target:
         """The variant of each convention that the target follows: its own, else the book's."""
         return followed(self.conventions)
 
+    def deviation(self, clause: str, dtype: str) -> tuple[str | None, bool]:
+        """The reason for which the target declares that it breaks a clause in a dtype, if it does; whether it names the dtype."""
+        return deviation(self.deviations, clause, dtype)
+
     def describe(self) -> dict[str, Any]:
         """The description for reports, as JSON holds it."""
         return {name: plain(getattr(self, name)) for name in _SHOWN}
@@ -77,8 +111,13 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
 
     operations = tuple(operation for operation in OPERATIONS if callable(getattr(implementation, operation, None)))
     if not operations:
-        close = "" if isinstance(implementation, (ModuleType, SimpleNamespace)) else nearest(name, OPERATIONS)
-        raise wrong(f" has none of the operations: {', '.join(OPERATIONS)}{close}")
+        if isinstance(implementation, FunctionType):
+            whole = spec.rpartition(":")[0]
+            raise wrong(
+                f" is a function: name what it stands in, {whole!r}, or an object whose functions are operations"
+            )
+        near = "; ".join(_nearly(implementation))
+        raise wrong(f" has none of the operations, such as loss_fn, value_and_grad or optimize{near and f': {near}'}")
     dtypes, slack = said("dtypes", ("float32", "float64")), said("slack", 1.0)
     if not isinstance(dtypes, (list, tuple)) or not dtypes:
         raise wrong(f": dtypes is {brief(dtypes)}, not a list of {', '.join(DTYPES)}")
@@ -96,7 +135,11 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
     for attribute, table in (("conventions", conventions), ("deviations", deviations)):
         if not isinstance(table, Mapping) or not all(isinstance(x, str) and x for pair in table.items() for x in pair):
             raise wrong(f": {attribute} is {brief(table)}, not a dict of names with their reasons")
-    for clause in deviations:
+    for declared in deviations:
+        try:
+            clause, _ = named_dtypes(declared)
+        except TargetError as error:
+            raise wrong(f": deviations: {error}") from None
         if clause not in book():
             raise wrong(f": deviations names the clause {clause!r}, which is not in the book{nearest(clause, book())}")
     known = CONVENTIONS | GENERAL
@@ -118,4 +161,18 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
         deviations={clause: escaped(reason, 300) for clause, reason in deviations.items()},
         slack=float(slack),
         timeout=timeout,
+        warnings=tuple(_nearly(implementation)),
     )
+
+
+def _nearly(implementation: Any) -> Iterator[str]:
+    """A sentence on each attribute of a name that nearly is one of an operation or option, which the target does not have."""
+    known = (*OPERATIONS, *_OPTIONS)
+    missing = [name for name in known if getattr(implementation, name, None) is None]
+    for name in dir(implementation):
+        if name.startswith("_") or name in known:
+            continue
+        value = inspect.getattr_static(implementation, name, None)  # which runs none of its code
+        fits = [other for other in missing if isinstance(value, _OPTIONS.get(other, _FUNCTIONS))]
+        if near := difflib.get_close_matches(name, fits, n=1, cutoff=0.85):
+            yield f"its {escaped(name, 80)} means nothing to calibrant; {near[0]} does"

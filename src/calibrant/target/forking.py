@@ -8,7 +8,7 @@ line that starts a child in the place of the interpreter:
 
 This process stands for the child: it asks the nursery for a child with its own arguments, streams, environment and folder, and
 ends as the child does. A child ends, with the session that it leads, when its nursery or its stand-in ends. If the nursery does not
-answer, the stand-in starts the interpreter in a session of its own, only slower.
+answer, the stand-in starts the interpreter in a session of its own, only slower. Files in the working directory hide no module.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def nursery(modules: Sequence[str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
         path, begin = f"{folder}/nursery", f"from {__name__} import _main; _main()"
         with subprocess.Popen(
-            [sys.executable, "-u", "-c", begin, path, *modules],
+            [sys.executable, "-P", "-u", "-c", begin, path, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -91,7 +91,7 @@ def _stand_for_child(path: str, *arguments: str) -> None:
         os.setsid()
         _end_with_parent()
         signal.signal(signal.SIGINT, interrupted)
-        os.execv(sys.executable, [sys.executable, *arguments])
+        os.execv(sys.executable, [sys.executable, "-P", *arguments])
     _end_with_child(child)
 
 

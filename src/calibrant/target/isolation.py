@@ -19,12 +19,17 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
+from calibrant.protocol.errors import NoAnswer, last_words
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
+from calibrant.protocol.wire import decoded, is_array, plain
 from calibrant.target import calling
-from calibrant.target.processes import below, end_group, stopped
+from calibrant.target.calling import LENIENCY, Call, written
+from calibrant.target.description import Hung
+from calibrant.target.processes import below, end_group, stopped, tail
 
 _GRACE = 3.0
 """Seconds between the time limit of a call and the end of its worker; in them, the call may still be stopped from inside."""
@@ -36,6 +41,10 @@ _DELIVERING = 10.0
 """Seconds that a report may take from a worker to the process that started it."""
 _MEMORY = 4 * 2**30
 """The least bytes of its own that a worker may use."""
+_LONGEST = 2**14
+"""The most bytes of a request that are kept for the case that its call ends the worker."""
+_MOST_NUMBERS = 400
+"""The most numbers of such a request."""
 _MUCH = 0.75
 """The part of its files or its memory that a target may have used up when a test ends; beyond it, its worker is replaced."""
 
@@ -48,6 +57,7 @@ _NOTHING = b"-"
 _changes = 0
 _ended = 0
 _state: mmap.mmap | None = None
+_request: mmap.mmap | None = None
 _log: IO[bytes] | None = None
 _reason: IO[bytes] | None = None
 _memory = 0
@@ -58,18 +68,15 @@ _memory = 0
 
 def contain(folder: Path, worker: str, workers: int) -> None:
     """Prepare this worker process: discard its output, limit its memory, record what it does."""
-    global _state, _log, _reason, _memory
-    with open(os.devnull, "wb") as nowhere:
-        for standard in (1, 2):
-            os.dup2(nowhere.fileno(), standard)
+    global _state, _request, _log, _reason, _memory
+    with open(os.devnull, "wb") as nowhere, (folder / f"{worker}.errors").open("ab") as errors:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(errors.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that started this one, which ends it
     faulthandler.enable(file=(folder / f"{worker}.trace").open("w"))
     (folder / f"{worker}.pid").write_text(str(os.getpid()))
     _log, _reason = ((folder / f"{worker}.{name}").open("wb", buffering=0) for name in ("log", "end"))
-    record = folder / f"{worker}.state"
-    record.write_bytes(bytes(_STATE.size))
-    with record.open("r+b") as file:
-        _state = mmap.mmap(file.fileno(), _STATE.size)
+    _request, _state = _shared(folder / f"{worker}.request", _LONGEST), _shared(folder / f"{worker}.state", _STATE.size)
     if sys.platform == "linux":  # elsewhere the system counts other things, or nothing
         most = [limit for limit in resource.getrlimit(resource.RLIMIT_DATA) if limit != resource.RLIM_INFINITY]
         _memory = min([max(_MEMORY, os.sysconf("SC_PHYS_PAGES") * resource.getpagesize() // workers), *most])
@@ -77,17 +84,44 @@ def contain(folder: Path, worker: str, workers: int) -> None:
     calling.watch = watch
 
 
-def watch(operation: str, seconds: float) -> None:
+def _shared(file: Path, size: int) -> mmap.mmap:
+    """Memory that the process that started this one can read in a file."""
+    file.write_bytes(bytes(size))
+    with file.open("r+b") as opened:
+        return mmap.mmap(opened.fileno(), size)
+
+
+def watch(operation: str, seconds: float, given: Sequence[Any] = ()) -> None:
     """Record that a call begins, or for an empty name an import or a property, and how long it may take."""
     global _changes
-    if _state is not None:
+    if _state is not None and _request is not None:
+        said = _written(given) if operation else b""
+        _request[: len(said) + 1] = said + b"\0"
         _changes += 1
         _state[:] = _STATE.pack(_changes, _ended, seconds, operation.encode())
+
+
+def _written(given: Sequence[Any]) -> bytes:
+    """The arguments of a call as JSON; nothing if they are long."""
+    if _count(given) > _MOST_NUMBERS:
+        return b""
+    said = json.dumps(plain(list(given))).encode()
+    return said if len(said) < _LONGEST else b""
+
+
+def _count(value: Any) -> int:
+    """The numbers in a value, about."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_count, value))
+    return value.size if is_array(value) else 1
 
 
 def preparing(timeout: float) -> None:
     """Record that a property begins."""
     watch("", max(_PREPARING, IMPORT_PATIENCE * timeout))
+    if contained():
+        with contextlib.suppress(OSError):  # the target may have closed it
+            os.ftruncate(2, 0)  # the last words of an earlier property explain nothing
 
 
 def at_ease() -> None:
@@ -132,9 +166,9 @@ def contained() -> bool:
     return _state is not None
 
 
-def not_called_again(folder: Path) -> dict[str, str]:
-    """The operations in which earlier workers hung or ended, each with its sentence."""
-    return dict(json.loads(_read(folder / "hung.json") or "{}"))
+def not_called_again(folder: Path) -> dict[str, Hung]:
+    """The operations in which earlier workers hung or ended."""
+    return {name: Hung(*said) for name, said in json.loads(_read(folder / "hung.json") or "{}").items()}
 
 
 # In the process that started the workers
@@ -165,6 +199,7 @@ class Watch(threading.Thread):
             last, passed = time.monotonic(), min(time.monotonic() - last, 1.0)  # this process may have been stopped
             for record in self.folder.glob("*.state"):
                 worker = record.stem
+                tail(self.folder / f"{worker}.errors")
                 state = record.read_bytes()[: _STATE.size]  # a target may have written into all files of its process
                 if (
                     worker in self._lost
@@ -179,13 +214,13 @@ class Watch(threading.Thread):
                 elapsed = elapsed + passed if before == (changes, received) else 0.0
                 looks = looks + 1 if stopped(number) else 0
                 seen[worker] = (changes, received), elapsed, looks
-                most = max(_PREPARING, self._limit(_name(operation)))
+                most = max(_PREPARING, (1 + LENIENCY) * self._limit(_name(operation)))
                 limit = min(seconds, most) if math.isfinite(seconds) and seconds > 0 else math.inf
                 if looks > 1:
                     self._end(worker, "stopped its process, which had to be ended")
                 elif elapsed > limit + _GRACE:
                     known = _name(operation)
-                    within = f"within {self._limit(known):g} s" if known else "while it was loaded or asked nothing"
+                    within = f"within {limit:g} s" if known else "while it was loaded or asked nothing"
                     self._end(worker, f"did not return {within} and its process had to be ended")
                 elif ended > received and elapsed > _DELIVERING:
                     self._end(worker, "wrote into the files of its process, which had to be ended")
@@ -235,8 +270,8 @@ class Watch(threading.Thread):
         _, begun, sentence = _read(self.folder / f"{worker}.end").rpartition("\0")
         return sentence if begun else self.reasons.get(worker, "")
 
-    def last_words(self, worker: str, *, again: bool = True) -> tuple[str, str]:
-        """The operation in which a worker ended, and a sentence that says how.
+    def last_words(self, worker: str, *, again: bool = True) -> tuple[str, str, list[Any]]:
+        """The operation in which a worker ended, a sentence that says how, and the arguments of the call, if they are known.
 
         Later workers do not call an operation that hung; other operations they call only if `again` is true.
         """
@@ -244,20 +279,30 @@ class Watch(threading.Thread):
         # Reports may have been lost since the property that counts as not finished.
         lines = _bytes(self.folder / f"{worker}.log").split(b"\n")
         ended = [_name(line) for line in lines if line == _NOTHING or _name(line)]
-        operation = next(iter(ended[self.received.get(worker, 0) :]), operation)
+        lost = ended[self.received.get(worker, 0) :]
+        operation, given = next(iter(lost), operation), [] if lost else self._given(worker)
         if worker in self.ended:
             sentence = self.ended[worker]
         elif sentence := self.reason(worker):
-            return operation, sentence
+            return operation, sentence, given
         else:
             trace = _read(self.folder / f"{worker}.trace").splitlines()
             fatal = next((f" ({line})" for line in trace if line.startswith("Fatal Python error")), "")
-            sentence = f"ended its process{fatal}"
+            sentence = f"ended its process{fatal}{last_words(tail(self.folder / f'{worker}.errors'))}"
             if again:
-                return operation, sentence
-        hung = not_called_again(self.folder) | {operation: sentence}
+                return operation, sentence, given
+        hung = json.loads(_read(self.folder / "hung.json") or "{}")
+        hung[operation] = written(Call(operation, tuple(given))) if given else operation, sentence
         (self.folder / "hung.json").write_text(json.dumps(hung))
-        return operation, f"{sentence}; it is not called again"
+        return operation, f"{sentence}; it is not called again", given
+
+    def _given(self, worker: str) -> list[Any]:
+        """The arguments of the last call of a worker; none if they are not known, or the target has written over them."""
+        said = _bytes(self.folder / f"{worker}.request").partition(b"\0")[0]
+        with contextlib.suppress(ValueError, RecursionError, NoAnswer):
+            given = decoded(json.loads(said))
+            return given if isinstance(given, list) else []
+        return []
 
 
 def _name(operation: bytes) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
 import subprocess
@@ -16,16 +18,18 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from calibrant.protocol.errors import TargetError, brief, named, nearest
-from calibrant.protocol.operations import IMPORT_PATIENCE
+from calibrant.protocol.errors import TargetError, brief, last_words, named, nearest
+from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.target.description import Target, described
-from calibrant.target.processes import end_all, end_group, no_process_left
+from calibrant.target.processes import end_all, end_group, no_process_left, tail
 from calibrant.target.program import REGISTER, Program, command_of
 
 GROUP = "calibrant.targets"
+PYTHON = (sys.executable, "-P")
+"""The interpreter's command line. Files in the working directory hide no module."""
 _GLANCE = 0.01
 """Seconds between two looks for the description of a target."""
 PROGRAM = "program: "
@@ -43,15 +47,13 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
     Raises TargetError, in one sentence, if it is not found, cannot be imported, or offers nothing to check.
     """
     if spec.startswith(ISOLATED):
-        serve = [sys.executable, "-m", "calibrant.target.serving", spec.removeprefix(ISOLATED), repr(timeout)]
+        serve = [*PYTHON, "-m", "calibrant.target.serving", spec.removeprefix(ISOLATED), repr(timeout)]
         return _started(spec, serve, timeout, environ)
     if spec.startswith(PROGRAM):
         return _started(spec, command_of(spec.removeprefix(PROGRAM)), timeout, environ)
     place, attribute = located(spec)
     if spec not in registered() and (other := _other_than_a_file(place)):
-        raise TargetError(
-            f"target {spec!r} is {other}: a target is a file that ends in .py, a module or a registered name"
-        )
+        raise TargetError(f"target {spec!r} is {other}")
     if spec in registered() and (lacking := unmet(spec)):
         raise TargetError(f"target {spec!r} needs {lacking}: {install_hint(spec)}")
     try:
@@ -61,7 +63,7 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
     except SystemExit as error:
         raise TargetError(f"target {spec!r} called sys.exit({brief(error.code)}) while it was imported") from None
     except BaseException as error:  # the target's own code ran: it may raise anything
-        why = f"{named(error)}{_where(error)}{hiding(place, loaded=True)}"
+        why = f"{named(error)}{_where(error)}{hiding(place)}"
         raise TargetError(f"target {spec!r} cannot be imported: {why}") from None
     implementation: Any = module
     for part in attribute.split(".") if attribute else ():
@@ -70,6 +72,12 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
         except AttributeError:
             public = [name for name in dir(implementation) if not name.startswith("_")]
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
+    if isinstance(implementation, type) and _has_methods(implementation):
+        try:
+            implementation = implementation()
+        except Exception as error:  # its own code ran
+            why = f"is a class of which no object can be made without arguments ({named(error)}): name an object of it"
+            raise TargetError(f"target {spec!r} {why}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
     return of_object(implementation, spec, name, timeout, environ)
 
@@ -86,7 +94,7 @@ def of_object(
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes
-        why = f"{named(error)}{hiding(located(spec)[0], loaded=True)}"
+        why = f"{named(error)}{hiding(located(spec)[0])}"
         raise TargetError(f"target {spec!r} cannot be read: {why}") from None
 
 
@@ -154,7 +162,7 @@ def install_hint(name: str) -> str:
     return f"pip install '{distribution.name}[{name}]'" if distribution is not None and has_extra else ""
 
 
-def probe(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
+def probe(spec: str, timeout: float, python: Sequence[str] = PYTHON) -> dict[str, Any]:
     """Read a target's description in a silent process, and end it with all that it started.
 
     Raises TargetError if the target cannot be loaded.
@@ -176,31 +184,36 @@ def probes(specs: Sequence[str], timeout: float) -> Iterator[dict[str, Any] | Ta
         yield from pool.map(probed, specs)
 
 
-def _probed(spec: str, timeout: float, python: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
+def _probed(spec: str, timeout: float, python: Sequence[str] = PYTHON) -> dict[str, Any]:
     patience = IMPORT_PATIENCE * timeout
     with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        answer, register = Path(folder) / "target.json", Path(folder) / "programs"
-        process = subprocess.Popen(
-            [*python, "-c", f"from {__name__} import _main; _main()", spec, str(timeout), str(answer)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=os.environ | {REGISTER: str(register)},
-        )
+        answer, register, errors = (Path(folder) / name for name in ("target.json", "programs", "errors"))
+        with errors.open("ab") as file:
+            process = subprocess.Popen(
+                [*python, "-c", f"from {__name__} import _main; _main()", spec, str(timeout), str(answer)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
+                env=os.environ | {REGISTER: str(register)},
+            )
         try:
             until = time.monotonic() + patience
             while not answer.exists() and process.poll() is None:  # its threads may go on after the answer
                 if time.monotonic() > until:
-                    raise TargetError(f"target {spec!r} did not finish importing within {patience:g} s")
+                    raise TargetError(
+                        f"target {spec!r} did not finish importing within {patience:g} s{last_words(tail(errors))}"
+                    )
                 time.sleep(_GLANCE)
+                tail(errors)
         finally:
             end_group(process.pid)
             code = process.wait()
             end_all(register)
         if not answer.exists():
-            hidden = hiding(located(spec)[0]) if code == 1 and not spec.startswith(PROGRAM) else ""
-            raise TargetError(f"target {spec!r} ended its process (status {code}) while it was imported{hidden}")
+            raise TargetError(
+                f"target {spec!r} ended its process (status {code}) while it was imported{last_words(tail(errors))}"
+            )
         said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in said:
         raise TargetError(said["error"])
@@ -222,26 +235,34 @@ def _main() -> None:
     unfinished.rename(file)
 
 
+def _has_methods(made: type) -> bool:
+    """Whether a class has an operation that takes the object as its first argument, by the name that everybody gives it."""
+    functions = (inspect.getattr_static(made, name, None) for name in OPERATIONS)
+    return any(isinstance(one, FunctionType) and one.__code__.co_varnames[:1] == ("self",) for one in functions)
+
+
 def _other_than_a_file(place: str) -> str:
-    """The kind of thing at the place of a target, where it is neither a file of Python's nor may be a module; else empty."""
+    """What is at the place of a target, where it is neither a file of Python's nor may be a module; else empty."""
     path = Path(place)
+    kinds = "a target is a file that ends in .py, a module or a registered name"
+    if not place.strip():
+        return f"empty: {kinds}"
     if path.is_dir():
-        return "" if place.isidentifier() and any(path.glob("*.py")) else "a folder"
+        files = sorted(path.glob("*.py"))
+        first = f"name a file in it, as in {str(files[0])!r}" if files else kinds
+        return "" if place.isidentifier() and files else f"a folder: {first}"
     if path.exists() and not path.is_file():
-        return "no regular file but a pipe, a socket or a device"
-    return "a file whose name does not end in .py" if path.is_file() and not place.endswith(".py") else ""
+        return f"no regular file but a pipe, a socket or a device: {kinds}"
+    return f"a file whose name does not end in .py: {kinds}" if path.is_file() and not place.endswith(".py") else ""
 
 
-def hiding(place: str, *, loaded: bool = False) -> str:
-    """'; /their/re.py hides the module re', for each such file beside a target or where the command runs; else empty.
-
-    With `loaded`, only files that this process has imported are named.
-    """
+def hiding(place: str) -> str:
+    """'; /their/re.py hides the module re', for each such file that this process has imported; else empty."""
     of_others = sys.stdlib_module_names | set(importlib.metadata.packages_distributions()) - {Path(place).stem}
     folders = dict.fromkeys((Path(place).resolve().parent, Path.cwd())) if place.endswith(".py") else [Path.cwd()]
     found = []
     for file in sorted(file for folder in folders for file in folder.glob("*.py") if file.stem in of_others):
-        if not loaded or getattr(sys.modules.get(file.stem), "__file__", None) == str(file):
+        if getattr(sys.modules.get(file.stem), "__file__", None) == str(file):
             found.append(f"; {file} hides the module {file.stem}")
     return "".join(found)
 
@@ -251,21 +272,59 @@ def _import_file(path: Path) -> ModuleType:
         beside = sorted(other.name for other in path.parent.glob("*.py")) if path.parent.is_dir() else []
         raise TargetError(f"target {str(path)!r}: there is no such file{nearest(path.name, beside)}")
     path = path.resolve()
-    sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        with _first_on_the_path(path.parent):
+            spec.loader.exec_module(module)
+    except ImportError as error:
+        folder, name = packaged(path)
+        if "relative import" not in str(error) or not all(map(str.isidentifier, name.split("."))):
+            raise
+        with _first_on_the_path(path.parent), _first_on_the_path(folder):
+            return importlib.import_module(name)
     return module
 
 
-def _import_module(name: str, spec: str) -> ModuleType:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+def packaged(path: Path) -> tuple[Path, str]:
+    """The folder and the name by which a file is a module of the package that it is in, or else of its folder."""
+    folder = path.resolve().parent
+    names = [folder.name, path.stem]
+    while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+        names.insert(0, folder.name)
+    return folder.parent, ".".join(names).removesuffix(".__init__")
+
+
+@contextlib.contextmanager
+def _first_on_the_path(folder: Path) -> Iterator[None]:
+    """Look for modules in a folder first, as Python does for a script; after the block, look there after the standard library.
+
+    What a library imports later is not what a file of the target's happens to be called like.
+    """
+    name = str(folder)
+    sys.path.insert(0, name)
     try:
-        return importlib.import_module(name)
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the target may have changed the path
+            sys.path.remove(name)
+        if name not in sys.path:
+            library = Path(os.__file__).parent
+            standard = [k for k, place in enumerate(map(Path, sys.path)) if place in (library, library / "lib-dynload")]
+            sys.path.insert(max(standard, default=-1) + 1, name)
+
+
+def _import_module(name: str, spec: str) -> ModuleType:
+    known = spec in registered() or str(Path.cwd()) in sys.path
+    try:
+        if name.startswith("."):  # of no package
+            raise ValueError
+        with contextlib.nullcontext() if known else _first_on_the_path(Path.cwd()):
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if spec in registered():
             hint = install_hint(spec)

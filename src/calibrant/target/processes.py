@@ -22,6 +22,9 @@ _SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 36, 37
 _ENDING = 10.0
 """The most seconds in which the processes of a target are ended: it may start new ones all the while."""
 
+_MUCH = 2**20
+"""The most bytes that are kept of what a process writes to standard error."""
+
 
 def end_group(group: int) -> None:
     """End a process group, if any process of it is left."""
@@ -34,6 +37,18 @@ def end_all(register: Path) -> None:
     for word in register.read_bytes().split() if register.exists() else ():
         if word.isdigit() and 1 < int(word) < 2**31 and int(word) != os.getpgrp():
             end_group(int(word))
+
+
+def tail(file: Path, most: int = 2000) -> bytes:
+    """The end of a file to which a process appends, which is emptied if it grows without end."""
+    with contextlib.suppress(OSError), file.open("r+b") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - most))
+        said = opened.read(most)
+        if size > _MUCH:
+            opened.truncate(0)
+        return said
+    return b""
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import select
 import shlex
 import signal
@@ -20,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, NoReturn, cast
 
-from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
+from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, last_words, nearest, shortened
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.protocol.wire import FUNCTIONS, decoded, message
 from calibrant.target.processes import end_group
@@ -61,6 +60,8 @@ class Program:
 
     operations: tuple[str, ...]
     functions: str | None = None
+    leniency: float = 1.0
+    """The factor on the time limit of a call."""
     changed: Sequence[Any] = ()
     """The arguments that the last call changed, as the program says."""
     process: subprocess.Popen[bytes]
@@ -92,14 +93,14 @@ class Program:
                 raise NoAnswer(f"could not be called, for {error}") from None
         record = OPERATIONS[operation]
         try:
-            return self._result(operation, record.named(arguments), record.patience(self.timeout))
+            return self._result(operation, record.named(arguments), record.patience(self.timeout) * self.leniency)
         except NoAnswer as error:
             if error.answered:
                 raise
             words = self._last_words()
             self.close(0.0)
             deaths = self._deaths[operation] = self._deaths.get(operation, 0) + 1
-            raise NoAnswer(f"{error}{words}", final=error.final or deaths >= DEATHS) from None
+            raise NoAnswer(f"{error}{words}", final=deaths >= DEATHS, late=error.late) from None
         except (NotImplementedError, ProgramError):
             raise
         except BaseException:  # an interrupt; the next call must not read this one's answer
@@ -154,7 +155,7 @@ class Program:
         try:
             return self._described(self._result("initialize", {}, patient))
         except (ProgramError, NotImplementedError, NoAnswer) as error:
-            late = isinstance(error, NoAnswer) and error.final
+            late = isinstance(error, NoAnswer) and error.late
             why = f" within {patient:g} s" if late else f": {error}"
             words = self._last_words()
             self.close(0.0)
@@ -235,7 +236,7 @@ class Program:
                     return line
                 if len(self._left) > LONGEST:
                     raise NoAnswer(f"wrote more than {LONGEST >> 20} MiB without ending its line")
-        raise NoAnswer(f"did not return within {seconds:g} s", final=True)
+        raise NoAnswer(f"did not return within {seconds:g} s", late=True)
 
     def _listen(self) -> bool:
         """Read from standard error. Return whether it is still open."""
@@ -254,13 +255,11 @@ class Program:
         return NoAnswer(how + f" in the middle of {_quoted(self._left)}" * bool(self._left))
 
     def _last_words(self) -> str:
-        """The last line on standard error that names an error, or else the last line, in a clause for a message."""
+        """The line on standard error that says most, in a clause for a message."""
         until = time.monotonic() + 1.0
         while time.monotonic() < until and select.select([self._pipes[2]], [], [], 0)[0] and self._listen():
             pass
-        lines = [line.rstrip() for line in self._errors.decode("utf-8", "replace").splitlines() if line.strip()]
-        named = [line for line in lines if re.match(r"\S*(error|exception|panic)", line, re.IGNORECASE)]
-        return f"; it had written to standard error {(named or lines)[-1].strip()[-300:]!r}" if lines else ""
+        return last_words(self._errors)
 
 
 def command_of(line: str) -> list[str]:

@@ -33,7 +33,7 @@ def serve(target: Target, requests: Iterable[str], answers: IO[str]) -> None:
         request = json.loads(line)
         if request["method"] == "initialize":
             said: dict[str, Any] = {"result": target.describe() | {"functions": "python"}}
-            del said["result"]["spec"]
+            del said["result"]["spec"], said["result"]["warnings"]
         else:
             said = _answered(target, OPERATIONS[request["method"]], request["params"])
         json.dump({"jsonrpc": "2.0", "id": request["id"]} | said, answers, allow_nan=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,32 +14,10 @@ import numpy as np
 
 from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
-from calibrant.target.calling import Call, map_leaves
+from calibrant.target.calling import Call, map_leaves, text_of
 from calibrant.target.description import Target
-from calibrant.target.loading import OBJECT, located
+from calibrant.target.loading import OBJECT, located, packaged
 from calibrant.target.program import Program
-
-
-def written(call: Call) -> str:
-    """A call for a person to read: loss_fn([0.0, 0.0], [0.0, 1.0])."""
-    return f"{call.operation}({', '.join(map(shown, call.given))})"
-
-
-def shown(value: Any) -> str:
-    """An argument or an answer for a person to read."""
-    return _text(value, show)
-
-
-def _text(value: Any, array: Callable[[Any], str]) -> str:
-    """A value as Python, with its arrays as `array` gives them."""
-    if is_array(value):
-        return array(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_text(x, array)}" for key, x in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        parts = ", ".join(_text(x, array) for x in value)
-        return f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
-    return getattr(value, "source", repr(value))
 
 
 def snippet(target: Target, calls: list[Call], due: str = "") -> str:
@@ -55,8 +33,12 @@ def snippet(target: Target, calls: list[Call], due: str = "") -> str:
         lines += ["# target is the object that was checked"]
     elif place.endswith(".py"):
         folder = str(Path(place).parent)
-        lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
-        lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
+        beside, name = packaged(Path(place))
+        if name in sys.modules:  # it imports its neighbours as a package does
+            lines += ["import sys", f"sys.path.insert(0, {str(beside)!r})", f"import {name} as target"]
+        else:
+            lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
+            lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
         lines += [f"import {place}", f"target = {place}.{attribute}"] if attribute else [f"import {place} as target"]
@@ -65,7 +47,7 @@ def snippet(target: Target, calls: list[Call], due: str = "") -> str:
     back = hasattr(target.implementation, "to_numpy")
     calls = [replace(call, given=_with_functions(call.given, target)) for call in calls]
     for call in calls:
-        text = f"target.{call.operation}({', '.join(_text(value, array) for value in call.given)})"
+        text = f"target.{call.operation}({', '.join(text_of(value, array) for value in call.given)})"
         answer = f"target.to_numpy({text})" if back and is_array(call.answer) else text
         lines.append(f"print({answer}{f', {due!r}' * (bool(due) and call is calls[-1])})")
     text = "\n".join(lines)

@@ -23,8 +23,7 @@ from calibrant.judge import Disagreement, agree, holds
 from calibrant.protocol.errors import brief
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import decoded, is_array, json_number, plain
-from calibrant.target.calling import Failure, Subject
-from calibrant.target.snippets import shown
+from calibrant.target.calling import Failure, Subject, shown
 
 DTYPES = ("float32", "float64")
 """The dtypes of vectors."""

@@ -17,13 +17,13 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.protocol.declarations import CONVENTIONS, GENERAL
+from calibrant.protocol.declarations import CONVENTIONS, GENERAL, deviation
 from calibrant.protocol.errors import CheckError, escaped
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import current
-from calibrant.target.calling import Absent, NotCalled, Subject
+from calibrant.target.calling import Absent, NotCalled, Subject, shown
 from calibrant.target.description import Target
 from calibrant.target.loading import probe
-from calibrant.target.snippets import shown
 from calibrant.vectors.cases import DTYPES, Case
 from calibrant.vectors.files import read
 
@@ -104,9 +104,11 @@ def verify(
     Options(timeout=timeout).validated()
     cases = read(folder, chapters)
 
-    def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
+    def broken(nodeid: str, *words: Any) -> Outcome:
         case = cases[int(nodeid.rpartition("[case")[2].rstrip("]"))]
-        return died(case.clause, case.id, case.dtype, operation, sentence, described["deviations"].get(case.clause))
+        return died(
+            case.clause, case.id, case.dtype, deviation(described["deviations"], case.clause, case.dtype), *words
+        )
 
     with started(spec) as python:
         described = probe(spec, timeout, python)
@@ -139,7 +141,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
     """Put a wrong answer into the report, and fail nothing."""
     subject = _subject(case.dtype)
-    deviation = subject.target.deviations.get(case.clause)
+    declared = subject.target.deviation(case.clause, subject.form.name)
     status: Status = "undecided"
     if not (sentence := _passed_over(case, subject.target)):
         subject.calls.clear()
@@ -149,7 +151,7 @@ def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[
                 status = "breaks" if sentence else "holds"
             except Absent as absent:
                 status, sentence = "undecided" if isinstance(absent, NotCalled) else "absent", str(absent)
-    record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, deviation).sent())
+    record_property(PROPERTY, Outcome(case.clause, case.id, case.dtype, status, sentence, *declared).sent())
 
 
 @functools.cache
@@ -157,17 +159,6 @@ def _subject(dtype: str) -> Subject:
     """The target in a dtype; where the arguments have none, in the widest of its own."""
     target = current().load()
     return Subject(target, dtype or (DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]))
-
-
-_LOSSES = """loss_fn absolute_loss dabsolute_loss dloss_fn grad_fn finite_difference value_and_grad training_loop closed_form
-    manual_training_loop calc_forward accumulate accumulated_grad data_parallel validation_loss regularized_loss regularized_grad ridge"""
-_CONCERNED = {
-    "loss.scale": _LOSSES.split(),
-    "gradients.absent": ["optimize"],
-    "split.rounding": ["split", "split_data"],
-    "arithmetic.hyperparameters": ["optimize", "training_loop", "manual_training_loop", "closed_form", "data_parallel"],
-}
-"""The operations whose cases hold for the book's value of a convention alone."""
 
 
 def _passed_over(case: Case, target: Target) -> str:
@@ -181,7 +172,7 @@ def _passed_over(case: Case, target: Target) -> str:
         if value != (CONVENTIONS | GENERAL)[name][0] and (
             optimizer == concerned
             or ((optimizer, concerned) == ("adamw", "adam") and name != "adam.decay")
-            or case.operation in _CONCERNED.get(name, ())
+            or name in OPERATIONS[case.operation].conventions
         ):
             return f"it declares {name} = {value}"
     form = FORMATS[case.dtype or "float64"]
