@@ -20,4 +20,4 @@ from calibrant.formula.judging import (
     bound,
     gradient_bound,
 )
-from calibrant.formula.writing import either, erf, formula, rounded, store
+from calibrant.formula.writing import either, erf, formula, namespace, rounded, store

@@ -165,7 +165,7 @@ def _rounded(
         spent = k * form.u * (1 + form.u) if k <= 2 else _gamma(k, form)
         new = (err + spent * reach + least) * _UP
         new = np.where((reach > form.largest) | np.isnan(new), np.inf, new)
-        new = np.where(((size == 0) & (err == 0)) | (np.isinf(size) & _is_exact(v).astype(bool) & (err == 0)), 0.0, new)
+        new = np.where(((size == 0) & (err == 0)) | (_known_infinite(v) & np.isfinite(err)), 0.0, new)
     if given is not None and given.any():
         values = v[given]
         near = values.astype(np.float64)

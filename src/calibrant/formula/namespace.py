@@ -205,8 +205,10 @@ class Namespace:
         x = self._run.array(x) if min is None else self.maximum(x, min)
         return x if max is None else self.minimum(x, max)
 
-    def where(self, mask: Any, x: Any, y: Any) -> Array:
+    def where(self, mask: Any, x: Any, y: Any) -> Any:
         """x where the mask holds, y elsewhere."""
+        if not any(isinstance(a, (Array, Mask, float)) for a in (mask, x, y)):
+            return np.where(mask, x, y)
         return arrays.where(self._run, mask, x, y)
 
     def logical_not(self, x: Any) -> Any:

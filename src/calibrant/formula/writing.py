@@ -22,6 +22,17 @@ def formula(*, shapes: str | None = None, accumulate: str | None = None) -> Call
     return declared
 
 
+def namespace(x: Any) -> Any:
+    """The array API functions for an array; through array-api-compat for libraries whose arrays do not name them."""
+    if hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__()
+    try:
+        from array_api_compat import array_namespace
+    except ImportError:
+        raise ImportError(f"a formula on {type(x).__name__} needs array-api-compat: pip install array-api-compat") from None
+    return array_namespace(x)
+
+
 def either(*arrangements: Any) -> Any:
     """The same value, arranged in several ways that round differently: the bound is the largest one."""
     first = arrangements[0]
