@@ -117,7 +117,6 @@ _lower = _objects(lambda x: float(x.abs_lower()), 1)
 _is_zero = _objects(lambda x: x.is_zero(), 1)
 _is_nan = _objects(lambda x: x.is_nan(), 1)
 _radius = _objects(lambda x: float(x.rad()), 1)
-_is_exact = _objects(lambda x: x.is_exact(), 1)
 _union = _objects(lambda x, y: x.union(y), 2)
 
 
@@ -420,7 +419,7 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _known_infinite(v: Any) -> NDArray[np.bool_]:
-    return _objects(lambda x: x.is_exact() and math.isinf(float(x)), 1)(v).astype(bool)
+    return _objects(lambda x: not x.is_finite() and math.isinf(float(x.abs_lower())), 1)(v).astype(bool)
 
 
 def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
@@ -663,6 +662,11 @@ def where(run: Run, mask: Any, x: Any, y: Any) -> Array:
     return Array(run, v, err, ((x, lambda a: where(run, mask, a, 0.0)), (y, lambda a: where(run, mask, 0.0, a))))
 
 
+def _larger(x: Any, y: Any) -> Any:
+    """The larger ball; python-flint's `max` of a ball and an infinity is unbounded."""
+    return x if x > y else y if y > x else x.max(y)
+
+
 def largest(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The maximum along axes; its derivative is 1 for the largest element, and between 0 and 1 for each of several."""
     index, shape = _groups(x, axis, keepdims)
@@ -672,7 +676,7 @@ def largest(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     flat = index.reshape(-1)
     order = np.argsort(flat, kind="stable")
     starts = np.searchsorted(flat[order], np.arange(math.prod(shape)))
-    top = np.frompyfunc(lambda a, b: a.max(b), 2, 1).reduceat(x.v.reshape(-1)[order], starts)
+    top = np.frompyfunc(_larger, 2, 1).reduceat(x.v.reshape(-1)[order], starts)
     gap = _lower(_objects(lambda a, b: a - b, 2)(top[flat], x.v.reshape(-1))).astype(np.float64) / _UP
     gap = np.where(np.isnan(gap), np.where(np.isneginf(x.v.reshape(-1).astype(np.float64)), np.inf, 0.0), gap)
     errs = x.err.reshape(-1)

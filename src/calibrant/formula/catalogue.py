@@ -14,7 +14,7 @@ from calibrant.formula.writing import either, erf, formula, namespace, store
 FORMULAS: dict[str, Callable[..., Any]] = {}
 
 
-def _shipped(shapes: str, accumulate: str | None = "float32") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _shipped(shapes: str, accumulate: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         FORMULAS[function.__name__] = function
         return formula(shapes=shapes, accumulate=accumulate)(function)
@@ -77,7 +77,7 @@ def binary_cross_entropy_with_logits(x: Any, y: Any) -> Any:
     return xp.mean(loss)
 
 
-@_shipped("n d -> n")
+@_shipped("n d -> n", "float32")
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
     xp = namespace(x)
@@ -85,7 +85,7 @@ def log_sum_exp(x: Any) -> Any:
     return xp.squeeze(top + xp.log(xp.sum(xp.exp(x - top), axis=-1, keepdims=True)), axis=-1)
 
 
-@_shipped("n d -> n d")
+@_shipped("n d -> n d", "float32")
 def softmax(x: Any) -> Any:
     """exp(x) / Σ exp(x), with the maximum taken out first. Reference: Bridle 1990; torch.softmax."""
     xp = namespace(x)
@@ -93,7 +93,7 @@ def softmax(x: Any) -> Any:
     return e / xp.sum(e, axis=-1, keepdims=True)
 
 
-@_shipped("n d -> n d")
+@_shipped("n d -> n d", "float32")
 def log_softmax(x: Any) -> Any:
     """x - log Σ exp(x): not the logarithm of a softmax, which underflows. Reference: torch.log_softmax."""
     xp = namespace(x)
@@ -107,25 +107,25 @@ def _picked(x: Any, labels: Any) -> Any:
     return xp.take_along_axis(x, labels[:, None], axis=-1)[:, 0]
 
 
-@_shipped("n d, n ->")
+@_shipped("n d, n ->", "float32")
 def cross_entropy(x: Any, labels: Any) -> Any:
     """The mean of -log_softmax(x)[label]. Domain: 0 <= label < d. Reference: torch.nn.CrossEntropyLoss."""
     return -namespace(x).mean(_picked(store(log_softmax(x)), labels))
 
 
-@_shipped("n d, n ->")
+@_shipped("n d, n ->", "float32")
 def cross_entropy_sum(x: Any, labels: Any) -> Any:
     """The sum of -log_softmax(x)[label]: the loss of a mean over unequal batches is such sums over the count of all. Reference: as cross_entropy."""
     return -namespace(x).sum(_picked(store(log_softmax(x)), labels))
 
 
-@_shipped("n d, n -> n")
+@_shipped("n d, n -> n", "float32")
 def cross_entropy_each(x: Any, labels: Any) -> Any:
     """-log_softmax(x)[label] of each row, not reduced. Reference: as cross_entropy."""
     return -_picked(store(log_softmax(x)), labels)
 
 
-@_shipped("n d, n, d ->")
+@_shipped("n d, n, d ->", "float32")
 def cross_entropy_weighted(x: Any, labels: Any, weights: Any) -> Any:
     """The weighted mean over rows, each with the weight of its class: divided by the weights' sum, not by n. Reference: as cross_entropy."""
     xp = namespace(x)
@@ -133,7 +133,7 @@ def cross_entropy_weighted(x: Any, labels: Any, weights: Any) -> Any:
     return -xp.sum(w * _picked(store(log_softmax(x)), labels)) / xp.sum(w)
 
 
-@_shipped("n d, n, ->")
+@_shipped("n d, n, ->", "float32")
 def cross_entropy_ignoring(x: Any, labels: Any, ignore_index: int) -> Any:
     """The mean over the rows whose label is not ignore_index: divided by their count, not by n. Domain: one such row at least. Reference: as cross_entropy."""
     xp = namespace(x)
@@ -142,7 +142,7 @@ def cross_entropy_ignoring(x: Any, labels: Any, ignore_index: int) -> Any:
     return -xp.sum(each * kept) / xp.sum(kept)
 
 
-@_shipped("n d, n, ->")
+@_shipped("n d, n, ->", "float32")
 def cross_entropy_smoothed(x: Any, labels: Any, smoothing: float) -> Any:
     """The label has probability 1 - smoothing, and smoothing is spread over all d classes, the label's included. Reference: Szegedy et al. 2016, section 7."""
     xp = namespace(x)
@@ -259,33 +259,33 @@ def leaky_relu(x: Any, slope: float) -> Any:
     return namespace(x).where(x > 0, x, slope * x)
 
 
-@_shipped("n, -> n")
+@_shipped("n, -> n", "float32")
 def elu(x: Any, alpha: float) -> Any:
     """x above 0, alpha (exp(x) - 1) below. Reference: Clevert, Unterthiner and Hochreiter 2016; torch.nn.ELU."""
     xp = namespace(x)
     return xp.where(x > 0, x, alpha * xp.expm1(-_positive(-x)))
 
 
-@_shipped("n -> n")
+@_shipped("n -> n", "float32")
 def silu(x: Any) -> Any:
     """x σ(x). Reference: Elfwing, Uchibe and Doya 2018; torch.nn.SiLU."""
     return x * sigmoid(x)
 
 
-@_shipped("n -> n")
+@_shipped("n -> n", "float32")
 def gelu(x: Any) -> Any:
     """x Φ(x), with the normal distribution Φ. Reference: Hendrycks and Gimpel 2016; torch.nn.GELU."""
     return 0.5 * x * (1 + erf(x * 0.5**0.5))
 
 
-@_shipped("n -> n")
+@_shipped("n -> n", "float32")
 def gelu_tanh(x: Any) -> Any:
     """x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2: an approximation of GELU that differs from it by up to 5e-4. Reference: as gelu; torch.nn.GELU('tanh')."""
     xp = namespace(x)
     return 0.5 * x * (1 + xp.tanh((2 / xp.pi) ** 0.5 * (x + 0.044715 * (x * x * x))))
 
 
-@_shipped("n -> n")
+@_shipped("n -> n", "float32")
 def mish(x: Any) -> Any:
     """x tanh(log(1 + exp(x))). Reference: Misra 2019; torch.nn.Mish."""
     xp = namespace(x)
@@ -315,7 +315,7 @@ def gated_linear(x: Any) -> Any:
 # Linear maps
 
 
-@_shipped("n d, m d, m -> n m")
+@_shipped("n d, m d, m -> n m", "float32")
 def linear(x: Any, w: Any, b: Any) -> Any:
     """x wᵀ + b, the bias added in any order. Reference: torch.nn.Linear."""
     xp = namespace(x)
@@ -323,7 +323,7 @@ def linear(x: Any, w: Any, b: Any) -> Any:
     return xp.matmul(xp.concat([x, ones], axis=-1), xp.matrix_transpose(xp.concat([w, b[:, None]], axis=-1)))
 
 
-@_shipped("b n d, d m -> b n m")
+@_shipped("b n d, d m -> b n m", "float32")
 def matrix_product(x: Any, y: Any) -> Any:
     """x y, batched and broadcast. Reference: the array API standard, matmul; torch.matmul."""
     return namespace(x).matmul(x, y)
@@ -365,7 +365,7 @@ def _convolved(patches: Any, w: Any, b: Any) -> Any:
     return xp.matmul(rows, xp.concat([patches, ones], axis=1))
 
 
-@_shipped("n c l, o c k, o, , -> n o m")
+@_shipped("n c l, o c k, o, , -> n o m", "float32")
 def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     """Σ over channels and taps of w x, plus b; the filter is not turned around. Reference: torch.nn.Conv1d."""
     xp = namespace(x)
@@ -373,7 +373,7 @@ def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     return _convolved(xp.reshape(cuts, (cuts.shape[0], -1, cuts.shape[3])), w, b)
 
 
-@_shipped("n c h w, o c k l, o, , -> n o i j")
+@_shipped("n c h w, o c k l, o, , -> n o i j", "float32")
 def convolution_2d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     """Σ over channels and taps of w x, plus b, in two dimensions. Reference: torch.nn.Conv2d."""
     xp = namespace(x)
@@ -405,13 +405,13 @@ def _standardized(x: Any, axis: Any, eps: float) -> Any:
     return centered / xp.sqrt(xp.mean(centered * centered, axis=axis, keepdims=True) + eps)
 
 
-@_shipped("n d, d, d, -> n d")
+@_shipped("n d, d, d, -> n d", "float32")
 def layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
     """Each row minus its mean, over the root of its variance plus eps, scaled and shifted; the variance divides by d. Reference: Ba, Kiros and Hinton 2016."""
     return _standardized(x, -1, eps) * w + b
 
 
-@_shipped("n d, d, -> n d")
+@_shipped("n d, d, -> n d", "float32")
 def rms_norm(x: Any, w: Any, eps: float) -> Any:
     """Each row over the root of its mean square plus eps, scaled; no mean is subtracted. Reference: Zhang and Sennrich 2019; torch.nn.RMSNorm."""
     xp = namespace(x)
@@ -472,13 +472,13 @@ def _scores(q: Any, k: Any) -> Any:
     )
 
 
-@_shipped("b n d, b m d, b m e -> b n e")
+@_shipped("b n d, b m d, b m e -> b n e", "float32")
 def attention(q: Any, k: Any, v: Any) -> Any:
     """softmax(q kᵀ / √d) v. Reference: Vaswani et al. 2017, section 3.2.1; torch.nn.functional.scaled_dot_product_attention."""
     return _attended(_scores(q, k), v)
 
 
-@_shipped("b n d, b n d, b n e -> b n e")
+@_shipped("b n d, b n d, b n e -> b n e", "float32")
 def causal_attention(q: Any, k: Any, v: Any) -> Any:
     """Attention in which place i sees the places up to and including i. Reference: as attention, section 3.2.3."""
     xp = namespace(q)
@@ -492,7 +492,7 @@ def _hidden(scores: Any) -> Any:
     return xp.full_like(scores, -xp.inf)
 
 
-@_shipped("b n d, b m d, b m e, n m -> b n e")
+@_shipped("b n d, b m d, b m e, n m -> b n e", "float32")
 def masked_attention(q: Any, k: Any, v: Any, mask: Any) -> Any:
     """Attention to the places where the mask holds. Domain: each row of the mask holds somewhere. Reference: as attention."""
     scores = _scores(q, k)

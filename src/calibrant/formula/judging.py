@@ -350,9 +350,7 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
                 break
             size = abs(due.value[place])
             condition = made.condition(which, place) if math.isfinite(off[place]) else math.nan
-            if off[place] <= BACKWARD * (
-                made.arithmetic.u * (condition + size) + made.arithmetic.tiny
-            ) + made.storage.u * size * (made.storage is not made.arithmetic):
+            if off[place] <= BACKWARD * (made.storage.u * (condition + size) + made.storage.tiny):
                 elsewhere += 1
                 continue
             raise AssertionError(
