@@ -29,7 +29,9 @@ def namespace(x: Any) -> Any:
     try:
         from array_api_compat import array_namespace
     except ImportError:
-        raise ImportError(f"a formula on {type(x).__name__} needs array-api-compat: pip install array-api-compat") from None
+        raise ImportError(
+            f"a formula on {type(x).__name__} needs array-api-compat: pip install array-api-compat"
+        ) from None
     return array_namespace(x)
 
 
