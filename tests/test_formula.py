@@ -130,7 +130,8 @@ def test_a_bound_is_exported_as_json() -> None:
     assert text["dtype"] == "float32"
     assert np.allclose(np.reshape(text["value"], (4, 6)), by_hand(*INPUTS), rtol=0, atol=1e-12)
     assert np.abs(text["remainder"]).max() < 1e-15
-    assert min(text["allowed"]) > 0 and max(text["allowed"]) < 1e-5
+    assert min(text["allowed"]) > 0
+    assert max(text["allowed"]) < 1e-5
 
 
 def test_what_is_not_claimed_is_null_in_json() -> None:

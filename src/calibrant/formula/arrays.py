@@ -38,6 +38,7 @@ from calibrant.formula.ulps import ulps
 
 Floats = NDArray[np.float64]
 Pull = Callable[["Array"], "Array"]
+Unary = Callable[["Array"], "Array"]
 Parents = tuple[tuple["Array", Pull], ...]
 
 _UP = 1 + 2.0**-44
@@ -169,7 +170,9 @@ def _rounded(
         values = v[given]
         near = values.astype(np.float64)
         new[given] = np.where(_held(near, form) & (_balls(near) == values).astype(bool), 0.0, new[given])
-    return Array(run, v, new, parents)
+    made = Array(run, v, new, parents)
+    made._size = size
+    return made
 
 
 class Array:
@@ -367,7 +370,8 @@ class Mask:
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __mul__(self, y: Any) -> Array:
-        return self.run.array(self) * y
+        product: Array = self.run.array(self) * y
+        return product
 
     __rmul__ = __mul__
 
@@ -397,7 +401,7 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     flat, size = np.asarray(index).reshape(-1), math.prod(shape)
     counts = np.bincount(flat, minlength=size)
     v = np.full(size, _ZERO, dtype=object)
-    err = np.zeros(size)
+    err: Floats = np.zeros(size)
     if flat.size and counts.max() == 1:
         v[flat] = x.v.reshape(-1)
         err[flat] = x.err.reshape(-1)
@@ -408,18 +412,21 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
         v[filled] = np.add.reduceat(x.v.reshape(-1)[order], starts)
         errs, reach = x.err.reshape(-1), (x.err + x.magnitude).reshape(-1)
         with np.errstate(all="ignore"):
-            err = np.bincount(flat, errs, size)
-            reaches = np.bincount(flat, reach, size)
+            own: Any = np.bincount(flat, errs, size)
+            reaches: Any = np.bincount(flat, reach, size)
             n = np.maximum(counts - 1, 0)
-            err = (err + _times(_gamma(n, x.run.arithmetic), reaches)) * (1 + (counts + 4) * 2.0**-52) * _UP
+            err = (own + _times(_gamma(n, x.run.arithmetic), reaches)) * (1 + (counts + 4) * 2.0**-52) * _UP
             over = reaches > x.run.arithmetic.largest
             err = np.where(np.isnan(err) | (over & ~_known_infinite(v)), np.inf, err)
-            err = np.where(_known_infinite(v) & (np.bincount(flat, errs, size) == 0), 0.0, err)
+            err = np.where(_known_infinite(v) & (own == 0), 0.0, err)
     return Array(x.run, v.reshape(shape), err.reshape(shape), ((x, lambda a: gather(a, index)),))
 
 
 def _known_infinite(v: Any) -> NDArray[np.bool_]:
-    return _objects(lambda x: not x.is_finite() and math.isinf(float(x.abs_lower())), 1)(v).astype(bool)
+    infinite: NDArray[np.bool_] = np.isinf(v.astype(np.float64))
+    if infinite.any():
+        infinite[infinite] = _objects(lambda x: not x.is_finite() and math.isinf(float(x.abs_lower())), 1)(v[infinite])
+    return infinite
 
 
 def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
@@ -482,9 +489,9 @@ def joined(arrays: Sequence[Array]) -> Array:
 
 
 def _binary(rule: Callable[[Array, Array], Array], x: Any, y: Any, run: Run | None = None) -> Array:
-    run = run or x.run
-    x, y = run.array(x), run.array(y)
-    shape = _common(run, x.shape, y.shape)
+    by: Run = run or x.run
+    x, y = by.array(x), by.array(y)
+    shape = _common(by, x.shape, y.shape)
     return rule(broadcast(x, shape), broadcast(y, shape))
 
 
@@ -582,11 +589,11 @@ expm1 = elementary("expm1", arb.expm1, lambda x, y: exp(x))
 log = elementary("log", arb.log, lambda x, y: 1 / x)
 log1p = elementary("log1p", arb.log1p, lambda x, y: 1 / (1 + x))
 sqrt = elementary("sqrt", arb.sqrt, lambda x, y: 0.5 / y)
-sin = elementary("sin", arb.sin, lambda x, y: cos(x))
-cos = elementary("cos", arb.cos, lambda x, y: -sin(x))
+sin: Unary = elementary("sin", arb.sin, lambda x, y: cos(x))
+cos: Unary = elementary("cos", arb.cos, lambda x, y: -sin(x))
 tan = elementary("tan", arb.tan, lambda x, y: 1 + y * y)
-sinh = elementary("sinh", arb.sinh, lambda x, y: cosh(x))
-cosh = elementary("cosh", arb.cosh, lambda x, y: sinh(x))
+sinh: Unary = elementary("sinh", arb.sinh, lambda x, y: cosh(x))
+cosh: Unary = elementary("cosh", arb.cosh, lambda x, y: sinh(x))
 tanh = elementary("tanh", arb.tanh, lambda x, y: 1 - y * y)
 asin = elementary("asin", arb.asin, lambda x, y: 1 / sqrt(1 - x * x))
 acos = elementary("acos", arb.acos, lambda x, y: -1 / sqrt(1 - x * x))
@@ -604,13 +611,15 @@ erf_exact = elementary("erf", arb.erf, lambda x, y: x.run.constant(2 / arb.pi().
 def power(x: Any, y: Any) -> Array:
     """x to the power y; products for small whole powers, roots for halves."""
     if isinstance(y, (int, float)) and float(y) in (1.0, 2.0, 3.0, 4.0):
-        square = x * x if y >= 2 else x
-        return {1: x, 2: square, 3: square * x, 4: square * square}[int(y)] if y != 3 else square * x
+        product: Array = x
+        for _ in range(int(y) - 1):
+            product = product * x
+        return product
     if isinstance(y, (int, float)) and y in (0.5, -0.5, -1):
-        root = x if y == -1 else sqrt(x)
+        root: Array = x if y == -1 else sqrt(x)
         return root if y == 0.5 else 1 / root
     if isinstance(y, (int, float)):
-        exponent = arb(y)
+        exponent: Any = arb(y)
         if isinstance(y, int) or float(y).is_integer():
             exponent = int(y)
 

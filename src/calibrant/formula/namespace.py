@@ -171,13 +171,14 @@ class Namespace:
 
     def square(self, x: Any) -> Array:
         """x x."""
-        return self._run.array(x) * x
+        x = self._run.array(x)
+        return arrays.power(x, 2)
 
     def reciprocal(self, x: Any) -> Array:
         """1 / x."""
         return 1 / self._run.array(x)
 
-    def sign(self, x: Any) -> Array:
+    def sign(self, x: Any) -> Any:
         """-1, 0 or 1."""
         x = self._run.array(x)
         return self.where(x > 0, 1.0, self.where(x < 0, -1.0, 0.0))
@@ -241,14 +242,16 @@ class Namespace:
         n = math.prod(x.shape[a] for a in arrays.axes_of(x, axis))
         if n == 0:
             raise self._run.fail("takes the mean of no elements")
-        return arrays.total(x, axis, keepdims) / n
+        mean: Array = arrays.total(x, axis, keepdims) / n
+        return mean
 
     def var(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
         """The mean square of what is left after the mean is subtracted, in two passes."""
         x = self._run.array(x)
         n = math.prod(x.shape[a] for a in arrays.axes_of(x, axis))
         centered = x - self.mean(x, axis, keepdims=True)
-        return arrays.total(centered * centered, axis, keepdims) / (n - correction)
+        variance: Array = arrays.total(centered * centered, axis, keepdims) / (n - correction)
+        return variance
 
     def std(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
         """The root of the variance."""

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from calibrant.formula.arrays import erf_exact, format_named, stored
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -50,8 +52,6 @@ def store(x: Any, dtype: str | None = None) -> Any:
     run = getattr(x, "run", None)
     if run is None:
         return x
-    from calibrant.formula.arrays import format_named, stored
-
     return stored(x, format_named(dtype) if dtype else run.storage)
 
 
@@ -70,11 +70,10 @@ def rounded(x: float, like: Any) -> Any:
 def erf(x: Any) -> Any:
     """The error function, which the standard does not have."""
     if hasattr(x, "run"):
-        from calibrant.formula.arrays import erf_exact
-
         return erf_exact(x)
-    xp = x.__array_namespace__() if hasattr(x, "__array_namespace__") else None
-    for place in (xp, getattr(xp, "special", None), x):
-        if hasattr(place, "erf"):
-            return place.erf() if place is x else place.erf(x)
+    xp: Any = namespace(x)
+    for place in (xp, getattr(xp, "special", None)):
+        function = getattr(place, "erf", None)
+        if function:
+            return function(x)
     return np.vectorize(math.erf, otypes=[x.dtype])(x)
