@@ -231,3 +231,22 @@ def test_precision_is_put_back() -> None:
     bound(lambda x: x + 1, (np.ones(2),), "float64")
 
     assert flint.ctx.prec == before
+
+
+def test_the_terms_of_a_mean_may_be_divided_first() -> None:
+    """Two roundings of each term, by a rounded reciprocal, and two of the sum; a third of 1 + 1 + 2 is their reach."""
+    found = bound(lambda x: namespace(x).mean(x), (np.array([1.0, 1.0, -2.0]),), "float16")
+
+    assert found.allowed >= 4 * 2**-11 * 4 / 3
+
+
+def test_an_exact_difference_may_be_flushed_where_it_is_subnormal() -> None:
+    x, y = np.array([1.5e-38], dtype=np.float32), np.array([1.4e-38], dtype=np.float32)
+
+    for right in (x - y, 0 * x):
+        assert assert_agrees(right, lambda x, y: x - y, (x, y)).another_arrangement == 0
+
+
+def test_a_verdict_on_nothing_is_no_agreement() -> None:
+    with pytest.raises(formulas.Undecided, match="claims nothing of these inputs in float32"):
+        assert_agrees(np.float32([0.0]), lambda x: namespace(x).exp(x), (np.array([200.0]),))

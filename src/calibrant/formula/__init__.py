@@ -15,6 +15,7 @@ from calibrant.formula.arrays import FormulaError
 from calibrant.formula.judging import (
     Bound,
     Judged,
+    Undecided,
     assert_agrees,
     assert_gradient,
     bound,

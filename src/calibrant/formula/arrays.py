@@ -8,7 +8,7 @@ rule that the code next to it applies. Let z be a true value, e its bound, u the
 - A number that is given has e = 0 if the dtype holds it, else one rounding [A.given].
 - x + y: e_x + e_y, one rounding. x y: |x| e_y + |y| e_x + e_x e_y, one rounding, none by a power of two. x / y: (e_x + |x / y| e_y) / (|y| - e_y),
   two roundings, because an evaluation may multiply by a rounded reciprocal. Results of given numbers that the dtype holds are exact.
-- A sum of n terms in any order: the e's, and γ(n-1) of the terms' reaches |z| + e [A.sums]. A product of matrices over n, in any blocking, with fused
+- A sum of n terms in any order: the e's, and γ(n-1) of the terms' reaches |z| + e [A.sums]; γ(n+1) in a mean, whose terms may be divided first [A.mean]. A product of matrices over n, in any blocking, with fused
   multiply-adds or without: |x| e_y + e_x |y| + e_x e_y, summed, and γ(n) of the products of reaches (Higham, 3.5).
 - An elementary function f: what f moves over [z - e, z + e], by ball arithmetic, and its units in the last place (`ulps`), each 2 u |f| at most.
 - A maximum: the largest e among the elements that may be the largest. `where`: the e of the side that is taken; where the computed condition may differ from
@@ -169,7 +169,9 @@ def _rounded(
     if given is not None and given.any():
         values = v[given]
         near = values.astype(np.float64)
-        new[given] = np.where(_held(near, form) & (_balls(near) == values).astype(bool), 0.0, new[given])
+        kept = (np.abs(near) >= form.flushed) | (near == 0)
+        exact = kept & _held(near, form) & (_balls(near) == values).astype(bool)
+        new[given] = np.where(exact, 0.0, new[given])
     made = Array(run, v, new, parents)
     made._size = size
     return made
@@ -396,8 +398,8 @@ def gather(x: Array, index: Any) -> Array:
     return moved
 
 
-def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """An array of zeros to which each element of x is added at its flat position [A.sums]."""
+def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Array:
+    """An array of zeros to which each element of x is added at its flat position, each rounded `more` times before [A.sums]."""
     flat, size = np.asarray(index).reshape(-1), math.prod(shape)
     counts = np.bincount(flat, minlength=size)
     v = np.full(size, _ZERO, dtype=object)
@@ -414,7 +416,7 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
         with np.errstate(all="ignore"):
             own: Any = np.bincount(flat, errs, size)
             reaches: Any = np.bincount(flat, reach, size)
-            n = np.maximum(counts - 1, 0)
+            n = np.maximum(counts - 1 + more, 0)
             err = (own + _times(_gamma(n, x.run.arithmetic), reaches)) * (1 + (counts + 4) * 2.0**-52) * _UP
             over = reaches > x.run.arithmetic.largest
             err = np.where(np.isnan(err) | (over & ~_known_infinite(v)), np.inf, err)
@@ -467,8 +469,17 @@ def _groups(x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
 
 def total(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The sum, in any order."""
-    index, shape = _groups(x, axis, keepdims)
-    return scatter(x, index, shape)
+    return scatter(x, *_groups(x, axis, keepdims))
+
+
+def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The sum over the count; each element may be divided, or multiplied by a rounded reciprocal, before the sum [A.mean]."""
+    n = math.prod(x.shape[a] for a in axes_of(x, axis))
+    if n == 0:
+        raise x.run.fail("takes the mean of no elements")
+    exact = n & (n - 1) == 0
+    found: Array = scatter(x, *_groups(x, axis, keepdims), more=0 if exact else 2) / n
+    return found
 
 
 def joined(arrays: Sequence[Array]) -> Array:

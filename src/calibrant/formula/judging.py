@@ -68,6 +68,10 @@ class Judged:
     worst: float  # the largest error, in units of its running bound
 
 
+class Undecided(FormulaError):
+    """No element of an answer could be judged; that is no agreement."""
+
+
 def _plain(x: Any) -> NDArray[Any] | None:
     """A NumPy array of an argument's numbers; None for what is no array."""
     if isinstance(x, (np.ndarray, np.generic)):
@@ -353,6 +357,11 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
             raise AssertionError(
                 _sentence(label, place, numbers, due, off[place], ratio[place], condition, int((ratio > 1).sum()))
             )
+    if unclaimed and not judged:
+        raise Undecided(
+            f"formula {made.name} claims nothing of these inputs in {made.storage.name}: every element, or a number on the way to it, "
+            "may leave the dtype's range, or is not defined"
+        )
     return Judged(judged, unclaimed, between, elsewhere, worst)
 
 

@@ -238,12 +238,7 @@ class Namespace:
 
     def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Array:
         """The sum divided by the count."""
-        x = self._run.array(x)
-        n = math.prod(x.shape[a] for a in arrays.axes_of(x, axis))
-        if n == 0:
-            raise self._run.fail("takes the mean of no elements")
-        mean: Array = arrays.total(x, axis, keepdims) / n
-        return mean
+        return arrays.mean(self._run.array(x), axis, keepdims)
 
     def var(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
         """The mean square of what is left after the mean is subtracted, in two passes."""
