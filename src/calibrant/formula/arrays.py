@@ -425,7 +425,7 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Arra
 
 
 def _known_infinite(v: Any) -> NDArray[np.bool_]:
-    infinite: NDArray[np.bool_] = np.isinf(v.astype(np.float64))
+    infinite: NDArray[np.bool_] = np.asarray(np.isinf(v.astype(np.float64)))
     if infinite.any():
         infinite[infinite] = _objects(lambda x: not x.is_finite() and math.isinf(float(x.abs_lower())), 1)(v[infinite])
     return infinite

@@ -81,8 +81,12 @@ def binary_cross_entropy_with_logits(x: Any, y: Any) -> Any:
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
     xp = namespace(x)
-    top = xp.max(x, axis=-1, keepdims=True)
-    return xp.squeeze(top + xp.log(xp.sum(xp.exp(x - top), axis=-1, keepdims=True)), axis=-1)
+
+    def less(shift: Any) -> Any:
+        return shift + xp.log(xp.sum(xp.exp(x - shift), axis=-1, keepdims=True))
+
+    found = less(xp.max(x, axis=-1, keepdims=True))
+    return xp.squeeze(either(found, less(found)), axis=-1)  # a backward pass may use exp(x - log Σ exp(x))
 
 
 @_shipped("n d -> n d", "float32")
@@ -459,7 +463,10 @@ def l2_normalize(x: Any, eps: float) -> Any:
 
 
 def _attended(scores: Any, v: Any) -> Any:
-    return namespace(v).matmul(store(softmax(scores)), v)
+    """softmax(scores) v; the backward pass of a fused kernel finds the softmax again as exp(scores - log Σ exp(scores))."""
+    xp = namespace(scores)
+    again = xp.exp(scores - xp.expand_dims(log_sum_exp(scores), axis=-1))
+    return xp.matmul(store(either(softmax(scores), again)), v)
 
 
 def _scores(q: Any, k: Any) -> Any:
