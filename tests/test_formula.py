@@ -245,6 +245,7 @@ def assigns(x: Any) -> Any:
         (lambda x: x + "a", "mixes an array with str 'a'"),
         (lambda x: namespace(x).concat([x, x[0]], axis=1), r"concatenates shapes \(4, 6\), \(6,\)"),
         (lambda x: namespace(x).astype(x, np.int64), "turns numbers into whole numbers"),
+        (lambda x: either(x, x + 1), r"has arrangements of different values in either\(\)"),
         (lambda: 1, "does not take these 1 inputs"),
         (17, "formula is 17: give a function of arrays"),
     ],

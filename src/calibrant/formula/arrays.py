@@ -118,6 +118,7 @@ _lower = _objects(lambda x: float(x.abs_lower()), 1)
 _is_zero = _objects(lambda x: x.is_zero(), 1)
 _is_nan = _objects(lambda x: x.is_nan(), 1)
 _radius = _objects(lambda x: float(x.rad()), 1)
+_overlap = _objects(lambda x, y: x.overlaps(y), 2)
 _union = _objects(lambda x, y: x.union(y), 2)
 
 
@@ -706,7 +707,7 @@ def largest(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     err = np.zeros(math.prod(shape))
     np.maximum.at(err, flat, np.where(may_be, errs, 0.0))
 
-    truly = _objects(lambda a, b: a.overlaps(b), 2)(x.v.reshape(-1), top[flat]).astype(bool)
+    truly = _overlap(x.v.reshape(-1), top[flat]).astype(bool)
     rivals = np.bincount(flat, truly, len(tops))[flat]
     chances = np.bincount(flat, may_be | truly, len(tops))[flat]
     weight = np.full(flat.size, _ZERO, dtype=object)

@@ -174,6 +174,14 @@ class Truth:
         made = []
         for of_routes in zip(*(p.gradients if self.backward else [p.result] for p in self.parts), strict=True):
             v, err = of_routes[0].v, np.max([a.err for a in of_routes], axis=0)
+            for other in of_routes[1:]:
+                same = arrays._overlap(v, other.v).astype(bool) | ~np.isfinite(err)
+                if not same.all():
+                    place = tuple(int(i) for i in np.argwhere(~same)[0])
+                    values = f"{float(v[place])!r} and {float(other.v[place])!r}"
+                    raise FormulaError(
+                        f"formula {self.name} has arrangements of different values in either(): {values}"
+                    )
             radius = arrays._radius(v).astype(np.float64)
             made.append((v, err, np.where(np.isnan(radius), np.inf, radius)))
         return made
