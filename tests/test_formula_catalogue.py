@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from calibrant import cli
 from calibrant.benchmarks import formulas as benchmark
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.formulas import Case, asked, cases, faults, held
 from calibrant.formula import FormulaError, assert_agrees, bound, namespace
 from calibrant.formula.catalogue import FORMULAS
+from calibrant.protocol.errors import CheckError
 
 CASES = {case.name: case for case in cases()}
 FAULTS = {f"{fault.case}, {fault.what}": fault for fault in faults()}
@@ -170,3 +173,22 @@ def test_a_rejected_evaluation_ends_the_benchmark_with_status_1(monkeypatch: pyt
     )
 
     assert main(["formulas", "--cases", "1"]) == 1
+
+
+def test_the_formulas_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.formulas(None)
+    listed = capsys.readouterr().out
+    cli.formulas("rms_norm")
+    printed = capsys.readouterr().out
+
+    assert all(re.search(rf"^{name}  \(", listed, re.MULTILINE) for name in FORMULAS)
+    assert "def rms_norm(x: Any, w: Any, eps: float) -> Any:" in printed
+    with pytest.raises(CheckError, match=r"rms_nrm.*nearest: rms_norm"):
+        cli.formulas("rms_nrm")
+
+
+def test_the_list_of_formulas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "calibrant.formula.catalogue", None)
+
+    with pytest.raises(CheckError):
+        cli.formulas(None)

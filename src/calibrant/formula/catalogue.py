@@ -6,10 +6,12 @@ goes over. Labels and masks are integers and booleans, and have no gradient.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from calibrant.formula.writing import either, erf, formula, namespace, store
+from calibrant.protocol.errors import UnknownName, nearest
 
 FORMULAS: dict[str, Callable[..., Any]] = {}
 
@@ -22,9 +24,24 @@ def _shipped(shapes: str, accumulate: str | None = None) -> Callable[[Callable[.
     return add
 
 
+def described(name: str | None = None) -> str:
+    """Each formula with its shapes and what it is; or the source of one."""
+    if name is not None:
+        if name not in FORMULAS:
+            raise UnknownName(f"there is no formula {name!r}{nearest(name, FORMULAS)}")
+        return inspect.getsource(FORMULAS[name]).rstrip()
+    return "\n".join(f"{key}  ({one.shapes})\n    {one.__doc__}" for key, one in FORMULAS.items())
+
+
 def _positive(x: Any) -> Any:
     xp = namespace(x)
     return xp.maximum(x, xp.zeros_like(x))
+
+
+def _root(n: float, like: Any) -> Any:
+    """√n as a number of the formula: a root that Python rounds to float64 is another number."""
+    xp = namespace(like)
+    return xp.sqrt(xp.asarray(float(n), dtype=like.dtype))
 
 
 # Losses
@@ -279,7 +296,7 @@ def silu(x: Any) -> Any:
 @_shipped("n -> n", "float32")
 def gelu(x: Any) -> Any:
     """x Φ(x), with the normal distribution Φ. Reference: Hendrycks and Gimpel 2016; torch.nn.GELU."""
-    return 0.5 * x * (1 + erf(x * 0.5**0.5))
+    return 0.5 * x * (1 + erf(x / _root(2, x)))
 
 
 @_shipped("n -> n", "float32")
@@ -472,8 +489,8 @@ def _attended(scores: Any, v: Any) -> Any:
 def _scores(q: Any, k: Any) -> Any:
     """q kᵀ / √d, with the factor before or after the product."""
     xp = namespace(q)
-    root = q.shape[-1] ** 0.5
-    quarter = root**0.5
+    root = _root(q.shape[-1], q)
+    quarter = xp.sqrt(root)
     return store(
         either(xp.matmul(q, xp.matrix_transpose(k)) / root, xp.matmul(q / quarter, xp.matrix_transpose(k / quarter)))
     )
