@@ -94,13 +94,18 @@ def binary_cross_entropy_with_logits(x: Any, y: Any) -> Any:
     return xp.mean(loss)
 
 
+def _summed(e: Any) -> Any:
+    """Σ e; PyTorch keeps both in the dtype of its result, and a backward pass starts from what was kept."""
+    return store(namespace(e).sum(store(e), axis=-1, keepdims=True))
+
+
 @_shipped("n d -> n", "float32")
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
     xp = namespace(x)
 
     def less(shift: Any) -> Any:
-        return shift + xp.log(xp.sum(xp.exp(x - shift), axis=-1, keepdims=True))
+        return shift + xp.log(_summed(xp.exp(x - shift)))
 
     found = less(xp.max(x, axis=-1, keepdims=True))
     return xp.squeeze(either(found, less(found)), axis=-1)  # a backward pass may use exp(x - log Σ exp(x))
@@ -111,7 +116,7 @@ def softmax(x: Any) -> Any:
     """exp(x) / Σ exp(x), with the maximum taken out first. Reference: Bridle 1990; torch.softmax."""
     xp = namespace(x)
     e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
-    return e / xp.sum(e, axis=-1, keepdims=True)
+    return store(e) / _summed(e)
 
 
 @_shipped("n d -> n d", "float32")
@@ -119,7 +124,7 @@ def log_softmax(x: Any) -> Any:
     """x - log Σ exp(x): not the logarithm of a softmax, which underflows. Reference: torch.log_softmax."""
     xp = namespace(x)
     s = x - xp.max(x, axis=-1, keepdims=True)
-    return s - xp.log(xp.sum(xp.exp(s), axis=-1, keepdims=True))
+    return s - xp.log(_summed(xp.exp(s)))
 
 
 def _picked(x: Any, labels: Any) -> Any:
