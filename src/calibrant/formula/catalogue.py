@@ -13,7 +13,7 @@ from typing import Any
 from calibrant.formula.writing import either, erf, formula, namespace, store
 from calibrant.protocol.errors import UnknownName, nearest
 
-FORMULAS: dict[str, Callable[..., Any]] = {}
+FORMULAS: dict[str, Any] = {}
 
 
 def _shipped(shapes: str, accumulate: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
