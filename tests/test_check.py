@@ -6,15 +6,19 @@ import contextlib
 import math
 import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from support import SCHEMA, calibrant, checked, one_sentence, run, statuses, target
+from support import PATIENCE, SCHEMA, calibrant, checked, heeded, one_sentence, run, statuses, target
 
 from calibrant.book.clauses import book
+from calibrant.checks import last
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
 from calibrant.reports.machine import document
@@ -124,17 +128,17 @@ def test_each_fault_is_a_verdict_of_its_own(faulty: tuple[Any, str]) -> None:
     assert statuses(said) == {clause: {status} for clause, status in FAULTS.items()}
     assert said["exit_status"] == 1
     assert "planted does not conform: 1 clause holds, 5 break, 2 broken" in shown
-    assert "It is a SHOULD: this is a warning." in shown
+    assert "loss.empty  breaks in float32, float64 (SHOULD: a warning)" in shown
     jsonschema.validate(said, SCHEMA)
 
 
 def test_a_failure_tells_the_exact_value_and_how_far_off_the_answer_is(faulty: tuple[Any, str]) -> None:
     said, shown = faulty
 
-    assert "loss.mean-square  breaks in float32, float64   The loss of predictions" in shown
+    assert "loss.mean-square  breaks in float32, float64\n  The loss of predictions" in shown
     assert "loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0, exactly 0.5: off by 0.5, allowed" in shown
     assert "times its bound" in shown
-    assert "units in the last place of float32" in shown
+    assert "ulps of float32" in shown
     assert all(set(failure["actual"]["data"]) == {"NaN"} for failure in failures(said, "model.linear"))
 
 
@@ -156,8 +160,11 @@ def test_a_split_that_serves_no_single_row_is_judged_by_the_others(faulty: tuple
 
 
 def test_the_same_examples_give_the_same_verdicts(faulty: tuple[Any, str], folder: Path) -> None:
-    """To the last character, whichever of two processes reports first."""
-    assert checked(folder, str(folder / "planted.py"), *of(*FAULTS), "--profile=ci", "--workers=2") == faulty
+    """Whichever of two processes reports first. Clauses are told in the order in which they end."""
+    said, shown = checked(folder, str(folder / "planted.py"), *of(*FAULTS), "--profile=ci", "--workers=2")
+
+    assert said == faulty[0]
+    assert shown.split("\nchapter ")[1] == faulty[1].split("\nchapter ")[1]
 
 
 def test_a_seed_draws_its_own_examples(tmp_path: Path) -> None:
@@ -240,7 +247,7 @@ FAIR = """
 """
 JUDGED = {
     "optimizer.zero-rate": "holds",  # Adadelta without a rate moves at a rate of zero; SGD does not, and counts
-    "split.invalid": "holds",  # though every empty part is refused
+    "split.empty-part": "holds",  # though every empty part is refused
     "optimizer.swap": "holds",  # though the float64 parameters go into the gradients of the next step
     "data.scaling": "holds",  # though readings that are all the same are refused: a fit of them may be anything
     "regularization.shrinks": "holds",  # though a matrix whose squares underflow is refused, as deepbox does
@@ -363,7 +370,7 @@ def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_pat
     mark = f"calibrant-test-{os.getpid()}-{time.monotonic_ns()}"
     arguments = (*of(*ENDS, "model.linear", "optimizer.zero-rate"), "--dtype=float64", "--examples=3", "--workers=2")
 
-    said, shown = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, "--timeout=3", MARK=mark)
+    said, shown = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, "--timeout=3", cold=True, MARK=mark)
 
     others = {"model.linear": {"holds"}, "optimizer.zero-rate": {"deviates"}}
     assert statuses(said) == {name: {"broken"} for name in ENDS} | others
@@ -393,7 +400,7 @@ UNLOADABLE = {
 def test_a_target_that_cannot_be_loaded_is_one_sentence(
     source: str, sentence: str, timeout: float, tmp_path: Path
 ) -> None:
-    process = calibrant("check", target(tmp_path, source), f"--timeout={timeout}")
+    process = calibrant("check", target(tmp_path, source), f"--timeout={timeout}", cold=True)
 
     assert one_sentence(process, sentence), process.stderr
 
@@ -409,7 +416,9 @@ def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path:
     def absolute_loss(t_p, t_c):
         os._exit(4)
     """
-    said, shown = checked(tmp_path, target(tmp_path, source), "--clause=loss.absolute", "--workers=1", *QUICK)
+    said, shown = checked(
+        tmp_path, target(tmp_path, source), "--clause=loss.absolute", "--workers=1", *QUICK, cold=True
+    )
 
     assert statuses(said) == {"loss.absolute": {"broken"}}
     assert "PARTIAL: 1 property did not run to an end." in shown
@@ -425,7 +434,7 @@ def test_a_property_whose_process_dies_after_its_report_has_one_outcome(tmp_path
         isolation.at_ease = lambda: os._exit(4)
         return (abs(t_p - t_c) / t_p.dtype.type(t_p.size)).sum()
     """
-    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.absolute"), "--dtype=float64", *QUICK)
+    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.absolute"), "--dtype=float64", *QUICK, cold=True)
 
     (verdict,) = said["verdicts"]
     assert (verdict["status"], len(verdict["properties"])) == ("holds", 1)
@@ -473,7 +482,7 @@ def training_loop(n_epochs, optimizer, params, t_u, t_c):
     clauses = ("loss.mean-square", "model.linear", "descent.negative-rate", "descent.log", "loss.wide-accumulation")
 
     arguments = (*of(*clauses), "--profile=ci", "--examples=10", "--workers=1")
-    said, shown = checked(tmp_path, file + inner, *arguments, cwd=tmp_path)
+    said, shown = checked(tmp_path, file + inner, *arguments, "-v", cwd=tmp_path, COLUMNS="1000")
 
     assert statuses(said) == {clause: {"breaks"} for clause in clauses}
     first = [(v["clause"], v["failures"][0]) for v in said["verdicts"]]
@@ -486,7 +495,7 @@ def training_loop(n_epochs, optimizer, params, t_u, t_c):
     compared = 0
     for (clause, failure), printed in zip(first, process.stdout.split("====\n"), strict=False):
         if failure["actual"] and clause != "descent.log":
-            returned = [float(x) for x in NUMBER.findall(printed.splitlines()[-1])]
+            returned = [float(x) for x in NUMBER.findall(printed.splitlines()[-1].partition(" where ")[0])]
             due = [float(x) for x in failure["actual"]["data"]]
             assert returned == due or (math.isinf(due[0]) and math.isinf(returned[0])), (failure["snippet"], printed)
             compared += 1
@@ -502,3 +511,57 @@ def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path
     assert current() is outer
     assert result.exit_status == 0
     assert document(result)["outcome"] == "conforms, as far as it was checked"
+
+
+def test_a_failing_clause_is_told_at_once_and_an_interrupted_check_tells_what_it_knows(tmp_path: Path) -> None:
+    source = """
+    import time
+
+    def loss_fn(t_p, t_c):
+        return ((t_p - t_c) ** 2).sum()
+
+    def model(t_u, w, b):
+        time.sleep(1000)
+    """
+    clauses = of("loss.mean-square", "model.linear")
+    command = [sys.executable, "-m", "calibrant", "check", target(tmp_path, source), *clauses, "--timeout=1000"]
+    with (
+        heeded(signal.SIGINT),
+        subprocess.Popen([*command, "--workers=2"], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process,
+    ):
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        shown = process.stdout.read()
+        status = process.wait(PATIENCE)
+
+    assert first == "loss.mean-square  breaks in float32, float64\n"
+    assert status == 130
+    assert "loss.mean-square  breaks" not in shown
+    assert shown.startswith("  The loss of predictions")
+    assert "PARTIAL: somebody interrupted it." in shown
+
+
+def test_enough_failed_clauses_end_a_check_and_the_next_one_takes_them_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clause is told once, with its final verdicts. A property whose operations are absent is not run."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file, told = target(tmp_path, FAULTY), list[Any]()
+    options = Options(clauses=(*FAULTS, "loss.pure", "optimizer.*"), examples=5, seed=7, workers=1, fail_fast=2)
+    ids = set[str]()
+
+    result = check(file, options, lambda all_ids, outcome: ids.update(all_ids), told.append)
+    last.remember(result)
+
+    failed = [verdicts[0].clause for verdicts in told if any(verdict.failed for verdict in verdicts)]
+    assert len(failed) == 2
+    assert (result.exit_status, result.stopped, result.interrupted) == (1, True, False)
+    assert result.partial[1] == "it ended after 2 failed clauses, as --fail-fast asks"
+    assert all(verdicts == [v for v in result.verdicts if v.clause == verdicts[0].clause] for verdicts in told)
+    assert not [one for one in ids if "test_optimizers" in one]
+    assert statuses({"verdicts": [vars(v) for v in result.verdicts]})["optimizer.adam"] == {"absent"}
+    again = last.failed(file, Options(examples=1000))
+    assert {*failed} <= {*again.clauses} <= {*FAULTS}
+    assert (again.seed, again.examples) == (7, 5)
+    assert last.failed("other.py", options) is options

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from support import calibrant, one_sentence, run, target
+
+from calibrant import __version__, cli
+from calibrant.vectors import choosing
 
 RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
 
@@ -32,7 +36,10 @@ def test_control_c_is_one_sentence() -> None:
     command = "@cli.app.command()\ndef stop() -> None:\n    raise KeyboardInterrupt\n"
     source = f"import sys\nfrom calibrant import cli\n{command}sys.argv = ['calibrant', 'stop']\ncli.main()"
 
-    assert one_sentence(run("-c", source), "interrupted: there is no result")
+    process = run("-c", source)
+
+    assert (process.returncode, process.stdout) == (130, "")
+    assert process.stderr == "calibrant: interrupted: there is no result\n"
 
 
 WRONG: dict[str, tuple[list[str], list[str]]] = {
@@ -64,7 +71,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "nothing to explain": (["explain"], ["argument"]),
     "matrix of nothing": (["matrix"], ["no target is named"]),
     "clause of a matrix": (["matrix", "numpy", "--clause", "loss.men-square"], ["nearest: loss.mean-square"]),
-    "folder of a matrix": (["matrix", "numpy", "--json", "/no/such/folder/m.json"], ["there is no folder"]),
+    "folder of a matrix": (["matrix", "numpy", "--json", "/no/such/folder/m.json"], ["/no/such/folder", "be written"]),
+    "two targets": (["check", "a.py", "b c.py"], ["`calibrant matrix a.py 'b c.py'`"]),
+    "fail-fast": (["check", "numpy", "--fail-fast", "0"], ["fail-fast is 0"]),
+    "pattern of clauses": (["check", "numpy", "--clause", "los.*"], ["there is no clause 'los.*'"]),
     "impostor's operation": (["power", "los_fn"], ["los_fn", "nearest: loss_fn"]),
     "profile of a trial": (["power", "loss_fn", "--profile", "cii"], ["cii", "nearest: ci"]),
     "examples of a trial": (["power", "loss_fn", "--examples", "0"], ["examples is 0"]),
@@ -103,13 +113,50 @@ def test_a_file_that_hides_a_module_of_the_target_is_named(tmp_path: Path) -> No
     assert "tabnanny" not in process.stderr
 
 
-def test_a_json_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    """A file that can be is not there before it is written."""
+    process = calibrant("check", "no_such_target.py", "--json", str(tmp_path))
+    other = calibrant("check", "no_such_target.py", "--json", str(tmp_path / "new.json"))
+
+    assert one_sentence(process, f"{tmp_path} cannot be written: Is a directory")
+    assert one_sentence(other, "there is no such file")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_folder_of_vectors_that_cannot_be_written_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(choosing, "chosen", lambda *_: pytest.fail("it began"))
+
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["vectors", "/dev/null/vectors"], standalone_mode=False)
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "calibrant: /dev/null/vectors cannot be written: Not a directory\n"
+
+
+def test_json_at_standard_output_leaves_the_report_to_standard_error(tmp_path: Path) -> None:
+    """Nothing is left in the folder where the check runs."""
     file = target(tmp_path, RIGHT)
 
-    process = calibrant("check", file, "--clause", "loss.absolute", "--examples", "2", "--json", str(tmp_path))
+    process = calibrant("check", file, "--clause", "loss.abs*", "--examples", "2", "--json", "-", cwd=tmp_path)
 
-    assert process.returncode == 2
-    assert process.stderr == f"calibrant: {tmp_path} cannot be written: Is a directory\n"
+    assert json.loads(process.stdout)["outcome"] == "conforms, as far as it was checked"
+    assert process.stderr.splitlines()[-1].startswith(
+        f"To repeat this run: calibrant check {file} --clause 'loss.abs*'"
+    )
+    assert [one.name for one in tmp_path.iterdir()] == ["planted.py"]
+
+
+def test_version_and_list() -> None:
+    version, listed = calibrant("--version"), calibrant("check", "--list", "--clause", "loss.z*,model.pure")
+
+    assert version.stdout == f"calibrant {__version__}\n"
+    assert [line.split()[1:] for line in listed.stdout.splitlines()[:-1]] == [
+        ["model.pure", "MUST", "1", "property"],
+        ["loss.zero", "MUST", "2", "properties"],
+    ]
+    assert listed.stdout.splitlines()[-1] == "2 clauses with 3 properties: 1 in model, 1 in loss."
 
 
 def test_explain_prints_a_clause_with_its_reason_its_property_and_what_breaks_it() -> None:
@@ -138,7 +185,7 @@ def test_targets_lists_what_can_be_checked_here_and_what_is_missing(tmp_path: Pa
     target(tmp_path, "import no_such_library\n", "lacking_target.py")
     target(tmp_path, f"import time\ntime.sleep(4)\n{RIGHT}", "slow_target.py")
 
-    process = calibrant("targets", PYTHONPATH=str(tmp_path))
+    process = calibrant("targets", cold=True, PYTHONPATH=str(tmp_path))
 
     lines = {line.split()[0]: line for line in process.stdout.splitlines()}
     assert process.returncode == 0

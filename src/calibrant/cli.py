@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from calibrant.checks.engine import Observer
     from calibrant.checks.options import Options
     from calibrant.checks.outcomes import Outcome
@@ -28,18 +33,24 @@ app = typer.Typer(
 )
 
 
-def _in_a_folder(file: Path | None) -> Path | None:
-    """Refuse a file that could not be written before any work is done."""
-    if file is not None and not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {file.parent}")
+def _writable(file: Path | None) -> Path | None:
+    """Refuse a file that cannot be written, before any work is done. Standard output is `-`."""
+    if file is not None and str(file) != "-":
+        there = file.exists()
+        try:
+            file.open("ab").close()
+            if not there:
+                file.unlink()
+        except OSError as error:
+            raise typer.BadParameter(f"{file} cannot be written: {error.strerror or error}") from None
     return file
 
 
 # Options that several commands have.
-Chapters = Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")]
-Clauses = Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")]
+Chapters = Annotated[list[str] | None, typer.Option(help="Only these chapters: data,loss (may be repeated).")]
+Clauses = Annotated[list[str] | None, typer.Option(help="Only these clauses: 'loss.*,model.pure' (may be repeated).")]
 Dtypes = Annotated[
-    list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
+    list[str] | None, typer.Option(help="Check in these dtypes, whatever the target declares (may be repeated).")
 ]
 Profile = Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")]
 Examples = Annotated[
@@ -62,14 +73,39 @@ Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
 Json = Annotated[
-    Path | None, typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder)
+    Path | None,
+    typer.Option(
+        help="Write the result to this file as JSON; - is standard output, and the report goes to standard error.",
+        metavar="FILE",
+        callback=_writable,
+    ),
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="A broken SHOULD counts for the exit status, too.")]
+Plain = Annotated[bool, typer.Option("--no-color", help="Print without colors, as with NO_COLOR in the environment.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from calibrant import __version__
+
+        typer.echo(f"calibrant {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Hold an implementation of the mechanics of learning against the book."""
 
 
 @app.command()
 def check(
+    context: typer.Context,
     target: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
             help="file.py, file.py:object, package.module, module:object, or a registered name",
             show_default="reference",
@@ -87,21 +123,59 @@ def check(
     isolated: Isolated = False,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
+    strict: Strict = False,
+    first: Annotated[bool, typer.Option("-x", help="End at the first failed clause.")] = False,
+    fail_fast: Annotated[int | None, typer.Option(help="End after this many failed clauses.", metavar="N")] = None,
+    last_failed: Annotated[
+        bool,
+        typer.Option(
+            "--lf",
+            "--replay",
+            help="Only what failed in the last check of TARGET, on the same examples; everything if nothing did.",
+        ),
+    ] = False,
+    what: Annotated[
+        bool, typer.Option("--list", help="List the clauses that would be checked, and check nothing.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="A line for each failing clause, and the verdict.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Every failure, with lines that repeat it.")] = False,
+    no_color: Plain = False,
     json: Json = None,
 ) -> None:
-    """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
-    from rich.console import Console
+    """Check TARGET. The table [tool.calibrant] of pyproject.toml holds defaults.
 
+    Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
+    """
+    from calibrant.checks import last
     from calibrant.checks.check import check as run
-    from calibrant.reports import machine, terminal
+    from calibrant.reports import listing, machine, terminal
 
-    limits = max_deviations, max_undecided
-    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
-    with _progress() as observer:
-        result = run(_spec(target, program), options, observer)
-    terminal.show(result, Console(highlight=False))
+    if len(target or ()) > 1:
+        _fail(f"check takes one target; `calibrant matrix {shlex.join(target or ())}` checks several")
+    found = _of_the_project(context)
+    spec = found.pop("target", None) or _spec(target[0] if target else None, program)
+    options = _options(
+        *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
+        *(strict, 1 if first and fail_fast is None else fail_fast),
+    )
+    options = replace(options, **found)
+    if what:
+        for line in listing.lines(options):
+            typer.echo(line)
+        return
+    options = last.failed(spec, options) if last_failed else options
+    console = _console(json, no_color)
+    report = terminal.Report(console, verbose - quiet, strict=strict)
+    with _progress(console) as observer:
+        result = run(spec, options, observer, report.tell)
+    report.end(result)
+    last.remember(result)
     if json is not None:
         machine.write(machine.document(result), json)
+    if result.interrupted:
+        sys.exit(130)  # with a result: typer's own exit of this status comes without one
     raise typer.Exit(result.exit_status)
 
 
@@ -122,14 +196,14 @@ def matrix(
     isolated: Isolated = False,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
+    strict: Strict = False,
+    no_color: Plain = False,
     json: Json = None,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
 
-    Exit status: 0 all conform, 1 one does not, 2 one could not be checked.
+    Exit status: 1 if one does not conform; else 2 if one could not be checked; else 0. If it is interrupted: 130.
     """
-    from rich.console import Console
-
     from calibrant.checks.check import checked, exit_status
     from calibrant.reports import machine, table
     from calibrant.target.loading import PROGRAM
@@ -137,40 +211,51 @@ def matrix(
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
-    found, limits = [], (max_deviations, max_undecided)
+    found, limits = [], (max_deviations, max_undecided, strict)
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     options.validated()
-    with _bar(_checking(specs[0]), total=len(specs)) as update:
-        for one in checked(specs, options):
-            found.append(one)
-            left = specs[len(found) :]
-            update(advance=1, description=_checking(left[0]) if left else "done")
-    table.show(found, Console(highlight=False))
+    console, interrupted = _console(json, no_color), False
+    with _bar(console, _checking(specs[0]), total=len(specs)) as update:
+        try:
+            for one in checked(specs, options):
+                found.append(one)
+                interrupted = one.result is not None and one.result.interrupted
+                left = specs[len(found) :]
+                update(advance=1, description=_checking(left[0]) if left else "done")
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            interrupted = True
+    table.show(found, console)
     if json is not None:
         machine.write(table.document(found), json)
+    if interrupted:
+        _fail(f"interrupted: {len(specs) - len(found)} of {len(specs)} targets were not checked", 130)
     raise typer.Exit(exit_status(found))
 
 
 @app.command()
-def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
-    """Print a clause from the book, with its reason and the source of its properties."""
-    from calibrant.book.clauses import CHAPTERS, book, properties, require
+def explain(
+    name: Annotated[str, typer.Argument(help="A clause, a chapter, an operation, an optimizer or an impostor.")],
+) -> None:
+    """Print what the book says of a name: a clause with its properties, an operation with its arguments, and so on."""
+    from calibrant.reports.explain import explained
 
-    if name in CHAPTERS:
-        for clause in book().values():
-            if clause.chapter == name:
-                typer.echo(f"{clause.number}  {clause.name}  {clause.level}\n    {clause.sentence}")
-        return
-    clause = require(name)
-    typer.echo(f"{clause.number} {clause.title} · {clause.name} · {clause.level}\n\n{clause.text}\n")
-    for prop in properties():
-        if prop.clause == name:
-            typer.echo(f"Checked by {prop.function} in {prop.file.name}:\n\n{prop.source}\n")
-    from calibrant.impostors import breaking
+    for line in explained(name):
+        typer.echo(line)
 
-    others = [f"{one.operation} as {one.name}" for one in breaking(name) if one.main != name]
-    if others:
-        typer.echo(f"Also broken by {', '.join(others)}.")
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")] = Path(),
+    language: Annotated[str, typer.Option(help="python, javascript or c.")] = "python",
+) -> None:
+    """Write an adapter to start from, and a recipe for continuous integration. No file is overwritten."""
+    from calibrant.protocol.errors import escaped
+    from calibrant.skeletons import written
+
+    for line in written(language, folder):
+        typer.echo(escaped(line, None))
 
 
 @app.command()
@@ -197,12 +282,11 @@ def impostors(
 ) -> None:
     """List the known wrong answers and the legitimate variants: what each does, what it breaks, where it was seen."""
     from calibrant.impostors import select
+    from calibrant.reports.explain import impostor
 
     for one in select([name] if name else []):
-        typer.echo(f"{one.operation} as {one.name}  {one.kind}\n    {one.sentence[0].upper()}{one.sentence[1:]}.")
-        typer.echo(f"    breaks {', '.join(one.breaks)}")
-        for link in one.links:
-            typer.echo(f"    seen in {link}")
+        for line in impostor(one):
+            typer.echo(line)
 
 
 @app.command()
@@ -237,22 +321,31 @@ def power(
 
     Exit status: 0 each breaks the clauses that it names and no others, 1 not so, 2 the measurement could not be made.
     """
+    from calibrant.checks.here import Settings
     from calibrant.checks.options import Options
-    from calibrant.checks.power import Settings, measured, summary
+    from calibrant.checks.power import measured, summary
     from calibrant.impostors import select
     from calibrant.reports import machine
     from calibrant.reports import trials as report
 
     listed, trials = [one for one in select(name or []) if one.possible], []
     Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
-    with _bar("trying impostors", total=len(listed)) as update:
-        for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
-            trials.append(trial)
-            update(advance=1)
+    interrupted = False
+    with _bar(_console(json), "trying impostors", total=len(listed)) as update:
+        try:
+            for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
+                trials.append(trial)
+                update(advance=1)
+        except KeyboardInterrupt:
+            if not trials:
+                raise
+            interrupted = True
     for line in report.lines(trials, listed):
-        typer.echo(line)
+        typer.echo(line, err=str(json) == "-")
     if json is not None:
         machine.write(report.document(trials), json)
+    if interrupted:
+        _fail(f"interrupted: {len(listed) - len(trials)} of {len(listed)} impostors were not tried", 130)
     said = summary(trials)
     raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
 
@@ -263,6 +356,9 @@ def vectors(
     target: Annotated[str | None, typer.Argument(help="What to replay them on.", show_default="reference")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Replay DIR on TARGET; nothing is written.")] = False,
     program: Program = None,
+    chapter: Chapters = None,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Choose and compute the cases anew.")] = False,
+    json: Json = None,
     timeout: Timeout = 10,
     workers: Workers = None,
 ) -> None:
@@ -270,29 +366,60 @@ def vectors(
 
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
+    from calibrant.book.clauses import CHAPTERS
     from calibrant.checks.options import Options
     from calibrant.protocol.errors import escaped
+    from calibrant.reports import machine
     from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
-    from calibrant.vectors.files import write
+    from calibrant.vectors.files import read, write
     from calibrant.vectors.replaying import verify as replayed
 
     if not verify and (target, program) != (None, None):
         _fail(
             f"a target is for --verify: vectors are the same whatever {target if program is None else program!r} says"
         )
-    Options(workers=workers, timeout=timeout).validated()
+    if json is not None and not verify:
+        _fail("--json is for --verify: what is written to DIR is JSON itself")
+    chosen_by = Options(chapters=tuple(chapter or ()), workers=workers, timeout=timeout).validated()
+    chapters = chosen_by.chapters or tuple(CHAPTERS)
     if verify:
-        with _progress() as observer:
-            replay = replayed(folder, _spec(target, program), timeout, observer)
+        spec = _spec(target, program)
+        with _progress(_console(json)) as observer:
+            replay = replayed(folder, spec, timeout, observer, chapters)
+        if json is not None:
+            machine.write(report.replayed_document(replay, spec), json)
         lines, status = report.replayed(replay), replay.exit_status
-    else:
-        with _bar("choosing cases") as update:
+    elif recompute:
+        _reserve(folder)
+        with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
-        lines, status = report.written(cases, write(cases, folder), folder), 0
+        cases = [case for case in cases if case.chapter in chapters]
+        lines, status = report.written(cases, write(cases, folder, chapters), folder), 0
+    else:
+        size = write(None, folder, chapters)
+        lines, status = report.written(read(folder, chapters), size, folder), 0
     for line in lines:
         typer.echo(escaped(line, None))
     raise typer.Exit(status)
+
+
+def _of_the_project(context: typer.Context) -> dict[str, Any]:
+    """The options of a check that the project sets and the command line does not."""
+    from calibrant.checks import project
+
+    sources = [(field, context.get_parameter_source(name)) for name, field in project.NAMES.items()]
+    given = {field for field, source in sources if source is not None and source.name != "DEFAULT"}
+    return project.under(project.defaults(Path()), given)
+
+
+def _reserve(folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written into, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        _fail(f"{folder} cannot be written: {error.strerror or error}")
 
 
 def _spec(target: str | None, program: str | None) -> str:
@@ -318,39 +445,52 @@ def _checking(spec: str) -> str:
     return f"checking {escaped(spec, 80)}"
 
 
+def _console(json: Path | None = None, no_color: bool = False) -> Console:
+    """The console of a report: standard output, unless JSON goes there."""
+    from rich.console import Console
+
+    file = sys.stderr if json is not None and str(json) == "-" else sys.stdout
+    edge = None if file.isatty() or "COLUMNS" in os.environ else 120
+    return Console(file=file, width=edge, highlight=False, no_color=no_color or None)
+
+
 @contextlib.contextmanager
-def _bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a progress bar at a terminal, and yield the function that updates it."""
+def _bar(console: Console, description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show a progress bar at a terminal, and yield the function that updates it.
+
+    The console writes to the file that it was made with: the engine redirects standard output while pytest runs.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    progress = Progress(*columns, transient=True)
-    progress.disable = not progress.console.is_terminal
-    with progress:
+    bar = BarColumn(max(8, min(40, console.width - 52)))  # room for the ^C that a terminal adds to the line
+    columns = TextColumn("{task.description}", markup=False), bar, MofNCompleteColumn(), TimeRemainingColumn()
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown, redirect_stdout=False) as progress:
         yield partial(progress.update, progress.add_task(description, total=total))
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Observer]:
+def _progress(console: Console) -> Iterator[Observer]:
     """Show a progress bar, and yield the observer that updates it."""
-    failed = 0
-    with _bar("loading the target") as update:
+    failed: set[str] = set()
+    with _bar(console, "loading the target") as update:
 
-        def observe(count: int, outcome: Outcome | None) -> None:
-            nonlocal failed
-            failed += bool(outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation)
-            description = f"checking, {failed} failed" if failed else "checking"
-            update(total=count, advance=outcome is not None, description=description)
+        def observe(ids: Collection[str], outcome: Outcome | None) -> None:
+            if outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation:
+                failed.add(outcome.clause)
+            said = f"{len(failed)} clause{'s' * (len(failed) > 1)} failed"
+            description = f"checking, {said}" if failed else "checking"
+            update(total=len(ids), advance=outcome is not None, description=description)
 
         yield observe
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, status: int = 2) -> NoReturn:
     from calibrant.protocol.errors import escaped
 
     with contextlib.suppress(OSError):  # the status says it too
         typer.echo(f"calibrant: {escaped(sentence)}", err=True)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def main() -> None:
@@ -365,8 +505,10 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        interrupted = status == 130  # what some versions of typer make of Ctrl-C
         sys.stdout.flush()
+        if status == 130:  # what some versions of typer make of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(status)
     except CheckError as error:
         _fail(str(error))
     except OSError as error:
@@ -374,14 +516,11 @@ def main() -> None:
         with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         _fail(str(error))
-    except typer.Abort:
-        interrupted = True
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted: there is no result", 130)
     except Exception as error:
         # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise
         _fail(" ".join(sentence().split()))
-    if interrupted:
-        _fail("interrupted: there is no result")
-    sys.exit(status)

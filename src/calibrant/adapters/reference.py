@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibrant import __version__
 from calibrant.adapters import workers
 from calibrant.mechanics import autograd, broadcasting, descent, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
-from calibrant.mechanics.autograd import backward, descend, manual_training_loop
+from calibrant.mechanics.autograd import backward, backward_shared, descend, manual_training_loop
 from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
@@ -33,6 +32,7 @@ from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
 from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
+from calibrant.protocol import VERSION
 
 __all__ = [
     "absolute_loss",
@@ -40,6 +40,7 @@ __all__ = [
     "accumulated_grad",
     "automatic_gradient",
     "backward",
+    "backward_shared",
     "broadcast_shapes",
     "calc_forward",
     "closed_form",
@@ -78,7 +79,7 @@ __all__ = [
 ]
 
 name = "reference"
-version = f"{__version__}, torch {torch.__version__}"
+version = f"{VERSION}, torch {torch.__version__}"
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Tensor:

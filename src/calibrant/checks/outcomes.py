@@ -14,14 +14,17 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, Tally, show_exact
+from calibrant.judge import EXACTLY, Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
 from calibrant.protocol.wire import is_array, plain
-from calibrant.target.calling import Failure, Subject
+from calibrant.target.calling import Call, Failure, Subject
 from calibrant.target.snippets import shown, snippet, written
 
 PROPERTY = "calibrant"
 """The name under which a test's report carries the outcome of its property."""
+
+_SHOWN = 8
+"""The most numbers that are due, for a snippet that prints them."""
 
 _MOST = 10_000
 """The most numbers of an answer that a finding holds."""
@@ -205,18 +208,28 @@ def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
 def _finding(text: str, subject: Subject | None, error: BaseException | None, diagnosis: Diagnosis) -> Finding:
     calls = subject.calls[-4:] if subject is not None else []
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
-    measured = getattr(error, "measured", {})
+    measured, due = getattr(error, "measured", {}), getattr(error, "due", EXACTLY)
     switched = sorted(subject.target.surroundings.switched) if subject is not None else []
     return Finding(
         _line(text) + f"\n  The target has switched {', '.join(switched)}." * bool(switched),
         [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
         show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
-        [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
+        [str(x) for x in expected.fractions()] if isinstance(expected, Exact) and due == EXACTLY else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
         impostors=list(diagnosis.impostors),
-        snippet=printable(snippet(subject.target, calls)) if subject is not None and calls else None,
+        snippet=printable(snippet(subject.target, calls, _due(calls[-1], actual, expected, measured)))
+        if subject is not None and calls
+        else None,
     )
+
+
+def _due(call: Call, actual: Any, expected: Any, measured: dict[str, float]) -> str:
+    """'where 0.5 is due, within 3.9e-07', for a call whose whole answer was compared."""
+    whole = is_array(call.answer) and isinstance(expected, Exact) and np.shape(actual) == call.answer.shape
+    if not whole or "bound" not in measured or expected.size > _SHOWN:
+        return ""
+    return f"where {show_exact(expected)} is due, within {measured['bound']:.2g}"
 
 
 def _recorded(answer: Any) -> Any:

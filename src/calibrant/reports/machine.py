@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibrant import __version__
+from calibrant.protocol import VERSION
 from calibrant.protocol.errors import CheckError
 from calibrant.reports.terminal import counts, outcome
 
@@ -22,7 +23,7 @@ def document(result: Result) -> dict[str, Any]:
     """The whole result as plain data."""
     return {
         "format": FORMAT,
-        "calibrant": __version__,
+        "calibrant": VERSION,
         "target": result.target,
         "options": asdict(result.options),
         "outcome": outcome(result),
@@ -35,8 +36,12 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def write(document: dict[str, Any], file: Path) -> None:
-    """Write a document as JSON. Raises CheckError, in one sentence, if the file cannot be written."""
+    """Write a document as JSON; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
+    said = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    if str(file) == "-":
+        sys.stdout.write(said)
+        return
     try:
-        file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        file.write_text(said, encoding="utf-8")
     except OSError as error:
         raise CheckError(f"{file} cannot be written: {error.strerror or error}") from None
