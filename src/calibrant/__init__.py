@@ -12,7 +12,11 @@ from calibrant.protocol import VERSION as __version__
 
 __all__ = ["__version__", "check"]
 
-_FORMULA = ("assert_agrees", "assert_gradient", "bound")  # not imported before they are asked for: they need python-flint
+_FORMULA = (
+    "assert_agrees",
+    "assert_gradient",
+    "bound",
+)  # not imported before they are asked for: they need python-flint
 
 
 def __getattr__(name: str) -> object:
