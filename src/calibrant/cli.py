@@ -290,6 +290,20 @@ def impostors(
 
 
 @app.command()
+def formulas(
+    name: Annotated[str | None, typer.Argument(help="A formula whose source is printed.")] = None,
+) -> None:
+    """List the formulas that ship, with the shapes of their arguments; or print one."""
+    from calibrant.protocol.errors import CheckError
+
+    try:
+        from calibrant.formula.catalogue import described
+    except ImportError as missing:
+        raise CheckError(str(missing)) from None
+    typer.echo(described(name))
+
+
+@app.command()
 def power(
     name: Annotated[
         list[str] | None, typer.Argument(help="Only the impostors of these operations, clauses, or names.")

@@ -10,6 +10,14 @@ from typing import Any
 from calibrant import benchmarks
 from calibrant.benchmarks import arrangements, margins, peers, soundness, speed
 
+
+def _formulas(cases: int, seed: int) -> dict[str, Any]:
+    """Measure formulas; they need python-flint, which the others do not."""
+    from calibrant.benchmarks import formulas
+
+    return formulas.measure(cases, seed)
+
+
 COMMANDS = {
     "judge": (soundness.judge_times, 200),
     "soundness": (soundness.measure, 1_000_000),
@@ -17,6 +25,7 @@ COMMANDS = {
     "margins": (margins.measure, 2000),
     "peers": (peers.measure, 2000),
     "speed": (speed.measure, 50),
+    "formulas": (_formulas, 2000),
 }
 """Each measurement, which returns tables by their titles, and its number of timings, cases, data sets or examples."""
 

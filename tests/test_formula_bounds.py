@@ -1,0 +1,252 @@
+"""The bounds of formulas, attacked: every float16 argument, sums and products in every order, and branches that rounding decides."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+
+from calibrant import formula as formulas
+from calibrant.formula import assert_agrees, bound, gradient_bound, namespace
+from calibrant.formula.ulps import FUNCTIONS
+
+HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
+FINITE = HALF[np.isfinite(HALF)][::13]
+NUMPY_NAMES = {
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in ("pow", "erf")])
+def test_a_function_of_a_float16_number_is_within_its_bound(name: str) -> None:
+    with np.errstate(all="ignore"):
+        answers = getattr(np, NUMPY_NAMES.get(name, name))(FINITE)
+    defined = np.isfinite(answers)
+
+    judged = assert_agrees(answers[defined], lambda x: getattr(namespace(x), name)(x), (FINITE[defined],))
+
+    assert judged.judged > 0.9 * defined.sum()
+    assert judged.another_arrangement == 0
+    assert judged.worst > 0.1  # a bound that is never approached sees nothing
+
+
+def rounded(x: Fraction) -> Fraction:
+    """The float16 number nearest to a small exact one: through float64, which holds sums and products of two float16 numbers."""
+    return Fraction(float(np.float16(float(x))))
+
+
+def orders(terms: list[Fraction]) -> set[Fraction]:
+    """Every sum of the terms, by additions of two parts at a time, each rounded."""
+    if len(terms) == 1:
+        return set(terms)
+    found = set()
+    first, rest = terms[0], terms[1:]
+    for picks in itertools.product((False, True), repeat=len(rest)):
+        left = [first, *(t for t, pick in zip(rest, picks, strict=True) if pick)]
+        right = [t for t, pick in zip(rest, picks, strict=True) if not pick]
+        if right:
+            found |= {rounded(a + b) for a in orders(left) for b in orders(right)}
+    return found
+
+
+def furthest(found: set[Fraction], truth: formulas.Bound) -> float:
+    """The largest error, in units of the bound; exact."""
+    exact = Fraction(float(truth.value)) + Fraction(float(truth.remainder))
+    return float(max(abs(x - exact) for x in found) / Fraction(max(float(truth.allowed), 5e-324)))
+
+
+def test_a_sum_of_four_in_any_order_is_within_its_bound() -> None:
+    rng, worst = np.random.default_rng(0), 0.0
+    for _ in range(20):
+        x = (rng.normal(size=4) * 2.0 ** rng.integers(-3, 4, 4)).astype(np.float16)
+        truth = bound(lambda x: namespace(x).sum(x), (x,), "float16")
+        worst = max(worst, furthest(orders([Fraction(float(v)) for v in x]), truth))
+
+    assert 0.25 < worst <= 1
+
+
+def fused(a: list[Fraction], b: list[Fraction]) -> set[Fraction]:
+    """Scalar products one term after the other, in every order, with fused multiply-adds and without at each step."""
+    found = set()
+    for order in itertools.permutations(range(len(a))):
+        sums = {Fraction(0)}
+        for i in order:
+            exact = a[i] * b[i]
+            sums = {rounded(s + p) for s in sums for p in (exact, rounded(exact))}
+        found |= sums
+    return found
+
+
+def test_a_product_of_matrices_is_within_its_bound_with_fused_multiply_adds_and_without() -> None:
+    rng, worst = np.random.default_rng(1), 0.0
+    for _ in range(20):
+        a, b = (rng.normal(size=4).astype(np.float16) for _ in range(2))
+        truth = bound(lambda a, b: namespace(a).matmul(a, b), (a, b), "float16")
+        worst = max(worst, furthest(fused(*([Fraction(float(v)) for v in x] for x in (a, b))), truth))
+
+    assert 0.25 < worst <= 1
+
+
+def scrambled_sum(x: Any, rng: np.random.Generator) -> Any:
+    """The sum of the last axis, two random parts at a time, in the dtype."""
+    parts = [x[..., i] for i in rng.permutation(x.shape[-1])]
+    while len(parts) > 1:
+        i = rng.integers(len(parts) - 1)
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts[0][..., None]
+
+
+def layer_norm(x: Any, eps: float) -> Any:
+    xp = namespace(x)
+    centered = x - xp.mean(x, axis=-1, keepdims=True)
+    return centered / xp.sqrt(xp.mean(centered * centered, axis=-1, keepdims=True) + eps)
+
+
+def softmax(x: Any) -> Any:
+    xp = namespace(x)
+    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+def test_norms_and_softmax_in_float16_are_within_their_bounds_in_any_order() -> None:
+    rng, worst = np.random.default_rng(2), [0.0, 0.0]
+    for _ in range(20):
+        x = (rng.normal(size=(20, 5)) * 2.0 ** rng.integers(-2, 3) + rng.integers(-2, 3)).astype(np.float16)
+        n = np.float16(5)
+        centered = x - scrambled_sum(x, rng) / n
+        normed = centered / np.sqrt(scrambled_sum(centered * centered, rng) / n + np.float16(1e-3))
+        e = np.exp(x - x.max(-1, keepdims=True))
+        judged = [
+            assert_agrees(normed, layer_norm, (x, 1e-3)),
+            assert_agrees(e * (np.float16(1) / scrambled_sum(e, rng)), softmax, (x,)),
+        ]
+        worst = [max(w, j.worst) for w, j in zip(worst, judged, strict=True)]
+        assert all(j.another_arrangement == 0 for j in judged)
+
+    assert min(worst) > 0.2
+
+
+def test_a_gradient_by_hand_in_float16_is_within_its_bound() -> None:
+    """The backward pass of a softmax, arranged as people arrange it."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        x, g = (rng.normal(size=(20, 5)).astype(np.float16) for _ in range(2))
+        e = np.exp(x - x.max(-1, keepdims=True))
+        p = e / scrambled_sum(e, rng)
+
+        formulas.assert_gradient(p * (g - scrambled_sum(g * p, rng)), softmax, (x,), upstream=g)
+
+
+def test_given_numbers_and_results_that_the_dtype_holds_are_exact() -> None:
+    x = np.array([1.5, 2.0], dtype=np.float32)
+
+    assert bound(lambda x: x * x + 0.25, (x,), "float32").allowed.tolist() == [0.0, 0.0]
+    assert bound(lambda x: x * 0.1, (x,), "float32").allowed[0] == pytest.approx(1.5 * 0.1 * 2**-23, rel=1e-3)
+
+
+def test_a_maximum_at_a_tie_lets_the_gradient_lie_between() -> None:
+    x = np.array([2.0, 2.0, 1.0])
+    (found,) = gradient_bound(lambda x: namespace(x).max(x), (x,), "float64")
+
+    assert found.between.tolist() == [True, True, False]
+    for right in ([1.0, 0.0, 0.0], [0.5, 0.5, 0.0]):
+        assert formulas.assert_gradient(np.array(right), lambda x: namespace(x).max(x), (x,)).between == 2
+    with pytest.raises(AssertionError):
+        formulas.assert_gradient(np.array([1.5, 0.0, 0.0]), lambda x: namespace(x).max(x), (x,))
+
+
+def test_a_sum_over_a_tie_that_cancels_is_judged() -> None:
+    """log Σ exp(x - max) + max has one gradient, also where two elements are the largest."""
+    x = np.array([[2.0, 2.0, 1.0]])
+
+    def log_sum_exp(x: Any) -> Any:
+        xp = namespace(x)
+        top = xp.max(x, axis=-1, keepdims=True)
+        return xp.sum(top + xp.log(xp.sum(xp.exp(x - top), axis=-1, keepdims=True)))
+
+    (found,) = gradient_bound(log_sum_exp, (x,), "float64")
+
+    assert not found.between.any()
+    assert np.allclose(found.value, np.exp(x) / np.exp(x).sum())
+
+
+def test_a_branch_that_rounding_decides_allows_both_sides() -> None:
+    """0.1 * 3 exceeds 0.3 by less than one rounding: an evaluation may find either."""
+
+    def step(x: Any) -> Any:
+        return namespace(x).where(x * 3.0 > 0.1 * 3, x + 1, x)
+
+    x = np.array([0.1, 0.2])
+
+    assert_agrees(x + np.array([0, 1]), step, (x,))
+    assert_agrees(x + 1, step, (x,))
+    with pytest.raises(AssertionError):
+        assert_agrees(x + np.array([0, 0]), step, (x,))
+
+
+def test_a_branch_that_was_not_taken_has_no_gradient() -> None:
+    """torch answers NaN here; the derivative is 1."""
+
+    def guarded(x: Any) -> Any:
+        xp = namespace(x)
+        return xp.where(x > 0, xp.sqrt(x), x)
+
+    (found,) = gradient_bound(guarded, (np.array([-1.0, 4.0]),), "float64")
+
+    assert found.value.tolist() == [1.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("x", "claimed"),
+    [(200.0, False), (80.0, True), (-math.inf, True), (math.nan, False)],
+    ids=["overflow", "large", "minus infinity", "not a number"],
+)
+def test_nothing_is_claimed_beyond_the_range(x: float, claimed: bool) -> None:
+    found = bound(lambda x: namespace(x).exp(x), (np.array([x]),), "float32")
+
+    assert bool(np.isfinite(found.allowed[0])) == claimed
+
+
+def test_infinity_is_demanded_where_it_is_exact() -> None:
+    x = np.array([math.inf, 1.0])
+
+    assert_agrees(np.array([math.inf, 2.0]), lambda x: x + 1, (x,))
+    with pytest.raises(AssertionError):
+        assert_agrees(np.array([1e308, 2.0]), lambda x: x + 1, (x,))
+
+
+def test_precision_is_put_back() -> None:
+    before = flint.ctx.prec
+
+    bound(lambda x: x + 1, (np.ones(2),), "float64")
+
+    assert flint.ctx.prec == before
+
+
+def test_the_terms_of_a_mean_may_be_divided_first() -> None:
+    """Two roundings of each term, by a rounded reciprocal, and two of the sum; a third of 1 + 1 + 2 is their reach."""
+    found = bound(lambda x: namespace(x).mean(x), (np.array([1.0, 1.0, -2.0]),), "float16")
+
+    assert found.allowed >= 4 * 2**-11 * 4 / 3
+
+
+def test_an_exact_difference_may_be_flushed_where_it_is_subnormal() -> None:
+    x, y = np.array([1.5e-38], dtype=np.float32), np.array([1.4e-38], dtype=np.float32)
+
+    for right in (x - y, 0 * x):
+        assert assert_agrees(right, lambda x, y: x - y, (x, y)).another_arrangement == 0
+
+
+def test_a_verdict_on_nothing_is_no_agreement() -> None:
+    with pytest.raises(formulas.Undecided, match="claims nothing of these inputs in float32"):
+        assert_agrees(np.float32([0.0]), lambda x: namespace(x).exp(x), (np.array([200.0]),))

@@ -1,0 +1,194 @@
+"""The formulas that ship: the same text on NumPy and PyTorch, held against PyTorch's own versions, and faults that they must show."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from calibrant import cli
+from calibrant.benchmarks import formulas as benchmark
+from calibrant.benchmarks.__main__ import main
+from calibrant.benchmarks.formulas import Case, asked, cases, faults, held
+from calibrant.formula import FormulaError, assert_agrees, bound, namespace
+from calibrant.formula.catalogue import FORMULAS
+from calibrant.protocol.errors import CheckError
+
+CASES = {case.name: case for case in cases()}
+FAULTS = {f"{fault.case}, {fault.what}": fault for fault in faults()}
+
+
+def upstream(shape: Any) -> Any:
+    return np.random.default_rng(5).normal(size=tuple(shape))
+
+
+def drawn(name: str, seed: int, scale: float = 1.0, offset: float = 0.0) -> tuple[Any, ...]:
+    return CASES[name].draw(np.random.default_rng(seed), scale, offset)
+
+
+def test_every_formula_has_a_case() -> None:
+    assert set(CASES) == set(FORMULAS)
+    assert len(FORMULAS) >= 40
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_says_what_it_is_and_where_it_is_defined(name: str) -> None:
+    formula = FORMULAS[name]
+
+    assert re.search(r"Reference: .+\.$", formula.__doc__ or "")
+    assert "->" in formula.shapes
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_runs_on_numpy_and_on_torch(name: str) -> None:
+    """The same text, and each result is right."""
+    inputs = drawn(name, 0)
+    tensors = tuple(torch.as_tensor(x) if isinstance(x, np.ndarray) else x for x in inputs)
+
+    for values in (inputs, tensors):
+        assert_agrees(FORMULAS[name](*values), FORMULAS[name], inputs)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_torch_agrees_with_a_formula(name: str) -> None:
+    for dtype, scale, offset in (("float32", 1.0, 0.0), ("float64", 30.0, 100.0), ("bfloat16", 1.0, 0.0)):
+        value, gradient = held(CASES[name], drawn(name, 1, scale, offset), dtype, upstream)
+        assert value.judged
+        assert gradient.judged
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_realistic_fault_is_seen_in_float64(name: str) -> None:
+    fault = FAULTS[name]
+    broken = Case(fault.case, CASES[fault.case].draw, fault.wrong)
+
+    with pytest.raises(AssertionError):
+        held(broken, drawn(fault.case, 0, fault.scale, fault.offset), "float64", upstream)
+
+
+def test_a_tie_of_relu_lets_the_gradient_lie_between() -> None:
+    x = np.array([0.0, -1.0, 2.0])
+    _, _, gradients, _ = asked(CASES["relu"], (x,), "float32")
+
+    assert gradients[0].tolist() == [0.0, 0.0, 1.0]
+    assert held(CASES["relu"], (x,), "float32")[1].between == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "sentence"),
+    [
+        ("cross_entropy", lambda x, y: (x, y + 7), "raised IndexError"),
+        ("linear", lambda x, w, b: (x[:, 1:], w, b), "multiplies matrices of shapes"),
+        ("convolution_1d", lambda x, w, b, s, p: (x[..., :1], w, b, s, 0), "formula convolution_1d"),
+    ],
+)
+def test_inputs_outside_a_formulas_domain_are_told(name: str, broken: Any, sentence: str) -> None:
+    with pytest.raises(FormulaError, match=sentence):
+        bound(FORMULAS[name], broken(*drawn(name, 0)), "float64")
+
+
+NOT_IN_TORCH = {"constants", "finite", "any", "sign", "arange", "eye"}
+"""Formulas whose text PyTorch does not run: it takes no plain numbers there, or does not mix its dtypes."""
+
+TRANSFORMS: dict[str, Any] = {
+    "flip": lambda xp, x: xp.flip(x, axis=1),
+    "roll": lambda xp, x: xp.roll(x, 2, axis=0),
+    "repeat": lambda xp, x: xp.repeat(x, 2, axis=1),
+    "tile": lambda xp, x: xp.tile(x, (2, 1)),
+    "tril": lambda xp, x: xp.tril(x) + xp.triu(x, k=1),
+    "moveaxis": lambda xp, x: xp.moveaxis(x, 0, 1),
+    "stack": lambda xp, x: xp.stack([x, x * 2], axis=1),
+    "eye": lambda xp, x: x @ xp.eye(4),
+    "var": lambda xp, x: xp.var(x, axis=0, correction=1),
+    "std": lambda xp, x: xp.std(x, axis=1),
+    "min": lambda xp, x: xp.min(x, axis=1),
+    "clip": lambda xp, x: xp.clip(x, -0.5, 0.5),
+    "sign": lambda xp, x: xp.sign(x) * xp.square(x),
+    "hypot": lambda xp, x: xp.hypot(x, x + 1),
+    "logaddexp": lambda xp, x: xp.logaddexp(x, 2 * x),
+    "reciprocal": lambda xp, x: xp.reciprocal(x),
+    "power": lambda xp, x: xp.abs(x) ** 2.5 + x**3 + x**-2 + xp.abs(x) ** x,
+    "cumulative_sum": lambda xp, x: xp.cumulative_sum(x, axis=1),
+    "vecdot": lambda xp, x: xp.vecdot(x, x),
+    "vectors": lambda xp, x: (x[0] @ x) @ x[1] + x[0] @ xp.permute_dims(x, (1, 0)) @ x[:, 0],
+    "masks": lambda xp, x: xp.where((x > 0) & ~(x > 1) | (x == 2), x, -x) + (x < 0) * x + xp.astype(x != 0, x.dtype),
+    "any": lambda xp, x: (
+        xp.where(xp.any(x > 1, axis=1, keepdims=True), x, 2 * x) + xp.where(xp.all(x > -9, axis=0), 1.0, x)
+    ),
+    "finite": lambda xp, x: xp.where(xp.isfinite(x) & ~xp.isnan(x) & ~xp.isinf(x), x, 0.0),
+    "arange": lambda xp, x: x * xp.arange(0.0, 4.0) + xp.asarray([1.0, 2.0, 3.0, 4.0]),
+    "iteration": lambda xp, x: sum(row for row in x),
+    "elementary": lambda xp, x: xp.sin(x) + xp.cos(x) * xp.tan(x / 4) + xp.sinh(x) - xp.cosh(x) + xp.expm1(x),
+    "inverse": lambda xp, x: (
+        xp.asin(x / 9) + xp.acos(x / 9) * xp.atan(x) + xp.asinh(x) + xp.acosh(2 + x * x) + xp.atanh(x / 9)
+    ),
+    "logarithms": lambda xp, x: xp.log2(x * x) + xp.log10(1 + x * x) + xp.log1p(x * x),
+    "constants": lambda xp, x: xp.pi * x + xp.e,
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_function_of_the_standard_agrees_with_numpy_and_its_gradient_with_torch(name: str) -> None:
+    """Value by NumPy, gradient by automatic differentiation of the same text on PyTorch."""
+    from calibrant.formula import assert_gradient
+
+    def formula(x: Any) -> Any:
+        return TRANSFORMS[name](namespace(x), x)
+
+    x = np.random.default_rng(7).normal(size=(4, 4))
+    assert_agrees(formula(x), formula, (x,))
+    if name in NOT_IN_TORCH:
+        return
+    tensor = torch.tensor(x, requires_grad=True)
+    value = formula(tensor)
+    (gradient,) = torch.autograd.grad(value.sum(), tensor)
+
+    assert assert_gradient(gradient, formula, (x,)).judged == 16
+
+
+def test_the_benchmark_counts_alarms_and_faults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = [FAULTS["cross_entropy, mean over n + 1"], FAULTS["causal_attention, mask of -20"]]
+    monkeypatch.setattr(benchmark, "faults", lambda: some)
+    monkeypatch.setattr(
+        benchmark, "cases", lambda: [CASES[n] for n in ("cross_entropy", "layer_norm", "gelu", "causal_attention")]
+    )
+
+    assert main(["formulas", "--cases", "1"]) == 0
+
+    text = capsys.readouterr().out
+    assert re.search(r"seen, of 2 +1 +2 +1 +1 +1\n", text)
+
+
+def test_a_rejected_evaluation_ends_the_benchmark_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Case("cross_entropy", CASES["cross_entropy"].draw, FAULTS["cross_entropy, mean over n + 1"].wrong)
+    monkeypatch.setattr(benchmark, "faults", lambda: [FAULTS["cross_entropy, mean over n + 1"]])
+    monkeypatch.setattr(
+        benchmark, "cases", lambda: [wrong, *(CASES[n] for n in ("layer_norm", "gelu", "causal_attention"))]
+    )
+
+    assert main(["formulas", "--cases", "1"]) == 1
+
+
+def test_the_formulas_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.formulas(None)
+    listed = capsys.readouterr().out
+    cli.formulas("rms_norm")
+    printed = capsys.readouterr().out
+
+    assert all(re.search(rf"^{name}  \(", listed, re.MULTILINE) for name in FORMULAS)
+    assert "def rms_norm(x: Any, w: Any, eps: float) -> Any:" in printed
+    with pytest.raises(CheckError, match=r"rms_nrm.*nearest: rms_norm"):
+        cli.formulas("rms_nrm")
+
+
+def test_the_list_of_formulas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "calibrant.formula.catalogue", None)
+
+    with pytest.raises(CheckError):
+        cli.formulas(None)
