@@ -64,6 +64,27 @@ Program = Annotated[
 Json = Annotated[
     Path | None, typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder)
 ]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a page to look at, one file that needs no network.", metavar="FILE", callback=_in_a_folder
+    ),
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(help="Write Markdown, for a pull request or a job's summary.", metavar="FILE", callback=_in_a_folder),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit-xml", help="Write JUnit's XML, as CI systems read it.", metavar="FILE", callback=_in_a_folder
+    ),
+]
+Shield = Annotated[
+    Path | None,
+    typer.Option(help="Write the JSON of a badge, for shields.io.", metavar="FILE", callback=_in_a_folder),
+]
+Github = Annotated[bool, typer.Option("--github", help="Print annotations for a workflow of GitHub's.")]
 
 
 @app.command()
@@ -88,12 +109,18 @@ def check(
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
     json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit_xml: Junit = None,
+    shield: Shield = None,
+    github: Github = False,
 ) -> None:
     """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
     from rich.console import Console
 
+    from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
-    from calibrant.reports import machine, terminal
+    from calibrant.reports import machine, terminal, writers
 
     limits = max_deviations, max_undecided
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
@@ -102,6 +129,8 @@ def check(
     terminal.show(result, Console(highlight=False))
     if json is not None:
         machine.write(machine.document(result), json)
+    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
+    writers.write([Checked(result.target["spec"], result)], files, github=github)
     raise typer.Exit(result.exit_status)
 
 
@@ -123,6 +152,10 @@ def matrix(
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
     json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit_xml: Junit = None,
+    github: Github = False,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
 
@@ -131,7 +164,7 @@ def matrix(
     from rich.console import Console
 
     from calibrant.checks.check import checked, exit_status
-    from calibrant.reports import machine, table
+    from calibrant.reports import machine, table, writers
     from calibrant.target.loading import PROGRAM
 
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
@@ -148,6 +181,7 @@ def matrix(
     table.show(found, Console(highlight=False))
     if json is not None:
         machine.write(table.document(found), json)
+    writers.write(found, {"html": html, "markdown": markdown, "junit_xml": junit_xml}, github=github)
     raise typer.Exit(exit_status(found))
 
 

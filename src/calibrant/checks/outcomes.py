@@ -16,7 +16,7 @@ from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
 from calibrant.judge import Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
-from calibrant.protocol.wire import is_array, plain
+from calibrant.protocol.wire import is_array, json_number, plain
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.snippets import shown, snippet, written
 
@@ -57,6 +57,10 @@ class Finding:
     ulps: float | str | None = None
     impostors: list[dict[str, Any]] = field(default_factory=list)
     snippet: str | None = None
+    allowed: list[Any] | None = None
+    """The bound of each number that is expected."""
+    path: list[list[Any]] | None = None
+    """The exact arrays of every step, as the nearest floats, where `expected` is one of them."""
 
 
 @dataclass(frozen=True)
@@ -209,14 +213,27 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
     switched = sorted(subject.target.surroundings.switched) if subject is not None else []
     return Finding(
         _line(text) + f"\n  The target has switched {', '.join(switched)}." * bool(switched),
-        [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
+        [
+            {"operation": call.operation, "arguments": plain(call.arguments), "answer": _recorded(call.answer)}
+            for call in calls
+        ],
         show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
         [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
         impostors=list(diagnosis.impostors),
         snippet=printable(snippet(subject.target, calls)) if subject is not None and calls else None,
+        allowed=_allowed(expected, subject) if "bound" in measured and is_array(actual) else None,
+        path=[[plain(truth.nearest()) for truth in step] for step in getattr(error, "path", None) or []] or None,
     )
+
+
+def _allowed(expected: Any, subject: Subject | None) -> list[float | str] | None:
+    """The bound of each number of an exact value, widened as the target asks."""
+    if not isinstance(expected, Exact) or expected.size > _MOST:
+        return None
+    slack = subject.target.slack if subject is not None else 1.0
+    return [json_number(bound) for bound in (expected.allowed() * slack).reshape(-1).tolist()]
 
 
 def _recorded(answer: Any) -> Any:

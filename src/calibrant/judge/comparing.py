@@ -57,6 +57,8 @@ class Disagreement(AssertionError):
     actual: Any = None
     expected: Any = None
     measured: dict[str, float] = field(default_factory=dict)
+    path: list[list[Exact]] | None = None
+    """The arrays of every step, where `expected` is one of them."""
 
     def __str__(self) -> str:
         return self.sentence
@@ -126,6 +128,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
                 agree(array, truth)
             except Disagreement as wrong:
                 wrong.sentence = place + wrong.sentence.replace("returned", "is", 1)
+                wrong.path = expected
                 raise wrong from None
         raise
 

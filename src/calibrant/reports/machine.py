@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ def document(result: Result) -> dict[str, Any]:
         "calibrant": __version__,
         "target": result.target,
         "options": asdict(result.options),
+        "environment": environment(),
         "outcome": outcome(result),
         "exit_status": result.exit_status,
         "partial": result.partial,
@@ -34,9 +37,23 @@ def document(result: Result) -> dict[str, Any]:
     }
 
 
+def environment() -> dict[str, str]:
+    """The interpreter, the platform, and the versions of the libraries that judge."""
+    here = {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+    }
+    return here | {name: metadata.version(name) for name in ("numpy", "hypothesis", "pytest")}
+
+
 def write(document: dict[str, Any], file: Path) -> None:
     """Write a document as JSON. Raises CheckError, in one sentence, if the file cannot be written."""
+    put(json.dumps(document, indent=1, allow_nan=False) + "\n", file)
+
+
+def put(text: str, file: Path) -> None:
+    """Write a text. Raises CheckError, in one sentence, if the file cannot be written."""
     try:
-        file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CheckError(f"{file} cannot be written: {error.strerror or error}") from None
