@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibrant.protocol.errors import printable
-from calibrant.reports.findings import Told, told, without_indent
+from calibrant.reports.findings import Told, counted, told, without_indent
 from calibrant.reports.terminal import outcome
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _lines(one: Checked) -> Iterator[str]:
             yield _annotation(kind, f"{clause.name} {clause.status} in {clause.dtypes}", _message(clause), file)
         if failing[_MOST:]:
             names = ", ".join(clause.name for clause in failing[_MOST:])
-            yield _annotation(kind, f"{len(failing) - _MOST} more clauses fail", names, file)
+            yield _annotation(kind, f"{counted(len(failing) - _MOST, "more clause")} not told here", names, file)
     yield _annotation("notice", "calibrant", f"{target['name']} {outcome(one.result)}", file)
 
 

@@ -57,6 +57,7 @@ def text(matrix: Sequence[Checked]) -> str:
         several=several,
         rows=_rows(checks),
         statuses=GRAVEST,
+        occurring=[status for status in GRAVEST if any(status in check.totals for check in checks)],
         style=Markup(style),
         script=Markup(script),
         allowed=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
@@ -294,7 +295,7 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
             facts.append((name, f"{x:.6g}"))
     if (bounds := number(finding.bounds)) is not None:
         ulps = number(finding.ulps)
-        facts.append(("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None else "")))
+        facts.append(("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None and ulps < 1e20 else "")))
     return facts
 
 

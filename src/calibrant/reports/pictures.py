@@ -11,8 +11,8 @@ from calibrant.protocol.errors import printable
 
 Element = ElementTree.Element
 
-WIDTH = 640
-LEFT, RIGHT = 96, 24
+WIDTH = 480
+LEFT, RIGHT = 92, 16
 """The margins to the left and right of the drawing."""
 LEAST = 1e-3
 """The least error that has a place of its own on the axis, in bounds; what is smaller stands at its left end."""
@@ -57,11 +57,13 @@ def number(x: Any) -> float | None:
 class _Bounds:
     """A logarithmic axis of errors in units of their bound, from `LEAST` to beyond the largest."""
 
-    def __init__(self, largest: float) -> None:
-        top = largest if math.isfinite(largest) else 0.0
-        self.decades = max(1, math.ceil(math.log10(max(top, 1.0)))) if top > 1 else 0
+    def __init__(self, ratios: Iterable[float], most: float = math.inf) -> None:
+        shown = [ratio if math.isfinite(ratio) else math.inf for ratio in ratios]
+        largest = max((ratio for ratio in shown if ratio <= most and math.isfinite(ratio)), default=1.0)
+        self.beyond = any(ratio > largest for ratio in shown)
+        self.decades = math.ceil(math.log10(max(largest, 1.0)) - 1e-9)
         self.low = math.log10(LEAST)
-        self.high = self.decades + (0.6 if largest > top else 0.2)
+        self.high = self.decades + (0.6 if self.beyond else 0.2)
 
     def at(self, ratio: float) -> float:
         """The place of an error on the axis. One that is not finite stands at its right end."""
@@ -76,7 +78,9 @@ class _Bounds:
         _add(svg, "rect", x=self.at(0), y=top, width=self.at(1) - self.at(0), height=bottom - top, class_="allowed")
         _add(svg, "line", x1=self.at(1), x2=self.at(1), y1=top - 4, y2=bottom, class_="bound")
         _add(svg, "text", "bound", x=self.at(1), y=top - 8, class_="tick", text_anchor="middle")
-        step = max(1, math.ceil((self.decades + 3) / 9))
+        if self.beyond:
+            _add(svg, "text", "more", x=WIDTH - RIGHT, y=top - 8, class_="tick", text_anchor="end")
+        step = max(1, math.ceil((self.decades + 3) / 7))
         for power in range(-3, self.decades + 1):
             if power % step == 0:
                 x = self.at(10.0**power)
@@ -100,7 +104,7 @@ def errors(ratios: Sequence[float]) -> str:
         if len(ratios) > 1
         else "The number is outside its bound"
     )
-    svg, axis = _svg(104, f"{said}; the largest error is {worst:.3g} bounds."), _Bounds(worst)
+    svg, axis = _svg(104, f"{said}; the largest error is {worst:.3g} bounds."), _Bounds(ratios)
     axis.draw(svg, 22, 58)
     for k, ratio in enumerate(ratios):
         y = 40.0 if len(ratios) == 1 else 30 + 20 * ((k * 0.618) % 1)  # apart, where errors are alike
@@ -124,7 +128,7 @@ def margins(rows: Sequence[tuple[str, Sequence[tuple[str, float, str]]]]) -> str
     title = (
         f"The largest error of each clause and dtype: {len(every) - outside} are within their bound, {outside} outside."
     )
-    svg, axis = _svg(bottom + 44, title), _Bounds(max(every))
+    svg, axis = _svg(bottom + 44, title), _Bounds(every, most=1e3)
     axis.draw(svg, 22, bottom)
     for k, (chapter, dots) in enumerate(rows):
         y = 37.0 + 22 * k
