@@ -44,15 +44,13 @@ def outcome(clause: str, status: Status, dtype: str = "float32", **more: Any) ->
 
 def result(outcomes: Iterable[Outcome], unfinished: tuple[str, ...] = (), **target: Any) -> Result:
     """The result of a whole check in which this became of the properties."""
-    options = Options(profile="dev", seed=7, workers=2)
+    options = Options(profile="dev", seed=7, workers=3)
     return Result(TARGET | target, options, gathered(outcomes), list(unfinished))
 
 
-def printed(shown: Result) -> str:
-    """The report as a person reads it, where no terminal sets a width."""
-    file = io.StringIO()
-    terminal.show(shown, Console(file=file, width=200, highlight=False))
-    return file.getvalue()
+def printed(shown: Result, width: int = 200, verbosity: int = 0) -> str:
+    """The report as a person reads it."""
+    return terminal.text(shown, width=width, verbosity=verbosity)
 
 
 def test_no_sentence_of_the_book_shows_its_tex_or_its_links() -> None:
@@ -153,7 +151,7 @@ def test_deviations_and_undecided_clauses_are_told_and_may_be_limited(
     found = replace(found, options=replace(found.options, **limits))
 
     assert found.exit_status == status
-    assert said in printed(found).splitlines()[-1]
+    assert said in printed(found, 300).splitlines()[-2]
 
 
 def test_a_should_alone_makes_nothing_nonconforming_and_an_unfinished_check_is_no_pass() -> None:
@@ -161,7 +159,7 @@ def test_a_should_alone_makes_nothing_nonconforming_and_an_unfinished_check_is_n
     finished, unfinished = result(outcomes), result(outcomes, unfinished=("test_loss.py::test_it",))
 
     assert (finished.exit_status, unfinished.exit_status) == (0, 2)
-    assert "It is a SHOULD: this is a warning." in printed(finished)
+    assert "loss.empty  breaks in float32 (SHOULD: a warning)" in printed(finished)
     assert "PARTIAL: 1 property did not run to an end." in printed(unfinished)
     assert "could not be checked to the end" in printed(unfinished)
 
@@ -177,6 +175,7 @@ def test_the_report_says_everything_once() -> None:
 
     shown = printed(result(outcomes, version="3", slack=2.0))
 
+    assert shown.splitlines()[-1] == "To repeat this run: calibrant check theirs.py --seed 7 --workers 3"
     assert shown.count("loss_fn([0.0]) returned 1.0") == 1
     assert "The error is 1e+06 times its bound, 2.5 units in the last place of float32." in shown
     assert "    import numpy as np\n    print(1)" in shown
@@ -189,6 +188,130 @@ def test_the_report_says_everything_once() -> None:
         ["loss", "1", "1", "1", "·"],
         ["all", "1", "1", "1", "1"],
     ]
+
+
+IMPOSTOR = {
+    "operation": "loss_fn",
+    "name": "half",
+    "sentence": "it is half of it",
+    "seen": ["https://github.com/a/b/issues/1"],
+}
+LONG = (
+    "  loss_fn([" + ", ".join(map(str, range(2000, 2060))) + "]) returned 1.0, exactly 0.5: off by 0.5, allowed 4e-07"
+)
+
+
+def blocks(shown: str) -> dict[str, list[str]]:
+    """The lines of each failing clause, by its name."""
+    found: dict[str, list[str]] = {}
+    for line in shown.split("\nTo see ")[0].split("\nchapter ")[0].splitlines():
+        if line[:1].isalpha() and (name := line.split()[0]) in book():
+            found[name] = []
+        found[[*found][-1]] += [line] if line else []
+    return found
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_failing_clause_takes_at_most_twelve_lines_and_no_word_is_broken(width: int) -> None:
+    """Long lists are shortened in the middle. With -v everything is there."""
+    texts = [LONG, *(f"{LONG}; {'more and ' * 90} {k}" for k in range(3))]
+    failures = [Finding(said, bounds=2.0, ulps=2.0, impostors=[IMPOSTOR] * 3) for said in texts]
+    outcomes = [outcome(name, "breaks", failure=failure) for name in [*book()][::9] for failure in failures]
+    shown, everything = (printed(result(outcomes), width, verbosity) for verbosity in (0, 1))
+
+    assert max(map(len, blocks(shown).values())) <= 12
+    assert max(map(len, shown.splitlines()[:-1])) <= width  # the last line is a command to paste
+    assert "2059" in shown.split("returned")[0]
+    assert "2030" not in shown
+    assert "And 3 more (-v)." in shown
+    assert "2030" in everything
+    assert {*shown.split("chapter")[0].split()} <= {
+        *everything.split(),
+        *["...", "And", "3", "more", "(-v).", "`half`", "explains", "it."],
+    }
+
+
+def test_clauses_that_one_impostor_explains_follow_the_first_in_a_line_each() -> None:
+    """Not where another failure of the clause has no explanation."""
+    explained = replace(FAILING, impostors=[IMPOSTOR])
+    outcomes = [outcome(name, "breaks", failure=explained) for name in ("loss.mean-square", "loss.zero", "split.sizes")]
+    outcomes += [outcome("loss.scalar", "breaks"), outcome("loss.dtype", "breaks", failure=explained)]
+    outcomes += [outcome("loss.dtype", "breaks", property="test_more")]
+
+    found = blocks(shown := printed(result(outcomes)))
+
+    assert [*found] == ["loss.mean-square", "loss.zero", "split.sizes", "loss.scalar", "loss.dtype"]
+    assert found["split.sizes"] == ["split.sizes  breaks in float32   `half` explains it."]
+    assert "  loss_fn behaves as `half`: it is half of it; seen in a/b#1." in found["loss.mean-square"]
+    assert len(found["loss.dtype"]) > 2
+    assert "loss_fn as `half` explains 3 of the 5 clauses above." in shown
+    assert "explains" not in printed(result(outcomes), verbosity=1).split("chapter")[0]
+
+
+def test_dtypes_that_fail_differently_are_each_told() -> None:
+    one, other = (
+        outcome("loss.zero", "breaks"),
+        outcome("loss.zero", "broken", "float64", failure=Finding("  it raised")),
+    )
+
+    found = blocks(printed(result([one, other])))
+
+    assert found["loss.zero"][0] == "loss.zero  breaks in float32, broken in float64"
+    assert {"  loss_fn([0.0]) returned 1.0", "  it raised"} <= {*found["loss.zero"]}
+
+
+def test_a_quiet_report_has_a_line_for_each_failing_clause_and_the_verdict() -> None:
+    outcomes = [outcome("loss.zero", "breaks"), outcome("loss.scalar", "holds"), outcome("loss.empty", "breaks")]
+
+    first, second, verdict = printed(result(outcomes), verbosity=-1).splitlines()
+
+    assert (first, second) == ("loss.zero  breaks in float32", "loss.empty  breaks in float32 (SHOULD: a warning)")
+    assert verdict.startswith("theirs does not conform: 1 clause holds, 2 break")
+
+
+def test_a_clause_is_told_once_whether_live_or_in_the_end() -> None:
+    """The heading is colored at a terminal, unless colors are off."""
+    found, file = result([outcome("loss.zero", "breaks"), outcome("loss.scalar", "breaks")]), io.StringIO()
+    report = terminal.Report(Console(file=file, width=100, force_terminal=True, color_system="standard"))
+
+    report.tell([verdict for verdict in found.verdicts if verdict.clause == "loss.zero"])
+    assert "\x1b[1;31mloss.zero  breaks in float32\x1b[0m" in file.getvalue()
+    report.end(found)
+
+    assert [file.getvalue().count(f"{name}  breaks") for name in ("loss.zero", "loss.scalar")] == [1, 1]
+    assert "\x1b[" not in printed(found)
+
+
+def test_a_snippet_says_what_is_due_and_the_preamble_comes_once() -> None:
+    snippets = [
+        f"import numpy as np\nimport theirs as target\nprint(target.loss_fn({k}), 'where 0.5 is due')" for k in (1, 2)
+    ]
+    outcomes = [
+        outcome(name, "breaks", failure=Finding(f"  {said}", snippet=said))
+        for name, said in zip(("loss.zero", "loss.scalar"), snippets, strict=True)
+    ]
+
+    for verbosity in (0, 1):
+        shown = printed(result(outcomes), verbosity=verbosity)
+        assert shown.count("    import numpy as np\n") == 1
+        assert "    print(target.loss_fn(2), 'where 0.5 is due')" in shown
+
+
+def test_a_strict_check_counts_a_should_and_says_so() -> None:
+    found = result([outcome("loss.empty", "breaks"), outcome("loss.zero", "holds")])
+    strict = replace(found, options=replace(found.options, strict=True))
+
+    assert (found.exit_status, strict.exit_status) == (0, 1)
+    assert "theirs does not conform strictly, where a SHOULD counts: 1 clause holds, 1 breaks" in printed(strict)
+    assert printed(strict).endswith("--strict\n")
+
+
+def test_an_interrupted_check_and_one_that_had_enough_say_so() -> None:
+    found = result([outcome("loss.zero", "holds")], unfinished=("test_loss.py::test_it",))
+
+    assert "PARTIAL: somebody interrupted it." in printed(replace(found, interrupted=True))
+    enough = replace(found, stopped=True, options=replace(found.options, fail_fast=1))
+    assert "PARTIAL: it ended after 1 failed clause, as --fail-fast asks." in printed(enough)
 
 
 def test_a_diagnosis_that_fails_does_not_hide_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:

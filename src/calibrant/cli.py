@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from calibrant.checks.engine import Observer
     from calibrant.checks.options import Options
     from calibrant.checks.outcomes import Outcome
@@ -28,18 +31,24 @@ app = typer.Typer(
 )
 
 
-def _in_a_folder(file: Path | None) -> Path | None:
-    """Refuse a file that could not be written before any work is done."""
-    if file is not None and not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {file.parent}")
+def _writable(file: Path | None) -> Path | None:
+    """Refuse a file that cannot be written, before any work is done. Standard output is `-`."""
+    if file is not None and str(file) != "-":
+        there = file.exists()
+        try:
+            file.open("ab").close()
+            if not there:
+                file.unlink()
+        except OSError as error:
+            raise typer.BadParameter(f"{file} cannot be written: {error.strerror or error}") from None
     return file
 
 
 # Options that several commands have.
-Chapters = Annotated[list[str] | None, typer.Option(help="Only this chapter (may be repeated).")]
-Clauses = Annotated[list[str] | None, typer.Option(help="Only this clause (may be repeated).")]
+Chapters = Annotated[list[str] | None, typer.Option(help="Only these chapters: data,loss (may be repeated).")]
+Clauses = Annotated[list[str] | None, typer.Option(help="Only these clauses: 'loss.*,model.pure' (may be repeated).")]
 Dtypes = Annotated[
-    list[str] | None, typer.Option(help="Check in this dtype, whatever the target declares (may be repeated).")
+    list[str] | None, typer.Option(help="Check in these dtypes, whatever the target declares (may be repeated).")
 ]
 Profile = Annotated[str, typer.Option(help="dev: random; ci: the same examples every time; thorough: many.")]
 Examples = Annotated[
@@ -62,35 +71,50 @@ Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
 Json = Annotated[
-    Path | None, typer.Option(help="Write the result to this file as JSON.", metavar="FILE", callback=_in_a_folder)
-]
-Html = Annotated[
     Path | None,
     typer.Option(
-        help="Write a page to look at, one file that needs no network.", metavar="FILE", callback=_in_a_folder
+        help="Write the result to this file as JSON; - is standard output, and the report goes to standard error.",
+        metavar="FILE",
+        callback=_writable,
     ),
+]
+Html = Annotated[
+    Path | None, typer.Option(help="Write a page to look at, in one file.", metavar="FILE", callback=_writable)
 ]
 Markdown = Annotated[
     Path | None,
-    typer.Option(help="Write Markdown, for a pull request or a job's summary.", metavar="FILE", callback=_in_a_folder),
+    typer.Option(help="Write Markdown for a pull request, or for the summary of a job.", metavar="FILE", callback=_writable),
 ]
 Junit = Annotated[
     Path | None,
-    typer.Option(
-        "--junit-xml", help="Write JUnit's XML, as CI systems read it.", metavar="FILE", callback=_in_a_folder
-    ),
+    typer.Option("--junit-xml", help="Write JUnit's XML, as CI systems read it.", metavar="FILE", callback=_writable),
 ]
-Shield = Annotated[
-    Path | None,
-    typer.Option(help="Write the JSON of a badge, for shields.io.", metavar="FILE", callback=_in_a_folder),
-]
-Github = Annotated[bool, typer.Option("--github", help="Print annotations for a workflow of GitHub's.")]
+Github = Annotated[bool, typer.Option("--github", help="Print annotations, as GitHub's workflows read them.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A broken SHOULD counts for the exit status, too.")]
+Plain = Annotated[bool, typer.Option("--no-color", help="Print without colors, as with NO_COLOR in the environment.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from calibrant import __version__
+
+        typer.echo(f"calibrant {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Hold an implementation of the mechanics of learning against the book."""
 
 
 @app.command()
 def check(
     target: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
             help="file.py, file.py:object, package.module, module:object, or a registered name",
             show_default="reference",
@@ -108,30 +132,64 @@ def check(
     isolated: Isolated = False,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
+    strict: Strict = False,
+    first: Annotated[bool, typer.Option("-x", help="End at the first failed clause.")] = False,
+    fail_fast: Annotated[int | None, typer.Option(help="End after this many failed clauses.", metavar="N")] = None,
+    last_failed: Annotated[
+        bool,
+        typer.Option(
+            "--lf",
+            "--replay",
+            help="Only what failed in the last check of TARGET, on the same examples; everything if nothing did.",
+        ),
+    ] = False,
+    what: Annotated[
+        bool, typer.Option("--list", help="List the clauses that would be checked, and check nothing.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="A line for each failing clause, and the verdict.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Every failure, with lines that repeat it.")] = False,
+    no_color: Plain = False,
     json: Json = None,
     html: Html = None,
     markdown: Markdown = None,
     junit_xml: Junit = None,
-    shield: Shield = None,
+    shield: Annotated[
+        Path | None,
+        typer.Option(help="Write the JSON of a badge, as shields.io reads it.", metavar="FILE", callback=_writable),
+    ] = None,
     github: Github = False,
 ) -> None:
-    """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made."""
-    from rich.console import Console
-
+    """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted."""
+    from calibrant.checks import last
     from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
-    from calibrant.reports import machine, terminal, writers
+    from calibrant.reports import listing, machine, terminal, writers
 
-    limits = max_deviations, max_undecided
-    options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
-    with _progress() as observer:
-        result = run(_spec(target, program), options, observer)
-    terminal.show(result, Console(highlight=False))
+    if len(target or ()) > 1:
+        _fail(f"check takes one target; `calibrant matrix {shlex.join(target or ())}` checks several")
+    spec = _spec(target[0] if target else None, program)
+    options = _options(
+        *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
+        *(strict, 1 if first and fail_fast is None else fail_fast),
+    )
+    if what:
+        for line in listing.lines(options):
+            typer.echo(line)
+        return
+    options = last.failed(spec, options) if last_failed else options
+    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
+    console = _console([json, *files.values()], no_color)
+    report = terminal.Report(console, verbose - quiet, strict=strict)
+    with _progress(console) as observer:
+        result = run(spec, options, observer, report.tell)
+    report.end(result)
+    last.remember(result)
     if json is not None:
         machine.write(machine.document(result), json)
-    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
-    writers.write([Checked(result.target["spec"], result)], files, github=github)
-    raise typer.Exit(result.exit_status)
+    writers.write([Checked(result.target["spec"], result)], files, console.file if github else None)
+    raise typer.Exit(130 if result.interrupted else result.exit_status)
 
 
 @app.command()
@@ -151,6 +209,8 @@ def matrix(
     isolated: Isolated = False,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
+    strict: Strict = False,
+    no_color: Plain = False,
     json: Json = None,
     html: Html = None,
     markdown: Markdown = None,
@@ -159,10 +219,8 @@ def matrix(
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
 
-    Exit status: 0 all conform, 1 one does not, 2 one could not be checked.
+    Exit status: 1 if one does not conform; else 2 if one could not be checked; else 0. If it is interrupted: 130.
     """
-    from rich.console import Console
-
     from calibrant.checks.check import checked, exit_status
     from calibrant.reports import machine, table, writers
     from calibrant.target.loading import PROGRAM
@@ -170,19 +228,24 @@ def matrix(
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
-    found, limits = [], (max_deviations, max_undecided)
+    found, limits = [], (max_deviations, max_undecided, strict)
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     options.validated()
-    with _bar(_checking(specs[0]), total=len(specs)) as update:
+    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml}
+    console = _console([json, *files.values()], no_color)
+    with _bar(console, _checking(specs[0]), total=len(specs)) as update:
         for one in checked(specs, options):
             found.append(one)
             left = specs[len(found) :]
             update(advance=1, description=_checking(left[0]) if left else "done")
-    table.show(found, Console(highlight=False))
+    table.show(found, console)
     if json is not None:
         machine.write(table.document(found), json)
-    writers.write(found, {"html": html, "markdown": markdown, "junit_xml": junit_xml}, github=github)
-    raise typer.Exit(exit_status(found))
+    writers.write(found, files, console.file if github else None)
+    interrupted = any(one.result is not None and one.result.interrupted for one in found)
+    if interrupted and left:
+        _say(f"interrupted: {len(left)} of {len(specs)} targets were not checked")
+    raise typer.Exit(130 if interrupted else exit_status(found))
 
 
 @app.command()
@@ -265,7 +328,7 @@ def power(
 
     listed, trials = [one for one in select(name or []) if one.possible], []
     Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
-    with _bar("trying impostors", total=len(listed)) as update:
+    with _bar(_console([json]), "trying impostors", total=len(listed)) as update:
         for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
             trials.append(trial)
             update(advance=1)
@@ -303,11 +366,11 @@ def vectors(
         )
     Options(workers=workers, timeout=timeout).validated()
     if verify:
-        with _progress() as observer:
+        with _progress(_console()) as observer:
             replay = replayed(folder, _spec(target, program), timeout, observer)
         lines, status = report.replayed(replay), replay.exit_status
     else:
-        with _bar("choosing cases") as update:
+        with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         lines, status = report.written(cases, write(cases, folder), folder), 0
     for line in lines:
@@ -338,39 +401,58 @@ def _checking(spec: str) -> str:
     return f"checking {escaped(spec, 80)}"
 
 
+def _console(files: Sequence[Path | None] = (), no_color: bool = False) -> Console:
+    """The console of a report: standard output, unless one of these files is that."""
+    from rich.console import Console
+
+    taken = [str(file) for file in files].count("-")
+    if taken > 1:
+        _fail("only one report can go to standard output: `-` is the file of several options")
+    file = sys.stderr if taken else sys.stdout
+    edge = None if file.isatty() or "COLUMNS" in os.environ else 120
+    return Console(file=file, width=edge, highlight=False, no_color=no_color or None)
+
+
 @contextlib.contextmanager
-def _bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a progress bar at a terminal, and yield the function that updates it."""
+def _bar(console: Console, description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show a progress bar at a terminal, and yield the function that updates it.
+
+    The console writes to the file that it was made with: the engine redirects standard output while pytest runs.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    progress = Progress(*columns, transient=True)
-    progress.disable = not progress.console.is_terminal
-    with progress:
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown, redirect_stdout=False) as progress:
         yield partial(progress.update, progress.add_task(description, total=total))
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Observer]:
+def _progress(console: Console) -> Iterator[Observer]:
     """Show a progress bar, and yield the observer that updates it."""
-    failed = 0
-    with _bar("loading the target") as update:
+    failed: set[str] = set()
+    with _bar(console, "loading the target") as update:
 
-        def observe(count: int, outcome: Outcome | None) -> None:
-            nonlocal failed
-            failed += bool(outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation)
-            description = f"checking, {failed} failed" if failed else "checking"
-            update(total=count, advance=outcome is not None, description=description)
+        def observe(ids: Collection[str], outcome: Outcome | None) -> None:
+            if outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation:
+                failed.add(outcome.clause)
+            said = f"{len(failed)} clause{'s' * (len(failed) > 1)} failed"
+            description = f"checking, {said}" if failed else "checking"
+            update(total=len(ids), advance=outcome is not None, description=description)
 
         yield observe
 
 
-def _fail(sentence: str) -> NoReturn:
+def _say(sentence: str) -> None:
     from calibrant.protocol.errors import escaped
 
     with contextlib.suppress(OSError):  # the status says it too
         typer.echo(f"calibrant: {escaped(sentence)}", err=True)
-    sys.exit(2)
+
+
+def _fail(sentence: str, status: int = 2) -> NoReturn:
+    _say(sentence)
+    sys.exit(status)
 
 
 def main() -> None:
@@ -385,8 +467,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        interrupted = status == 130  # what some versions of typer make of Ctrl-C
         sys.stdout.flush()
+        sys.exit(status)
     except CheckError as error:
         _fail(str(error))
     except OSError as error:
@@ -394,14 +476,11 @@ def main() -> None:
         with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         _fail(str(error))
-    except typer.Abort:
-        interrupted = True
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted: there is no result", 130)
     except Exception as error:
         # typer's own errors tell in a sentence what is wrong with the command line.
         sentence = getattr(error, "format_message", None)
         if sentence is None:
             raise
         _fail(" ".join(sentence().split()))
-    if interrupted:
-        _fail("interrupted: there is no result")
-    sys.exit(status)

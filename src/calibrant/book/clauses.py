@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from calibrant.protocol.errors import UnknownName, nearest
+from calibrant.protocol.operations import OPERATIONS
 
 CHAPTERS = {
     "data": ("data",),
@@ -129,6 +130,8 @@ class Property:
     function: str
     file: Path
     source: str
+    operations: frozenset[str]
+    """The operations that it may call. It is absent on a target that provides none of them."""
 
 
 def conformance_folder() -> Path:
@@ -142,11 +145,43 @@ def properties() -> tuple[Property, ...]:
     found = []
     for file in sorted(conformance_folder().glob("test_*.py")):
         text = file.read_text(encoding="utf-8")
-        for node in ast.parse(text).body:
+        body = ast.parse(text).body
+        operations = _operations(body)
+        for node in body:
             if isinstance(node, ast.FunctionDef):
                 calls = [decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
                 clauses = [str(ast.literal_eval(call.args[0])) for call in calls if ast.unparse(call.func) == "clause"]
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 source = "\n".join(text.splitlines()[first - 1 : node.end_lineno])
-                found += [Property(clause, node.name, file, source) for clause in clauses]
+                found += [Property(clause, node.name, file, source, operations[node.name]) for clause in clauses]
     return tuple(found)
+
+
+def _operations(body: list[ast.stmt]) -> dict[str, frozenset[str]]:
+    """For each name that a module defines, the operations that stand in its definition, or in one that it leads to.
+
+    An operation stands there as a text or as an attribute of anything but the exact operations.
+    """
+    words: dict[str, set[str]] = {}
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names = [node.name]
+        else:
+            names = [
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+            ]
+        for part in ast.walk(node):
+            word = getattr(part, "id", getattr(part, "attr", getattr(part, "value", None)))
+            of_exact = isinstance(part, ast.Attribute) and ast.unparse(part.value) == "exact"
+            if isinstance(word, str) and not of_exact:
+                for name in names:
+                    words.setdefault(name, set()).add(word)
+    found = {}
+    for name in words:
+        reached, left = {name}, [name]
+        while left:
+            new = words.get(left.pop(), set()) - reached
+            reached |= new
+            left += new
+        found[name] = frozenset((reached - {name}) & OPERATIONS.keys())
+    return found

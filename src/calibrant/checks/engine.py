@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
 _LOST = 4
 """The number of workers that may end before they begin."""
 
-Observer = Callable[[int, Outcome | None], None]
-"""Takes the number of tests: once before the first begins, and then with the outcome of each that ends."""
+Observer = Callable[[Collection[str], Outcome | None], bool | None]
+"""Takes the ids of all tests: once before the first begins, and then with the outcome of each that ends. True ends the run."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Plan:
     """The plan of one pytest session on a target."""
 
     spec: str
-    files: Sequence[Path]
+    files: Sequence[Path | str]
+    """Files of tests, or single tests of a file: `file::function`."""
     timeout: float
     workers: int
     options: Sequence[str]
@@ -62,23 +63,30 @@ class Ran:
     unfinished: list[str]
     """The tests that did not run to an end."""
     interrupted: bool
+    """Whether somebody interrupted it; not where the observer ended it."""
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager
 def started(spec: str) -> Iterator[list[str]]:
     """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
-    with in_order(), no_process_left(), pytest.MonkeyPatch.context() as patch:
+    with in_order(), no_process_left(), pytest.MonkeyPatch.context() as patch, _temporary() as folder:
         patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # the workers are the threads
+        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(folder))  # or it lies where the command runs
         with nursery([*_SHARED, *_ALSO.get(spec, [])]) as python:
             yield python
 
 
 def run(plan: Plan, observer: Observer | None = None) -> Ran:
     """Carry out a plan. Raises CheckError, in one sentence, where that is impossible."""
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as name, no_process_left():
-        folder = Path(name)
+    with _temporary() as folder, no_process_left():
         watch = Watch(folder, plan.timeout)
-        engine, complaints = _Engine(watch, plan, observer or (lambda count, outcome: None)), io.StringIO()
+        engine, complaints = _Engine(watch, plan, observer or (lambda ids, outcome: None)), io.StringIO()
         quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
         try:
             with (
@@ -151,10 +159,14 @@ class _Engine:
     lost: int = 0
     end: str = ""
     interrupted: bool = False
+    enough: bool = False
+    """Whether the observer has ended the run."""
+    distribution: Any = None
+    """The part of xdist that hears the workers."""
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Take over what xdist does with each word of a worker: whatever a worker says or does, the run goes on."""
-        distribution: Any = session.config.pluginmanager.getplugin("dsession")
+        self.distribution = distribution = session.config.pluginmanager.getplugin("dsession")
         for name in dir(distribution):
             if name.startswith("worker_"):
                 setattr(
@@ -210,13 +222,13 @@ class _Engine:
             pytest.exit("the workers do not begin")
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt) and not self.enough
         self.watch.end_workers()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         if not self.expected:
             self.expected = set(ids)
-            self.observe(len(ids), None)
+            self.observe(self.expected, None)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -247,4 +259,6 @@ class _Engine:
             return
         self.outcomes.append(outcome)
         self.finished.add(nodeid)
-        self.observe(len(self.expected), outcome)
+        if self.observe(self.expected, outcome):
+            self.enough = True
+            self.distribution.shouldstop = "enough is known"

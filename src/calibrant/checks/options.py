@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import os
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields, replace
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.errors import CheckError, nearest
 from calibrant.suite.session import PROFILES
+from calibrant.target.loading import PROGRAM
+
+_FEW = 12
+"""The most known names that a message lists."""
+
+
+def expanded(names: Iterable[str], known: Collection[str], kind: str) -> tuple[str, ...]:
+    """The known names that these words stand for, in the order of the known ones.
+
+    A word is a name, a pattern such as `loss.*`, or several of either with commas between them. Raises CheckError for a word
+    that stands for nothing: it names the nearest, or a few that are known.
+    """
+    found: set[str] = set()
+    for word in (part.strip() for name in names for part in name.split(",")):
+        fitting = fnmatch.filter(known, word)
+        if not fitting:
+            raise CheckError(f"there is no {kind} {word!r}{nearest(word, known) or _some(known)}")
+        found.update(fitting)
+    return tuple(name for name in known if name in found)
+
+
+def _some(known: Collection[str]) -> str:
+    """'; known: a, b': all where they are few, else three and the command that lists all."""
+    if len(known) <= _FEW:
+        return f"; known: {', '.join(known)}"
+    return f"; known: {', '.join([*known][:3])}, ...: `calibrant check --list` lists all {len(known)}"
 
 
 @dataclass(frozen=True)
 class Options:
-    """The chapters, clauses and dtypes to check, and how thoroughly."""
+    """The chapters, clauses and dtypes to check, and how thoroughly. `expanded` reads the names."""
 
     chapters: tuple[str, ...] = ()
     clauses: tuple[str, ...] = ()
@@ -29,24 +59,26 @@ class Options:
     """The most declared deviations of a target that conforms; None for any number."""
     max_undecided: int | None = None
     """The most undecided MUST clauses of a target that conforms; None for any number."""
+    strict: bool = False
+    """Whether a broken SHOULD makes a target nonconforming."""
+    fail_fast: int | None = None
+    """The number of failed clauses that ends the check; None for no end."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
-        for kind, names, known in (
-            ("chapter", self.chapters, list(CHAPTERS)),
-            ("clause", self.clauses, list(book())),
-            ("dtype", self.dtypes, list(DTYPES)),
-            ("profile", (self.profile,), list(PROFILES)),
-        ):
-            for name in names:
-                if name not in known:
-                    raise CheckError(f"there is no {kind} {name!r}{nearest(name, known)}")
+        dtypes = expanded(self.dtypes, DTYPES, "dtype")
+        _ = self.selected  # an unknown name is refused here
+        if self.profile not in PROFILES:
+            raise CheckError(
+                f"there is no profile {self.profile!r}{nearest(self.profile, PROFILES) or _some(PROFILES)}"
+            )
         for name, value, least in (
             ("examples", self.examples, 1),
             ("workers", self.workers, 1),
             ("seed", self.seed, 0),
             ("max-deviations", self.max_deviations, 0),
             ("max-undecided", self.max_undecided, 0),
+            ("fail-fast", self.fail_fast, 1),
         ):
             if value is not None and value < least:
                 raise CheckError(f"{name} is {value}: it must be at least {least}")
@@ -56,10 +88,40 @@ class Options:
         if same and self.seed is not None:
             raise CheckError(f"the profile {self.profile} draws the same examples every time: it takes no seed")
         seed = 0 if same else self.seed if self.seed is not None else int.from_bytes(os.urandom(4), "big")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return replace(self, seed=seed, workers=self.workers or cores)
+        return replace(self, dtypes=dtypes, seed=seed, workers=self.workers or _cores())
+
+    @functools.cached_property
+    def selected(self) -> frozenset[str]:
+        """The names of the clauses that these options ask for. Raises CheckError for an unknown name."""
+        chapters, clauses = expanded(self.chapters, CHAPTERS, "chapter"), expanded(self.clauses, book(), "clause")
+        everything = not self.chapters and not self.clauses
+        return frozenset(
+            name for name, clause in book().items() if everything or name in clauses or clause.chapter in chapters
+        )
 
     def selects(self, clause: str) -> bool:
         """Whether these options ask for a clause."""
-        everything = not self.chapters and not self.clauses
-        return everything or clause in self.clauses or book()[clause].chapter in self.chapters
+        return clause in self.selected
+
+    def command(self, spec: str) -> str:
+        """The command that repeats a check of a target with these options."""
+        words = ["--program", spec.removeprefix(PROGRAM)] if spec.startswith(PROGRAM) else [spec]
+        usual = Options(workers=_cores())
+        for name, option in _OPTIONS.items():
+            value = getattr(self, name)
+            if value is True:
+                words.append(option)
+            elif isinstance(value, tuple):
+                words += [option, ",".join(value)] * bool(value)
+            elif value != getattr(usual, name) and (name != "seed" or not PROFILES[self.profile].same):
+                words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        return f"calibrant check {shlex.join(words)}"
+
+
+_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options)}
+_OPTIONS |= {"chapters": "--chapter", "clauses": "--clause", "dtypes": "--dtype"}
+"""The option of the command line for each field."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

@@ -17,11 +17,14 @@ from calibrant.exact import Exact
 from calibrant.judge import Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
 from calibrant.protocol.wire import is_array, json_number, plain
-from calibrant.target.calling import Failure, Subject
+from calibrant.target.calling import Call, Failure, Subject
 from calibrant.target.snippets import shown, snippet, written
 
 PROPERTY = "calibrant"
 """The name under which a test's report carries the outcome of its property."""
+
+_SHOWN = 8
+"""The most numbers that are due, for a snippet that prints them."""
 
 _MOST = 10_000
 """The most numbers of an answer that a finding holds."""
@@ -222,7 +225,9 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
         [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
         impostors=list(diagnosis.impostors),
-        snippet=printable(snippet(subject.target, calls)) if subject is not None and calls else None,
+        snippet=printable(snippet(subject.target, calls, _due(calls[-1], actual, expected, measured)))
+        if subject is not None and calls
+        else None,
         allowed=_allowed(expected, subject) if "bound" in measured and is_array(actual) else None,
         path=[[plain(truth.nearest()) for truth in step] for step in getattr(error, "path", None) or []] or None,
     )
@@ -234,6 +239,14 @@ def _allowed(expected: Any, subject: Subject | None) -> list[float | str] | None
         return None
     slack = subject.target.slack if subject is not None else 1.0
     return [json_number(bound) for bound in (expected.allowed() * slack).reshape(-1).tolist()]
+
+
+def _due(call: Call, actual: Any, expected: Any, measured: dict[str, float]) -> str:
+    """'where 0.5 is due, within 3.9e-07', for a call whose whole answer was compared."""
+    whole = is_array(call.answer) and isinstance(expected, Exact) and np.shape(actual) == call.answer.shape
+    if not whole or "bound" not in measured or expected.size > _SHOWN:
+        return ""
+    return f"where {show_exact(expected)} is due, within {measured['bound']:.2g}"
 
 
 def _recorded(answer: Any) -> Any:

@@ -36,7 +36,11 @@ class Verdict:
     @property
     def failed(self) -> bool:
         """Whether this alone makes a target nonconforming."""
-        return self.status == "stale" or (self.status in ("breaks", "broken") and self.level == "MUST")
+        return self.fails(strict=False)
+
+    def fails(self, *, strict: bool) -> bool:
+        """Whether this alone makes a target nonconforming, where a SHOULD counts if the check is strict."""
+        return self.status == "stale" or (self.status in ("breaks", "broken") and (strict or self.level == "MUST"))
 
 
 def gravest(parts: Sequence[Outcome | Verdict]) -> Status:
@@ -97,6 +101,8 @@ class Result:
     """The properties that did not run to an end."""
     interrupted: bool = False
     """Whether somebody interrupted the check."""
+    stopped: bool = False
+    """Whether the check ended because enough clauses had failed."""
 
     @property
     def partial(self) -> list[str]:
@@ -109,6 +115,12 @@ class Result:
         left_out = [dtype for dtype in self.target["dtypes"] if dtype not in asked_for]
         if left_out:
             reasons.append(f"{', '.join(left_out)} left out")
+        if self.interrupted:
+            reasons.append("somebody interrupted it")
+        if self.stopped and self.unfinished:
+            reasons.append(
+                f"it ended after {self.options.fail_fast} failed clause{'s' * (self.options.fail_fast != 1)}, as --fail-fast asks"
+            )
         if self.unfinished:
             count = len(self.unfinished)
             reasons.append(f"{count} {'property' if count == 1 else 'properties'} did not run to an end")
@@ -131,7 +143,7 @@ class Result:
         statuses, options = {verdict.status for verdict in self.verdicts}, self.options
         if "error" in statuses:
             return 2
-        if any(verdict.failed for verdict in self.verdicts):
+        if any(verdict.fails(strict=options.strict) for verdict in self.verdicts):
             return 1
         if options.max_deviations is not None and self.deviating > options.max_deviations:
             return 1

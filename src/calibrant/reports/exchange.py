@@ -47,7 +47,7 @@ def _judge(case: ElementTree.Element, clause: Told, verdict: Verdict) -> None:
     """Write into a test case what became of its clause."""
     if verdict.status == "holds":
         return
-    tag = "error" if verdict.status == "error" else "failure" if verdict.failed else "skipped"
+    tag = "error" if verdict.status == "error" else "failure" if verdict.fails(strict=clause.strict) else "skipped"
     reason = f": {verdict.reason}" if verdict.reason else ""
     message = f"{verdict.status}{reason}" if tag == "skipped" else f"{clause.sentence}{reason}"
     part = ElementTree.SubElement(case, tag, message=shortened(printable(message), 300))

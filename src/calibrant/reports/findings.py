@@ -21,6 +21,8 @@ class Told:
     """One clause as a report tells it."""
 
     verdicts: Sequence[Verdict]
+    strict: bool = False
+    """Whether a SHOULD counts like a MUST."""
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ class Told:
     @property
     def fails(self) -> bool:
         """Whether the target does not conform for this clause alone, or its check failed: a SHOULD only warns."""
-        return any(verdict.failed or verdict.status == "error" for verdict in self.verdicts)
+        return any(verdict.fails(strict=self.strict) or verdict.status == "error" for verdict in self.verdicts)
 
     @property
     def dtypes(self) -> str:
@@ -89,7 +91,7 @@ class Told:
 
 def told(result: Result) -> list[Told]:
     """Every clause of a check, in the book's order."""
-    return [Told(verdicts) for verdicts in by_clause(result.verdicts).values()]
+    return [Told(verdicts, result.options.strict) for verdicts in by_clause(result.verdicts).values()]
 
 
 def totals(clauses: Sequence[Told]) -> Counter[str]:

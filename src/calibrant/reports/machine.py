@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -39,20 +40,20 @@ def document(result: Result) -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """The interpreter, the platform, and the versions of the libraries that judge."""
-    here = {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": platform.platform(),
-    }
+    here = {"python": f"{platform.python_implementation()} {platform.python_version()}", "platform": platform.platform()}
     return here | {name: metadata.version(name) for name in ("numpy", "hypothesis", "pytest")}
 
 
 def write(document: dict[str, Any], file: Path) -> None:
-    """Write a document as JSON. Raises CheckError, in one sentence, if the file cannot be written."""
+    """Write a document as JSON; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
     put(json.dumps(document, indent=1, allow_nan=False) + "\n", file)
 
 
 def put(text: str, file: Path) -> None:
-    """Write a text. Raises CheckError, in one sentence, if the file cannot be written."""
+    """Write a text; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
+    if str(file) == "-":
+        sys.stdout.write(text)
+        return
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

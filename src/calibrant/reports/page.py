@@ -200,6 +200,7 @@ class _Page:
         about = [("target", target["spec"]), ("version", target.get("version")), ("dtypes", ", ".join(self.dtypes))]
         about += [(f"convention {name}", choice) for name, choice in target["conventions"].items()]
         about += [("bounds widened", f"{target['slack']:g} times")] if target["slack"] != 1 else []
+        about += [("command", options.command(target["spec"]))]
         about += [("profile", options.profile), ("examples for each property", options.examples)]
         about += [("seed", "the same examples in every run" if options.profile == "ci" else options.seed)]
         about += [("time limit of a call", f"{options.timeout:g} s"), ("workers", options.workers)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from calibrant.book.clauses import book
@@ -84,11 +86,305 @@ def _totals(verdicts: Iterable[Verdict]) -> Counter[str]:
     return Counter(gravest(of_clause) for of_clause in by_clause(verdicts).values())
 
 
-def show(result: Result, console: Console) -> None:
+def text(result: Result, *, width: int = 120, color: bool = False, verbosity: int = 0) -> str:
+    """The whole report on a result, as `calibrant check` prints it; its verbosity is 1 for -v and -1 for -q."""
+    from rich.console import Console
+
+    file = io.StringIO()
+    console = Console(
+        file=file, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False
+    )
+    show(result, console, verbosity)
+    return file.getvalue()
+
+
+def show(result: Result, console: Console, verbosity: int = 0) -> None:
     """Print the failing clauses with their reasons, the table of the chapters, and a summary."""
+    report = Report(console, verbosity, strict=result.options.strict)
+    for of_clause in _grouped(result.verdicts):
+        report.tell(of_clause)
+    report.end(result)
+
+
+def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """The lines about every clause that does not hold, with all that is known, none of them wrapped."""
+    telling = Telling(width=10**9, verbosity=1)
+    return [line for of_clause in by_clause(verdicts).values() for part in telling.of(of_clause) for line in part]
+
+
+class Report:
+    """A report that prints a clause as soon as its verdicts are final, in any order, and in the end all that is left."""
+
+    def __init__(self, console: Console, verbosity: int = 0, *, strict: bool = False) -> None:
+        self._console = console
+        self._verbosity = verbosity
+        self._telling = Telling(console.width, verbosity, strict=strict)
+        self._begun = False
+
+    def tell(self, of_clause: list[Verdict]) -> None:
+        """Print a clause in its final form, if it does not hold; it is not printed again."""
+        heading, body = self._telling.of(of_clause)
+        if body and self._begun:
+            put([""], self._console)
+        put(heading, self._console, STYLES.get(gravest(_failing(of_clause) or of_clause), ""))
+        put(body, self._console)
+        self._begun = self._begun or bool(heading)
+
+    def end(self, result: Result) -> None:
+        """Print the failing clauses that are not printed yet, what repeats their examples, the table of the chapters, a summary."""
+        for of_clause in _grouped(result.verdicts):
+            self.tell(of_clause)
+        closing = closing_lines(result)
+        if self._verbosity < 0:
+            put(closing[-1:], self._console)
+            return
+        if self._begun:
+            put(["", *self._telling.snippets()], self._console)
+        _put_chapters(result, self._console)
+        closing = [*self._telling.explained(), *closing]
+        for line in closing:
+            put(_wrapped(line, self._console.width), self._console)
+        put([f"To repeat this run: {result.options.command(result.target['spec'])}"], self._console)
+
+
+_MOST = 12
+"""The most lines of a clause in a report that is not verbose."""
+_LONG = 8
+"""The most elements of a list that is shown whole, in such a report."""
+
+
+class Telling:
+    """The lines about failing clauses, one after the other.
+
+    The first clause that an impostor explains is told at length, each further one in a line, unless the report is verbose.
+    """
+
+    def __init__(self, width: int, verbosity: int = 0, *, strict: bool = False) -> None:
+        self._width = width
+        self._verbosity = verbosity
+        self._strict = strict
+        self._told: set[str] = set()
+        self._explains: Counter[tuple[str, str]] = Counter()
+        self._snippets: dict[str, str] = {}
+        self._defined: set[str] = set()
+
+    def of(self, of_clause: list[Verdict]) -> tuple[list[str], list[str]]:
+        """The heading and the lines below it, of the verdicts on a clause; none if it holds or was told."""
+        name, failing = of_clause[0].clause, _failing(of_clause)
+        if name in self._told or not (failing or gravest(of_clause) == "stale"):
+            return [], []
+        self._told.add(name)
+        names = sorted(_explaining(failing))
+        known = [impostor for operation, impostor in names if self._explains[operation, impostor]]
+        self._explains.update(names)
+        if known and self._verbosity == 0:
+            return _wrapped(f"{_heading(of_clause, strict=self._strict)}   `{known[0]}` explains it.", self._width), []
+        heading = _wrapped(_heading(of_clause, strict=self._strict), self._width)
+        if self._verbosity < 0:
+            return heading, []
+        sentence = readable(of_clause[0].sentence)
+        if not failing:
+            stale = f"  It is declared as a deviation ({of_clause[0].reason}), but it holds."
+            return heading, [line for said in (f"  {sentence}", stale) for line in _wrapped(said, self._width)]
+        if self._verbosity > 0:
+            return heading, [*_wrapped(f"  {sentence}", self._width), *self._all(failing)]
+        return heading, self._short(sentence, failing, _MOST - len(heading))
+
+    def _all(self, failing: list[Verdict]) -> Iterator[str]:
+        """Every failure in every dtype that is not like one in an earlier dtype."""
+        for verdict, failure in _told_apart(failing):
+            for line in [
+                *failure.text.rstrip().split("\n"),
+                *_measure(failure, verdict),
+                *impostor_lines(failure.impostors),
+            ]:
+                yield from _wrapped(line, self._width)
+            if failure.snippet:
+                yield "  To see it:"
+                yield from (f"    {line}" for line in self._fresh(failure.snippet))
+
+    def _short(self, sentence: str, failing: list[Verdict], most: int) -> list[str]:
+        """The smallest example, and one of a dtype that fails otherwise."""
+        told = _told_apart(failing)
+        (verdict, first), *more = told
+        if first.snippet and first.snippet not in self._snippets.values():
+            self._snippets[verdict.clause] = first.snippet
+        shown = [first, *(failure for other, failure in more if other is not verdict)][:2]
+        width = self._width - len(_DOTS)
+        parts = [_Part(_wrapped(f"  {sentence}", width), least=1)]
+        for failure in shown:
+            lines = [
+                part for line in failure.text.rstrip().split("\n") for part in _wrapped(shortened_lists(line), width)
+            ]
+            parts.append(_Part(lines, least=3, middle=True))
+        parts.append(_Part([line for said in _measure(first, verdict) for line in _wrapped(said, width)], least=2))
+        named = impostor_lines(first.impostors)
+        parts += [_Part(_wrapped(line, width), least=1) for line in named[:2]]
+        left = len(told) - len(shown)
+        parts.append(_Part([f"  And {left} more (-v)."] * bool(left), least=1))
+        while sum(part.most for part in parts) > most and any(part.most > part.least for part in parts):
+            longest = max((part for part in parts if part.most > part.least), key=lambda part: part.most)
+            longest.most -= 1
+        return [line for part in parts for line in part.cut()]
+
+    def _fresh(self, snippet: str) -> list[str]:
+        """The lines of a snippet, without imports and definitions that were shown before."""
+        lines = [line for line in snippet.split("\n") if line not in self._defined]
+        if not snippet.startswith("printf"):
+            self._defined.update(line for line in lines if not line.startswith("print("))
+        return [part for line in lines for part in _wrapped_code(line, self._width - 4)]
+
+    def snippets(self) -> list[str]:
+        """Lines that repeat the first examples that were shown, with one preamble for all of them, and an empty line."""
+        lines, told = list[str](), 0
+        for snippet in self._snippets.values():
+            fresh = self._fresh(snippet)
+            if lines and (len(lines) + len(fresh) > _MOST or snippet.startswith("printf")):
+                break
+            lines += [f"    {line}" for line in fresh]
+            told += 1
+        few = (
+            "them"
+            if told == len(self._snippets)
+            else f"the first {told} (-v for all)"
+            if told > 1
+            else "the first (-v for all)"
+        )
+        them = "it" if len(self._snippets) == 1 else few
+        return [f"To see {them}:", *lines, ""] if lines else []
+
+    def explained(self) -> list[str]:
+        """A line for each impostor that explains several clauses."""
+        return [
+            f"{operation} as `{name}` explains {count} of the {len(self._told)} clauses above."
+            for (operation, name), count in self._explains.most_common()
+            if count > 1
+        ]
+
+
+_DOTS = " ..."
+
+
+@dataclass
+class _Part:
+    """Some lines of a clause, which may be cut to fewer: at their end, or in the middle."""
+
+    lines: list[str]
+    least: int
+    middle: bool = False
+
+    def __post_init__(self) -> None:
+        self.most = len(self.lines)
+
+    def cut(self) -> list[str]:
+        """The lines, or as many as there may be."""
+        if self.most == len(self.lines):
+            return self.lines
+        after = self.most // 2 if self.middle else 0
+        *before, last = self.lines[: self.most - after]
+        return [*before, f"{last}{_DOTS}", *self.lines[len(self.lines) - after :]]
+
+
+def _grouped(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """The verdicts of each clause in the book's order, but each clause that an impostor explains after the first such clause."""
+    groups: dict[frozenset[tuple[str, str]], list[list[Verdict]]] = {}
+    for name, of_clause in by_clause(verdicts).items():
+        names = _explaining(_failing(of_clause)) or frozenset({("", name)})
+        groups.setdefault(next((group for group in groups if group & names), names), []).append(of_clause)
+    return [of_clause for group in groups.values() for of_clause in group]
+
+
+def _failing(of_clause: Iterable[Verdict]) -> list[Verdict]:
+    return [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
+
+
+def _explaining(failing: Iterable[Verdict]) -> frozenset[tuple[str, str]]:
+    """The impostors, each an operation and a name, that explain failures; none unless each failure has one."""
+    found = [
+        {(one["operation"], one["name"]) for one in failure.impostors}
+        for verdict in failing
+        for failure in verdict.failures
+    ]
+    return frozenset(set[tuple[str, str]]().union(*found)) if all(found) else frozenset()
+
+
+def _heading(of_clause: list[Verdict], *, strict: bool) -> str:
+    """'loss.mean-square  breaks in float32, float64'."""
+    first, dtypes = of_clause[0], dict[str, list[str]]()
+    for verdict in _failing(of_clause):
+        dtypes.setdefault(verdict.status, []).append(verdict.dtype)
+    how = ", ".join(f"{status} in {', '.join(several)}" for status, several in dtypes.items()) or "stale"
+    should = "" if first.level == "MUST" or not dtypes else " (SHOULD)" if strict else " (SHOULD: a warning)"
+    return f"{first.clause}  {how}{should}"
+
+
+def _told_apart(failing: list[Verdict]) -> list[tuple[Verdict, Finding]]:
+    """The failures of the first dtype, without repetitions, and of further ones those of other operations or impostors."""
+    told, texts, kinds = list[tuple[Verdict, Finding]](), set[str](), set[Any]()
+    for verdict in failing:
+        of_dtype = set()
+        for failure in verdict.failures:
+            operation = failure.calls[-1]["operation"] if failure.calls else ""
+            kind = (verdict.status, operation, *sorted(one["name"] for one in failure.impostors))
+            if failure.text not in texts and kind not in kinds:
+                told.append((verdict, failure))
+            of_dtype.add(kind)
+            texts.add(failure.text)
+        kinds |= of_dtype
+    return told
+
+
+def _measure(failure: Finding, verdict: Verdict) -> list[str]:
+    """'The error is 2 times its bound, ...', where an error was measured."""
+    if not isinstance(failure.bounds, (int, float)) or failure.bounds <= 0:
+        return []
+    in_ulps = f", {failure.ulps:.3g} units in the last place" if isinstance(failure.ulps, (int, float)) else ""
+    return [f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}."]
+
+
+def shortened_lists(said: str) -> str:
+    """A text whose long lists are shortened in the middle: [1, 2, 3, ..., 99, 100]."""
+    open_lists: list[list[str]] = [[""]]
+    for piece in re.split(r"(\[|\]|, )", said):
+        if piece == "[":
+            open_lists.append([""])
+        elif piece == "]" and len(open_lists) > 1:
+            items = open_lists.pop()
+            items = items if len(items) <= _LONG else [*items[:3], "...", *items[-2:]]
+            open_lists[-1][-1] += f"[{', '.join(items)}]"
+        elif piece == ", " and len(open_lists) > 1:
+            open_lists[-1].append("")
+        else:
+            open_lists[-1][-1] += piece
+    return open_lists[0][0] if len(open_lists) == 1 else said
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line in several of this width, which keep its indentation; no word is broken."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line.strip(),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _wrapped_code(line: str, width: int) -> list[str]:
+    """A call in several lines, of which only the first is not indented; a line that is no call stays whole."""
+    if not line.startswith("print(") or len(line) <= width:
+        return [line]
+    kept = re.sub(r"'[^']*'", lambda quoted: quoted[0].replace(" ", "\0"), line)
+    lines = textwrap.wrap(kept, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return [part.replace("\0", " ") for part in lines]
+
+
+def _put_chapters(result: Result, console: Console) -> None:
+    """Print the number of clauses of each status, a row for each chapter."""
     from rich.table import Table
 
-    put(failure_lines(result.verdicts), console)
     total = _totals(result.verdicts)
     shown = [column for column in COLUMNS if column == "holds" or total[column]]
     none = blank(console)
@@ -100,7 +396,6 @@ def show(result: Result, console: Console) -> None:
         drawn.add_row(chapter, *(str(row[column] or none) for column in shown))
     console.print(drawn)
     console.print()
-    put(closing_lines(result), console)
 
 
 def blank(console: Console) -> str:
@@ -108,47 +403,12 @@ def blank(console: Console) -> str:
     return "·" if console.encoding.startswith("utf") else "-"
 
 
-def put(texts: Iterable[str], console: Console) -> None:
+def put(texts: Iterable[str], console: Console, style: str = "") -> None:
     """Print texts as they are: nothing in them is markup, or moves the cursor."""
     from rich.text import Text
 
-    for text in texts:
-        console.print(Text(printable(text)), soft_wrap=True)
-
-
-def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
-    """The lines about every clause that does not hold."""
-    lines: list[str] = []
-    for name, of_clause in by_clause(verdicts).items():
-        first = of_clause[0]
-        if gravest(of_clause) == "stale":
-            lines.append(f"{name}  stale   {readable(first.sentence)}")
-            lines += [f"  It is declared as a deviation ({first.reason}), but it holds.", ""]
-        failing = [verdict for verdict in of_clause if verdict.failures and verdict.status != "deviates"]
-        if not failing:
-            continue
-        first, dtypes = failing[0], ", ".join(verdict.dtype for verdict in failing)
-        lines.append(f"{name}  {gravest(failing)} in {dtypes}   {readable(first.sentence)}")
-        told: set[str] = set()
-        for failure in first.failures:
-            if failure.text not in told:
-                told.add(failure.text)
-                lines += _failure_lines(failure, first)
-        if first.level == "SHOULD":
-            lines.append("  It is a SHOULD: this is a warning.")
-        lines.append("")
-    return lines
-
-
-def _failure_lines(failure: Finding, verdict: Verdict) -> list[str]:
-    lines = [failure.text.rstrip()]
-    if isinstance(failure.bounds, (int, float)) and failure.bounds > 0:
-        in_ulps = f", {failure.ulps:.3g} units in the last place" if isinstance(failure.ulps, (int, float)) else ""
-        lines.append(f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}.")
-    lines += impostor_lines(failure.impostors)
-    if failure.snippet:
-        lines += ["  To see it:", textwrap.indent(failure.snippet, "    ")]
-    return lines
+    for one in texts:
+        console.print(Text(printable(one), style), soft_wrap=True)
 
 
 def impostor_lines(impostors: list[dict[str, Any]]) -> list[str]:
@@ -164,6 +424,10 @@ def impostor_lines(impostors: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+_UNDECIDED = 6
+"""The most undecided clauses whose reasons are told."""
+
+
 def closing_lines(result: Result) -> list[str]:
     """The lines after the table: deviations, reservations, and the verdict on the target."""
     target, verdicts = result.target, result.verdicts
@@ -173,9 +437,11 @@ def closing_lines(result: Result) -> list[str]:
         for clause, of_clause in by_clause(verdicts).items()
         if gravest(of_clause) == "deviates"
     ]
-    lines += [
-        f"{v.clause} is undecided in {v.dtype}: {v.reason}." for v in verdicts if v.status == "undecided" and v.reason
-    ]
+    undecided = by_clause(v for v in verdicts if v.status == "undecided" and v.reason)
+    for clause, of_clause in [*undecided.items()][:_UNDECIDED]:
+        lines.append(f"{clause} is undecided in {', '.join(v.dtype for v in of_clause)}: {of_clause[0].reason}.")
+    if len(undecided) > _UNDECIDED:
+        lines.append(f"{len(undecided) - _UNDECIDED} more clauses are undecided; --json tells why.")
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
     refused = sum(verdict.refused for verdict in verdicts)
@@ -194,11 +460,14 @@ def closing_lines(result: Result) -> list[str]:
 def outcome(result: Result) -> str:
     """The verdict on the target, in words."""
     status, options = result.exit_status, result.options
+    strictly = " strictly, where a SHOULD counts" * options.strict
     deviations = f"{result.deviating} declared deviation{'s' * (result.deviating != 1)}"
     undecided = f"{result.undecided} undecided MUST{'s' * (result.undecided != 1)}"
     if status == 1:
-        failed = any(verdict.failed for verdict in result.verdicts)
-        return "does not conform" + f" with {deviations}, where at most {options.max_deviations} may be" * (not failed)
+        failed = any(verdict.fails(strict=options.strict) for verdict in result.verdicts)
+        return f"does not conform{strictly}" + f" with {deviations}, where at most {options.max_deviations} may be" * (
+            not failed
+        )
     if status == 2:
         if all(verdict.status in ("absent", "undecided") for verdict in result.verdicts):
             return "was not checked: nothing could be judged"
@@ -207,7 +476,7 @@ def outcome(result: Result) -> str:
         return too_many if finished else "could not be checked to the end"
     exceptions = " and ".join([deviations] * bool(result.deviating) + [undecided] * bool(result.undecided))
     partly = ", as far as it was checked" * bool(result.partial)
-    return "conforms" + f" except for {exceptions}" * bool(exceptions) + partly
+    return f"conforms{strictly}" + f" except for {exceptions}" * bool(exceptions) + partly
 
 
 _WORDS = {

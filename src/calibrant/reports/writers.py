@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from calibrant.checks.check import Checked
 from calibrant.reports import annotations, exchange, markdown
@@ -24,10 +25,13 @@ WRITERS: Mapping[str, Callable[[Sequence[Checked]], str]] = {
 """The writer of each option that names a file. A check is written like a matrix of one target."""
 
 
-def write(checks: Sequence[Checked], files: Mapping[str, Path | None], *, github: bool = False) -> None:
-    """Write each report into the file that was named for it, if one was; print annotations. Raises CheckError where that is impossible."""
+def write(checks: Sequence[Checked], files: Mapping[str, Path | None], console: IO[str] | None = None) -> None:
+    """Write each report into the file that was named for it, if one was, and annotations to a console, if there is one.
+
+    Raises CheckError, in one sentence, if a file cannot be written.
+    """
     for option, file in files.items():
         if file is not None:
             put(WRITERS[option](checks), file)
-    if github:
-        print(annotations.text(checks), end="")
+    if console is not None:
+        console.write(annotations.text(checks))

@@ -40,8 +40,11 @@ def _text(value: Any, array: Callable[[Any], str]) -> str:
     return getattr(value, "source", repr(value))
 
 
-def snippet(target: Target, calls: list[Call]) -> str:
-    """Python that repeats the calls with NumPy and the target, or a command line that repeats them on a program."""
+def snippet(target: Target, calls: list[Call], due: str = "") -> str:
+    """Python that repeats the calls with NumPy and the target, or a command line that repeats them on a program.
+
+    Python prints what is due beside the last answer.
+    """
     if target.program is not None:
         return _shell(target.program, calls)
     lines = ["import numpy as np"]
@@ -58,7 +61,8 @@ def snippet(target: Target, calls: list[Call]) -> str:
     back = hasattr(target.implementation, "to_numpy")
     for call in calls:
         text = f"target.{call.operation}({', '.join(_text(value, array) for value in call.given)})"
-        lines.append(f"print({f'target.to_numpy({text})' if back and is_array(call.answer) else text})")
+        answer = f"target.to_numpy({text})" if back and is_array(call.answer) else text
+        lines.append(f"print({answer}{f', {due!r}' * (bool(due) and call is calls[-1])})")
     text = "\n".join(lines)
     imports = {r"\bml_dtypes\.": "import ml_dtypes", r"\b(inf|nan)\b": "from numpy import inf, nan"}
     return "\n".join([*(line for used, line in imports.items() if re.search(used, text)), text])
