@@ -83,7 +83,9 @@ Html = Annotated[
 ]
 Markdown = Annotated[
     Path | None,
-    typer.Option(help="Write Markdown for a pull request, or for the summary of a job.", metavar="FILE", callback=_writable),
+    typer.Option(
+        help="Write Markdown for a pull request, or for the summary of a job.", metavar="FILE", callback=_writable
+    ),
 ]
 Junit = Annotated[
     Path | None,

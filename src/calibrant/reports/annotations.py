@@ -37,7 +37,7 @@ def _lines(one: Checked) -> Iterator[str]:
             yield _annotation(kind, f"{clause.name} {clause.status} in {clause.dtypes}", _message(clause), file)
         if failing[_MOST:]:
             names = ", ".join(clause.name for clause in failing[_MOST:])
-            yield _annotation(kind, f"{counted(len(failing) - _MOST, "more clause")} not told here", names, file)
+            yield _annotation(kind, f"{counted(len(failing) - _MOST, 'more clause')} not told here", names, file)
     yield _annotation("notice", "calibrant", f"{target['name']} {outcome(one.result)}", file)
 
 

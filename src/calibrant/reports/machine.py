@@ -40,7 +40,10 @@ def document(result: Result) -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """The interpreter, the platform, and the versions of the libraries that judge."""
-    here = {"python": f"{platform.python_implementation()} {platform.python_version()}", "platform": platform.platform()}
+    here = {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+    }
     return here | {name: metadata.version(name) for name in ("numpy", "hypothesis", "pytest")}
 
 

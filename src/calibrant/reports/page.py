@@ -296,7 +296,9 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
             facts.append((name, f"{x:.6g}"))
     if (bounds := number(finding.bounds)) is not None:
         ulps = number(finding.ulps)
-        facts.append(("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None and ulps < 1e20 else "")))
+        facts.append(
+            ("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None and ulps < 1e20 else ""))
+        )
     return facts
 
 
