@@ -12,7 +12,7 @@ from calibrant import exact
 from calibrant.benchmarks import arrangements as benchmark
 from calibrant.benchmarks.arrangements import Arrangement, arrangements, tried
 from calibrant.book.clauses import properties
-from calibrant.checks.power import Settings, parametrized, suite_of
+from calibrant.checks.here import Settings, parametrized, suite_of
 from calibrant.judge import Disagreement, agree, agree_lists
 from calibrant.target.calling import Absent, Subject
 from calibrant.target.description import described

@@ -14,8 +14,9 @@ import pytest
 
 from calibrant.book.clauses import CHAPTERS, book, book_folder
 from calibrant.checks.check import check
+from calibrant.checks.here import Settings
 from calibrant.checks.options import Options
-from calibrant.checks.power import DTYPES, Settings, against, due, tried
+from calibrant.checks.power import DTYPES, against, due, tried
 from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import Impostor, catalog, select
 from calibrant.impostors.__main__ import with_impostors

@@ -50,7 +50,9 @@ def test_a_wrong_target_fails_with_the_clause_and_its_example(workers: str, tmp_
 
     assert process.returncode == 1
     assert tally(process)["failed"] == 2
-    assert "loss.mean-square  breaks  The loss of predictions" in process.stdout
+    assert "The loss of predictions t_p against measurements t_c is 1/n Σ (t_p[i] - t_c[i])²." in process.stdout
+    assert "loss_fn behaves as `sum-instead-of-mean`" in process.stdout
+    assert "print(target.loss_fn(np.array([0.0, 0.0], dtype=np.float32)" in process.stdout
     assert "loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0, exactly 0.5: off by 0.5" in process.stdout
     assert "loss: 1 breaks" in process.stdout
     assert "Traceback" not in process.stdout
@@ -131,8 +133,9 @@ def test_a_declared_deviation_that_does_not_deviate_fails_the_run(workers: str, 
 USAGE = {
     "target": (["--target", "theris.py"], "there is no such file; nearest: theirs.py"),
     "registered target": (["--target", "nunpy"], "nearest: numpy"),
-    "dtype": (["--target-dtype", "float31"], "--target-dtype: 'float31' is not judged; nearest: float32"),
+    "dtype": (["--target-dtype", "float31"], "there is no dtype 'float31'; nearest: float32"),
     "clause": (["--target-clause", "loss.emty"], "there is no clause 'loss.emty'; nearest: loss.empty"),
+    "chapter": (["--target-chapter", "los"], "there is no chapter 'los'; nearest: loss"),
     "profile": (["--target-profile", "cii"], "invalid choice: 'cii'"),
 }
 
@@ -144,6 +147,48 @@ def test_an_unknown_name_is_a_usage_error(arguments: list[str], sentence: str, t
     assert process.returncode == 4
     assert sentence in process.stderr
     assert "Traceback" not in process.stderr + process.stdout
+
+
+TABLE = """
+[tool.calibrant]
+target = "theirs.py"
+examples = 20
+chapters = ["loss"]
+clauses = ["loss.mean-square"]
+dtypes = ["float32"]
+"""
+
+
+def test_a_project_names_its_target_and_an_id_can_be_pasted_back(tmp_path: Path) -> None:
+    """The command line chooses other clauses than the project; both runs are in a folder below the project's."""
+    target(tmp_path, WRONG, "theirs.py")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "pyproject.toml").write_text(TABLE + "[tool.pytest.ini_options]\n")
+
+    def failed(*arguments: str) -> list[str]:
+        process = run("-m", "pytest", "-p", "no:cacheprovider", "--pyargs", *arguments, cwd=tmp_path / "below")
+        return re.findall(r"^FAILED (\S+)", process.stdout, re.MULTILINE)
+
+    ids = failed("calibrant.conformance.test_loss", "--target-clause", "loss.mean-square")
+    property_ = "calibrant.conformance.test_loss::test_loss_is_the_mean_of_the_squared_residuals[float32]"
+
+    assert len(ids) == 2
+    assert ids[0] == property_
+    assert failed(ids[0]) == [property_]
+
+
+def test_a_mistake_in_the_table_of_a_project_concerns_only_runs_of_properties(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.calibrant]\ntargte = "theirs.py"\n')
+    (tmp_path / "test_theirs.py").write_text("def test_theirs():\n    pass\n")
+
+    own, suites = (
+        pytest_in(tmp_path, "test_theirs.py"),
+        pytest_in(tmp_path, "--pyargs", "calibrant.conformance.test_model"),
+    )
+
+    assert own.returncode == 0, own.stdout + own.stderr
+    assert suites.returncode == 4
+    assert f"{tmp_path}/pyproject.toml: [tool.calibrant] has no key 'targte'; nearest: target" in suites.stderr
 
 
 def test_hypothesis_tests_of_the_same_run_keep_their_own_settings(tmp_path: Path) -> None:

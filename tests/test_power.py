@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from support import calibrant
 
+from calibrant.checks.here import Settings
 from calibrant.checks.outcomes import Outcome
-from calibrant.checks.power import Settings, Trial, due, sample, summary, tried
+from calibrant.checks.power import Trial, due, sample, summary, tried
 from calibrant.impostors import Impostor, add, select
 from calibrant.reports import trials as report
 

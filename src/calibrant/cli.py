@@ -322,8 +322,9 @@ def power(
 
     Exit status: 0 each breaks the clauses that it names and no others, 1 not so, 2 the measurement could not be made.
     """
+    from calibrant.checks.here import Settings
     from calibrant.checks.options import Options
-    from calibrant.checks.power import Settings, measured, summary
+    from calibrant.checks.power import measured, summary
     from calibrant.impostors import select
     from calibrant.reports import machine
     from calibrant.reports import trials as report

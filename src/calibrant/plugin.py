@@ -6,13 +6,15 @@ Every pytest run where calibrant is installed loads it, so it imports nothing he
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
+from calibrant.protocol.errors import CheckError, TargetError
 from calibrant.suite.session import PROFILES, Session, begin, current, end
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from calibrant.target.calling import Subject
     from calibrant.target.description import Target
 
-_RECORD: pytest.StashKey[list[Outcome]] = pytest.StashKey()
+_RECORD: pytest.StashKey[Outcome] = pytest.StashKey()
 """The outcome of a property."""
 
 
@@ -31,11 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--target", metavar="TARGET", help="what to check: file.py, file.py:object, a module, or a registered name")
     several: dict[str, Any] = {"action": "append", "default": []}
     add("--target-dtype", **several, metavar="DTYPE", help="check in this dtype (may be repeated)")
-    add("--target-timeout", type=float, default=10.0, metavar="SECONDS", help="the most that one call may take (10)")
-    add("--target-profile", choices=list(PROFILES), default="dev", help="how many examples, and whether random (dev)")
+    more = "commas and patterns such as 'loss.*' are understood (may be repeated)"
+    add("--target-chapter", **several, metavar="CHAPTER", help=f"only this chapter; {more}")
+    add("--target-clause", **several, metavar="CLAUSE", help=f"only this clause; {more}")
+    add("--target-timeout", type=float, metavar="SECONDS", help="the most that one call may take (10)")
+    add("--target-profile", choices=list(PROFILES), help="how many examples, and whether random (dev)")
     add("--target-examples", type=int, metavar="N", help="examples for each property")
     add("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
-    add("--target-clause", **several, metavar="CLAUSE", help="only this clause (may be repeated)")
     add("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
     for option in ("--target-run-folder", "--target-vectors"):
         add(option, type=Path, help=argparse.SUPPRESS)
@@ -80,20 +84,9 @@ class _Gatherer:
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the session; load a named target at once, so that a wrong name ends the run."""
     config.addinivalue_line("markers", "clause(name): the clause of calibrant's book that this property checks")
-    option = config.option
-    alike = ("timeout", "profile", "examples", "seed", "run_folder", "vectors")
-    given = {name: getattr(option, f"target_{name}") for name in alike}
-    session = Session("reference" if option.target is None else option.target, tuple(option.target_dtype), **given)
+    session = _session(config)
     begin(session)
     config.add_cleanup(lambda: end(session))
-    if option.target_clause:
-        from calibrant.book.clauses import require
-
-        try:
-            for name in option.target_clause:
-                require(name)
-        except LookupError as error:
-            raise pytest.UsageError(f"--target-clause: {error.args[0]}") from None
     worker = getattr(config, "workerinput", None)
     if worker is not None and session.run_folder is not None:
         from calibrant.target.isolation import contain, not_called_again
@@ -102,40 +95,113 @@ def pytest_configure(config: pytest.Config) -> None:
         if hung := not_called_again(session.run_folder):
             session.load().hung |= hung
     elif worker is None and session.run_folder is None:
-        if option.target is not None:
+        if config.option.target is not None:
             _load_or_stop()
-        config.pluginmanager.register(_Gatherer(option.target_coverage))
+        config.pluginmanager.register(_Gatherer(config.option.target_coverage))
+
+
+_OPTIONS = {
+    "target": "target",
+    "profile": "target_profile",
+    "timeout": "target_timeout",
+    "examples": "target_examples",
+    "dtypes": "target_dtype",
+    "chapters": "target_chapter",
+    "clauses": "target_clause",
+}
+"""The options of a check, with the options of pytest that give them."""
+
+
+def _session(config: pytest.Config) -> Session:
+    """The session that the options ask for, over the defaults of the project.
+
+    What is wrong with the defaults is told once a property is collected: other people's tests do not use them.
+    """
+    option = config.option
+    given = {name: value for name, own in _OPTIONS.items() if (value := getattr(option, own)) not in (None, [])}
+    rest = {"seed": option.target_seed, "run_folder": option.target_run_folder, "vectors": option.target_vectors}
+    try:
+        settings = _over_the_project(config.rootpath, given) if option.target_run_folder is None else given
+        return Session(**_validated(settings), **rest) if settings else Session(**rest)
+    except CheckError as error:
+        if given:
+            raise pytest.UsageError(str(error)) from None
+        return Session(problem=str(error), **rest)
+
+
+def _over_the_project(root: Path, given: dict[str, Any]) -> dict[str, Any]:
+    file = root / "pyproject.toml"
+    if not file.is_file() or b"tool.calibrant" not in file.read_bytes():
+        return given
+    from calibrant.checks import project
+
+    return project.over(project.defaults(root), given)
+
+
+def _validated(settings: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a session. Raises CheckError for an unknown name."""
+    from calibrant.book.clauses import book
+    from calibrant.checks.options import Options
+
+    target = {"target": settings.pop("target")} if "target" in settings else {}
+    several = {name: tuple(value) for name, value in settings.items() if isinstance(value, (list, tuple))}
+    options = Options(**settings | several).validated()
+    chosen = {name: getattr(options, name) for name in ("dtypes", "profile", "examples", "timeout")}
+    if options.chapters or options.clauses:
+        chosen["clauses"] = frozenset(filter(options.selects, book()))
+    return chosen | target
 
 
 def _load_or_stop() -> Target:
-    from calibrant.protocol.declarations import DTYPES, numpy_dtype
-    from calibrant.protocol.errors import TargetError, nearest
+    from calibrant.protocol.declarations import numpy_dtype
 
     session = current()
     try:
         target = session.load()
         for dtype in session.dtypes or target.dtypes:
-            if dtype not in DTYPES:
-                raise TargetError(f"--target-dtype: {dtype!r} is not judged{nearest(dtype, DTYPES)}")
             numpy_dtype(dtype)
     except TargetError as error:
         raise pytest.UsageError(str(error)) from None
     return target
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Load the target at once where the suite is named, so that what is wrong with it is told once."""
+    if current().run_folder is None and any("calibrant.conformance" in word for word in session.config.args):
+        _load_or_stop()
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Give properties outside the project ids that pytest takes, with --pyargs: `calibrant.conformance.test_loss::test_...`."""
+    root = parent.config.rootpath
+    if module_path.parent.name != "conformance" or module_path.is_relative_to(root) or current().run_folder is not None:
+        return None
+    from calibrant.book.clauses import conformance_folder
+
+    if module_path.parent != conformance_folder():
+        return None
+    here = os.path.relpath(parent.config.invocation_params.dir, root)  # pytest shows ids relative to it
+    name = f"calibrant.conformance.{module_path.stem}"
+    named: pytest.Module = pytest.Module.from_parent(
+        parent, path=module_path, nodeid=name if here == os.curdir else f"{here}/{name}"
+    )
+    return named
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the selected clauses, and every test that checks no clause. Ignore the warnings of targets. Sort by property."""
+    session = current()
     marked = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("clause"))}
     for item in marked:
         item.add_marker(pytest.mark.filterwarnings("ignore"))
-    if selected := config.option.target_clause:
-        others = {item for item, clause in marked.items() if clause not in selected}
+    if session.clauses is not None:
+        others = {item for item, clause in marked.items() if clause not in session.clauses}
         config.hook.pytest_deselected(items=[*others])
         items[:] = [item for item in items if item not in others]
     # The runs of a property in its dtypes come one after the other.
     first: dict[Any, int] = {}
     for item in filter(_is_property, items):
-        current().dtypes_of.setdefault(_key(item), []).append(str(item.callspec.params["target"]))
+        session.dtypes_of.setdefault(_key(item), []).append(str(item.callspec.params["target"]))
     items.sort(key=lambda item: first.setdefault(_key(item) if _is_property(item) else item, len(first)))
 
 
@@ -145,7 +211,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             target = _load_or_stop()
         except pytest.UsageError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            raise pytest.Collector.CollectError(str(error)) from None
         metafunc.parametrize("target", current().dtypes or target.dtypes, indirect=True)
 
 
@@ -162,53 +228,33 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a property, in all its dtypes at once if it holds in all of them, and record what becomes of it."""
     if not _is_property(pyfuncitem):
         return None
-    import numpy as np
-    from hypothesis.errors import FlakyFailure
-
-    from calibrant.checks.outcomes import recording
-    from calibrant.judge import Disagreement
-    from calibrant.target.calling import Failure
+    from calibrant.checks.here import judged
+    from calibrant.target.calling import Subject
 
     session, run = current(), (_key(pyfuncitem), str(pyfuncitem.callspec.params["target"]))
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     _judge_together(pyfuncitem, arguments)
-    together, held = session.judged.pop(run, (None, False))
-    subject: Any = arguments["target"] if together is None else together if held else together.anew()
-
-    def whole(other: Subject) -> None:
-        with np.errstate(all="ignore"):
-            pyfuncitem.obj(**arguments | {"target": other})
-
-    def record(subject: Subject) -> contextlib.AbstractContextManager[list[Outcome]]:
-        subject.property_ = whole
-        clause = next(pyfuncitem.iter_markers("clause")).args[0]
-        return recording(clause, pyfuncitem.originalname, subject, few=session.few)
-
-    with record(subject) as pyfuncitem.stash[_RECORD]:
-        if not held:
-            whole(subject)
-    if together is not None and isinstance(together.failed, (Disagreement, Failure)):
-        with record(together) as pyfuncitem.stash[_RECORD]:
-            raise FlakyFailure("it failed once, and not when it was asked the same again", [together.failed])
+    subject, held = session.judged.pop(run, (arguments["target"], None))
+    assert isinstance(subject, Subject)
+    clause = next(pyfuncitem.iter_markers("clause")).args[0]
+    outcome, error = judged(pyfuncitem.obj, arguments, clause, pyfuncitem.originalname, subject, held, few=session.few)
+    pyfuncitem.stash[_RECORD] = outcome
+    if error is not None:
+        raise error
     return True
 
 
 def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
-    """Judge a property in all its dtypes, so that each example is drawn once; keep the subjects, by whether all of them hold."""
-    import numpy as np
-
+    """Judge a property in all its dtypes at once, and keep the subjects."""
+    from calibrant.checks.here import in_all_dtypes
     from calibrant.target.calling import Subject
 
     session, key = current(), _key(item)
     dtypes = session.dtypes_of.pop(key, [])
-    if len(dtypes) < 2 or not hasattr(item.obj, "hypothesis"):
-        return
-    subjects, held = tuple(Subject(session.load(), one) for one in dtypes), False
-    # Apart, or one of Hypothesis' own: each is judged by itself, and what it raises is told then.
-    with contextlib.suppress(Exception), np.errstate(all="ignore"):
-        item.obj(**arguments | {"target": subjects})
-        held = True
-    session.judged |= {(key, one): (subject, held) for one, subject in zip(dtypes, subjects, strict=True)}
+    subjects = tuple(Subject(session.load(), dtype) for dtype in dtypes)
+    held = in_all_dtypes(item.obj, arguments, subjects)
+    if held is not None:
+        session.judged |= {(key, dtype): (one, held) for dtype, one in zip(dtypes, subjects, strict=True)}
 
 
 def _is_property(item: pytest.Item) -> TypeGuard[pytest.Function]:
@@ -237,9 +283,8 @@ def pytest_runtest_makereport(
     from calibrant.target.isolation import contained, give_up
 
     clause = require(next(item.iter_markers("clause")).args[0])
-    if record := item.stash.get(_RECORD, None):
-        (outcome,) = record
-    else:  # its set-up failed, or the target has left too little to tell its outcome
+    outcome = item.stash.get(_RECORD, None)
+    if outcome is None:  # its set-up failed, or the target has left too little to tell its outcome
         assert call.excinfo is not None
         if contained() and call.when == "call":
             give_up(f"left its process unable to go on: {call.excinfo.typename}: {first_line(call.excinfo.value)}")
@@ -247,7 +292,7 @@ def pytest_runtest_makereport(
         outcome = outcome_of(clause.name, item.originalname, dtype, None, call.excinfo.value, few=current().few)
     report.user_properties.append((PROPERTY, outcome.sent()))
     if outcome.failure is not None and outcome.status in ("breaks", "broken"):
-        report.longrepr = f"{clause.name}  {outcome.status}  {clause.sentence}\n{outcome.failure.text}"
+        report.longrepr = outcome.told() if contained() else _told(outcome)
         should = "SHOULD" if clause.level == "SHOULD" else None
         excuse = f"deviates as declared: {outcome.deviation}" if outcome.deviation else should
         if excuse:
@@ -256,6 +301,14 @@ def pytest_runtest_makereport(
     if isinstance(report.longrepr, str) or (report.failed and contained()):
         report.longrepr = _sendable(str(report.longrepr))
     return report
+
+
+def _told(outcome: Outcome) -> str:
+    """The text on a failure, as `calibrant check` prints it."""
+    from calibrant.checks.verdicts import gathered
+    from calibrant.reports.terminal import failure_lines
+
+    return "\n".join(failure_lines(gathered([replace(outcome, deviation=None)])))
 
 
 def _sendable(text: str) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibrant import __version__
 from calibrant.adapters import workers
 from calibrant.mechanics import autograd, broadcasting, descent, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
@@ -33,6 +32,7 @@ from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
 from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
+from calibrant.protocol import VERSION
 
 __all__ = [
     "absolute_loss",
@@ -78,7 +78,7 @@ __all__ = [
 ]
 
 name = "reference"
-version = f"{__version__}, torch {torch.__version__}"
+version = f"{VERSION}, torch {torch.__version__}"
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Tensor:

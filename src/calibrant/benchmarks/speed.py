@@ -13,7 +13,7 @@ from unittest import mock
 from hypothesis.errors import Unsatisfiable
 
 from calibrant.book.clauses import CHAPTERS, properties
-from calibrant.checks.power import Settings, parametrized, suite_of
+from calibrant.checks.here import Settings, parametrized, suite_of
 from calibrant.suite import property as suite
 from calibrant.target.calling import Subject
 from calibrant.target.loading import load

@@ -4,26 +4,22 @@ Impostors are calibrant's own code: they neither hang nor end their process. So 
 process, with the settings of a check.
 """
 
-import functools
-import itertools
-import runpy
 import statistics
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from calibrant.book.clauses import Property, book, properties
+from calibrant.checks.here import Settings, parametrized, suite_of
 from calibrant.checks.outcomes import Outcome, outcome_of
 from calibrant.checks.spread import spread
 from calibrant.exact import OPTIMIZERS
 from calibrant.impostors import Impostor, catalog, select
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.suite.session import Session, begin, end
 from calibrant.target.calling import Subject
 
 DTYPES = ("float32", "float64")
@@ -58,23 +54,14 @@ def due(one: Impostor) -> tuple[set[str], set[str]]:
     return always, perhaps
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the properties draw their examples."""
-
-    profile: str = "ci"
-    examples: int | None = None
-    seed: int | None = None
-    shrink: bool = False
-
-
+_USUAL = Settings()
 _FEW = 5
 """Examples of each clause of the quick trial's sample."""
 _SAMPLE = 4
 """Clauses, each in one dtype, in the sample of an impostor."""
 
 
-def tried(one: Impostor, settings: Settings = Settings(), *, quick: bool = False) -> Trial:
+def tried(one: Impostor, settings: Settings = _USUAL, *, quick: bool = False) -> Trial:
     """Hold an impostor against every clause of its operation.
 
     A quick trial leaves a clause once it is broken. It tries the main clause in every dtype and each other clause that the impostor must
@@ -157,28 +144,6 @@ def _outcome(prop: Property, function: Callable[..., None], arguments: dict[str,
     if outcome.status == "error":
         raise RuntimeError(outcome.told())
     return outcome
-
-
-@functools.lru_cache(maxsize=64)
-def suite_of(file: Path, settings: Settings) -> dict[str, Any]:
-    """The properties of a chapter, prepared with these settings."""
-    begin(session := Session(**asdict(settings)))
-    try:
-        return runpy.run_path(str(file))
-    finally:
-        end(session)
-
-
-def parametrized(function: Any) -> Iterator[dict[str, Any]]:
-    """The arguments with which pytest would call a property, beside the target."""
-    axes = []
-    for mark in getattr(function, "pytestmark", []):
-        if mark.name == "parametrize":
-            names, values = mark.args[:2]
-            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
-            axes.append([dict(zip(names, value if len(names) > 1 else [value], strict=True)) for value in values])
-    for combination in itertools.product(*axes):
-        yield {name: value for arguments in combination for name, value in arguments.items()}
 
 
 def measured(

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibrant import __version__
+from calibrant.protocol import VERSION
 from calibrant.protocol.errors import CheckError
 from calibrant.reports.terminal import counts, outcome
 
@@ -25,7 +25,7 @@ def document(result: Result) -> dict[str, Any]:
     """The whole result as plain data."""
     return {
         "format": FORMAT,
-        "calibrant": __version__,
+        "calibrant": VERSION,
         "target": result.target,
         "options": asdict(result.options),
         "environment": environment(),

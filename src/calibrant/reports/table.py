@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from calibrant import __version__
 from calibrant.checks.verdicts import GRAVEST, gravest
+from calibrant.protocol import VERSION
 from calibrant.protocol.errors import escaped
 from calibrant.reports import machine
 from calibrant.reports.terminal import STYLES, blank, by_clause, outcome, put
@@ -63,7 +63,7 @@ def document(matrix: Sequence[Checked]) -> dict[str, Any]:
     """The matrix as plain data: a row for each clause, and the whole document of each check."""
     return {
         "format": machine.FORMAT,
-        "calibrant": __version__,
+        "calibrant": VERSION,
         "targets": [
             {
                 "spec": one.spec,

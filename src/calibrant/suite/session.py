@@ -36,11 +36,15 @@ class Session:
     profile: str = "dev"
     examples: int | None = None
     seed: int | None = None
+    clauses: frozenset[str] | None = None
+    """The clauses whose properties run; None for all of them."""
     run_folder: Path | None = None
     vectors: Path | None = None
     """The folder of vectors to replay, instead of running the properties."""
     shrink: bool = True
     """Whether Hypothesis shrinks a failing example; a trial of an impostor only needs to know that there is one."""
+    problem: str = ""
+    """What is wrong with the options, so that no target can be loaded."""
     loaded: Target | None = None
     dtypes_of: dict[Any, list[str]] = field(default_factory=dict)
     """The dtypes in which each property runs."""
@@ -63,6 +67,8 @@ class Session:
         from calibrant.target.loading import load
         from calibrant.target.surroundings import Surroundings
 
+        if self.problem:
+            raise TargetError(self.problem)
         if self.loaded is None:
             watch("", IMPORT_PATIENCE * self.timeout)
             try:

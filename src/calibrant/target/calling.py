@@ -23,7 +23,7 @@ from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, 
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS, Operation
 from calibrant.protocol.wire import is_array, plain
 from calibrant.target.description import Target
-from calibrant.target.loading import ISOLATED, load
+from calibrant.target.loading import ISOLATED, OBJECT, load
 
 _MOST_NUMBERS = 2**16
 """The most numbers in an array of an answer; a right answer has far fewer."""
@@ -116,6 +116,8 @@ class Subject:
         The other process hashes texts in another way.
         """
         spec, timeout = self.target.spec, self.target.timeout
+        if spec.startswith(OBJECT):
+            raise Absent(f"no other process can load {self.target.name}")
         # Two processes of one shell can hash alike, which the next run, or another machine, does not.
         hashes = {"PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"}
         if watch is not None:

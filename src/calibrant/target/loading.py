@@ -32,6 +32,8 @@ PROGRAM = "program: "
 """The beginning of a target that is a command line."""
 ISOLATED = "isolated: "
 """The beginning of a target in Python that a process of its own holds."""
+OBJECT = "object: "
+"""The beginning of a target that only this process holds."""
 
 
 def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = None) -> Target:
@@ -69,6 +71,13 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
             public = [name for name in dir(implementation) if not name.startswith("_")]
             raise TargetError(f"target {spec!r}: {place} has no {part!r}{nearest(part, public)}") from None
     name = attribute or (Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
+    return of_object(implementation, spec, name, timeout, environ)
+
+
+def of_object(
+    implementation: Any, spec: str, name: str, timeout: float, environ: Mapping[str, str] | None = None
+) -> Target:
+    """The target that an object is. Raises TargetError, in one sentence, if it offers nothing to check."""
     try:
         command = getattr(implementation, "program", None)
         if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
@@ -77,7 +86,7 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes
-        why = f"{named(error)}{hiding(place, loaded=True)}"
+        why = f"{named(error)}{hiding(located(spec)[0], loaded=True)}"
         raise TargetError(f"target {spec!r} cannot be read: {why}") from None
 
 

@@ -14,7 +14,7 @@ from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
 from calibrant.target.calling import Call
 from calibrant.target.description import Target
-from calibrant.target.loading import located
+from calibrant.target.loading import OBJECT, located
 from calibrant.target.program import Program
 
 
@@ -49,7 +49,9 @@ def snippet(target: Target, calls: list[Call], due: str = "") -> str:
         return _shell(target.program, calls)
     lines = ["import numpy as np"]
     place, attribute = located(target.spec)
-    if place.endswith(".py"):
+    if target.spec.startswith(OBJECT):
+        lines += ["# target is the object that was checked"]
+    elif place.endswith(".py"):
         folder = str(Path(place).parent)
         lines += ["import runpy, sys, types", f"sys.path.insert(0, {folder!r})"]
         lines += [f"target = types.SimpleNamespace(**runpy.run_path({place!r}))"]

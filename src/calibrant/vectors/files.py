@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from calibrant import __version__
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.impostors import catalog
 from calibrant.impostors.correct import PYTORCH
+from calibrant.protocol import VERSION
 from calibrant.protocol.errors import CheckError, NoAnswer, brief, nearest
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.vectors.cases import DTYPES, REFUSED, Case, require_claim
@@ -43,7 +43,7 @@ def document(chapter: str, cases: Sequence[Case]) -> str:
             about = {"sentence": one.sentence, "kind": one.kind, "links": one.links}
             notes.setdefault(one.operation, {})[one.name] = about
     meant = {"conventions": PYTORCH} if chapter == "optimizers" else {}
-    head = {"calibrant": __version__, "format": FORMAT, "chapter": chapter, **meant}
+    head = {"calibrant": VERSION, "format": FORMAT, "chapter": chapter, **meant}
     head |= {"sha256": digest(written), "notes": notes}
     lines = ",\n".join(json.dumps(case) for case in written)
     return f'{json.dumps(head, indent=1)[:-2]},\n "cases": [\n{lines}\n ]\n}}\n'

@@ -1,0 +1,144 @@
+"""calibrant from Python: a check of any object, and its report. Nothing heavy is imported before a check needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calibrant.checks.options import Options
+    from calibrant.checks.verdicts import Result, Verdict
+    from calibrant.target.description import Target
+
+
+def check(
+    target: object,
+    *,
+    chapters: str | Iterable[str] = (),
+    clauses: str | Iterable[str] = (),
+    dtypes: str | Iterable[str] = (),
+    examples: int | None = None,
+    seed: int | None = None,
+    profile: str = "dev",
+    timeout: float = 10.0,
+    workers: int | None = None,
+    isolated: bool = False,
+) -> Report:
+    """Hold a target against the book, and return a report. The arguments mean what the options of `calibrant check` mean.
+
+    An object (a module, an instance, a dict of functions, a function with the name of an operation) runs in this process and is trusted:
+    only Python code that hangs is stopped. A text or path ("mine.py", "package.module", "numpy") runs in workers that may be ended;
+    isolated=True keeps it apart from its judge, too. Raises CheckError, in one sentence, where no check can be made.
+    """
+    from calibrant.checks.options import Options
+
+    options = Options(
+        chapters=_several(chapters),
+        clauses=_several(clauses),
+        dtypes=_several(dtypes),
+        profile=profile,
+        examples=examples,
+        seed=seed,
+        timeout=timeout,
+        workers=workers,
+        isolated=isolated,
+    )
+    if isinstance(target, (str, os.PathLike)):
+        from calibrant.checks.check import check as in_workers
+
+        return Report(in_workers(os.fsdecode(target), options))
+    return Report(_in_this_process(target, options))
+
+
+class Report:
+    """The result of a check. print(report) shows it as the terminal does; a notebook shows a table."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    @property
+    def ok(self) -> bool:
+        """Whether the target conforms, as far as it was checked."""
+        return self._result.exit_status == 0
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One verdict for each clause and dtype: clause, level, sentence, dtype, status, reason, failures, and counts."""
+        return self._result.verdicts
+
+    @property
+    def failures(self) -> list[Verdict]:
+        """The verdicts for which the target does not conform."""
+        return [verdict for verdict in self.verdicts if verdict.failed]
+
+    def to_json(self) -> str:
+        """The document that `calibrant check --json` writes."""
+        import json
+
+        from calibrant.reports.machine import document
+
+        return json.dumps(document(self._result), indent=1, allow_nan=False)
+
+    def __str__(self) -> str:
+        import io
+
+        from rich.console import Console
+
+        from calibrant.reports.terminal import show
+
+        text = io.StringIO()
+        show(self._result, Console(file=text, highlight=False, width=120))
+        return text.getvalue().rstrip("\n")
+
+    def __repr__(self) -> str:
+        from calibrant.reports.terminal import closing_lines
+
+        return f"<Report: {closing_lines(self._result)[-1]}>"
+
+    def _repr_html_(self) -> str:
+        from calibrant.reports.notebook import table
+
+        return table(self._result)
+
+
+def _several(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _in_this_process(target: object, options: Options) -> Result:
+    from calibrant.checks.here import check as here
+    from calibrant.protocol.errors import CheckError
+
+    if options.isolated:
+        raise CheckError(
+            "isolated is True: another process can load a path or a name, but not an object of this process"
+        )
+    loaded = _loaded(target, options.timeout)
+    try:
+        return here(loaded, options)
+    finally:
+        if loaded.program is not None:
+            loaded.program.close()
+
+
+def _loaded(target: object, timeout: float) -> Target:
+    """The target that an object is; a dict is its functions, and a function with the name of an operation is that operation."""
+    import sys
+    from collections.abc import Mapping
+    from types import ModuleType, SimpleNamespace
+
+    from calibrant.protocol.operations import OPERATIONS
+    from calibrant.target.loading import OBJECT, of_object
+
+    name = getattr(target, "__name__", None)
+    if not isinstance(name, str):
+        name = "target" if isinstance(target, (Mapping, SimpleNamespace)) else type(target).__name__
+    if isinstance(target, ModuleType) and name != "__main__" and sys.modules.get(name) is target:
+        return of_object(target, name, name.rpartition(".")[2], timeout)
+    implementation: Any = target
+    if isinstance(target, Mapping):
+        implementation = SimpleNamespace(**{str(key): value for key, value in target.items()})
+    elif callable(target) and name in OPERATIONS:
+        implementation = SimpleNamespace(**{name: target})
+    return of_object(implementation, OBJECT + name, name, timeout)

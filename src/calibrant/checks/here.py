@@ -1,0 +1,149 @@
+"""A check in this process: the properties run on an object that this process holds, without pytest's runner and without workers."""
+
+import contextlib
+import functools
+import itertools
+import runpy
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import configuration
+from hypothesis.errors import FlakyFailure
+
+from calibrant.book.clauses import Property, properties
+from calibrant.checks.options import Options
+from calibrant.checks.outcomes import Outcome, recording
+from calibrant.checks.verdicts import Result, gathered
+from calibrant.judge import Disagreement
+from calibrant.protocol.declarations import numpy_dtype
+from calibrant.suite.session import Session, begin, end
+from calibrant.target.calling import Failure, Subject
+from calibrant.target.description import Target
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the properties draw their examples."""
+
+    profile: str = "ci"
+    examples: int | None = None
+    seed: int | None = None
+    shrink: bool = False
+
+
+def check(target: Target, options: Options) -> Result:
+    """Hold a target that is loaded here against the book. Only Python code of its own that hangs is ended."""
+    options = options.validated()
+    dtypes = options.dtypes or target.dtypes
+    for dtype in dtypes:
+        numpy_dtype(dtype)
+    settings = Settings(options.profile, options.examples, options.seed, shrink=True)
+    few = Session(dtypes=options.dtypes, profile=options.profile, examples=options.examples, loaded=target).few
+    outcomes: list[Outcome] = []
+    with warnings.catch_warnings(action="ignore"), _no_folder_of_hypothesis():  # the warnings are the target's
+        for prop in properties():
+            if options.selects(prop.clause):
+                outcomes += _outcomes(prop, settings, target, dtypes, few)
+    return Result(target.describe(), options, gathered(outcomes))
+
+
+@contextlib.contextmanager
+def _no_folder_of_hypothesis() -> Iterator[None]:
+    """Let Hypothesis keep what it stores out of the folder of whoever calls."""
+    before = vars(configuration).get("__hypothesis_home_directory")
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(before)
+
+
+def _outcomes(
+    prop: Property, settings: Settings, target: Target, dtypes: Sequence[str], few: bool
+) -> Iterator[Outcome]:
+    """The outcomes of a property in each dtype, for each of its parameters."""
+    function = suite_of(prop.file, settings)[prop.function]
+    for arguments in parametrized(function):
+        subjects = tuple(Subject(target, dtype) for dtype in dtypes)
+        held = in_all_dtypes(function, arguments, subjects)
+        for subject in subjects:
+            yield judged(function, arguments, prop.clause, prop.function, subject, held, few=few)[0]
+
+
+def in_all_dtypes(
+    function: Callable[..., None], arguments: dict[str, Any], subjects: tuple[Subject, ...]
+) -> bool | None:
+    """Judge a property in several dtypes at once, so that each example is drawn once.
+
+    Return whether it holds in all of them, or None where it has to be judged in each by itself.
+    """
+    if len(subjects) < 2 or not hasattr(function, "hypothesis"):
+        return None
+    # Where the dtypes differ, or Hypothesis gives up, each is judged by itself, and what it raises is told then.
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
+        function(**arguments | {"target": subjects})
+        return True
+    return False
+
+
+def judged(
+    function: Callable[..., None],
+    arguments: dict[str, Any],
+    clause: str,
+    name: str,
+    subject: Subject,
+    held: bool | None,
+    *,
+    few: bool,
+) -> tuple[Outcome, BaseException | None]:
+    """The outcome of a property in one dtype, and the exception that ended it. `held` is the answer of `in_all_dtypes`."""
+
+    def whole(other: Subject) -> None:
+        with np.errstate(all="ignore"):
+            function(**arguments | {"target": other})
+
+    def recorded(one: Subject) -> contextlib.AbstractContextManager[list[Outcome]]:
+        one.property_ = whole
+        return recording(clause, name, one, few=few)
+
+    try:
+        alone = subject.anew() if held is False else subject
+        with recorded(alone) as record:
+            if not held:
+                whole(alone)
+        if isinstance(subject.failed, (Disagreement, Failure)):
+            with recorded(subject) as record:
+                raise FlakyFailure("it failed once, and not when it was asked the same again", [subject.failed])
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the target's code may raise anything
+        return record[0], error
+    return record[0], None
+
+
+@functools.lru_cache(maxsize=64)
+def suite_of(file: Path, settings: Settings) -> dict[str, Any]:
+    """The properties of a chapter, prepared with these settings."""
+    begin(session := Session(**asdict(settings)))
+    try:
+        return runpy.run_path(str(file))
+    finally:
+        end(session)
+
+
+def parametrized(function: Any) -> Iterator[dict[str, Any]]:
+    """The arguments with which pytest would call a property, beside the target."""
+    axes = []
+    for mark in getattr(function, "pytestmark", []):
+        if mark.name == "parametrize":
+            names, values = mark.args[:2]
+            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+            axes.append([dict(zip(names, value if len(names) > 1 else [value], strict=True)) for value in values])
+    for combination in itertools.product(*axes):
+        yield {name: value for arguments in combination for name, value in arguments.items()}

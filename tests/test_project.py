@@ -1,0 +1,71 @@
+"""The defaults of a project, in its pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from calibrant.checks.project import defaults, over
+from calibrant.protocol.errors import CheckError
+
+
+def project(folder: Path, text: str) -> Path:
+    """A folder with this pyproject.toml."""
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_table_gives_the_options_of_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[tool.calibrant]\ntarget = "theirs.py:loss"\nprofile = "ci"\ntimeout = 3\nchapters = ["loss", "model"]\n'
+    found = {"target": "theirs.py:loss", "profile": "ci", "timeout": 3, "chapters": ("loss", "model")}
+    project(tmp_path, text)
+
+    monkeypatch.chdir(tmp_path)
+    assert defaults(tmp_path) == found
+
+    monkeypatch.chdir(tmp_path.parent)
+    assert defaults(tmp_path) == found | {"target": os.path.join(tmp_path.name, "theirs.py:loss")}
+
+
+def test_a_program_is_a_target(tmp_path: Path) -> None:
+    assert defaults(project(tmp_path, '[tool.calibrant]\nprogram = "node mine.js"\n')) == {
+        "target": "program: node mine.js"
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[project]\n", "[tool.other]\nx = 1\n", "= nonsense"], ids=repr)
+def test_a_project_without_the_table_has_no_defaults(text: str, tmp_path: Path) -> None:
+    assert defaults(tmp_path) == {}
+    assert defaults(project(tmp_path, text)) == {}
+
+
+WRONG = {
+    "profil = 'ci'": "[tool.calibrant] has no key 'profil'; nearest: profile",
+    "examples = 'many'": "examples of [tool.calibrant] is 'many', which is not a whole number",
+    "examples = true": "examples of [tool.calibrant] is True, which is not a whole number",
+    "chapters = 'loss'": "chapters of [tool.calibrant] is 'loss', which is not a list of texts",
+    "dtypes = [1]": "dtypes of [tool.calibrant] is [1], which is not a list of texts",
+    "target = 'a'\nprogram = 'b'": "has a target and a program",
+    "target = ": "cannot be read",
+}
+
+
+@pytest.mark.parametrize(("line", "sentence"), WRONG.items(), ids=WRONG)
+def test_a_mistake_is_one_sentence_that_names_the_file(line: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckError) as raised:
+        defaults(project(tmp_path, f"[tool.calibrant]\n{line}\n"))
+
+    assert str(raised.value).startswith(f"{tmp_path}/pyproject.toml")
+    assert sentence in str(raised.value)
+
+
+def test_what_is_given_wins_and_chapters_and_clauses_are_one_choice() -> None:
+    found = {"profile": "ci", "chapters": ("loss",), "examples": 3}
+
+    assert over(found, {"clauses": ("model.linear",), "examples": 5}) == {
+        "profile": "ci",
+        "clauses": ("model.linear",),
+        "examples": 5,
+    }
