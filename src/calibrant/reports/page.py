@@ -15,10 +15,10 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from calibrant import __version__
 from calibrant.checks.outcomes import Finding
 from calibrant.checks.verdicts import GRAVEST
 from calibrant.judge import show
+from calibrant.protocol import VERSION
 from calibrant.protocol.declarations import DTYPES, numpy_dtype
 from calibrant.protocol.errors import CheckError, printable
 from calibrant.protocol.operations import OPERATIONS
@@ -52,7 +52,7 @@ def text(matrix: Sequence[Checked]) -> str:
     checks = [_Page(one, f"t{k}-" if several else "") for k, one in enumerate(matrix, start=1)]
     style, script = _part("page.css"), _part("page.js")
     return jinja.get_template("page.html").render(
-        calibrant=__version__,
+        calibrant=VERSION,
         checks=checks,
         several=several,
         rows=_rows(checks),
