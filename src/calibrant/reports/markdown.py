@@ -91,12 +91,10 @@ def _finding(one: Finding) -> Iterator[str]:
     yield ""
     for impostor in one.impostors:
         links = [
-            f"[{_plain(place(link))}]({link})"
-            for link in impostor["seen"]
-            if re.fullmatch(r"https://[\w./#?=&%-]+", link)
+            f"[{place(link)}]({link})" for link in impostor["seen"] if re.fullmatch(r"https://[\w./#?=&%-]+", link)
         ]
         seen = f" Seen in {', '.join(links)}." if links else ""
-        yield f"{_plain(impostor['operation'])} behaves as **{_plain(impostor['name'])}**: {_prose(impostor['sentence'])}.{seen}"
+        yield f"{_code(impostor['operation'])} behaves as **{_plain(impostor['name'])}**: {_prose(impostor['sentence'])}.{seen}"
         yield ""
     if one.snippet:
         yield _fenced(one.snippet, "python")
@@ -139,9 +137,13 @@ def _plain(said: str) -> str:
     return re.sub(r"([@#]|:(?=//)|www(?=\.))", r"\1<!-- -->", text, flags=re.IGNORECASE)
 
 
+def _code(word: str) -> str:
+    return f"`{escaped(word, _LONGEST).replace('`', chr(39))}`"
+
+
 def _prose(sentence: str) -> str:
     """A sentence whose words in backticks are code."""
-    return "".join(f"`{escaped(part)}`" if k % 2 else _plain(part) for k, part in enumerate(sentence.split("`")))
+    return "".join(_code(part) if k % 2 else _plain(part) for k, part in enumerate(sentence.split("`")))
 
 
 def _fenced(said: str, language: str) -> str:
