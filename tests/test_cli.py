@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from support import calibrant, one_sentence, run, target
 
+from calibrant import __version__
+
 RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
 
 
@@ -18,7 +20,7 @@ sys.argv = ["calibrant"]  # no command is a call for help
 try:
     cli.main()
 finally:
-    heavy = {"numpy", "hypothesis", "pytest", "torch", "sympy", "ml_dtypes"} & set(sys.modules)
+    heavy = {"numpy", "hypothesis", "pytest", "torch", "sympy", "ml_dtypes", "jinja2"} & set(sys.modules)
     print("heavy:", sorted(heavy))
 """
     process = run("-c", source)
@@ -32,7 +34,10 @@ def test_control_c_is_one_sentence() -> None:
     command = "@cli.app.command()\ndef stop() -> None:\n    raise KeyboardInterrupt\n"
     source = f"import sys\nfrom calibrant import cli\n{command}sys.argv = ['calibrant', 'stop']\ncli.main()"
 
-    assert one_sentence(run("-c", source), "interrupted: there is no result")
+    process = run("-c", source)
+
+    assert (process.returncode, process.stdout) == (130, "")
+    assert process.stderr == "calibrant: interrupted: there is no result\n"
 
 
 WRONG: dict[str, tuple[list[str], list[str]]] = {
@@ -60,11 +65,15 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "seed": (["check", "numpy", "--seed", "-1"], ["seed is -1"]),
     "seed of a profile without chance": (["check", "numpy", "--profile", "ci", "--seed", "1"], ["ci", "seed"]),
     "folder": (["check", "numpy", "--json", "no/such/folder.json"], ["no/such"]),
+    "several files": (["check", "numpy", "--json", "-", "--html", "-"], ["only one report"]),
     "explained clause": (["explain", "loss.same-shapes"], ["loss.same-shapes", "nearest: loss.same-shape"]),
     "nothing to explain": (["explain"], ["argument"]),
     "matrix of nothing": (["matrix"], ["no target is named"]),
     "clause of a matrix": (["matrix", "numpy", "--clause", "loss.men-square"], ["nearest: loss.mean-square"]),
-    "folder of a matrix": (["matrix", "numpy", "--json", "/no/such/folder/m.json"], ["there is no folder"]),
+    "folder of a matrix": (["matrix", "numpy", "--json", "/no/such/folder/m.json"], ["/no/such/folder", "be written"]),
+    "two targets": (["check", "a.py", "b c.py"], ["`calibrant matrix a.py 'b c.py'`"]),
+    "fail-fast": (["check", "numpy", "--fail-fast", "0"], ["fail-fast is 0"]),
+    "pattern of clauses": (["check", "numpy", "--clause", "los.*"], ["there is no clause 'los.*'"]),
     "impostor's operation": (["power", "los_fn"], ["los_fn", "nearest: loss_fn"]),
     "profile of a trial": (["power", "loss_fn", "--profile", "cii"], ["cii", "nearest: ci"]),
     "examples of a trial": (["power", "loss_fn", "--examples", "0"], ["examples is 0"]),
@@ -103,13 +112,25 @@ def test_a_file_that_hides_a_module_of_the_target_is_named(tmp_path: Path) -> No
     assert "tabnanny" not in process.stderr
 
 
-def test_a_json_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    file = target(tmp_path, RIGHT)
+def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    """A file that can be is not there before it is written."""
+    process = calibrant("check", "no_such_target.py", "--json", str(tmp_path))
+    other = calibrant("check", "no_such_target.py", "--json", str(tmp_path / "new.json"))
 
-    process = calibrant("check", file, "--clause", "loss.absolute", "--examples", "2", "--json", str(tmp_path))
+    assert one_sentence(process, f"{tmp_path} cannot be written: Is a directory")
+    assert one_sentence(other, "there is no such file")
+    assert [*tmp_path.iterdir()] == []
 
-    assert process.returncode == 2
-    assert process.stderr == f"calibrant: {tmp_path} cannot be written: Is a directory\n"
+
+def test_version_and_list() -> None:
+    version, listed = calibrant("--version"), calibrant("check", "--list", "--clause", "loss.z*,model.pure")
+
+    assert version.stdout == f"calibrant {__version__}\n"
+    assert [line.split()[1:] for line in listed.stdout.splitlines()[:-1]] == [
+        ["model.pure", "MUST", "1", "property"],
+        ["loss.zero", "MUST", "2", "properties"],
+    ]
+    assert listed.stdout.splitlines()[-1] == "2 clauses with 3 properties: 1 in model, 1 in loss."
 
 
 def test_explain_prints_a_clause_with_its_reason_its_property_and_what_breaks_it() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from support import calibrant, require_fit, target
 
 from calibrant.checks.check import Checked, exit_status
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.verdicts import Result, gathered
+from calibrant.reports import table
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
 
@@ -39,6 +42,39 @@ def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     require_fit(said, "matrix.schema.json")
     assert [one["check"] and one["check"]["options"]["seed"] for one in said["targets"]] == [3, 3, None, 3]
     assert "4 targets side by side" in page.read_text(encoding="utf-8")
+
+
+def of(name: str, width: int, *others: str, **statuses: Any) -> list[str]:
+    """The lines of a table of targets with these statuses of two clauses, at a terminal of this width."""
+    outcomes = [Outcome("loss.mean-square", "test_it", "float32", statuses.get("must", "holds"))]
+    outcomes += [Outcome("loss.empty", "test_it", "float32", statuses.get("should", "holds"))]
+    options = Options(strict=statuses.get("strict", False))
+    described = {"name": name, "dtypes": ["float32"]}
+    file = io.StringIO()
+    matrix = [Checked(one, Result(described, options, gathered(outcomes))) for one in (name, *others)]
+    table.show(matrix, Console(file=file, width=width, force_terminal=True, color_system=None, highlight=False))
+    return file.getvalue().splitlines()
+
+
+def test_a_should_is_in_capitals_only_where_it_counts() -> None:
+    lax, strict = (of("a", 80, should="breaks", strict=strict) for strict in (False, True))
+
+    assert [line.split() for line in lax[1:3]] == [["loss.mean-square", "holds"], ["loss.empty", "breaks"]]
+    assert strict[2].split() == ["loss.empty", "BREAKS"]
+    assert ["breaks", "1"] in [line.split() for line in lax]
+    assert of("a", 80, must="breaks")[1].split() == ["loss.mean-square", "BREAKS"]
+
+
+def test_heads_are_readable_in_sixty_columns() -> None:
+    """Names that leave no room stand above the table; columns that leave none stand in several tables."""
+    few, many = of("a.py", 60, "some/where/b.py"), of("a.py", 60, *(f"some/where/{k}.py" for k in range(9)))
+
+    assert few[0].split() == ["clause", "a.py", "some/where/b.py"]
+    assert many[:3] == ["1: a.py", "2: some/where/0.py", "3: some/where/1.py"]
+    heads = [line.split() for line in many if line.startswith("clause")]
+    assert [head for several in heads for head in several[1:]] == [str(k) for k in range(1, 11)]
+    assert len(heads) == 2
+    assert max(map(len, many)) <= 60
 
 
 EXIT = {0: ("holds holds",), 1: ("unchecked breaks",), 2: ("holds unchecked", "unchecked", "absent holds", "")}

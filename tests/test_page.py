@@ -22,7 +22,7 @@ from calibrant.checks import outcomes as recorded
 from calibrant.checks.check import Checked
 from calibrant.checks.outcomes import Finding, Outcome
 from calibrant.checks.verdicts import Result
-from calibrant.judge import Disagreement, agree, agree_lists, holds
+from calibrant.judge import Disagreement, agree, agree_lists, at_most, holds
 from calibrant.reports import page, pictures
 
 HOSTILE = (
@@ -241,6 +241,18 @@ def test_a_finding_that_a_target_forged_is_shown_and_stops_nothing() -> None:
             "  said", calls, forged, forged, ["1/0"] * 3, forged, forged, forged, forged, [], "x", several, [several]
         )  # type: ignore[arg-type]  # it is forged
         assert "said" in shown(result([outcome("loss.zero", "breaks", failure=finding)]))
+
+
+def test_two_computed_numbers_that_disagree_are_shown_without_a_bound_of_each() -> None:
+    def order(target: Any) -> None:
+        numbers = [exact.of(np.array(x, target.dtype), target.form) for x in (3.0, 2.0)]
+        at_most(*numbers, "the loss rose")
+
+    one = failing("descent.decreases", "float64", order, loss_fn=len)
+
+    assert one.failure is not None
+    assert one.failure.allowed is None
+    assert "the loss rose: 3.0 is more than 2.0" in shown(result([one]))
 
 
 def test_each_failing_cell_of_a_matrix_leads_to_its_failure(outcomes: list[Outcome]) -> None:

@@ -191,7 +191,9 @@ def check(
     if json is not None:
         machine.write(machine.document(result), json)
     writers.write([Checked(result.target["spec"], result)], files, console.file if github else None)
-    raise typer.Exit(130 if result.interrupted else result.exit_status)
+    if result.interrupted:
+        sys.exit(130)  # with a result: typer's own exit of this status comes without one
+    raise typer.Exit(result.exit_status)
 
 
 @app.command()
@@ -234,20 +236,25 @@ def matrix(
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     options.validated()
     files = {"html": html, "markdown": markdown, "junit_xml": junit_xml}
-    console = _console([json, *files.values()], no_color)
+    console, interrupted = _console([json, *files.values()], no_color), False
     with _bar(console, _checking(specs[0]), total=len(specs)) as update:
-        for one in checked(specs, options):
-            found.append(one)
-            left = specs[len(found) :]
-            update(advance=1, description=_checking(left[0]) if left else "done")
+        try:
+            for one in checked(specs, options):
+                found.append(one)
+                interrupted = one.result is not None and one.result.interrupted
+                left = specs[len(found) :]
+                update(advance=1, description=_checking(left[0]) if left else "done")
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            interrupted = True
     table.show(found, console)
     if json is not None:
         machine.write(table.document(found), json)
     writers.write(found, files, console.file if github else None)
-    interrupted = any(one.result is not None and one.result.interrupted for one in found)
-    if interrupted and left:
-        _say(f"interrupted: {len(left)} of {len(specs)} targets were not checked")
-    raise typer.Exit(130 if interrupted else exit_status(found))
+    if interrupted:
+        _fail(f"interrupted: {len(specs) - len(found)} of {len(specs)} targets were not checked", 130)
+    raise typer.Exit(exit_status(found))
 
 
 @app.command()
@@ -424,7 +431,8 @@ def _bar(console: Console, description: str, total: int | None = None) -> Iterat
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = BarColumn(max(8, min(40, console.width - 52)))  # room for the ^C that a terminal adds to the line
+    columns = TextColumn("{task.description}", markup=False), bar, MofNCompleteColumn(), TimeRemainingColumn()
     shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not shown, redirect_stdout=False) as progress:
         yield partial(progress.update, progress.add_task(description, total=total))
@@ -446,15 +454,11 @@ def _progress(console: Console) -> Iterator[Observer]:
         yield observe
 
 
-def _say(sentence: str) -> None:
+def _fail(sentence: str, status: int = 2) -> NoReturn:
     from calibrant.protocol.errors import escaped
 
     with contextlib.suppress(OSError):  # the status says it too
         typer.echo(f"calibrant: {escaped(sentence)}", err=True)
-
-
-def _fail(sentence: str, status: int = 2) -> NoReturn:
-    _say(sentence)
     sys.exit(status)
 
 
@@ -471,6 +475,8 @@ def main() -> None:
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()
+        if status == 130:  # what some versions of typer make of Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(status)
     except CheckError as error:
         _fail(str(error))

@@ -161,12 +161,10 @@ class _Engine:
     interrupted: bool = False
     enough: bool = False
     """Whether the observer has ended the run."""
-    distribution: Any = None
-    """The part of xdist that hears the workers."""
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Take over what xdist does with each word of a worker: whatever a worker says or does, the run goes on."""
-        self.distribution = distribution = session.config.pluginmanager.getplugin("dsession")
+        distribution: Any = session.config.pluginmanager.getplugin("dsession")
         for name in dir(distribution):
             if name.startswith("worker_"):
                 setattr(
@@ -187,7 +185,7 @@ class _Engine:
             if name != "worker_internal_error":  # its end comes next
                 take(node=node, **said)
         except Exception as error:
-            if name == "worker_errordown":  # it ends the check on purpose
+            if self.enough or name == "worker_errordown":  # it ends the check on purpose
                 raise
             if not isinstance(error, _Early):
                 self.watch.reasons[node.gateway.id] = f"left its process unable to go on: {named(error)}"
@@ -222,7 +220,7 @@ class _Engine:
             pytest.exit("the workers do not begin")
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt) and not self.enough
+        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
         self.watch.end_workers()
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -261,4 +259,4 @@ class _Engine:
         self.finished.add(nodeid)
         if self.observe(self.expected, outcome):
             self.enough = True
-            self.distribution.shouldstop = "enough is known"
+            pytest.exit("enough is known")

@@ -43,6 +43,6 @@ def failed(spec: str, options: Options) -> Options:
         said = json.loads(_file(spec).read_text(encoding="utf-8"))
     if not said.get("clauses"):
         return options
-    drawn = {name: tuple(said[name]) if name == "dtypes" else said[name] for name in _DRAWN}
+    drawn: dict[str, Any] = {name: tuple(said[name]) if name == "dtypes" else said[name] for name in _DRAWN}
     drawn["seed"] = None if PROFILES[drawn["profile"]].same else drawn["seed"]
     return replace(options, chapters=(), clauses=tuple(said["clauses"]), **drawn)

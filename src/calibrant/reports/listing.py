@@ -20,5 +20,5 @@ def lines(options: Options) -> Iterator[str]:
         if options.selects(name):
             several = "property" if count[name] == 1 else "properties"
             yield f"{clause.number:5} {name:{longest}}  {clause.level:6}  {count[name]} {several}"
-    chapters = Counter(book()[name].chapter for name in count)
+    chapters = Counter(clause.chapter for name, clause in book().items() if name in count)
     yield f"{len(count)} clauses with {count.total()} properties: {', '.join(f'{n} in {name}' for name, n in chapters.items())}."

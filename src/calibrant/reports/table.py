@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,11 @@ from calibrant.reports.terminal import STYLES, blank, by_clause, outcome, put
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from calibrant.checks.check import Checked
 
 COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
-SIGNS = {status: status.upper() for status in GRAVEST[:4]}
-"""The words for statuses in a cell, where they are others: in capitals where the clause fails."""
 
 
 def statuses(one: Checked) -> dict[str, str]:
@@ -32,31 +32,63 @@ def clauses(matrix: Sequence[Checked]) -> list[str]:
 
 
 def show(matrix: Sequence[Checked], console: Console) -> None:
-    """Print the table, the number of clauses of each status, and the targets that could not be checked."""
-    from rich.table import Table
-    from rich.text import Text
+    """Print the table, the number of clauses of each status, and the targets that could not be checked.
 
-    columns = [(one.name, statuses(one)) for one in matrix if one.result is not None]
+    Where the names of the targets leave no room, the columns have numbers. Where all columns have no room, they stand in several tables.
+    """
+    columns = [(escaped(one.name), _cells(one, console)) for one in matrix if one.result is not None]
     if not console.is_terminal:
-        console.width = 30 * (2 + len(columns))  # a file has no edge
-    if columns:
-        signs = SIGNS | {"absent": blank(console)}
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("clause", no_wrap=True)
-        for name, _ in columns:
-            table.add_column(Text(escaped(name)))
-        for clause in clauses(matrix):
-            found = [said.get(clause, "") for _, said in columns]
-            table.add_row(clause, *(Text(signs.get(status, status), COLORS.get(status, "")) for status in found))
-        for status in GRAVEST:
-            totals = [list(said.values()).count(status) for _, said in columns]
-            if any(totals):
-                table.add_row(Text(status, COLORS[status]), *map(str, totals))
-        console.print(table)
-        console.print()
+        console.width = 10_000  # a file has no edge
+    room = console.width - max((len(clause) for clause in clauses(matrix)), default=0)
+    widest = max((len(cell.plain) for _, cells in columns for cell in cells.values()), default=0)
+    if sum(max(len(name), widest) + _APART for name, _ in columns) > room:
+        put([*(f"{k}: {name}" for k, (name, _) in enumerate(columns, start=1)), ""], console)
+        columns = [(str(k), cells) for k, (_, cells) in enumerate(columns, start=1)]
+    at_once = max(1, room // (max([widest, *(len(name) for name, _ in columns)], default=0) + _APART))
+    for first in range(0, len(columns), at_once):
+        _put_table(clauses(matrix), columns[first : first + at_once], console)
     for one in matrix:
         said = f"cannot be checked here: {one.problem}" if one.result is None else outcome(one.result)
         put([escaped(f"{one.name} {said}.")], console)
+
+
+_APART = 2
+"""The spaces between two columns."""
+
+
+def _cells(one: Checked, console: Console) -> dict[str, Text]:
+    """The status of each clause: in capitals where it makes the target nonconforming."""
+    from rich.text import Text
+
+    assert one.result is not None
+    strict, cells = one.result.options.strict, {}
+    for name, of_clause in by_clause(one.result.verdicts).items():
+        status = gravest(of_clause)
+        fails = status == "error" or any(verdict.fails(strict=strict) for verdict in of_clause)
+        warning = not fails and status in ("breaks", "broken")
+        sign = blank(console) if status == "absent" else status.upper() if fails else status
+        cells[name] = Text(sign, "yellow" if warning else COLORS.get(status, ""))
+    return cells
+
+
+def _put_table(rows: Sequence[str], columns: Sequence[tuple[str, dict[str, Text]]], console: Console) -> None:
+    """Print some columns of the table, and the number of cells of each status."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, _APART, 0, 0))
+    table.add_column("clause", no_wrap=True)
+    for name, _ in columns:
+        table.add_column(Text(name), no_wrap=True)
+    for clause in rows:
+        table.add_row(clause, *(cells.get(clause, Text("")) for _, cells in columns))
+    signs = {blank(console): "absent"}
+    counts = [Counter(signs.get(cell.plain, cell.plain.lower()) for cell in cells.values()) for _, cells in columns]
+    for status in GRAVEST:
+        if any(count[status] for count in counts):
+            table.add_row(Text(status, COLORS[status]), *(str(count[status]) for count in counts))
+    console.print(table)
+    console.print()
 
 
 def document(matrix: Sequence[Checked]) -> dict[str, Any]:

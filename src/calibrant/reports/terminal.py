@@ -144,7 +144,8 @@ class Report:
         closing = [*self._telling.explained(), *closing]
         for line in closing:
             put(_wrapped(line, self._console.width), self._console)
-        put([f"To repeat this run: {result.options.command(result.target['spec'])}"], self._console)
+        again = f"To repeat this run: {result.options.command(result.target['spec'])}"
+        put(wrapped_command(again, self._console.width), self._console)
 
 
 _MOST = 12
@@ -373,9 +374,22 @@ def _wrapped(line: str, width: int) -> list[str]:
 
 
 def _wrapped_code(line: str, width: int) -> list[str]:
-    """A call in several lines, of which only the first is not indented; a line that is no call stays whole."""
-    if not line.startswith("print(") or len(line) <= width:
+    """A line of Python in several that mean the same, all but the first indented; one without a call stays whole."""
+    if len(line) <= width or not re.match(r"(print|target = [\w.]+)\(", line):
         return [line]
+    if line.startswith("target"):
+        line = line.replace("(", "( ", 1)
+    return [part.rstrip() for part in _wrapped_words(line, width)]
+
+
+def wrapped_command(line: str, width: int) -> list[str]:
+    """A command line in several that a shell takes as one."""
+    *first, last = _wrapped_words(line, width - 2)
+    return [*(f"{part} \\" for part in first), last]
+
+
+def _wrapped_words(line: str, width: int) -> list[str]:
+    """Code in several lines, all but the first indented; quoted texts stay whole."""
     kept = re.sub(r"'[^']*'", lambda quoted: quoted[0].replace(" ", "\0"), line)
     lines = textwrap.wrap(kept, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
     return [part.replace("\0", " ") for part in lines]
