@@ -258,25 +258,14 @@ def matrix(
 
 
 @app.command()
-def explain(name: Annotated[str, typer.Argument(help="A clause, or a chapter to list its clauses.")]) -> None:
-    """Print a clause from the book, with its reason and the source of its properties."""
-    from calibrant.book.clauses import CHAPTERS, book, properties, require
+def explain(
+    name: Annotated[str, typer.Argument(help="A clause, a chapter, an operation, an optimizer or an impostor.")],
+) -> None:
+    """Print what the book says of a name: a clause with its properties, an operation with its arguments, and so on."""
+    from calibrant.reports.explain import explained
 
-    if name in CHAPTERS:
-        for clause in book().values():
-            if clause.chapter == name:
-                typer.echo(f"{clause.number}  {clause.name}  {clause.level}\n    {clause.sentence}")
-        return
-    clause = require(name)
-    typer.echo(f"{clause.number} {clause.title} · {clause.name} · {clause.level}\n\n{clause.text}\n")
-    for prop in properties():
-        if prop.clause == name:
-            typer.echo(f"Checked by {prop.function} in {prop.file.name}:\n\n{prop.source}\n")
-    from calibrant.impostors import breaking
-
-    others = [f"{one.operation} as {one.name}" for one in breaking(name) if one.main != name]
-    if others:
-        typer.echo(f"Also broken by {', '.join(others)}.")
+    for line in explained(name):
+        typer.echo(line)
 
 
 @app.command()
@@ -303,12 +292,11 @@ def impostors(
 ) -> None:
     """List the known wrong answers and the legitimate variants: what each does, what it breaks, where it was seen."""
     from calibrant.impostors import select
+    from calibrant.reports.explain import impostor
 
     for one in select([name] if name else []):
-        typer.echo(f"{one.operation} as {one.name}  {one.kind}\n    {one.sentence[0].upper()}{one.sentence[1:]}.")
-        typer.echo(f"    breaks {', '.join(one.breaks)}")
-        for link in one.links:
-            typer.echo(f"    seen in {link}")
+        for line in impostor(one):
+            typer.echo(line)
 
 
 @app.command()

@@ -25,22 +25,34 @@ COLUMNS = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecide
 STYLES = {"holds": "green", "breaks": "bold red", "broken": "bold red", "stale": "bold red", "error": "bold magenta"}
 
 _MATHEMATICS = (
+    (r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", r"[\1]"),
+    (r"\\begin\{cases\}(.*?)\\end\{cases\}", r"{ \1 }"),
+    (r" *& *\\text", r" \\text"),
+    (r" *& *", ", "),
+    (r",? *\\cr *", "; "),
+    (r"\\text\{([^{}]*)\}", r" \1 "),
+    (r"\{,\}", ","),
     (r"\\frac(\d)(\w)", r"\1/\2"),
+    (r"\\frac(\d)\{([^{}]*)\}", r"\1/(\2)"),
     (r"\\(?:left|right)", ""),
+    (r"\^\\top", "ᵀ"),
     (r"_\{(\w),i\}", r"_\1[i]"),
-    (r"_\{\\max\}", "_max"),
+    (r"_\{\\(max|min)\}", r"_\1"),
     (r"_\{([^{}]*)\}", r"[\1]"),
     (r"\^\{([^{}]*)\}", r"^(\1)"),
     (r"\\operatorname\{([^{}]*)\}", r"\1"),
     (r"\\overline\{(\d+)\}", r"\1..."),
     (r"\\sqrt\{([^{}]*)\}", r"√(\1)"),
     (r"\\d?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1) / (\2)"),
-    (r"\\hat (\w)", "\\1\N{COMBINING CIRCUMFLEX ACCENT}"),
+    (r"\\hat ?(\\\w+|(?<= )\w)", "\\1\N{COMBINING CIRCUMFLEX ACCENT}"),
     (r"\\bar (\w)", "\\1\N{COMBINING MACRON}"),
+    (r"\\bar\{(\w)\}", "\\1\N{COMBINING MACRON}"),
+    (r"\\sqrt ?(\\\w+|\w)", r"√\1"),
     (r"\^\\ast", "*"),
     (r"\\sum_i", "Σ"),
     (r"\^2", "²"),
-    (r"\\(?:quad|[ ,;])", " "),
+    (r"\^3", "³"),
+    (r"\\(?:q?quad|[ ,;])", " "),
 )
 """Patterns of TeX and their replacements, from the inside out."""
 
@@ -48,7 +60,8 @@ _MATHEMATICS = (
 _LETTERS = {
     "theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "mu": "μ", "tau": "τ", "beta": "β", "epsilon": "ε", "rho": "ρ",
     "alpha": "α", "psi": "ψ", "ell": "ℓ", "partial": "∂", "nabla": "∇", "infty": "∞", "ne": "≠", "cdot": "·", "dots": "...",
-    "ldots": "...", "cdots": "...",
+    "ldots": "...", "cdots": "...", "kappa": "κ", "phi": "φ", "gamma": "γ", "pm": "±", "le": "≤", "ge": "≥", "approx": "≈",
+    "in": "∈", "sum": "Σ",
 }
 # fmt: on
 
