@@ -248,7 +248,7 @@ def test_two_computed_numbers_that_disagree_are_shown_without_a_bound_of_each() 
         numbers = [exact.of(np.array(x, target.dtype), target.form) for x in (3.0, 2.0)]
         at_most(*numbers, "the loss rose")
 
-    one = failing("descent.decreases", "float64", order, loss_fn=len)
+    one = failing("loss.convex", "float64", order, loss_fn=len)
 
     assert one.failure is not None
     assert one.failure.allowed is None
