@@ -234,7 +234,14 @@ def test_pictures_hold_whatever_numbers_came_back() -> None:
 
 def test_a_finding_that_a_target_forged_is_shown_and_stops_nothing() -> None:
     array = {"dtype": "float32", "shape": [3], "data": [1.0, "NaN", None]}
-    for forged in ("x", 7, [], {}, [[]], {"dtype": "nonsense", "shape": "x", "data": [1]}, array, [array, array]):
+    arrays = [
+        array,
+        array | {"shape": [7]},
+        array | {"data": 5},
+        array | {"dtype": "M8[s]"},
+        array | {"dtype": [array]},
+    ]
+    for forged in ("x", 7, [], {}, [[]], {"dtype": "nonsense", "shape": "x", "data": [1]}, *arrays, arrays, arrays[:2]):
         calls = [{"operation": "split", "arguments": {"n_samples": forged}, "answer": forged}]
         several = forged if isinstance(forged, list) else [forged]
         finding = Finding(

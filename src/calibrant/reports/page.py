@@ -229,13 +229,13 @@ def _array(said: Any) -> np.ndarray[Any, Any] | None:
     """The array that a report wrote down; None for anything else."""
     if not isinstance(said, dict) or set(said) != {"dtype", "shape", "data"}:
         return None
-    numbers = [number(x) for x in said["data"]]
     try:
-        dtype = numpy_dtype(said["dtype"]) if said["dtype"] in DTYPES else np.dtype(said["dtype"])
+        dtype = numpy_dtype(said["dtype"]) if said["dtype"] in DTYPES else np.dtype(str(said["dtype"]))
         with np.errstate(all="ignore"):
-            return np.asarray(numbers, dtype=np.float64).astype(dtype).reshape(said["shape"])
-    except (TypeError, ValueError, CheckError):  # a worker that the target rules may write anything
+            array = np.asarray([number(x) for x in said["data"]], dtype=np.float64).reshape(said["shape"]).astype(dtype)
+    except (TypeError, ValueError, CheckError):  # a target may have forged it
         return None
+    return array if dtype.kind in "biuf" or said["dtype"] in DTYPES else None
 
 
 @dataclass(frozen=True)
