@@ -326,14 +326,22 @@ def power(
 
     listed, trials = [one for one in select(name or []) if one.possible], []
     Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
+    interrupted = False
     with _bar(_console([json]), "trying impostors", total=len(listed)) as update:
-        for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
-            trials.append(trial)
-            update(advance=1)
+        try:
+            for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
+                trials.append(trial)
+                update(advance=1)
+        except KeyboardInterrupt:
+            if not trials:
+                raise
+            interrupted = True
     for line in report.lines(trials, listed):
-        typer.echo(line)
+        typer.echo(line, err=str(json) == "-")
     if json is not None:
         machine.write(report.document(trials), json)
+    if interrupted:
+        _fail(f"interrupted: {len(listed) - len(trials)} of {len(listed)} impostors were not tried", 130)
     said = summary(trials)
     raise typer.Exit(1 if said["missed"] or said["beyond"] else 0)
 

@@ -172,7 +172,7 @@ def probes(specs: Sequence[str], timeout: float) -> Iterator[dict[str, Any] | Ta
         except TargetError as error:
             return error
 
-    with no_process_left(), ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, no_process_left():  # whose threads end with the processes
         yield from pool.map(probed, specs)
 
 
