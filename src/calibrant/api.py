@@ -81,15 +81,11 @@ class Report:
         return json.dumps(document(self._result), indent=1, allow_nan=False)
 
     def __str__(self) -> str:
-        import io
+        import shutil
 
-        from rich.console import Console
+        from calibrant.reports.terminal import text
 
-        from calibrant.reports.terminal import show
-
-        text = io.StringIO()
-        show(self._result, Console(file=text, highlight=False, width=120))
-        return text.getvalue().rstrip("\n")
+        return text(self._result, width=shutil.get_terminal_size((120, 24)).columns).rstrip("\n")
 
     def __repr__(self) -> str:
         from calibrant.reports.terminal import closing_lines

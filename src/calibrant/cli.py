@@ -269,6 +269,19 @@ def explain(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")] = Path(),
+    language: Annotated[str, typer.Option(help="python, javascript or c.")] = "python",
+) -> None:
+    """Write an adapter to start from, and a recipe for continuous integration. No file is overwritten."""
+    from calibrant.protocol.errors import escaped
+    from calibrant.skeletons import written
+
+    for line in written(language, folder):
+        typer.echo(escaped(line, None))
+
+
+@app.command()
 def targets() -> None:
     """List the registered targets: which can be checked here, and what is missing for the others."""
     from calibrant.protocol.errors import CheckError

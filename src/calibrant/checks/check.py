@@ -42,7 +42,9 @@ def check(spec: str, options: Options, observer: Observer | None = None, settled
             clause = clauses[function]
             return died(clause, function, dtype, operation, sentence, described["deviations"].get(clause))
 
-        left_out = [_absent(prop, dtype, described) for prop in absent for dtype in dtypes if prop.function in clauses]
+        left_out = [
+            absent_outcome(prop, dtype, described) for prop in absent for dtype in dtypes if prop.function in clauses
+        ]
         following, ran = _Following(clauses, options, left_out, observer, settled), Ran([], [], interrupted=False)
         if places := _places(clauses, absent):
             held = ISOLATED + spec if options.isolated and not spec.startswith(PROGRAM) else spec
@@ -58,7 +60,7 @@ def _function(nodeid: str) -> str:
     return nodeid.rpartition("::")[2].partition("[")[0]
 
 
-def _absent(prop: Property, dtype: str, described: dict[str, Any]) -> Outcome:
+def absent_outcome(prop: Property, dtype: str, described: dict[str, Any]) -> Outcome:
     """The outcome of a property whose operations the target lacks."""
     lacking = [name for name in OPERATIONS if name in prop.operations]
     said = f"{described['name']} has no {' and no '.join(lacking)}"

@@ -16,6 +16,7 @@ from hypothesis import configuration
 from hypothesis.errors import FlakyFailure
 
 from calibrant.book.clauses import Property, properties
+from calibrant.checks.check import absent_outcome
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome, recording
 from calibrant.checks.verdicts import Result, gathered
@@ -44,12 +45,16 @@ def check(target: Target, options: Options) -> Result:
         numpy_dtype(dtype)
     settings = Settings(options.profile, options.examples, options.seed, shrink=True)
     few = Session(dtypes=options.dtypes, profile=options.profile, examples=options.examples, loaded=target).few
-    outcomes: list[Outcome] = []
+    outcomes, described = list[Outcome](), target.describe()
     with warnings.catch_warnings(action="ignore"), _no_folder_of_hypothesis():  # the warnings are the target's
         for prop in properties():
-            if options.selects(prop.clause):
+            if not options.selects(prop.clause):
+                continue
+            if prop.operations.isdisjoint(target.operations):
+                outcomes += [absent_outcome(prop, dtype, described) for dtype in dtypes]
+            else:
                 outcomes += _outcomes(prop, settings, target, dtypes, few)
-    return Result(target.describe(), options, gathered(outcomes))
+    return Result(described, options, gathered(outcomes))
 
 
 @contextlib.contextmanager

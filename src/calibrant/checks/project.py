@@ -45,7 +45,7 @@ def defaults(folder: Path) -> dict[str, Any]:
             raise CheckError(f"{file}: [tool.calibrant] has no key {key!r}{nearest(key, KEYS)}")
         if not _is(value, KEYS[key]):
             raise CheckError(f"{file}: {key} of [tool.calibrant] is {brief(value)}, which is not {KEYS[key]}")
-    found = {key: tuple(value) if KEYS[key] == _LIST else value for key, value in table.items()}
+    found: dict[str, Any] = {key: tuple(value) if KEYS[key] == _LIST else value for key, value in table.items()}
     if {"target", "program"} <= found.keys():
         raise CheckError(f"{file}: [tool.calibrant] has a target and a program: only one of them can be checked")
     if "program" in found:

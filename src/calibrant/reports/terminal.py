@@ -15,6 +15,7 @@ from calibrant.book.clauses import book
 from calibrant.checks.outcomes import COUNTS, Finding
 from calibrant.checks.verdicts import Verdict, gravest, uncovered
 from calibrant.protocol.errors import escaped, printable
+from calibrant.target.loading import OBJECT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,8 +158,10 @@ class Report:
         closing = [*self._telling.explained(), *closing]
         for line in closing:
             put(_wrapped(line, self._console.width), self._console)
-        again = f"To repeat this run: {result.options.command(result.target['spec'])}"
-        put(wrapped_command(again, self._console.width), self._console)
+        spec = result.target["spec"]
+        if not spec.startswith(OBJECT):  # which no command can name
+            again = f"To repeat this run: {result.options.command(spec)}"
+            put(wrapped_command(again, self._console.width), self._console)
 
 
 _MOST = 12

@@ -1,0 +1,126 @@
+"""`calibrant init`: each skeleton conforms as it is, and has a place for every operation."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support import calibrant, one_sentence
+
+import calibrant as package
+from calibrant.exact.optimizers import DEFAULTS
+from calibrant.protocol.errors import CheckError
+from calibrant.protocol.operations import OPERATIONS
+from calibrant.skeletons import LANGUAGES, RECIPE, skeleton, written
+
+NEEDS = {"python": "python3", "javascript": "node", "c": "cc"}
+languages = pytest.mark.parametrize(
+    "language",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(not shutil.which(NEEDS[name]), reason=f"there is no {NEEDS[name]}"))
+        for name in LANGUAGES
+    ],
+)
+
+
+def started(language: str, file: Path) -> Any:
+    """What stands in a file, as an object that can be checked in this process."""
+    if language == "python":
+        return SimpleNamespace(**runpy.run_path(str(file)))
+    if language == "javascript":
+        return SimpleNamespace(program=["node", str(file)])
+    adapter = file.with_suffix("")
+    subprocess.run(["cc", "-Wall", "-Werror", "-o", str(adapter), str(file), "-lm"], check=True)
+    return SimpleNamespace(program=[str(adapter)])
+
+
+def uncommented(text: str) -> str:
+    """A skeleton in which every operation is there, and none does anything."""
+    text = re.sub(
+        r"^# def (?!asarray|to_numpy).*(?:\n#     .*)+",
+        lambda place: place[0].replace("\n# ", "\n")[2:],
+        text,
+        flags=re.MULTILINE,
+    )
+    text = re.sub(r"^  // (\w+\(.*\) \{)\n  //(.*)\n  // \},$", r"  \1\n  \2\n  },", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^(static void \w+\(Value \*params\)) (\{.*\}) \*/$", r"*/ \1 { (void)params; \2 }", text, flags=re.MULTILINE
+    )
+    return re.sub(r"/\* (\{\"\w+\", \w+\},) \*/", r"\1", text)
+
+
+@languages
+def test_a_skeleton_conforms_as_it_is(language: str, tmp_path: Path) -> None:
+    said = [*written(language, tmp_path)]
+    file = tmp_path / LANGUAGES[language].file
+
+    report = package.check(started(language, file), chapters="loss", examples=3, seed=1)
+
+    assert report.ok, str(report)
+    assert "my_target conforms" in str(report)
+    assert sum(verdict.status == "holds" for verdict in report.verdicts) > 20
+    assert f"{file}: an adapter whose loss_fn works" in said[0]
+    assert f"  {LANGUAGES[language].check}" in said
+
+
+@languages
+def test_a_skeleton_has_a_place_for_every_operation(language: str, tmp_path: Path) -> None:
+    """Each place is a comment that becomes code."""
+    file = tmp_path / LANGUAGES[language].file
+    file.write_text(uncommented(skeleton(language)))
+    due = [one.name for one in OPERATIONS.values() if language == "python" or not one.takes_functions]
+
+    report = package.check(started(language, file), clauses="model.linear", examples=1, seed=1)
+
+    assert {*report._result.target["operations"]} == {*due}
+    assert {verdict.status for verdict in report.verdicts} == {"absent"}
+    assert all("model does not serve this request" in str(verdict.reason) for verdict in report.verdicts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_skeleton_says_what_the_records_say(language: str) -> None:
+    text = skeleton(language)
+
+    assert not re.search(r"@\w+@|\$[a-z]", text)
+    assert all(re.search(rf"\b{name}: lr ", text) for name in DEFAULTS)
+    assert "The mean absolute error, a scalar." in text
+    assert max(map(len, text.splitlines())) < 140
+
+
+def test_no_file_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "my_target.py").write_text("mine")
+
+    with pytest.raises(CheckError, match="is there already: nothing is written"):
+        [*written("python", tmp_path)]
+    said = [*written("c", tmp_path)]
+    (tmp_path / RECIPE).write_text("mine")
+    (tmp_path / "adapter.c").unlink()
+    again = [*written("c", tmp_path)]
+
+    assert (tmp_path / "my_target.py").read_text() == "mine"
+    assert (tmp_path / RECIPE).read_text() == "mine"
+    assert "the check in continuous integration" in said[1]
+    assert "is there already, and stays" in again[1]
+
+
+def test_the_recipe_runs_the_check(tmp_path: Path) -> None:
+    for language, chosen in LANGUAGES.items():
+        [*written(language, tmp_path / language)]
+        recipe = (tmp_path / language / RECIPE).read_text()
+
+        assert f"- run: {chosen.check} --profile ci\n" in recipe
+        assert (f"- run: {chosen.build}\n" in recipe) == bool(chosen.build)
+        assert "@" not in recipe.replace("actions/checkout@", "").replace("actions/setup-python@", "")
+
+
+def test_an_unknown_language_is_one_sentence(tmp_path: Path) -> None:
+    process = calibrant("init", "--language", "pythn", cwd=tmp_path)
+
+    assert one_sentence(process, "there is no skeleton in 'pythn'; nearest: python")
+    assert [*tmp_path.iterdir()] == []
