@@ -290,7 +290,7 @@ def test_text_stands_out_from_its_ground_in_light_and_dark() -> None:
     )
     pairs = [(ink, ground) for ink in ("ink", "soft", "link", "bad", "good", "odd") for ground in ("ground", "panel")]
     pairs += [(name, f"{name}-fill") for name in ("good", "bad", "odd", "warn", "calm")]
-    pairs += [("ink", "fill"), ("soft", "fill"), ("ink", "calm-fill"), ("link", "calm-fill")]
+    pairs += [("ink", "fill"), ("soft", "fill"), ("ink", "calm-fill"), ("link", "calm-fill"), ("warn", "panel")]
 
     assert light.keys() == dark.keys()
     for colors in (light, dark):

@@ -294,7 +294,7 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
     for name, said in (("error", finding.error), ("bound", finding.bound)):
         if (x := number(said)) is not None:
             facts.append((name, f"{x:.6g}"))
-    if (bounds := number(finding.bounds)) is not None:
+    if math.isfinite(bounds := number(finding.bounds) or math.nan):
         ulps = number(finding.ulps)
         facts.append(
             ("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None and ulps < 1e20 else ""))
