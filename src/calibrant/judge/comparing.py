@@ -57,7 +57,7 @@ class Disagreement(AssertionError):
     actual: Any = None
     expected: Any = None
     measured: dict[str, float] = field(default_factory=dict)
-    path: list[list[Exact]] | None = None
+    path: list[list[Exact]] | None = field(default=None, kw_only=True)
     """The arrays of every step, where `expected` is one of them."""
 
     def __str__(self) -> str:

@@ -353,7 +353,12 @@ def _split(finding: Finding) -> str | None:
 def _path(finding: Finding) -> str | None:
     """The number of a trajectory that is told to be wrong, step by step, beside the exact one."""
     answer = finding.calls[-1].get("answer") if finding.calls else None
-    if not finding.path or not isinstance(answer, list) or len(answer) != len(finding.path) or len(answer) < 3:
+    if (
+        not (finding.path and finding.exactly)
+        or not isinstance(answer, list)
+        or len(answer) != len(finding.path)
+        or len(answer) < 3
+    ):
         return None
     leaf = next((step.index(finding.expected) for step in finding.path if finding.expected in step), None)
     if leaf is None or any(not isinstance(step, list) or leaf >= len(step) for step in answer):
@@ -383,6 +388,13 @@ def _sequence(finding: Finding) -> str | None:
     last = finding.calls[-1]["operation"] if finding.calls else ""
     came_back, exact = _array(finding.actual), _array(finding.expected)
     loops = last in OPERATIONS and any("losses" in part for part in OPERATIONS[last].parts)
-    if not loops or came_back is None or exact is None or came_back.ndim != 1 or exact.ndim != 1 or exact.size < 3:
+    if (
+        not (loops and finding.exactly)
+        or came_back is None
+        or exact is None
+        or came_back.ndim != 1
+        or exact.ndim != 1
+        or exact.size < 3
+    ):
         return None
     return pictures.sequence(_flat(finding.actual), _flat(finding.expected), "epoch")
