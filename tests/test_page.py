@@ -220,6 +220,19 @@ def test_a_trajectory_and_the_rows_of_a_split_are_drawn(outcomes: list[Outcome])
     assert "step, element" in html
 
 
+def test_the_errors_of_a_clause_are_drawn_and_widened_bounds_count_as_the_bounds() -> None:
+    """Over its properties and dtypes. The largest error is kept in units of the bound before it was widened."""
+    first, second = [1, 0, 0, 0, 0, 0, 0, 0, 0, 4], [2, 0, 0, 0, 0, 0, 0, 0, 0, 1000]
+    outcomes = [outcome("loss.zero", "holds", dtype, spread=first, worst=2.0) for dtype in ("float32", "float64")]
+    checked = result([*outcomes, outcome("loss.zero", "holds", property="test_more", spread=second)], slack=4.0)
+    html = shown(checked)
+
+    assert [verdict.spread[-1] for verdict in checked.verdicts] == [1004, 4]
+    assert "Of 1,012 errors 4 are half of their bound or more, 1,008 less than 1/512 of it." in html
+    assert "2 are within their bound, 0 outside." in html
+    assert '<td class="number">0.5<svg' in html
+
+
 def test_pictures_hold_whatever_numbers_came_back() -> None:
     inf, nan = float("inf"), float("nan")
 

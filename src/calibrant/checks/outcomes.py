@@ -87,6 +87,8 @@ class Outcome:
     """The number of the first example that was rejected; 0 if none was."""
     few: bool = False
     """Whether the run may miss what breaks: fewer examples than the profile has, or not every dtype of the target."""
+    spread: list[int] = field(default_factory=list)
+    """How many errors are 1/2 of their bound or more, 1/4 or more, and so on; the last count is of all that are smaller."""
 
     def told(self) -> str:
         """The text on the example that failed."""
@@ -136,6 +138,7 @@ def outcome_of(
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,
         rejected_at=tally.rejected,
         few=few,
+        spread=tally.spread,
     )
 
 

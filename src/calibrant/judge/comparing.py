@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from calibrant import exact
 from calibrant.exact import Exact
 
+HALVINGS = 10
+"""The counts of a spread of errors; the last is of all that are smaller."""
+
 
 @dataclass
 class Tally:
@@ -32,6 +35,9 @@ class Tally:
     refused: int = 0  # requests that the target does not serve
     rejected: int = 0  # the number of the first example that was rejected; 0 if none was
     worst: float = 0.0  # the largest error so far, in units of its bound
+    spread: list[int] = field(
+        default_factory=lambda: [0] * HALVINGS
+    )  # errors of 1/2 of their bound or more, of 1/4, ...
 
 
 _tally = Tally()
@@ -146,7 +152,10 @@ def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
     if not wrong.any():
         fair = claimed & (bound > 0)
         if fair.any():
-            _tally.worst = max(_tally.worst, float((error[fair] / bound[fair]).max()) * _tally.slack)
+            ratios = error[fair] / bound[fair]
+            _tally.worst = max(_tally.worst, float(ratios.max()) * _tally.slack)
+            for ratio in ratios.tolist():
+                _tally.spread[min(max(-math.frexp(ratio)[1], 0), HALVINGS - 1) if ratio else -1] += 1
         return
     with np.errstate(all="ignore"):
         ratio = np.where(wrong, error / np.where(bound > 0, bound, 5e-324), -1.0)

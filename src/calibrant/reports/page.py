@@ -157,7 +157,9 @@ class _Page:
         for clause in self.clauses:
             for verdict in clause.verdicts:
                 ratios = [number(one.bounds) for one in verdict.failures]
-                known = [x for x in ratios if x is not None] or [verdict.worst] * (verdict.status == "holds")
+                known = [x for x in ratios if x is not None] or [verdict.worst / self.slack] * (
+                    verdict.status == "holds"
+                )
                 for ratio in [x for x in known if x > 0][:1]:
                     link = f"#{self.prefix}{clause.name}" if clause.failing else f"#{self.prefix}row-{clause.name}"
                     rows.setdefault(clause.chapter, []).append((f"{clause.name} in {verdict.dtype}", ratio, link))
@@ -177,6 +179,21 @@ class _Page:
         return sorted(
             ((status, why, names) for (status, why), names in found.items()), key=lambda x: (x[0], -len(x[2]))
         )
+
+    @property
+    def slack(self) -> float:
+        """The factor by which the target widens every bound: what counts is the widened one."""
+        return 1.0 if self.result is None else float(self.result.target["slack"])
+
+    def worst(self, clause: Told) -> str:
+        """The largest error of a clause that holds, in units of its bound."""
+        worst = max(verdict.worst for verdict in clause.verdicts) / self.slack
+        return f"{worst:.2g}" if worst and not clause.failing else ""
+
+    def spread(self, clause: Told) -> Markup | None:
+        """The picture of all errors of a clause that are within their bound; None if none was counted."""
+        counts = [sum(several) for several in zip(*(v.spread for v in clause.verdicts if v.spread), strict=True)]
+        return Markup(pictures.spread(counts)) if any(counts) else None
 
     @property
     def deviating(self) -> list[Told]:

@@ -140,6 +140,19 @@ def margins(rows: Sequence[tuple[str, Sequence[tuple[str, float, str]]]]) -> str
     return _drawn(svg)
 
 
+def spread(counts: Sequence[int]) -> str:
+    """A bar for the errors from each half of the bound to the next, the smallest at the left, as tall as the root of their number."""
+    most, width = max(counts), 8
+    said = f"{counts[0]:,} are half of their bound or more, {counts[-1]:,} less than 1/{2 ** (len(counts) - 1)} of it"
+    svg = ElementTree.Element("svg", {"viewBox": f"0 0 {width * len(counts)} 18", "role": "img", "class": "spread"})
+    ElementTree.SubElement(svg, "title").text = f"Of {sum(counts):,} errors {said}."
+    for k, count in enumerate(reversed(counts)):
+        height = 17 * math.sqrt(count / most) if count else 0.0
+        _add(svg, "rect", x=width * k, y=18 - height, width=width - 1, height=height, class_="fill-holds")
+    _add(svg, "line", x1=0, x2=width * len(counts), y1=18, y2=18, class_="axis")
+    return _drawn(svg)
+
+
 def bar(counts: Iterable[tuple[str, int]]) -> str:
     """The counts of a chapter side by side, each as wide as its part of the whole."""
     shown = [(status, count) for status, count in counts if count]
