@@ -6,15 +6,19 @@ import contextlib
 import math
 import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from support import SCHEMA, calibrant, checked, one_sentence, run, statuses, target
+from support import PATIENCE, SCHEMA, calibrant, checked, heeded, one_sentence, run, statuses, target
 
 from calibrant.book.clauses import book
+from calibrant.checks import last
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
 from calibrant.reports.machine import document
@@ -134,7 +138,7 @@ def test_a_failure_tells_the_exact_value_and_how_far_off_the_answer_is(faulty: t
     assert "loss.mean-square  breaks in float32, float64\n  The loss of predictions" in shown
     assert "loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0, exactly 0.5: off by 0.5, allowed" in shown
     assert "times its bound" in shown
-    assert "units in the last place of float32" in shown
+    assert "ulps of float32" in shown
     assert all(set(failure["actual"]["data"]) == {"NaN"} for failure in failures(said, "model.linear"))
 
 
@@ -505,3 +509,57 @@ def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path
     assert current() is outer
     assert result.exit_status == 0
     assert document(result)["outcome"] == "conforms, as far as it was checked"
+
+
+def test_a_failing_clause_is_told_at_once_and_an_interrupted_check_tells_what_it_knows(tmp_path: Path) -> None:
+    source = """
+    import time
+
+    def loss_fn(t_p, t_c):
+        return ((t_p - t_c) ** 2).sum()
+
+    def model(t_u, w, b):
+        time.sleep(1000)
+    """
+    clauses = of("loss.mean-square", "model.linear")
+    command = [sys.executable, "-m", "calibrant", "check", target(tmp_path, source), *clauses, "--timeout=1000"]
+    with (
+        heeded(signal.SIGINT),
+        subprocess.Popen([*command, "--workers=2"], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process,
+    ):
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        shown = process.stdout.read()
+        status = process.wait(PATIENCE)
+
+    assert first == "loss.mean-square  breaks in float32, float64\n"
+    assert status == 130
+    assert "loss.mean-square  breaks" not in shown
+    assert shown.startswith("  The loss of predictions")
+    assert "PARTIAL: somebody interrupted it." in shown
+
+
+def test_enough_failed_clauses_end_a_check_and_the_next_one_takes_them_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clause is told once, with its final verdicts. A property whose operations are absent is not run."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file, told = target(tmp_path, FAULTY), list[Any]()
+    options = Options(clauses=(*FAULTS, "loss.pure", "optimizer.*"), examples=5, seed=7, workers=1, fail_fast=2)
+    ids = set[str]()
+
+    result = check(file, options, lambda all_ids, outcome: ids.update(all_ids), told.append)
+    last.remember(result)
+
+    failed = [verdicts[0].clause for verdicts in told if any(verdict.failed for verdict in verdicts)]
+    assert len(failed) == 2
+    assert (result.exit_status, result.stopped, result.interrupted) == (1, True, False)
+    assert result.partial[1] == "it ended after 2 failed clauses, as --fail-fast asks"
+    assert all(verdicts == [v for v in result.verdicts if v.clause == verdicts[0].clause] for verdicts in told)
+    assert not [one for one in ids if "test_optimizers" in one]
+    assert statuses({"verdicts": [vars(v) for v in result.verdicts]})["optimizer.adam"] == {"absent"}
+    again = last.failed(file, Options(examples=1000))
+    assert {*failed} <= {*again.clauses} <= {*FAULTS}
+    assert (again.seed, again.examples) == (7, 5)
+    assert last.failed("other.py", options) is options

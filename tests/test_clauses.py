@@ -9,6 +9,9 @@ import pytest
 
 from calibrant.book import clauses
 from calibrant.book.clauses import CHAPTERS, BookError, book, conformance_folder, parse, properties, require
+from calibrant.checks.power import Settings, parametrized, suite_of
+from calibrant.impostors import catalog
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.property import clause
 
 FUNCTION = re.compile(r"^def (test_\w+)", re.MULTILINE)
@@ -58,6 +61,29 @@ def test_a_property_is_read_with_its_decorators() -> None:
     assert (found.clause, found.file.name) == ("loss.mean-square", "test_loss.py")
     assert found.source.startswith('@clause("loss.mean-square"')
     assert "\ndef test_loss_is_the_mean_of_the_squared_residuals(" in found.source
+
+
+def test_a_property_names_the_operations_that_it_may_call() -> None:
+    """Those of its parameters, and of each impostor of an operation that breaks its clause."""
+    of_clause: dict[str, set[str]] = {}
+    for prop in properties():
+        assert prop.operations, prop.function
+        of_clause.setdefault(prop.clause, set()).update(prop.operations)
+        function = suite_of(prop.file, Settings("dev", 1, 0))[prop.function]
+        named = {
+            value for arguments in parametrized(function) for value in arguments.values() if isinstance(value, str)
+        }
+        assert named & OPERATIONS.keys() <= prop.operations, prop.function
+    for one in catalog():
+        assert all(one.operation in of_clause[name] for name in one.breaks), one.name
+
+
+def test_an_operation_of_a_helper_in_the_file_counts_and_an_exact_one_does_not() -> None:
+    found = {prop.function: prop.operations for prop in properties()}
+
+    assert found["test_every_row_is_in_one_part"] == {"split", "split_data"}
+    assert found["test_loss_is_the_mean_of_the_squared_residuals"] == {"loss_fn"}
+    assert "loss_fn" not in found["test_absolute_loss_is_the_mean_of_the_absolute_residuals"]
 
 
 def test_a_clause_is_its_heading_its_sentence_and_its_text() -> None:

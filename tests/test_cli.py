@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from support import calibrant, one_sentence, run, target
 
-from calibrant import __version__
+from calibrant import __version__, cli
+from calibrant.vectors import choosing
 
 RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
 
@@ -120,6 +122,31 @@ def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(tmp_path:
     assert one_sentence(process, f"{tmp_path} cannot be written: Is a directory")
     assert one_sentence(other, "there is no such file")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_folder_of_vectors_that_cannot_be_written_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(choosing, "chosen", lambda *_: pytest.fail("it began"))
+
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["vectors", "/dev/null/vectors"], standalone_mode=False)
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "calibrant: /dev/null/vectors cannot be written: Not a directory\n"
+
+
+def test_json_at_standard_output_leaves_the_report_to_standard_error(tmp_path: Path) -> None:
+    """Nothing is left in the folder where the check runs."""
+    file = target(tmp_path, RIGHT)
+
+    process = calibrant("check", file, "--clause", "loss.abs*", "--examples", "2", "--json", "-", cwd=tmp_path)
+
+    assert json.loads(process.stdout)["outcome"] == "conforms, as far as it was checked"
+    assert process.stderr.splitlines()[-1].startswith(
+        f"To repeat this run: calibrant check {file} --clause 'loss.abs*'"
+    )
+    assert [one.name for one in tmp_path.iterdir()] == ["planted.py"]
 
 
 def test_version_and_list() -> None:

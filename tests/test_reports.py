@@ -177,7 +177,7 @@ def test_the_report_says_everything_once() -> None:
 
     assert shown.splitlines()[-1] == "To repeat this run: calibrant check theirs.py --seed 7 --workers 3"
     assert shown.count("loss_fn([0.0]) returned 1.0") == 1
-    assert "The error is 1e+06 times its bound, 2.5 units in the last place of float32." in shown
+    assert "  Error: 1e+06 times its bound, 2.5 ulps of float32." in shown
     assert "    import numpy as np\n    print(1)" in shown
     assert "4 requests were not served" in shown
     assert "theirs (3) does not conform: 1 clause holds, 1 breaks, 1 deviates as declared, 1 absent" in shown

@@ -7,6 +7,7 @@ import io
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -389,12 +390,22 @@ def vectors(
             replay = replayed(folder, _spec(target, program), timeout, observer)
         lines, status = report.replayed(replay), replay.exit_status
     else:
+        _reserve(folder)
         with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         lines, status = report.written(cases, write(cases, folder), folder), 0
     for line in lines:
         typer.echo(escaped(line, None))
     raise typer.Exit(status)
+
+
+def _reserve(folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written into, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        _fail(f"{folder} cannot be written: {error.strerror or error}")
 
 
 def _spec(target: str | None, program: str | None) -> str:

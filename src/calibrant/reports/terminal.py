@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import re
+import signal
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from calibrant.book.clauses import book
@@ -138,10 +142,11 @@ class Report:
     def tell(self, of_clause: list[Verdict]) -> None:
         """Print a clause in its final form, if it does not hold; it is not printed again."""
         heading, body = self._telling.of(of_clause)
-        if body and self._begun:
-            put([""], self._console)
-        put(heading, self._console, STYLES.get(gravest(_failing(of_clause) or of_clause), ""))
-        put(body, self._console)
+        with _uninterrupted():
+            if body and self._begun:
+                put([""], self._console)
+            put(heading, self._console, STYLES.get(gravest(_failing(of_clause) or of_clause), ""))
+            put(body, self._console)
         self._begun = self._begun or bool(heading)
 
     def end(self, result: Result) -> None:
@@ -162,6 +167,22 @@ class Report:
         if not spec.startswith(OBJECT):  # which no command can name
             again = f"To repeat this run: {result.options.command(spec)}"
             put(wrapped_command(again, self._console.width), self._console)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended: what is half printed would be lost, or printed twice."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[FrameType | None] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received and callable(before):
+            before(signal.SIGINT, received[0])
 
 
 _MOST = 12
@@ -227,21 +248,19 @@ class Telling:
         if first.snippet and first.snippet not in self._snippets.values():
             self._snippets[verdict.clause] = first.snippet
         shown = [first, *(failure for other, failure in more if other is not verdict)][:2]
-        width = self._width - len(_DOTS)
-        parts = [_Part(_wrapped(f"  {sentence}", width), least=1)]
+        width = self._width
+        parts = [_Part(_wrapped(f"  {sentence}", width), width, usual=2)]
         for failure in shown:
             lines = [
                 part for line in failure.text.rstrip().split("\n") for part in _wrapped(shortened_lists(line), width)
             ]
-            parts.append(_Part(lines, least=3, middle=True))
-        parts.append(_Part([line for said in _measure(first, verdict) for line in _wrapped(said, width)], least=2))
-        named = impostor_lines(first.impostors)
-        parts += [_Part(_wrapped(line, width), least=1) for line in named[:2]]
+            parts.append(_Part(lines, width, usual=5, middle=True))
+        parts += [_Part(_wrapped(line, width), width) for line in _measure(first, verdict)]
+        parts += [_Part(_wrapped(line, width), width, usual=2) for line in impostor_lines(first.impostors)[:2]]
         left = len(told) - len(shown)
-        parts.append(_Part([f"  And {left} more (-v)."] * bool(left), least=1))
-        while sum(part.most for part in parts) > most and any(part.most > part.least for part in parts):
-            longest = max((part for part in parts if part.most > part.least), key=lambda part: part.most)
-            longest.most -= 1
+        parts.append(_Part([f"  And {left} more (-v)."] * bool(left), width))
+        while sum(part.most for part in parts) > most:
+            max(parts, key=lambda part: (part.most > 1, part.most - part.usual)).most -= 1
         return [line for part in parts for line in part.cut()]
 
     def _fresh(self, snippet: str) -> list[str]:
@@ -287,7 +306,9 @@ class _Part:
     """Some lines of a clause, which may be cut to fewer: at their end, or in the middle."""
 
     lines: list[str]
-    least: int
+    width: int
+    usual: int = 1
+    """The number of lines to which it is cut before other parts are cut to less than theirs."""
     middle: bool = False
 
     def __post_init__(self) -> None:
@@ -299,6 +320,8 @@ class _Part:
             return self.lines
         after = self.most // 2 if self.middle else 0
         *before, last = self.lines[: self.most - after]
+        while len(last) > self.width - len(_DOTS) and " " in last.strip():
+            last = last.rpartition(" ")[0]
         return [*before, f"{last}{_DOTS}", *self.lines[len(self.lines) - after :]]
 
 
@@ -352,11 +375,11 @@ def _told_apart(failing: list[Verdict]) -> list[tuple[Verdict, Finding]]:
 
 
 def _measure(failure: Finding, verdict: Verdict) -> list[str]:
-    """'The error is 2 times its bound, ...', where an error was measured."""
+    """'Error: 2 times its bound, 4 ulps of float32.', where an error was measured."""
     if not isinstance(failure.bounds, (int, float)) or failure.bounds <= 0:
         return []
-    in_ulps = f", {failure.ulps:.3g} units in the last place" if isinstance(failure.ulps, (int, float)) else ""
-    return [f"  The error is {failure.bounds:.3g} times its bound{in_ulps} of {verdict.dtype}."]
+    in_ulps = f", {failure.ulps:.3g} ulps of {verdict.dtype}" if isinstance(failure.ulps, (int, float)) else ""
+    return [f"  Error: {failure.bounds:.3g} times its bound{in_ulps}."]
 
 
 def shortened_lists(said: str) -> str:
