@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from support import calibrant, one_sentence, target
 
-from calibrant.checks.project import defaults, over
+from calibrant.checks.project import defaults, under
 from calibrant.protocol.errors import CheckError
 
 
@@ -64,8 +65,22 @@ def test_a_mistake_is_one_sentence_that_names_the_file(line: str, sentence: str,
 def test_what_is_given_wins_and_chapters_and_clauses_are_one_choice() -> None:
     found = {"profile": "ci", "chapters": ("loss",), "examples": 3}
 
-    assert over(found, {"clauses": ("model.linear",), "examples": 5}) == {
-        "profile": "ci",
-        "clauses": ("model.linear",),
-        "examples": 5,
-    }
+    assert under(found, ["clauses", "examples"]) == {"profile": "ci"}
+    assert under(found, []) == found
+
+
+def test_a_check_takes_the_defaults_of_its_folder(tmp_path: Path) -> None:
+    """The command line chooses a clause, and so no chapter of the project's."""
+    target(tmp_path, "def loss_fn(t_p, t_c):\n    raise ValueError\n")
+    project(
+        tmp_path,
+        '[tool.calibrant]\ntarget = "planted.py"\nchapters = ["optimizers"]\ndtypes = ["float64"]\nexamples = 3\n',
+    )
+
+    said = calibrant("check", "--clause", "loss.scalar", "--timeout", "20", cwd=tmp_path).stdout
+    project(tmp_path, "[tool.calibrant]\nexamples = 0.5\n")
+    wrong = calibrant("check", cwd=tmp_path)
+
+    assert "loss.scalar  broken in float64\n" in said
+    assert "calibrant check planted.py --clause loss.scalar --dtype float64 --examples 3" in said
+    assert one_sentence(wrong, "pyproject.toml: examples of [tool.calibrant] is 0.5, which is not a whole number")

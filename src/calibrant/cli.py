@@ -9,6 +9,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -116,6 +117,7 @@ def about(
 
 @app.command()
 def check(
+    context: typer.Context,
     target: Annotated[
         list[str] | None,
         typer.Argument(
@@ -164,7 +166,10 @@ def check(
     ] = None,
     github: Github = False,
 ) -> None:
-    """Check TARGET. Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted."""
+    """Check TARGET. The table [tool.calibrant] of pyproject.toml holds defaults.
+
+    Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
+    """
     from calibrant.checks import last
     from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
@@ -172,11 +177,13 @@ def check(
 
     if len(target or ()) > 1:
         _fail(f"check takes one target; `calibrant matrix {shlex.join(target or ())}` checks several")
-    spec = _spec(target[0] if target else None, program)
+    found = _of_the_project(context)
+    spec = found.pop("target", None) or _spec(target[0] if target else None, program)
     options = _options(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
         *(strict, 1 if first and fail_fast is None else fail_fast),
     )
+    options = replace(options, **found)
     if what:
         for line in listing.lines(options):
             typer.echo(line)
@@ -406,6 +413,15 @@ def _reserve(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         _fail(f"{folder} cannot be written: {error.strerror or error}")
+
+
+def _of_the_project(context: typer.Context) -> dict[str, Any]:
+    """The options of a check that the project sets and the command line does not."""
+    from calibrant.checks import project
+
+    sources = [(field, context.get_parameter_source(name)) for name, field in project.NAMES.items()]
+    given = {field for field, source in sources if source is not None and source.name != "DEFAULT"}
+    return project.under(project.defaults(Path()), given)
 
 
 def _spec(target: str | None, program: str | None) -> str:

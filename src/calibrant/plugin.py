@@ -135,7 +135,7 @@ def _over_the_project(root: Path, given: dict[str, Any]) -> dict[str, Any]:
         return given
     from calibrant.checks import project
 
-    return project.over(project.defaults(root), given)
+    return project.under(project.defaults(root), given) | given
 
 
 def _validated(settings: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,18 @@ from calibrant.target.loading import PROGRAM, located
 FILE = "pyproject.toml"
 TABLE = b"tool.calibrant"
 """What stands in a file that has the table."""
+
+NAMES = {
+    "target": "target",
+    "program": "target",
+    "chapter": "chapters",
+    "clause": "clauses",
+    "dtype": "dtypes",
+    "profile": "profile",
+    "examples": "examples",
+    "timeout": "timeout",
+}
+"""The parameters of the command, each with the option of a check that it gives."""
 
 _TEXT, _WHOLE, _NUMBER, _LIST = "a text", "a whole number", "a number", "a list of texts"
 KEYS = {
@@ -62,8 +75,8 @@ def _is(value: Any, kind: str) -> bool:
     return kind != _LIST or all(isinstance(part, str) for part in value)
 
 
-def over(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The defaults under what was given. Chapters and clauses are one choice."""
-    chosen = {"chapters", "clauses"}
-    kept = {key: value for key, value in found.items() if key not in chosen or not chosen & given.keys()}
-    return kept | given
+def under(found: dict[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """The defaults of options that were not given. Chapters and clauses are one choice."""
+    choice = {"chapters", "clauses"}
+    taken = {*given} | (choice if choice & {*given} else set())
+    return {key: value for key, value in found.items() if key not in taken}
