@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from support import calibrant, require_fit
 from calibrant.checks.here import Settings
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.power import Trial, due, sample, summary, tried
+from calibrant.checks.spread import spread
 from calibrant.impostors import Impostor, add, select
 from calibrant.reports import trials as report
 
@@ -109,3 +111,13 @@ def test_two_impostors_of_an_operation_have_two_names() -> None:
         add(replace(one("loss_fn.half"), sentence="it is another one"))
 
     add(one("loss_fn.half"))  # the same impostor again, as when a module is imported twice
+
+
+def test_hypothesis_stores_nothing_where_a_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", "mine")
+
+    ((_, folder),) = spread(os.getenv, [("HYPOTHESIS_STORAGE_DIRECTORY",)], 1)
+
+    assert folder not in (None, "mine")
+    assert not Path(folder).exists()
+    assert os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] == "mine"

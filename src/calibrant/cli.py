@@ -406,15 +406,6 @@ def vectors(
     raise typer.Exit(status)
 
 
-def _reserve(folder: Path) -> None:
-    """Make a folder, and refuse one that cannot be written into, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        _fail(f"{folder} cannot be written: {error.strerror or error}")
-
-
 def _of_the_project(context: typer.Context) -> dict[str, Any]:
     """The options of a check that the project sets and the command line does not."""
     from calibrant.checks import project
@@ -422,6 +413,15 @@ def _of_the_project(context: typer.Context) -> dict[str, Any]:
     sources = [(field, context.get_parameter_source(name)) for name, field in project.NAMES.items()]
     given = {field for field, source in sources if source is not None and source.name != "DEFAULT"}
     return project.under(project.defaults(Path()), given)
+
+
+def _reserve(folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written into, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        _fail(f"{folder} cannot be written: {error.strerror or error}")
 
 
 def _spec(target: str | None, program: str | None) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from calibrant.checks.outcomes import Outcome, carried
+from calibrant.checks.spread import stored_elsewhere
 from calibrant.protocol.errors import CheckError, named
 from calibrant.target.forking import nursery
 from calibrant.target.isolation import Watch
@@ -67,24 +68,18 @@ class Ran:
 
 
 @contextlib.contextmanager
-def _temporary() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as name:
-        yield Path(name)
-
-
-@contextlib.contextmanager
 def started(spec: str) -> Iterator[list[str]]:
     """Yield the command line for the interpreter of every process that loads the target; it works inside the block."""
-    with in_order(), no_process_left(), pytest.MonkeyPatch.context() as patch, _temporary() as folder:
+    with in_order(), no_process_left(), pytest.MonkeyPatch.context() as patch, stored_elsewhere():
         patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # the workers are the threads
-        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(folder))  # or it lies where the command runs
         with nursery([*_SHARED, *_ALSO.get(spec, [])]) as python:
             yield python
 
 
 def run(plan: Plan, observer: Observer | None = None) -> Ran:
     """Carry out a plan. Raises CheckError, in one sentence, where that is impossible."""
-    with _temporary() as folder, no_process_left():
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as name, no_process_left():
+        folder = Path(name)
         watch = Watch(folder, plan.timeout)
         engine, complaints = _Engine(watch, plan, observer or (lambda ids, outcome: None)), io.StringIO()
         quiet = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}

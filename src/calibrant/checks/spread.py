@@ -1,16 +1,38 @@
 """Work spread over several processes."""
 
+import contextlib
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
 Task = tuple[Any, ...]
 
+_STORAGE = "HYPOTHESIS_STORAGE_DIRECTORY"
+
+
+@contextlib.contextmanager
+def stored_elsewhere() -> Iterator[None]:
+    """Keep what Hypothesis stores in a folder that is gone after the block: without one it lies where the command runs."""
+    before = os.environ.get(_STORAGE)
+    with tempfile.TemporaryDirectory(prefix="calibrant-", ignore_cleanup_errors=True) as folder:
+        os.environ[_STORAGE] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_STORAGE]
+            os.environ |= {} if before is None else {_STORAGE: before}
+
 
 def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
     """Yield each task with the result of its work as it ends; other processes do the work, unless one is enough."""
+    with stored_elsewhere():
+        yield from _spread(work, tasks, workers)
+
+
+def _spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
     if min(workers or os.cpu_count() or 1, len(tasks)) == 1:
         yield from ((task, work(*task)) for task in tasks)
         return
