@@ -309,7 +309,8 @@ def test_a_strict_check_counts_a_should_and_says_so() -> None:
 def test_an_interrupted_check_and_one_that_had_enough_say_so() -> None:
     found = result([outcome("loss.zero", "holds")], unfinished=("test_loss.py::test_it",))
 
-    assert "PARTIAL: somebody interrupted it." in printed(replace(found, interrupted=True))
+    for verbosity in (-1, 0, 1):
+        assert "PARTIAL: somebody interrupted it." in printed(replace(found, interrupted=True), verbosity=verbosity)
     enough = replace(found, stopped=True, options=replace(found.options, fail_fast=1))
     assert "PARTIAL: it ended after 1 failed clause, as --fail-fast asks." in printed(enough)
 

@@ -3,7 +3,9 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
@@ -26,6 +28,19 @@ def stored_elsewhere() -> Iterator[None]:
             os.environ |= {} if before is None else {_STORAGE: before}
 
 
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes that start in the block ignore Ctrl-C, which a terminal sends to all: the first process ends the others."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
     """Yield each task with the result of its work as it ends; other processes do the work, unless one is enough."""
     with stored_elsewhere():
@@ -39,7 +54,8 @@ def _spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None
     # Threads that torch starts do not survive a fork. Each process does many tasks.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
-        waiting = {pool.submit(work, *task): task for task in tasks}
+        with _deaf_children():
+            waiting = {pool.submit(work, *task): task for task in tasks}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()

@@ -155,7 +155,7 @@ class Report:
             self.tell(of_clause)
         closing = closing_lines(result)
         if self._verbosity < 0:
-            put(closing[-1:], self._console)
+            put([*(line for line in closing[:-1] if line.startswith("PARTIAL")), closing[-1]], self._console)
             return
         if self._begun:
             put(["", *self._telling.snippets()], self._console)
