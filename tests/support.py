@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import importlib
 import json
 import os
 import signal
@@ -11,9 +14,10 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -21,15 +25,23 @@ from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
 from referencing import Registry
 
+from calibrant.book.clauses import properties
 from calibrant.exact import FORMATS, Format
 from calibrant.protocol.declarations import followed, numpy_dtype
 from calibrant.protocol.errors import TargetError
 from calibrant.reports import machine
 from calibrant.target.calling import Subject
 from calibrant.target.description import described
+from calibrant.target.forking import nursery
 
 PATIENCE = 300
 """Seconds after which a process that a test started is said to hang."""
+
+PRELOADED = (
+    *("numpy", "pytest", "xdist.plugin", "xdist.remote", "rich.console", "rich.progress", "rich.table", "rich.text"),
+    *("calibrant.checks.check", "calibrant.judge", "calibrant.reports.machine", "calibrant.strategies"),
+)
+"""The modules of a nursery of the tests."""
 
 PYTORCH = followed({})
 """PyTorch's conventions."""
@@ -94,6 +106,16 @@ def subject(dtype: str = "float64", timeout: float = 10.0, **attributes: Any) ->
     return Subject(described("planted", SimpleNamespace(**attributes), "planted", timeout), dtype)
 
 
+def bare(name: str) -> Callable[..., None]:
+    """A property of the suite as a function of a subject and a sample."""
+    (prop,) = [prop for prop in properties() if prop.function == name]
+    found = getattr(importlib.import_module(f"calibrant.conformance.{prop.file.stem}"), name)
+    found = found.hypothesis.inner_test if hasattr(found, "hypothesis") else found
+    while hasattr(found, "__wrapped__"):
+        found = found.__wrapped__
+    return cast(Callable[..., None], found)
+
+
 def run(
     *arguments: str, cwd: Path | None = None, timeout: float = PATIENCE, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -110,9 +132,37 @@ def run(
     )
 
 
-def calibrant(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command `calibrant`."""
-    return run("-m", "calibrant", *arguments, cwd=cwd, **environment)
+@functools.cache
+def warm() -> list[str]:
+    """The command line that starts a child of this process's nursery, which has imported all that a check needs."""
+    nurseries = contextlib.ExitStack()
+    atexit.register(nurseries.close)
+    heavy = ["torch"] if find_spec("torch") else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        return nurseries.enter_context(nursery(["calibrant.cli", "calibrant.plugin", *PRELOADED, *heavy]))
+
+
+BEGIN = """
+import contextlib, sys
+from calibrant import cli
+from calibrant.checks import engine
+sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+engine.nursery = lambda modules: contextlib.nullcontext({python!r})
+cli.main()
+"""
+"""The command `calibrant` in a child of a nursery, which its workers share."""
+
+
+def calibrant(
+    *arguments: str, cwd: Path | None = None, cold: bool = False, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The command `calibrant`, which begins with all imported, or `cold` with nothing, as at a terminal.
+
+    Only a command that is `cold` ends a worker that hangs: its workers are processes below it.
+    """
+    begin = ["-m", "calibrant"] if cold else [*warm()[1:], "-c", BEGIN.format(python=warm())]
+    return run(*begin, *arguments, cwd=cwd, **environment)
 
 
 @contextlib.contextmanager
@@ -136,10 +186,12 @@ def target(folder: Path, source: str, name: str = "planted.py") -> str:
     return str(file)
 
 
-def checked(folder: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> tuple[Any, str]:
+def checked(
+    folder: Path, *arguments: str, cwd: Path | None = None, cold: bool = False, **environment: str
+) -> tuple[Any, str]:
     """The JSON that a check writes, and what it says."""
     file = folder / "verdicts.json"
-    process = calibrant("check", *arguments, "--json", str(file), cwd=cwd, **environment)
+    process = calibrant("check", *arguments, "--json", str(file), cwd=cwd, cold=cold, **environment)
     assert file.exists(), process.stdout + process.stderr
     document = json.loads(file.read_text(encoding="utf-8"))
     assert document["exit_status"] == process.returncode

@@ -247,7 +247,7 @@ FAIR = """
 """
 JUDGED = {
     "optimizer.zero-rate": "holds",  # Adadelta without a rate moves at a rate of zero; SGD does not, and counts
-    "split.invalid": "holds",  # though every empty part is refused
+    "split.empty-part": "holds",  # though every empty part is refused
     "optimizer.swap": "holds",  # though the float64 parameters go into the gradients of the next step
     "data.scaling": "holds",  # though readings that are all the same are refused: a fit of them may be anything
     "regularization.shrinks": "holds",  # though a matrix whose squares underflow is refused, as deepbox does
@@ -370,7 +370,7 @@ def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_pat
     mark = f"calibrant-test-{os.getpid()}-{time.monotonic_ns()}"
     arguments = (*of(*ENDS, "model.linear", "optimizer.zero-rate"), "--dtype=float64", "--examples=3", "--workers=2")
 
-    said, shown = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, "--timeout=3", MARK=mark)
+    said, shown = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, "--timeout=3", cold=True, MARK=mark)
 
     others = {"model.linear": {"holds"}, "optimizer.zero-rate": {"deviates"}}
     assert statuses(said) == {name: {"broken"} for name in ENDS} | others
@@ -400,7 +400,7 @@ UNLOADABLE = {
 def test_a_target_that_cannot_be_loaded_is_one_sentence(
     source: str, sentence: str, timeout: float, tmp_path: Path
 ) -> None:
-    process = calibrant("check", target(tmp_path, source), f"--timeout={timeout}")
+    process = calibrant("check", target(tmp_path, source), f"--timeout={timeout}", cold=True)
 
     assert one_sentence(process, sentence), process.stderr
 
@@ -416,7 +416,9 @@ def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path:
     def absolute_loss(t_p, t_c):
         os._exit(4)
     """
-    said, shown = checked(tmp_path, target(tmp_path, source), "--clause=loss.absolute", "--workers=1", *QUICK)
+    said, shown = checked(
+        tmp_path, target(tmp_path, source), "--clause=loss.absolute", "--workers=1", *QUICK, cold=True
+    )
 
     assert statuses(said) == {"loss.absolute": {"broken"}}
     assert "PARTIAL: 1 property did not run to an end." in shown
@@ -432,7 +434,7 @@ def test_a_property_whose_process_dies_after_its_report_has_one_outcome(tmp_path
         isolation.at_ease = lambda: os._exit(4)
         return (abs(t_p - t_c) / t_p.dtype.type(t_p.size)).sum()
     """
-    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.absolute"), "--dtype=float64", *QUICK)
+    said, _ = checked(tmp_path, target(tmp_path, source), *of("loss.absolute"), "--dtype=float64", *QUICK, cold=True)
 
     (verdict,) = said["verdicts"]
     assert (verdict["status"], len(verdict["properties"])) == ("holds", 1)

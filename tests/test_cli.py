@@ -186,7 +186,7 @@ def test_targets_lists_what_can_be_checked_here_and_what_is_missing(tmp_path: Pa
     target(tmp_path, "import no_such_library\n", "lacking_target.py")
     target(tmp_path, f"import time\ntime.sleep(4)\n{RIGHT}", "slow_target.py")
 
-    process = calibrant("targets", PYTHONPATH=str(tmp_path))
+    process = calibrant("targets", cold=True, PYTHONPATH=str(tmp_path))
 
     lines = {line.split()[0]: line for line in process.stdout.splitlines()}
     assert process.returncode == 0

@@ -15,6 +15,7 @@ from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
 from calibrant.protocol.declarations import DTYPES, GENERAL
 from calibrant.protocol.operations import OPERATIONS
+from calibrant.protocol.straight_line import BINARY, METHODS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "spec").glob("*.md"))]
@@ -38,10 +39,37 @@ def test_targets_page_lists_the_operations_the_attributes_and_the_dtypes() -> No
         assert not one.parts or f"`({', '.join(one.parts)})`" in returned
     (said,) = re.findall(r"^\| `operations` \| .*; (.*) take functions", text, re.MULTILINE)
     assert re.findall(r"`(\w+)`", said) == [one.name for one in OPERATIONS.values() if one.takes_functions]
-    for attribute in ("name", "version", "dtypes", "asarray", "to_numpy", "conventions", "deviations", "slack"):
+    for attribute in (
+        *("name", "version", "dtypes", "asarray", "to_numpy", "elementary", "conventions", "deviations", "slack"),
+    ):
         assert re.search(rf"^\|.*`{attribute}[`(]", attributes, re.MULTILINE), attribute
     assert all(f"`{dtype}`" in attributes for dtype in DTYPES)
     assert tuple(FORMATS) == DTYPES
+
+
+@pytest.mark.parametrize(("language", "program"), [("javascript", "adapter.js"), ("c", "adapter.c")])
+def test_the_interpreters_in_the_book_are_those_of_programs_that_conform(language: str, program: str) -> None:
+    (shown,) = re.findall(rf"^```{language}\n(.*?)^```$", read("spec/targets.md"), re.MULTILINE | re.DOTALL)
+
+    assert len(shown) > 1000
+    assert shown in read(f"tests/programs/{program}")
+
+
+@pytest.mark.parametrize(("language", "program"), [("javascript", "vectors.js"), ("c", "vectors.c")])
+def test_the_comparisons_beside_vectors_are_those_of_consumers_that_are_tested(language: str, program: str) -> None:
+    text = read("src/calibrant/vectors/released/README.md")
+    (shown,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    assert len(shown) > 300
+    assert shown in read(f"tests/programs/{program}")
+
+
+def test_targets_page_lists_the_instructions_of_functions() -> None:
+    text = read("spec/targets.md").split("### Functions as data")[1].split("## ")[0]
+    rows = "".join(re.findall(r"^\| `.*?\|", text, re.MULTILINE))
+
+    named = {first or second for first, second in re.findall(r'`(?:\["([^"]+)".*?|([-*/]+))`', rows)}
+    assert named == {"constant", "index", *BINARY, *METHODS}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

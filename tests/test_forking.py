@@ -280,8 +280,8 @@ def test_a_check_is_the_same_without_a_nursery(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
 
-    with_it, _ = checked(tmp_path, *arguments, PYTHONWARNINGS="error")
-    without, _ = checked(tmp_path, *arguments, PYTHONWARNINGS="error", TMPDIR=str(long))
+    with_it, _ = checked(tmp_path, *arguments, cold=True, PYTHONWARNINGS="error")
+    without, _ = checked(tmp_path, *arguments, cold=True, PYTHONWARNINGS="error", TMPDIR=str(long))
 
     assert with_it == without
     assert with_it["exit_status"] == 1

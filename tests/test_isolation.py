@@ -13,8 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support import PATIENCE, calibrant, checked, heeded, one_sentence, statuses, target
+
+from calibrant.target.calling import Absent, Subject
+from calibrant.target.loading import load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt what a target leaves")
 
@@ -114,7 +118,9 @@ ENDS = {
 def test_every_attack_on_a_worker_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
     arguments = (*of(*ENDS, "gradient.by-hand-b", "data.scaling"), "--dtype=float64", "--examples=3", "--workers=2")
 
-    said, _ = checked(tmp_path, target(tmp_path, HOSTILE), *arguments, PYTHONIOENCODING="utf-8:backslashreplace")
+    said, _ = checked(
+        tmp_path, target(tmp_path, HOSTILE), *arguments, cold=True, PYTHONIOENCODING="utf-8:backslashreplace"
+    )
 
     found = statuses(said)
     assert found.pop("data.scaling") <= {"breaks", "broken"}
@@ -128,18 +134,23 @@ def test_every_attack_on_a_worker_ends_as_a_verdict_and_the_check_goes_on(tmp_pa
 
 SAYS = """
     import gc
-    import numpy as np
 
     def loss_fn(t_p, t_c):
-        if t_p.shape != t_c.shape or t_p.size == 0:
-            raise ValueError
         return ((t_p - t_c) ** 2).mean()
-
-    def absolute_loss(t_p, t_c):
-        worker = next(found for found in gc.get_objects() if type(found).__name__ == "WorkerInteractor")
-        WORD
-        return abs(t_p - t_c).mean()
 """
+SAYING = """
+    def {operation}({arguments}):
+        worker = next(found for found in gc.get_objects() if type(found).__name__ == "WorkerInteractor")
+        {word}
+        return {right}
+"""
+VICTIMS = {
+    "loss.absolute": ("absolute_loss", "t_p, t_c", "abs(t_p - t_c).mean()"),
+    "model.linear": ("model", "t_u, w, b", "w * t_u + b"),
+    "gradient.by-hand-w": ("dmodel_dw", "t_u, w, b", "t_u"),
+    "gradient.by-hand-loss": ("dloss_fn", "t_p, t_c", "2 * (t_p - t_c) / t_p.size"),
+}
+"""An operation that each clause asks, its arguments, and the right answer."""
 FINISHED = "worker.sendevent('workerfinished', workeroutput={})"
 WORDS = {
     "stops its session": "worker.session.shouldstop = 'enough'",
@@ -157,17 +168,19 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
-def test_nothing_that_a_worker_says_ends_the_check(word: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [[*WORDS][k::3] for k in range(3)], ids=", ".join)
+def test_nothing_that_a_worker_says_ends_the_check(words: list[str], tmp_path: Path) -> None:
     """Its tests go to another worker, or are broken."""
-    source = SAYS.replace("WORD", word)
-    arguments = (*of("loss.absolute", "loss.scalar", "loss.mean-square", "loss.zero"), "--examples=2", "--workers=2")
+    source = SAYS
+    for word, (operation, arguments, right) in zip(words, VICTIMS.values(), strict=True):
+        source += SAYING.format(operation=operation, arguments=arguments, word=WORDS[word], right=right)
+    options = (*of("loss.mean-square", *VICTIMS), "--examples=2", "--workers=2")
 
-    said, _ = checked(tmp_path, target(tmp_path, source), *arguments)
+    said, _ = checked(tmp_path, target(tmp_path, source), *options, cold=True)
 
     found = statuses(said)
     assert found.pop("loss.mean-square") == {"holds"}
-    assert set(found) == {"loss.absolute", "loss.scalar", "loss.zero"}
+    assert set(found) == {*VICTIMS}
     assert set().union(*found.values()) <= {"holds", "broken"}
     assert said["unfinished"] == []
 
@@ -208,7 +221,7 @@ def test_nothing_that_a_target_starts_outlives_the_check(tmp_path: Path) -> None
     work.mkdir(), temporary.mkdir()
     arguments = (target(tmp_path, LEAVES), *of("loss.absolute"), "--examples=3", "--workers=1", "--timeout=20")
 
-    said, _ = checked(tmp_path, *arguments, cwd=work, TMPDIR=str(temporary))
+    said, _ = checked(tmp_path, *arguments, cwd=work, cold=True, TMPDIR=str(temporary))
 
     assert statuses(said) == {"loss.absolute": {"holds"}}
     assert sleeping(str(work)) == []
@@ -258,10 +271,10 @@ def test_a_target_that_one_process_only_can_import_is_told_so(source: str, sente
     spec = target(tmp_path, f"{source}\ndef absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n")
     options = (*of("loss.absolute"), "--timeout=4", "--examples=2")
 
-    process = calibrant("check", spec, *options, "--workers=2")
+    process = calibrant("check", spec, *options, "--workers=2", cold=True)
 
     assert one_sentence(process, sentence, "--workers 1"), process.stderr
-    assert statuses(checked(tmp_path, spec, *options, "--workers=1")[0]) == {"loss.absolute": {"holds"}}
+    assert statuses(checked(tmp_path, spec, *options, "--workers=1", cold=True)[0]) == {"loss.absolute": {"holds"}}
 
 
 SWITCHES = """
@@ -307,38 +320,31 @@ def test_the_judge_keeps_its_own_surroundings(tmp_path: Path) -> None:
     assert f"The target has switched {switched}." in shown
 
 
-ANSWERS = {
-    "stops its parent": ("os.kill(os.getppid(), signal.SIGSTOP)", "loss_fn stopped its process"),
-    "a long word": (
-        'print(\'{"jsonrpc": "2.0", "id": 1, "result": "\' + \'x\' * 10**7 + \'"}\', flush=True)',
-        "wrote more than",
-    ),
-    "many numbers": (
-        'print(\'{"jsonrpc": "2.0", "id": 1, "result": [\' + \'1,\' * 200_000 + \'1]}\', flush=True)',
-        "returned 200,001 numbers; at most 65,536 are read",
-    ),
+ATTACKS = {
+    "loss_fn": "os.kill(os.getppid(), signal.SIGSTOP)",
+    "absolute_loss": 'print(\'{"jsonrpc": "2.0", "id": 1, "result": "\' + \'x\' * 10**7 + \'"}\', flush=True)',
+    "model": 'print(\'{"jsonrpc": "2.0", "id": 1, "result": [\' + \'1,\' * 200_000 + \'1]}\', flush=True)',
 }
 
 
-@pytest.mark.parametrize(("code", "sentence"), ANSWERS.values(), ids=ANSWERS)
-def test_an_attack_by_a_program_ends_as_a_verdict(code: str, sentence: str, tmp_path: Path) -> None:
-    about = {"jsonrpc": "2.0", "id": 0, "result": {"name": "x", "operations": ["loss_fn"]}}
-    program = f"import os, signal\ninput()\nprint({json.dumps(about)!r}, flush=True)\ninput()\n{code}\ninput()"
-    line = shlex.join([sys.executable, "-c", program])
-
-    said, _ = checked(
-        tmp_path,
-        "--program",
-        line,
-        *of("loss.mean-square"),
-        "--examples=3",
-        "--workers=1",
-        "--dtype=float64",
-        "--timeout=5",
+def test_an_attack_by_a_program_ends_as_a_verdict(tmp_path: Path) -> None:
+    about = {"jsonrpc": "2.0", "id": 0, "result": {"name": "x", "operations": [*ATTACKS]}}
+    program = (
+        f"import json, os, signal\ninput()\nprint({json.dumps(about)!r}, flush=True)\nasked = json.loads(input())\n"
     )
+    program += "".join(f"if asked['method'] == {name!r}: {attack}\n" for name, attack in ATTACKS.items()) + "input()"
+    line = shlex.join([sys.executable, "-c", program])
+    options = ("--examples=3", "--workers=1", "--dtype=float64", "--timeout=30")
 
-    assert statuses(said) == {"loss.mean-square": {"broken"}}
-    assert sentence in texts(said)["loss.mean-square"]
+    clauses = of("loss.mean-square", "loss.absolute", "model.linear")
+
+    said, _ = checked(tmp_path, "--program", line, *clauses, *options, cold=True)
+
+    assert statuses(said) == {name: {"broken"} for name in ("loss.mean-square", "loss.absolute", "model.linear")}
+    found = texts(said)
+    assert "loss_fn stopped its process" in found["loss.mean-square"]
+    assert "wrote more than" in found["loss.absolute"]
+    assert "returned 200,001 numbers; at most 65,536 are read" in found["model.linear"]
 
 
 OF_ITS_PROCESS = """
@@ -355,22 +361,34 @@ OF_ITS_PROCESS = """
 """
 
 
-@pytest.mark.parametrize(
-    ("first", "more", "status"),
-    [
-        ("", "", "holds"),
-        ("", " + os.getpid()", "breaks"),
-        ("", " + hash('split')", "breaks"),
-        # Nobody can ask another process of it.
-        (IMPORTS["finds it taken"][0].replace("\n", "\n    "), " + os.getpid()", "holds"),
-    ],
-    ids=["one split", "by its number", "by its hashes", "one process only"],
-)
-def test_a_split_is_asked_in_another_process_too(first: str, more: str, status: str, tmp_path: Path) -> None:
-    source = OF_ITS_PROCESS.format(first=first, more=more)
+def test_a_split_is_asked_in_another_process_too(tmp_path: Path) -> None:
+    source = OF_ITS_PROCESS.format(first="", more=" + hash('split')")
     options = (*of("split.seeded"), "--dtype=float64", "--examples=4", "--workers=1")
 
     said, shown = checked(tmp_path, target(tmp_path, source), *options)
 
-    assert statuses(said) == {"split.seeded": {status}}
-    assert ("in another process" in shown) == (status == "breaks")
+    assert statuses(said) == {"split.seeded": {"breaks"}}
+    assert "in another process" in shown
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "alike"),
+    [
+        ("", "", True),
+        ("", " + os.getpid()", False),
+        # Nobody can ask another process of it.
+        (IMPORTS["finds it taken"][0].replace("\n", "\n    "), "", None),
+    ],
+    ids=["one split", "by its number", "one process only"],
+)
+def test_another_process_loads_the_target_or_is_absent(
+    first: str, more: str, alike: bool | None, tmp_path: Path
+) -> None:
+    mine = Subject(load(target(tmp_path, OF_ITS_PROCESS.format(first=first, more=more))), "float64")
+
+    if alike is None:
+        with pytest.raises(Absent, match="no other process can load planted"), mine.elsewhere():
+            pass
+    else:
+        with mine.elsewhere() as other:
+            assert np.array_equal(other.split(50, 0.5, 1), mine.split(50, 0.5, 1)) is alike

@@ -94,6 +94,17 @@ def test_a_sum_is_a_sum_whatever_its_dtype_and_refusals() -> None:
         assert answer == ["sum-instead-of-mean"]
 
 
+def test_a_slip_beside_a_fault_does_not_hide_its_name() -> None:
+    """`int(0.29 * 100)` is 28, which breaks a SHOULD; `order[:-0]` is empty."""
+
+    def split(n_samples: int, val_fraction: float, seed: int) -> Any:
+        right("split")(n_samples, val_fraction, seed)
+        order, n = np.random.default_rng(seed).permutation(n_samples), int(val_fraction * n_samples)
+        return order[:-n], order[-n:]
+
+    assert named("split", split) == ["cut-from-the-end"]
+
+
 def test_a_target_that_is_right_now_and_then_is_not_named() -> None:
     calls = iter(range(10**6))
 

@@ -24,8 +24,8 @@ from calibrant.vectors.due import CLAIMS
 
 HALVE = Operation("halve", ("t_u",), ("model",))
 SEVERAL = {
-    *("thermometer", "norris", "figures", "automatic_gradient", "multiply", "multiply_in_place"),
-    *("expand", "backward", "descend", "evaluate", "split", "split_data"),
+    *("thermometer", "norris", "figures", "multiply", "multiply_in_place"),
+    *("expand", "backward", "backward_shared", "descend", "evaluate", "split", "split_data"),
 }
 """The operations whose clauses compare answers with several functions of `exact`, with data, with NumPy, or with each other."""
 

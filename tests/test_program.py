@@ -71,7 +71,7 @@ def loaded(code: str, timeout: float) -> Iterator[Target]:
 
 @pytest.mark.parametrize(
     "name, chapters, holding",
-    [("plain JavaScript", "loss broadcasting validation", 40), ("plain C", "loss gradients", 27)],
+    [("plain JavaScript", "loss broadcasting validation autograd", 56), ("plain C", "loss gradients autograd", 35)],
 )
 def test_a_right_program_conforms(name: str, chapters: str, holding: int, adapter_in_c: str, tmp_path: Path) -> None:
     line = shlex.join(NODE) if "Script" in name else shlex.quote(adapter_in_c)
@@ -124,6 +124,33 @@ def test_the_report_on_a_wrong_program_names_its_impostor_and_repeats_the_failur
     seen = subprocess.run(["sh", "-c", lines[1]], capture_output=True, text=True, check=True).stdout.splitlines()
     assert [json.loads(line)["id"] for line in seen] == [0, 1]
     assert json.loads(seen[1])["result"]["data"] == [1]
+
+
+def test_a_wrong_engine_in_another_language_breaks_the_clause_of_its_mistake(tmp_path: Path) -> None:
+    """It gives exponents no gradient, and hands on what an earlier pass left."""
+    source = (PROGRAMS / "adapter.js").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.js"
+    for right, mistake in (
+        (" * Math.log(x)]", " * 0]"),
+        ("for (const node of tape) node.grad = 0", "for (const node of tape) node.grad ??= 0"),
+    ):
+        assert source.count(right) == 1
+        source = source.replace(right, mistake)
+    wrong.write_text(source, encoding="utf-8")
+    clauses = [f"--clause=autograd.{name}" for name in ("composition", "quotients", "shared-graph")]
+
+    said, shown = checked(
+        tmp_path, "--program", f"node {wrong}", *clauses, "--profile=ci", "--examples=8", "--workers=1"
+    )
+
+    assert statuses(said) == dict(
+        zip(
+            ("autograd.composition", "autograd.quotients", "autograd.shared-graph"),
+            ({"holds"}, {"breaks"}, {"breaks"}),
+            strict=True,
+        )
+    )
+    assert "automatic_gradient behaves as `exponent-is-a-constant`" in shown
 
 
 @pytest.mark.parametrize(("name", "package"), [("deepbox", "deepbox@1"), ("tfjs", "@tensorflow/tfjs@4")])
@@ -269,7 +296,8 @@ CANNOT_START = {
     "operations is None, not a list of names": about(operations=None),
     "did not answer initialize: returned {": about(dtype="float64"),
     "there is no operation 'los_fn'; nearest: loss_fn": about(operations=["los_fn"]),
-    "names descend, which takes a function: only a target in Python can": about(operations=["descend"]),
+    "names descend, which takes a function: say functions = 'straight-line'": about(operations=["descend"]),
+    "functions is 'lisp', not 'straight-line'": about(functions="lisp"),
     "has none of the operations": about(operations=[]),
     "says 'operatons' of itself, which means nothing; nearest: operations": about(operatons=["loss_fn"]),
     "name is 3, not a string": about(name=3),

@@ -22,7 +22,7 @@ ZERO, ONE = np.zeros(()), np.ones(())
 
 def answers(implementation: Any, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """The responses to requests, without what frames them."""
-    requests = [message(k, operation, params, python=True) for k, (operation, params) in enumerate(calls)]
+    requests = [message(k, operation, params, functions="python") for k, (operation, params) in enumerate(calls)]
     said = io.StringIO()
     serve(described("planted", implementation, "planted", 10.0), requests, said)
     found = [json.loads(line) for line in said.getvalue().splitlines()]

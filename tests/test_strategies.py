@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -189,8 +190,34 @@ def test_the_largest_operands_stay_small() -> None:
 
 
 def test_a_program_computes_its_steps() -> None:
-    program = strategies.Program(2, (("-", 0, 1), ("*", 2, 2.0), ("+", 3, 1), ("*", 4, 0)))
+    program = strategies.of_steps(2, ("-", 0, 1), ("*", 2, 2.0), ("+", 3, 1), ("*", 4, 0))
     assert program([5.0, 3.0]) == 35.0
+
+
+@pytest.mark.parametrize("name", strategies.STEPS)
+def test_each_step_is_straight_line_and_computes_what_its_source_says(name: str) -> None:
+    program = strategies.of_steps(2, (name, 0, 1 if name == "maximum" else -2.0))
+
+    assert program.straight_line is not None
+    if "." not in strategies.STEPS[name]:
+        assert program(np.array([2.0, 3.0])) == eval(program.source)(np.array([2.0, 3.0]))
+
+
+@always("quotients", "elementary")
+def test_all_is_claimed_of_smooth_programs(sample: strategies.Smooth, form: Format) -> None:
+    value, gradient = exact.derivatives(**sample.loss.straight_line, params=exact.of(sample.params))  # type: ignore[arg-type]
+
+    for part in (value, gradient):
+        assert np.isfinite(part.errors()).all()
+        assert (part.magnitude() <= 16).all()
+
+
+@forms
+def test_smooth_programs_have_every_step(form: Format) -> None:
+    for strategy, names in ((strategies.quotients, "/ ** mean"), (strategies.elementary, "exp log tanh maximum")):
+        seen: Counter[str] = Counter()
+        each_case(strategy(), form, 60)(lambda sample, seen=seen: seen.update(step[0] for step in sample.loss.steps))()
+        assert min(seen[name] for name in names.split()) >= 5
 
 
 @always("programs")
@@ -200,7 +227,7 @@ def test_programs_never_round(sample: strategies.Programs, form: Format) -> None
     total = np.zeros(len(sample.params))
     for loss in sample.losses:
         value, gradient = exact.differentiate(loss, exact.of(sample.params))
-        assert float(loss([kind(x) for x in sample.params])) == value.fraction()
+        assert float(loss(sample.params.astype(kind))) == value.fraction()
         total = total + np.abs(gradient.nearest())
     assert total.max() <= 2**form.precision
 
@@ -253,7 +280,8 @@ def perfect(fit: strategies.Fit) -> bool:
 
 def uses(loss: strategies.Program) -> list[int]:
     """How often each value is an operand."""
-    operands = [x for _, i, other in loss.steps for x in ([i, other] if isinstance(other, int) else [i])]
+    counted = [step for step in loss.steps if step[0] not in ("sum", "squares")]
+    operands = [x for _, i, other in counted for x in ([i, other] if isinstance(other, int) else [i])]
     return [operands.count(k) for k in range(loss.n_params + len(loss.steps))]
 
 
@@ -418,6 +446,9 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("programs", "a constant factor"): program(
         lambda x: any(op == "*" and isinstance(y, float) for op, _, y in x.steps)
     ),
+    ("programs", "a square"): program(lambda x: any(step[0] == "**" for step in x.steps)),
+    ("programs", "a constant on the left"): program(lambda x: any(step[0] == "left -" for step in x.steps)),
+    ("programs", "a sum of a column"): program(lambda x: any(step[0] == "sum" for step in x.steps) and x.n_params > 1),
     ("programs", "three that differ"): lambda x: len(x.losses) == 3 and len(set(x.losses)) == 3,
     ("adam", "three tensors"): lambda run: len(run.params) == 3 and len({p.shape for p in run.params}) > 1,
     ("adam", "equal shapes"): lambda run: [p.shape for p in run.params] == [(2,), (2,)],

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PYTORCH, checked, subject, target
+from support import PYTORCH, bare, checked, subject, target
 
 from calibrant import adapters, exact
 from calibrant.adapters import numpy_target
@@ -22,6 +22,7 @@ from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, Tally, agree, tallying
 from calibrant.protocol.declarations import CONVENTIONS, GENERAL, followed
 from calibrant.protocol.errors import TargetError
+from calibrant.strategies import Optimization
 
 right = numpy_target.optimize
 IMPOSTORS = {one.name: one for one in catalog() if one.operation == "optimize"}
@@ -49,7 +50,16 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
 
     convention, value = variant.convention
     declare = {convention: value}
-    assert told == f"; its answers are those of {convention} = {value}: declare conventions = {declare}"
+    if variant.name == "sgd-nesterov-look-ahead":
+        assert "ignores nesterov, which cannot be told apart here" in told
+        assert told.endswith(
+            f"if its gradients are meant to be taken at the point ahead, declare conventions = {declare}"
+        )
+    else:
+        assert (
+            told
+            == f"; its answers are those of {convention} = {value}: if that is meant, declare conventions = {declare}"
+        )
 
 
 @each_variant
@@ -73,6 +83,62 @@ def test_a_fault_is_named_beside_a_declared_variant_and_of_another_optimizer(opt
 
     assert [one.name for one in naming.explaining(target, f"optimizer.{optimizer}")] == ["betas-swapped"]
     assert naming.explaining(target, "optimizer.zero-rate") == []
+
+
+def test_an_impostor_is_named_only_for_clauses_of_its_list() -> None:
+    """A rule that nothing checks is wrong for a reason of its own, whatever values the optimizer takes beside it."""
+    target = subject(optimize=optimize_of("values-unchecked"))
+    target.optimize("nadam", {}, [np.ones(1)], [[np.ones(1)]])
+
+    assert [one.name for one in naming.explaining(target, "optimizer.invalid")] == ["values-unchecked"]
+    for clause in ("optimizer.nadam", "optimizer.zero-rate", "optimizer.coupled-decay"):
+        assert naming.explaining(target, clause) == []
+
+
+def nesterov_loop(ahead: bool) -> Any:
+    """A training loop by Nesterov's momentum, with gradients taken ahead of the parameters or at them."""
+
+    def training_loop(n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *validation: Any) -> Any:
+        before = params
+        for _ in range(n_epochs):
+            rolled = params + optimizer["momentum"] * (params - before)
+            place = rolled if ahead else params
+            slope = numpy_target.grad_fn(t_u, t_c, numpy_target.model(t_u, *place), *place)
+            before, params = params, rolled - optimizer["lr"] * slope
+        return params, [], []
+
+    return training_loop
+
+
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [
+        (
+            True,
+            "; its answers are those of sgd.nesterov = look-ahead: if that is meant, declare conventions = {'sgd.nesterov': 'look-ahead'}",
+        ),
+        (False, "; its answers are those of a momentum that ignores nesterov, as its training loop does"),
+    ],
+)
+def test_a_momentum_that_ignores_nesterov_is_not_told_to_look_ahead(ahead: bool, told: str) -> None:
+    """Of gradients that it is handed, an optimizer makes the same in both cases; in a loop they differ."""
+    optimize = optimize_of("sgd-nesterov-look-ahead")
+
+    assert variants.explanation(subject(optimize=optimize, training_loop=nesterov_loop(ahead)), "sgd") == told
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_look_ahead_is_accepted_of_a_target_whose_loop_shows_it(loop: bool) -> None:
+    """Declared of an optimizer alone, it would make plain momentum conform."""
+    name = "test_nesterov_adds_the_new_buffer_to_the_gradient"
+    operations = {"training_loop": nesterov_loop(True)} if loop else {}
+    target = subject(
+        optimize=optimize_of("sgd-nesterov-look-ahead"), conventions={"sgd.nesterov": "look-ahead"}, **operations
+    )
+    run = Optimization("sgd", {"lr": 0.5, "momentum": 0.5, "nesterov": True}, [np.ones(1)], [[np.ones(1)]] * 2)
+
+    with contextlib.nullcontext() if loop else pytest.raises(pytest.skip.Exception, match="training loop alone"):
+        bare(name)(target, run)
 
 
 def refusing(name: str, hyperparameters: dict[str, Any], params: Any, grads: Any) -> Any:
@@ -401,6 +467,25 @@ def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
             assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")
+
+
+@pytest.mark.parametrize(("scale", "told"), [(2.0, "declare conventions = {'loss.scale': 'sum'}"), (1.0, "")])
+def test_a_gradient_of_a_sum_beside_the_loss_of_a_mean_is_no_convention(scale: float, told: str) -> None:
+    t_u, t_c = np.array([1.0, 2.0]), np.array([0.0, 1.0])
+
+    def value_and_grad(params: Any, t_u: Any, t_c: Any) -> Any:
+        t_p = numpy_target.model(t_u, *params)
+        return numpy_target.loss_fn(t_p, t_c) * scale, 2 * numpy_target.grad_fn(t_u, t_c, t_p, *params)
+
+    def asked(target: Any) -> None:
+        _, gradient = target.value_and_grad(np.array([1.0, 0.5]), t_u, t_c)
+        agree(gradient, exact.gradient(*map(exact.of, (t_u, t_c, np.array(1.0), np.array(0.5)))))
+
+    mine = subject(value_and_grad=value_and_grad)
+    mine.asked = asked
+
+    assert variants.general(mine, named=True).endswith(told)
+    assert bool(variants.general(mine, named=True)) == bool(told)
 
 
 INSIDE = """

@@ -8,10 +8,11 @@ import json
 import math
 import shlex
 import shutil
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pytest
 from support import target
 
 from calibrant import cli, exact
-from calibrant.book.clauses import CHAPTERS
+from calibrant.book.clauses import CHAPTERS, book
 from calibrant.checks.power import due
 from calibrant.impostors import Impostor, catalog, repeatable
 from calibrant.protocol.errors import CheckError
@@ -32,7 +33,7 @@ from calibrant.target.loading import load
 from calibrant.vectors import choosing, replaying
 from calibrant.vectors.cases import NOTHING, REFUSED, Case, numbers, says
 from calibrant.vectors.due import claims
-from calibrant.vectors.files import digest, document, read, write
+from calibrant.vectors.files import digest, document, read, released, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # an impostor's warnings are its own affair
 
@@ -61,8 +62,18 @@ def in_folder(group: choosing.Group) -> bool:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of vectors with some of the cases of each chapter."""
     place = tmp_path_factory.mktemp("vectors")
-    write([case for group in choosing.groups() if in_folder(group) for case in of_group(group)], place)
+    write([case for case in released_cases() if in_folder(group_of(case))], place)
     return place
+
+
+@functools.cache
+def released_cases() -> list[Case]:
+    """The cases that lie in the package."""
+    return read(Path(str(released("schema.json"))).parent)
+
+
+def group_of(case: Case) -> choosing.Group:
+    return choosing.Group(case.operation, case.dtype, case.inputs["name"] if case.operation == "optimize" else "")
 
 
 @pytest.fixture
@@ -92,7 +103,7 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
     monkeypatch.setattr(choosing, "groups", lambda: few)
     monkeypatch.setenv("PYTHONHASHSEED", "1")
 
-    status, said, _ = command(tmp_path / "there", "--workers", 2)
+    status, said, _ = command(tmp_path / "there", "--recompute", "--workers", 2)
 
     here, there = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("here", "there"))
     assert (status, sorted(there)) == (
@@ -106,8 +117,40 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
 
 
 @pytest.mark.computing
+def test_the_released_cases_are_those_that_are_computed(chosen: Chosen) -> None:
+    """If this fails, the book or an impostor has changed: `calibrant vectors --recompute src/calibrant/vectors/released` writes them anew."""
+    for group, cases in chosen:
+        found = [case.written() for case in released_cases() if group_of(case) == group]
+        assert found == [case.written() for case in sorted(cases, key=lambda case: [*CHAPTERS].index(case.chapter))], (
+            group
+        )
+
+
+def test_the_released_folder_is_written_at_once_whole_or_a_chapter(command: Any, tmp_path: Path) -> None:
+    status, said, _ = command(tmp_path / "all")
+    command(tmp_path / "one", "--chapter", "loss")
+
+    assert status == 0
+    assert said.startswith(f"{len(released_cases())} cases, ")
+    assert {file.name for file in (tmp_path / "one").iterdir()} == {"loss.json", "README.md", "schema.json"}
+    for file in (tmp_path / "all").glob("*.json"):
+        if file.stem in CHAPTERS:
+            assert file.read_bytes() == released(file.name).read_bytes()
+
+
+def test_a_case_carries_the_level_of_its_clause() -> None:
+    cases = [
+        (case["clause"], case["level"])
+        for case in json.loads(released("loss.json").read_text(encoding="utf-8"))["cases"]
+    ]
+
+    assert {("loss.mean-square", "MUST"), ("loss.wide-accumulation", "SHOULD")} <= set(cases)
+    assert all(level == book()[clause].level for clause, level in cases)
+
+
+@pytest.mark.computing
 def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
-    schema = json.loads(resources.files("calibrant.vectors").joinpath("schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(released("schema.json").read_text(encoding="utf-8"))
     cases = [case for _, cases in chosen for case in cases]
     assert len({case.id for case in cases}) == len(cases)
     for chapter in {case.chapter for case in cases}:
@@ -253,6 +296,42 @@ def test_numbers_are_written_exactly_or_next_to_it() -> None:
     assert not says(unknown)
 
 
+ONES = [[np.ones(1)], [np.ones(1)]]
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameters", "grads", "clause"),
+    [
+        ("sgd", {"lr": 0.5}, ONES, "sgd"),
+        ("sgd", {"lr": [0.5, 0.5]}, ONES, "sgd"),
+        ("sgd", {"lr": [0.5, 0.25]}, ONES, "changing-rate"),
+        ("sgd", {"lr": [0.5, 0.25], "momentum": 0.5}, ONES, "sgd.momentum"),
+        ("sgd", {"lr": 0.5, "momentum": 0.0, "dampening": 0.0}, ONES, "sgd"),
+        ("sgd", {"lr": 0.5, "momentum": 0.5, "dampening": 0.5}, ONES, "sgd.dampening"),
+        ("sgd", {"lr": 0.5, "momentum": 0.5, "nesterov": True}, ONES, "sgd.nesterov"),
+        ("sgd", {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.25}, ONES, "sgd.weight-decay"),
+        ("sgd", {"lr": 0.5, "maximize": True, "weight_decay": 0.25}, ONES, "maximize"),
+        ("sgd", {"lr": 0.5, "momentum": 0.5}, [[None], [np.ones(1)]], "absent-gradient"),
+        ("adam", {"lr": 0.5, "amsgrad": True}, ONES, "adam.amsgrad"),
+        ("adam", {"lr": 0.5, "amsgrad": True, "weight_decay": 0.25}, ONES, "adam.weight-decay"),
+        ("adamw", {"lr": 0.5, "weight_decay": 0.25}, ONES, "adamw"),
+        ("adamw", {"lr": 0.5, "weight_decay": 0.25, "amsgrad": True}, ONES, "adam.amsgrad"),
+        ("rmsprop", {"lr": 0.5, "centered": True}, ONES, "rmsprop.centered"),
+        ("rmsprop", {"lr": 0.5, "centered": True, "momentum": 0.5}, ONES, "rmsprop.momentum"),
+        ("rmsprop", {"lr": 0.5, "weight_decay": 0.25}, ONES, "coupled-decay"),
+        ("adagrad", {"lr": 0.5, "lr_decay": 0.5, "initial_accumulator_value": 0.25}, ONES, "adagrad.lr-decay"),
+        ("adagrad", {"lr": 0.5, "initial_accumulator_value": 0.25}, ONES, "adagrad.initial-accumulator"),
+    ],
+)
+def test_a_run_of_an_optimizer_is_filed_under_the_clause_that_asks_its_options(
+    name: str, hyperparameters: dict[str, Any], grads: list[Any], clause: str
+) -> None:
+    ((filed, _),) = claims("optimize", (name, hyperparameters, [np.ones(1)], grads))
+
+    assert filed == f"optimizer.{clause}"
+    assert filed in book()
+
+
 SAMPLES, COLUMN = np.array([1.0, 2.0]), np.ones((2, 1))
 ADAM = {"name": "adam", "lr": 0.5}
 
@@ -262,6 +341,17 @@ ADAM = {"name": "adam", "lr": 0.5}
     [
         ("dloss_fn", (SAMPLES, COLUMN), []),
         ("closed_form", (1, 0.5, SAMPLES, SAMPLES, COLUMN), [("data.shapes", REFUSED)]),
+        ("closed_form", (1, 0.5, SAMPLES, COLUMN, COLUMN), [("data.columns", REFUSED)]),
+        ("ridge", (SAMPLES, COLUMN, 0.5), [("data.shapes", REFUSED)]),
+        (
+            "accumulated_grad",
+            (SAMPLES, [(SAMPLES, SAMPLES), (SAMPLES, COLUMN)]),
+            [("accumulation.same-shape", REFUSED)],
+        ),
+        ("accumulated_grad", (SAMPLES, []), [("accumulation.refused", REFUSED)]),
+        ("training_loop", (1, ADAM, *[SAMPLES] * 3, COLUMN, COLUMN), [("validation.columns", REFUSED)]),
+        ("diagnose", (np.zeros(0), np.zeros(0)), [("overfitting.empty", REFUSED)]),
+        ("diagnose", (SAMPLES, np.zeros(1)), [("overfitting.lengths", REFUSED)]),
         ("split", (10, 0.5, 0), []),
         ("split", (10, 1.5, 0), [("split.invalid", REFUSED)]),
         (
@@ -302,11 +392,47 @@ def test_a_mean_that_overflows_itself_has_no_bound() -> None:
 def test_a_right_target_is_told_so(folder: Path, command: Any, name: str, arguments: list[str]) -> None:
     status, said, _ = command("--verify", folder, *arguments)
 
-    *files, last = said.splitlines()
+    head, *rows, last = said.splitlines()
     assert status == 0, said
-    assert [line.split()[0] for line in files] == [f"{chapter}.json" for chapter in CHAPTERS]
-    assert last.startswith(f"{name} agrees with the vectors in ")
-    assert "cases were not asked" in last
+    assert head.split()[:2] == ["chapter", "agrees"]
+    assert [line.split()[0] for line in rows] == [*CHAPTERS, "all"]
+    agreed = int(rows[-1].split()[1])
+    assert agreed == sum(int(line.split()[1]) for line in rows[:-1] if len(line) > 20 and line[14:22].strip())
+    assert last.startswith(f"{name} agrees with the vectors: {agreed} of ")
+
+
+@pytest.mark.parametrize("language", ["c", "javascript"])
+def test_a_consumer_in_another_language_replays_a_chapter(language: str, tmp_path: Path) -> None:
+    """And rejects a copy of itself that sums where a mean is due."""
+    programs = Path(__file__).parent / "programs"
+    name, mean, total = (
+        ("c", ") / t_p.size;\n    *loss", ");\n    *loss")
+        if language == "c"
+        else ("js", "value / values.length, 0)", "value, 0)")
+    )
+    said = []
+    for folder, right in (("right", True), ("wrong", False)):
+        (tmp_path / folder).mkdir()
+        source = (programs / f"adapter.{name}").read_text(encoding="utf-8")
+        assert source.count(mean) == 1
+        (tmp_path / folder / f"adapter.{name}").write_text(
+            source if right else source.replace(mean, total), encoding="utf-8"
+        )
+        consumer = shutil.copy(programs / f"vectors.{name}", tmp_path / folder)
+        command = ["node", consumer]
+        if language == "c":
+            command = [str(tmp_path / folder / "vectors")]
+            subprocess.run(
+                ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", *command, consumer, "-lm"], check=True
+            )
+        said.append(subprocess.run([*command, str(released("loss.json"))], capture_output=True, text=True))
+
+    right, wrong = said
+    assert right.returncode == 0, right.stdout
+    assert " 0 disagrees, 0 warns" in right.stdout
+    assert int(right.stdout.split()[0]) == 20
+    assert wrong.returncode == 1
+    assert "disagrees: loss_fn/mean-square/float64/" in wrong.stdout
 
 
 def test_a_wrong_target_is_told_which_answer_and_what_the_case_rejects(
@@ -314,8 +440,17 @@ def test_a_wrong_target_is_told_which_answer_and_what_the_case_rejects(
 ) -> None:
     file = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n")
 
-    status, said, _ = command("--verify", folder, file)
+    status, said, _ = command("--verify", folder, file, "--chapter", "loss", "--json", tmp_path / "said.json")
 
+    held = json.loads((tmp_path / "said.json").read_text(encoding="utf-8"))
+    counts = Counter(case["status"] for case in held["cases"])
+    assert held["counts"]["all"] == {word: counts[word] for word in replaying.WORDS}
+    assert list(held["counts"]) == ["loss", "all"]
+    assert held["exit_status"] == 1
+    assert counts["disagrees"]
+    assert counts["warns"]
+    assert {case["level"] for case in held["cases"] if case["status"] == "warns"} == {"SHOULD"}
+    assert f"{counts['disagrees']} are wrong, {counts['warns']} are wrong where the clause is a SHOULD" in said
     lines = said.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("loss_fn/mean-square/float64/"))
     assert status == 1
@@ -511,6 +646,8 @@ def test_an_answer_of_arrays_where_a_shape_is_due_is_wrong() -> None:
         (["somewhere", "--workers", "0"], "workers is 0"),
         (["somewhere", "--verify", "--timeout", "0"], "timeout is 0"),
         (["somewhere", "--verify"], "there is no folder somewhere"),
+        (["somewhere", "--json", "x.json"], "--json is for --verify"),
+        (["somewhere", "--chapter", "los"], "nearest: loss"),
     ],
 )
 def test_meaningless_arguments_are_one_sentence(

@@ -373,6 +373,9 @@ def vectors(
     target: Annotated[str | None, typer.Argument(help="What to replay them on.", show_default="reference")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Replay DIR on TARGET; nothing is written.")] = False,
     program: Program = None,
+    chapter: Chapters = None,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Choose and compute the cases anew.")] = False,
+    json: Json = None,
     timeout: Timeout = 10,
     workers: Workers = None,
 ) -> None:
@@ -380,27 +383,39 @@ def vectors(
 
     Exit status: 0 written, or all answers agree; 1 some do not; 2 the vectors could not be written, or not replayed.
     """
+    from calibrant.book.clauses import CHAPTERS
     from calibrant.checks.options import Options
     from calibrant.protocol.errors import escaped
+    from calibrant.reports import machine
     from calibrant.reports import trials as report
     from calibrant.vectors.choosing import chosen
-    from calibrant.vectors.files import write
+    from calibrant.vectors.files import read, write
     from calibrant.vectors.replaying import verify as replayed
 
     if not verify and (target, program) != (None, None):
         _fail(
             f"a target is for --verify: vectors are the same whatever {target if program is None else program!r} says"
         )
-    Options(workers=workers, timeout=timeout).validated()
+    if json is not None and not verify:
+        _fail("--json is for --verify: what is written to DIR is JSON itself")
+    chosen_by = Options(chapters=tuple(chapter or ()), workers=workers, timeout=timeout).validated()
+    chapters = chosen_by.chapters or tuple(CHAPTERS)
     if verify:
-        with _progress(_console()) as observer:
-            replay = replayed(folder, _spec(target, program), timeout, observer)
+        spec = _spec(target, program)
+        with _progress(_console(json)) as observer:
+            replay = replayed(folder, spec, timeout, observer, chapters)
+        if json is not None:
+            machine.write(report.replayed_document(replay, spec), json)
         lines, status = report.replayed(replay), replay.exit_status
-    else:
+    elif recompute:
         _reserve(folder)
         with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
-        lines, status = report.written(cases, write(cases, folder), folder), 0
+        cases = [case for case in cases if case.chapter in chapters]
+        lines, status = report.written(cases, write(cases, folder, chapters), folder), 0
+    else:
+        size = write(None, folder, chapters)
+        lines, status = report.written(read(folder, chapters), size, folder), 0
     for line in lines:
         typer.echo(escaped(line, None))
     raise typer.Exit(status)

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import agree, as_exact, holds
+from calibrant.judge import LINE, agree, as_exact, holds
 from calibrant.strategies import Batched, Sharded
 from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
@@ -24,7 +24,9 @@ def numbers(sample: Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
 @given(strategies.batched_fits())
 def test_each_batch_adds_its_gradient(target: Subject, sample: Batched) -> None:
     """Each row is the sum, not the mean, of the gradients so far; the loss of each batch is its own mean."""
-    agree(target.accumulate(sample.params, sample.batches, False), rows(exact.accumulate(*numbers(sample))))
+    answer = target.accumulate(sample.params, sample.batches, False)
+
+    agree(answer, rows(exact.accumulate(*numbers(sample))), names=LINE)
 
 
 def rows(columns: list[Exact]) -> Exact:
@@ -39,7 +41,7 @@ def test_with_a_reset_each_batch_leaves_its_own_gradient(target: Subject, sample
     answer = target.accumulate(sample.params, sample.batches, True)
 
     batches, w, b = numbers(sample)
-    agree(answer, rows([exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches]))
+    agree(answer, rows([exact.gradient(t_u, t_c, w, b) for t_u, t_c in batches]), names=LINE)
 
 
 @clause("accumulation.reset", fraction_of_examples=0.2)
@@ -51,14 +53,16 @@ def test_each_call_starts_without_a_gradient(target: Subject, zero_grad: bool, s
     for _ in range(2):
         answer = target.accumulate(sample.params, sample.batches, zero_grad)
 
-        agree(answer[0], exact.gradient(*batches[0], w, b))
+        agree(answer[0], exact.gradient(*batches[0], w, b), "the first gradient", names=LINE)
 
 
 @clause("accumulation.full-batch")
 @given(strategies.batched_fits())
 def test_batches_of_any_sizes_give_the_gradient_of_all_samples(target: Subject, sample: Batched) -> None:
     """The mean of the batches' means would weigh a sample of a small batch more than one of a large batch."""
-    agree(target.accumulated_grad(sample.params, sample.batches), exact.accumulated_grad(*numbers(sample)))
+    answer = target.accumulated_grad(sample.params, sample.batches)
+
+    agree(answer, exact.accumulated_grad(*numbers(sample)), names=LINE)
 
 
 @clause("accumulation.partition", fraction_of_examples=0.4)
@@ -69,7 +73,7 @@ def test_cuts_and_order_do_not_change_the_gradient(target: Subject, samples: tup
         return
     first, second = (target.accumulated_grad(part.params, part.batches) for part in samples)
 
-    agree(second, as_exact(first, (2,)).within(err, target.form))
+    agree(second, as_exact(first, (2,)).within(err, target.form), due="where other cuts and order gave", names=LINE)
 
 
 @clause("accumulation.last-window", fraction_of_examples=0.4)
@@ -77,7 +81,9 @@ def test_cuts_and_order_do_not_change_the_gradient(target: Subject, samples: tup
 def test_every_window_counts_by_its_own_samples(target: Subject, windows: list[Batched]) -> None:
     """The last window may hold fewer batches, and its last batch fewer samples, than earlier ones."""
     for window in windows:
-        agree(target.accumulated_grad(window.params, window.batches), exact.accumulated_grad(*numbers(window)))
+        answer = target.accumulated_grad(window.params, window.batches)
+
+        agree(answer, exact.accumulated_grad(*numbers(window)), names=LINE)
 
 
 @clause("accumulation.data-parallel", fraction_of_examples=0.2)
@@ -92,30 +98,47 @@ def test_workers_train_as_one_process_with_all_their_samples(target: Subject, sa
     def slope(t_u: Exact, t_c: Exact, w: Exact, b: Exact) -> Exact:
         return exact.accumulated_grad(shards, w, b)
 
-    agree(grad, slope(t_u, t_c, *start))
-    agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c, slope)[0])
+    agree(grad, slope(t_u, t_c, *start), "the first gradient", names=LINE)
+    due, _ = exact.trajectory(sample.n_epochs, sample.learning_rate, start, t_u, t_c, slope)
+    agree(params, due, "the parameters", names=LINE)
 
 
-NOT_BATCHES = {
+EMPTY = {
     "no batches": [],
     "no samples": [((0,), (0,))],
     "no samples in the second": [((2,), (2,)), ((0,), (0,))],
     "no samples in the first": [((0,), (0,)), ((2,), (2,))],
+}
+UNEQUAL = {
     "two lengths": [((3,), (2,))],
     "two lengths in the second": [((2,), (2,)), ((1,), (2,))],
     "a column and a row": [((2, 1), (2,))],
 }
+each_accumulation = pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
 
 
 @clause("accumulation.refused")
-@pytest.mark.parametrize("shapes", NOT_BATCHES.values(), ids=NOT_BATCHES)
-@pytest.mark.parametrize("operation", ["accumulate", "accumulated_grad"])
-def test_empty_or_unequal_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
-    """An empty batch has no mean, and columns of two lengths broadcast or lose samples."""
+@pytest.mark.parametrize("shapes", EMPTY.values(), ids=EMPTY)
+@each_accumulation
+def test_empty_batches_are_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """An empty batch has no mean."""
+    refuses_batches(target, operation, shapes, "no batches" if not shapes else "a batch of no samples")
+
+
+@clause("accumulation.same-shape")
+@pytest.mark.parametrize("shapes", UNEQUAL.values(), ids=UNEQUAL)
+@each_accumulation
+def test_unequal_columns_of_a_batch_are_refused(target: Subject, operation: str, shapes: Any) -> None:
+    """Columns of two lengths broadcast or lose samples."""
+    refuses_batches(target, operation, shapes, "a batch whose columns have the shapes {} and {}".format(*shapes[-1]))
+
+
+def refuses_batches(target: Subject, operation: str, shapes: Any, what: str) -> None:
+    """Raise Disagreement unless an operation refuses batches of these shapes, in words `what`."""
     batches = [tuple(target.array(np.ones(shape)) for shape in columns) for columns in shapes]
     arguments = target.array([1.0, 0.0]), batches, *[False] * (operation == "accumulate")
 
-    holds(target.refuses(operation, *arguments), "did not refuse these batches")
+    holds(target.refuses(operation, *arguments), f"did not refuse {what}")
 
 
 ASKED = pytest.mark.parametrize(

@@ -12,20 +12,36 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, agree, as_exact, holds
-from calibrant.strategies import Approach, Descent, Fit, Program, Programs, Written, squared_distance
-from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
+from calibrant.judge import LINE, Disagreement, agree, as_exact, holds
+from calibrant.protocol.straight_line import Written
+from calibrant.strategies import Approach, Descent, Fit, Program, Programs, Smooth, of_steps, squared_distance
+from calibrant.suite.claims import about, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
 WAYS = ("never", "to-none", "to-zero")
 
 
-def present(answer: Any) -> Any:
-    """The answer, which must not be None."""
+def present(answer: Any, what: str = "") -> Any:
+    """The part of an answer, which must not be None."""
     if answer is None:
-        raise Disagreement("returned None where a gradient is due")
+        raise Disagreement(f"returned None{what and ' for ' + what} where a gradient is due")
     return answer
+
+
+def agree_present(answer: Any, due: Any, what: str) -> None:
+    """Raise Disagreement unless a part of an answer is there, and agrees with what is due."""
+    agree(present(answer, what), due, what)
+
+
+def left_by(number: int) -> str:
+    """What a message calls the gradient that one of the passes leaves."""
+    return f"the gradient after pass {number + 1}"
+
+
+def found_by(number: int) -> str:
+    """What a message calls the gradient that one of the passes finds."""
+    return f"the gradient before pass {number + 1}"
 
 
 def listed(answer: list[Any], *lengths: int) -> list[Any]:
@@ -54,8 +70,8 @@ def test_the_gradient_of_any_program_follows_the_chain_rule(target: Subject, sam
     value, gradient = target.automatic_gradient(sample.losses[0], sample.params)
 
     true_value, true_gradient = exact.differentiate(sample.losses[0], exact.of(sample.params))
-    agree(value, true_value.nearest())
-    agree(gradient, true_gradient.nearest())
+    agree(value, true_value.nearest(), "the value")
+    agree(gradient, true_gradient.nearest(), "the gradient")
 
 
 COLUMNS = {
@@ -83,8 +99,89 @@ def test_the_gradient_of_squares_and_sums_of_columns_follows_the_chain_rule(targ
 
     value, gradient = target.automatic_gradient(Written(f"lambda params: {program}"), target.array([3.0, 5.0]))
 
-    agree(value, np.array(float(due_value)))
-    agree(gradient, np.array(due_gradient, dtype=np.float64))
+    agree(value, np.array(float(due_value)), "the value")
+    agree(gradient, np.array(due_gradient, dtype=np.float64), "the gradient")
+
+
+QUOTIENTS = (
+    "params[0] / params[1]", "2.0 / params[0]", "params[0] / 4.0", "(params / 3.0).sum()", "(1.0 / params).sum()",
+    "params[0] ** 3", "params[0] ** -1", "params[0] ** 0.5", "2.0 ** params[0]", "params[0] ** params[1]",
+    "params.mean()", "(params ** 2).mean()", "(params * params.mean()).sum()",
+)  # fmt: skip
+ELEMENTARY = (
+    "params[0].exp()", "params.exp().sum()", "params[0].log()", "params.log().mean()",
+    "params[0].tanh()", "(params * 0.5).tanh().sum()", "(params[0] * params[1]).log().exp()",
+    "params[0].maximum(params[1])", "params[1].maximum(params[0]) * params[0]",
+)  # fmt: skip
+
+
+def judge_rounding(target: Subject, loss: Written, params: Any) -> None:
+    """Hold the value and the gradient of a program that rounds against the truth."""
+    assert loss.straight_line is not None
+    value, gradient = target.automatic_gradient(loss, params)
+
+    true_value, true_gradient = exact.derivatives(**loss.straight_line, params=exact.of(params))
+    agree(value, true_value)
+    agree(gradient, true_gradient)
+
+
+@clause("autograd.quotients", fraction_of_examples=0.4)
+@given(strategies.quotients())
+def test_the_gradient_of_any_program_with_quotients_follows_the_chain_rule(target: Subject, sample: Smooth) -> None:
+    """A power has two derivatives, one by its base and one by its exponent, and so has a quotient."""
+    judge_rounding(target, sample.loss, sample.params)
+
+
+@clause("autograd.quotients")
+@pytest.mark.parametrize("program", QUOTIENTS)
+def test_each_quotient_power_and_mean_has_its_derivative(target: Subject, program: str) -> None:
+    judge_rounding(target, Written(f"lambda params: {program}"), target.array([2.0, 3.0]))
+
+
+@clause("autograd.elementary", fraction_of_examples=0.4)
+@given(strategies.elementary())
+def test_the_gradient_of_any_program_with_functions_follows_the_chain_rule(target: Subject, sample: Smooth) -> None:
+    judge_rounding(target, sample.loss, sample.params)
+
+
+@clause("autograd.elementary")
+@pytest.mark.parametrize("program", ELEMENTARY)
+def test_each_function_has_its_derivative(target: Subject, program: str) -> None:
+    judge_rounding(target, Written(f"lambda params: {program}"), target.array([2.0, 3.0]))
+
+
+@clause("autograd.long-chain")
+@pytest.mark.parametrize("length", [100, 500])
+def test_a_chain_of_a_thousand_values_is_walked(target: Subject, length: int) -> None:
+    """A walk that calls itself for each value needs as much stack. An even number of turns 1 - x leads back to x."""
+    chain = Written(
+        f"lambda params: __import__('functools').reduce(lambda x, k: x * -1.0 + 1.0, range({length}), params[0])"
+    )
+
+    value, gradient = target.automatic_gradient(chain, target.array([3.0]))
+
+    agree(value, np.array(3.0))
+    agree(gradient, np.array([1.0]))
+
+
+@clause("autograd.shared-graph", fraction_of_examples=0.5)
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [0, 0], [0, 1, 0]], ids=str)
+@given(sample=strategies.programs())
+def test_passes_over_one_graph_add_their_gradients(target: Subject, order: list[int], sample: Programs) -> None:
+    """One loss is a value that the other uses. What a pass leaves in such a value is no part of the next pass."""
+    first, other = gradients(sample)[0], gradients(sample)[-1]
+
+    answer = target.backward_shared(both_losses(sample), sample.params, order)
+
+    due = [(first, first - other)[k] for k in order]
+    for k, left in enumerate(listed(answer, len(order))):
+        agree(present(left), sum(due[: k + 1]).nearest())
+
+
+def both_losses(sample: Programs) -> Written:
+    """The first loss, and its difference from the last one, as one function."""
+    first, other = sample.losses[0].source, sample.losses[-1].source
+    return Written(f"lambda params: [x := ({first})(params), [x, x - ({other})(params)]][1]")
 
 
 @clause("autograd.shared-node")
@@ -96,8 +193,8 @@ def test_a_value_is_walked_once_however_many_paths_lead_to_it(target: Subject, d
 
     value, gradient = target.automatic_gradient(diamonds, target.array([3.0]))
 
-    agree(value, np.array(3.0))
-    agree(gradient, np.array([1.0]))
+    agree(value, np.array(3.0), "the value")
+    agree(gradient, np.array([1.0]), "the gradient")
 
 
 @clause("autograd.shared-node")
@@ -108,17 +205,17 @@ def test_every_use_of_a_parameter_contributes(target: Subject, factors: int) -> 
 
     _, gradient = target.automatic_gradient(power, target.array([2.0]))
 
-    agree(gradient, np.array([factors * 2.0 ** (factors - 1)]))
+    agree(gradient, np.array([factors * 2.0 ** (factors - 1)]), "the gradient")
 
 
 @clause("autograd.shared-node")
 def test_the_operands_of_a_sum_keep_separate_gradients(target: Subject) -> None:
     """In x x (x + y), a gradient that both operands of the sum share would add the other uses of x to y."""
-    program = Program(2, (("*", 0, 0), ("+", 0, 1), ("*", 2, 3)))
+    program = of_steps(2, ("*", 0, 0), ("+", 0, 1), ("*", 2, 3))
 
     _, gradient = target.automatic_gradient(program, target.array([2.0, 3.0]))
 
-    agree(gradient, np.array([24.0, 4.0]))
+    agree(gradient, np.array([24.0, 4.0]), "the gradient")
 
 
 @clause("autograd.none-before", fraction_of_examples=0.15)
@@ -140,8 +237,9 @@ def test_each_pass_adds_its_gradient_to_the_one_that_it_finds(target: Subject, s
     true_gradients = gradients(sample)
     for k, (found, left) in enumerate(answer):
         if k:
-            agree(present(found), present(answer[k - 1][1]))
-        agree(present(left), sum(true_gradients[: k + 1]).nearest())
+            before = present(answer[k - 1][1], left_by(k - 1))
+            agree(present(found, found_by(k)), before, found_by(k), due="where the pass before had left")
+        agree_present(left, sum(true_gradients[: k + 1]).nearest(), left_by(k))
 
 
 THREE = [Written(f"lambda params: (params * {i}).sum()") for i in (1, 2, 3)]
@@ -151,8 +249,8 @@ THREE = [Written(f"lambda params: (params * {i}).sum()") for i in (1, 2, 3)]
 def test_three_batches_leave_the_gradients_of_the_book(target: Subject) -> None:
     answer = listed(target.backward(THREE, target.array([1.0, 2.0]), "never"), 3, 2)
 
-    for (_, left), due in zip(answer, (1.0, 3.0, 6.0), strict=True):
-        agree(present(left), np.array([due, due]))
+    for k, ((_, left), due) in enumerate(zip(answer, (1.0, 3.0, 6.0), strict=True)):
+        agree_present(left, np.array([due, due]), left_by(k))
 
 
 @clause("autograd.three-batches")
@@ -163,9 +261,10 @@ def test_a_step_after_three_batches_is_a_step_on_their_sum(target: Subject) -> N
     ((loss, gradient, params),) = listed(target.descend(total, target.array([1.0, 2.0]), 0.1, 1, True), 1, 3)
 
     rate = exact.hyperparameter(0.1, target.form)
-    agree(present(loss), np.array(18.0))
-    agree(present(gradient), np.array([6.0, 6.0]))
-    agree(present(params), exact.of(target.array([1.0, 2.0])) - rate * exact.of(target.array([6.0, 6.0])))
+    agree_present(loss, np.array(18.0), "the loss")
+    agree_present(gradient, np.array([6.0, 6.0]), "the gradient")
+    due = exact.of(target.array([1.0, 2.0])) - rate * exact.of(target.array([6.0, 6.0]))
+    agree_present(params, due, "the parameters after the step")
 
 
 @clause("autograd.reset", fraction_of_examples=0.5)
@@ -179,10 +278,10 @@ def test_after_zeroing_a_pass_finds_nothing_and_leaves_its_own_gradient(
 
     for k, ((found, left), true_gradient) in enumerate(zip(answer, gradients(sample), strict=True)):
         if k and zero_grad == "to-zero":
-            agree(present(found), np.zeros(sample.params.shape))
+            agree_present(found, np.zeros(sample.params.shape), found_by(k))
         elif k:
-            holds(found is None, f"found {found} where None is due")
-        agree(present(left), true_gradient.nearest())
+            holds(found is None, f"returned {found_by(k)} {found} where None is due")
+        agree_present(left, true_gradient.nearest(), left_by(k))
 
 
 @clause("autograd.no-grad-update")
@@ -194,13 +293,14 @@ def test_every_step_goes_against_the_gradient_at_its_own_parameters(target: Subj
     place = exact.constant(sample.place, target.form)
     rate = exact.hyperparameter(sample.learning_rate, target.form)
     params = exact.of(sample.params)
-    for loss, gradient, after in listed(answer, sample.n_steps, 3):
+    for number, (loss, gradient, after) in enumerate(listed(answer, sample.n_steps, 3), start=1):
         distance = params - place
-        agree(present(loss), (distance**2).sum())
-        agree(present(gradient), 2 * distance)
+        agree_present(loss, (distance**2).sum(), f"the loss in step {number}")
+        agree_present(gradient, 2 * distance, f"the gradient in step {number}")
         if not np.isfinite(gradient).all():
             break
-        agree(present(after), params - rate * standing(gradient, target))
+        due = params - rate * standing(gradient, target)
+        agree_present(after, due, f"the parameters after step {number}")
         if not np.isfinite(after).all():
             break
         params = standing(after, target)
@@ -234,8 +334,8 @@ def test_the_loop_follows_the_recurrence(target: Subject, sample: Descent) -> No
     params, losses = target.manual_training_loop(sample.n_epochs, sample.learning_rate, *data)
 
     true_params, true_losses = trajectory(sample)
-    agree(params, true_params)
-    agree(losses, exact.concatenate(*true_losses))
+    agree(params, true_params, "the parameters", names=LINE)
+    agree(losses, exact.concatenate(*true_losses), "the losses")
 
 
 @clause("autograd.loop", fraction_of_examples=0.2)
@@ -248,15 +348,16 @@ def test_both_loops_follow_the_same_path(target: Subject, sample: Descent) -> No
     by_hand, _, _ = target.training_loop(n_epochs, {"name": "sgd", "lr": rate}, *data)
     params, _ = target.manual_training_loop(n_epochs, rate, *data)
 
-    agree(params, as_exact(by_hand, (2,)).within(2 * err, target.form))
+    expected = as_exact(by_hand, (2,)).within(2 * err, target.form)
+    agree(params, expected, "the parameters", due="where the other loop ended at", names=LINE)
 
 
 def judge_recorded(answer: Any, due: Any, due_gradient: Any, is_train: bool) -> None:
     """Hold a value against what is due, and its gradient against that or None."""
     value, gradient = listed(answer, 2)
-    agree(present(value), due)
+    agree_present(value, due, "the value")
     if is_train:
-        agree(present(gradient), due_gradient)
+        agree_present(gradient, due_gradient, "the gradient")
     else:
         holds(gradient is None, f"recorded: it has the gradient {gradient}")
 
@@ -330,9 +431,12 @@ def test_an_evaluation_restores_the_mode(
     inner = INTERRUPTED if interrupted else sample.losses[0]
     nesting = Nesting(target, inner, inner_is_train, sample.losses[0], sample.params)
 
-    judge_evaluation(target.evaluate(nesting, sample.params, is_train), sample, is_train)
-    for answer in nesting.inner_answers:
-        judge_evaluation(answer, sample, inner_is_train)
+    answer = target.evaluate(nesting, sample.params, is_train)
+    about(target, 0)
+    judge_evaluation(answer, sample, is_train)
+    for inner_answer in nesting.inner_answers:
+        about(target, 0)
+        judge_evaluation(inner_answer, sample, inner_is_train)
 
 
 @clause("autograd.mode-restored", fraction_of_examples=0.2)
@@ -343,7 +447,9 @@ def test_evaluations_three_deep_restore_the_mode(target: Subject, is_train: bool
     loss, params = sample.losses[0], sample.params
     nesting = Nesting(target, Nesting(target, loss, is_train, loss, params), not is_train, loss, params)
 
-    judge_evaluation(target.evaluate(nesting, params, is_train), sample, is_train)
+    answer = target.evaluate(nesting, params, is_train)
+    about(target, 0)
+    judge_evaluation(answer, sample, is_train)
 
 
 @clause("autograd.separate-graphs", fraction_of_examples=0.5)
@@ -355,7 +461,7 @@ def test_a_loss_that_is_not_walked_backward_leaves_no_gradient(target: Subject, 
 
     ((_, left),) = listed(target.backward([beside], sample.params, "never"), 1, 2)
 
-    agree(present(left), gradients(sample)[0].nearest())
+    agree_present(left, gradients(sample)[0].nearest(), left_by(0))
 
 
 @clause("autograd.separate-graphs", fraction_of_examples=0.5)
@@ -364,12 +470,13 @@ def test_a_validation_loss_that_is_walked_backward_trains(target: Subject, sampl
     """Its gradient is added to the gradient of the training loss."""
     both = Programs(sample.params, [sample.losses[0], sample.losses[-1]])
 
-    agree(present(passes(target, both, "never")[1][1]), sum(gradients(both)).nearest())
+    agree_present(passes(target, both, "never")[1][1], sum(gradients(both)).nearest(), left_by(1))
 
 
 OPERATIONS: tuple[tuple[str, Callable[[Programs, Fit], tuple[Any, ...]]], ...] = (
     ("automatic_gradient", lambda programs, fit: (programs.losses[0], programs.params)),
     ("backward", lambda programs, fit: (programs.losses, programs.params, "never")),
+    ("backward_shared", lambda programs, fit: (both_losses(programs), programs.params, [0, 1])),
     ("descend", lambda programs, fit: (squared_distance(0.5), programs.params, 0.125, 2, True)),
     ("manual_training_loop", lambda programs, fit: (2, 0.125, fit.params, fit.t_u, fit.t_c)),
     ("evaluate", lambda programs, fit: (programs.losses[0], programs.params, True)),

@@ -34,7 +34,7 @@ def test_a_missing_axis_is_one_of_size_one_in_front(target: Subject, sample: Ope
     answer = target.multiply(x, y)
     padded = target.multiply(*(z.reshape((1,) * (rank - z.ndim) + z.shape) for z in (x, y)))
 
-    agree(answer, padded)
+    agree(padded, answer, due="where the product without these axes is")
 
 
 @clause("broadcast.stretch-one")
@@ -52,7 +52,7 @@ def test_stretching_repeats_the_elements(target: Subject, sample: Operands) -> N
     answer = target.multiply(sample.x, sample.y)
     repeated = target.multiply(*(np.broadcast_to(z, shape).copy() for z in (sample.x, sample.y)))
 
-    agree(answer, repeated)
+    agree(repeated, answer, due="where the product of the operands, before they were repeated, is")
 
 
 @clause("broadcast.otherwise-error")
@@ -96,8 +96,9 @@ def test_any_number_of_shapes_of_any_rank_broadcast(target: Subject, shapes: tup
 @given(strategies.shapes())
 def test_the_order_of_the_shapes_does_not_matter(target: Subject, shapes: tuple[Shape, ...]) -> None:
     answer = target.broadcast_shapes(*shapes)
+    other = target.broadcast_shapes(*shapes[::-1])
 
-    has_shape(target.broadcast_shapes(*shapes[::-1]), answer)
+    holds(other == answer, f"returned shape {other}, where the other order had given {answer}")
 
 
 @clause("broadcast.order", fraction_of_examples=0.5)
@@ -109,7 +110,7 @@ def test_the_grouping_of_the_shapes_does_not_matter(target: Subject, shapes: tup
     for shape in shapes[-2::-1]:
         grouped = target.broadcast_shapes(shape, grouped)
 
-    has_shape(grouped, answer)
+    holds(grouped == answer, f"returned shape {grouped}, where all shapes at once had given {answer}")
 
 
 @clause("broadcast.order", fraction_of_examples=0.5)
@@ -118,7 +119,7 @@ def test_the_operands_of_a_product_may_change_places(target: Subject, sample: Op
     answer = target.multiply(sample.x, sample.y)
     exchanged = target.multiply(sample.y, sample.x)
 
-    agree(exchanged, answer)
+    agree(exchanged, answer, due="where the product in the other order is")
 
 
 FOUR = ((), (3, 1), (1, 3), (2, 1, 1))
@@ -287,9 +288,10 @@ def test_a_gradient_is_summed_to_the_shape_of_its_operand(target: Subject, sampl
     x, y, upstream = sample.x, sample.y, sample.upstream
     grads = target.multiply_grad(x, y, upstream)
 
-    for grad, due in zip(grads, exact.multiply_grad(exact.of(x), exact.of(y), exact.of(upstream)), strict=True):
-        has_shape(grad.shape, due.shape)
-        agree(grad, due)
+    truths = exact.multiply_grad(exact.of(x), exact.of(y), exact.of(upstream))
+    for name, grad, due in zip("xy", grads, truths, strict=True):
+        has_shape(grad.shape, due.shape, f"the gradient of {name}, of ")
+        agree(grad, due, f"the gradient of {name}")
 
 
 @clause("broadcast.pure", fraction_of_examples=0.3)

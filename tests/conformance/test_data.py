@@ -10,7 +10,14 @@ from calibrant import exact, strategies
 from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
 from calibrant.judge import Disagreement, agree, holds, shaped
 from calibrant.strategies import Fit
-from calibrant.suite.claims import agrees_or_refuses, answers, keeps_dtype, leaves_arguments_alone, not_two_columns
+from calibrant.suite.claims import (
+    agrees_or_refuses,
+    answers,
+    keeps_dtype,
+    leaves_arguments_alone,
+    no_columns,
+    two_shapes,
+)
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 
@@ -19,8 +26,8 @@ from calibrant.target.calling import Subject
 def test_thermometer_is_the_eleven_pairs_in_order(target: Subject) -> None:
     t_u, t_c = target.thermometer()
 
-    agree(t_u, rounded(T_U, t_u))
-    agree(t_c, rounded(T_C, t_c))
+    agree(t_u, rounded(T_U, t_u), "the readings")
+    agree(t_c, rounded(T_C, t_c), "the temperatures")
 
 
 @clause("data.norris")
@@ -36,8 +43,8 @@ def test_norris_has_the_certified_line(target: Subject) -> None:
     holds(x.shape == y.shape == (36,), f"returned columns of shape {x.shape} and {y.shape}, where (36,) is due")
     due = [rounded(column, like) for column, like in zip(pairs, (x, y), strict=True)]
     order, order_due = np.lexsort((y, x)), np.lexsort(due[::-1])
-    for column, certified in zip((x, y), due, strict=True):
-        agree(column[order], certified[order_due])
+    for name, column, certified in zip("xy", (x, y), due, strict=True):
+        agree(column[order], certified[order_due], f"the {name} of its pairs, in order,")
 
 
 def rounded(decimals: Any, like: Any) -> Any:
@@ -57,17 +64,32 @@ FITTED: dict[str, tuple[Any, ...]] = {
 
 @clause("data.shapes")
 @pytest.mark.parametrize("operation", FITTED)
-@not_two_columns
-def test_all_but_two_columns_of_one_length_are_refused(
+@two_shapes
+def test_readings_and_temperatures_of_two_shapes_are_refused(
     target: Subject, operation: str, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
     """(n,) against (n, 1) broadcasts, and trains towards the mean of all temperatures."""
+    refuses_data(target, operation, of_u, of_c)
+
+
+@clause("data.columns")
+@pytest.mark.parametrize("operation", FITTED)
+@no_columns
+def test_no_samples_and_data_that_are_no_columns_are_refused(
+    target: Subject, operation: str, shape: tuple[int, ...]
+) -> None:
+    """The mean of no samples is 0/0, and what a table gives differs from library to library."""
+    refuses_data(target, operation, shape, shape)
+
+
+def refuses_data(target: Subject, operation: str, of_u: tuple[int, ...], of_c: tuple[int, ...]) -> None:
+    """Raise Disagreement unless an operation refuses data of these shapes."""
     before = [target.array(x) if isinstance(x, list) else x for x in FITTED[operation]]
     columns = target.array(np.ones(of_u)), target.array(np.ones(of_c))
 
     refused = target.refuses(operation, *before, *columns, *[0.5] * (operation == "ridge"))
 
-    holds(refused, "did not refuse these shapes")
+    holds(refused, f"did not refuse readings of shape {of_u} with temperatures of shape {of_c}")
 
 
 @clause("data.scaling")
@@ -116,20 +138,21 @@ def test_figures_show_the_data_the_fit_and_the_losses(target: Subject) -> None:
     figures = target.figures()
 
     u, c = exact.of(np.array(T_U)), exact.of(np.array(T_C))
-    agree(drawn(figures, "thermometer", "measurements"), np.array([T_U, T_C]))
+    agree(drawn(figures, "thermometer", "measurements"), np.array([T_U, T_C]), "the measurements")
     ascending = np.sort(T_U)
     readings, predictions = drawn(figures, "fit", "fit")
-    agree(readings, ascending)
+    agree(readings, ascending, "the readings of the fit")
     w, b = exact.least_squares(u, c)
-    agree(predictions, exact.model(exact.of(ascending), w, b))
+    agree(predictions, exact.model(exact.of(ascending), w, b), "the predictions of the fit")
     start = exact.of(np.array([1.0, 0.0]))
     for name, t_u, rate in (("raw, 1e-4", np.array(T_U), 1e-4), ("scaled, 1e-2", 0.1 * np.array(T_U), 1e-2)):
         epochs, losses = drawn(figures, "losses", name)
-        agree(epochs, np.arange(1.0, len(losses) + 1))
+        agree(epochs, np.arange(1.0, len(losses) + 1), f"the epochs of {name}")
         holds(len(losses) >= 100, f"shows {len(losses)} epochs of {name}")
         for epoch in (1, 2, 3, 10, 100, len(losses)):
             w, b = exact.closed_form(epoch - 1, rate, start, exact.of(t_u), c)
-            agree(losses[epoch - 1], exact.loss_fn(exact.model(exact.of(t_u), w, b), c))
+            due = exact.loss_fn(exact.model(exact.of(t_u), w, b), c)
+            agree(losses[epoch - 1], due, f"the loss of {name} in epoch {epoch}")
 
 
 def drawn(figures: Any, figure: str, series: str) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import INTERCEPT, NORRIS, SLOPE, T_C, T_U
-from calibrant.judge import agree, as_exact, at_most, holds, shaped
+from calibrant.judge import LINE, agree, as_exact, at_most, holds, shaped, show
 from calibrant.strategies import Descent, Fit
 from calibrant.suite.claims import answers, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
@@ -33,6 +33,11 @@ def numbers(sample: Fit) -> tuple[Exact, Exact, Exact]:
     return exact.of(sample.params), exact.of(sample.t_u), exact.of(sample.t_c)
 
 
+def ends(params: Any, due: Any) -> None:
+    """Raise Disagreement unless a run ends at the parameters that are due."""
+    agree(params, due, "the parameters", names=LINE)
+
+
 @clause("descent.step")
 @given(strategies.descents())
 def test_a_step_goes_against_the_gradient(target: Subject, sample: Descent) -> None:
@@ -41,7 +46,7 @@ def test_a_step_goes_against_the_gradient(target: Subject, sample: Descent) -> N
 
     params, _ = descend(target, sample)
 
-    agree(params, exact.trajectory(1, sample.learning_rate, *numbers(sample))[0])
+    ends(params, exact.trajectory(1, sample.learning_rate, *numbers(sample))[0])
 
 
 @clause("descent.trajectory", fraction_of_examples=0.6)
@@ -49,7 +54,7 @@ def test_a_step_goes_against_the_gradient(target: Subject, sample: Descent) -> N
 def test_steps_follow_the_recurrence(target: Subject, sample: Descent) -> None:
     params, _ = descend(target, sample)
 
-    agree(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))[0])
+    ends(params, exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))[0])
 
 
 @clause("descent.log", fraction_of_examples=0.6)
@@ -59,7 +64,7 @@ def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: Desc
     _, losses = descend(target, sample)
 
     _, truths = exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers(sample))
-    agree(losses, exact.concatenate(*truths))
+    agree(losses, exact.concatenate(*truths), "the losses")
 
 
 @clause("descent.closed-form", fraction_of_examples=0.3)
@@ -67,7 +72,7 @@ def test_every_epoch_logs_the_loss_before_its_step(target: Subject, sample: Desc
 def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: Descent) -> None:
     params, _ = descend(target, sample)
 
-    agree(params, exact.closed_form(sample.n_epochs, sample.learning_rate, *numbers(sample)))
+    ends(params, exact.closed_form(sample.n_epochs, sample.learning_rate, *numbers(sample)))
 
 
 @clause("descent.closed-form", fraction_of_examples=0.3)
@@ -75,7 +80,7 @@ def test_many_steps_end_where_the_closed_form_says(target: Subject, sample: Desc
 def test_closed_form_is_evaluated_without_walking(target: Subject, sample: Descent) -> None:
     answer = target.closed_form(*in_one_stride(sample))
 
-    agree(answer, exact.by_squaring(sample.n_epochs, sample.learning_rate, *numbers(sample)))
+    agree(answer, exact.by_squaring(sample.n_epochs, sample.learning_rate, *numbers(sample)), names=LINE)
 
 
 @clause("descent.converges", fraction_of_examples=0.6)
@@ -90,10 +95,12 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: Descent) ->
     if sample.learning_rate * curvature >= 2:
         sample.learning_rate = strategies.rate_below(0.96875, sample.t_u)
 
-    n_epochs = sample.n_epochs
+    n_epochs, earlier = sample.n_epochs, sample.params
+    if n_epochs > 1:
+        sample.n_epochs -= 1
+        earlier, _ = descend(target, sample)
+        sample.n_epochs = n_epochs
     params, _ = descend(target, sample)
-    sample.n_epochs -= 1
-    earlier = descend(target, sample)[0] if sample.n_epochs else sample.params
 
     path = [exact.trajectory(n, sample.learning_rate, start, t_u, t_c)[0] for n in (n_epochs - 1, n_epochs)]
     if not np.isfinite([place.err for place in path]).all():
@@ -105,8 +112,9 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: Descent) ->
     before, after = (
         exact.loss_fn(exact.model(t_u.true(), *as_exact(place, (2,))), t_c.true()) for place in (earlier, params)
     )
+    led = f"returned the parameters {show(params)}, where the last step left {show(earlier)}"
     at_most(
-        after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), "the loss after a step is at most the loss before it"
+        after, before.within(slip * (1 + 1e-9), exact.UNROUNDED), f"{led}; the loss there is at most the loss before"
     )
 
 
@@ -138,7 +146,7 @@ def test_descent_stays_at_the_optimum(target: Subject, sample: Fit) -> None:
 
     params, _ = descend(target, Descent(sample.t_u, sample.t_c, sample.w, sample.b, rate, 30))
 
-    agree(params, exact.closed_form(30, rate, *numbers(sample)))
+    ends(params, exact.closed_form(30, rate, *numbers(sample)))
 
 
 @clause("descent.zero-epochs", fraction_of_examples=0.3)
@@ -148,7 +156,7 @@ def test_no_epochs_change_nothing_and_log_nothing(target: Subject, sample: Desce
 
     params, losses = descend(target, sample)
 
-    agree(params, sample.params)
+    ends(params, sample.params)
     holds(losses.size == 0, f"logged {losses.size} losses in no epochs")
 
 
@@ -159,7 +167,7 @@ def test_a_rate_of_zero_leaves_the_parameters(target: Subject, sample: Descent) 
 
     params, _ = descend(target, sample)
 
-    agree(params, sample.params)
+    ends(params, sample.params)
 
 
 def thermometer(target: Subject, scale: float, rate: float, n_epochs: int) -> Descent:
@@ -185,7 +193,7 @@ def test_raw_readings_converge_at_a_rate_below_the_limit(target: Subject) -> Non
 
     params, losses = descend(target, sample)
 
-    agree(params, exact.closed_form(1000, sample.learning_rate, *numbers(sample)))
+    ends(params, exact.closed_form(1000, sample.learning_rate, *numbers(sample)))
     losses = shaped(losses, (1000,))
     holds(losses[-1] < losses[0], f"the loss went from {losses[0]} to {losses[-1]} at 1e-4")
 
@@ -204,9 +212,9 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
 
     params, losses = descend(target, sample)
 
-    agree(params, exact.closed_form(5000, rate, start, t_u, t_c))
+    ends(params, exact.closed_form(5000, rate, start, t_u, t_c))
     w, b = exact.closed_form(4999, rate, start, t_u, t_c)
-    agree(shaped(losses, (5000,))[-1], exact.loss_fn(exact.model(t_u, w, b), t_c))
+    agree(shaped(losses, (5000,))[-1], exact.loss_fn(exact.model(t_u, w, b), t_c), "the last loss")
 
 
 @clause("descent.norris")
@@ -218,7 +226,7 @@ def test_norris_reaches_the_certified_line(target: Subject) -> None:
 
     params, _ = descend(target, sample)
 
-    agree(params, exact.closed_form(120, rate, *numbers(sample)))
+    ends(params, exact.closed_form(120, rate, *numbers(sample)))
     if target.form.precision >= 53:
         w, b = (float(p) for p in params)
         slope, intercept = w / 512, b - w * (448 / 512)
@@ -235,7 +243,9 @@ def test_invalid_schedules_are_refused(target: Subject, rate: float, n_epochs: i
 
     refused = target.refuses("training_loop", n_epochs, {"name": "sgd", "lr": rate}, *columns)
 
-    holds(refused, f"did not refuse a learning rate of {rate} for {n_epochs} epochs")
+    problem = "negative" if math.isfinite(rate) else "not finite"
+    wrong = f"{n_epochs} epochs" if n_epochs < 0 else f"a learning rate of {rate}, which is {problem}"
+    holds(refused, f"did not refuse {wrong}")
 
 
 @clause("descent.input-kept", fraction_of_examples=0.3)

@@ -11,7 +11,7 @@ from hypothesis import given
 from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
-from calibrant.judge import agree, as_exact, at_most, holds, shaped
+from calibrant.judge import LINE, agree, as_exact, at_most, holds, shaped, show
 from calibrant.strategies import Approach, Batched, Descent, Fit, Probe, Residuals
 from calibrant.suite.claims import keeps_dtype, last_of_many, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
@@ -27,6 +27,8 @@ ARGUMENTS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
 }
 """What each operation is asked of a sample; the first three are ways to the gradient."""
 WAYS = tuple(ARGUMENTS)[:3]
+GRADIENT = "the gradient"
+"""What a message calls the part of an answer that is no loss."""
 each_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -75,7 +77,7 @@ def test_difference_quotient_is_the_derivative(target: Subject, sample: Probe) -
     """
     answer = by_way(target, "finite_difference", sample)
 
-    agree(answer, truth(sample).within(error("finite_difference", sample), target.form))
+    agree(answer, truth(sample).within(error("finite_difference", sample), target.form), names=LINE)
 
 
 @clause("gradient.central", fraction_of_examples=0.3)
@@ -141,7 +143,7 @@ def broadcast(answer: Any, shape: tuple[int, ...]) -> Any:
 @clause("gradient.chain-rule")
 @given(strategies.fits())
 def test_gradient_by_hand_is_the_true_gradient(target: Subject, sample: Fit) -> None:
-    agree(by_way(target, "grad_fn", sample), truth(sample))
+    agree(by_way(target, "grad_fn", sample), truth(sample), names=LINE)
 
 
 @clause("gradient.symbolic")
@@ -153,7 +155,7 @@ def test_algebra_derives_the_same_formula(target: Subject, n: int) -> None:
 
     answer = by_way(target, "grad_fn", sample)
 
-    agree(answer, truth(sample))
+    agree(answer, truth(sample), names=LINE)
     by_algebra = exact.symbolic_gradient(*numbers(sample))
     holds(by_algebra == truth(sample).fractions(), "two derivations differ in a number")
 
@@ -165,13 +167,13 @@ def test_gradient_by_hand_is_the_one_that_algebra_derives(target: Subject, sampl
 
     by_algebra = exact.symbolic_gradient(*numbers(sample))
     values = exact.concatenate(*(exact.constant(x, exact.UNROUNDED) for x in by_algebra))
-    agree(answer, values.within(truth(sample).err, target.form))
+    agree(answer, values.within(truth(sample).err, target.form), names=LINE)
 
 
 @clause("gradient.automatic")
 @given(strategies.fits())
 def test_automatic_differentiation_gives_the_true_gradient(target: Subject, sample: Fit) -> None:
-    agree(by_way(target, "value_and_grad", sample), truth(sample))
+    agree(by_way(target, "value_and_grad", sample), truth(sample), GRADIENT, names=LINE)
 
 
 @clause("gradient.automatic")
@@ -180,7 +182,7 @@ def test_the_last_of_many_gradients_is_as_right_as_the_first(target: Subject) ->
 
     _, gradient = last_of_many(target, "value_and_grad", *ARGUMENTS["value_and_grad"](sample))
 
-    agree(gradient, truth(sample))
+    agree(gradient, truth(sample), GRADIENT, names=LINE)
 
 
 @clause("gradient.value")
@@ -201,23 +203,28 @@ def test_the_gradient_is_the_slope_of_the_reported_loss(target: Subject, sample:
     A loss without a factor 1/2 whose gradient has it trains at half the learning rate.
     """
     t_u, t_c, params = exact.of(sample.t_u), exact.of(sample.t_c), sample.params
-    _, gradient = target.value_and_grad(params, sample.t_u, sample.t_c)
     slopes, errors, times = [], [], Fraction(1)
     for i in (0, 1):
-        losses = []
+        losses, reach = [], 0.0
         for step in (1, -1):
             moved = params.copy()
             moved[i] += step
             loss, _ = target.value_and_grad(moved, sample.t_u, sample.t_c)
             losses.append(as_exact(loss, ()))
             true = exact.loss_fn(exact.model(t_u, *exact.of(moved)), t_c)
-            errors.append(true.err)
+            reach += float(true.err + 2 * target.form.u * true.magnitude())
             times = max(times, abs(losses[-1].fraction() / true.fraction()) if true.fraction() else times)
         slopes.append((losses[0] - losses[1]) / 2)
+        errors.append(reach / 2)
+    _, gradient = target.value_and_grad(params, sample.t_u, sample.t_c)
 
-    # A loss that is a multiple of the mean rounds so many times as much.
-    allowed = (truth(sample).err + sum(errors)) * float(times)
-    agree(gradient, exact.concatenate(*slopes).within(allowed, target.form))
+    # A loss that is a multiple of the mean rounds so many times as much, and twice more: for the multiple and for the product with it.
+    due = truth(sample)
+    allowed = (due.err + 2 * target.form.u * due.magnitude() + np.array(errors)) * float(times)
+    own = exact.concatenate(*slopes).within(allowed, target.form)
+    agree(
+        gradient, own, GRADIENT, due="where the losses that it reports at w ± 1 and b ± 1 have the slopes", names=LINE
+    )
 
 
 @clause("gradient.agree", fraction_of_examples=0.5)
@@ -230,7 +237,8 @@ def test_two_ways_to_the_gradient_agree(target: Subject, one: str, other: str, s
 
     first, second = by_way(target, one, sample), by_way(target, other, sample)
 
-    agree(second, as_exact(first, (2,)).within(err, target.form))
+    expected = as_exact(first, (2,)).within(err, target.form)
+    agree(second, expected, GRADIENT, due=f"where {one} returned the gradient", names=LINE)
 
 
 @clause("gradient.additive", fraction_of_examples=0.6)
@@ -241,16 +249,17 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, wh
     n = len(whole.t_u)
     of_whole = exact.of_mean(n) / n
     one, other = (size * of_whole / exact.of_mean(size) for size in whole.sizes)
-    pieces = [whole, *(Fit(t_u, t_c, whole.w, whole.b) for t_u, t_c in whole.batches)]
+    pieces = [*(Fit(t_u, t_c, whole.w, whole.b) for t_u, t_c in whole.batches), whole]
     answers = [by_way(target, way, piece) for piece in pieces]
     errors = [truth(piece).err for piece in pieces]
     if not np.isfinite(np.array(errors)).all():
         return
 
-    first, second = (as_exact(answer, (2,)) for answer in answers[1:])
-    weighted = first * one + second * other
-    allowed = errors[0] + float(one) * errors[1] + float(other) * errors[2]
-    agree(answers[0], weighted.within(allowed, target.form))
+    first, second = (as_exact(answer, (2,)) for answer in answers[:2])
+    weighted = (first * one + second * other).within(
+        float(one) * errors[0] + float(other) * errors[1] + errors[2], target.form
+    )
+    agree(answers[2], weighted, GRADIENT, due="where its gradients of the two parts, by their sizes, make", names=LINE)
 
 
 @clause("gradient.optimum", fraction_of_examples=0.5)
@@ -259,7 +268,8 @@ def test_gradients_of_parts_combine_by_their_sizes(target: Subject, way: str, wh
 def test_gradient_vanishes_at_the_optimum(target: Subject, way: str, sample: Fit) -> None:
     probe = Probe(sample.t_u, sample.t_c, sample.w, sample.b, target.array(0.5))
 
-    agree(by_way(target, way, probe), exact.of(np.zeros(2), exact.UNROUNDED).within(error(way, probe), target.form))
+    flat = exact.of(np.zeros(2), exact.UNROUNDED).within(error(way, probe), target.form)
+    agree(by_way(target, way, probe), flat, GRADIENT, names=LINE)
 
 
 @clause("gradient.descent-lemma")
@@ -297,7 +307,8 @@ def test_a_step_against_the_gradient_lowers_the_loss(target: Subject, sample: De
     at_most(
         due.within(0.0, target.form),
         fall.within(allowance, target.form),
-        "the loss falls by at least lr (1 - lr lambda_max / 2) |g|²",
+        f"returned the loss {show(after)}, a step after the loss {show(before)};"
+        " it falls by at least lr (1 - lr lambda_max / 2) |g|²",
     )
 
 
@@ -312,7 +323,7 @@ def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: s
     holds(by_hand == due, "the gradient of the thermometer is another")
     sample = Probe(*map(target.array, (T_U, T_C, 1.0, 0.0, 0.125)))
 
-    agree(by_way(target, way, sample), truth(sample).within(error(way, sample), target.form))
+    agree(by_way(target, way, sample), truth(sample).within(error(way, sample), target.form), GRADIENT, names=LINE)
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)
@@ -321,7 +332,7 @@ def test_every_way_gives_the_gradient_of_the_thermometer(target: Subject, way: s
 def test_non_finite_data_reach_both_components(target: Subject, way: str, spoiled: tuple[Probe, float]) -> None:
     """A gradient that replaces NaN or infinity by zero, or clips it, is the gradient of other data."""
     sample, value = spoiled
-    not_finite(shaped(by_way(target, way, sample), (2,)), value)
+    not_finite(shaped(by_way(target, way, sample), (2,)), value, GRADIENT)
 
 
 @clause("gradient.nan", fraction_of_examples=0.3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import agree, as_exact, at_most, holds, shaped
+from calibrant.judge import agree, as_exact, at_most, holds, shaped, show
 from calibrant.strategies import Fit, Residuals
 from calibrant.suite.claims import has_shape, keeps_dtype, last_of_many, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
@@ -88,7 +88,9 @@ def agree_twice(target: Subject, other: Any, answer: Any, truth: Exact) -> None:
         return
     # Whatever its scale, a loss rounds in proportion to itself.
     scale = max(1.0, float(np.abs(shaped(answer, ()))) / max(float(truth.nearest()), target.form.normal))
-    agree(other, as_exact(answer, ()).within(2 * scale * truth.allowed(), target.form))
+    agree(
+        other, as_exact(answer, ()).within(2 * scale * truth.allowed(), target.form), due="where the call before gave"
+    )
 
 
 @clause("loss.permutation")
@@ -157,7 +159,7 @@ def test_twice_the_residual_is_four_times_the_squared_and_twice_the_absolute_los
     once = target.call(loss, (residual, zeros))
     twice = target.call(loss, (residual + residual, zeros))
 
-    agree(twice, once * once.dtype.type(factor))
+    agree(twice, once * once.dtype.type(factor), due=f"where {factor} times the answer before is")
 
 
 @clause("loss.convex")
@@ -168,17 +170,17 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(
 ) -> None:
     data, places = segment
     t_u, t_c = exact.of(data.t_u), exact.of(data.t_c)
-    losses = []
-    for params in places:
-        truth = getattr(exact, loss)(exact.model(t_u, *exact.of(params)), t_c)
-        if not np.isfinite(truth.err):
-            return
-        t_p = target.model(data.t_u, params[0], params[1])
-        answer = target.call(loss, (t_p, data.t_c))
-        losses.append(as_exact(answer, ()).within(truth.err, exact.UNROUNDED))
+    errors = [getattr(exact, loss)(exact.model(t_u, *exact.of(params)), t_c).err for params in places]
+    if not np.isfinite(errors).all():
+        return
 
+    predictions = [target.model(data.t_u, params[0], params[1]) for params in places]
+    answers = [target.call(loss, (t_p, data.t_c)) for t_p in predictions]
+
+    losses = [as_exact(x, ()).within(err, exact.UNROUNDED) for x, err in zip(answers, errors, strict=True)]
     start, middle, end = losses
-    at_most(middle, (start + end) / 2, "the loss halfway is at most the mean of the losses at the ends")
+    claim = "the loss halfway, which is the second, is at most the mean of the losses at the ends"
+    at_most(middle, (start + end) / 2, f"returned {show(answers[-1])}; {claim}")
 
 
 @clause("loss.wide-accumulation")

@@ -48,7 +48,7 @@ def test_permuted_readings_give_permuted_predictions(target: Subject, shuffled: 
     answer = target.model(sample.t_u, sample.w, sample.b)
     permuted = target.model(sample.t_u[order], sample.w, sample.b)
 
-    agree_twice(permuted, answer, sample, order)
+    agree_twice(permuted, answer, sample, order, "where it had predicted, in another order,")
 
 
 @clause("model.per-sample")
@@ -57,15 +57,15 @@ def test_a_reading_alone_is_predicted_as_among_others(target: Subject, sample: F
     answer = target.model(sample.t_u, sample.w, sample.b)
     alone = target.model(sample.t_u[-1:], sample.w, sample.b)
 
-    agree_twice(alone, answer, sample, slice(-1, None))
+    agree_twice(alone, answer, sample, slice(-1, None), "where it had predicted, among others,")
 
 
-def agree_twice(other: Any, answer: Any, sample: Fit, order: Any) -> None:
+def agree_twice(other: Any, answer: Any, sample: Fit, order: Any, before: str) -> None:
     """Raise Disagreement if two answers for the same readings are further apart than two bounds of a prediction."""
     due = exact.model(*map(exact.of, (sample.t_u, sample.w, sample.b)))[order]
     answer = shaped(answer, sample.t_u.shape)[order]
     if np.isfinite(due.err).all():
-        agree(other, as_exact(answer, due.shape).within(2 * due.allowed(), due.form))
+        agree(other, as_exact(answer, due.shape).within(2 * due.allowed(), due.form), due=before)
 
 
 @clause("model.pure", fraction_of_examples=0.3)

@@ -11,9 +11,9 @@ from hypothesis import given
 
 from calibrant import exact, strategies
 from calibrant.exact import Exact
-from calibrant.judge import agree, as_exact, at_most, holds, shaped
+from calibrant.judge import LINE, agree, as_exact, at_most, holds, shaped, show
 from calibrant.strategies import Descent, Fit, Losses, Penalized, Split
-from calibrant.suite.claims import agrees_or_refuses, keeps_dtype, leaves_arguments_alone, not_two_columns
+from calibrant.suite.claims import about, agrees_or_refuses, keeps_dtype, leaves_arguments_alone, no_columns, two_shapes
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 from calibrant.target.generators import seeded, stirred
@@ -141,6 +141,7 @@ def test_another_process_splits_alike(target: Subject) -> None:
         there = [parts(other, way, Split(40, 0.5, 1)) for way in ways]
 
     for one, another in zip(here, there, strict=True):
+        about(target, 0)
         holds(one == another, f"returned the rows {one}, and in another process {another}")
 
 
@@ -198,7 +199,7 @@ def test_fewer_rows_than_none_are_refused(target: Subject, n_samples: int, fract
     holds(target.refuses("split", n_samples, fraction, 0), f"did not refuse to split {n_samples} samples")
 
 
-@clause("split.invalid")
+@clause("split.empty-part")
 @pytest.mark.parametrize(("n_samples", "fraction"), [(0, 0.5), (0, 0.0), (1, 1.0), (7, 1.0)])
 def test_a_part_without_rows_is_empty_or_refused(target: Subject, n_samples: int, fraction: float) -> None:
     """With all rows held out, or none given, the training part is empty."""
@@ -231,8 +232,9 @@ def test_validation_data_do_not_change_the_training(
         return
     others, other_losses, _ = target.training_loop(*run(sample, name), spoiled[0].t_u, spoiled[0].t_c)
 
-    agree(others, params)
-    agree(other_losses, losses)
+    before = "where, with other validation data, it had returned"
+    agree(others, params, "the parameters", due=before, names=LINE)
+    agree(other_losses, losses, "the training losses", due=before)
 
 
 @clause("validation.logged", fraction_of_examples=0.4)
@@ -245,7 +247,8 @@ def test_each_validation_loss_belongs_to_the_parameters_of_its_epoch(
     start, t_u, t_c = (exact.of(x) for x in (sample.params, sample.t_u, sample.t_c))
     val_t_u, val_t_c = exact.of(val.t_u), exact.of(val.t_c)
     path = itertools.islice(exact.walk(sample.learning_rate, start, t_u, t_c), sample.n_epochs)
-    agree(losses, exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path)))
+    due = exact.concatenate(*(exact.loss_fn(exact.model(val_t_u, w, b), val_t_c) for w, b in path))
+    agree(losses, due, "the validation losses")
 
 
 @clause("validation.logged", fraction_of_examples=0.2)
@@ -266,9 +269,12 @@ def test_both_losses_of_an_epoch_belong_to_the_same_parameters(
     ended = as_exact(params, (2,))
     # What is returned may be rounded from what was computed with.
     ended = ended.within(target.form.u * ended.magnitude() + target.form.tiny, target.form)
-    for losses, t_u, t_c in zip(logs, (sample.t_u, val.t_u), (sample.t_c, val.t_c), strict=True):
-        last = shaped(losses, (sample.n_epochs + 1,))[-1]
-        agree(last, exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c)))
+    of_ended = "where the parameters at which the shorter run ended have the loss"
+    data = (sample.t_u, sample.t_c), (val.t_u, val.t_c)
+    for which, losses, (t_u, t_c) in zip(("training", "validation"), logs, data, strict=True):
+        last = shaped(losses, (sample.n_epochs + 1,), f"{which} losses")[-1]
+        due = exact.loss_fn(exact.model(exact.of(t_u), *ended), exact.of(t_c))
+        agree(last, due, f"the last {which} loss", due=of_ended)
 
 
 @clause("validation.none", fraction_of_examples=0.3)
@@ -280,15 +286,26 @@ def test_without_validation_data_no_validation_losses_are_logged(target: Subject
 
 
 @clause("validation.shapes")
-@not_two_columns
-def test_validation_data_that_are_no_columns_are_refused(
+@two_shapes
+def test_validation_data_of_two_shapes_are_refused(
     target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]
 ) -> None:
+    refuses_validation(target, of_u, of_c)
+
+
+@clause("validation.columns")
+@no_columns
+def test_validation_data_that_are_no_columns_are_refused(target: Subject, shape: tuple[int, ...]) -> None:
+    refuses_validation(target, shape, shape)
+
+
+def refuses_validation(target: Subject, of_u: tuple[int, ...], of_c: tuple[int, ...]) -> None:
+    """Raise Disagreement unless a run refuses validation data of these shapes."""
     params, *columns = map(target.array, ([1.0, 0.0], [1.0], [1.0], np.ones(of_u), np.ones(of_c)))
 
     refused = target.refuses("training_loop", 1, {"name": "sgd", "lr": 0.125}, params, *columns)
 
-    holds(refused, "did not refuse these validation data")
+    holds(refused, f"did not refuse validation readings of shape {of_u} with temperatures of shape {of_c}")
 
 
 @clause("validation.pure", fraction_of_examples=0.3)
@@ -303,7 +320,8 @@ def test_the_validation_loss_is_the_mean_squared_error(target: Subject, sample: 
     """Neither a mean of the means of unequal batches, nor a loss with the training's penalty."""
     loss, _ = target.validation_loss(sample.params, sample.t_u, sample.t_c)
 
-    agree(loss, exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c)))
+    due = exact.loss_fn(exact.model(exact.of(sample.t_u), *exact.of(sample.params)), exact.of(sample.t_c))
+    agree(loss, due, "the loss")
 
 
 @clause("validation.not-recorded", fraction_of_examples=0.4)
@@ -354,7 +372,7 @@ def slopes(target: Subject, sample: Penalized) -> tuple[Any, Exact]:
 def test_the_gradient_belongs_to_the_penalized_loss(target: Subject, sample: Penalized) -> None:
     sample.w = sample.w if sample.w else target.array(0.5)
 
-    agree(*slopes(target, sample))
+    agree(*slopes(target, sample), names=LINE)
 
 
 @clause("regularization.kink", fraction_of_examples=0.3)
@@ -364,7 +382,7 @@ def test_at_weight_zero_the_slope_lies_between_both_sides(target: Subject, sampl
     sample.w = target.array(0.0)
     answer, due = slopes(target, sample)
 
-    agree(answer[0], due[0])
+    agree(answer[0], due[0], "the derivative by w")
 
 
 @clause("regularization.bias", fraction_of_examples=0.4)
@@ -374,7 +392,7 @@ def test_the_bias_is_not_penalized(target: Subject, sample: Penalized) -> None:
     answer, _ = slopes(target, sample)
 
     numbers = [exact.of(x) for x in (sample.t_u, sample.t_c, sample.w, sample.b)]
-    agree(answer[1], exact.gradient(*numbers)[1])
+    agree(answer[1], exact.gradient(*numbers)[1], "the derivative by b")
 
 
 @clause("regularization.ridge", fraction_of_examples=0.6)
@@ -402,7 +420,8 @@ def test_a_larger_penalty_never_gives_a_larger_weight(target: Subject, ridge: tu
             abs(as_exact(weight, ())).within(optimum.err[0], target.form)
             for weight, optimum in zip(weights, optima, strict=True)
         )
-        at_most(after, before, f"the weight at l2 = {penalties[1]} is at most that at l2 = {penalties[0]}")
+        claim = f"the weight at l2 = {penalties[1]} is at most that at l2 = {penalties[0]}, in size"
+        at_most(after, before, f"returned the weight {show(weights[1])}; {claim}")
 
 
 @clause("regularization.invalid")
@@ -450,7 +469,7 @@ def test_training_stops_when_patience_is_exhausted(target: Subject, log: Losses)
 
     stopped, _, due, _ = stop(target, log.val_losses, log.patience)
 
-    agree(stopped, np.asarray(due))
+    agree(stopped, np.asarray(due), "the last epoch")
 
 
 @clause("early-stopping.never-triggered")
@@ -460,7 +479,7 @@ def test_patience_that_is_not_exhausted_stops_at_the_end(target: Subject, log: L
     stopped, _, due, _ = stop(target, log.val_losses, longest_wait(log.val_losses) + 1)
 
     holds(due == len(log.val_losses) - 1, f"patience is exhausted in epoch {due}")
-    agree(stopped, np.asarray(due))
+    agree(stopped, np.asarray(due), "the last epoch")
 
 
 @clause("early-stopping.best")
@@ -469,7 +488,7 @@ def test_best_epoch_is_the_first_of_the_lowest_until_the_stop(target: Subject, l
     """Epochs after the stop are never computed, and the last parameters have had `patience` epochs without improvement."""
     _, best, _, due = stop(target, log.val_losses, log.patience)
 
-    agree(best, np.asarray(due))
+    agree(best, np.asarray(due), "the best epoch")
 
 
 @clause("early-stopping.nan")
@@ -478,9 +497,9 @@ def test_a_non_finite_loss_is_no_improvement(target: Subject, log: Losses) -> No
     """`not loss >= best` is true of NaN, so that a NaN would count as the best loss and never be beaten."""
     stopped, best, due, due_best = stop(target, log.val_losses, log.patience)
 
-    agree(stopped, np.asarray(due))
+    agree(stopped, np.asarray(due), "the last epoch")
     if due_best is not None:
-        agree(best, np.asarray(due_best))
+        agree(best, np.asarray(due_best), "the best epoch")
 
 
 @clause("early-stopping.invalid")
@@ -528,11 +547,18 @@ def test_diagnosis_of_the_runs_in_the_book(target: Subject, train: list[float], 
 
 
 @clause("overfitting.lengths")
-@pytest.mark.parametrize(("n_train", "n_val"), [(0, 0), (2, 3), (3, 2), (1, 0), (0, 1)])
+@pytest.mark.parametrize(("n_train", "n_val"), [(2, 3), (3, 2), (1, 0), (0, 1)])
 def test_logs_of_two_lengths_have_no_diagnosis(target: Subject, n_train: int, n_val: int) -> None:
     refused = target.refuses("diagnose", target.array(np.ones(n_train)), target.array(np.ones(n_val)))
 
     holds(refused, f"did not refuse {n_train} training losses with {n_val} validation losses")
+
+
+@clause("overfitting.empty")
+def test_logs_without_epochs_have_no_diagnosis(target: Subject) -> None:
+    refused = target.refuses("diagnose", target.array([]), target.array([]))
+
+    holds(refused, "did not refuse two logs without an epoch")
 
 
 @clause("overfitting.not-finite")

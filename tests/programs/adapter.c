@@ -55,8 +55,8 @@ static char *string(void) {
     char *text = room(strlen(at) + 1), *end = text;
     for (; *at != '"'; at++) {
         if (!*at) longjmp(unreadable, 1);
-        if (*at == '\\' && !strchr("\"\\/", *++at)) longjmp(unreadable, 1);  /* calibrant sends no others */
-        *end++ = *at;
+        if (*at == '\\' && !strchr("\"\\/u", *++at)) longjmp(unreadable, 1);  /* calibrant sends no others */
+        *end++ = *at;  /* of an escaped character its number, in words that nothing here compares */
     }
     at++;
     return text;
@@ -110,8 +110,10 @@ typedef struct { bool narrow; int rank, shape[32], size; double *data; } Array;
 
 static jmp_buf refusal;
 static char sentence[200];
+static int code;
 
 static void refuse(const char *format, ...) {
+    code = -32000;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(sentence, sizeof sentence, format, arguments);
@@ -203,17 +205,141 @@ static Array grad_fn(Value *params) {
     return grad;
 }
 
-typedef Array Operation(Value *);
+/* Automatic differentiation: a tape of numbers, each with two operands and the derivative by each of them. */
 
-static const struct { const char *name; Operation *call; } operations[] = {
-    {"model", model},         {"loss_fn", loss_fn},     {"absolute_loss", absolute_loss}, {"dloss_fn", dloss_fn},
-    {"dmodel_dw", dmodel_dw}, {"dmodel_db", dmodel_db}, {"grad_fn", grad_fn},
+typedef struct { double value, grad; int x, y; double by_x, by_y; } Node;
+typedef struct { int size, *nodes; bool is_column; } Column;
+
+static Node *tape;
+static int used;
+
+static int node(Array like, double value, int x, double by_x, int y, double by_y) {
+    tape[used] = (Node){rounded(like, value), 0, x, y, by_x, by_y};
+    return used++;
+}
+
+/* Node 0 stands for no operand. */
+static int made(Array like, const char *name, int left, int right) {
+    double x = tape[left].value, y = tape[right].value;
+    if (!strcmp(name, "+")) return node(like, x + y, left, 1, right, 1);
+    if (!strcmp(name, "-")) return node(like, x - y, left, 1, right, -1);
+    if (!strcmp(name, "*")) return node(like, x * y, left, y, right, x);
+    if (!strcmp(name, "/")) return node(like, x / y, left, 1 / y, right, -x / (y * y));
+    if (!strcmp(name, "**")) return node(like, pow(x, y), left, y * pow(x, y - 1), right, pow(x, y) * log(x));
+    if (!strcmp(name, "exp")) return node(like, exp(x), left, exp(x), 0, 0);
+    if (!strcmp(name, "log")) return node(like, log(x), left, 1 / x, 0, 0);
+    if (!strcmp(name, "tanh")) return node(like, tanh(x), left, 1 - square(tanh(x)), 0, 0);
+    if (!strcmp(name, "maximum")) return node(like, fmax(x, y), left, x > y, right, x <= y);
+    snprintf(sentence, sizeof sentence, "there is no instruction %.20s", name);
+    code = -32601;
+    longjmp(refusal, 1);
+}
+
+static Column column(int size, bool is_column) {
+    return (Column){size, room((size_t)size * sizeof(int)), is_column};
+}
+
+static Column single(int node) {
+    Column x = column(1, false);
+    *x.nodes = node;
+    return x;
+}
+
+/* Runs a straight-line program, and returns its values; the first one is the column of parameters. */
+static Column *record(Value *instructions, Array params) {
+    Column *values = room(((size_t)instructions->size + 1) * sizeof *values), *end = values;
+    tape = room(((size_t)instructions->size + 2) * ((size_t)params.size + 1) * sizeof *tape);
+    used = 1;
+    *end = column(params.size, true);
+    for (int i = 0; i < params.size; i++) end->nodes[i] = node(params, params.data[i], 0, 0, 0, 0);
+    for (Value *one = instructions->first; one; one = one->next) {
+        const char *name = one->first->text;
+        Value *operand = one->first->next;
+        bool sum = !strcmp(name, "sum"), mean = !strcmp(name, "mean");
+        *++end = single(0);
+        if (!strcmp(name, "constant")) {
+            *end->nodes = node(params, number(operand), 0, 0, 0, 0);
+            continue;
+        }
+        Column x = values[(int)operand->number], y = *end;
+        if (!strcmp(name, "index")) {
+            *end->nodes = x.nodes[(int)operand->next->number];
+        } else if (sum || mean) {
+            *end->nodes = x.nodes[0];
+            for (int i = 1; i < x.size; i++) *end->nodes = made(params, "+", *end->nodes, x.nodes[i]);
+            if (mean) *end->nodes = made(params, "/", *end->nodes, node(params, x.size, 0, 0, 0, 0));
+        } else {
+            if (operand->next) y = values[(int)operand->next->number];
+            *end = column(x.size > y.size ? x.size : y.size, x.is_column || y.is_column);
+            for (int i = 0; i < end->size; i++)
+                end->nodes[i] = made(params, name, x.nodes[x.is_column ? i : 0], y.nodes[y.is_column ? i : 0]);
+        }
+    }
+    return values;
+}
+
+static Array walk(Array params, int end) {
+    Array grad = copied(params);
+    for (int k = 0; k < used; k++) tape[k].grad = 0;
+    tape[end].grad = 1;
+    for (int k = end; k > 0; k--) {
+        Node *it = tape + k;
+        tape[it->x].grad = rounded(params, tape[it->x].grad + rounded(params, it->grad * it->by_x));
+        tape[it->y].grad = rounded(params, tape[it->y].grad + rounded(params, it->grad * it->by_y));
+    }
+    for (int i = 0; i < grad.size; i++) grad.data[i] = tape[i + 1].grad;
+    return grad;
+}
+
+typedef struct { int size; Array *parts; } List;
+
+static List list(int size) { return (List){size, room((size_t)size * sizeof(Array))}; }
+
+static List automatic_gradient(Value *params) {
+    Array place = array(params, "params");
+    Value *loss = member(params, "loss");
+    int end = *record(member(loss, "instructions"), place)[(int)member(loss, "result")->number].nodes;
+    List answer = list(2);
+    answer.parts[0] = shaped(place, 0, 1);
+    *answer.parts[0].data = tape[end].value;
+    answer.parts[1] = walk(place, end);
+    return answer;
+}
+
+static List backward_shared(Value *params) {
+    Array place = array(params, "params");
+    Value *losses = member(params, "losses"), *order = member(params, "order");
+    Column *values = record(member(losses, "instructions"), place);
+    List answer = list(order->size);
+    int pass = 0;
+    for (Value *which = order->first; which; which = which->next, pass++) {
+        Value *result = member(losses, "result")->first;
+        for (int k = (int)which->number; k > 0; k--) result = result->next;
+        answer.parts[pass] = walk(place, *values[(int)result->number].nodes);
+        for (int i = 0; pass && i < place.size; i++)
+            answer.parts[pass].data[i] = rounded(place, answer.parts[pass].data[i] + answer.parts[pass - 1].data[i]);
+    }
+    return answer;
+}
+
+typedef struct { const char *name; Array (*one)(Value *); List (*several)(Value *); } Operation;
+
+static const Operation operations[] = {
+    {"model", model, NULL},
+    {"loss_fn", loss_fn, NULL},
+    {"absolute_loss", absolute_loss, NULL},
+    {"dloss_fn", dloss_fn, NULL},
+    {"dmodel_dw", dmodel_dw, NULL},
+    {"dmodel_db", dmodel_db, NULL},
+    {"grad_fn", grad_fn, NULL},
+    {"automatic_gradient", NULL, automatic_gradient},
+    {"backward_shared", NULL, backward_shared},
 };
 enum { COUNT = sizeof operations / sizeof *operations };
 
-static Operation *named(const char *name) {
+static const Operation *named(const char *name) {
     for (int k = 0; k < COUNT; k++)
-        if (!strcmp(operations[k].name, name)) return operations[k].call;
+        if (!strcmp(operations[k].name, name)) return operations + k;
     return NULL;
 }
 
@@ -236,21 +362,29 @@ static void answer(Value *request) {
     if (!method || !id) longjmp(unreadable, 1);
     printf("{\"jsonrpc\":\"2.0\",\"id\":%.0f,", id->number);
     if (!strcmp(method->text, "initialize")) {
-        printf("\"result\":{\"name\":\"plain C\",\"language\":\"C\",\"operations\":[");
+        printf("\"result\":{\"name\":\"plain C\",\"language\":\"C\",\"functions\":\"straight-line\",\"operations\":[");
         for (int k = 0; k < COUNT; k++) printf("%s\"%s\"", k ? "," : "", operations[k].name);
         printf("]}}");
         return;
     }
-    Operation *operation = named(method->text);
+    const Operation *operation = named(method->text);
     if (!operation) {
         printf("\"error\":{\"code\":-32601,\"message\":\"there is no such operation\"}}");
     } else if (setjmp(refusal)) {
-        printf("\"error\":{\"code\":-32000,\"message\":\"%s\"}}", sentence);
-    } else {
-        Array result = operation(member(request, "params"));
+        printf("\"error\":{\"code\":%d,\"message\":\"%s\"}}", code, sentence);
+    } else if (operation->one) {
+        Array result = operation->one(member(request, "params"));
         printf("\"result\":");
         print_array(result);
         printf("}");
+    } else {
+        List results = operation->several(member(request, "params"));
+        printf("\"result\":[");
+        for (int k = 0; k < results.size; k++) {
+            if (k) printf(",");
+            print_array(results.parts[k]);
+        }
+        printf("]}");
     }
 }
 

@@ -91,6 +91,97 @@ function training_loop({ n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c
   return [params, array(params.dtype, [train.length], train), array(params.dtype, [val.length], val)];
 }
 
+// Automatic differentiation: a tape of numbers, each with its operands and the derivative by each of them.
+
+const rules = {
+  "+": (x, y) => [x + y, 1, 1],
+  "-": (x, y) => [x - y, 1, -1],
+  "*": (x, y) => [x * y, y, x],
+  "/": (x, y) => [x / y, 1 / y, -x / (y * y)],
+  "**": (x, y) => [x ** y, y * x ** (y - 1), x ** y * Math.log(x)],
+  exp: (x) => [Math.exp(x), Math.exp(x)],
+  log: (x) => [Math.log(x), 1 / x],
+  tanh: (x) => [Math.tanh(x), 1 - Math.tanh(x) ** 2],
+  maximum: (x, y) => [Math.max(x, y), x > y ? 1 : 0, x > y ? 0 : 1],
+};
+
+// Runs a straight-line program: a column is a list of nodes.
+function record({ instructions, result }, params) {
+  const round = rounded[params.dtype];
+  const leaf = (value) => ({ value, operands: [], slopes: [] });
+  const leaves = params.data.map(leaf), tape = [...leaves], values = [leaves];
+  const made = (name, ...operands) => {
+    const [value, ...slopes] = rules[name](...operands.map((x) => x.value));
+    tape.push({ value: round(value), operands, slopes });
+    return tape.at(-1);
+  };
+  const each = (name, ...operands) => {
+    const column = operands.find(Array.isArray);
+    if (!column) return made(name, ...operands);
+    return column.map((_, i) => made(name, ...operands.map((x) => (Array.isArray(x) ? x[i] : x))));
+  };
+  for (const [name, x, ...others] of instructions) {
+    const column = values[x];
+    if (name === "constant") values.push(leaf(x));
+    else if (name === "index") values.push(column[others[0]]);
+    else if (name === "sum") values.push(column.reduce((sum, y) => made("+", sum, y)));
+    else if (name === "mean") values.push(made("/", column.reduce((sum, y) => made("+", sum, y)), leaf(column.length)));
+    else if (name in rules) values.push(each(name, column, ...others.map((k) => values[k])));
+    else throw new Absent(`there is no instruction ${name}`);
+  }
+  return { round, leaves, tape, results: [result].flat().map((k) => values[k]) };
+}
+
+function walk({ round, leaves, tape }, end) {
+  for (const node of tape) node.grad = 0;
+  end.grad = 1;
+  for (const { grad, operands, slopes } of tape.toReversed())
+    operands.forEach((x, k) => (x.grad = round(x.grad + round(grad * slopes[k]))));
+  return leaves.map((x) => x.grad);
+}
+
+function automatic_gradient({ loss, params }) {
+  const graph = record(loss, params), [end] = graph.results;
+  return [scalar(params, end.value), like(params, walk(graph, end))];
+}
+
+const added = (found, gradient) => (found ? like(found, found.data.map((x, k) => x + gradient.data[k])) : gradient);
+
+function backward({ losses, params, zero_grad }) {
+  let grad = null;
+  return losses.map((loss) => {
+    const found = zero_grad === "to-none" || !grad ? null : zero_grad === "to-zero" ? like(grad, grad.data.map(() => 0)) : grad;
+    grad = added(found, automatic_gradient({ loss, params })[1]);
+    return [found, grad];
+  });
+}
+
+function backward_shared({ losses, params, order }) {
+  const graph = record(losses, params);
+  let grad = null;
+  return order.map((k) => (grad = added(grad, like(params, walk(graph, graph.results[k])))));
+}
+
+function descend({ loss, params, learning_rate, n_steps, no_grad }) {
+  if (n_steps && !no_grad) throw new RangeError("a leaf that requires grad is changed in place");
+  return Array.from({ length: n_steps }, () => {
+    const [value, grad] = automatic_gradient({ loss, params });
+    params = like(params, params.data.map((x, k) => x - rounded[params.dtype](learning_rate * grad.data[k])));
+    return [value, grad, params];
+  });
+}
+
+function evaluate({ loss, params, is_train }) {
+  const [value, grad] = automatic_gradient({ loss, params });
+  return [value, is_train ? grad : null];
+}
+
+function difference_gradient({ loss, params, delta }) {
+  const at = (k, step) => record(loss, like(params, params.data.map((x, i) => (i === k ? x + step : x)))).results[0].value;
+  const [h] = delta.data;
+  return like(params, params.data.map((_, k) => (at(k, h) - at(k, -h)) / (2 * h)));
+}
+
 function broadcast_shapes({ shapes }) {
   const rank = Math.max(0, ...shapes.map((shape) => shape.length));
   const result = Array(rank).fill(1);
@@ -188,6 +279,7 @@ function diagnose({ train_losses, val_losses }) {
 const operations = {
   model, loss_fn, absolute_loss, dloss_fn, dmodel_dw, dmodel_db, grad_fn, training_loop, broadcast_shapes,
   multiply, multiply_grad, accumulate, accumulated_grad, early_stopping, diagnose,
+  automatic_gradient, backward, backward_shared, descend, evaluate, difference_gradient,
 };
 
 // The protocol: what comes in becomes arrays, what goes out becomes JSON; `null` and what is no array stays as it is.
@@ -210,7 +302,7 @@ function sent(value) {
 function answer({ id, method, params }) {
   try {
     if (method === "initialize") {
-      const about = { name: "plain JavaScript", version: process.version, language: "JavaScript" };
+      const about = { name: "plain JavaScript", version: process.version, language: "JavaScript", functions: "straight-line" };
       return { jsonrpc: "2.0", id, result: { ...about, operations: Object.keys(operations) } };
     }
     if (!(method in operations)) throw new Absent(`there is no ${method}`);
@@ -220,6 +312,9 @@ function answer({ id, method, params }) {
   }
 }
 
-require("node:readline")
-  .createInterface({ input: process.stdin })
-  .on("line", (line) => process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + "\n"));
+if (require.main === module)
+  require("node:readline")
+    .createInterface({ input: process.stdin })
+    .on("line", (line) => process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + "\n"));
+
+module.exports = { operations, received, Absent };

@@ -27,6 +27,7 @@ _WIDENS = (
 )
 deviations = {
     "data.shapes": _BROADCASTS,
+    "data.columns": _BROADCASTS,
     "loss.same-shape": _BROADCASTS,
     "loss.empty": "the mean of no samples is NaN",
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
@@ -35,8 +36,10 @@ deviations = {
     "descent.dtype": _WIDENS,
     "optimizer.invalid": "hyperparameters are taken as they are",
     "validation.shapes": _BROADCASTS,
+    "validation.columns": _BROADCASTS,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
 }
+elementary = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "maximum": np.maximum}
 conventions = {"sgd.buffer": "average", "rmsprop.start": "one"}
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {

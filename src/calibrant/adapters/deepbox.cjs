@@ -69,9 +69,12 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
   const product = "the product that is rounded up is the one of float64, which may be just above a whole number";
   const deviations = {
     "data.shapes": unequal,
+    "data.columns": unequal,
     "loss.same-shape": unequal,
     "loss.empty": unequal,
     "validation.shapes": unequal,
+    "validation.columns": unequal,
+    "accumulation.same-shape": unequal,
     "accumulation.refused": unequal + "; without batches there is no gradient",
     "loss.dtype": "the mean of a tensor of float32 is one of float64",
     "loss.wide-accumulation": "the mean is a sum in float64 that may overflow, times 1 / n",
@@ -82,6 +85,7 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     "optimizer.unknown": "options that it does not know are ignored",
     "split.as-written": product,
     "split.invalid": "a testSize of 1 or more is a number of rows",
+    "split.empty-part": "a testSize of 1 is one row",
     "regularization.ridge": "Ridge solves in float32, whatever the dtype of the columns",
     "early-stopping.invalid": "EarlyStopping is told each loss by itself, and none of them is no call",
   };

@@ -41,10 +41,12 @@ _SHARED = "on this backend a keras.Variable lies in the memory of the tensor tha
 deviations = {
     **keras_optimizers.DEVIATIONS,
     "data.shapes": _EMPTY,
+    "data.columns": _EMPTY,
     "loss.same-shape": _EMPTY,
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "validation.shapes": _EMPTY,
+    "validation.columns": _EMPTY,
     "validation.pure": _SHARED,
     "descent.input-kept": _SHARED,
     "optimizer.gradients-kept": _SHARED,

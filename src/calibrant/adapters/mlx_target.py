@@ -35,11 +35,11 @@ _EMPTY = "the mean of no samples is NaN, and a loss takes any two arrays of one 
 deviations = {
     "optimizer.absent-gradient": "one count of steps serves the corrections of all parameters, and a step counts for those without a gradient",
     "optimizer.invalid": "few hyperparameters are looked at: rates, momenta and decays below zero are taken, and so is NaN",
-    "data.shapes": _EMPTY,
+    "data.columns": _EMPTY,
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "broadcast.in-place": "x *= y gives x the shape of the product",
-    "validation.shapes": _EMPTY,
+    "validation.columns": _EMPTY,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and any rate is taken",
 }

@@ -30,6 +30,7 @@ _DECAYS = "mynn's decay, not times the rate and no part of the gradient, is for 
 _COUNTS = "mynn's optimizers count one step for all parameters, though some have no gradient in it"
 deviations = {
     "data.shapes": _BROADCASTS,
+    "data.columns": _BROADCASTS,
     "loss.same-shape": _BROADCASTS,
     "loss.empty": "the mean of no samples is NaN",
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
@@ -42,6 +43,7 @@ deviations = {
     "autograd.dtype": _WIDENS,
     "accumulation.sum": _OVERWRITES,
     "accumulation.refused": _BROADCASTS,
+    "accumulation.same-shape": _BROADCASTS,
     "optimizer.sgd.weight-decay": _DECAYS,
     "optimizer.adam.weight-decay": _DECAYS,
     "optimizer.coupled-decay": _DECAYS,
@@ -49,9 +51,11 @@ deviations = {
     "optimizer.zero-rate": _DECAYS,
     "optimizer.invalid": "mynn looks at nothing but the momentum of SGD and the betas",
     "validation.shapes": _BROADCASTS,
+    "validation.columns": _BROADCASTS,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "regularization.dtype": _WIDENS,
 }
+elementary = {"exp": mg.exp, "log": mg.log, "tanh": mg.tanh, "maximum": mg.maximum}
 conventions = {
     "sgd.buffer": "with-lr",
     "adamax.epsilon": "outside",

@@ -12,7 +12,7 @@ from torch import Tensor
 from calibrant.adapters import workers
 from calibrant.mechanics import autograd, broadcasting, descent, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
-from calibrant.mechanics.autograd import backward, descend, manual_training_loop
+from calibrant.mechanics.autograd import backward, backward_shared, descend, manual_training_loop
 from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
@@ -40,6 +40,7 @@ __all__ = [
     "accumulated_grad",
     "automatic_gradient",
     "backward",
+    "backward_shared",
     "broadcast_shapes",
     "calc_forward",
     "closed_form",

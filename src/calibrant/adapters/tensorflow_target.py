@@ -41,6 +41,7 @@ _NUMBERS = "Keras's operations take Python numbers into float32 on this backend,
 deviations = {
     **keras_optimizers.DEVIATIONS,
     "data.shapes": _EMPTY,
+    "data.columns": _EMPTY,
     "data.scaling": "tf.linalg.lstsq solves the normal equations unless it is told fast=False",
     "loss.same-shape": _EMPTY,
     "loss.empty": _EMPTY,
@@ -55,6 +56,7 @@ deviations = {
     **dict.fromkeys(("optimizer.adam.first-step", "optimizer.adamw", "optimizer.adamw.decoupled"), _NUMBERS),
     **dict.fromkeys(("optimizer.changing-rate", "optimizer.swap"), _NUMBERS),
     "validation.shapes": _EMPTY,
+    "validation.columns": _EMPTY,
     **dict.fromkeys(
         ("split.sizes", "split.as-written", "split.none-held-out"), "split_dataset rounds to the nearest number of rows"
     ),

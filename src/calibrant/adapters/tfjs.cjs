@@ -47,10 +47,10 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
   const former = "Adadelta divides by the root of the average before this step, not of the new one";
   const unseen = "nothing looks at the ranges of numbers";
   const deviations = {
-    "data.shapes": mean,
+    "data.columns": mean,
     "loss.empty": mean,
     "loss.wide-accumulation": mean,
-    "validation.shapes": mean,
+    "validation.columns": mean,
     "descent.negative-rate": unseen,
     "regularization.invalid": unseen,
     "optimizer.invalid": unseen,

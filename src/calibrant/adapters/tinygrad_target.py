@@ -33,6 +33,7 @@ _CLONE = "Tensor.clone shares the buffer of a tensor that was not realized befor
 _PASSES = "what a pass adds to a gradient is lost outside of the slice that the gradient before was that of, if that was realized"
 deviations = {
     "data.shapes": _EMPTY,
+    "data.columns": _EMPTY,
     "loss.same-shape": _EMPTY,
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
@@ -40,7 +41,9 @@ deviations = {
     "autograd.reset": _PASSES,
     "autograd.separate-graphs": _PASSES,
     "accumulation.refused": _EMPTY,
+    "accumulation.same-shape": _EMPTY,
     "validation.shapes": _EMPTY,
+    "validation.columns": _EMPTY,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "optimizer.invalid": "only a rate, a momentum or a decay that is negative is refused",
     "optimizer.gradients-kept": _CLONE,

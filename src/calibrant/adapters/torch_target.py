@@ -21,8 +21,10 @@ name = "torch"
 version = torch.__version__
 
 _BROADCASTS = "torch.nn.functional's losses broadcast, with a warning"
+_TABLES = "a loss takes any two arrays of one shape, and the mean of no samples is NaN"
 deviations = {
     "data.shapes": _BROADCASTS,
+    "data.columns": _TABLES,
     "data.scaling": "torch.linalg.lstsq takes columns that are nearly parallel for one, and returns the shortest solution",
     "loss.same-shape": _BROADCASTS,
     "loss.empty": "the mean of no samples is NaN",
@@ -35,9 +37,11 @@ deviations = {
     "split.as-written": "random_split takes the whole part of the product as float64 has it",
     "split.invalid": "range(-1) is a data set without rows",
     "validation.shapes": _BROADCASTS,
+    "validation.columns": _TABLES,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
-    "accumulation.refused": "mse_loss broadcasts, sums over no samples, and without batches there is no gradient",
+    "accumulation.refused": "mse_loss sums over no samples, and without batches there is no gradient",
+    "accumulation.same-shape": _BROADCASTS,
 }
 
 OPTIMIZERS = {

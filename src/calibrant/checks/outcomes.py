@@ -14,7 +14,7 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
-from calibrant.judge import Disagreement, Tally, show_exact
+from calibrant.judge import EXACTLY, Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
 from calibrant.protocol.wire import is_array, json_number, plain
 from calibrant.target.calling import Call, Failure, Subject
@@ -215,7 +215,7 @@ def _told(error: Disagreement | Failure, subject: Subject | None) -> str:
 def _finding(text: str, subject: Subject | None, error: BaseException | None, diagnosis: Diagnosis) -> Finding:
     calls = subject.calls[-4:] if subject is not None else []
     actual, expected = getattr(error, "actual", None), getattr(error, "expected", None)
-    measured = getattr(error, "measured", {})
+    measured, due = getattr(error, "measured", {}), getattr(error, "due", EXACTLY)
     switched = sorted(subject.target.surroundings.switched) if subject is not None else []
     return Finding(
         _line(text) + f"\n  The target has switched {', '.join(switched)}." * bool(switched),
@@ -225,7 +225,7 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
         ],
         show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
-        [str(x) for x in expected.fractions()] if isinstance(expected, Exact) else None,
+        [str(x) for x in expected.fractions()] if isinstance(expected, Exact) and due == EXACTLY else None,
         **{key: plain(measured.get(key)) for key in ("error", "bound", "bounds", "ulps")},
         impostors=list(diagnosis.impostors),
         snippet=printable(snippet(subject.target, calls, _due(calls[-1], actual, expected, measured)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.book.clauses import CHAPTERS
+from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import Exact
 from calibrant.impostors import Impostor, repeatable
 from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, join
@@ -79,8 +79,7 @@ def _tables(name: str) -> Iterator[tuple[str, Any]]:
 def explaining(subject: Subject, clause: str) -> list[Impostor]:
     """The impostors as which the operations behave that the failing example of a clause called; empty where that is not clear.
 
-    Where one operation was called, only an impostor that breaks the clause explains this failure. An impostor of optimizers lists the
-    clauses of the first optimizer that it applies to; the others have clauses of their own.
+    Only an impostor that breaks the clause explains this failure.
     """
     failing = {call.operation: call for call in subject.calls if call.answer is not None}
     found = []
@@ -88,10 +87,24 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
         wrong = {
             one: some
             for one, some in explanations(subject, operation, *call.given[: operation == "optimize"]).items()
-            if len(failing) > 1 or clause in one.breaks or clause.split(".")[1] in one.applies_to[1:]
+            if _breaks(one, clause)
         }
         found += [one for one in foremost(wrong) if not one.convention[0]]  # `diagnosis.variants` tells of conventions
     return found
+
+
+def _breaks(one: Impostor, clause: str) -> bool:
+    """Whether an impostor breaks a clause.
+
+    An impostor of optimizers lists the clauses of the first optimizer that it applies to. Of another one it breaks the clauses of the same
+    kind, and all if it breaks the rule.
+    """
+    _, optimizer, *option = clause.split(".")
+    if clause in one.breaks or optimizer not in one.applies_to[1:]:
+        return clause in one.breaks
+    rule = f"optimizer.{one.applies_to[0]}"
+    alike = ".".join([rule, *("weight-decay" if name == "decoupled" else name for name in option)])
+    return rule in one.breaks or alike in one.breaks
 
 
 def foremost(wrong: dict[Impostor, set[int]]) -> list[Impostor]:
@@ -128,7 +141,9 @@ def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[
     with tallying(subject.tally_anew()):
         asked = _compared(known, answered)
         sometimes_right = any(right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, right in asked)
-        found = {one: _explained(one, known, asked, sometimes_right) for one in repeatable(operation, named)}
+        impostors = repeatable(operation, named)
+        slips = _slips(impostors, known, asked)
+        found = {one: _explained(one, known, asked, sometimes_right, slips) for one in impostors}
     return {one: wrong for one, wrong in found.items() if wrong}
 
 
@@ -235,12 +250,27 @@ def _compared(known: _Answers, answered: Sequence[Response | None]) -> list[_Com
     return found
 
 
-def _explained(one: Impostor, known: _Answers, comparisons: list[_Comparison], sometimes_right: bool) -> set[int]:
+def _slips(impostors: Sequence[Impostor], known: _Answers, comparisons: list[_Comparison]) -> set[int]:
+    """The questions to which a target gives the answer of an impostor that breaks nothing but SHOULDs."""
+    slight = [one for one in impostors if all(book()[clause].level == "SHOULD" for clause in one.breaks)]
+
+    def slips(one: Impostor, number: int, theirs: Response, due: Response) -> bool:
+        mine = known.own(one, number)
+        differs = mine is not None and mine != due
+        return differs and _gives(one.operation, theirs, mine, due, known.expected(one, number))  # type: ignore[arg-type]  # no None
+
+    wrong = [comparison[:3] for comparison in comparisons if not comparison[-1]]
+    return {asked[0] for asked in wrong if any(slips(one, *asked) for one in slight)}
+
+
+def _explained(
+    one: Impostor, known: _Answers, comparisons: list[_Comparison], sometimes_right: bool, slips: set[int]
+) -> set[int]:
     """The wrong answers of a target that an impostor gives too; empty if it does not give all the answers.
 
     A target may have several faults: a sum instead of a mean that also broadcasts is still a sum. So some questions hold an impostor only
-    to its differences from the right operation: those that the right operation refuses, those with numbers that are not finite, and those
-    in which a target overflows that has right answers too.
+    to its differences from the right operation: those that the right operation refuses, those with numbers that are not finite, those
+    in which a target overflows that has right answers too, and those in which the target breaks only a SHOULD.
     A question that the target alone refuses does not count: a loop that takes no validation data may still go uphill.
     """
     wrong: set[int] = set()
@@ -250,7 +280,7 @@ def _explained(one: Impostor, known: _Answers, comparisons: list[_Comparison], s
             continue
         aside = due.refused or not (_finite(known.asked[number]) and _finite(due.answer))
         as_due = mine == due
-        if as_due and (is_right or aside or (sometimes_right and not _finite(theirs.answer))):
+        if as_due and (is_right or aside or number in slips or (sometimes_right and not _finite(theirs.answer))):
             continue
         expected = truth if as_due and not one.exactly else known.expected(one, number)
         if not _gives(one.operation, theirs, mine, due, expected):

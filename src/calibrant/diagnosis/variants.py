@@ -5,19 +5,21 @@ or to the book's. A few fixed runs tell the variants of an optimizer apart, so t
 the other conventions, a report names the one with which the whole property holds.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest import SkipTest
 
+import numpy as np
 import pytest
 from hypothesis.errors import HypothesisException
 
 from calibrant import exact
 from calibrant.diagnosis.explaining import responses
 from calibrant.impostors.battery import Run, runs
-from calibrant.judge import Disagreement, agree_lists, tallying
+from calibrant.judge import Disagreement, agree, agree_lists, tallying
 from calibrant.protocol.declarations import ALIKE, CONVENTIONS, followed
 from calibrant.target.calling import Absent, Failure, Subject
 
@@ -41,7 +43,7 @@ _FIRST = {name: first for name, (first, *_) in CONVENTIONS.items() if name not i
 
 
 def explanation(subject: Subject, optimizer: str) -> str:
-    """'; its answers are those of adam.epsilon = hat: declare ...' if one undeclared variant explains them, and PyTorch's does not.
+    """'; its answers are those of adam.epsilon = hat: if that is meant, declare ...' if one undeclared variant explains them, and PyTorch's does not.
 
     The target is asked once for each optimizer; no report shows these calls.
     """
@@ -65,9 +67,42 @@ def _explained(subject: Subject, optimizer: str) -> str:
         explaining = [changes for changes in alike if _explains(subject, answers, optimizer, changes)]
         if len(explaining) == 1:
             named = " and ".join(f"{name} = {value}" for name, value in explaining[0].items())
-            return f"; its answers are those of {named}: declare conventions = {explaining[0]}"
+            declare = f"declare conventions = {explaining[0]}"
+            walks = _nesterov_in_a_loop(subject) if explaining[0].get("sgd.nesterov") == "look-ahead" else "ahead"
+            if walks == "ahead":
+                return f"; its answers are those of {named}: if that is meant, {declare}"
+            if walks == "plain":
+                return "; its answers are those of a momentum that ignores nesterov, as its training loop does"
+            return (
+                f"; its answers are those of {named}, and of a momentum that ignores nesterov, which cannot be told apart here:"
+                f" if its gradients are meant to be taken at the point ahead, {declare}"
+            )
         if explaining:
             break
+    return ""
+
+
+def _nesterov_in_a_loop(subject: Subject) -> str:
+    """Whether a training loop with Nesterov's momentum takes its gradients "ahead" of the parameters, or is "plain" momentum; else "".
+
+    An optimizer that is handed gradients makes the same steps if it looks ahead as if it ignored Nesterov.
+    """
+    start, t_u, t_c = (subject.array(x) for x in ([1.0, -1.0], [1.0, -2.0], [0.5, 1.0]))
+    momentum = {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}
+    answered = responses(subject, "training_loop", [(3, momentum, start, t_u, t_c)])
+    if not answered or answered[0] is None or answered[0].refused:
+        return ""
+    half, rate = (exact.constant(x, subject.form) for x in (0.5, 0.125))
+    with tallying(subject.tally_anew()):
+        for walks in ("ahead", "plain"):
+            before = params = exact.of(start)
+            for _ in range(3):
+                ahead = params + (params - before) * half
+                place = ahead if walks == "ahead" else params
+                before, params = params, ahead - exact.gradient(exact.of(t_u), exact.of(t_c), *place) * rate
+            with contextlib.suppress(Disagreement):
+                agree(answered[0].answer[0], params)
+                return walks
     return ""
 
 
@@ -84,6 +119,8 @@ def general(subject: Subject, *, named: bool) -> str:
     for (name, value), may in _MAY.items():
         if name in declared or (named and name.startswith("arithmetic.")):
             continue
+        if name == "loss.scale" and not _has_scale(subject, value):
+            continue
         target = replace(subject.target, conventions={**declared, name: value})
         other, anew = (Subject(target, subject.dtype.name) for _ in range(2))
         if (
@@ -93,6 +130,17 @@ def general(subject: Subject, *, named: bool) -> str:
         ):
             return f"; {may}: declare conventions = { ({name: value}) }"
     return ""
+
+
+def _has_scale(subject: Subject, scale: str) -> bool:
+    """Whether no loss of the target shows another scale: a gradient alone may be that of a sum, and its loss a mean."""
+    zeros, one = subject.array([0.0, 0.0]), subject.array([0.0, 1.0])
+    answered = [
+        *(responses(subject, "loss_fn", [(zeros, one)]) or ()),
+        *(responses(subject, "value_and_grad", [(zeros, zeros, one)]) or ()),
+    ]
+    losses = [x.answer[0] if isinstance(x.answer, tuple) else x.answer for x in answered if x and not x.refused]
+    return all(np.array_equal(np.reshape(loss, -1), [{"half": 0.25, "sum": 1.0}[scale]]) for loss in losses)
 
 
 def narrow_inside(subject: Subject, error: BaseException) -> str:

@@ -14,4 +14,5 @@ from calibrant.exact.loss import *
 from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize, paths
+from calibrant.exact.programs import derivatives
 from calibrant.exact.validation import *

@@ -125,12 +125,21 @@ class _Dual:
         slopes = tuple(a * y.value + self.value * b for a, b in zip(self.slopes, y.slopes, strict=True))
         return _Dual(self.value * y.value, slopes)
 
+    __radd__, __rmul__ = __add__, __mul__
 
-def differentiate(function: Callable[[list[Any]], Any], params: Exact) -> tuple[Exact, Exact]:
-    """The value and the gradient of a function of a list of parameters, for a function whose operations never round."""
+    def __rsub__(self, other: Any) -> _Dual:
+        return self._other(other) - self
+
+    def __pow__(self, power: int) -> _Dual:
+        return self * self if power == 2 else NotImplemented
+
+
+def differentiate(function: Callable[[Any], Any], params: Exact) -> tuple[Exact, Exact]:
+    """The value and the gradient of a function of a column of parameters, for a function whose operations never round."""
     values = params.fractions()
     rows = [tuple(int(i == j) for j in range(len(values))) for i in range(len(values))]
-    result = function([_Dual(_number(value), row) for value, row in zip(values, rows, strict=True)])
+    duals = [_Dual(_number(value), row) for value, row in zip(values, rows, strict=True)]
+    result = function(np.array(duals, dtype=object))
     value, *slopes = (constant(x, UNROUNDED) for x in (result.value, *result.slopes))
     return value, concatenate(*slopes)
 

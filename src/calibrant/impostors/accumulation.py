@@ -14,7 +14,8 @@ from calibrant.impostors.kinds import Call, Change, factor, impostors_of, overwr
 
 Batches = list[tuple[Any, Any]]
 
-SUM, RESET, REFUSED, PURE = "accumulation.sum", "accumulation.reset", "accumulation.refused", "accumulation.pure"
+SUM, RESET, PURE = "accumulation.sum", "accumulation.reset", "accumulation.pure"
+REFUSED, SHAPES = "accumulation.refused", "accumulation.same-shape"
 WHOLE, BOTH = "accumulation.full-batch accumulation.last-window", f"{SUM} {RESET}"
 FULL, PERHAPS = f"{WHOLE} accumulation.partition", f"{WHOLE} accumulation.partition?"
 UNRESET = "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 heartcored98/Standalone-DeepLearning#11"
@@ -66,10 +67,10 @@ for rows in (sums, mean):
         lambda c: c(batches=some) if (some := _whole(c.batches)) or not c.batches else 0 * c.params, REFUSED
     )
     rows("longer-columns-cut", "the longer column of a batch is cut, as `zip` does")(
-        batchwise(lambda batch: (join(batch.t_u[: len(batch.t_c)]), batch.t_c[: len(batch.t_u)])), REFUSED
+        batchwise(lambda batch: (join(batch.t_u[: len(batch.t_c)]), batch.t_c[: len(batch.t_u)])), SHAPES
     )
     rows("broadcasting", "the two columns of a batch are broadcast against each other, not refused")(
-        batchwise(kinds.stretched("t_u", "t_c")), REFUSED
+        batchwise(kinds.stretched("t_u", "t_c")), SHAPES
     )
     rows.in_dtype("float64", "accumulation.dtype")
 

@@ -12,11 +12,16 @@ from calibrant.impostors.correct import join, rounded
 from calibrant.impostors.descent import Run
 from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, part
 from calibrant.impostors.machine import ZEROED, Value, contribution
-from calibrant.strategies import Program, Written, squared_distance
+from calibrant.protocol.straight_line import Written
+from calibrant.strategies import of_steps, squared_distance
 
-GRAPH = "autograd.shared-node autograd.composition"
+COMPOSITION, QUOTIENTS, ELEMENTARY, CHAIN = (
+    f"autograd.{name}" for name in ("composition", "quotients", "elementary", "long-chain")
+)
+GRAPH = f"autograd.shared-node {COMPOSITION} {QUOTIENTS}? {ELEMENTARY}? {CHAIN}?"
 COST = f"{GRAPH} gradient.cost"
-COMPOSED = "autograd.composition autograd.shared-node"
+COMPOSED = f"{COMPOSITION} autograd.shared-node {QUOTIENTS}? {ELEMENTARY}? {CHAIN}?"
+SHARED = "autograd.shared-graph"
 NONE, RESET, PURE, LOOP = "autograd.none-before", "autograd.reset", "autograd.pure", "autograd.loop"
 BATCHES = "autograd.three-batches autograd.accumulates"
 ADDED = "autograd.accumulates autograd.three-batches autograd.separate-graphs"
@@ -40,6 +45,13 @@ def _depth_first(result: Value, again: bool) -> Iterator[Value]:
         raise RecursionError("ten thousand values are walked, and there are more")
 
 
+def _recursively(result: Value) -> Iterator[Value]:
+    """The values of a tape that is short enough for a walk that calls itself."""
+    if len(result.tape) > 900:
+        raise RecursionError("maximum recursion depth exceeded")
+    return reversed(result.tape)
+
+
 def _every_end(result: Value) -> dict[Value, Any]:
     used = {operand for value in result.tape for operand, _ in value.operands}
     ends = [value for value in result.tape if value.operands and value not in used]
@@ -55,22 +67,9 @@ def saved(found: Callable[[Value], Any]) -> Change:
     )
 
 
-class _Unsquared(Value):
-    """A parameter whose square passes its derivative on as it is, without the factor 2 x."""
-
-    def __pow__(self, power: int) -> Value:
-        return Value(self.data**power, self.tape, [(self, 1)])
-
-
-class _Turned(Value):
-    """A parameter that a constant on its left is subtracted from, and not the other way round."""
-
-    def __rsub__(self, other: Any) -> Value:
-        return NotImplemented if isinstance(other, Value) else self - other
-
-
-def of_parameters(kind: type[Value]) -> Change:
-    """A walk of a loss whose parameters are values of another kind."""
+def of_parameters(**methods: Callable[..., Any]) -> Change:
+    """A walk of a loss whose parameters are values with some methods changed; each gets the parameter and the other operands."""
+    kind = type("Parameter", (Value,), methods)
 
     def changed(c: Call) -> Any:
         def loss(params: Any) -> Any:
@@ -81,12 +80,70 @@ def of_parameters(kind: type[Value]) -> Change:
     return changed
 
 
+def of_columns(**methods: Callable[..., Any]) -> Change:
+    """A walk of a loss whose column of parameters has some methods changed."""
+    kind = type("Column", (np.ndarray,), methods)
+    return lambda c: c(loss=lambda params: c.loss(params.view(kind)))
+
+
+def power(by_base: Callable[[Any, Any], Any], by_exponent: Callable[[Any, Any], Any] | None = None) -> Change:
+    """A walk in which powers of parameters have other derivatives: functions of base and exponent, and None for the right one."""
+
+    def raised(x: Value, y: Any) -> Value:
+        right = Value.__pow__(x, y)
+        if by_exponent is None:
+            return x.made(right.data, (x, by_base(x.data, y.data if isinstance(y, Value) else type(x.data)(y))))
+        return (
+            x.made(right.data, *right.operands[:1], (y, by_exponent(x.data, y.data))) if isinstance(y, Value) else right
+        )
+
+    return of_parameters(__pow__=raised)
+
+
 walk = impostors_of("automatic_gradient", exactly=False)
-walk("power-without-factor", "the derivative of a square has no factor 2 x")(
-    of_parameters(_Unsquared), "autograd.composition"
+walk("power-without-factor", "the derivative of a power is 1")(power(lambda x, y: 1), f"{COMPOSITION} {QUOTIENTS}")
+walk("exponent-not-in-front", "the derivative of a power by its base has no factor n")(
+    power(lambda x, y: x ** (y - 1)), f"{QUOTIENTS} {COMPOSITION}"
+)
+walk("exponent-not-reduced", "the derivative of x**n by its base is n x**n, not n x**(n - 1)")(
+    power(lambda x, y: y * x**y), f"{QUOTIENTS} {COMPOSITION}"
+)
+walk("exponent-is-a-constant", "the exponent of a power gets no gradient")(
+    power(lambda x, y: 0, lambda x, y: 0), QUOTIENTS
+)
+walk("exponent-without-logarithm", "the derivative of a power by its exponent has no factor log x")(
+    power(lambda x, y: 0, lambda x, y: x**y), QUOTIENTS
+)
+walk("divisor-is-a-constant", "the divisor of a quotient gets no gradient")(
+    of_parameters(__truediv__=lambda x, y: x.made((x / y).data, (x, 1.0 / x.lifted(y).data))), QUOTIENTS
+)
+walk("divisor-not-squared", "the derivative of a reciprocal is -1 / x, not -1 / x**2")(
+    of_parameters(__rtruediv__=lambda x, y: x.made(y / x.data, (x, -y / x.data))), QUOTIENTS
+)
+walk("sum-averages", "the sum of a column is its mean")(
+    of_columns(sum=lambda column: np.asarray(column).mean()), f"{COMPOSITION} {ELEMENTARY}"
+)
+walk("mean-undivided", "the derivative of a mean is 1 for each element, not 1 / n")(
+    of_columns(mean=lambda column: column[0].made(np.mean([x.data for x in column]), *((x, 1) for x in column))),
+    QUOTIENTS,
+)
+walk("exp-as-a-power", "the derivative of exp x is x exp(x - 1), as if it were a power of a constant exponent")(
+    of_parameters(exp=lambda x: x.made(np.exp(x.data), (x, x.data * np.exp(x.data - 1)))), ELEMENTARY
+)
+walk("log-cuts-the-graph", "a logarithm passes no gradient on")(
+    of_parameters(log=lambda x: x.made(np.log(x.data))), ELEMENTARY
+)
+walk("tanh-of-its-argument", "the derivative of tanh x is 1 - x**2, of the argument and not of the value")(
+    of_parameters(tanh=lambda x: x.made(np.tanh(x.data), (x, 1 - x.data * x.data))), ELEMENTARY
+)
+walk("maximum-to-both", "the larger of two values passes its gradient on to both")(
+    of_parameters(maximum=lambda x, y: x.made(max(x.data, y.data), (x, 1), (y, 1))), ELEMENTARY
+)
+walk("recursive", "the backward walk calls itself for each value, and a long chain overflows the recursion limit")(
+    lambda c: c(order=_recursively), CHAIN
 )
 walk("constant-on-the-left-turned", "a constant minus a value is computed as the value minus the constant")(
-    of_parameters(_Turned), "autograd.composition"
+    of_parameters(__rsub__=lambda x, y: NotImplemented if isinstance(y, Value) else x - y), f"{COMPOSITION} {QUOTIENTS}"
 )
 walk("first-use-only", "on the way back each contribution replaces the one before, so that the first use alone counts")(
     lambda c: c(added=lambda before, new: new), GRAPH, "PaddlePaddle/Paddle#3689"
@@ -106,7 +163,7 @@ walk("difference-as-a-sum", "the sign of a subtracted value is lost on the way b
 )
 walk(
     "every-end-is-a-loss", "the backward walk starts at every recorded value that nothing uses, not at the loss alone"
-)(lambda c: c(seeds=_every_end), "autograd.composition")
+)(lambda c: c(seeds=_every_end), f"{COMPOSITION} {QUOTIENTS} {ELEMENTARY}")
 walk(
     "cut-from-the-graph", "the loss is copied out of the graph as a plain number, so that its gradient is silently zero"
 )(lambda c: c(seeds=lambda result: {}), COMPOSED, "paiml/aprender#3034 guopengf/FL-MRCM#10")
@@ -205,6 +262,31 @@ backward("gradient-in-the-parameters", "the gradient is written over the paramet
     overwritten("params", lambda c, right: right[-1][1]), PURE
 )
 backward.in_dtype("float64", "autograd.dtype", name="in-float64")
+
+
+def _refused_twice(c: Call) -> Any:
+    if len(set(c.order)) < len(c.order):
+        raise RuntimeError("the graph was freed by the first pass")
+    return c()
+
+
+shared = impostors_of("backward_shared", exactly=False)
+shared("intermediate-gradients-kept", "a pass also passes on what an earlier pass has left in the intermediate values")(
+    lambda c: c(forgotten=lambda tape, leaves: leaves), SHARED
+)
+shared("walked-once", "a graph that was walked backward cannot be walked again, although it should be kept")(
+    _refused_twice, SHARED
+)
+shared("overwriting", "a pass overwrites the gradient that is there, and does not add to it")(
+    lambda c: c(added=lambda before, new: new), SHARED
+)
+shared("averaged", "the gradient that is there and the new one are averaged, not added")(
+    lambda c: c(added=lambda before, new: (before + new) / 2), SHARED
+)
+shared("gradient-in-the-parameters", "the gradient is written over the parameters")(
+    overwritten("params", lambda c, right: right[-1]), PURE
+)
+shared.in_dtype("float64", "autograd.dtype", name="in-float64")
 
 # Steps by hand
 
@@ -392,33 +474,49 @@ def _raising(params: Any) -> Any:
     raise ArithmeticError
 
 
-def _deep(params: Any) -> Any:
-    """A parameter that is computed from itself, each time by two paths."""
-    value = params[0]
-    for _ in range(20):
-        value = value * 2.0 - value
-    return value
+def chain(step: str, length: int) -> Written:
+    """A parameter that is computed from itself again and again, by a step in `x`."""
+    return Written(f"lambda params: __import__('functools').reduce(lambda x, k: {step}, range({length}), params[0])")
 
 
 # x y - y, then its square, then times 2 x; both parameters are used several times.
-_SHARED = Program(2, (("*", 0, 1), ("-", 2, 1), ("*", 3, 3), ("*", 0, 2.0), ("*", 4, 5)))
+_SHARED = of_steps(2, ("*", 0, 1), ("-", 2, 1), ("*", 3, 3), ("*", 0, 2.0), ("*", 4, 5))
 # x + x, with a value beside that is not used; x y alone; 2 y; x - y; and (x + y) + x, a sum whose operand is used again
-_SUM = Program(2, (("*", 1, 1), ("+", 0, 0)))
-_PRODUCT, _SECOND, _AWAY = (Program(2, (step,)) for step in (("*", 0, 1), ("*", 1, 2.0), ("-", 0, 1)))
-_BUFFER = Program(2, (("+", 0, 1), ("+", 2, 0)))
+_SUM = of_steps(2, ("*", 1, 1), ("+", 0, 0))
+_PRODUCT, _SECOND, _AWAY = (of_steps(2, step) for step in (("*", 0, 1), ("*", 1, 2.0), ("-", 0, 1)))
+_BUFFER = of_steps(2, ("+", 0, 1), ("+", 2, 0))
+_TWO_LOSSES = Written("lambda params: [d := params[0] * params[1], [d * 3.0, d * d]][1]")
 _SQUARES = squared_distance(0.5)
 _PLACE, _START, _HALF = np.array([2.0, -1.0]), np.array([1.0, 0.5]), np.array(0.5)
 _COLUMNS = (np.array([1.0, -2.0]), np.array([0.5, 3.0]))
 _MANY_DIGITS = (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9]))
 _BOTH = (True, False)
 
-_OPERATORS = tuple(Written(f"lambda params: {text}") for text in ("(params ** 2).sum()", "(1.0 - params).sum()"))
+_DEEP, _LONG = chain("x * 2.0 - x", 20), chain("x * -1.0 + 1.0", 500)
+
+
+def _written(*sources: str) -> tuple[Written, ...]:
+    return tuple(Written(f"lambda params: {source}") for source in sources)
+
+
+_OPERATORS = _written(
+    "(params ** 2).sum()",
+    "(1.0 - params).sum()",
+    "params[0] / params[1]",
+    "1.0 / params[0]",
+    "params.mean()",
+    "params[0] ** 3",
+    "params[0].maximum(params[1])",
+)
+_FUNCTIONS = _written("params[0].exp()", "params[1].log()", "params[2].tanh()", "params[2] ** params[1]")
 
 QUESTIONS = {
     "automatic_gradient": tuple(
         (loss, _PLACE)
-        for loss in (*_OPERATORS, _SHARED, _SUM, _PRODUCT, _SECOND, _BUFFER, _AWAY, _deep, Limited(_PRODUCT, 1))
-    ),
+        for loss in (*_OPERATORS, _SHARED, _SUM, _PRODUCT, _SECOND, _BUFFER, _AWAY, _DEEP, _LONG, Limited(_PRODUCT, 1))
+    )
+    + tuple((loss, np.array([0.0, 1.0, 2.0, 3.0])) for loss in _FUNCTIONS),
+    "backward_shared": tuple((_TWO_LOSSES, _PLACE, order) for order in ([0, 1], [1, 0], [0, 0], [0, 1, 0])),
     "difference_gradient": tuple(
         (loss, _PLACE, _HALF) for loss in (_SQUARES, _SHARED, Limited(_PRODUCT, 4), Limited(_PRODUCT, 5))
     ),

@@ -137,6 +137,12 @@ def _accumulate(params: Exact, batches: Batches, zero_grad: bool) -> Exact:
     return rearranged(lambda x: x.reshape(-1, 2), join(*rows))  # type: ignore[no-any-return]
 
 
+def _differentiated(loss: Any, params: Exact) -> tuple[Exact, Exact]:
+    """The value and the gradient of a straight-line program, or of one that a loss stands for."""
+    straight_line = getattr(loss, "loss", loss).straight_line
+    return exact.derivatives(**straight_line, params=params)
+
+
 def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: float) -> tuple[Exact, Exact]:
     samples = [(t_u, t_c) for t_u, t_c in shards if t_u.size]
     t_u, t_c = (exact.concatenate(*columns) for columns in zip(*samples, strict=True))
@@ -161,6 +167,7 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
     "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
     "ridge": exact.least_squares,
+    "automatic_gradient": _differentiated,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
 

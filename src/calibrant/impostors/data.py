@@ -10,7 +10,8 @@ from calibrant.impostors.kinds import Call, impostors_of, part
 
 # The data sets
 
-SET, NIST, LINE, SHAPES, PLOT = "data.thermometer", "data.norris", "data.scaling", "data.shapes", "data.plot"
+SET, NIST, LINE, PLOT = "data.thermometer", "data.norris", "data.scaling", "data.plot"
+SHAPES, COLUMNS = "data.shapes", "data.columns"
 CLOSE = "only readings that lie close together show it"
 backwards = kinds.answer(lambda parts: parts[::-1])
 
@@ -69,15 +70,19 @@ shapes("centred-in-place", "it centres the caller's readings in place")(
     kinds.overwritten("t_u", lambda c, line: c.t_u - c.t_u.mean()), "data.pure"
 )
 for rows in (shapes, impostors_of("training_loop", chapters=("data",))):
-    rows("flattened", "arrays of any shape are flattened first")(lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), SHAPES)
-    rows("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(kinds.stretched("t_u", "t_c"), SHAPES)
+    rows("flattened", "arrays of any shape are flattened first")(
+        lambda c: c(t_u=join(c.t_u), t_c=join(c.t_c)), f"{SHAPES} {COLUMNS}"
+    )
+    rows("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs")(
+        kinds.stretched("t_u", "t_c"), f"{SHAPES} {COLUMNS}"
+    )
     rows("longer-column-cut", "the longer column is cut, as `zip` does")(kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES)
 for rows in (impostors_of(name, chapters=("data",)) for name in ("closed_form", "manual_training_loop", "ridge")):
     rows("flattened-and-cut", "arrays of any shape are flattened, and the longer is cut to the length of the other")(
-        lambda c: c(t_u=join(c.t_u)[: c.t_c.size], t_c=join(c.t_c)[: c.t_u.size]), SHAPES
+        lambda c: c(t_u=join(c.t_u)[: c.t_c.size], t_c=join(c.t_c)[: c.t_u.size]), f"{SHAPES} {COLUMNS}"
     )
 shapes("line-of-nothing", "no samples give a line of zeros instead of an error")(
-    kinds.where(lambda c: c.t_u.shape == c.t_c.shape and c.n == 0, lambda c: np.zeros(2)), SHAPES
+    kinds.where(lambda c: c.t_u.shape == c.t_c.shape and c.n == 0, lambda c: np.zeros(2)), COLUMNS
 )
 
 # The figures

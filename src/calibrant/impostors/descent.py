@@ -240,7 +240,7 @@ descent("in-place", "it moves the parameters of the caller")(overwritten("params
 descent("options-used-up", "it removes the learning rate from the caller's options")(
     kinds.afterwards(lambda c, right: c.optimizer.pop("lr")), KEPT
 )
-descent("negative-rate-climbs", "a negative learning rate is accepted, and leads uphill")(
+descent("negative-rate-climbs", "learning rates that mean nothing are accepted, and a negative one leads uphill")(
     kinds.unrefused(of_rate(lambda lr: -lr, along(lambda run: -run.gradient()))), NEGATIVE
 )
 descent("rate-without-sign", "a negative learning rate is accepted, and its sign is dropped")(of_rate(abs), NEGATIVE)

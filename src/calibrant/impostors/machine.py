@@ -18,7 +18,7 @@ Combine = Callable[[Any, Any], Any]
 class Value:
     """A number, and what it was made of: each operand with the factor that passes the derivative on to it.
 
-    A factor is 1, -1, or the value that the operand was multiplied by.
+    A factor is 1, -1, the value that the operand was multiplied by, or another derivative as a number.
     """
 
     def __init__(self, data: Any, tape: Tape, operands: Sequence[tuple[Value, Any]] = ()) -> None:
@@ -48,8 +48,55 @@ class Value:
     def __rsub__(self, other: Any) -> Value:
         return self._combined(lambda x, y: y - x, other, -1, 1)
 
-    def __pow__(self, power: int) -> Value:
-        return self * self if power == 2 else NotImplemented
+    def made(self, data: Any, *operands: tuple[Value, Any]) -> Value:
+        """The value of an operation, with the derivative by each operand."""
+        return Value(data, self.tape, operands if self.tape.records() else ())
+
+    def lifted(self, other: Any) -> Value:
+        """Another number as a value, unless it is one."""
+        return other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
+
+    def __truediv__(self, other: Any) -> Value:
+        y = self.lifted(other)
+        quotient = self.data / y.data
+        return self.made(quotient, (self, 1.0 / y.data), (y, -quotient / y.data))
+
+    def __rtruediv__(self, other: Any) -> Value:
+        return self.lifted(other) / self
+
+    def __pow__(self, power: Any) -> Value:
+        if isinstance(power, int) and power == 2:
+            return self * self
+        y = self.lifted(power)
+        value = self.data**y.data
+        # A constant gets no gradient, and the logarithm of a negative base is none.
+        by_power = [(y, value * np.log(self.data))] if isinstance(power, Value) else []
+        return self.made(value, (self, y.data * self.data ** (y.data - 1)), *by_power)
+
+    def __rpow__(self, other: Any) -> Value:
+        value = self.lifted(other).data ** self.data
+        return self.made(value, (self, value * np.log(type(self.data)(other))))
+
+    # NumPy calls these for each element of a column.
+
+    def exp(self) -> Value:
+        """The exponential."""
+        value = np.exp(self.data)
+        return self.made(value, (self, value))
+
+    def log(self) -> Value:
+        """The natural logarithm."""
+        return self.made(np.log(self.data), (self, 1.0 / self.data))
+
+    def tanh(self) -> Value:
+        """The hyperbolic tangent."""
+        value = np.tanh(self.data)
+        return self.made(value, (self, 1.0 - value * value))
+
+    def maximum(self, other: Value) -> Value:
+        """The larger of two."""
+        larger = self if self.data >= other.data else other
+        return self.made(larger.data, (larger, 1))
 
 
 class Tape(list[Value]):
@@ -60,7 +107,7 @@ class Tape(list[Value]):
         self.records = records
 
 
-def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Value, Any]:
+def recorded(loss: Loss, params: Any, tape: Tape) -> tuple[Any, Any]:
     """The loss as a value, and the array of parameters that it was computed from, values too."""
     leaves = np.array([Value(x, tape) for x in params])
     return loss(leaves), leaves
@@ -123,6 +170,26 @@ def backward(
         grad = gradient if found is None else added(found, gradient)
         passes.append([found, grad])
     return passes
+
+
+def backward_shared(
+    losses: Loss,
+    params: Any,
+    order: Sequence[int],
+    *,
+    forgotten: Callable[[Tape, Any], Iterable[Value]] = lambda tape, leaves: tape,
+    added: Combine = operator.add,
+) -> list[Any]:
+    """What each pass leaves, of passes over one graph; before each one, the gradients of these values are forgotten."""
+    tape, grad, left = Tape(), None, []
+    results, leaves = recorded(losses, params, tape)
+    for k in order:
+        for value in forgotten(tape, leaves):
+            value.grad = None
+        new = walked(results[k], leaves)
+        grad = new if grad is None else added(grad, new)
+        left.append(grad)
+    return left
 
 
 def descend(

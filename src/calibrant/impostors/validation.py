@@ -55,10 +55,11 @@ def _scaled(x: Any, by: Any = None) -> Any:
 
 
 PARTITION, RANDOM, INVALID = "split.partition", "split.random", "split.invalid"
+EMPTY = "split.empty-part"
 SEEDED, GLOBAL, NONE = "split.seeded", "split.global-state", "split.none-held-out"
 PAIRS, SIZES = "split.pairs", "split.sizes split.as-written"
 PAIRED, LACK = f"{PAIRS} {PARTITION}", f"{SIZES} {NONE}"
-MIXED, LEAK = f"{PARTITION} {RANDOM}", f"{PARTITION} {INVALID}"
+MIXED, LEAK = f"{PARTITION} {RANDOM}", f"{PARTITION} {EMPTY}"
 TWICE = "the rows are drawn with replacement, so that some come twice and some not at all"
 ALL = "the training part has all rows, those that are held out among them"
 LAST = "the rows are not shuffled: the last ones are held out"
@@ -82,7 +83,7 @@ split(
     "process-in-the-seed", "the number of the process is added to the seed: each gets a split of its own", repeats=False
 )(lambda c: c(seed=c.seed + os.getpid()), SEEDED, "TensorAuto/OpenTau#498")
 split("drawn-with-replacement", TWICE)(
-    cut(lambda c, rows: np.random.default_rng(c.seed).choice(len(rows) or 1, len(rows))), f"{MIXED} {INVALID}?"
+    cut(lambda c, rows: np.random.default_rng(c.seed).choice(len(rows) or 1, len(rows))), f"{MIXED} {EMPTY}?"
 )
 split("last-row-lost", "the last training row is lost")(part(0, lambda train, c: train[:-1]), f"{LEAK}? {NONE}")
 split("last-rows-held-out", LAST)(
@@ -122,7 +123,7 @@ split("whole-part-of-the-product", "the product is computed in floating point an
 split(
     "training-part-cut", "the training part is rounded down in floating point, and the validation part gets the rest"
 )(cut(n_val=lambda c, k: c.n_samples - int((1 - c.val_fraction) * c.n_samples)), LACK)
-split("parts-swapped", SWAPPED)(answer(lambda parts: parts[::-1]), f"{LACK} {RANDOM} {INVALID}")
+split("parts-swapped", SWAPPED)(answer(lambda parts: parts[::-1]), f"{LACK} {RANDOM} {EMPTY}")
 split("cut-from-the-end", "the rows are cut at `-n_val`, so that holding out no rows leaves none for training")(
     answer(lambda parts: parts if parts[1].size else parts[::-1]), f"{NONE} {SIZES}", "keras-team/keras#23202"
 )
@@ -411,7 +412,7 @@ diagnose("never-underfitting", "underfitting is never reported: all that does no
 diagnose("logs-swapped", "the two logs are swapped")(kinds.swapped("train_losses", "val_losses"), DIAGNOSIS)
 diagnose("any-lengths", "the longer of two logs is cut to the length of the other, and no epochs are good")(
     lambda c: kinds.cut_to_the_shorter(*c.names)(c) if min(map(len, c.given.values())) else "good",
-    "overfitting.lengths overfitting.not-finite?",
+    "overfitting.lengths overfitting.empty overfitting.not-finite?",
 )
 diagnose("nan-is-good", "losses that are not finite are compared like any others")(
     diagnosed(refuses=lambda c: c(**{k: np.nan_to_num(x) for k, x in c.given.items()})), "overfitting.not-finite"
@@ -484,10 +485,10 @@ trained(
     "training-losses-without-validation", "without validation data, the training losses are logged as validation losses"
 )(lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c) if c.val_t_u is c.val_t_c is None else c(), "validation.none")
 trained("any-validation-shape", "validation columns of different shapes are broadcast to pairs, not refused")(
-    given(unrefused(kinds.stretched("val_t_u", "val_t_c"))), "validation.shapes"
+    given(unrefused(kinds.stretched("val_t_u", "val_t_c"))), "validation.shapes validation.columns"
 )
 trained("empty-is-none", "validation data without rows are ignored, not refused")(
-    lambda c: c(val_t_u=None, val_t_c=None) if np.size(c.val_t_u) == 0 else c(), "validation.shapes"
+    lambda c: c(val_t_u=None, val_t_c=None) if np.size(c.val_t_u) == 0 else c(), "validation.columns"
 )
 trained("validation-scaled-in-place", "the caller's validation readings are scaled in place")(
     given(kinds.overwritten("val_t_u", lambda c, right: c.val_t_u / 2)), "validation.pure"

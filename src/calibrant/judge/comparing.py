@@ -42,6 +42,12 @@ class Tally:
 
 _tally = Tally()
 
+EXACTLY = "exactly"
+"""The word before an expected value that is true. Before another answer of the target, a message says which answer it is."""
+
+LINE = ("w", "b")
+"""The names of the numbers of a line's parameters, or of a gradient by them."""
+
 
 @contextlib.contextmanager
 def tallying(tally: Tally) -> Iterator[Tally]:
@@ -63,6 +69,8 @@ class Disagreement(AssertionError):
     actual: Any = None
     expected: Any = None
     measured: dict[str, float] = field(default_factory=dict)
+    due: str = EXACTLY
+    """What the expected value is, in words."""
     path: list[list[Exact]] | None = field(default=None, kw_only=True)
     """The arrays of every step, where `expected` is one of them."""
 
@@ -70,11 +78,11 @@ class Disagreement(AssertionError):
         return self.sentence
 
 
-def shaped(answer: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The answer in the shape that is due; raise Disagreement if its shape differs, except for one element."""
+def shaped(answer: Any, shape: tuple[int, ...], what: str = "") -> NDArray[Any]:
+    """The answer, or the part `what` of it, in the shape that is due; raise Disagreement if its shape differs, except for one element."""
     answer = np.asarray(answer)
     if answer.shape != shape and not (answer.size == 1 == math.prod(shape)):
-        raise Disagreement(f"returned shape {answer.shape} where {shape} is due", answer, shape)
+        raise Disagreement(f"returned {what and what + ' of '}shape {answer.shape} where {shape} is due", answer, shape)
     return np.reshape(answer, shape)
 
 
@@ -85,15 +93,16 @@ def as_exact(answer: Any, shape: tuple[int, ...]) -> Exact:
     return exact.of(answer.astype(np.float64), exact.UNROUNDED)
 
 
-def agree(answer: Any, expected: Any) -> None:
+def agree(answer: Any, expected: Any, what: str = "", *, due: str = EXACTLY, names: tuple[str, ...] = ()) -> None:
     """Raise Disagreement unless the answer is `expected`: within its bound if that is Exact, else value for value.
 
+    A message says `what` part of an answer this is, what is `due` if that is another answer of the target, and the `names` of numbers.
     Answers of one element may have any shape of one element: the clauses on shape judge that. Zeros have no sign, and a NaN
     equals a NaN, where `expected` is an array; where subnormal numbers are taken for zero, zero is as good as one.
     """
-    answer = shaped(answer, expected.shape if isinstance(expected, Exact) else np.shape(expected))
+    answer = shaped(answer, expected.shape if isinstance(expected, Exact) else np.shape(expected), what)
     if isinstance(expected, Exact):
-        _agree_within(answer, expected)
+        _agree_within(answer, expected, what, due, names)
     else:
         expected = np.asarray(expected)
         _tally.judged += answer.size
@@ -101,7 +110,8 @@ def agree(answer: Any, expected: Any) -> None:
         if _tally.flushes and expected.dtype.name in exact.FORMATS:
             same |= (answer == 0) & (np.abs(expected) < exact.FORMATS[expected.dtype.name].normal)
         if not same.all():
-            raise Disagreement(f"returned {show(answer)} where {show(expected)} is due, exactly", answer, expected)
+            wanted = f" where {show(expected)} is due, exactly" if due == EXACTLY else f", {due} {show(expected)}"
+            raise Disagreement(f"returned {what and what + ' '}{show(answer)}{wanted}", answer, expected, due=due)
 
 
 def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
@@ -115,8 +125,8 @@ def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
     return list(answer)
 
 
-def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
-    """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones."""
+def agree_lists(answer: Any, expected: list[list[Exact]], *, due: str = EXACTLY) -> None:
+    """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones, which are `due`."""
     listed(answer, [len(truths) for truths in expected])
     leaves = [
         (f"after step {t}, parameter {k} " if len(truths) > 1 else f"after step {t} ", array, truth)
@@ -131,7 +141,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
     except Disagreement:
         for place, array, truth in leaves:  # one by one, to name the place
             try:
-                agree(array, truth)
+                agree(array, truth, due=due)
             except Disagreement as wrong:
                 wrong.sentence = place + wrong.sentence.replace("returned", "is", 1)
                 wrong.path = expected
@@ -139,7 +149,9 @@ def agree_lists(answer: Any, expected: list[list[Exact]]) -> None:
         raise
 
 
-def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
+def _agree_within(
+    answer: NDArray[Any], expected: Exact, what: str = "", due: str = EXACTLY, names: tuple[str, ...] = ()
+) -> None:
     bound = expected.allowed() * _tally.slack
     claimed = np.isfinite(bound)
     _tally.judged += int(claimed.sum())
@@ -163,12 +175,17 @@ def _agree_within(answer: NDArray[Any], expected: Exact) -> None:
     worst, truth = np.unravel_index(position, ratio.shape), expected.true().fractions()[position]
     off, allowed = float(error[worst]), float(bound[worst])
     ulps = off / exact.to_float(exact.ulp(truth, expected.form))
-    place = f" (element {', '.join(map(str, worst))})" if expected.size > 1 else ""
+    rest, last = (
+        (worst[:-1], f"in {names[worst[-1]]}") if names and expected.shape[-1:] == (len(names),) else (worst, "")
+    )
+    place = ", ".join(filter(None, [f"element {', '.join(map(str, rest))}" * bool(rest), last]))
+    place = f" ({place})" if expected.size > 1 else ""
     sentence = (
-        f"returned {show(answer)}, exactly {show_exact(expected)}: off by {off:.3g}{place}, allowed {allowed:.2g}"
+        f"returned {what and what + ' '}{show(answer)}, {due} {show_exact(expected)}:"
+        f" off by {off:.3g}{place}, allowed {allowed:.2g}"
     )
     measured = {"error": off, "bound": allowed, "bounds": float(ratio[worst]), "ulps": ulps}
-    raise Disagreement(sentence, answer, expected, measured)
+    raise Disagreement(sentence, answer, expected, measured, due)
 
 
 def at_most(smaller: Exact, larger: Exact, claim: str) -> None:

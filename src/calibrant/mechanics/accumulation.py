@@ -17,7 +17,7 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 
 
 def require_batches(batches: Batches) -> int:
-    """The number of samples in all batches; ValueError unless each is two columns of one length.  [accumulation.refused]"""
+    """The number of samples; ValueError unless there are batches  [accumulation.refused], of one length  [accumulation.same-shape]."""
     if not batches:
         raise ValueError("batches is empty: there is nothing to accumulate")
     for number, (t_u, t_c) in enumerate(batches, start=1):

@@ -4,7 +4,7 @@ n samples; t_u (readings, unknown units) and t_c (°C) are (n,); params is (p,),
 function of params.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -37,6 +37,20 @@ def backward(losses: Sequence[Loss], params: Tensor, zero_grad: str) -> list[tup
         found = None if leaf.grad is None else leaf.grad.clone()
         loss(leaf).backward()
         passes.append((found, _grad(leaf).clone()))
+    return passes
+
+
+def backward_shared(losses: Callable[[Tensor], Sequence[Tensor]], params: Tensor, order: Sequence[int]) -> list[Tensor]:
+    """The leaf's .grad, (p,), after each backward pass over one graph, which is kept between the passes.  [autograd.shared-graph]
+
+    losses computes several scalars at once; order lists the scalar from which each pass starts.
+    """
+    leaf = params.detach().clone().requires_grad_()
+    values = losses(leaf)
+    passes = []
+    for k in order:
+        values[k].backward(retain_graph=True)
+        passes.append(_grad(leaf).clone())
     return passes
 
 

@@ -35,7 +35,7 @@ def norris(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 
 def require_data(t_u: Tensor, t_c: Tensor) -> None:
-    """Raise ValueError unless t_u and t_c are (n,), of one length n >= 1.  [data.shapes]"""
+    """Raise ValueError unless t_u and t_c are (n,), of one length n >= 1.  [data.shapes, data.columns]"""
     u, c = tuple(t_u.shape), tuple(t_c.shape)
     for name, shape in (("t_u", u), ("t_c", c)):
         if len(shape) != 1 or shape == (0,):

@@ -62,7 +62,7 @@ def training_loop(
     """Train params, which the optimizer holds, in place: (params, train_losses, val_losses).  [validation.logged]
 
     Both losses of an epoch belong to the parameters before its step [validation.non-interference]. Raises ValueError for a
-    refused schedule, data of either kind [validation.shapes], or leaf.
+    refused schedule, data of either kind [validation.shapes, validation.columns], or leaf.
     """
     require_schedule(n_epochs, 0.0)
     require_data(t_u, t_c)
@@ -103,7 +103,8 @@ def early_stopping(val_losses: Sequence[float] | Tensor, patience: int) -> tuple
 def diagnose(train_losses: Sequence[float] | Tensor, val_losses: Sequence[float] | Tensor) -> str:
     """ "overfitting", "underfitting" or "good", by the table of the chapter.  [overfitting.diagnosis]
 
-    Raises ValueError unless both have as many losses, one at least  [overfitting.lengths], all finite  [overfitting.not-finite].
+    Raises ValueError unless both have as many losses  [overfitting.lengths], one at least  [overfitting.empty], and all are finite
+    [overfitting.not-finite].
     """
     train, val = [float(loss) for loss in train_losses], [float(loss) for loss in val_losses]
     if not train or len(train) != len(val):

@@ -24,7 +24,7 @@ class Operation:
     returns: Literal["numbers", "shape", "word", "figures"] = "numbers"
     """The kind of its answer: arrays, or something that no array holds."""
     takes_functions: bool = False
-    """Whether it takes functions. Only Python can call it, no program in another language and no file."""
+    """Whether it takes functions. A program in another language gets straight-line programs, and no file holds its arguments."""
     starts_processes: bool = False
     """Whether it may start processes, which import the target's libraries again."""
     beside: tuple[str, ...] = ()
@@ -91,6 +91,7 @@ OPERATIONS = {
         _record("expand(x, shape)", "broadcasting", "expanded, strides, shared"),
         _record("multiply_grad(x, y, upstream)", "broadcasting", "grad_x, grad_y"),
         _record("backward(losses, params, zero_grad)", "autograd", lists=2, takes_functions=True),
+        _record("backward_shared(losses, params, order)", "autograd", lists=1, takes_functions=True),
         _record("descend(loss, params, learning_rate, n_steps, no_grad)", "autograd", lists=2, takes_functions=True),
         _record(
             "manual_training_loop(n_epochs, learning_rate, params, t_u, t_c)",

@@ -13,11 +13,15 @@ NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """The numbers that JSON cannot hold, by the words that the protocol writes for them."""
 
 
-def plain(value: Any, *, python: bool = False) -> Any:
+FUNCTIONS = ("python", "straight-line")
+"""How a program may read functions: as the source of Python, or as straight-line programs."""
+
+
+def plain(value: Any, *, functions: str | None = None) -> Any:
     """A value as JSON can hold it: an array in the form of the protocol, anything unknown as text.
 
-    A tuple is a list, unless Python reads it; so is a function its source. Raises NotImplementedError for a function that only this
-    process can call.
+    A tuple is a list, unless Python reads it. A function is its source, in the way that `functions` says. Raises NotImplementedError
+    for a function that only this process can call, or that is no straight-line program where one is due.
     """
     if isinstance(value, np.generic):
         value = np.asarray(value)
@@ -25,19 +29,26 @@ def plain(value: Any, *, python: bool = False) -> Any:
         data = [json_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
         return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
     if isinstance(value, dict):
-        return {str(key): plain(x, python=python) for key, x in value.items()}
+        return {str(key): plain(x, functions=functions) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
-        parts = [plain(x, python=python) for x in value]
-        return {"tuple": parts} if python and isinstance(value, tuple) else parts
+        parts = [plain(x, functions=functions) for x in value]
+        return {"tuple": parts} if functions == "python" and isinstance(value, tuple) else parts
     if isinstance(value, float):
         return json_number(value)
-    if python and callable(value):
-        if not getattr(value, "stands_alone", False):
-            raise NotImplementedError(
-                "the function counts its calls, or calls the target, which only one process can do"
-            )
-        return {"function": value.source}
+    if functions and callable(value):
+        return _function(value, functions)
     return value if isinstance(value, (int, str, bool)) or value is None else getattr(value, "source", repr(value))
+
+
+def _function(function: Any, functions: str) -> dict[str, Any]:
+    """A function as data."""
+    if not getattr(function, "stands_alone", False):
+        raise NotImplementedError("the function counts its calls, or calls the target, which only one process can do")
+    if functions == "python":
+        return {"function": function.source}
+    if function.straight_line is None:
+        raise NotImplementedError(f"{function.source} is no straight-line program")
+    return plain(function.straight_line)  # type: ignore[no-any-return]  # an object stays one
 
 
 def json_number(x: float) -> float | str:
@@ -54,9 +65,9 @@ DEEPEST = 32
 """The deepest nesting of lists, and the most dimensions of an array."""
 
 
-def message(number: int, method: str, params: dict[str, Any], *, python: bool = False) -> str:
+def message(number: int, method: str, params: dict[str, Any], *, functions: str | None = None) -> str:
     """A JSON-RPC request in one line."""
-    request = {"jsonrpc": "2.0", "id": number, "method": method, "params": plain(params, python=python)}
+    request = {"jsonrpc": "2.0", "id": number, "method": method, "params": plain(params, functions=functions)}
     return json.dumps(request, allow_nan=False)
 
 

@@ -58,19 +58,45 @@ def written(cases: Sequence[Case], size: int, folder: Path) -> Iterator[str]:
 
 
 def replayed(replay: Replay) -> Iterator[str]:
-    """Each disagreement, a line for each file, and a summary."""
+    """Each disagreement, a table of chapters by outcomes, and a summary."""
     for outcome in replay.outcomes:
         if outcome.status == "disagrees":
             yield from outcome.lines()
-    for file, counts in replay.counts().items():
-        yield f"{file:20} {', '.join(f'{count} {status}' for status, count in counts.items())}"
-    statuses = [outcome.status for outcome in replay.outcomes]
-    asked = sum(status in ("agrees", "disagrees", "deviates") for status in statuses)
-    name = replay.name
+    total = replay.total()
+    words = [word for word, count in total.items() if count]
+    rows = [*replay.counts().items(), ("all", total)]
+    yield f"{'chapter':14}  {'  '.join(words)}"
+    for chapter, counts in rows:
+        cells = (str(counts.get(word) or "").rjust(len(word)) for word in words)
+        yield f"{chapter:14}  {'  '.join(cells)}".rstrip()
+    asked = sum(total[word] for word in ("agrees", "disagrees", "warns", "deviates"))
+    said = [f"{total['agrees']} of {asked} answers agree"]
+    said += [f"{total[word]} {words}" for word, words in _SAID.items() if total[word]]
     if not asked:
-        yield f"{name} was asked nothing: it has none of the operations, or none of the dtypes."
-    elif replay.exit_status:
-        yield f"{name} does not agree with the vectors: {statuses.count('disagrees')} of {asked} answers are wrong."
+        yield f"{replay.name} was asked nothing: it has none of the operations, or none of the dtypes."
     else:
-        left = f"; {len(statuses) - asked} cases were not asked" if asked < len(statuses) else ""
-        yield f"{name} agrees with the vectors in {asked} answers{left}."
+        yield f"{replay.name} {'does not agree' if replay.exit_status else 'agrees'} with the vectors: {', '.join(said)}."
+
+
+_SAID = {
+    "disagrees": "are wrong",
+    "warns": "are wrong where the clause is a SHOULD",
+    "deviates": "are wrong as the target declares",
+    "absent": "cases were not served",
+    "passed over": "were not asked",
+}
+
+
+def replayed_document(replay: Replay, spec: str) -> dict[str, Any]:
+    """The outcome of each case as plain data."""
+    cases = [
+        {
+            **{name: getattr(outcome.case, name) for name in ("id", "operation", "clause", "level")},
+            "dtype": outcome.case.dtype or None,
+            "status": outcome.word,
+            "sentence": outcome.sentence,
+        }
+        for outcome in replay.outcomes
+    ]
+    about = {"format": 1, "target": {"spec": spec, "name": replay.name}, "exit_status": replay.exit_status}
+    return {**about, "counts": {**replay.counts(), "all": replay.total()}, "cases": cases}

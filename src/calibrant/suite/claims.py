@@ -10,32 +10,38 @@ import numpy as np
 import pytest
 
 from calibrant.exact import Exact
-from calibrant.judge import agree, holds
+from calibrant.judge import LINE, agree, holds, show
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import Subject
 
-not_two_columns = pytest.mark.parametrize(
-    ("of_u", "of_c"),
-    [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((0,), (0,)), ((), ()), ((3, 1), (3, 1))],
-    ids=str,
+two_shapes = pytest.mark.parametrize(
+    ("of_u", "of_c"), [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,))], ids=str
 )
-"""Shapes of readings and temperatures that are not two columns of one length."""
+"""Shapes of readings and temperatures that differ."""
+
+no_columns = pytest.mark.parametrize("shape", [(0,), (), (3, 1)], ids=str)
+"""Shapes of both readings and temperatures that are no columns, or have no samples."""
 
 
-def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None) -> None:
-    """Raise Disagreement unless the shape is the one that is due."""
-    holds(shape == due, f"returned shape {shape} where {due} is due")
+def has_shape(shape: tuple[int, ...], due: tuple[int, ...] | None, what: str = "") -> None:
+    """Raise Disagreement unless the shape, that of `what`, is the one that is due."""
+    holds(shape == due, f"returned {what}shape {shape} where {due} is due")
 
 
-def not_finite(answer: Any, value: float) -> None:
+def not_finite(answer: Any, value: float, what: str = "") -> None:
     """Raise Disagreement unless all of the answer is NaN, where NaN came in, or not finite, where infinity did."""
     arrived = np.isnan(answer) if np.isnan(value) else ~np.isfinite(answer)
-    holds(bool(arrived.all()), f"returned {answer} where {'NaN' if np.isnan(value) else 'infinity or NaN'} is due")
+    due = "NaN" if np.isnan(value) else "infinity or NaN"
+    holds(bool(arrived.all()), f"returned {what and what + ' '}{show(answer)} where {due} is due")
 
 
 def keeps_dtype(target: Subject, answer: Any) -> None:
     """Raise Disagreement unless every array of an answer, however deep, has the dtype under test."""
-    others = sorted({str(x.dtype) for x in _arrays(answer) if x.dtype != target.dtype})
-    holds(not others, f"returned {', '.join(others)} where {target.dtype} is due")
+    parts = OPERATIONS[target.calls[-1].operation].parts
+    several = isinstance(answer, tuple) and len(answer) == len(parts)
+    for name, part in zip(parts, answer, strict=True) if several else [("", answer)]:
+        others = sorted({str(x.dtype) for x in _arrays(part) if x.dtype != target.dtype})
+        holds(not others, f"returned {name and name + ' in '}{', '.join(others)} where {target.dtype} is due")
 
 
 def _arrays(answer: Any) -> Iterator[Any]:
@@ -53,6 +59,11 @@ def last_of_many(target: Subject, operation: str, *arguments: Any) -> Any:
     return answer
 
 
+def about(target: Subject, number: int) -> None:
+    """Let a report speak of one of the calls, the last until now or an earlier one."""
+    target.calls.append(target.calls.pop(number))
+
+
 def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> None:
     """Call the operation, and raise Disagreement if it changed an argument."""
     target.call(operation, arguments)
@@ -63,7 +74,7 @@ def leaves_arguments_alone(target: Subject, operation: str, *arguments: Any) -> 
 def agrees_or_refuses(target: Subject, due: Exact, operation: str, *arguments: Any) -> None:
     """Hold the operation's answer against what is due; where that claims nothing, a refusal is as good."""
     if answers(target, due, operation, *arguments):
-        agree(target.call(operation, arguments), due)
+        agree(target.call(operation, arguments), due, names=LINE)
 
 
 def answers(target: Subject, due: Exact, operation: str, *arguments: Any) -> bool:

@@ -40,7 +40,7 @@ class Session:
     """The clauses whose properties run; None for all of them."""
     run_folder: Path | None = None
     vectors: Path | None = None
-    """The folder of vectors to replay, instead of running the properties."""
+    """The folder of vectors to replay instead of running the properties, and after the separator of paths the chapters."""
     shrink: bool = True
     """Whether Hypothesis shrinks a failing example; a trial of an impostor only needs to know that there is one."""
     problem: str = ""

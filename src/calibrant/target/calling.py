@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import operator
 import os
@@ -162,7 +163,7 @@ class Subject:
         if record is None or operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
         # The protocol knows arrays without axes, and no scalars of NumPy's.
-        given = tuple(_map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, x) for x in arguments)
+        given = tuple(map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, x) for x in arguments)
         call = Call(operation, given, given)
         self.calls.append(call)
         sink, problem, raised, answered = _Sink(), "", False, False
@@ -190,8 +191,10 @@ class Subject:
 
     def _answer(self, operation: Operation, call: Call) -> Any:
         """Make a call with copies of its arguments."""
-        call.received = copied(call.given, getattr(self.target.implementation, "asarray", np.asarray))
-        return self._normalized(operation, getattr(self.target.implementation, operation.name)(*call.received))
+        implementation = self.target.implementation
+        call.received = copied(call.given, getattr(implementation, "asarray", np.asarray))
+        received = with_elementary(call.received, implementation)
+        return self._normalized(operation, getattr(implementation, operation.name)(*received))
 
     def _guarded(self, operation: str, sink: io.TextIOBase, code: Callable[[], _Value]) -> _Value:
         """Run code of the target, within the time limit of an operation and in the target's own surroundings.
@@ -232,13 +235,13 @@ class Subject:
 
     def repeats(self) -> bool:
         """Whether the last call has the same outcome, to the last bit, when it is made again."""
-        last = self.calls[-1]
+        last, n_calls = self.calls[-1], len(self.calls)
         try:
             again = self.call(last.operation, last.given)
         except (Absent, Failure):
             return last.answer is None
         finally:
-            del self.calls[-1]
+            del self.calls[n_calls:]  # a function among the arguments may have made more than one
         return isinstance(last.answer, dict) or identical(last.answer, again)
 
     def changed(self) -> str:
@@ -370,18 +373,26 @@ def stop_timers(alarm: Any) -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
+def map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
     """A value with each element changed, within lists, tuples and dicts too."""
     if isinstance(value, (list, tuple)):
-        return type(value)([_map_leaves(change, x) for x in value])
+        return type(value)([map_leaves(change, x) for x in value])
     if isinstance(value, dict):
-        return {key: _map_leaves(change, x) for key, x in value.items()}
+        return {key: map_leaves(change, x) for key, x in value.items()}
     return change(value)
 
 
 def copied(value: Any, convert: Callable[[Any], Any] = np.asarray) -> Any:
     """A value whose arrays are copies, each converted."""
-    return _map_leaves(lambda x: convert(x.copy()) if is_array(x) else x, value)
+    return map_leaves(lambda x: convert(x.copy()) if is_array(x) else x, value)
+
+
+def with_elementary(arguments: Any, implementation: Any) -> Any:
+    """Arguments whose straight-line programs call the functions that the implementation names in `elementary`."""
+    table = getattr(implementation, "elementary", None)
+    if not table:
+        return arguments
+    return map_leaves(lambda x: functools.partial(x, elementary=table) if hasattr(x, "straight_line") else x, arguments)
 
 
 def _parts(answer: Any, due: str) -> list[Any]:

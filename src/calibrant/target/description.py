@@ -12,6 +12,7 @@ from calibrant.book.clauses import book
 from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL, followed
 from calibrant.protocol.errors import TargetError, brief, escaped, nearest
 from calibrant.protocol.operations import OPERATIONS
+from calibrant.protocol.straight_line import METHODS
 from calibrant.protocol.wire import plain
 from calibrant.target.program import Program
 from calibrant.target.surroundings import Surroundings
@@ -86,6 +87,11 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
             raise wrong(f": dtypes names {brief(dtype)}, which is not judged{nearest(str(dtype), DTYPES)}")
     if isinstance(slack, bool) or not isinstance(slack, (int, float)) or not 1 <= slack < math.inf:
         raise wrong(f": slack is {brief(slack)}, not a number of at least 1")
+    elementary = said("elementary", {})
+    if not isinstance(elementary, Mapping) or not all(
+        name in METHODS and callable(elementary[name]) for name in elementary
+    ):
+        raise wrong(f": elementary is {brief(elementary)}, not a dict of functions for some of {', '.join(METHODS)}")
     conventions, deviations = said("conventions", {}), said("deviations", {})
     for attribute, table in (("conventions", conventions), ("deviations", deviations)):
         if not isinstance(table, Mapping) or not all(isinstance(x, str) and x for pair in table.items() for x in pair):

@@ -6,8 +6,8 @@ line that starts a child in the place of the interpreter:
 
     python -IS forking.py SOCKET [-u] -c CODE [ARGUMENTS]
 
-This process stands for the child: it asks the nursery for a child with its own arguments, streams and environment, and ends as
-the child does. A child ends, with the session that it leads, when its nursery or its stand-in ends. If the nursery does not
+This process stands for the child: it asks the nursery for a child with its own arguments, streams, environment and folder, and
+ends as the child does. A child ends, with the session that it leads, when its nursery or its stand-in ends. If the nursery does not
 answer, the stand-in starts the interpreter in a session of its own, only slower.
 """
 
@@ -80,7 +80,7 @@ def _stand_for_child(path: str, *arguments: str) -> None:
     if nursery.fileno() > 2:  # or else a standard file is closed, and stays so in the interpreter alone
         with contextlib.suppress(OSError):
             nursery.connect(path)
-            nursery.send(marshal.dumps((arguments, {**os.environ})))
+            nursery.send(marshal.dumps((arguments, {**os.environ}, os.getcwd())))
             if nursery.recv(1):
                 nursery.settimeout(None)
                 socket.send_fds(nursery, [b"y"], [0, 1, 2])
@@ -140,8 +140,9 @@ def _main() -> None:
         gc.freeze()
         listener.listen()
         os.write(1, b"y")
-        arguments, environment = _serve(listener)
+        arguments, environment, folder = _serve(listener)
     _end_with_parent()
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     _, code, *sys.argv[1:] = arguments[arguments[0] == "-u" :]
@@ -152,8 +153,8 @@ def _main() -> None:
     os._exit(0)  # the interpreter's own end touches, and so copies, all that is shared
 
 
-def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str]]:
-    """Give a keeper to each stand-in, until standard input ends. It returns in a child, with arguments and environment."""
+def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str], str]:
+    """Give a keeper to each stand-in, until standard input ends. It returns in a child, with arguments, environment and folder."""
     while True:
         watched: list[int | socket.socket] = [0, listener]
         ready = select.select(watched, [], [])[0]
@@ -166,7 +167,7 @@ def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str]]:
         # The stand-in ended or was stopped, or is none, or there are enough processes.
         with asking, contextlib.suppress(OSError, EOFError, ValueError, TypeError):
             asking.settimeout(_PATIENCE)
-            arguments, environment = marshal.loads(asking.recv(2**20))
+            arguments, environment, folder = marshal.loads(asking.recv(2**20))
             asking.send(b"y")
             files = socket.recv_fds(asking, 1, 3)[1]
             number = os.fork() if files else -1
@@ -175,7 +176,7 @@ def _serve(listener: socket.socket) -> tuple[list[str], dict[str, str]]:
         for file in files:
             os.close(file)
         if number == 0:
-            return arguments, environment
+            return arguments, environment, folder
 
 
 def _keep(asking: socket.socket, files: list[int]) -> None:

@@ -22,7 +22,7 @@ from typing import IO, Any, NoReturn, cast
 
 from calibrant.protocol.errors import NoAnswer, TargetError, brief, first_line, nearest, shortened
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
-from calibrant.protocol.wire import decoded, message
+from calibrant.protocol.wire import FUNCTIONS, decoded, message
 from calibrant.target.processes import end_group
 
 ABSENT = -32601
@@ -40,7 +40,7 @@ REGISTER = "CALIBRANT_PROGRAMS"
 _DESCRIPTION = (
     "name", "version", "language", "operations", "dtypes", "conventions", "deviations", "slack", "batch", "functions",
 )  # fmt: skip
-"""The members of a program's description; `batch` is ignored, and `functions` is "python" where it reads the source of functions."""
+"""The members of a program's description; `batch` is ignored, and `functions` says how it reads functions, if it does."""
 
 _LEAVING = 2.0
 """Seconds between the end of a program's standard input and the end of its process group."""
@@ -175,14 +175,14 @@ class Program:
         if not isinstance(operations, list) or not all(isinstance(name, str) for name in operations):
             raise self._wrong(f": operations is {brief(operations)}, not a list of names")
         functions = said.get("functions")
-        if functions not in (None, "python"):
-            raise self._wrong(f": functions is {brief(functions)}, not 'python'")
+        if functions not in (None, *FUNCTIONS):
+            raise self._wrong(f": functions is {brief(functions)}, not 'straight-line'")
         possible = [name for name, one in OPERATIONS.items() if functions or not one.takes_functions]
         for name in operations:
             if name not in OPERATIONS:
                 raise self._wrong(f": there is no operation {brief(name)}{nearest(name, possible)}")
             if name not in possible:
-                raise self._wrong(f" names {name}, which takes a function: only a target in Python can")
+                raise self._wrong(f" names {name}, which takes a function: say functions = 'straight-line'")
         for member in ("name", "version", "language"):
             if not isinstance(said.get(member, ""), str | None):
                 raise self._wrong(f": {member} is {brief(said[member])}, not a string")
@@ -194,7 +194,7 @@ class Program:
         if self._left:
             raise NoAnswer(f"wrote {_quoted(self._left)} without being asked")
         self.changed = ()
-        request = message(number, method, params, python=self.functions is not None)
+        request = message(number, method, params, functions=self.functions)
         line = self._converse(request.encode() + b"\n", seconds)
         response = _read(line)
         if isinstance(response, dict) and isinstance(response.get("changed"), list):

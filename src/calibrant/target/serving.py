@@ -16,8 +16,9 @@ import numpy as np
 
 from calibrant.protocol.errors import TargetError, brief, first_line, named
 from calibrant.protocol.operations import OPERATIONS, Operation
+from calibrant.protocol.straight_line import Written
 from calibrant.protocol.wire import decoded, plain
-from calibrant.target.calling import copied, identical
+from calibrant.target.calling import copied, identical, with_elementary
 from calibrant.target.description import Target
 from calibrant.target.loading import load
 from calibrant.target.program import ABSENT
@@ -47,8 +48,9 @@ def _answered(target: Target, operation: Operation, params: dict[str, Any]) -> d
     given = {name: _read(value) for name, value in params.items()}
     arguments = next(iter(given.values())) if operation.starred else [*given.values()]
     received = copied(arguments, convert)
+    called = with_elementary(received, implementation)
     try:
-        said = {"result": plain(_numpy(getattr(implementation, operation.name)(*received), back))}
+        said = {"result": plain(_numpy(getattr(implementation, operation.name)(*called), back))}
     except NotImplementedError as error:
         said = {"error": {"code": ABSENT, "message": first_line(error)}}
     except (KeyboardInterrupt, SystemExit):
@@ -72,7 +74,7 @@ def _read(value: Any) -> Any:
         case {"tuple": parts}:
             return tuple(map(_read, parts))
         case {"function": source}:
-            return eval(source)
+            return Written(source)
         case {"dtype": _}:
             return decoded(value)
         case {}:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
-from calibrant.target.calling import Call
+from calibrant.target.calling import Call, map_leaves
 from calibrant.target.description import Target
 from calibrant.target.loading import OBJECT, located
 from calibrant.target.program import Program
@@ -61,20 +63,37 @@ def snippet(target: Target, calls: list[Call], due: str = "") -> str:
     own = hasattr(target.implementation, "asarray")
     array = (lambda x: f"target.asarray({_literal(x)})") if own else _literal
     back = hasattr(target.implementation, "to_numpy")
+    calls = [replace(call, given=_with_functions(call.given, target)) for call in calls]
     for call in calls:
         text = f"target.{call.operation}({', '.join(_text(value, array) for value in call.given)})"
         answer = f"target.to_numpy({text})" if back and is_array(call.answer) else text
         lines.append(f"print({answer}{f', {due!r}' * (bool(due) and call is calls[-1])})")
     text = "\n".join(lines)
-    imports = {r"\bml_dtypes\.": "import ml_dtypes", r"\b(inf|nan)\b": "from numpy import inf, nan"}
+    imports = {
+        r"\bml_dtypes\.": "import ml_dtypes",
+        r"\b(inf|nan)\b": "from numpy import inf, nan",
+        r"\bWritten\(": "from functools import partial\nfrom calibrant.protocol.straight_line import Written",
+    }
     return "\n".join([*(line for used, line in imports.items() if re.search(used, text)), text])
+
+
+def _with_functions(given: Any, target: Target) -> Any:
+    """Arguments whose functions call what the target names for methods that its arrays lack."""
+    table = getattr(target.implementation, "elementary", None) or {}
+
+    def text(x: Any) -> Any:
+        if not any(f".{name}(" in getattr(x, "source", "") for name in table):
+            return x
+        return SimpleNamespace(source=f"partial(Written({x.source!r}), elementary=target.elementary)")
+
+    return map_leaves(text, given)
 
 
 def _shell(program: Program, calls: list[Call]) -> str:
     """A command line that sends the calls to a program and prints its answers."""
     requests = [message(0, "initialize", {})]
-    python = program.functions is not None
-    requests += [message(k, call.operation, call.arguments, python=python) for k, call in enumerate(calls, start=1)]
+    how = program.functions
+    requests += [message(k, call.operation, call.arguments, functions=how) for k, call in enumerate(calls, start=1)]
     return " \\\n  ".join(["printf '%s\\n'", *map(shlex.quote, requests)]) + f" | {shlex.join(program.command)}"
 
 

@@ -82,6 +82,11 @@ class Case:
         """The chapter of its clause."""
         return book()[self.clause].chapter
 
+    @property
+    def level(self) -> str:
+        """The level of its clause: MUST or SHOULD."""
+        return book()[self.clause].level
+
     def written(self) -> dict[str, Any]:
         """The case as a file holds it."""
         return {
@@ -89,6 +94,7 @@ class Case:
             "operation": self.operation,
             "dtype": self.dtype or None,
             "clause": self.clause,
+            "level": self.level,
             "inputs": self.inputs,
             **({"error": True} if self.expected == REFUSED else {"expected": self.expected}),
             "flags": self.flags,

@@ -195,6 +195,36 @@ def _expand(answer: Any, x: Any, shape: tuple[int, ...]) -> Iterator[Claim]:
     yield "broadcast.no-copy", [numbers(expanded), numbers(repeated), numbers(1.0)]
 
 
+_OPTIONS = {
+    "maximize": "optimizer.maximize",
+    "weight_decay": "optimizer.coupled-decay",
+    "nesterov": "optimizer.sgd.nesterov",
+    "dampening": "optimizer.sgd.dampening",
+    "momentum": "optimizer.{}.momentum",
+    "amsgrad": "optimizer.adam.amsgrad",
+    "centered": "optimizer.rmsprop.centered",
+    "lr_decay": "optimizer.adagrad.lr-decay",
+    "initial_accumulator_value": "optimizer.adagrad.initial-accumulator",
+}
+"""The clause of each option. Of two options the first one's clause asks both together."""
+
+
+def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
+    """The clause that asks such a run: of an option that is set, else of a changing rate, else of the plain rule."""
+    if any(grad is None for step in grads for grad in step):
+        return "optimizer.absent-gradient"
+    for option, clause in _OPTIONS.items():
+        if hyperparameters.get(option) and (option, name) != (
+            "weight_decay",
+            "adamw",
+        ):  # AdamW has no rule without decay
+            own = option == "weight_decay" and name in ("sgd", "adam")
+            return f"optimizer.{name}.weight-decay" if own else clause.format(name)
+    rates = hyperparameters.get("lr")
+    changing = isinstance(rates, (list, tuple)) and len(set(rates)) > 1
+    return "optimizer.changing-rate" if changing else f"optimizer.{name}"
+
+
 def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Claim]:
     stopped, best = exact.early_stopping(val_losses.astype(np.float64).tolist(), patience)
     which = NOTHING if best is None else numbers(best)
@@ -211,11 +241,20 @@ def _no_columns(t_u: Any, t_c: Any) -> bool:
     return bool(t_u.ndim != 1 or t_u.size == 0 or t_u.shape != t_c.shape)
 
 
+def _unfit_data(t_u: Any, t_c: Any, section: str = "data") -> str:
+    return f"{section}.{'columns' if t_u.shape == t_c.shape else 'shapes'}"
+
+
+def _unfit_batches(params: Any, batches: Any, *zero_grad: bool) -> str:
+    return f"accumulation.{'refused' if all(t_u.shape == t_c.shape for t_u, t_c in batches) else 'same-shape'}"
+
+
 def _untrainable(n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> str:
     if _no_columns(t_u, t_c):
-        return "data.shapes"
+        return _unfit_data(t_u, t_c)
     if val:
-        return "validation.shapes" if all(x is not None for x in val) and _no_columns(*val) else ""
+        given = all(x is not None for x in val) and _no_columns(*val)
+        return _unfit_data(val[0], val[1], "validation") if given else ""
     senseless = n_epochs < 0 or not 0 <= optimizer["lr"] < math.inf
     return "descent.negative-rate" if optimizer["name"] == "sgd" and senseless else ""
 
@@ -237,14 +276,15 @@ def _unfit_optimizer(name: str, hyperparameters: Any, params: Any, grads: Any) -
 
 
 def _unfit_logs(train_losses: Any, val_losses: Any) -> str:
-    same = len(train_losses) == len(val_losses) > 0
-    return "overfitting.not-finite" if same else "overfitting.lengths"
+    if len(train_losses) != len(val_losses):
+        return "overfitting.lengths"
+    return "overfitting.not-finite" if len(train_losses) else "overfitting.empty"
 
 
 CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "thermometer": (_data("data.thermometer", (T_U, T_C)), ""),
     "norris": (_data("data.norris", tuple(zip(*NORRIS, strict=True))), ""),
-    "least_squares": ("data.scaling", "data.shapes"),
+    "least_squares": ("data.scaling", _unfit_data),
     "model": (_model, ""),
     "loss_fn": (_loss("loss.mean-square", exact.loss_fn, 2), _unfit_losses),
     "absolute_loss": (_loss("loss.absolute", exact.absolute_loss, 1), _unfit_losses),
@@ -256,21 +296,21 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "finite_difference": (lambda answer, *given: [_slope("gradient.central", exact.finite_difference, *given)], ""),
     "value_and_grad": (_value_and_grad, ""),
     "training_loop": (_training_loop, _untrainable),
-    "closed_form": ("descent.closed-form", "data.shapes"),
+    "closed_form": ("descent.closed-form", lambda n_epochs, rate, params, *data: _unfit_data(*data)),
     "broadcast_shapes": (_broadcast_shapes, "broadcast.otherwise-error"),
     "multiply": (_multiply, "broadcast.otherwise-error"),
     "multiply_in_place": (lambda answer, x, y: [("broadcast.in-place", numbers(answer))], "broadcast.in-place"),
     "expand": (_expand, ""),
     "multiply_grad": (_multiply_grad, ""),
-    "manual_training_loop": ("autograd.loop", "data.shapes"),
+    "manual_training_loop": ("autograd.loop", lambda n_epochs, rate, params, *data: _unfit_data(*data)),
     "calc_forward": ("autograd.set-grad-enabled", ""),
     "accumulate": (
         lambda answer, params, batches, zero_grad: f"accumulation.{'reset' if zero_grad else 'sum'}",
-        "accumulation.refused",
+        _unfit_batches,
     ),
-    "accumulated_grad": ("accumulation.full-batch", "accumulation.refused"),
+    "accumulated_grad": ("accumulation.full-batch", _unfit_batches),
     "data_parallel": ("accumulation.data-parallel", ""),
-    "optimize": (lambda answer, name, *given: f"optimizer.{name}", _unfit_optimizer),
+    "optimize": (_optimize, _unfit_optimizer),
     "split": ((), "split.invalid"),
     "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else ""),
     "validation_loss": (_validation_loss, ""),
@@ -281,7 +321,7 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     ),
     "ridge": (
         "regularization.ridge",
-        lambda t_u, t_c, l2: "data.shapes" if _no_columns(t_u, t_c) else "regularization.invalid",
+        lambda t_u, t_c, l2: _unfit_data(t_u, t_c) if _no_columns(t_u, t_c) else "regularization.invalid",
     ),
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),

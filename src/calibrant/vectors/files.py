@@ -19,13 +19,22 @@ FORMAT = 1
 """The format of the files; a change that readers must know has the next number."""
 
 
-def write(cases: Sequence[Case], folder: Path) -> int:
-    """Write a folder of vectors, over one that is there, and return its bytes. Raises CheckError if that fails."""
-    package = resources.files("calibrant.vectors")
-    files = {name: package.joinpath(name).read_bytes() for name in ("schema.json", "README.md")}
-    for chapter in CHAPTERS:
-        text = document(chapter, [case for case in cases if case.chapter == chapter])
-        files[f"{chapter}.json"] = text.encode("ascii")
+def released(name: str) -> Any:
+    """A file of the folder that was computed for this version of calibrant, and lies in its package."""
+    return resources.files("calibrant.vectors").joinpath("released", name)
+
+
+def write(cases: Sequence[Case] | None, folder: Path, chapters: Sequence[str] = tuple(CHAPTERS)) -> int:
+    """Write a folder of vectors, over one that is there, and return its bytes: these cases, or the released ones.
+
+    Raises CheckError if that fails.
+    """
+    files = {name: released(name).read_bytes() for name in ("schema.json", "README.md")}
+    for chapter in chapters:
+        if cases is None:
+            files[f"{chapter}.json"] = released(f"{chapter}.json").read_bytes()
+        else:
+            files[f"{chapter}.json"] = document(chapter, [case for case in cases if case.chapter == chapter]).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return sum((folder / name).write_bytes(content) for name, content in files.items())
@@ -54,11 +63,11 @@ def digest(cases: Any) -> str:
     return hashlib.sha256(json.dumps(cases, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def read(folder: Path) -> list[Case]:
-    """Read the cases of a folder. Raises CheckError for a folder that has changed since it was written."""
+def read(folder: Path, chapters: Sequence[str] = tuple(CHAPTERS)) -> list[Case]:
+    """Read the cases of these chapters in a folder. Raises CheckError for a folder that has changed since it was written."""
     if not folder.is_dir():
         raise CheckError(f"there is no folder {folder}")
-    files = [folder / f"{chapter}.json" for chapter in CHAPTERS]
+    files = [folder / f"{chapter}.json" for chapter in chapters]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise CheckError(f"{folder} is no whole folder of vectors: {', '.join(missing)} is missing")

@@ -2,15 +2,16 @@
 
 import functools
 import math
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from calibrant.book.clauses import book
+from calibrant.book.clauses import CHAPTERS
 from calibrant.checks.engine import Observer, Plan, run, started
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
@@ -30,6 +31,10 @@ _STATUSES = {"holds": "agrees", "breaks": "disagrees", "broken": "disagrees", "u
 """A case's status by its outcome's, where the words differ: "passed over" means another dtype or convention, or not called again."""
 
 
+WORDS = ("agrees", "disagrees", "warns", "deviates", "absent", "passed over")
+"""The words for the outcome of a case, gravest answers first."""
+
+
 @dataclass(frozen=True)
 class Replayed:
     """The outcome of one case."""
@@ -42,7 +47,12 @@ class Replayed:
     @property
     def failed(self) -> bool:
         """Whether this disagreement alone makes a target fail."""
-        return self.status == "disagrees" and book()[self.case.clause].level == "MUST"
+        return self.status == "disagrees" and self.case.level == "MUST"
+
+    @property
+    def word(self) -> str:
+        """The status in a table: a disagreement with a SHOULD warns."""
+        return "warns" if self.status == "disagrees" and not self.failed else self.status
 
     def lines(self) -> list[str]:
         """Report a disagreement."""
@@ -61,11 +71,16 @@ class Replay:
     outcomes: list[Replayed]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Count the cases of each file by their status."""
-        table: dict[str, dict[str, int]] = {}
+        """Count the cases of each chapter by their words, in the order of WORDS."""
+        table: dict[str, Counter[str]] = {}
         for outcome in self.outcomes:
-            table.setdefault(f"{outcome.case.chapter}.json", Counter())[outcome.status] += 1
-        return table
+            table.setdefault(outcome.case.chapter, Counter())[outcome.word] += 1
+        return {chapter: {word: of[word] for word in WORDS if of[word]} for chapter, of in table.items()}
+
+    def total(self) -> dict[str, int]:
+        """Count all cases by their words."""
+        found = Counter(outcome.word for outcome in self.outcomes)
+        return {word: found[word] for word in WORDS}
 
     @property
     def exit_status(self) -> int:
@@ -75,13 +90,19 @@ class Replay:
         return 0 if any(outcome.status in ("agrees", "disagrees", "deviates") for outcome in self.outcomes) else 2
 
 
-def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | None = None) -> Replay:
-    """Replay a folder on a target. Raises CheckError, in one sentence, if that fails.
+def verify(
+    folder: Path,
+    spec: str,
+    timeout: float = 10.0,
+    observer: Observer | None = None,
+    chapters: Sequence[str] = tuple(CHAPTERS),
+) -> Replay:
+    """Replay the chapters of a folder on a target. Raises CheckError, in one sentence, if that fails.
 
     One worker asks the cases in their order, so that every run passes over the same ones.
     """
     Options(timeout=timeout).validated()
-    cases = read(folder)
+    cases = read(folder, chapters)
 
     def broken(nodeid: str, operation: str, sentence: str) -> Outcome:
         case = cases[int(nodeid.rpartition("[case")[2].rstrip("]"))]
@@ -89,7 +110,7 @@ def verify(folder: Path, spec: str, timeout: float = 10.0, observer: Observer | 
 
     with started(spec) as python:
         described = probe(spec, timeout, python)
-        options = [f"--target-vectors={folder.resolve()}"]
+        options = [f"--target-vectors={folder.resolve()}{os.pathsep}{','.join(chapters)}"]
         ran = run(Plan(spec, [Path(__file__)], timeout, 1, options, broken, python, again=False), observer)
     if ran.interrupted:
         raise KeyboardInterrupt
@@ -111,7 +132,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     session = current()
     session.load()
     assert session.vectors is not None
-    metafunc.parametrize("case", read(session.vectors))
+    folder, _, chapters = str(session.vectors).rpartition(os.pathsep)
+    metafunc.parametrize("case", read(Path(folder), chapters.split(",")))
 
 
 def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
