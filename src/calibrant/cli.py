@@ -402,7 +402,7 @@ def vectors(
     chapters = chosen_by.chapters or tuple(CHAPTERS)
     if verify:
         spec = _spec(target, program)
-        with _progress(_console(json)) as observer:
+        with _progress(_console([json])) as observer:
             replay = replayed(folder, spec, timeout, observer, chapters)
         if json is not None:
             machine.write(report.replayed_document(replay, spec), json)
