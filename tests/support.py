@@ -19,9 +19,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
+from referencing import Registry
 
 from calibrant.book.clauses import properties
 from calibrant.exact import FORMATS, Format
@@ -44,8 +46,19 @@ PRELOADED = (
 PYTORCH = followed({})
 """PyTorch's conventions."""
 
-SCHEMA = json.loads(Path(machine.__file__).with_name("verdicts.schema.json").read_text(encoding="utf-8"))
+_SCHEMAS = {
+    file.name: json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted(Path(machine.__file__).parent.glob("*.schema.json"))
+}
+SCHEMA = _SCHEMAS["verdicts.schema.json"]
 """The JSON Schema of a check's document."""
+
+
+def require_fit(document: Any, schema: str) -> None:
+    """Raise ValidationError unless a document is as the schema of this name says, and the schema as JSON Schema says."""
+    registry = Registry().with_contents(_SCHEMAS.items())
+    jsonschema.Draft202012Validator.check_schema(_SCHEMAS[schema])
+    jsonschema.Draft202012Validator(_SCHEMAS[schema], registry=registry).validate(document)
 
 
 def _available(name: str) -> bool:

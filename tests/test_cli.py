@@ -22,7 +22,7 @@ sys.argv = ["calibrant"]  # no command is a call for help
 try:
     cli.main()
 finally:
-    heavy = {"numpy", "hypothesis", "pytest", "torch", "sympy", "ml_dtypes"} & set(sys.modules)
+    heavy = {"numpy", "hypothesis", "pytest", "torch", "sympy", "ml_dtypes", "jinja2"} & set(sys.modules)
     print("heavy:", sorted(heavy))
 """
     process = run("-c", source)
@@ -67,6 +67,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "seed": (["check", "numpy", "--seed", "-1"], ["seed is -1"]),
     "seed of a profile without chance": (["check", "numpy", "--profile", "ci", "--seed", "1"], ["ci", "seed"]),
     "folder": (["check", "numpy", "--json", "no/such/folder.json"], ["no/such"]),
+    "several files": (["check", "numpy", "--json", "-", "--html", "-"], ["only one report"]),
     "explained clause": (["explain", "loss.same-shapes"], ["loss.same-shapes", "nearest: loss.same-shape"]),
     "nothing to explain": (["explain"], ["argument"]),
     "matrix of nothing": (["matrix"], ["no target is named"]),

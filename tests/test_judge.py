@@ -359,6 +359,15 @@ def test_the_worst_error_is_kept_in_units_of_its_bound(tally: Tally) -> None:
     assert tally.judged == 4
 
 
+def test_errors_are_counted_by_halvings_of_what_is_allowed(tally: Tally) -> None:
+    """A half and more, a quarter and more, and so on; the last count holds all the smaller ones, and zero."""
+    tally.slack = 2.0
+    agree([1.0, 2.0, 1.375, 1.1875, 1.0 + 2**-12], column([1.0] * 5, [0.5] * 5))
+    agree(2.0, number(2, 0.0))
+
+    assert tally.spread == [1, 1, 1, 0, 0, 0, 0, 0, 0, 2]
+
+
 def test_counts_go_to_the_innermost_block() -> None:
     with tallying(Tally()) as outer:
         with pytest.raises(Disagreement), tallying(Tally()) as inner:

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from rich.console import Console
-from support import SCHEMA, calibrant, target
+from support import calibrant, require_fit, target
 
 from calibrant.checks.check import Checked, exit_status
 from calibrant.checks.options import Options
@@ -24,9 +23,11 @@ QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples
 def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     wrong = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n", "summing.py")
     node = f"node {Path(__file__).parent / 'programs' / 'adapter.js'}"
-    file = tmp_path / "matrix.json"
+    file, page = tmp_path / "matrix.json", tmp_path / "matrix.html"
 
-    process = calibrant("matrix", "numpy", wrong, "nonsense", "--program", node, "--json", str(file), *QUICK)
+    process = calibrant(
+        "matrix", "numpy", wrong, "nonsense", "--program", node, "--json", str(file), "--html", str(page), *QUICK
+    )
 
     lines = [line.split() for line in process.stdout.splitlines()]
     assert process.returncode == 1, process.stderr
@@ -38,10 +39,9 @@ def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     said = json.loads(file.read_text(encoding="utf-8"))
     assert [one["exit_status"] for one in said["targets"]] == [0, 1, 2, 0]
     assert {"clause": "loss.mean-square", "statuses": ["holds", "breaks", None, "holds"]} in said["clauses"]
-    for one in said["targets"]:
-        if one["check"] is not None:
-            jsonschema.validate(one["check"], SCHEMA)
-            assert one["check"]["options"]["seed"] == 3
+    require_fit(said, "matrix.schema.json")
+    assert [one["check"] and one["check"]["options"]["seed"] for one in said["targets"]] == [3, 3, None, 3]
+    assert "4 targets side by side" in page.read_text(encoding="utf-8")
 
 
 def of(name: str, width: int, *others: str, **statuses: Any) -> list[str]:

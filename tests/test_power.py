@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, calibrant, ends, heeded
+from support import PATIENCE, calibrant, ends, heeded, require_fit
 
 from calibrant.checks.here import Settings
 from calibrant.checks.outcomes import Outcome
@@ -88,6 +88,7 @@ def test_the_command_measures_and_writes(tmp_path: Path, quick: list[str]) -> No
     process = calibrant("power", "loss_fn.half", "dloss_fn.not-averaged", "--json", str(file), "--workers", "1", *quick)
     written = json.loads(file.read_text(encoding="utf-8"))
 
+    require_fit(written, "power.schema.json")
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines()[-1].startswith("2 of 2 impostors are caught, after ")
     assert written["summary"]["caught"] == len(written["trials"]) == 2

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,20 @@ Json = Annotated[
         callback=_writable,
     ),
 ]
+Html = Annotated[
+    Path | None, typer.Option(help="Write a page to look at, in one file.", metavar="FILE", callback=_writable)
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write Markdown for a pull request, or for the summary of a job.", metavar="FILE", callback=_writable
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option("--junit-xml", help="Write JUnit's XML, as CI systems read it.", metavar="FILE", callback=_writable),
+]
+Github = Annotated[bool, typer.Option("--github", help="Print annotations, as GitHub's workflows read them.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A broken SHOULD counts for the exit status, too.")]
 Plain = Annotated[bool, typer.Option("--no-color", help="Print without colors, as with NO_COLOR in the environment.")]
 
@@ -143,14 +157,23 @@ def check(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Every failure, with lines that repeat it.")] = False,
     no_color: Plain = False,
     json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit_xml: Junit = None,
+    shield: Annotated[
+        Path | None,
+        typer.Option(help="Write the JSON of a badge, as shields.io reads it.", metavar="FILE", callback=_writable),
+    ] = None,
+    github: Github = False,
 ) -> None:
     """Check TARGET. The table [tool.calibrant] of pyproject.toml holds defaults.
 
     Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
     """
     from calibrant.checks import last
+    from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
-    from calibrant.reports import listing, machine, terminal
+    from calibrant.reports import listing, machine, terminal, writers
 
     if len(target or ()) > 1:
         _fail(f"check takes one target; `calibrant matrix {shlex.join(target or ())}` checks several")
@@ -166,7 +189,8 @@ def check(
             typer.echo(line)
         return
     options = last.failed(spec, options) if last_failed else options
-    console = _console(json, no_color)
+    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
+    console = _console([json, *files.values()], no_color)
     report = terminal.Report(console, verbose - quiet, strict=strict)
     with _progress(console) as observer:
         result = run(spec, options, observer, report.tell)
@@ -174,6 +198,7 @@ def check(
     last.remember(result)
     if json is not None:
         machine.write(machine.document(result), json)
+    writers.write([Checked(result.target["spec"], result)], files, console.file if github else None)
     if result.interrupted:
         sys.exit(130)  # with a result: typer's own exit of this status comes without one
     raise typer.Exit(result.exit_status)
@@ -199,13 +224,17 @@ def matrix(
     strict: Strict = False,
     no_color: Plain = False,
     json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit_xml: Junit = None,
+    github: Github = False,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
 
     Exit status: 1 if one does not conform; else 2 if one could not be checked; else 0. If it is interrupted: 130.
     """
     from calibrant.checks.check import checked, exit_status
-    from calibrant.reports import machine, table
+    from calibrant.reports import machine, table, writers
     from calibrant.target.loading import PROGRAM
 
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
@@ -214,7 +243,8 @@ def matrix(
     found, limits = [], (max_deviations, max_undecided, strict)
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
     options.validated()
-    console, interrupted = _console(json, no_color), False
+    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml}
+    console, interrupted = _console([json, *files.values()], no_color), False
     with _bar(console, _checking(specs[0]), total=len(specs)) as update:
         try:
             for one in checked(specs, options):
@@ -229,6 +259,7 @@ def matrix(
     table.show(found, console)
     if json is not None:
         machine.write(table.document(found), json)
+    writers.write(found, files, console.file if github else None)
     if interrupted:
         _fail(f"interrupted: {len(specs) - len(found)} of {len(specs)} targets were not checked", 130)
     raise typer.Exit(exit_status(found))
@@ -331,7 +362,7 @@ def power(
     listed, trials = [one for one in select(name or []) if one.possible], []
     Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
     interrupted = False
-    with _bar(_console(json), "trying impostors", total=len(listed)) as update:
+    with _bar(_console([json]), "trying impostors", total=len(listed)) as update:
         try:
             for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
                 trials.append(trial)
@@ -385,7 +416,7 @@ def vectors(
     chapters = chosen_by.chapters or tuple(CHAPTERS)
     if verify:
         spec = _spec(target, program)
-        with _progress(_console(json)) as observer:
+        with _progress(_console([json])) as observer:
             replay = replayed(folder, spec, timeout, observer, chapters)
         if json is not None:
             machine.write(report.replayed_document(replay, spec), json)
@@ -445,11 +476,14 @@ def _checking(spec: str) -> str:
     return f"checking {escaped(spec, 80)}"
 
 
-def _console(json: Path | None = None, no_color: bool = False) -> Console:
-    """The console of a report: standard output, unless JSON goes there."""
+def _console(files: Sequence[Path | None] = (), no_color: bool = False) -> Console:
+    """The console of a report: standard output, unless one of these files is that."""
     from rich.console import Console
 
-    file = sys.stderr if json is not None and str(json) == "-" else sys.stdout
+    taken = [str(file) for file in files].count("-")
+    if taken > 1:
+        _fail("only one report can go to standard output: `-` is the file of several options")
+    file = sys.stderr if taken else sys.stdout
     edge = None if file.isatty() or "COLUMNS" in os.environ else 120
     return Console(file=file, width=edge, highlight=False, no_color=no_color or None)
 

@@ -93,7 +93,7 @@ def keeps_its_rule(target: Subject, run: Optimization, **neutral: Any) -> None:
 
     Where both leave it, another clause says what is wrong, and the numbers of the run count as not judged.
     """
-    judged, worst = target.tally.judged, target.tally.worst
+    judged, worst, spread = target.tally.judged, target.tally.worst, [*target.tally.spread]
     try:
         follows_its_rule(target, run)
     except Disagreement:
@@ -104,7 +104,7 @@ def keeps_its_rule(target: Subject, run: Optimization, **neutral: Any) -> None:
                 follows_its_rule(target, Optimization(run.name, run.hyperparameters | neutral, run.params, grads))
         except (Disagreement, Failure):
             target.tally.unjudged += target.tally.judged - judged
-            target.tally.judged, target.tally.worst = judged, worst
+            target.tally.judged, target.tally.worst, target.tally.spread = judged, worst, spread
             return
         finally:
             del target.calls[n_calls:]

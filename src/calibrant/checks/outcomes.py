@@ -16,7 +16,7 @@ from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
 from calibrant.judge import EXACTLY, Disagreement, Tally, show_exact
 from calibrant.protocol.errors import escaped, named, printable
-from calibrant.protocol.wire import is_array, plain
+from calibrant.protocol.wire import is_array, json_number, plain
 from calibrant.target.calling import Call, Failure, Subject, shown, written
 from calibrant.target.snippets import snippet
 
@@ -60,6 +60,10 @@ class Finding:
     ulps: float | str | None = None
     impostors: list[dict[str, Any]] = field(default_factory=list)
     snippet: str | None = None
+    allowed: list[Any] | None = None
+    """The bound of each number that is expected."""
+    path: list[list[Any]] | None = None
+    """The exact arrays of every step, as the nearest floats, where `expected` is one of them."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Outcome:
     """The number of the first example that was rejected; 0 if none was."""
     few: bool = False
     """Whether the run may miss what breaks: fewer examples than the profile has, or not every dtype of the target."""
+    spread: list[int] = field(default_factory=list)
+    """How many errors are 1/2 of their bound or more, 1/4 or more, and so on; the last count is of all that are smaller."""
 
     def told(self) -> str:
         """The text on the example that failed."""
@@ -137,6 +143,7 @@ def outcome_of(
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,
         rejected_at=tally.rejected,
         few=few,
+        spread=tally.spread,
     )
 
 
@@ -228,7 +235,10 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
     switched = sorted(subject.target.surroundings.switched) if subject is not None else []
     return Finding(
         _line(text) + f"\n  The target has switched {', '.join(switched)}." * bool(switched),
-        [{"operation": call.operation, "arguments": plain(call.arguments)} for call in calls],
+        [
+            {"operation": call.operation, "arguments": plain(call.arguments), "answer": _recorded(call.answer)}
+            for call in calls
+        ],
         show_exact(actual) if isinstance(actual, Exact) else _recorded(actual),
         plain(expected.nearest()) if isinstance(expected, Exact) else plain(expected),
         [str(x) for x in expected.fractions()] if isinstance(expected, Exact) and due == EXACTLY else None,
@@ -237,7 +247,17 @@ def _finding(text: str, subject: Subject | None, error: BaseException | None, di
         snippet=printable(snippet(subject.target, calls, _due(calls[-1], actual, expected, measured)))
         if subject is not None and calls
         else None,
+        allowed=_allowed(expected, subject) if "bound" in measured and is_array(actual) else None,
+        path=[[plain(truth.nearest()) for truth in step] for step in getattr(error, "path", None) or []] or None,
     )
+
+
+def _allowed(expected: Any, subject: Subject | None) -> list[float | str] | None:
+    """The bound of each number of an exact value, widened as the target asks."""
+    if not isinstance(expected, Exact) or expected.size > _MOST:
+        return None
+    slack = subject.target.slack if subject is not None else 1.0
+    return [json_number(bound) for bound in (expected.allowed() * slack).reshape(-1).tolist()]
 
 
 def _due(call: Call, actual: Any, expected: Any, measured: dict[str, float]) -> str:

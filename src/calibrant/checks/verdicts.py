@@ -38,6 +38,8 @@ class Verdict:
     failures: list[Finding]
     refusal: str | None = None
     """Why the first request that was refused was not served."""
+    spread: list[int] = field(default_factory=list)
+    """How many errors are 1/2 of their bound or more, 1/4 or more, and so on; the last count is of all that are smaller."""
 
     @property
     def failed(self) -> bool:
@@ -100,6 +102,7 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         worst=max(part.worst for part in parts),
         reason=reason,
         failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),
+        spread=[sum(counts) for counts in zip(*(part.spread for part in parts if part.spread), strict=True)],
     )
 
 

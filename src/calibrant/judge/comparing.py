@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from calibrant import exact
 from calibrant.exact import Exact
 
+HALVINGS = 10
+"""The counts of a spread of errors; the last is of all that are smaller."""
+
 
 @dataclass
 class Tally:
@@ -33,6 +36,9 @@ class Tally:
     refusal: str = ""  # why, in the target's words, the first of them was not served
     rejected: int = 0  # the number of the first example that was rejected; 0 if none was
     worst: float = 0.0  # the largest error so far, in units of its bound
+    spread: list[int] = field(
+        default_factory=lambda: [0] * HALVINGS
+    )  # errors of 1/2 of their bound or more, of 1/4, ...
 
 
 _tally = Tally()
@@ -66,6 +72,8 @@ class Disagreement(AssertionError):
     measured: dict[str, float] = field(default_factory=dict)
     due: str = EXACTLY
     """What the expected value is, in words."""
+    path: list[list[Exact]] | None = field(default=None, kw_only=True)
+    """The arrays of every step, where `expected` is one of them."""
 
     def __str__(self) -> str:
         return self.sentence
@@ -137,6 +145,7 @@ def agree_lists(answer: Any, expected: list[list[Exact]], *, due: str = EXACTLY)
                 agree(array, truth, due=due)
             except Disagreement as wrong:
                 wrong.sentence = place + wrong.sentence.replace("returned", "is", 1)
+                wrong.path = expected
                 raise wrong from None
         raise
 
@@ -156,7 +165,10 @@ def _agree_within(
     if not wrong.any():
         fair = claimed & (bound > 0)
         if fair.any():
-            _tally.worst = max(_tally.worst, float((error[fair] / bound[fair]).max()) * _tally.slack)
+            ratios = error[fair] / bound[fair]
+            _tally.worst = max(_tally.worst, float(ratios.max()) * _tally.slack)
+            for ratio in ratios.tolist():
+                _tally.spread[min(max(-math.frexp(ratio)[1], 0), HALVINGS - 1) if ratio else -1] += 1
         return
     with np.errstate(all="ignore"):
         ratio = np.where(wrong, error / np.where(bound > 0, bound, 5e-324), -1.0)

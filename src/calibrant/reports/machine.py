@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ def document(result: Result) -> dict[str, Any]:
         "calibrant": VERSION,
         "target": result.target,
         "options": asdict(result.options),
+        "environment": environment(),
         "outcome": outcome(result),
         "exit_status": result.exit_status,
         "partial": result.partial,
@@ -35,13 +38,26 @@ def document(result: Result) -> dict[str, Any]:
     }
 
 
+def environment() -> dict[str, str]:
+    """The interpreter, the platform, and the versions of the libraries that judge."""
+    here = {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+    }
+    return here | {name: metadata.version(name) for name in ("numpy", "hypothesis", "pytest")}
+
+
 def write(document: dict[str, Any], file: Path) -> None:
     """Write a document as JSON; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
-    said = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    put(json.dumps(document, indent=1, allow_nan=False) + "\n", file)
+
+
+def put(text: str, file: Path) -> None:
+    """Write a text; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
     if str(file) == "-":
-        sys.stdout.write(said)
+        sys.stdout.write(text)
         return
     try:
-        file.write_text(said, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CheckError(f"{file} cannot be written: {error.strerror or error}") from None
