@@ -51,6 +51,7 @@ TESTS = {
     "exact.optimizers": "test_exact_optimizers test_variants conformance/test_optimizers",
     "exact.loss": "test_judge conformance/test_loss conformance/test_model",
     "exact.gradients": "test_judge test_exact_formulas test_autograd conformance/test_gradients conformance/test_autograd",
+    "exact.programs": "test_straight_line conformance/test_autograd",
     "exact.descent": "test_exact_formulas conformance/test_descent",
     "exact.data": "test_exact_formulas test_validation conformance/test_validation",
     "exact.accumulation": "test_accumulation conformance/test_accumulation",

@@ -140,13 +140,14 @@ def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(tmp_path:
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("more", [(), ("--recompute",)], ids=["released", "computed"])
 def test_a_folder_of_vectors_that_cannot_be_written_is_refused_before_the_work(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(choosing, "chosen", lambda *_: pytest.fail("it began"))
 
     with pytest.raises(SystemExit) as ended:
-        cli.app(["vectors", "/dev/null/vectors"], standalone_mode=False)
+        cli.app(["vectors", "/dev/null/vectors", *more], standalone_mode=False)
 
     assert ended.value.code == 2
     assert capsys.readouterr().err == "calibrant: /dev/null/vectors cannot be written: Not a directory\n"

@@ -11,7 +11,7 @@ from support import bare, subject
 from calibrant.adapters import numpy_target as right
 from calibrant.checks.outcomes import outcome_of
 from calibrant.judge import Disagreement
-from calibrant.strategies import Batched, Descent, Fit, Losses, Operands, Optimization, Program, Programs
+from calibrant.strategies import Batched, Descent, Fit, Losses, Operands, Optimization, Programs, of_steps
 
 
 def array(*numbers: float) -> Any:
@@ -31,7 +31,7 @@ LINE = array(1.0, 2.0), array(0.0, 1.0), np.array(1.0), np.array(0.5)
 FIT = Fit(*LINE)
 WHOLE = Batched(array(1.0, 2.0, 4.0), array(0.0, 1.0, 1.0), np.array(1.0), np.array(0.5), [1, 2])
 WALK = Optimization("sgd", {"lr": 0.5}, [array(1.0)], [[array(2.0)], [array(1.0)]])
-SQUARE = Programs(array(3.0), [Program(1, (("*", 0, 0),))])
+SQUARE = Programs(array(3.0), [of_steps(1, ("*", 0, 0))])
 
 
 def of_two(t_u: Any, *others: Any) -> Any:

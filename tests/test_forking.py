@@ -231,7 +231,7 @@ time.sleep(0.3)
 
 
 @pytest.mark.parametrize(
-    "junk", [b"no request", marshal.dumps(1), marshal.dumps((1, 2, 3))], ids=["bytes", "number", "three"]
+    "junk", [b"no request", marshal.dumps(1), marshal.dumps((1, 2, 3, 4))], ids=["bytes", "number", "four"]
 )
 def test_a_nursery_outlives_who_asks_for_no_child(python: list[str], junk: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:

@@ -414,6 +414,8 @@ def vectors(
         _fail("--json is for --verify: what is written to DIR is JSON itself")
     chosen_by = Options(chapters=tuple(chapter or ()), workers=workers, timeout=timeout).validated()
     chapters = chosen_by.chapters or tuple(CHAPTERS)
+    if not verify:
+        _reserve(folder)
     if verify:
         spec = _spec(target, program)
         with _progress(_console([json])) as observer:
@@ -422,7 +424,6 @@ def vectors(
             machine.write(report.replayed_document(replay, spec), json)
         lines, status = report.replayed(replay), replay.exit_status
     elif recompute:
-        _reserve(folder)
         with _bar(_console(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         cases = [case for case in cases if case.chapter in chapters]
