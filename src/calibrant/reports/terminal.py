@@ -153,7 +153,7 @@ class Report:
         """Print the failing clauses that are not printed yet, what repeats their examples, the table of the chapters, a summary."""
         for of_clause in _grouped(result.verdicts):
             self.tell(of_clause)
-        closing = closing_lines(result)
+        closing = closing_lines(result, self._verbosity)
         if self._verbosity < 0:
             put([*(line for line in closing[:-1] if line.startswith("PARTIAL")), closing[-1]], self._console)
             return
@@ -477,11 +477,13 @@ def impostor_lines(impostors: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+_UNSERVED = 3
+"""The most clauses of which a report tells what was not served, without `-v`."""
 _UNDECIDED = 6
 """The most undecided clauses whose reasons are told."""
 
 
-def closing_lines(result: Result) -> list[str]:
+def closing_lines(result: Result, verbosity: int = 0) -> list[str]:
     """The lines after the table: deviations, reservations, and the verdict on the target."""
     target, verdicts = result.target, result.verdicts
     name = target["name"] + (f" ({target['version']})" if target["version"] else "")
@@ -497,9 +499,8 @@ def closing_lines(result: Result) -> list[str]:
         lines.append(f"{len(undecided) - _UNDECIDED} more clauses are undecided; --json tells why.")
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
-    refused = sum(verdict.refused for verdict in verdicts)
-    if refused:
-        lines.append(f"{refused:,} requests were not served (NotImplementedError) and count for nothing.")
+    lines += _unserved(verdicts, verbosity)
+    lines += [f"Warning: {warning}." for warning in target.get("warnings", ())]
     lines += [f"PARTIAL: {reason}." for reason in result.partial]
     dtypes = ", ".join(dict.fromkeys(verdict.dtype for verdict in verdicts))
     work = (
@@ -508,6 +509,22 @@ def closing_lines(result: Result) -> list[str]:
     )
     said = _counted(_totals(verdicts)) or "nothing ran"
     return [escaped(line, None) for line in (*lines, f"{name} {outcome(result)}: {said} ({work}).")]
+
+
+def _unserved(verdicts: Iterable[Verdict], verbosity: int) -> list[str]:
+    """How many requests the target did not serve, and of the clauses with most of them, each with the first reason."""
+    counts = {
+        clause: (sum(v.refused for v in of_clause), next((v.refusal for v in of_clause if v.refusal), None))
+        for clause, of_clause in by_clause(verdicts).items()
+    }
+    most = sorted(((count, clause, why) for clause, (count, why) in counts.items() if count), key=lambda row: -row[0])
+    if not most:
+        return []
+    shown = len(most) if verbosity > 0 else _UNSERVED
+    lines = [f"{sum(row[0] for row in most):,} requests were not served (NotImplementedError) and count for nothing:"]
+    lines += [f"  {clause}: {count:,}{f' ({why})' if why else ''}" for count, clause, why in most[:shown]]
+    more = len(most) - shown
+    return lines + [f"  and of {more} more clause{'s' * (more > 1)} (`-v`)"] * (more > 0)
 
 
 def outcome(result: Result) -> str:
