@@ -225,7 +225,8 @@ def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
         subject = Subject(loaded, group.dtype or "float64")
         for case in cases:
             with contextlib.suppress(Refused):
-                assert case.clause in loaded.deviations or case.judged(case.asked(subject)) == "", case.id
+                excused = case.deviation(loaded.deviations, case.dtype)[0] is not None
+                assert excused or case.judged(case.asked(subject)) == "", case.id
 
 
 def array(*given: Any) -> np.ndarray[Any, Any]:

@@ -17,7 +17,7 @@ from calibrant.checks.options import Options
 from calibrant.checks.outcomes import PROPERTY, Outcome, Status, died
 from calibrant.exact import FORMATS
 from calibrant.judge import tallying
-from calibrant.protocol.declarations import CONVENTIONS, GENERAL, deviation
+from calibrant.protocol.declarations import CONVENTIONS, GENERAL
 from calibrant.protocol.errors import CheckError, escaped
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.session import current
@@ -106,9 +106,8 @@ def verify(
 
     def broken(nodeid: str, *words: Any) -> Outcome:
         case = cases[int(nodeid.rpartition("[case")[2].rstrip("]"))]
-        return died(
-            case.clause, case.id, case.dtype, deviation(described["deviations"], case.clause, case.dtype), *words
-        )
+        declared = case.deviation(described["deviations"], case.dtype)
+        return died(case.clause, case.id, case.dtype, declared, *words)
 
     with started(spec) as python:
         described = probe(spec, timeout, python)
@@ -141,7 +140,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[[str, object], None]) -> None:
     """Put a wrong answer into the report, and fail nothing."""
     subject = _subject(case.dtype)
-    declared = subject.target.deviation(case.clause, subject.form.name)
+    declared = case.deviation(subject.target.deviations, subject.form.name)
     status: Status = "undecided"
     if not (sentence := _passed_over(case, subject.target)):
         subject.calls.clear()
