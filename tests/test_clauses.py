@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from calibrant.book import clauses
-from calibrant.book.clauses import CHAPTERS, BookError, book, conformance_folder, parse, properties, require
+from calibrant.book.clauses import (
+    CHAPTERS,
+    BookError,
+    book,
+    book_folder,
+    conformance_folder,
+    parse,
+    properties,
+    require,
+)
 from calibrant.checks.power import Settings, parametrized, suite_of
 from calibrant.impostors import catalog
+from calibrant.impostors.__main__ import main as bring_up_to_date
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.property import clause
 
@@ -142,3 +153,14 @@ def test_a_known_name_is_found_and_an_unknown_name_is_an_error_at_once_and_names
     assert require("loss.mean-square").number == "3.1"
     with pytest.raises(LookupError, match=r"there is no clause 'loss\.mean-sqare'; nearest: loss\.mean-square"):
         clause("loss.mean-sqare")
+
+
+def test_the_book_shows_impostors_beside_the_clauses_that_they_break(tmp_path: Path) -> None:
+    """`python -m calibrant.impostors spec` writes them."""
+    for chapter in CHAPTERS:
+        shutil.copy(book_folder() / f"{chapter}.md", tmp_path)
+
+    bring_up_to_date(tmp_path)
+
+    for chapter in CHAPTERS:
+        assert (tmp_path / f"{chapter}.md").read_bytes() == (book_folder() / f"{chapter}.md").read_bytes()

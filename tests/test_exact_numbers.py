@@ -23,8 +23,6 @@ from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.exact import numbers as arithmetic
 from calibrant.protocol.declarations import numpy_dtype
 
-pytestmark = pytest.mark.computing
-
 # True values
 
 

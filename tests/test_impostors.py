@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.book.clauses import CHAPTERS, book, book_folder
+from calibrant.book.clauses import book
 from calibrant.checks.check import check
 from calibrant.checks.here import Settings
 from calibrant.checks.options import Options
 from calibrant.checks.power import DTYPES, against, due, tried
 from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import Impostor, catalog, select
-from calibrant.impostors.__main__ import with_impostors
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.target.calling import Subject
 from calibrant.target.description import described
@@ -131,14 +130,6 @@ def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -
         "optimizer.sgd": "breaks"
     }
     assert {verdict.status for verdict in result.verdicts if verdict.clause in options} == {"undecided"}
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_book_shows_impostors_beside_the_clauses_that_they_break(chapter: str) -> None:
-    """`python -m calibrant.impostors spec` writes them."""
-    text = (book_folder() / f"{chapter}.md").read_text(encoding="utf-8")
-
-    assert with_impostors(text) == text
 
 
 def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:

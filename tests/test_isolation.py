@@ -110,7 +110,7 @@ ENDS = {
     "split.partition": "ended its process",
     "model.linear": "wrote into the files",
     "descent.closed-form": "MemoryError",
-    "regularization.shrinks": "Too many open files",
+    "regularization.shrinks": ("Too many open files", "unable to go on"),  # by what needs a file first
 }
 """A part of the text of each failing clause."""
 
@@ -134,7 +134,7 @@ def test_every_attack_on_a_worker_ends_as_a_verdict_and_the_check_goes_on(tmp_pa
     found = texts(said)
     assert "returned shape ()" in found["data.scaling"] or "the target's own timer" in found["data.scaling"]
     for name, sentence in ENDS.items():
-        assert sentence in found[name]
+        assert any(part in found[name] for part in ([sentence] if isinstance(sentence, str) else sentence))
     assert said["unfinished"] == []
 
 
@@ -255,7 +255,7 @@ def test_a_signal_that_ends_a_check_leaves_nothing_behind(number: signal.Signals
         process.send_signal(number)
         process.communicate(timeout=PATIENCE)
 
-    assert process.returncode == (2 if number == signal.SIGINT else 128 + number)
+    assert process.returncode == 128 + number
     assert sleeping(str(work)) == []
     assert [*temporary.iterdir()] == []
 
@@ -348,7 +348,7 @@ def test_an_attack_by_a_program_ends_as_a_verdict(tmp_path: Path) -> None:
 
     assert statuses(said) == {name: {"broken"} for name in ("loss.mean-square", "loss.absolute", "model.linear")}
     found = texts(said)
-    assert "loss_fn stopped its process" in found["loss.mean-square"]
+    assert ") stopped its process" in found["loss.mean-square"]
     assert "wrote more than" in found["loss.absolute"]
     assert "returned 200,001 numbers; at most 65,536 are read" in found["model.linear"]
 

@@ -19,8 +19,6 @@ from calibrant.judge import Disagreement, Tally, agree, agree_lists, as_exact, a
 from calibrant.judge.comparing import show, show_exact, show_fraction
 from calibrant.protocol.declarations import numpy_dtype
 
-pytestmark = pytest.mark.computing
-
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
 FLOAT64 = FORMATS["float64"]
 every_form = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)

@@ -196,6 +196,14 @@ def test_the_reason_is_known_wherever_no_case_rejects_an_impostor_that_breaks_a_
     assert missed == []
 
 
+@pytest.mark.parametrize("operation", [part for part in PARTS if not part.startswith("optimize")])
+def test_a_released_case_is_what_the_book_claims(operation: str) -> None:
+    """Of an optimizer, the tests that compute say so: it takes long."""
+    for case in released_cases():
+        if case.operation == operation:
+            assert (case.clause, case.expected) in claims(operation, case.arguments), case.id
+
+
 @pytest.mark.computing
 def test_no_case_can_be_left_out(chosen: Chosen) -> None:
     spare = [
@@ -494,7 +502,7 @@ def test_a_target_that_hangs_dies_or_floods_is_replayed_to_the_end(folder: Path,
     hung, again = "did not return within 0.5 s", "it is not called again"
     assert replay.exit_status == 1
     assert f"ended its process; {again}" in said["model"]
-    assert {f"{hung}; {again}", "loss_fn is not called again"} <= said["loss_fn"]
+    assert f"{hung}, and when it was made again did not return within 1.5 s; {again}" in said["loss_fn"]
     assert said["dmodel_db"] == {"returned 'one' where numbers are due"}
     assert statuses["model"] == statuses["loss_fn"] == "passed over"
     assert statuses["dloss_fn"] == "agrees"

@@ -71,7 +71,7 @@ def _end(child: int) -> None:
 # The process that stands for a child
 
 
-def _stand_for_child(path: str, *arguments: str) -> None:
+def _stand_for_child(path: str, *arguments: str) -> None:  # pragma: no cover  # without site, nothing is measured
     """Ask the nursery at `path` for a child, or start the interpreter without one; end as it does."""
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where ends of children are ignored, they have no status
@@ -95,7 +95,7 @@ def _stand_for_child(path: str, *arguments: str) -> None:
     _end_with_child(child)
 
 
-def _end_with_child(child: int, nursery: socket.socket | None = None) -> None:
+def _end_with_child(child: int, nursery: socket.socket | None = None) -> None:  # pragma: no cover  # likewise
     """End as a child does, whose status the nursery tells if it is no child of this process."""
     signal.signal(signal.SIGINT, lambda *_: os.kill(child, signal.SIGINT))
     os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
