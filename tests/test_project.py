@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
-from support import calibrant, one_sentence, target
+from support import calibrant, checked, one_sentence, statuses, target
 
 from calibrant.checks.project import defaults, under
-from calibrant.protocol.errors import CheckError
+from calibrant.protocol.errors import CheckError, TargetError
+from calibrant.target.description import deviations_in
 
 
 def project(folder: Path, text: str) -> Path:
@@ -19,15 +21,17 @@ def project(folder: Path, text: str) -> Path:
 
 
 def test_the_table_gives_the_options_of_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = '[tool.calibrant]\ntarget = "theirs.py:loss"\nprofile = "ci"\ntimeout = 3\nchapters = ["loss", "model"]\n'
+    text = '[tool.calibrant]\ntarget = "theirs.py:loss"\nprofile = "ci"\ntimeout = 3\ndeviations = "known.toml"\nchapters = ["loss", "model"]\n'
     found = {"target": "theirs.py:loss", "profile": "ci", "timeout": 3, "chapters": ("loss", "model")}
+    found |= {"deviations": "known.toml"}
     project(tmp_path, text)
 
     monkeypatch.chdir(tmp_path)
     assert defaults(tmp_path) == found
 
     monkeypatch.chdir(tmp_path.parent)
-    assert defaults(tmp_path) == found | {"target": os.path.join(tmp_path.name, "theirs.py:loss")}
+    below = {"target": "theirs.py:loss", "deviations": "known.toml"}
+    assert defaults(tmp_path) == found | {key: os.path.join(tmp_path.name, name) for key, name in below.items()}
 
 
 def test_a_program_is_a_target(tmp_path: Path) -> None:
@@ -84,3 +88,42 @@ def test_a_check_takes_the_defaults_of_its_folder(tmp_path: Path) -> None:
     assert "loss.scalar  broken in float64\n" in said
     assert "calibrant check planted.py --clause loss.scalar --dtype float64 --examples 3" in said
     assert one_sentence(wrong, "pyproject.toml: examples of [tool.calibrant] is 0.5, which is not a whole number")
+
+
+def test_a_file_declares_deviations_by_clause_or_by_chapter(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    file.write_text('"loss.empty[float32]" = "for speed"\n[loss]\nsame-shape = "it broadcasts"\n', encoding="utf-8")
+
+    assert deviations_in(str(file)) == {"loss.empty[float32]": "for speed", "loss.same-shape": "it broadcasts"}
+    assert deviations_in(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "cannot be read: No such file"),
+        ("= 1", "known.toml: "),
+        ("[loss]\nempty = 1", "not a dict of names with their reasons"),
+        ('[los]\nempty = "why"', "the clause 'los.empty', which is not in the book; nearest: loss.empty"),
+    ],
+    ids=["no file", "no TOML", "no reason", "no clause"],
+)
+def test_a_wrong_file_of_deviations_is_one_sentence(text: str | None, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(TargetError, match=re.escape(sentence)):
+        deviations_in(str(file))
+
+
+def test_a_declared_deviation_of_a_file_is_no_failure(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    file.write_text('[loss]\nabsolute = "it is half"\n', encoding="utf-8")
+    half = target(tmp_path, "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean() / 2\n")
+
+    said, shown = checked(tmp_path, half, "--clause=loss.absolute", f"--deviations={file}", "--workers=1")
+
+    assert statuses(said) == {"loss.absolute": {"deviates"}}
+    assert "loss.absolute deviates as declared: it is half" in shown
+    assert f"--deviations {file}" in shown.replace("\\\n    ", "")

@@ -24,6 +24,7 @@ def check(
     timeout: float = 10.0,
     workers: int | None = None,
     isolated: bool = False,
+    strict: bool = False,
 ) -> Report:
     """Hold a target against the book, and return a report. The arguments mean what the options of `calibrant check` mean.
 
@@ -43,6 +44,7 @@ def check(
         timeout=timeout,
         workers=workers,
         isolated=isolated,
+        strict=strict,
     )
     if isinstance(target, (str, os.PathLike)):
         from calibrant.checks.check import check as in_workers
@@ -70,7 +72,7 @@ class Report:
     @property
     def failures(self) -> list[Verdict]:
         """The verdicts for which the target does not conform."""
-        return [verdict for verdict in self.verdicts if verdict.failed]
+        return [verdict for verdict in self.verdicts if verdict.fails(strict=self._result.options.strict)]
 
     def to_json(self) -> str:
         """The document that `calibrant check --json` writes."""

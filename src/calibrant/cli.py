@@ -135,6 +135,10 @@ def check(
     timeout: Timeout = 10,
     workers: Workers = None,
     isolated: Isolated = False,
+    deviations: Annotated[
+        str | None,
+        typer.Option(help="A TOML file with a reason for each clause that the target may break.", metavar="FILE"),
+    ] = None,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
     strict: Strict = False,
@@ -181,7 +185,7 @@ def check(
     spec = found.pop("target", None) or _spec(target[0] if target else None, program)
     options = _options(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
-        *(strict, 1 if first and fail_fast is None else fail_fast),
+        *(strict, 1 if first and fail_fast is None else fail_fast, deviations),
     )
     options = replace(options, **found)
     if what:

@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--target-profile", choices=list(PROFILES), help="how many examples, and whether random (dev)")
     add("--target-examples", type=int, metavar="N", help="examples for each property")
     add("--target-seed", type=int, metavar="N", help="draw the examples that this seed gives")
+    add(
+        "--target-deviations",
+        metavar="FILE",
+        help="a TOML file with a reason for each clause that the target may break",
+    )
     add("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
     for option in ("--target-run-folder", "--target-vectors"):
         add(option, type=Path, help=argparse.SUPPRESS)
@@ -106,6 +111,7 @@ _OPTIONS = {
     "profile": "target_profile",
     "timeout": "target_timeout",
     "examples": "target_examples",
+    "deviations": "target_deviations",
     "dtypes": "target_dtype",
     "chapters": "target_chapter",
     "clauses": "target_clause",
@@ -147,7 +153,7 @@ def _validated(settings: dict[str, Any]) -> dict[str, Any]:
     target = {"target": settings.pop("target")} if "target" in settings else {}
     several = {name: tuple(value) for name, value in settings.items() if isinstance(value, (list, tuple))}
     options = Options(**settings | several).validated()
-    chosen = {name: getattr(options, name) for name in ("dtypes", "profile", "examples", "timeout")}
+    chosen = {name: getattr(options, name) for name in ("dtypes", "profile", "examples", "timeout", "deviations")}
     if options.chapters or options.clauses:
         chosen["clauses"] = frozenset(filter(options.selects, book()))
     return chosen | target

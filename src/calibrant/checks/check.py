@@ -15,6 +15,7 @@ from calibrant.checks.verdicts import Result, Verdict, gathered
 from calibrant.protocol.declarations import deviation, numpy_dtype
 from calibrant.protocol.errors import CheckError, escaped
 from calibrant.protocol.operations import OPERATIONS
+from calibrant.target.description import deviations_in
 from calibrant.target.loading import ISOLATED, PROGRAM, probe
 
 Settled = Callable[[list[Verdict]], None]
@@ -30,6 +31,7 @@ def check(spec: str, options: Options, observer: Observer | None = None, settled
     assert options.workers is not None
     with started(spec) as python:
         described = probe(spec, options.timeout, python)
+        described["deviations"] |= deviations_in(options.deviations)
         dtypes = options.dtypes or tuple(described["dtypes"])
         for dtype in dtypes:
             numpy_dtype(dtype)
@@ -117,8 +119,9 @@ class _Following:
 def _arguments(options: Options, dtypes: tuple[str, ...]) -> list[str]:
     """The options for the plugin."""
     given: dict[str, Iterable[Any]] = {"dtype": dtypes, "profile": [options.profile], "seed": [options.seed]}
-    if options.examples is not None:
-        given["examples"] = [options.examples]
+    for name in ("examples", "deviations"):
+        if (value := getattr(options, name)) is not None:
+            given[name] = [value]
     if options.chapters or options.clauses:
         given["clause"] = filter(options.selects, book())
     return [f"--target-{name}={value}" for name, values in given.items() for value in values]

@@ -63,6 +63,8 @@ class Options:
     """Whether a broken SHOULD makes a target nonconforming."""
     fail_fast: int | None = None
     """The number of failed clauses that ends the check; None for no end."""
+    deviations: str | None = None
+    """A TOML file that declares further deviations of the target."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""

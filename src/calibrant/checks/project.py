@@ -24,6 +24,7 @@ NAMES = {
     "profile": "profile",
     "examples": "examples",
     "timeout": "timeout",
+    "deviations": "deviations",
 }
 """The parameters of the command, each with the option of a check that it gives."""
 
@@ -34,6 +35,7 @@ KEYS = {
     "profile": _TEXT,
     "examples": _WHOLE,
     "timeout": _NUMBER,
+    "deviations": _TEXT,
     "chapters": _LIST,
     "clauses": _LIST,
     "dtypes": _LIST,
@@ -44,7 +46,7 @@ KEYS = {
 def defaults(folder: Path) -> dict[str, Any]:
     """The values of the table, by the names of a check's options; none where there is no such table.
 
-    A target that is a file lies relative to the folder. Raises CheckError, in one sentence, for a key or a value that cannot be.
+    A target that is a file, and the file of deviations, lie relative to the folder. Raises CheckError, in one sentence, for a key or a value that cannot be.
     """
     file = folder / FILE
     if not file.is_file() or TABLE not in (text := file.read_bytes()):
@@ -59,6 +61,8 @@ def defaults(folder: Path) -> dict[str, Any]:
         if not _is(value, KEYS[key]):
             raise CheckError(f"{file}: {key} of [tool.calibrant] is {brief(value)}, which is not {KEYS[key]}")
     found: dict[str, Any] = {key: tuple(value) if KEYS[key] == _LIST else value for key, value in table.items()}
+    if "deviations" in found:
+        found["deviations"] = os.path.relpath(folder / found["deviations"])
     if {"target", "program"} <= found.keys():
         raise CheckError(f"{file}: [tool.calibrant] has a target and a program: only one of them can be checked")
     if "program" in found:

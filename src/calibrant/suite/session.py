@@ -36,6 +36,8 @@ class Session:
     profile: str = "dev"
     examples: int | None = None
     seed: int | None = None
+    deviations: str | None = None
+    """The file that declares further deviations of the target."""
     clauses: frozenset[str] | None = None
     """The clauses whose properties run; None for all of them."""
     run_folder: Path | None = None
@@ -63,6 +65,7 @@ class Session:
         """The target, loaded once."""
         from calibrant.protocol.errors import TargetError
         from calibrant.protocol.operations import IMPORT_PATIENCE
+        from calibrant.target.description import deviations_in
         from calibrant.target.isolation import at_ease, contained, give_up, watch
         from calibrant.target.loading import load
         from calibrant.target.surroundings import Surroundings
@@ -78,6 +81,7 @@ class Session:
                 if contained():
                     give_up(str(error))
                 raise
+            self.loaded.deviations = {**self.loaded.deviations, **deviations_in(self.deviations)}
             self.loaded.surroundings = surroundings
             at_ease()
         return self.loaded

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -131,17 +133,11 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
         name in METHODS and callable(elementary[name]) for name in elementary
     ):
         raise wrong(f": elementary is {brief(elementary)}, not a dict of functions for some of {', '.join(METHODS)}")
-    conventions, deviations = said("conventions", {}), said("deviations", {})
-    for attribute, table in (("conventions", conventions), ("deviations", deviations)):
-        if not isinstance(table, Mapping) or not all(isinstance(x, str) and x for pair in table.items() for x in pair):
-            raise wrong(f": {attribute} is {brief(table)}, not a dict of names with their reasons")
-    for declared in deviations:
-        try:
-            clause, _ = named_dtypes(declared)
-        except TargetError as error:
-            raise wrong(f": deviations: {error}") from None
-        if clause not in book():
-            raise wrong(f": deviations names the clause {clause!r}, which is not in the book{nearest(clause, book())}")
+    try:
+        conventions = _texts("conventions", said("conventions", {}))
+        deviations = declared_deviations(said("deviations", {}))
+    except TargetError as error:
+        raise wrong(f": {error}") from None
     known = CONVENTIONS | GENERAL
     for convention, value in conventions.items():
         if convention not in known:
@@ -157,12 +153,56 @@ def described(spec: str, implementation: Any, name: str, timeout: float) -> Targ
         version=escaped(version, 40) if isinstance(version, str) else None,
         operations=operations,
         dtypes=tuple(dtypes),
-        conventions=dict(conventions),
-        deviations={clause: escaped(reason, 300) for clause, reason in deviations.items()},
+        conventions=conventions,
+        deviations=deviations,
         slack=float(slack),
         timeout=timeout,
         warnings=tuple(_nearly(implementation)),
     )
+
+
+def _texts(attribute: str, table: Any) -> dict[str, str]:
+    if not isinstance(table, Mapping) or not all(isinstance(x, str) and x for pair in table.items() for x in pair):
+        raise TargetError(f"{attribute} is {brief(table)}, not a dict of names with their reasons")
+    return dict(table)
+
+
+def declared_deviations(table: Any) -> dict[str, str]:
+    """The reasons of declared deviations, by clause. Raises TargetError, in one sentence, for one that cannot be."""
+    declared = _texts("deviations", table)
+    for name in declared:
+        try:
+            clause, _ = named_dtypes(name)
+        except TargetError as error:
+            raise TargetError(f"deviations: {error}") from None
+        if clause not in book():
+            raise TargetError(
+                f"deviations names the clause {clause!r}, which is not in the book{nearest(clause, book())}"
+            )
+    return {clause: escaped(reason, 300) for clause, reason in declared.items()}
+
+
+def deviations_in(file: str | None) -> dict[str, str]:
+    """The deviations that a TOML file declares, none without a file: a reason for each clause, or a table for each chapter.
+
+    Raises TargetError, in one sentence, for a file that cannot be read, or that names what cannot be.
+    """
+    if file is None:
+        return {}
+    try:
+        return declared_deviations(_flat(tomllib.loads(Path(file).read_text(encoding="utf-8"))))
+    except OSError as error:
+        raise TargetError(f"deviations: {file} cannot be read: {error.strerror or error}") from None
+    except (ValueError, TargetError) as error:  # TOML's and Unicode's errors are ValueErrors
+        raise TargetError(f"{file}: {error}") from None
+
+
+def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of nested tables, each by its names with dots between them: a clause without quotes is such a table."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return found
 
 
 def _nearly(implementation: Any) -> Iterator[str]:
