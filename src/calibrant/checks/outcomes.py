@@ -86,6 +86,8 @@ class Outcome:
     refused: int = 0
     refusal: str | None = None
     """Why the first request that was refused was not served."""
+    largest: int = 0
+    """The most numbers of an array in a request."""
     worst: float = 0.0
     rejected_at: int = 0
     """The number of the first example that was rejected; 0 if none was."""
@@ -140,6 +142,7 @@ def outcome_of(
         failure,
         **{name: getattr(tally, name) for name in COUNTS},
         refusal=escaped(tally.refusal) or None,
+        largest=tally.largest,
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,
         rejected_at=tally.rejected,
         few=few,

@@ -38,6 +38,8 @@ class Verdict:
     failures: list[Finding]
     refusal: str | None = None
     """Why the first request that was refused was not served."""
+    largest: int = 0
+    """The most numbers of an array in a request."""
     spread: list[int] = field(default_factory=list)
     """How many errors are 1/2 of their bound or more, 1/4 or more, and so on; the last count is of all that are smaller."""
 
@@ -99,6 +101,7 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         properties=[part.property for part in parts],
         **{what: sum(getattr(part, what) for part in parts) for what in COUNTS},
         refusal=refusal,
+        largest=max(part.largest for part in parts),
         worst=max(part.worst for part in parts),
         reason=reason,
         failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),

@@ -34,6 +34,7 @@ class Tally:
     unjudged: int = 0  # numbers of which nothing is claimed: they, or numbers before them, may leave the dtype's range
     refused: int = 0  # requests that the target does not serve
     refusal: str = ""  # why, in the target's words, the first of them was not served
+    largest: int = 0  # the most numbers of an array in a request
     rejected: int = 0  # the number of the first example that was rejected; 0 if none was
     worst: float = 0.0  # the largest error so far, in units of its bound
     spread: list[int] = field(

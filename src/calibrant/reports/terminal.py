@@ -505,6 +505,7 @@ def closing_lines(result: Result, verbosity: int = 0) -> list[str]:
     dtypes = ", ".join(dict.fromkeys(verdict.dtype for verdict in verdicts))
     work = (
         f"{sum(v.examples for v in verdicts):,} examples and {sum(v.judged for v in verdicts):,} judged numbers in {dtypes}, "
+        f"arrays of up to {max((v.largest for v in verdicts), default=0):,} numbers, "
         + ("the same in every run" if result.options.profile == "ci" else f"seed {result.options.seed}")
     )
     said = _counted(_totals(verdicts)) or "nothing ran"

@@ -193,8 +193,15 @@ class Subject:
         target, record = self.target, OPERATIONS.get(operation)
         if record is None or operation not in target.operations:
             raise Absent(f"{target.name} has no {operation}")
-        # The protocol knows arrays without axes, and no scalars of NumPy's.
-        given = tuple(map_leaves(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, x) for x in arguments)
+
+        def entering(x: Any) -> Any:
+            """An argument as the protocol knows it: arrays without axes, and no scalars of NumPy's."""
+            x = np.asarray(x) if isinstance(x, np.generic) else x
+            if isinstance(x, np.ndarray):
+                self.tally.largest = max(self.tally.largest, x.size)
+            return x
+
+        given = tuple(map_leaves(entering, x) for x in arguments)
         call = Call(operation, given, given)
         self.calls.append(call)
         sink, problem, raised, answered = _Sink(), "", False, False
