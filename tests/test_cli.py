@@ -163,7 +163,7 @@ def test_json_at_standard_output_leaves_the_report_to_standard_error(tmp_path: P
     assert process.stderr.splitlines()[-1].startswith(
         f"To repeat this run: calibrant check {file} --clause 'loss.abs*'"
     )
-    assert [one.name for one in tmp_path.iterdir()] == ["planted.py"]
+    assert {one.name for one in tmp_path.iterdir()} - {"__pycache__"} == {"planted.py"}  # Python may compile it
 
 
 def test_version_and_list() -> None:
