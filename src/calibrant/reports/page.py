@@ -204,10 +204,11 @@ class _Page:
         return sum(verdict.refused for clause in self.clauses for verdict in clause.verdicts)
 
     @property
-    def work(self) -> tuple[int, int]:
-        """The number of examples and of judged numbers."""
+    def work(self) -> tuple[int, int, int]:
+        """The number of examples, of judged numbers, and of numbers in the largest array that was asked."""
         verdicts = [verdict for clause in self.clauses for verdict in clause.verdicts]
-        return sum(v.examples for v in verdicts), sum(v.judged for v in verdicts)
+        largest = max((v.largest for v in verdicts), default=0)
+        return sum(v.examples for v in verdicts), sum(v.judged for v in verdicts), largest
 
     @property
     def surroundings(self) -> list[tuple[str, str]]:
