@@ -5,23 +5,20 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from calibrant.checks.verdicts import gravest
 from calibrant.protocol.errors import printable
-from calibrant.reports.terminal import by_clause, closing_lines, impostor_lines, readable
+from calibrant.reports.findings import Told, told
+from calibrant.reports.terminal import closing_lines, impostor_lines
 
 if TYPE_CHECKING:
-    from calibrant.checks.verdicts import Result, Verdict
-
-_LISTED = ("error", "broken", "breaks", "stale")
-"""The statuses of clauses that have a row."""
+    from calibrant.checks.verdicts import Result
 
 
 def table(result: Result) -> str:
     """The summary, and a row for each clause that does not hold. Everything that a target says is escaped."""
     rows = [
-        f"<tr>{_cell(clause)}{_cell(gravest(of_clause))}{_cell(_dtypes(of_clause))}{_why(of_clause)}</tr>"
-        for clause, of_clause in by_clause(result.verdicts).items()
-        if gravest(of_clause) in _LISTED
+        f"<tr>{_cell(clause.name)}{_cell(clause.status)}{_cell(clause.dtypes)}{_why(clause)}</tr>"
+        for clause in told(result)
+        if clause.failing
     ]
     head = "".join(f"<th style='text-align:left'>{word}</th>" for word in ("clause", "status", "dtypes", "why"))
     listed = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
@@ -29,20 +26,16 @@ def table(result: Result) -> str:
     return f"<div><p>{summary}</p>{listed}</div>"
 
 
-def _why(of_clause: list[Verdict]) -> str:
+def _why(clause: Told) -> str:
     """The sentence of a clause, its first failure, and what the target behaves as there."""
-    first = next((verdict for verdict in of_clause if verdict.failures), of_clause[0])
-    lines = [readable(first.sentence)]
-    if first.failures:
-        lines += [first.failures[0].text, *impostor_lines(first.failures[0].impostors)]
-    elif first.reason:
-        lines.append(f"It is declared as a deviation ({first.reason}), but it holds.")
-    lines += ["It is a SHOULD: this is a warning."] * (first.level == "SHOULD")
+    lines = [clause.sentence]
+    if clause.findings:
+        _, (first, *_) = clause.findings[0]
+        lines += [first.text, *impostor_lines(first.impostors)]
+    elif clause.reason:
+        lines.append(f"It is declared as a deviation ({clause.reason}), but it holds.")
+    lines += ["It is a SHOULD: this is a warning."] * (clause.level == "SHOULD")
     return f"<td style='text-align:left'>{'<br>'.join(_html(line.strip()) for line in lines)}</td>"
-
-
-def _dtypes(of_clause: list[Verdict]) -> str:
-    return ", ".join(verdict.dtype for verdict in of_clause if verdict.status in _LISTED)
 
 
 def _cell(text: str) -> str:
