@@ -119,8 +119,3 @@ def without_indent(text: str) -> str:
 def counted(n: int, thing: str) -> str:
     """'1 example', '1,234 examples'."""
     return f"{n:,} {thing}{'s' * (n != 1)}"
-
-
-def place(link: str) -> str:
-    """A link to an issue as people write it: 'pytorch/pytorch#10148'."""
-    return link.removeprefix("https://github.com/").replace("/issues/", "#").replace("/pull/", "#")

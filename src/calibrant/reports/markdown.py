@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from calibrant.checks.outcomes import Finding
 from calibrant.checks.verdicts import GRAVEST
 from calibrant.protocol.errors import escaped, printable
-from calibrant.reports.findings import Told, place, told, totals, without_indent
-from calibrant.reports.terminal import outcome
+from calibrant.reports.findings import Told, told, totals, without_indent
+from calibrant.reports.terminal import outcome, place
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked

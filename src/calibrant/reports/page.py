@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,10 @@ from calibrant.protocol.declarations import DTYPES, numpy_dtype
 from calibrant.protocol.errors import CheckError, printable
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.reports import pictures
-from calibrant.reports.findings import Told, counted, explanations, place, told, totals, without_indent
+from calibrant.reports.findings import Told, counted, explanations, told, totals, without_indent
 from calibrant.reports.machine import environment
 from calibrant.reports.pictures import number
-from calibrant.reports.terminal import outcome
+from calibrant.reports.terminal import outcome, place
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked
@@ -118,7 +119,7 @@ class _Page:
         """The colour of the outcome."""
         return ("good", "bad", "unknown")[self.checked.exit_status]
 
-    @property
+    @functools.cached_property
     def clauses(self) -> list[Told]:
         return [] if self.result is None else told(self.result)
 

@@ -118,10 +118,7 @@ def text(result: Result, *, width: int = 120, color: bool = False, verbosity: in
 
 def show(result: Result, console: Console, verbosity: int = 0) -> None:
     """Print the failing clauses with their reasons, the table of the chapters, and a summary."""
-    report = Report(console, verbosity, strict=result.options.strict)
-    for of_clause in _grouped(result.verdicts):
-        report.tell(of_clause)
-    report.end(result)
+    Report(console, verbosity, strict=result.options.strict).end(result)
 
 
 def failure_lines(verdicts: Iterable[Verdict]) -> list[str]:
@@ -464,14 +461,18 @@ def put(texts: Iterable[str], console: Console, style: str = "") -> None:
         console.print(Text(printable(one), style), soft_wrap=True)
 
 
+def place(link: str) -> str:
+    """A link to an issue as people write it: 'pytorch/pytorch#10148'."""
+    return link.removeprefix("https://github.com/").replace("/issues/", "#").replace("/pull/", "#")
+
+
 def impostor_lines(impostors: list[dict[str, Any]]) -> list[str]:
     """'  loss_fn behaves as `half`: ...; seen in ...', or as either of several."""
     lines = []
     for operation in dict.fromkeys(one["operation"] for one in impostors):
         named = [one for one in impostors if one["operation"] == operation]
         for k, one in enumerate(named):
-            places = [link.removeprefix("https://github.com/").replace("/issues/", "#") for link in one["seen"]]
-            seen = f"; seen in {', '.join(places[:3])}" if places else ""
+            seen = f"; seen in {', '.join(map(place, one['seen'][:3]))}" if one["seen"] else ""
             what = f"{operation} behaves as" if k == 0 else "  or as"
             lines.append(f"  {what} `{one['name']}`: {one['sentence']}{seen}.")
     return lines
