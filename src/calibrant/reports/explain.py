@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -63,16 +64,16 @@ def _operation(name: str) -> Iterator[str]:
     chapters = f"chapter{'s' * (len(one.chapters) > 1)} {_listed(one.chapters)}"
     yield f"{name}({', '.join(one.parameters)}), an operation of the {chapters}"
     yield ""
-    yield f"Returns {_plain(returns()[name])}."
+    yield f"Returns {unmarked(returns()[name])}."
     yield ""
-    yield from _plain(legend()).split("\n")
+    yield from unmarked(legend()).split("\n")
     if name in ("optimize", "training_loop"):
         yield ""
         yield "Optimizers, with their hyperparameters and defaults:"
         width = max(map(len, DEFAULTS))
-        yield from (f"  {optimizer:{width}}  {_plain(row)}" for optimizer, row in hyperparameters().items())
+        yield from (f"  {optimizer:{width}}  {unmarked(row)}" for optimizer, row in hyperparameters().items())
     yield ""
-    yield from _plain(absent()).split("\n")
+    yield from unmarked(absent()).split("\n")
     yield ""
     concerned = [one for one in catalog() if one.operation == name]
     clauses = f"`calibrant explain {one.chapters[0]}` lists its clauses"
@@ -82,7 +83,7 @@ def _operation(name: str) -> Iterator[str]:
 def _optimizer(name: str) -> Iterator[str]:
     yield f"{name}, an optimizer of optimize and training_loop"
     yield ""
-    yield f"Hyperparameters and defaults: {_plain(hyperparameters()[name])}."
+    yield f"Hyperparameters and defaults: {unmarked(hyperparameters()[name])}."
     for convention, values in CONVENTIONS.items():
         if convention.startswith(f"{name}."):
             yield f"The convention {convention} may be {_listed(values, 'or')}; the first is the book's."
@@ -139,6 +140,7 @@ def hyperparameters() -> dict[str, str]:
     }
 
 
+@functools.cache
 def _page() -> str:
     return (book_folder() / "targets.md").read_text(encoding="utf-8")
 
@@ -148,8 +150,8 @@ def _listed(words: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(before)} {last} {end}" if before else end
 
 
-def _plain(text: str) -> str:
-    """A text without its marks of code."""
+def unmarked(text: str) -> str:
+    """A text of the book in its lines, with mathematics in Unicode and without its marks of code."""
     return unicode(text).replace("`", "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calibrant.protocol.errors import CheckError, nearest
 from calibrant.protocol.operations import OPERATIONS, Operation
-from calibrant.reports.explain import absent, hyperparameters, legend, returns, unicode
+from calibrant.reports.explain import absent, hyperparameters, legend, returns, unmarked
 
 FILLED_IN = "loss_fn"
 """The operation that every skeleton has."""
@@ -136,24 +136,20 @@ def _open(chosen: Language) -> list[Operation]:
 
 def _places(chosen: Language) -> Iterator[str]:
     """The lines for each operation that is to be filled in, under the chapter that it stands in first."""
-    chapter = ""
+    chapter, answers = "", returns()
     for one in _open(chosen):
         if one.chapters[0] != chapter:
             chapter = one.chapters[0]
             yield from (chosen.heading.format(chapter), "")
-        said = [returns()[one.name]]
+        said = [answers[one.name]]
         said[0] = f"{said[0][0].upper()}{said[0][1:]}."
         if one.name == "optimize":
             said += ["The hyperparameters and their defaults:"]
             said += [f"{optimizer}: {row}" for optimizer, row in hyperparameters().items()]
-        yield from chosen.place(one, [*map(_plain, said)])
+        yield from chosen.place(one, [*map(unmarked, said)])
         yield ""
 
 
 def _lines(markdown: str, before: str) -> str:
     """A paragraph in lines of a comment."""
-    return "\n".join(f"{before}{line}".rstrip() for line in _plain(markdown).split("\n"))
-
-
-def _plain(markdown: str) -> str:
-    return unicode(markdown).replace("`", "")
+    return "\n".join(f"{before}{line}".rstrip() for line in unmarked(markdown).split("\n"))

@@ -214,9 +214,8 @@ class Subject:
                 problem, answered, raised = str(error), error.answered, isinstance(error, _Raised)
                 if error.final:
                     target.hung[operation] = Hung(written(call), problem)
-                    if (
-                        watch is not None
-                    ):  # the property goes on without calls for as long as it takes to shrink its example
+                    # The property goes on without calls for as long as it takes to shrink its example.
+                    if watch is not None:
                         watch("", max(_SHRINKING, IMPORT_PATIENCE * target.timeout), ())
         if operation in target.hung:
             hung, request = target.hung[operation], repr(plain(given))

@@ -214,10 +214,8 @@ def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: 
     if any(grad is None for step in grads for grad in step):
         return "optimizer.absent-gradient"
     for option, clause in _OPTIONS.items():
-        if hyperparameters.get(option) and (option, name) != (
-            "weight_decay",
-            "adamw",
-        ):  # AdamW has no rule without decay
+        ruled = (option, name) == ("weight_decay", "adamw")  # AdamW has no rule without decay
+        if hyperparameters.get(option) and not ruled:
             own = option == "weight_decay" and name in ("sgd", "adam")
             return f"optimizer.{name}.weight-decay" if own else clause.format(name)
     rates = hyperparameters.get("lr")
