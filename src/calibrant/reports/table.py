@@ -93,6 +93,7 @@ def _put_table(rows: Sequence[str], columns: Sequence[tuple[str, dict[str, Text]
 
 def document(matrix: Sequence[Checked]) -> dict[str, Any]:
     """The matrix as plain data: a row for each clause, and the whole document of each check."""
+    columns = [statuses(one) for one in matrix]
     return {
         "format": machine.FORMAT,
         "calibrant": VERSION,
@@ -107,6 +108,6 @@ def document(matrix: Sequence[Checked]) -> dict[str, Any]:
             for one in matrix
         ],
         "clauses": [
-            {"clause": clause, "statuses": [statuses(one).get(clause) for one in matrix]} for clause in clauses(matrix)
+            {"clause": clause, "statuses": [column.get(clause) for column in columns]} for clause in clauses(matrix)
         ],
     }
