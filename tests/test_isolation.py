@@ -201,8 +201,9 @@ LEAVES = """
             os._exit(0)
         os.execv(sleeps[0], sleeps)
 
-    import threading, time
+    import atexit, threading, time
     threading.Thread(target=time.sleep, args=(600,)).start()
+    atexit.register(time.sleep, 600)
 
     def absolute_loss(t_p, t_c):
         subprocess.Popen(sleeps, start_new_session=True, env={})
@@ -222,7 +223,7 @@ def sleeping(mark: str) -> list[int]:
 
 
 def test_nothing_that_a_target_starts_outlives_the_check(tmp_path: Path) -> None:
-    """Nor a folder of the check. A thread that goes on after the import holds nothing up."""
+    """Nor a folder of the check. A thread that goes on after the import, or a slow end, holds nothing up."""
     work, temporary = tmp_path / "work", tmp_path / "temporary"
     work.mkdir(), temporary.mkdir()
     arguments = (target(tmp_path, LEAVES), *of("loss.absolute"), "--examples=3", "--workers=1", "--timeout=20")
