@@ -26,9 +26,10 @@ SHELF = f"class Shelf:\n    class inner:\n        @staticmethod\n        {LOSS.r
 
 @pytest.fixture(autouse=True)
 def _modules_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Undo the effects of a target's import."""
+    """Undo the effects of a target's import, those of another test's too."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "planted", raising=False)
     before = dict(sys.modules)
     yield
     for name in set(sys.modules) - set(before):
