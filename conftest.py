@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sybil import Example
 
 SPEC = Path(__file__).parent / "spec"
-_PLACE = re.compile(r"^\((?P<clause>[a-z0-9.-]+)\)=$|^(?P<marks>#{1,2}) (?P<heading>.+)$", re.MULTILINE)
+_PLACE = re.compile(r"^<a id=\"(?P<clause>[a-z0-9.-]+)\"></a>$|^(?P<marks>#{1,2}) (?P<heading>.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 

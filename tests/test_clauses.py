@@ -31,7 +31,7 @@ CHAPTER = """
 
 Prose, and a list of what follows.
 
-(loss.first)=
+<a id="loss.first"></a>
 ### 3.1 The first · `loss.first` · MUST
 
 The first sentence,
@@ -39,13 +39,13 @@ over two lines.
 
 Its reason.
 
-(loss.second)=
+<a id="loss.second"></a>
 ### 3.2 The second · `loss.second` · SHOULD
 
 The second sentence.
 
 ```
-(loss.not-a-clause)=
+<a id="loss.not-a-clause"></a>
 ### 3.3 In a fence · `loss.not-a-clause` · MUST
 
 # a comment, no heading
@@ -111,11 +111,11 @@ def test_a_clause_is_its_heading_its_sentence_and_its_text() -> None:
 
 
 MALFORMED: dict[str, tuple[str, str, str]] = {
-    "target and heading differ": ("(loss.first)=", "(loss.frist)=", "the target is loss.frist but the heading says"),
+    "target and heading differ": ('"loss.first"', '"loss.frist"', "the anchor is loss.frist but the heading says"),
     "no heading": ("### 3.1 The first · `loss.first` · MUST\n", "", "is not a clause's heading"),
     "a heading of another kind": ("### 3.1 The", "#### 3.1 The", "is not a clause's heading"),
-    "no target": ("(loss.first)=\n", "", "a clause without its target line"),
-    "a blank line between": ("(loss.first)=\n", "(loss.first)=\n\n", "is not a clause's heading"),
+    "no anchor": ('<a id="loss.first"></a>\n', "", "a clause without its anchor"),
+    "a blank line between": ('"loss.first"></a>\n', '"loss.first"></a>\n\n', "is not a clause's heading"),
     "number out of order": ("### 3.2", "### 3.3", "loss.second has the number 3.3, where 3.2 is due"),
     "number taken": ("### 3.2", "### 3.1", "loss.second has the number 3.1, where 3.2 is due"),
     "number of another chapter": ("### 3.1", "### 4.1", "loss.first has the number 4.1, where 3.1 is due"),

@@ -1,8 +1,8 @@
 """The clauses of the book, read from its chapters, and the properties of the suite, read from their source without an import.
 
-A clause in a chapter is a target line, a heading and its text:
+A clause in a chapter is an anchor, a heading and its text:
 
-    (loss.mean-square)=
+    <a id="loss.mean-square"></a>
     ### 3.1 The mean of the squares · `loss.mean-square` · MUST
 
     The loss of predictions ...
@@ -36,8 +36,8 @@ CHAPTERS = {
 
 LEVELS = ("MUST", "SHOULD")
 
-_CLAUSE = re.compile(r"^(?:\((\S+)\)=$\n?)?(?:### (\d+\.\d+) (.+) · `([^`]+)` · ([A-Z]+)$)?", re.MULTILINE)
-"""The target line and the heading of a clause; empty at any other line."""
+_CLAUSE = re.compile(r"^(?:<a id=\"(\S+)\"></a>$\n?)?(?:### (\d+\.\d+) (.+) · `([^`]+)` · ([A-Z]+)$)?", re.MULTILINE)
+"""The anchor and the heading of a clause; empty at any other line."""
 _SECTION = re.compile(r"^#{1,2} ", re.MULTILINE)
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?(?:^\1|\Z)", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"[a-z]+(-[a-z]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+")
@@ -87,18 +87,18 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
     prose = _FENCE.sub(lambda fence: re.sub(r".", " ", fence[0]), text)
     marks = [mark for mark in _CLAUSE.finditer(prose) if mark[0]]
     for mark, after in itertools.zip_longest(marks, marks[1:]):
-        target, given, title, name, level = mark.groups()
+        anchor, given, title, name, level = mark.groups()
         expected = f"{number}.{len(clauses) + 1}"
         limit = after.start() if after else len(text)
         section = _SECTION.search(prose, mark.end(), limit)
         body = text[mark.end() : section.start() if section else limit].strip()
         problem = None
-        if target is None:
-            problem = f"a clause without its target line: {mark[0]}"
+        if anchor is None:
+            problem = f"a clause without its anchor: {mark[0]}"
         elif name is None:
-            problem = f"the line after ({target})= is not a clause's heading"
-        elif target != name:
-            problem = f"the target is {target} but the heading says {name}"
+            problem = f"the line after the anchor {anchor} is not a clause's heading"
+        elif anchor != name:
+            problem = f"the anchor is {anchor} but the heading says {name}"
         elif given != expected:
             problem = f"{name} has the number {given}, where {expected} is due"
         elif not _NAME.fullmatch(name) or name.split(".")[0] not in CHAPTERS.get(chapter, ()):

@@ -8,7 +8,7 @@ from pathlib import Path
 from calibrant.book.clauses import CHAPTERS
 from calibrant.impostors import breaking
 
-_CLAUSE = re.compile(r"^\((?P<name>[a-z0-9.-]+)\)=\n.*?(?=^\([a-z0-9.-]+\)=$|^#{1,2} |\Z)", re.MULTILINE | re.DOTALL)
+_CLAUSE = re.compile(r'^<a id="(?P<name>[a-z0-9.-]+)"></a>\n.*?(?=^<a id=|^#{1,2} |\Z)', re.MULTILINE | re.DOTALL)
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SHOWN = re.compile(r"^\*Impostors:\*\n\n(?:(?:- |  ).*\n)+", re.MULTILINE)
 
@@ -16,7 +16,7 @@ _SHOWN = re.compile(r"^\*Impostors:\*\n\n(?:(?:- |  ).*\n)+", re.MULTILINE)
 def with_impostors(text: str) -> str:
     """A chapter with the lists of impostors as they are due."""
     # Lines in code fences are no headings: they are hidden while the clauses are found.
-    hidden = _FENCED.sub(lambda fence: re.sub(r"[#(]", "\0", fence.group()), text)
+    hidden = _FENCED.sub(lambda fence: re.sub(r"[#<]", "\0", fence.group()), text)
     parts, end = [], 0
     for clause in _CLAUSE.finditer(hidden):
         parts += [text[end : clause.start()], _shown(clause["name"], text[clause.start() : clause.end()])]
