@@ -20,15 +20,23 @@ from calibrant.suite.claims import about, keeps_dtype, last_of_many
 from calibrant.suite.property import clause
 from calibrant.target.calling import Failure, Refused, Subject
 
-NAMES = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop")
+NAMES = (
+    "sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop", "lion", "adabelief",
+    "lamb", "lars",
+)  # fmt: skip
+BY_NORM = ("lamb", "lars")
+"""The optimizers in which the numbers of a parameter depend on each other."""
 each_optimizer = pytest.mark.parametrize("name", NAMES)
 SHOWN = (1e-2, 0.25, 0.1)
 """Epsilons large enough to show where they are added; 1e-8 is too small for float32."""
+WIDE = (((2,),), ((2, 2),), ((3,), (2,)), ((1,),), ((2, 3), ()), ((4,), (2, 2)))
+"""Shapes of parameters with norms that no single number has."""
 CORE = ("beta1", "beta2", "eps")
 OWN = {
     "sgd": (), "adam": CORE, "adamw": (*CORE, "weight_decay"), "rmsprop": ("alpha", "eps"), "adagrad": ("eps",),
     "adadelta": ("rho", "eps"), "adamax": CORE, "nadam": (*CORE, "momentum_decay"), "radam": CORE, "asgd": ("lambd", "alpha"),
-    "rprop": ("etas", "step_sizes"),
+    "rprop": ("etas", "step_sizes"), "lion": ("beta1", "beta2"), "adabelief": CORE, "lamb": (*CORE, "weight_decay"),
+    "lars": ("momentum", "trust_coefficient", "weight_decay", "eps"),
 }  # fmt: skip
 """The hyperparameters beside the rate without which an optimizer has no rule; all others are options, with clauses of their own."""
 
@@ -112,8 +120,8 @@ def keeps_its_rule(target: Subject, run: Optimization, **neutral: Any) -> None:
 
 
 def pulled(run: Optimization, steps: list[list[Any]]) -> list[list[Any]]:
-    """The gradients with the coupled decay of the parameters along these steps; those of AdamW have none."""
-    decay = 0.0 if run.name == "adamw" else run.hyperparameters["weight_decay"]
+    """The gradients with the coupled decay of the parameters along these steps; those of AdamW, Lion and AdaBelief have none."""
+    decay = 0.0 if run.name in ("adamw", "lion", "adabelief") else run.hyperparameters["weight_decay"]
     before = [run.params, *steps[:-1]]
     return [
         [None if g is None else (g + decay * shaped(p, g.shape)).astype(g.dtype) for g, p in zip(*both, strict=True)]
@@ -158,6 +166,8 @@ def without_a_rate_in_the_buffer(target: Subject, run: Optimization) -> Optimiza
     if target.follow.get(f"{run.name}.buffer") == "with-lr":
         for key in ("momentum", "dampening", "nesterov"):
             run.hyperparameters.pop(key, None)
+        if exact.OPTIMIZERS[run.name]["momentum"]:
+            run.hyperparameters["momentum"] = 0.0
     return run
 
 
@@ -414,6 +424,57 @@ def test_asgd_follows_its_rule(target: Subject, run: Optimization) -> None:
 @given(plain("rprop"))
 def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
+
+
+@clause("optimizer.lion", fraction_of_examples=0.9)
+@given(plain("lion"))
+def test_lion_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """The average whose sign it takes is not the one that it remembers."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adabelief", fraction_of_examples=0.9)
+@given(plain("adabelief"))
+def test_adabelief_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.lamb", fraction_of_examples=0.9)
+@given(plain("lamb", shapes=WIDE))
+def test_lamb_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """The norms are those of one parameter."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.lars", fraction_of_examples=0.9)
+@given(optimizations("lars", only=OWN["lars"], shapes=WIDE))
+def test_lars_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """A changing rate shows whether the buffer contains it."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.trust-ratio", fraction_of_examples=0.2)
+@pytest.mark.parametrize("name", BY_NORM)
+@given(
+    drawn=strategies.of_each(shapes=WIDE, eps=(1e-2, 0.25), steps=(1, 4)),
+    which=st.sampled_from(("parameter", "gradient")),
+)
+def test_a_norm_of_zero_makes_a_trust_ratio_of_one(target: Subject, name: str, drawn: Any, which: str) -> None:
+    """A parameter that begins at zero, as a bias does, would else never move."""
+    run = drawn(name)
+    run.hyperparameters["weight_decay"] = 0.0
+    if which == "parameter":
+        run.params = [np.zeros_like(p) for p in run.params]
+    else:
+        run.grads = [[np.zeros_like(g) for g in step] for step in run.grads]
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.decoupled-decay", fraction_of_examples=0.3)
+@pytest.mark.parametrize("name", ["lion", "adabelief"])
+@given(drawn=strategies.of_each(maximize=(None,), eps=(0.25, 1e-2), weight_decay=(0.25, 0.1, 0.5, 1e-2)))
+def test_the_decay_of_lion_and_adabelief_is_beside_the_step(target: Subject, name: str, drawn: Any) -> None:
+    keeps_its_rule(target, drawn(name), weight_decay=0.0)
 
 
 # All of them
@@ -687,7 +748,7 @@ SIZES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129,
 
 
 @clause("optimizer.sizes", fraction_of_examples=0.08)
-@each_optimizer
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_NORM])
 @given(drawn=strategies.of_each(shapes=(((3,),),), steps=(1, 4)), size=st.sampled_from(SIZES))
 def test_every_number_of_a_tensor_moves_alike(target: Subject, name: str, drawn: Any, size: int) -> None:
     """Two numbers take turns, and the last is a third, so that a fault shows in the blocks as well as behind them."""

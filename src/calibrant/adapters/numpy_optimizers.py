@@ -19,6 +19,7 @@ Array = Any
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
 _SWITCH = {"decoupled_weight_decay": False}
 _RMSPROP = {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False}
+_LARS = {"momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0}
 _ADAGRAD = {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -33,12 +34,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "radam": _ADAM | _SWITCH,
     "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
     "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
+    "lion": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "maximize": False},
+    "adabelief": _ADAM | {"eps": 1e-16},
+    "lamb": _ADAM | {"eps": 1e-6},
+    "lars": {"lr": 1e-3, "weight_decay": 0.0, "maximize": False} | _LARS,
 }
 """The hyperparameters of each optimizer, with their defaults."""
 
 
 class Mover:
     """The common part of all optimizers: from the gradients of one parameter to its moves."""
+
+    decays = False
+    """Whether `_moved` applies weight decay itself."""
 
     def __init__(self, h: Any, p: Array) -> None:
         self.h, self.t = h, 0
@@ -50,6 +58,8 @@ class Mover:
         self.t += 1
         if h.maximize:
             g = -g
+        if self.decays:
+            return self._moved(p, g, lr)
         if h.decoupled_weight_decay:
             p = p - p * (lr * h.weight_decay)
         elif h.weight_decay:
@@ -186,7 +196,62 @@ class Rprop(Mover):
         return p - self.m * self.v
 
 
-_MOVERS: tuple[type[Mover], ...] = (Sgd, Adam, Rmsprop, Adagrad, Adadelta, Adamax, Nadam, Radam, Asgd, Rprop)
+class Lion(Mover):
+    """By the rate, against the sign of an average; `m` is another average."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        beta1, beta2 = self.h.betas
+        direction = np.sign(self.m * beta1 + g * (1 - beta1))
+        self.m = self.m * beta2 + g * (1 - beta2)
+        return p - direction * lr
+
+
+class Adabelief(Mover):
+    """Along the mean gradient over the root mean square of how far gradients are from it."""
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        beta1, beta2 = self.h.betas
+        self.m = self.m + (g - self.m) * (1 - beta1)
+        self.v = self.v * beta2 + np.square(g - self.m) * (1 - beta2) + self.h.eps
+        spread = np.sqrt(self.v) / math.sqrt(1 - beta2**self.t) + self.h.eps
+        return p - self.m / spread * (lr / (1 - beta1**self.t))
+
+
+class Lamb(Mover):
+    """Adam's direction with its decay, as far as the parameter is long."""
+
+    decays = True
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        beta1, beta2 = self.h.betas
+        self.moments(g, beta1, beta2)
+        spread = np.sqrt(self.v / (1 - beta2**self.t)) + self.h.eps
+        way = self.m / spread / (1 - beta1**self.t) + p * self.h.weight_decay
+        size, length = _norm(p), _norm(way)
+        return p - way * ((size / length if size > 0 and length > 0 else 1) * lr)
+
+
+class Lars(Mover):
+    """SGD at a rate for each parameter, from its norm and from its gradient's; `m` is the buffer, rates included."""
+
+    decays = True
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        h, size = self.h, _norm(p)
+        steepness = _norm(g) + size * h.weight_decay
+        ratio = size / (steepness + h.eps) * h.trust_coefficient if size > 0 and steepness > 0 else 1
+        self.m = self.m * h.momentum + (g + p * h.weight_decay) * (ratio * lr)
+        return p - self.m
+
+
+def _norm(x: Array) -> Array:
+    """The Euclidean norm, in the dtype of its numbers."""
+    return np.sqrt(np.sum(np.square(x)))
+
+
+_MOVERS: tuple[type[Mover], ...] = (
+    Sgd, Adam, Rmsprop, Adagrad, Adadelta, Adamax, Nadam, Radam, Asgd, Rprop, Lion, Adabelief, Lamb, Lars,
+)  # fmt: skip
 
 MOVERS = {mover.__name__.lower(): mover for mover in _MOVERS} | {"adamw": Adam}
 """The class of each optimizer, by its name."""
@@ -203,7 +268,11 @@ class Optimizer:
             if key not in known:
                 raise ValueError(f"{name} has no {key!r}{nearest(key, list(known))}")
             _check(key, value, known[key])
-        given = {"weight_decay": 0.0, "decoupled_weight_decay": name == "adamw"} | known | hyperparameters
+        given = (
+            {"weight_decay": 0.0, "decoupled_weight_decay": name in ("adamw", "lion", "adabelief")}
+            | known
+            | hyperparameters
+        )
         if given.get("nesterov") and (given["momentum"] <= 0 or given["dampening"] != 0):
             raise ValueError("nesterov is True: it needs a momentum, and no dampening")
         self.lr = given["lr"]

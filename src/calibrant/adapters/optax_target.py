@@ -57,6 +57,7 @@ conventions = {
     "adagrad.epsilon": "inside",
     "nadam.schedule": "constant",
     "radam.epsilon": "outside",
+    "lars.norm": "together",
 }
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
@@ -70,8 +71,15 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "nadam": (optax.nadam, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
     "radam": (optax.radam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
     "rprop": (optax.rprop, {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)}),
+    "lion": (optax.lion, {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0}),
+    "adabelief": (optax.adabelief, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-16}),
+    "lamb": (optax.lamb, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.0}),
+    "lars": (optax.lars, {"lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0, "weight_decay": 0.0}),
 }
-"""Each optimizer with torch.optim's defaults."""
+"""Each optimizer with the book's defaults."""
+
+OWN_DECAY = ("adamw", "adadelta", "lion", "lamb", "lars")
+"""The optimizers that take a weight decay as the book means it."""
 
 DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
 """The optimizers that decouple the decay on request."""
@@ -86,7 +94,7 @@ NAMES = {
 """Optax's names for torch.optim's hyperparameters, where they differ."""
 
 LONG = 100
-"""For a run of more epochs, the adapter compiles the optimizer."""
+"""For a run of more steps, the adapter compiles the optimizer."""
 
 
 def model(t_u: Array, w: Array, b: Array) -> Array:
@@ -224,10 +232,11 @@ def optimize(
     transformation = _optimizer(name, hyperparameters)
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("optax has no step in which a parameter has no gradient")
+    update = jax.jit(transformation.update) if len(grads) > LONG else transformation.update
     state = transformation.init(params)
     path = []
     for step in grads:
-        updates, state = transformation.update(step, state, params)
+        updates, state = update(step, state, params)
         params = optax.apply_updates(params, updates)
         path.append(params)
     return path
@@ -250,13 +259,17 @@ def _optimizer(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTran
         make = optax.amsgrad
     if decoupled:
         make, options = DECOUPLED[name], {"weight_decay": 0.0, **options}
-    elif name not in ("adamw", "adadelta") and "weight_decay" in options:
+    elif name == "adabelief" and options.pop("weight_decay", None):
+        raise NotImplementedError("optax's adabelief has no weight_decay")
+    elif name not in OWN_DECAY and "weight_decay" in options:
         before.append(optax.add_decayed_weights(options.pop("weight_decay")))
     if isinstance(options["lr"], list):
         if name == "rprop":
             raise NotImplementedError("optax's rprop has one rate")
         rates = options["lr"]
-        options["lr"] = lambda count: rates[int(count)]
+        options["lr"] = (lambda count: rates[int(count)]) if len(rates) <= LONG else jnp.asarray(rates).__getitem__
+    if name == "adabelief":
+        options["eps_root"] = options["eps"]
     for key, names in NAMES.items():
         if key in options:
             value = options.pop(key)

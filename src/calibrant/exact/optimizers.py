@@ -13,13 +13,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from calibrant.exact import scalars
+from calibrant.exact import further_rules, scalars
 from calibrant.exact.formats import Format, format_of
 from calibrant.exact.numbers import Exact
-from calibrant.exact.scalars import Number, complement, constant, either, maximum, minimum, mix, product, root
+from calibrant.exact.scalars import (
+    Number,
+    complement,
+    constant,
+    either,
+    maximum,
+    minimum,
+    mix,
+    product,
+    root,
+    shrunk,
+)
+from calibrant.exact.tensors import State, States, Tensor, filled
 
 _PLAIN = {"lr": 1e-2, "weight_decay": 0.0, "maximize": False}
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
@@ -36,14 +47,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "radam": {**_ADAM, **_DECOUPLED},
     "asgd": {**_PLAIN, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6},
     "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
+    "lion": {**_PLAIN, "lr": 1e-4, "betas": (0.9, 0.99)},
+    "adabelief": {**_ADAM, "eps": 1e-16},
+    "lamb": {**_ADAM, "eps": 1e-6},
+    "lars": {**_PLAIN, "lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0},
 }
-"""The optimizers, each with its hyperparameters and their defaults, which are PyTorch's."""
+"""The optimizers, each with its hyperparameters and their defaults: PyTorch's, where it has the optimizer."""
 
-State = SimpleNamespace
 _STATE = ("m", "v", "x", "u", "most", "buffer", "before", "size")
 Follow = Mapping[str, str]
 Known = TypeVar("Known")
-Rule = Callable[[State, "Hyperparameters", int, Number, Number, Number, Follow], Number]
+Rule = Callable[..., Any]
+"""A function of one number, as said above, or of a whole parameter: `further_rules` has these."""
 
 
 def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -53,7 +68,7 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     if not h["momentum"]:
         if coupled and not h["weight_decay"]:
             return p - lr * g
-        apart = _shrunk(p, lr, h.weight_decay, lr * g)
+        apart = shrunk(p, lr, h.weight_decay, lr * g)
         return either([p - lr * penalized, apart]) if coupled else apart
     buffer = follow["sgd.nesterov-buffer" if h["nesterov"] else "sgd.buffer"]
     inside = buffer == "with-lr"
@@ -68,12 +83,12 @@ def sgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, 
     ahead = h["nesterov"] and follow["sgd.nesterov"] == "torch"
     moved = pushed + h.momentum * s.buffer if ahead else s.buffer
     step = moved if inside else lr * moved
-    together = p - step if coupled else _shrunk(p, lr, h.weight_decay, step)
+    together = p - step if coupled else shrunk(p, lr, h.weight_decay, step)
     if not ahead:
         return together
     own = pushed if inside else lr * pushed
     past = product([h.momentum, s.buffer] if inside else [lr, h.momentum, s.buffer])
-    kept = p if coupled else _shrunk(p, lr, h.weight_decay)
+    kept = p if coupled else shrunk(p, lr, h.weight_decay)
     return either([together, kept - own - past, kept - past - own])
 
 
@@ -86,7 +101,7 @@ def _there_and_back(p: Number, past: Number) -> Number:
 def adam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr mhat / (sqrt(vhat) + eps); the decay is an L2 penalty unless it is said to be decoupled."""
     if h["decoupled_weight_decay"] or follow["adam.decay"] == "decoupled":
-        return _shrunk(p, lr, h.weight_decay, _adaptive_step(s, h, t, lr, g, follow))
+        return shrunk(p, lr, h.weight_decay, _adaptive_step(s, h, t, lr, g, follow))
     return p - _adaptive_step(s, h, t, lr, g + h.weight_decay * p, follow)
 
 
@@ -94,8 +109,8 @@ def adamw(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     """(1 - lr wd) p - lr mhat / (sqrt(vhat) + eps)."""
     step = _adaptive_step(s, h, t, lr, g, follow)
     if follow["adamw.decay"] == "after":
-        return _shrunk(p - step, lr, h.weight_decay)
-    return _shrunk(p, constant(1.0, p.form) if follow["adamw.decay"] == "without-lr" else lr, h.weight_decay, step)
+        return shrunk(p - step, lr, h.weight_decay)
+    return shrunk(p, constant(1.0, p.form) if follow["adamw.decay"] == "without-lr" else lr, h.weight_decay, step)
 
 
 def _adaptive_step(s: State, h: Hyperparameters, t: int, lr: Number, g: Number, follow: Follow) -> Number:
@@ -140,7 +155,7 @@ def rmsprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Numb
         with_rate = follow["rmsprop.buffer"] == "with-lr"
         s.buffer = h.momentum * s.buffer + (step if with_rate else product([g], [spread]))
         step = s.buffer if with_rate else lr * s.buffer
-    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+    return shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def adagrad(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -150,7 +165,7 @@ def adagrad(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Numb
     s.v = (h.initial_accumulator_value if t == 1 else s.v) + g * g
     spread = root(s.v + h.eps) if follow["adagrad.epsilon"] == "inside" else root(s.v) + h.eps
     step = product([lr, g], [1.0 + h.lr_decay * (t - 1), spread])
-    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+    return shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def adadelta(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -161,7 +176,7 @@ def adadelta(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Num
     d = product([root(s.x + h.eps), g], [root(s.v + h.eps)])
     s.x = mix(s.x, d * d, h.rho, h.part)
     step = d if follow["adadelta.rate"] == "without" else lr * d
-    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+    return shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -173,7 +188,7 @@ def adamax(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Numbe
     s.u = maximum(past + h.eps if epsilon == "with-past" else past, size + h.eps if epsilon == "in-maximum" else size)
     c1 = constant(1.0, g.form) if follow["adamax.correction"] == "none" else h.correction1(t)
     step = product([lr, s.m], [c1, s.u + h.eps if epsilon == "outside" else s.u])
-    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+    return shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -187,7 +202,7 @@ def nadam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     look = product([now[0], g], [now[1]]) + product([ahead[0], s.m], [ahead[1]])
     steps = product([lr, now[0], g], [now[1], spread]), product([lr, ahead[0], s.m], [ahead[1], spread])
     together = product([lr, look], [spread])
-    p = _shrunk(p, lr, h.weight_decay) if apart else p
+    p = shrunk(p, lr, h.weight_decay) if apart else p
     return either([p - steps[0] - steps[1], p - steps[1] - steps[0], p - together])
 
 
@@ -210,7 +225,7 @@ def radam(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
         step = product([lr, s.m, factor], [c1, product([root(s.v)], [root(c2)]) + h.eps])
     else:
         step = product([lr, s.m, factor, root(c2)], [c1, spread])
-    return _shrunk(p, lr, h.weight_decay, step) if apart else p - step
+    return shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 
 def _threshold(follow: Follow) -> float:
@@ -226,7 +241,7 @@ def asgd(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number,
         lambda: scalars.real_power(1.0 + product([h.lambd, lr, constant(t - 1.0, h.form)]), Fraction(h["alpha"])),
     )
     eta = product([lr], [slowed])
-    return _shrunk(p, eta, h.lambd, eta * g)
+    return shrunk(p, eta, h.lambd, eta * g)
 
 
 def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
@@ -245,23 +260,6 @@ def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
         s.size, s.before = s.size.within(math.inf), s.before.within(math.inf)
         return p.within(math.inf)
     return p if not direction else p - s.size if direction > 0 else p + s.size
-
-
-def _shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) -> Number:
-    """(1 - lr decay) p - step: with the factor first, with lr decay p subtracted, or with both steps added before.
-
-    Beyond the roundings of the second way, the first rounds (1 - lr decay) and its product with p; the last rounds lr decay p and the
-    step once more each, and their sum.
-    """
-    left = p
-    drop = product([lr, decay, p])
-    if not drop.known_zero():
-        left = p - drop
-        moved = 0.0 if step is None else step.size + step.err
-        u = max(x.form.u for x in (p, lr, decay))
-        more = u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
-        left = left.within((left.err + (more + p.form.tiny + 2 * p.form.flushed)) * (1 + 2.0**-40))
-    return left if step is None else left - step
 
 
 _PAIRS = {"betas": ("beta1", "beta2"), "etas": ("down", "up"), "step_sizes": ("smallest", "largest")}
@@ -351,7 +349,7 @@ class Hyperparameters:
 
 
 _RULES: tuple[Rule, ...] = (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
-RULES = dict(zip(DEFAULTS, _RULES, strict=True))
+RULES = {rule.__name__: rule for rule in _RULES} | further_rules.ELEMENTWISE | further_rules.OF_TENSORS
 
 
 class Frame:
@@ -362,6 +360,7 @@ class Frame:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self.whole = rule in further_rules.OF_TENSORS.values()
         self.settings: Callable[[Hyperparameters], Hyperparameters] = lambda h: h
         self.states: dict[tuple[int, int], State] = {}
         self.counts: Counter[int] = Counter()
@@ -377,13 +376,27 @@ class Frame:
             self.states[k, i] = State(**dict.fromkeys(_STATE, constant(0.0, form)))
         return self.states[k, i]
 
-    def step(
-        self, at: tuple[int, int], h: Hyperparameters, t: int, lr: Number, p: Number, g: Number | None, follow: Follow
-    ) -> Number:
-        """Number i of parameter k after a step; without a gradient it stays."""
+    def step(self, at: tuple[int, int], h: Hyperparameters, t: int, lr: Number, p: Any, g: Any, follow: Follow) -> Any:
+        """Number i of parameter k after a step, or all of parameter k where its numbers depend on each other; without a gradient it stays."""
         if g is None:
             return p
-        return self.rule(self.state(*at, p.form), h, t, lr, p, -g if h["maximize"] else g, follow)
+        if isinstance(p, Tensor):
+            s: Any = States([self.state(at[0], i, x.form) for i, x in enumerate(p.numbers)], p.shape)
+            g = filled(g, p) if isinstance(g, Number) else g
+        else:
+            s = self.state(*at, p.form)
+        return self.rule(s, h, t, lr, p, -g if h["maximize"] else g, follow)
+
+    def move(
+        self, k: int, h: Hyperparameters, t: int, lr: Number, p: Tensor, g: Tensor | None, follow: Follow
+    ) -> Tensor:
+        """Parameter k after a step, as a whole or number by number."""
+        if self.whole:
+            tensor: Tensor = self.step((k, 0), h, t, lr, p, g, follow)
+            return tensor
+        slopes = [None] * len(p.numbers) if g is None else g.numbers
+        numbers = enumerate(zip(p.numbers, slopes, strict=True))
+        return Tensor([self.step((k, i), h, t, lr, x, slope, follow) for i, (x, slope) in numbers], p.shape)
 
 
 def optimize(
@@ -408,15 +421,17 @@ def optimize(
     frame = frame or Frame(RULES[name])
     h = frame.settings(Hyperparameters(given, form.scalars))
     absent = constant(0.0, form) if follow["gradients.absent"] == "zero" else None
-    now = [scalars.scatter(p, form) for p in params]
+    now = [Tensor(scalars.scatter(p, form), p.shape) for p in params]
     path = []
     for rate, step in zip(rates, grads, strict=True):
         for k, slope in enumerate(step):
             t = frame.count(k, slope is not None or absent is not None)
-            slopes = [absent] * len(now[k]) if slope is None else scalars.scatter(slope, form)
-            numbers = enumerate(zip(now[k], slopes, strict=True))
-            now[k] = [frame.step((k, i), h, t, rate, p, g, follow) for i, (p, g) in numbers]
-        path.append([scalars.gather(after, p.shape, form) for after, p in zip(now, params, strict=True)])
+            if slope is None:
+                g = None if absent is None else filled(absent, now[k])
+            else:
+                g = Tensor(scalars.scatter(slope, form), slope.shape)
+            now[k] = frame.move(k, h, t, rate, now[k], g, follow)
+        path.append([scalars.gather(p.numbers, p.shape, form) for p in now])
     return path
 
 

@@ -274,6 +274,23 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     return _rounded(m, e, (err + 4 * _LOST) * _UP if span <= form.largest else math.inf, form, 1, least)
 
 
+def shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) -> Number:
+    """(1 - lr decay) p - step: with the factor first, with lr decay p subtracted, or with both steps added before.
+
+    Beyond the roundings of the second way, the first rounds (1 - lr decay) and its product with p; the last rounds lr decay p and the
+    step once more each, and their sum.
+    """
+    left = p
+    drop = product([lr, decay, p])
+    if not drop.known_zero():
+        left = p - drop
+        moved = 0.0 if step is None else step.size + step.err
+        u = max(x.form.u for x in (p, lr, decay))
+        more = u * (left.size + left.err + 2 * (drop.size + drop.err) + 2 * moved)
+        left = left.within((left.err + (more + p.form.tiny + 2 * p.form.flushed)) * (1 + 2.0**-40))
+    return left if step is None else left - step
+
+
 def maximum(x: Number, y: Number) -> Number:
     """The larger of the two."""
     return (x if _aligned_sum(x.m, x.e, -y.m, y.e)[0] >= 0 else y).within(max(x.err, y.err))

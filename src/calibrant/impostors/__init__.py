@@ -80,6 +80,9 @@ class Impostor:
         return {**said, "clauses": self.breaks, "seen": self.links}
 
 
+BESIDE = ("further_optimizers",)
+"""The modules of impostors beside the chapters' own."""
+
 _registered: dict[tuple[str, str], Impostor] = {}
 
 
@@ -93,9 +96,9 @@ def add(one: Impostor) -> None:
 
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
-    """All impostors, in the order of the protocol's operations; each chapter's are in the module of its name."""
-    for chapter in CHAPTERS:
-        importlib.import_module(f"calibrant.impostors.{chapter}")
+    """All impostors, in the order of the protocol's operations; each chapter's are in the module of its name, or in a module beside it."""
+    for module in (*CHAPTERS, *BESIDE):
+        importlib.import_module(f"calibrant.impostors.{module}")
     order = list(OPERATIONS)
     return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))
 

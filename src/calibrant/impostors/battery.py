@@ -27,6 +27,10 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     "nadam": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
     "radam": ({"betas": (0.5, 0.9), "eps": 1e-2}, {"betas": (0.5, 0.9), "eps": 1e-2, "weight_decay": 0.25}),
     "rprop": ({"etas": (0.5, 1.5)},),
+    "lion": ({"betas": (0.5, 0.75), "weight_decay": 0.25},),
+    "adabelief": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
+    "lamb": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
+    "lars": ({"trust_coefficient": 0.5, "weight_decay": 0.25, "momentum": 0.5},),
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""
 

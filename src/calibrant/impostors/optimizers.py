@@ -196,7 +196,7 @@ ADAGRAD, DELTA, MAX, NADAM, RADAM, ASGD, RPROP = (
 
 LONG, MANY = "optimizer.long-run", "many steps are needed"
 
-ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop"
+ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop lion adabelief lamb lars"
 
 
 def of(names: str = ALL, without: str = "") -> Rows:
@@ -205,9 +205,9 @@ def of(names: str = ALL, without: str = "") -> Rows:
     return impostors_of("optimize", applies_to=tuple(name for name in named if name not in without.split()))
 
 
-optimize, decaying, coupled = of(), of(without="rprop"), of(without="adamw rprop")
+optimize, decaying, coupled = of(), of(without="rprop"), of(without="adamw rprop lion adabelief lamb lars")
 scheduled, remembers = of(without="asgd rprop"), of(without="asgd")
-counting = of("adam adamw adagrad adamax nadam radam asgd")
+counting = of("adam adamw adagrad adamax nadam radam asgd adabelief lamb")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
 adadelta, adamax, nadam, radam, asgd, rprop = map(of, ("adadelta", "adamax", "nadam", "radam", "asgd", "rprop"))
 
@@ -215,7 +215,7 @@ optimize("uphill", "every step moves along the gradient, uphill")(rule(lambda c:
 optimize("maximize-ignored", "it minimizes where it should maximize: the gradient is not negated, or negated twice")(
     but(maximize=False), "optimizer.maximize", "kozistr/pytorch_optimizer#528"
 )
-of(f"adam {ALL}", without="rprop")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
+of(f"adam {ALL}", without="rprop lamb lars")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
     rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))),
     f"{ADAM} optimizer.adam.first-step optimizer.adam.bias-correction? optimizer.adam.scale-free?",
 )
@@ -390,10 +390,10 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{ADAM} {LONG}?")
-of(without="sgd adadelta adamax asgd rprop")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
+of(without="sgd adadelta adamax asgd rprop lion lars")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
     but(eps=0.0), EPS, "davharris/mistnet#94"
 )
-small = of(without="sgd radam asgd rprop")
+small = of(without="sgd radam asgd rprop lion adabelief lamb lars")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
     but(eps=lambda h: h["eps"] or 1e-8),
     "optimizer.adam.scale-free@float64 optimizer.adam.scale-free@float32? optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
@@ -593,6 +593,10 @@ _SHOWN: dict[str, tuple[dict[str, Any], ...]] = {
     "radam": ({**_BETAS, "betas": (0.25, 0.9)},),
     "asgd": ({"lambd": 0.25, "alpha": 0.5, "weight_decay": 0.5},),
     "rprop": ({"etas": (0.5, 1.5), "step_sizes": (0.4, 0.6)},),
+    "lion": ({"betas": (0.5, 0.75), "weight_decay": 0.25}, {}),
+    "adabelief": (_BETAS, {}),
+    "lamb": (_BETAS, {"betas": (0.5, 0.75), "eps": 0.1}),
+    "lars": ({"trust_coefficient": 0.5, "momentum": 0.5, "weight_decay": 0.25}, {}),
 }
 """Hyperparameters with which much shows, and others, defaults for instance, with which some things show that do not there."""
 

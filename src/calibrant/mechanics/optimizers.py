@@ -1,6 +1,6 @@
 """Optimizers: how to update parameters by their gradients.
 
-`rules` holds the rules, a function each; this module holds what they share. K parameters are tensors of any shapes; each of
+`rules` and `further_rules` hold the rules, a function each; this module holds what they share. K parameters are tensors of any shapes; each of
 T steps has K gradients of the shapes of their parameters.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from calibrant.mechanics import further_rules  # noqa: F401  # it enters its rules into RULES
 from calibrant.mechanics.rules import RULES, Rule
 
 
@@ -32,7 +33,7 @@ class Optimizer:
             raise ValueError("params is empty: there is nothing to optimize")
         shared = {"weight_decay": 0.0, "decoupled_weight_decay": rule.decouples}
         self.hyperparameters = SimpleNamespace(**shared | dict(rule.defaults) | hyperparameters)
-        self.apply = rule.apply
+        self.rule = rule
         fresh = [{part: torch.zeros_like(p) for part in rule.remembers} for p in self.params]
         self.memories = [SimpleNamespace(t=0, **memory) for memory in fresh]
 
@@ -50,11 +51,13 @@ class Optimizer:
                 continue
             memory.t += 1
             theta, g = p, -p.grad if h.maximize else p.grad.clone()
-            if h.decoupled_weight_decay:
+            if self.rule.decays:
+                pass
+            elif h.decoupled_weight_decay:
                 theta = theta * (1 - h.lr * h.weight_decay)
             elif h.weight_decay:
                 g = g + h.weight_decay * theta
-            p.copy_(self.apply(theta, g, memory, h))
+            p.copy_(self.rule.apply(theta, g, memory, h))
 
 
 def optimize(

@@ -29,17 +29,22 @@ class Rule:
     defaults: Mapping[str, Any]
     decouples: bool
     """Whether weight decay by default changes the parameter directly and not through the gradient."""
+    decays: bool
+    """Whether the function applies weight decay itself."""
 
 
 RULES: dict[str, Rule] = {}
 """Every rule by its name."""
 
 
-def rule(remembers: str, decouples: bool = False, **defaults: Any) -> Callable[[Function], Function]:
+def rule(
+    remembers: str, decouples: bool = False, decays: bool = False, **defaults: Any
+) -> Callable[[Function], Function]:
     """Enter a function into RULES under its own name; every rule accepts `maximize`."""
 
     def enter(function: Function) -> Function:
-        RULES[function.__name__] = Rule(function, tuple(remembers.split()), defaults | {"maximize": False}, decouples)
+        defaults["maximize"] = False
+        RULES[function.__name__] = Rule(function, tuple(remembers.split()), defaults, decouples, decays)
         return function
 
     return enter

@@ -38,8 +38,16 @@ CONVENTIONS = {
     "radam.threshold": ("five", "four"),
     "radam.decay": ("coupled", "decoupled"),
     "rprop.turn": ("rest", "step-back"),
+    "lion.decay": ("decoupled", "coupled"),
+    "adabelief.epsilon": ("each-step", "outside"),
+    "adabelief.decay": ("decoupled", "coupled"),
+    "lamb.correction": ("both", "none"),
+    "lamb.trust": ("always", "with-decay"),
+    "lamb.norm": ("whole", "at-most-ten"),
+    "lars.norm": ("apart", "together"),
+    "lars.buffer": ("with-lr", "plain"),
 }
-"""The values of each convention for an optimizer, PyTorch's first."""
+"""The values of each convention for an optimizer: PyTorch's first, or the paper's where PyTorch does not have the optimizer."""
 
 GENERAL = {
     "loss.scale": ("mean", "half", "sum"),

@@ -58,13 +58,20 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "radam": _ADAM | {"beta2": (None, 0.9, 0.99, 0.75, 0.999, 0.95, 0.98, 0.0)},
     "asgd": {"lambd": (None, 0.25, 1e-2, 1e-4, 0.0), "alpha": (None, 0.5, 0.75, 0.0, 1.0), "weight_decay": _DECAYS},
     "rprop": {"etas": (None, (0.5, 2.0), (0.25, 1.5), (0.1, 1.05)), "step_sizes": (None, (0.25, 0.5), (0.5, 1.0), (1e-3, 0.6), (1e-6, 50.0))},
+    "lion": {key: _ADAM[key] for key in ("beta1", "beta2", "weight_decay")},
+    "adabelief": _ADAM,
+    "lamb": _ADAM,
+    "lars": {
+        "momentum": (None, 0.5, 0.9, 0.0), "trust_coefficient": (None, 0.5, 1e-2, 1.0, 2.0, 0.1), "eps": (None, 0.25, 1e-2, 0.0),
+        "weight_decay": _DECAYS,
+    },
 }  # fmt: skip
 """The choices of each hyperparameter, simplest first; None leaves it out. A third of the numbers come from `_RANGES` instead."""
 
 _RANGES = {
     "beta1": (0.0, 0.99), "beta2": (0.0, 0.999), "eps": (1e-6, 1e-1), "weight_decay": (0.0, 0.5), "momentum": (0.0, 0.99),
     "dampening": (0.0, 1.0), "alpha": (0.0, 0.99), "lr_decay": (0.0, 1.0), "initial_accumulator_value": (0.0, 1.0), "rho": (0.0, 0.99),
-    "momentum_decay": (0.0, 0.1), "lambd": (0.0, 0.1),
+    "momentum_decay": (0.0, 0.1), "lambd": (0.0, 0.1), "trust_coefficient": (1e-3, 2.0),
 }  # fmt: skip
 """The range of a hyperparameter beside its choices."""
 

@@ -209,15 +209,27 @@ _OPTIONS = {
 """The clause of each option. Of two options the first one's clause asks both together."""
 
 
+_RULED = {("weight_decay", "adamw"), ("weight_decay", "lamb"), ("weight_decay", "lars"), ("momentum", "lars")}
+"""Options that are part of the plain rule of an optimizer."""
+
+
 def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
     """The clause that asks such a run: of an option that is set, else of a changing rate, else of the plain rule."""
     if any(grad is None for step in grads for grad in step):
         return "optimizer.absent-gradient"
     for option, clause in _OPTIONS.items():
-        ruled = (option, name) == ("weight_decay", "adamw")  # AdamW has no rule without decay
+        # AdamW has no rule without decay; the others' clauses have these options in their rules.
+        ruled = (option, name) in _RULED
         if hyperparameters.get(option) and not ruled:
             own = option == "weight_decay" and name in ("sgd", "adam")
-            return f"optimizer.{name}.weight-decay" if own else clause.format(name)
+            apart = option == "weight_decay" and name in ("lion", "adabelief")
+            return (
+                f"optimizer.{name}.weight-decay"
+                if own
+                else "optimizer.decoupled-decay"
+                if apart
+                else clause.format(name)
+            )
     rates = hyperparameters.get("lr")
     changing = isinstance(rates, (list, tuple)) and len(set(rates)) > 1
     return "optimizer.changing-rate" if changing else f"optimizer.{name}"
