@@ -60,7 +60,8 @@ def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), [(name, path) for name in torch_target.OPTIMIZERS for path in PATHS if path != "fused" or name in FUSED]
+    ("name", "path"),
+    [(name, path) for name in torch_target.OPTIMIZERS for path in PATHS if path != "fused" or name in FUSED],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None:

@@ -13,6 +13,6 @@ from calibrant.exact.gradients import *
 from calibrant.exact.loss import *
 from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
-from calibrant.exact.optimizers import optimize, paths
+from calibrant.exact.optimizers import optimize, paths, steady
 from calibrant.exact.programs import derivatives
 from calibrant.exact.validation import *

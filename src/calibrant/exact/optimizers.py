@@ -306,9 +306,11 @@ class Hyperparameters:
 
     def powers(self, name: str, base: Callable[[int], Number], t: int) -> Number:
         """The product of the bases of the steps from 1 to t."""
-        if not t:
-            return constant(1.0, self.form)
-        return self.once((name, t), lambda: scalars.times_power(self.powers(name, base, t - 1), base(t)))
+        known = self._known.setdefault(name, [constant(1.0, self.form)])
+        for step in range(len(known), t + 1):
+            known.append(scalars.times_power(known[-1], base(step)))
+        power: Number = known[t]
+        return power
 
     def power(self, beta: str, t: int) -> Number:
         """beta ** t."""
@@ -433,6 +435,22 @@ def optimize(
             now[k] = frame.move(k, h, t, rate, now[k], g, follow)
         path.append([scalars.gather(p.numbers, p.shape, form) for p in now])
     return path
+
+
+def steady(name: str, hyperparameters: Mapping[str, Any], n_steps: int, grads: Sequence[Any], follow: Follow) -> Frame:
+    """A frame as so many steps along the same gradients leave it, for the rules that average gradients and their squares.
+
+    Their states do not depend on rates and parameters: so a path that begins here costs no more than its own steps.
+    """
+    frame, form = Frame(RULES[name]), format_of(grads[0].dtype.name)
+    h = Hyperparameters({**DEFAULTS[name], **hyperparameters}, form.scalars)
+    for k, slopes in enumerate(grads):
+        frame.counts[k] = n_steps
+        for i, g in enumerate(scalars.scatter(slopes, form)):
+            s = frame.state(k, i, form)
+            for _ in range(n_steps):
+                s.m, s.v = mix(s.m, g, h.beta1, h.part1), mix(s.v, g * g, h.beta2, h.part2)
+    return frame
 
 
 def paths(

@@ -316,8 +316,11 @@ def real_power(base: Number, exponent: Fraction) -> Number:
     """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before."""
     form = base.form
     log = _log(base.fraction())
-    power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
-    value = Fraction(_DIGITS.exp(_DIGITS.multiply(power, log)))
+    if exponent == 1:
+        value = base.fraction()
+    else:
+        power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
+        value = Fraction(_DIGITS.exp(_DIGITS.multiply(power, log)))
     y = abs(to_float(exponent))
     # The base is rounded, the exponent twice (it is a product), and the power is within a unit in the last place.
     slip = y * (base.err / base.least() + form.u) + 2 * y * abs(float(log)) * form.u + 2 * form.u

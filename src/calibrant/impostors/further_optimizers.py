@@ -94,10 +94,10 @@ adabelief("from-the-old-average", "it measures each gradient from the average be
     rule(from_the_old_average), BELIEF
 )
 lamb("trust-ratio-left-out", "the step is not multiplied by the norm of the parameter over the norm of the update")(
-    at_a_ratio(lambda size, length: ([], [])), f"{LAMB} {TRUST}?"
+    at_a_ratio(lambda size, length: ([], [])), LAMB
 )
 lamb("trust-ratio-inverted", "the step is multiplied by the norm of the update over the norm of the parameter")(
-    at_a_ratio(lambda size, length: ([length], [size])), LAMB
+    at_a_ratio(lambda size, length: ([length], [size])), f"{LAMB} {TRUST}?"
 )
 lamb("decay-beside-the-ratio", "the decay is no part of the update whose norm counts, but shrinks the parameter")(
     rule(lambda c: c(h=c.h.but(weight_decay=0.0)) - c.p * (c.lr * c.h.weight_decay)), LAMB

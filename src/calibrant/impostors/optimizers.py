@@ -373,6 +373,9 @@ corrected("correction-without-power", "the correction divides by 1 - beta at eve
 of("adam adamw nadam radam")(
     "count-stops-at-256", "the count of steps stops at 256, as a number of bfloat16 does", why_not_small=MANY
 )(framed(count=lambda c: min(c(), 256)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
+of("adam adamw nadam radam adamax lamb adabelief adagrad asgd")(
+    "count-stops-at-2048", "the count of steps stops at 2,048, as a number of float16 does", why_not_small=MANY
+)(framed(count=lambda c: min(c(), 2048)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
 of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8", why_not_small=MANY)(
     framed(count=lambda c: min(c(), 8)), LONG
 )
@@ -630,7 +633,7 @@ def _questions(name: str) -> Any:
     if "centered" in exact.OPTIMIZERS[name]:
         yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
     if "betas" in shown:
-        for steps in (10, 258):
+        for steps in (10, 258, 2050):
             yield name, {"lr": 0.5, "betas": (0.5, 0.999), "eps": 0.25}, _PARAMS[:1], [[np.array([1.0])]] * steps
 
 
