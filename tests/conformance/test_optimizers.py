@@ -715,10 +715,16 @@ AVERAGING = ("adam", "adamw", "nadam", "radam", "lamb")
 @clause("optimizer.long-run")
 @pytest.mark.parametrize("name", [*AVERAGING, "adagrad", "adamax", "asgd", "adabelief"])
 def test_a_count_of_steps_goes_beyond_what_a_half_format_can_count(target: Subject, name: str) -> None:
-    """The rate is zero but for the last steps, where the parameter then stands exactly; ASGD, whose rate does not change, walks all the way."""
+    """The rate is zero but for the last steps, where the parameter then stands exactly; ASGD, whose rate does not change, walks all the way.
+
+    The half formats themselves round too much. Float64 is asked where there is no float32.
+    """
+    if target.form.name != next((dtype for dtype in ("float32", "float64") if dtype in target.target.dtypes), ""):
+        pytest.skip("counts are looked at in float32, or in float64 where there is no float32")
     some = {"betas": (0.999, 0.999), "eps": 0.25, "weight_decay": 0.25, "lr_decay": 0.5, "lambd": 0.25, "alpha": 1.0}
     hyperparameters = {key: x for key, x in some.items() if key in exact.OPTIMIZERS[name] and (key, name) not in UNUSED}
-    params, grads = [target.array([0.5, -1.0])], [target.array([1.0, 0.5])]
+    two = name == "lamb"  # the norms of one number hide the length of its update
+    params, grads = [target.array([0.5, -1.0][: 1 + two])], [target.array([1.0, 0.5][: 1 + two])]
     ends = 0.25 if name == "asgd" else [0.25] * FEW
     first = Optimization(name, {"lr": ends, **hyperparameters}, params, [grads] * FEW)
     try:

@@ -315,10 +315,10 @@ def times_power(power: Number, base: Number) -> Number:
 def real_power(base: Number, exponent: Fraction) -> Number:
     """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before."""
     form = base.form
-    log = _log(base.fraction())
     if exponent == 1:
-        value = base.fraction()
+        value, log = base.fraction(), math.log(base.fraction())
     else:
+        log = _log(base.fraction())
         power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
         value = Fraction(_DIGITS.exp(_DIGITS.multiply(power, log)))
     y = abs(to_float(exponent))
