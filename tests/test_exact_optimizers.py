@@ -79,7 +79,7 @@ def test_arithmetic_in_the_dtype_alone_stays_within_the_bounds(name: str, form: 
     def rounded(x: Any) -> Any:
         if isinstance(x, (list, tuple)):
             return [*map(rounded, x)]
-        return x if isinstance(x, bool) else np.dtype(form.name).type(x)
+        return x if x is None or isinstance(x, bool) else np.dtype(form.name).type(x)
 
     with np.errstate(all="ignore"):
         h = {key: rounded(x) for key, x in (exact.OPTIMIZERS[name] | run.hyperparameters).items() if key != "t0"}

@@ -646,12 +646,12 @@ def test_the_book_defines_each_hyperparameter_that_is_drawn_and_no_other(name: s
     @each_case(strategies.optimizations(name), FLOAT32)
     def check(run: strategies.Optimization) -> None:
         for key, value in run.hyperparameters.items():
-            ends = re.match(r"([\[(])(\d), (\d|∞)([\])])", defined[key][1])
+            ends = re.match(r"([\[(])(-∞|\d), (\d|∞)([\])])", defined[key][1])
             for x in value if isinstance(value, (list, tuple)) else (value,):
-                if ends is None:
-                    assert isinstance(x, bool)
+                if ends is None or x is None:
+                    assert isinstance(x, bool) or (x is None and key == "eps")
                     continue
-                low, high = float(ends[2]), float(ends[3].replace("∞", "inf"))
+                low, high = (float(end.replace("∞", "inf")) for end in ends.groups()[1:3])
                 assert low < x < high or (x == low and ends[1] == "[") or (x == high and ends[4] == "]")
         if "dampening" in run.hyperparameters:
             assert run.hyperparameters["momentum"] > 0

@@ -22,9 +22,9 @@ from calibrant.target.calling import Failure, Refused, Subject
 
 NAMES = (
     "sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop", "lion", "adabelief",
-    "lamb", "lars",
+    "lamb", "lars", "adafactor",
 )  # fmt: skip
-BY_NORM = ("lamb", "lars")
+BY_NORM = ("lamb", "lars", "adafactor")
 """The optimizers in which the numbers of a parameter depend on each other."""
 each_optimizer = pytest.mark.parametrize("name", NAMES)
 SHOWN = (1e-2, 0.25, 0.1)
@@ -36,7 +36,7 @@ OWN = {
     "sgd": (), "adam": CORE, "adamw": (*CORE, "weight_decay"), "rmsprop": ("alpha", "eps"), "adagrad": ("eps",),
     "adadelta": ("rho", "eps"), "adamax": CORE, "nadam": (*CORE, "momentum_decay"), "radam": CORE, "asgd": ("lambd", "alpha"),
     "rprop": ("etas", "step_sizes"), "lion": ("beta1", "beta2"), "adabelief": CORE, "lamb": (*CORE, "weight_decay"),
-    "lars": ("momentum", "trust_coefficient", "weight_decay", "eps"),
+    "lars": ("momentum", "trust_coefficient", "weight_decay", "eps"), "adafactor": ("beta2_decay", "eps", "d", "weight_decay"),
 }  # fmt: skip
 """The hyperparameters beside the rate without which an optimizer has no rule; all others are options, with clauses of their own."""
 
@@ -71,7 +71,7 @@ def zero_at_an_end(name: str, key: str, value: Any) -> bool:
     """Whether a number of a hyperparameter is zero, and the default is not."""
     default = exact.OPTIMIZERS[name][key]
     pairs = zip(value, default, strict=True) if isinstance(default, tuple) else [(value, default)]
-    return any(x == 0 != usual for x, usual in pairs if not isinstance(usual, bool))
+    return any(x == 0 != usual for x, usual in pairs if not isinstance(usual, bool) and x is not None)
 
 
 def truth(target: Subject, run: Optimization) -> list[list[Exact]]:
@@ -453,6 +453,13 @@ def test_lars_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
 
+@clause("optimizer.adafactor", fraction_of_examples=0.9)
+@given(optimizations("adafactor", only=OWN["adafactor"], shapes=WIDE))
+def test_adafactor_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """A matrix has an average for each row and for each column, a vector one for each number."""
+    follows_its_rule(target, run)
+
+
 @clause("optimizer.trust-ratio", fraction_of_examples=0.2)
 @pytest.mark.parametrize("name", BY_NORM)
 @given(
@@ -605,7 +612,7 @@ def test_a_rate_that_falls_to_zero_stops_every_parameter(target: Subject, name: 
             stays(steps[t][k], steps[t - 1][k], bounds[t][k], t)
 
 
-MAY_BE_NEGATIVE = {("sgd", "dampening"), ("asgd", "alpha")}
+MAY_BE_NEGATIVE = {("sgd", "dampening"), ("asgd", "alpha"), ("adafactor", "beta2_decay")}
 NUMBERS = [
     (name, key, default)
     for name in NAMES
@@ -620,7 +627,8 @@ def invalid(name: str, key: str, default: Any) -> list[tuple[Any, str]]:
     numbers = default if isinstance(default, tuple) else (default,)
     wrong = {math.nan: "not finite", math.inf: "not finite"}
     wrong |= {} if (name, key) in MAY_BE_NEGATIVE else {-0.5: "negative"}
-    wrong |= {"betas": {1.0: "1, where less is due"}, "rho": {1.5: "above 1"}}.get(key, {})
+    wrong |= {"betas": {1.0: "1, where less is due"}, "rho": {1.5: "above 1"}, "d": {0.5: "below 1"}}.get(key, {})
+    wrong |= {0.5: "positive"} if key == "beta2_decay" else {}
     values = [
         (
             (*numbers[:place], x, *numbers[place + 1 :]),
@@ -690,7 +698,13 @@ FEW = 8
 @each_optimizer
 def test_a_rule_that_holds_for_a_few_steps_holds_for_hundreds(target: Subject, name: str) -> None:
     """A count of steps that is kept in eight bits, or in bfloat16, stops at 256."""
-    some = {"betas": (0.99, 0.999), "momentum": 0.9, "weight_decay": 1e-2, "lr_decay": 0.5, "lambd": 0.25}
+    some: dict[str, Any] = {
+        "betas": (0.99, 0.999),
+        "momentum": 0.9,
+        "weight_decay": 1e-2,
+        "lr_decay": 0.5,
+        "lambd": 0.25,
+    }
     hyperparameters = {"lr": 1e-2} | {key: x for key, x in some.items() if key in exact.OPTIMIZERS[name]}
     grads = [[target.array([(1.0, 0.5, -0.25)[t % 3]])] for t in range(300)]
     run = Optimization(name, hyperparameters, [target.array([0.5])], grads)
@@ -713,7 +727,7 @@ AVERAGING = ("adam", "adamw", "nadam", "radam", "lamb")
 
 
 @clause("optimizer.long-run")
-@pytest.mark.parametrize("name", [*AVERAGING, "adagrad", "adamax", "asgd", "adabelief"])
+@pytest.mark.parametrize("name", [*AVERAGING, "adagrad", "adamax", "asgd", "adabelief", "adafactor"])
 def test_a_count_of_steps_goes_beyond_what_a_half_format_can_count(target: Subject, name: str) -> None:
     """The rate is zero but for the last steps, where the parameter then stands exactly; ASGD, whose rate does not change, walks all the way.
 
@@ -721,8 +735,17 @@ def test_a_count_of_steps_goes_beyond_what_a_half_format_can_count(target: Subje
     """
     if target.form.name != next((dtype for dtype in ("float32", "float64") if dtype in target.target.dtypes), ""):
         pytest.skip("counts are looked at in float32, or in float64 where there is no float32")
-    some = {"betas": (0.999, 0.999), "eps": 0.25, "weight_decay": 0.25, "lr_decay": 0.5, "lambd": 0.25, "alpha": 1.0}
+    some: dict[str, Any] = {
+        "betas": (0.999, 0.999),
+        "eps": 0.25,
+        "weight_decay": 0.25,
+        "lr_decay": 0.5,
+        "lambd": 0.25,
+        "alpha": 1.0,
+    }
     hyperparameters = {key: x for key, x in some.items() if key in exact.OPTIMIZERS[name] and (key, name) not in UNUSED}
+    if name == "adafactor":
+        hyperparameters |= {"beta2_decay": -0.25, "eps": (1e-3, 1e-3)}
     two = name == "lamb"  # the norms of one number hide the length of its update
     params, grads = [target.array([0.5, -1.0][: 1 + two])], [target.array([1.0, 0.5][: 1 + two])]
     ends = 0.25 if name == "asgd" else [0.25] * FEW
@@ -826,7 +849,7 @@ def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: Desc
 @given(sample=strategies.descents())
 def test_any_optimizer_in_the_loop_follows_its_rule(target: Subject, name: str, sample: Descent) -> None:
     """The loop gives it the gradients at the parameters before each of its steps."""
-    hyperparameters = {"lr": 0.25} | ({"eps": 0.25} if "eps" in exact.OPTIMIZERS[name] else {})
+    hyperparameters = {"lr": 0.25} | ({"eps": 0.25} if isinstance(exact.OPTIMIZERS[name].get("eps"), float) else {})
     optimizer = {"name": name, **hyperparameters}
     t_u, t_c = exact.of(sample.t_u), exact.of(sample.t_c)
     path, grads = [sample.params], []

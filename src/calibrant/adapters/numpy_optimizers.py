@@ -20,6 +20,7 @@ _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "m
 _SWITCH = {"decoupled_weight_decay": False}
 _RMSPROP = {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False}
 _LARS = {"momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0}
+_ADAFACTOR = {"beta2_decay": -0.8, "eps": (None, 1e-3), "d": 1.0}
 _ADAGRAD = {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "adabelief": _ADAM | {"eps": 1e-16},
     "lamb": _ADAM | {"eps": 1e-6},
     "lars": {"lr": 1e-3, "weight_decay": 0.0, "maximize": False} | _LARS,
+    "adafactor": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _ADAFACTOR,
 }
 """The hyperparameters of each optimizer, with their defaults."""
 
@@ -48,8 +50,8 @@ class Mover:
     decays = False
     """Whether `_moved` applies weight decay itself."""
 
-    def __init__(self, h: Any, p: Array) -> None:
-        self.h, self.t = h, 0
+    def __init__(self, h: Any, p: Array, shape: tuple[int, ...]) -> None:
+        self.h, self.t, self.shape = h, 0, shape
         self.m, self.v, self.extra = np.zeros_like(p), np.zeros_like(p), np.zeros_like(p)
 
     def follow(self, p: Array, g: Array, lr: float) -> Array:
@@ -244,13 +246,45 @@ class Lars(Mover):
         return p - self.m
 
 
+class Adafactor(Mover):
+    """Over the root of averages of rows and columns, `m` and `v`; `v` is that of each number where there are no rows."""
+
+    decays = True
+
+    def _moved(self, p: Array, g: Array, lr: float) -> Array:
+        h, t, real = self.h, self.t, p.dtype
+        small, least = float(_finfo(real).eps) if h.eps[0] is None else h.eps[0], h.eps[1]
+        new, squares = t**h.beta2_decay, np.square(g)
+        if len(self.shape) < 2:
+            self.v = power = self.v * (1 - new) + squares * new
+        else:
+            tables = [x.reshape(self.shape) for x in (self.m, self.v, squares)]
+            rows = tables[0] * (1 - new) + tables[2].mean(-1, keepdims=True) * new
+            columns = tables[1] * (1 - new) + tables[2].mean(-2, keepdims=True) * new
+            self.m, self.v = rows.ravel(), columns.ravel()
+            power = (rows / np.maximum(rows.mean(-2, keepdims=True), small) * columns).ravel()
+        way = g / np.sqrt(np.maximum(power, small**2))
+        size, length = (_norm(x) / math.sqrt(x.size) for x in (p, way))
+        rate = max(least, float(size)) * min(lr, 1 / math.sqrt(t)) / max(1.0, float(length) / h.d)
+        return p - p * (lr * h.weight_decay) - way * rate
+
+
+def _finfo(dtype: Any) -> Any:
+    """NumPy's or, of bfloat16, that of ml_dtypes."""
+    if dtype.name == "bfloat16":
+        import ml_dtypes
+
+        return ml_dtypes.finfo(dtype)
+    return np.finfo(dtype)
+
+
 def _norm(x: Array) -> Array:
     """The Euclidean norm, in the dtype of its numbers."""
     return np.sqrt(np.sum(np.square(x)))
 
 
 _MOVERS: tuple[type[Mover], ...] = (
-    Sgd, Adam, Rmsprop, Adagrad, Adadelta, Adamax, Nadam, Radam, Asgd, Rprop, Lion, Adabelief, Lamb, Lars,
+    Sgd, Adam, Rmsprop, Adagrad, Adadelta, Adamax, Nadam, Radam, Asgd, Rprop, Lion, Adabelief, Lamb, Lars, Adafactor,
 )  # fmt: skip
 
 MOVERS = {mover.__name__.lower(): mover for mover in _MOVERS} | {"adamw": Adam}
@@ -276,7 +310,7 @@ class Optimizer:
         if given.get("nesterov") and (given["momentum"] <= 0 or given["dampening"] != 0):
             raise ValueError("nesterov is True: it needs a momentum, and no dampening")
         self.lr = given["lr"]
-        self.movers = [MOVERS[name](SimpleNamespace(**given), p.ravel()) for p in params]
+        self.movers = [MOVERS[name](SimpleNamespace(**given), p.ravel(), p.shape) for p in params]
 
     def step(self, params: list[Array], grads: list[Array | None], lr: float) -> list[Array]:
         """The parameters after one step, in their dtype (bfloat16 times a Python number is float32); None leaves a parameter."""
@@ -320,6 +354,8 @@ def _check(key: str, value: Any, usual: Any) -> None:
             raise ValueError(f"{key} is {value!r}, which is not a {type(usual).__name__}")
         return
     pair = isinstance(usual, tuple)
+    if pair and usual[0] is None and isinstance(value, (list, tuple)) and len(value) == 2 and value[0] is None:
+        value = (0.0, value[1])
     numbers = tuple(value) if pair and isinstance(value, (list, tuple)) else (value,)
     if (
         not all(isinstance(x, (int, float, np.floating)) and np.isfinite(x) for x in numbers)
@@ -333,6 +369,8 @@ def _check(key: str, value: Any, usual: Any) -> None:
         "etas": 0 < numbers[0] < 1 < numbers[-1],
         "step_sizes": 0 <= numbers[0] <= numbers[-1],
         "dampening": True,
+        "beta2_decay": numbers[0] <= 0,
+        "d": numbers[0] >= 1,
         "t0": True,
     }
     if not allowed.get(key, numbers[0] >= 0):

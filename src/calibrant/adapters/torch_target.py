@@ -56,6 +56,7 @@ OPTIMIZERS = {
     "radam": torch.optim.RAdam,
     "asgd": torch.optim.ASGD,
     "rprop": torch.optim.Rprop,
+    "adafactor": torch.optim.Adafactor,
 }
 
 

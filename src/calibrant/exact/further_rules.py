@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from calibrant.exact.scalars import Number, constant, either, minimum, mix, product, root, shrunk
-from calibrant.exact.tensors import State, Tensor, each, norm
+from calibrant.exact.scalars import Number, constant, either, maximum, minimum, mix, product, real_power, root, shrunk
+from calibrant.exact.tensors import State, Tensor, each, norm, total
 
 if TYPE_CHECKING:
     from calibrant.exact.optimizers import Follow, Hyperparameters
@@ -82,6 +83,58 @@ def lars(s: Any, h: Hyperparameters, t: int, lr: Number, p: Tensor, g: Tensor, f
     return p - (s.buffer if inside else s.buffer * lr)
 
 
+def adafactor(s: Any, h: Hyperparameters, t: int, lr: Number, p: Tensor, g: Tensor, follow: Follow) -> Tensor:
+    """(1 - lr wd) p - max(eps2, rms(p)) min(lr, 1 / sqrt(t)) u / max(1, rms(u) / d) with u = g / sqrt(max(v, eps1^2)).
+
+    v averages g^2; of a matrix it is the product of the averages of rows and of columns over the mean of either, at least eps1.
+    """
+    form = p.numbers[0].form
+    one, eps1 = constant(1.0, form), h.eps1 if h["eps"][0] is not None else constant(2.0 ** (1 - form.precision), form)
+    part = h.once(("part", t), lambda: real_power(constant(float(t), form), Fraction(h["beta2_decay"])))
+    keep = h.once(("keep", t), lambda: 1.0 - part)
+    floors = follow["adafactor.epsilon"] == "floor"
+    squares = each(lambda x: x * x if floors else x * x + eps1, g)
+
+    def averaged(old: Tensor, new: Tensor) -> Tensor:
+        return each(mix, old, new, keep, part)
+
+    if len(p.shape) < 2:
+        s.v = v = averaged(s.v, squares)
+    else:
+        across, down = lines(p.shape)
+        s.m = averaged(s.m, means(squares, across))
+        s.x = averaged(s.x, means(squares, down))
+        middle = means(s.m, down)
+        v = each(lambda r, c, m: product([r, c], [maximum(m, eps1) if floors else m]), s.m, s.x, middle)
+    lowest = eps1 * eps1
+    u = each(lambda x, y: product([x], [root(maximum(y, lowest) if floors else y)]), g, v)
+    steep = maximum(one, product([rms(u)], [h.d]))
+    rate = minimum(lr, product([one], [root(constant(float(t), form))]))
+    length = maximum(h.eps2, rms(p))
+    return each(lambda x, y: shrunk(x, lr, h.weight_decay, product([length, rate, y], [steep])), p, u)
+
+
+def lines(shape: tuple[int, ...]) -> tuple[list[range], list[range]]:
+    """For each number of an array the places of its row, and of its column, in the last two dimensions."""
+    rows, columns = shape[-2:]
+    places = [(i - i % (rows * columns), i % (rows * columns) // columns, i % columns) for i in range(math.prod(shape))]
+    across = [range(at + row * columns, at + (row + 1) * columns) for at, row, _ in places]
+    return across, [range(at + column, at + rows * columns, columns) for at, _, column in places]
+
+
+def means(x: Tensor, places: list[range]) -> Tensor:
+    """For each number the mean of the numbers at some places, or the square of a root of it."""
+    known = {some: total([x.numbers[i] for i in some]) for some in places}
+    sizes = {some: constant(float(len(some)), x.numbers[0].form) for some in known}
+    found = {some: product([root(known[some]), root(known[some])], [sizes[some]]) for some in known}
+    return Tensor([found[some] for some in places], x.shape)
+
+
+def rms(x: Tensor) -> Number:
+    """The root of the mean of the squares."""
+    return product([norm(x)], [root(constant(float(len(x.numbers)), x.numbers[0].form))])
+
+
 def trusted(
     u: Tensor, factors: list[Number], size: Number, steep: Number, divisor: Number, coefficient: Number | None = None
 ) -> Tensor:
@@ -98,4 +151,4 @@ def trusted(
 
 
 ELEMENTWISE: Mapping[str, Callable[..., Number]] = {rule.__name__: rule for rule in (lion, adabelief)}
-OF_TENSORS: Mapping[str, Callable[..., Tensor]] = {rule.__name__: rule for rule in (lamb, lars)}
+OF_TENSORS: Mapping[str, Callable[..., Tensor]] = {rule.__name__: rule for rule in (lamb, lars, adafactor)}

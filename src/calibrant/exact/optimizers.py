@@ -51,6 +51,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "adabelief": {**_ADAM, "eps": 1e-16},
     "lamb": {**_ADAM, "eps": 1e-6},
     "lars": {**_PLAIN, "lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0},
+    "adafactor": {**_PLAIN, "beta2_decay": -0.8, "eps": (None, 1e-3), "d": 1.0},
 }
 """The optimizers, each with its hyperparameters and their defaults: PyTorch's, where it has the optimizer."""
 
@@ -262,7 +263,12 @@ def rprop(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number
     return p if not direction else p - s.size if direction > 0 else p + s.size
 
 
-_PAIRS = {"betas": ("beta1", "beta2"), "etas": ("down", "up"), "step_sizes": ("smallest", "largest")}
+_PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "eps": ("eps1", "eps2"),
+    "etas": ("down", "up"),
+    "step_sizes": ("smallest", "largest"),
+}
 _WHOLES = {"part1": ("beta1",), "part2": ("beta2",), "part": ("alpha", "rho")}
 
 
@@ -275,7 +281,8 @@ class Hyperparameters:
         self._known: dict[Any, Any] = {}
         self._values = {key: value for key, value in given.items() if isinstance(value, (int, float))}
         for key, names in _PAIRS.items():
-            self._values |= zip(names, given.get(key, ()), strict=False)
+            pair = given.get(key)
+            self._values |= zip(names, pair if isinstance(pair, (list, tuple)) else (), strict=False)
 
     def __getitem__(self, key: str) -> Any:
         return self._given.get(key, False)

@@ -30,6 +30,7 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     "lion": ({"betas": (0.5, 0.75), "weight_decay": 0.25},),
     "adabelief": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
     "lamb": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
+    "adafactor": ({"eps": (0.25, 0.25)}, {"eps": (0.25, 0.25), "weight_decay": 0.25}),
     "lars": ({"trust_coefficient": 0.5, "weight_decay": 0.25, "momentum": 0.5},),
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact.further_rules import lamb_update, trusted
-from calibrant.exact.optimizers import RULES
-from calibrant.exact.scalars import Number, mix, product, root, shrunk
+from calibrant.exact.optimizers import RULES, Hyperparameters
+from calibrant.exact.scalars import Number, constant, mix, product, root, shrunk
 from calibrant.exact.tensors import States, Tensor, each, norm
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, rearranged
@@ -17,7 +17,10 @@ from calibrant.protocol.wire import is_array
 LION, BELIEF, LAMB, LARS, TRUST, APART = (
     f"optimizer.{name}" for name in ("lion", "adabelief", "lamb", "lars", "trust-ratio", "decoupled-decay")
 )
-lion, adabelief, lamb, lars, trusting = map(of, ("lion", "adabelief", "lamb", "lars", "lamb lars"))
+lion, adabelief, lamb, lars, trusting, adafactor = map(
+    of, ("lion", "adabelief", "lamb", "lars", "lamb lars", "adafactor")
+)
+FACTOR = "optimizer.adafactor"
 
 
 def along_the_average(c: Call) -> Number:
@@ -76,6 +79,23 @@ def without_the_decay(c: Call) -> Tensor:
     return c.p - c.s.buffer
 
 
+def a_thousandth_new(h: Hyperparameters) -> Any:
+    """What is computed once, with 0.001 in the place of Adafactor's falling fraction."""
+
+    def once(key: Any, compute: Any) -> Any:
+        later = isinstance(key, tuple) and key[0] == "part" and key[1] > 1
+        return constant(0.001, h.form) if later else h.once(key, compute)
+
+    return once
+
+
+def as_a_column(c: Call) -> Tensor:
+    """The step of the same numbers as a vector."""
+    shape = (len(c.p.numbers),)
+    moved = c(s=States(c.s.states, shape), p=Tensor(c.p.numbers, shape), g=Tensor(c.g.numbers, shape))
+    return Tensor(moved.numbers, c.p.shape)
+
+
 lion("one-average", "the step takes the sign of the average that it remembers, by the second beta alone")(
     but(beta1=lambda h: h.beta2, part1=lambda h: h.part2), LION
 )
@@ -107,7 +127,7 @@ trusting("norm-of-all-parameters", "one norm of all parameters together serves e
     as_one, f"{LAMB} optimizer.own-state {TRUST}?"
 )
 trusting("zeros-never-move", "the trust ratio of a parameter of zeros is zero: it never moves")(
-    rule(lambda c: (c(), c.p)[1] if norm(c.p).known_zero() else c()), TRUST
+    rule(lambda c: (c(), c.p)[1] if norm(c.p).known_zero() else c()), f"{TRUST} {LAMB}"
 )
 lars("trust-coefficient-ignored", "the trust coefficient is 1, whatever is given")(
     but(trust_coefficient=number(1.0)), LARS
@@ -117,10 +137,22 @@ lars("decay-left-out-of-the-ratio", "the ratio divides by the norm of the gradie
 )
 lars("momentum-left-out", "there is no momentum, whatever is given")(but(momentum=0.0), LARS)
 
+adafactor("update-not-clipped", "the update is not scaled down, however large its root mean square is")(
+    but(d=number(2.0**100)), FACTOR
+)
+adafactor("beta2-constant", "the averages keep 0.999 of their past at every step but the first")(
+    but(once=a_thousandth_new), FACTOR
+)
+adafactor("size-at-least-one", "a parameter whose root mean square is below 1 moves as if it were 1")(
+    but(eps2=number(1.0)), FACTOR
+)
+adafactor("not-factored", "a matrix has an average for each number, as a vector does")(rule(as_a_column), FACTOR)
+
+variant("adafactor.epsilon", "added", "the first epsilon is added to each square, and is no floor")(FACTOR)
 variant("lion.decay", "coupled", "weight decay is part of the gradient, whose sign alone counts")(APART)
 variant("adabelief.decay", "coupled", "weight decay is part of the gradient")(APART)
 variant("adabelief.epsilon", "outside", "epsilon is added to the root alone, not to the average at each step")(BELIEF)
-variant("lamb.correction", "none", "the averages are not corrected")(LAMB)
+variant("lamb.correction", "none", "the averages are not corrected")(f"{LAMB} {TRUST}?")
 variant("lamb.trust", "with-decay", "without weight decay there is no trust ratio")(LAMB)
 variant("lamb.norm", "at-most-ten", "a norm of the parameter above 10 counts as 10")(LAMB)
 variant("lars.norm", "together", "the ratio divides by the norm of the gradient with the decay added")(LARS)

@@ -196,7 +196,7 @@ ADAGRAD, DELTA, MAX, NADAM, RADAM, ASGD, RPROP = (
 
 LONG, MANY = "optimizer.long-run", "many steps are needed"
 
-ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop lion adabelief lamb lars"
+ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop lion adabelief lamb lars adafactor"
 
 
 def of(names: str = ALL, without: str = "") -> Rows:
@@ -205,7 +205,7 @@ def of(names: str = ALL, without: str = "") -> Rows:
     return impostors_of("optimize", applies_to=tuple(name for name in named if name not in without.split()))
 
 
-optimize, decaying, coupled = of(), of(without="rprop"), of(without="adamw rprop lion adabelief lamb lars")
+optimize, decaying, coupled = of(), of(without="rprop"), of(without="adamw rprop lion adabelief lamb lars adafactor")
 scheduled, remembers = of(without="asgd rprop"), of(without="asgd")
 counting = of("adam adamw adagrad adamax nadam radam asgd adabelief lamb")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
@@ -215,7 +215,9 @@ optimize("uphill", "every step moves along the gradient, uphill")(rule(lambda c:
 optimize("maximize-ignored", "it minimizes where it should maximize: the gradient is not negated, or negated twice")(
     but(maximize=False), "optimizer.maximize", "kozistr/pytorch_optimizer#528"
 )
-of(f"adam {ALL}", without="rprop lamb lars")("gradients-clipped", "all gradients are clipped to between -1 and 1")(
+of(f"adam {ALL}", without="rprop lamb lars adafactor")(
+    "gradients-clipped", "all gradients are clipped to between -1 and 1"
+)(
     rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))),
     f"{ADAM} optimizer.adam.first-step optimizer.adam.bias-correction? optimizer.adam.scale-free?",
 )
@@ -373,9 +375,9 @@ corrected("correction-without-power", "the correction divides by 1 - beta at eve
 of("adam adamw nadam radam")(
     "count-stops-at-256", "the count of steps stops at 256, as a number of bfloat16 does", why_not_small=MANY
 )(framed(count=lambda c: min(c(), 256)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
-of("adam adamw nadam radam adamax lamb adabelief adagrad asgd")(
+of("adam adamw nadam radam adamax lamb adabelief adagrad asgd adafactor")(
     "count-stops-at-2048", "the count of steps stops at 2,048, as a number of float16 does", why_not_small=MANY
-)(framed(count=lambda c: min(c(), 2048)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
+)(framed(count=lambda c: min(c(), 2048)), f"{LONG}@float32", "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
 of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8", why_not_small=MANY)(
     framed(count=lambda c: min(c(), 8)), LONG
 )
@@ -393,10 +395,10 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{ADAM} {LONG}?")
-of(without="sgd adadelta adamax asgd rprop lion lars")("epsilon-ignored", "epsilon is ignored, as if it were zero")(
-    but(eps=0.0), EPS, "davharris/mistnet#94"
-)
-small = of(without="sgd radam asgd rprop lion adabelief lamb lars")
+of(without="sgd adadelta adamax asgd rprop lion lars adafactor")(
+    "epsilon-ignored", "epsilon is ignored, as if it were zero"
+)(but(eps=0.0), EPS, "davharris/mistnet#94")
+small = of(without="sgd radam asgd rprop lion adabelief lamb lars adafactor")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
     but(eps=lambda h: h["eps"] or 1e-8),
     "optimizer.adam.scale-free@float64 optimizer.adam.scale-free@float32? optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
@@ -599,6 +601,7 @@ _SHOWN: dict[str, tuple[dict[str, Any], ...]] = {
     "lion": ({"betas": (0.5, 0.75), "weight_decay": 0.25}, {}),
     "adabelief": (_BETAS, {}),
     "lamb": (_BETAS, {"betas": (0.5, 0.75), "eps": 0.1}),
+    "adafactor": ({"eps": (0.1, 0.25), "weight_decay": 0.25, "d": 1.0}, {"eps": (0.1, 1e-3), "d": 4.0}, {}),
     "lars": ({"trust_coefficient": 0.5, "momentum": 0.5, "weight_decay": 0.25}, {}),
 }
 """Hyperparameters with which much shows, and others, defaults for instance, with which some things show that do not there."""
@@ -622,7 +625,7 @@ def _questions(name: str) -> Any:
 
     yield quick({**shown, "maximize": True})
     yield from (asked(shown), asked(shown, grads=_ABSENT), *runs(name), *map(asked, more))
-    if "eps" in shown:
+    if "eps" in shown and name != "adafactor":
         yield quick({"eps": 0.0, "weight_decay": 0.0}, unit=2.0**-20)
     yield from (
         quick({**shown, **unlike}) for unlike in ({"beta": 0.5}, {"lr": -0.5}, {"lr": [0.5, 0.25]}, {"lr": math.inf})

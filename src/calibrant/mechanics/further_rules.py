@@ -50,6 +50,30 @@ def lars(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
     return theta - s.velocity
 
 
+@rule("row column v", decays=True, lr=1e-2, beta2_decay=-0.8, eps=(None, 1e-3), d=1.0, weight_decay=0.0)
+def adafactor(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
+    """Shazeer & Stern (2018), algorithms 4 and 5, with epsilons as PyTorch has them.  [optimizer.adafactor]
+
+    Of a matrix it remembers an average for each row and for each column, and not for each number.
+    """
+    eps1, eps2 = torch.finfo(theta.dtype).eps if h.eps[0] is None else h.eps[0], h.eps[1]
+    beta2, squares = 1 - s.t**h.beta2_decay, g * g
+    if theta.dim() < 2:
+        s.v = v = average(s.v, squares, beta2)
+    else:
+        s.row = average(s.row, squares.mean(-1, keepdim=True), beta2)
+        s.column = average(s.column, squares.mean(-2, keepdim=True), beta2)
+        v = s.row * (s.column / s.row.mean(-2, keepdim=True).clamp(min=eps1))
+    u = g / v.clamp(min=eps1**2).sqrt()
+    rate = max(eps2, rms(theta).item()) * min(h.lr, s.t**-0.5)
+    return theta * (1 - h.lr * h.weight_decay) - rate * (u / max(1.0, rms(u).item() / h.d))
+
+
+def rms(x: Tensor) -> Tensor:
+    """The root of the mean of the squares of all numbers of a parameter."""
+    return (x * x).mean().sqrt()
+
+
 def norm(x: Tensor) -> Tensor:
     """The Euclidean norm of all numbers of a parameter."""
     return (x * x).sum().sqrt()

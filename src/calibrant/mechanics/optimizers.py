@@ -108,14 +108,20 @@ def require_value(key: str, value: Any, default: Any) -> None:
             raise ValueError(f"{key} is {value!r}: it must be True or False")
         return
     numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if key == "eps" and isinstance(default, tuple) and len(numbers) == 2 and numbers[0] is None:
+        numbers = (0.0, numbers[1])
     if len(numbers) != (len(default) if isinstance(default, tuple) else 1):
         raise ValueError(f"{key} is {value!r}: it must be {'a pair' if isinstance(default, tuple) else 'one number'}")
     if not all(isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
         raise ValueError(f"{key} is {value!r}: it must be finite")
-    if key not in ("dampening", "t0") and min(numbers) < 0:
+    if key not in ("dampening", "t0", "beta2_decay") and min(numbers) < 0:
         raise ValueError(f"{key} is {value!r}: it cannot be negative")
     if (key == "betas" and max(numbers) >= 1) or (key in ("alpha", "rho") and max(numbers) > 1):
         raise ValueError(f"{key} is {value!r}: it is too large, for it is a share of 1")
+    if key == "beta2_decay" and numbers[0] > 0:
+        raise ValueError(f"beta2_decay is {value!r}: it cannot be positive")
+    if key == "d" and numbers[0] < 1:
+        raise ValueError(f"d is {value!r}: it must be at least 1")
     if key == "etas" and not 0 < numbers[0] < 1 < numbers[1]:
         raise ValueError(f"etas is {value!r}: the first must lie between 0 and 1, the second above")
     if key == "step_sizes" and numbers[0] > numbers[1]:

@@ -46,6 +46,7 @@ CONVENTIONS = {
     "lamb.norm": ("whole", "at-most-ten"),
     "lars.norm": ("apart", "together"),
     "lars.buffer": ("with-lr", "plain"),
+    "adafactor.epsilon": ("floor", "added"),
 }
 """The values of each convention for an optimizer: PyTorch's first, or the paper's where PyTorch does not have the optimizer."""
 

@@ -65,6 +65,10 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "momentum": (None, 0.5, 0.9, 0.0), "trust_coefficient": (None, 0.5, 1e-2, 1.0, 2.0, 0.1), "eps": (None, 0.25, 1e-2, 0.0),
         "weight_decay": _DECAYS,
     },
+    "adafactor": {
+        "beta2_decay": (None, -0.5, -1.0, -0.8, 0.0), "eps": (None, (0.25, 0.25), (1e-3, 1e-2), (0.0, 1e-3), (1e-8, 0.5)),
+        "d": (None, 1.0, 2.0, 4.0), "weight_decay": _DECAYS,
+    },
 }  # fmt: skip
 """The choices of each hyperparameter, simplest first; None leaves it out. A third of the numbers come from `_RANGES` instead."""
 
@@ -154,6 +158,7 @@ def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimizat
 
         def named(name: str) -> Optimization:
             lacking = set().union(*HYPERPARAMETERS.values()) - HYPERPARAMETERS[name].keys()
+            lacking |= {"eps"} if name == "adafactor" else set()  # its epsilons are a pair
             known = {key: options[key] for key in options.keys() - lacking}
             return Drawn(case, _optimization(name, **known)).at(form)
 
@@ -168,7 +173,7 @@ def _hyperparameters(
     given: dict[str, Any] = {}
     for place, ((key, some), byte) in enumerate(zip(choices.items(), map(int, data), strict=False)):
         value = some[byte % len(some)]
-        if byte > 170 and key in _RANGES and key not in own and len(some) > 1:
+        if byte > 170 and key in _RANGES and key not in own and len(some) > 1 and not isinstance(some[1], tuple):
             low, high = _RANGES[key]
             value = low + (high - low) * float(FRACTIONS[byte, place])
         if value is not None:

@@ -209,7 +209,13 @@ _OPTIONS = {
 """The clause of each option. Of two options the first one's clause asks both together."""
 
 
-_RULED = {("weight_decay", "adamw"), ("weight_decay", "lamb"), ("weight_decay", "lars"), ("momentum", "lars")}
+_RULED = {
+    ("weight_decay", "adamw"),
+    ("weight_decay", "lamb"),
+    ("weight_decay", "lars"),
+    ("weight_decay", "adafactor"),
+    ("momentum", "lars"),
+}
 """Options that are part of the plain rule of an optimizer."""
 
 
