@@ -274,7 +274,7 @@ def _finfo(dtype: Any) -> Any:
     if dtype.name == "bfloat16":
         import ml_dtypes
 
-        return ml_dtypes.finfo(dtype)
+        return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # ml_dtypes has no types here
     return np.finfo(dtype)
 
 
@@ -373,5 +373,5 @@ def _check(key: str, value: Any, usual: Any) -> None:
         "d": numbers[0] >= 1,
         "t0": True,
     }
-    if not allowed.get(key, numbers[0] >= 0):
+    if not allowed.get(key, min(numbers) >= 0):
         raise ValueError(f"{key} is {value!r}, which is out of its range")

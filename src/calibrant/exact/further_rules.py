@@ -6,7 +6,7 @@ A rule of `OF_TENSORS` takes the state, the numbers and the gradients of a whole
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,8 @@ def lars(s: Any, h: Hyperparameters, t: int, lr: Number, p: Tensor, g: Tensor, f
     steep = norm(pull) if follow["lars.norm"] == "together" else norm(g) + h.weight_decay * size
     push = trusted(pull, [lr] if inside else [], size, steep, steep + h.eps, h.trust_coefficient)
     s.buffer = s.buffer * h.momentum + push if h["momentum"] else push
-    return p - (s.buffer if inside else s.buffer * lr)
+    move: Tensor = s.buffer if inside else s.buffer * lr
+    return p - move
 
 
 def adafactor(s: Any, h: Hyperparameters, t: int, lr: Number, p: Tensor, g: Tensor, follow: Follow) -> Tensor:
@@ -150,5 +151,5 @@ def trusted(
     return moves if sure else each(lambda x: x.within(math.inf), moves)
 
 
-ELEMENTWISE: Mapping[str, Callable[..., Number]] = {rule.__name__: rule for rule in (lion, adabelief)}
-OF_TENSORS: Mapping[str, Callable[..., Tensor]] = {rule.__name__: rule for rule in (lamb, lars, adafactor)}
+ELEMENTWISE: dict[str, Callable[..., Any]] = {rule.__name__: rule for rule in (lion, adabelief)}
+OF_TENSORS: dict[str, Callable[..., Any]] = {rule.__name__: rule for rule in (lamb, lars, adafactor)}

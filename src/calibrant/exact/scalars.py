@@ -316,7 +316,7 @@ def real_power(base: Number, exponent: Fraction) -> Number:
     """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before."""
     form = base.form
     if exponent == 1:
-        value, log = base.fraction(), math.log(base.fraction())
+        value, log = base.fraction(), decimal.Decimal(math.log(base.fraction()))
     else:
         log = _log(base.fraction())
         power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))

@@ -71,7 +71,7 @@ def as_one(c: Call) -> Any:
     return [[cut(x, k) for k in range(len(c.params))] for (x,) in path]
 
 
-def without_the_decay(c: Call) -> Tensor:
+def without_the_decay(c: Call) -> Any:
     """LARS' step with the gradient's norm alone below."""
     pull = c.g + c.p * c.h.weight_decay
     push = trusted(pull, [c.lr], norm(c.p), norm(c.g), norm(c.g) + c.h.eps, c.h.trust_coefficient)
@@ -100,7 +100,7 @@ lion("one-average", "the step takes the sign of the average that it remembers, b
     but(beta1=lambda h: h.beta2, part1=lambda h: h.part2), LION
 )
 lion("without-its-memory", "the step takes the sign of the gradient alone")(
-    rule(lambda c: (setattr(c.s, "m", zero(c.h)), c())[1]), LION
+    rule(lambda c: (vars(c.s).update(m=zero(c.h)), c())[1]), LION
 )
 lion("along-the-average", "the step follows the average itself, and not its sign")(rule(along_the_average), LION)
 of("lion adabelief")("decay-without-the-rate", "the decay is not multiplied by the learning rate")(

@@ -122,7 +122,7 @@ def in_blocks(size: int) -> Change:
         frame, sizes = Frame(RULES[c.name]), [p.size for p in c.params]
         right = frame.step
 
-        def step(at: tuple[int, int], h: Hyperparameters, *others: Any) -> Number:
+        def step(at: tuple[int, int], h: Hyperparameters, *others: Any) -> Any:
             inside = at[1] < sizes[at[0]] // size * size
             return right(at, h.once("still", lambda: h.but(momentum=0.0)) if inside else h, *others)
 
