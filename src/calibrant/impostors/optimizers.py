@@ -375,7 +375,7 @@ corrected("correction-without-power", "the correction divides by 1 - beta at eve
 of("adam adamw nadam radam")(
     "count-stops-at-256", "the count of steps stops at 256, as a number of bfloat16 does", why_not_small=MANY
 )(framed(count=lambda c: min(c(), 256)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
-of("adam adamw nadam radam adamax lamb adabelief adagrad asgd adafactor")(
+of("adam adamw nadam adamax lamb adabelief adagrad asgd adafactor radam")(
     "count-stops-at-2048", "the count of steps stops at 2,048, as a number of float16 does", why_not_small=MANY
 )(framed(count=lambda c: min(c(), 2048)), f"{LONG}@float32", "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
 of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8", why_not_small=MANY)(
