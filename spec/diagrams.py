@@ -109,7 +109,8 @@ def strides(ax: Axes) -> None:
         ("its first row, stretched", expand(table[0], (2, 3)), False),
     )
     for x, (name, view, whole) in zip((0.3, 3.6, 6.6), views, strict=True):
-        grid(ax, (x, 2.9), view, f"{name}\nstrides {view.stride()}", solid=lambda i, j, whole=whole: whole or i == 0)
+        title = f"{name}\nstrides {view.stride()}"
+        grid(ax, (x, 2.9), view, title, solid=(lambda i, j: True) if whole else (lambda i, j: i == 0))
     extent(ax, (0, 8.8), (0.9, 5.1))
 
 
