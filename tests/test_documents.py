@@ -220,7 +220,8 @@ def test_every_optimizer_has_a_box_with_its_hyperparameters_ranges_state_and_con
         if names.startswith("all") != (f"`{name}`" in names)
     }
 
-    assert len(boxes) >= 11 and set(boxes) <= set(rules)
+    assert len(boxes) >= 11
+    assert set(boxes) <= set(rules)
     for name, box in boxes.items():
         (state,), (given,), (follows,) = (
             re.findall(rf"^\| {row} \| (.*) \|$", box, re.MULTILINE)
