@@ -482,7 +482,8 @@ trained("last-validation-batch-dropped", "validation batches hold two samples, a
     "NervanaSystems/neon#9",
 )
 trained(
-    "readings-against-readings", "parts of one size are taken as t_u, val_t_u, t_c, val_t_c: it trains on readings alone"
+    "readings-against-readings",
+    "parts of one size are taken as t_u, val_t_u, t_c, val_t_c: it trains on readings alone",
 )(
     given(
         kinds.where(
