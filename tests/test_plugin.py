@@ -41,7 +41,9 @@ def suite(folder: Path, *arguments: str, source: str = RIGHT, names: str = SQUAR
 def pytest_in(folder: Path, *arguments: str, cold: bool = False) -> subprocess.CompletedProcess[str]:
     """Run pytest in a project of its own; it begins with much imported, or `cold` with nothing."""
     if not (folder / "pytest.ini").exists():
-        (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings =\n    error\n    ignore:Module already imported\n")
+        (folder / "pytest.ini").write_text(
+            "[pytest]\nfilterwarnings =\n    error\n    ignore:Module already imported\n"
+        )
     begin = ("-m", "pytest") if cold else (*warm()[1:], "-c", BEGIN)
     return run(*begin, "-p", "no:cacheprovider", *arguments, cwd=folder)
 
