@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 import subprocess
@@ -14,7 +13,7 @@ from support import calibrant
 
 from calibrant.book.clauses import CHAPTERS, book
 from calibrant.exact import FORMATS
-from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL
+from calibrant.protocol.declarations import DTYPES, GENERAL
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.straight_line import BINARY, METHODS
 
@@ -202,36 +201,3 @@ def test_there_are_sessions_in_which_dots_replace_any_text_and_nothing_else_does
     assert shows("a ...\nc", "a b\nc")
     assert not shows("a\nc\n", "a\nb\nc\n")
     assert not shows("b\n", "a\nb\n")
-
-
-# The boxes of the optimizers
-
-
-def test_every_optimizer_has_a_box_with_its_hyperparameters_ranges_state_and_conventions() -> None:
-    """The ranges are those of the table that opens the chapter, from which the suite draws."""
-    rules = pytest.importorskip("calibrant.mechanics.rules").RULES
-    text = read("spec/optimizers.md")
-    boxes = dict(re.findall(r"^#### `(\w+)`\n(.*?)(?=^#)", text, re.MULTILINE | re.DOTALL))
-    rows = re.findall(r"^\| ([a-z`, ]+) \| `(\w+)` \| \S.* \| (\[\d, [\d∞][\])]).* \|$", text, re.MULTILINE)
-    ranges = {
-        (name, key): interval
-        for names, key, interval in rows
-        for name in rules
-        if names.startswith("all") != (f"`{name}`" in names)
-    }
-
-    assert len(boxes) >= 11
-    assert set(boxes) <= set(rules)
-    for name, box in boxes.items():
-        (state,), (given,), (follows,) = (
-            re.findall(rf"^\| {row} \| (.*) \|$", box, re.MULTILINE)
-            for row in ("state", "hyperparameters", "conventions")
-        )
-        assert tuple(re.findall(r"`(\w+)`", state)) == rules[name].remembers, name
-        defaults = {key: ast.literal_eval(x) for key, x in re.findall(r"`(\w+)` (\([^)]*\)|[\w.-]+)", given)}
-        left_out = {"maximize", "decoupled_weight_decay", "t0"}
-        assert defaults == {key: x for key, x in rules[name].defaults.items() if key not in left_out}, name
-        intervals = dict(re.findall(r"`(\w+)` [^;]*? in (\[\d, [\d∞][\])])", given))
-        assert intervals == {key: ranges[name, key] for key in defaults if (name, key) in ranges}, name
-        own = {convention for convention in CONVENTIONS if convention.startswith(f"{name}.")}
-        assert set(re.findall(r"`(\w+\.[a-z-]+)`", follows)) == own, name
