@@ -674,7 +674,7 @@ BOXES = dict(
 @pytest.mark.parametrize("name", BOXES)
 def test_the_box_of_an_optimizer_says_what_the_table_and_the_rule_say(name: str) -> None:
     """Its hyperparameters with defaults and ranges, what it remembers, and its conventions."""
-    rules = pytest.importorskip("calibrant.mechanics.rules").RULES
+    rules = pytest.importorskip("calibrant.mechanics.optimizers").RULES
     (state,), (hyperparameters,), (follows,) = (
         re.findall(rf"^\| {row} \| (.*) \|$", BOXES[name], re.MULTILINE)
         for row in ("state", "hyperparameters", "conventions")
