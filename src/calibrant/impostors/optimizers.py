@@ -636,7 +636,7 @@ def _questions(name: str) -> Any:
     if "centered" in exact.OPTIMIZERS[name]:
         yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
     if "betas" in shown:
-        for steps in (10, 258, 2050):
+        for steps in (10, 258, 2400):
             yield name, {"lr": 0.5, "betas": (0.5, 0.999), "eps": 0.25}, _PARAMS[:1], [[np.array([1.0])]] * steps
 
 
