@@ -81,8 +81,13 @@ def _error_and_bound() -> Series:
     """Error (°C) of the float32 prediction for w = 0.3 and the reading 35.7 against the bias (°C): found, allowed, tolerated."""
     w, reading = torch.tensor(0.3), torch.tensor(35.7)
     product, u = Fraction(w.item()) * Fraction(reading.item()), Fraction(1, 2**24)
-    biases = [-10.71 + sign * 10 ** (k / 12) for sign in (-1, 1) for k in range(-48, 13)]
-    found: dict[str, dict[float, float]] = {"answer in float32": {}, "answer in float16": {}, "bound": {}, "one millionth": {}}
+    biases = [-10.71 + sign * 10 ** (k / 6) for sign in (-1, 1) for k in range(-24, 7)]
+    found: dict[str, dict[float, float]] = {
+        "answer in float32": {},
+        "answer in float16": {},
+        "bound": {},
+        "one millionth": {},
+    }
     for bias in sorted(biases):
         b = torch.tensor(bias)
         true = product + Fraction(b.item())
@@ -264,8 +269,8 @@ def box(ax: Axes, at: Place, text: str, *, width: float = 2.0, height: float = 0
 
     corner = at[0] - width / 2, at[1] - height / 2
     shape = f"round,pad=0,rounding_size={height / 6}"
-    style = {"facecolor": "white", "edgecolor": _COLOURS[0], "linewidth": 1.4} | style
-    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle=shape, zorder=2, **style))
+    look: dict[str, Any] = {"facecolor": "white", "edgecolor": _COLOURS[0], "linewidth": 1.4, "boxstyle": shape} | style
+    ax.add_patch(FancyBboxPatch(corner, width, height, zorder=2, **look))
     ax.text(*at, text, ha="center", va="center", zorder=3)
 
 
@@ -334,7 +339,11 @@ _LOOKS = {
     "learning-loop": _Look("", "", diagram=_learning_loop),
     "chain-rule": _Look("", "", diagram=_chain_rule),
     "error-and-bound": _Look(
-        "bias (°C)", "error of the prediction (°C)", log_y=True, points=("answer in float32", "answer in float16"), legend="lower left"
+        "bias (°C)",
+        "error of the prediction (°C)",
+        log_y=True,
+        points=("answer in float32", "answer in float16"),
+        legend="lower left",
     ),
     "parabola": _Look(
         "weight (°C per unit)",
@@ -404,7 +413,7 @@ def drawing(name: str, shown: Series) -> Iterator[Figure]:
         if look.log_x:
             ax.set_xscale("log")
         if look.log_y:
-            ax.set_yscale("log")
+            ax.set_yscale("log", subs=None if look.log_x else [])  # beside a plain axis, marks at powers of ten will do
         if look.diagram:
             look.diagram(ax)
             ax.axis("off")

@@ -212,7 +212,9 @@ def rounding_of_a_step(descent: Descent) -> float:
     """The bound on the rounding error of the first step, as a length; 0 from a start that the dtype cannot hold."""
     if not np.isfinite(descent.params).all():
         return 0.0
-    params, _ = trajectory(1, descent.learning_rate, exact_of(descent.params), exact_of(descent.t_u), exact_of(descent.t_c))
+    params, _ = trajectory(
+        1, descent.learning_rate, exact_of(descent.params), exact_of(descent.t_u), exact_of(descent.t_c)
+    )
     return math.hypot(*params.err)
 
 
