@@ -309,6 +309,8 @@ QUESTIONS = {
             # Gradients above 100, and parameters that overflow; no epochs, no rate, and what means nothing.
             (_STEEP, ((1, 2.0**-8),)),
             (_PLAIN, ((4, 2.0**500), (0, 0.125), (1, 0.0), (1, -0.125), (1, np.nan), (-1, 0.125))),
+            # A rate just above the limit of 1/4.
+            ((np.zeros(2), np.array([-2.0, 2.0]), np.array([-1.0, 3.0])), ((2, 0.265625),)),
             *(((np.array([1.0, 0.0]), t_u, t_c), ((1, 0.125),)) for t_u, t_c in _SHAPES),
         )
         for n_epochs, rate in asked
