@@ -731,10 +731,10 @@ AVERAGING = ("adam", "adamw", "nadam", "radam", "lamb")
 def test_a_count_of_steps_goes_beyond_what_a_half_format_can_count(target: Subject, name: str) -> None:
     """The rate is zero but for the last steps, where the parameter then stands exactly; ASGD, whose rate does not change, walks all the way.
 
-    The half formats themselves round too much. Float64 is asked where there is no float32.
+    The half formats themselves round too much.
     """
-    if target.form.name != next((dtype for dtype in ("float32", "float64") if dtype in target.target.dtypes), ""):
-        pytest.skip("counts are looked at in float32, or in float64 where there is no float32")
+    if target.form.precision < exact.FORMATS["float32"].precision:
+        pytest.skip("a half format rounds too much to tell how far a count goes")
     some: dict[str, Any] = {
         "betas": (0.999, 0.999),
         "eps": 0.25,
