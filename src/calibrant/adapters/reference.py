@@ -31,14 +31,25 @@ from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.training import (
+    accumulate_and_step,
+    average,
+    minibatches,
+    optimize_groups,
+    resume,
+    scaled_steps,
+    train_minibatches,
+)
 from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
 from calibrant.protocol import VERSION
 
 __all__ = [
     "absolute_loss",
     "accumulate",
+    "accumulate_and_step",
     "accumulated_grad",
     "automatic_gradient",
+    "average",
     "backward",
     "backward_shared",
     "broadcast_shapes",
@@ -61,18 +72,23 @@ __all__ = [
     "least_squares",
     "loss_fn",
     "manual_training_loop",
+    "minibatches",
     "model",
     "multiply",
     "multiply_grad",
     "multiply_in_place",
     "norris",
     "optimize",
+    "optimize_groups",
     "regularized_grad",
     "regularized_loss",
+    "resume",
     "ridge",
+    "scaled_steps",
     "split",
     "split_data",
     "thermometer",
+    "train_minibatches",
     "training_loop",
     "validation_loss",
     "value_and_grad",

@@ -29,6 +29,7 @@ _MAY = {
     ("gradients.absent", "zero"): "an optimizer that takes an absent gradient for zero answers so",
     ("split.rounding", "up"): "a split that rounds up answers so",
     ("split.rounding", "nearest"): "a split that rounds to the nearest number answers so",
+    ("resume.hyperparameters", "constructed"): "an optimizer whose hyperparameters are no part of its state answers so",
     ("arithmetic.hyperparameters", "float32"): "arithmetic that holds hyperparameters in float32 may answer so",
     ("arithmetic.subnormals", "flushed"): "arithmetic that takes subnormal numbers for zero may answer so",
 }

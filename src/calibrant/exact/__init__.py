@@ -15,4 +15,5 @@ from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize, paths
 from calibrant.exact.programs import derivatives
+from calibrant.exact.training import *
 from calibrant.exact.validation import *

@@ -153,6 +153,11 @@ def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: floa
     return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
 
 
+def _followed(operation: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer of an operation of the chapter on training in PyTorch's variants."""
+    return operation(*arguments, PYTORCH)
+
+
 _NAMED_ALIKE = """model loss_fn absolute_loss dloss_fn finite_difference least_squares multiply_grad regularized_loss
     regularized_grad"""
 OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _NAMED_ALIKE.split()} | {
@@ -167,6 +172,11 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
     "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
     "ridge": exact.least_squares,
+    "average": exact.average,
+    **{
+        name: functools.partial(_followed, getattr(exact, name))
+        for name in ("optimize_groups", "resume", "accumulate_and_step", "scaled_steps", "train_minibatches")
+    },
     "automatic_gradient": _differentiated,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""

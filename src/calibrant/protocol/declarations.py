@@ -45,6 +45,7 @@ GENERAL = {
     "loss.scale": ("mean", "half", "sum"),
     "gradients.absent": ("skipped", "zero"),
     "split.rounding": ("down", "up", "nearest"),
+    "resume.hyperparameters": ("saved", "constructed"),
     "arithmetic.hyperparameters": ("dtype", "float32"),
     "arithmetic.subnormals": ("kept", "flushed"),
 }

@@ -64,7 +64,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _SCALE = "loss.scale"
-_RATE = "loss.scale, arithmetic.hyperparameters"
+_HYPERPARAMETERS = "arithmetic.hyperparameters"
+_RATE = f"loss.scale, {_HYPERPARAMETERS}"
 
 OPERATIONS = {
     one.name: one
@@ -142,6 +143,32 @@ OPERATIONS = {
         _record("ridge(t_u, t_c, l2)", "validation", conventions=_SCALE),
         _record("early_stopping(val_losses, patience)", "validation", "stopped_epoch, best_epoch"),
         _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
+        _record("average(name, hyperparameters, path)", "training", lists=2),
+        _record(
+            "optimize_groups(name, hyperparameters, params, grads)", "training", lists=2, conventions=_HYPERPARAMETERS
+        ),
+        _record(
+            "resume(name, hyperparameters, params, grads, after, changed)",
+            "training",
+            lists=2,
+            conventions=f"resume.hyperparameters, {_HYPERPARAMETERS}",
+        ),
+        _record(
+            "accumulate_and_step(name, hyperparameters, params, grads, every)",
+            "training",
+            lists=2,
+            conventions=_HYPERPARAMETERS,
+        ),
+        _record(
+            "scaled_steps(name, hyperparameters, params, grads, scale, max_norm)",
+            "training",
+            lists=2,
+            conventions=_HYPERPARAMETERS,
+        ),
+        _record("minibatches(n_samples, batch_size, shuffle, seed, drop_last, epochs)", "training", lists=2),
+        _record(
+            "train_minibatches(optimizer, params, t_u, t_c, batches)", "training", "params, losses", conventions=_RATE
+        ),
     )
 }
 """All operations by name, in the order of the protocol."""

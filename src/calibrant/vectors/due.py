@@ -10,7 +10,7 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
-from calibrant.impostors.correct import OVER_EXACT, as_exact, over_arrays
+from calibrant.impostors.correct import OVER_EXACT, PYTORCH, as_exact, over_arrays
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import copied
 from calibrant.vectors.cases import NOTHING, REFUSED, numbers, says
@@ -232,6 +232,55 @@ def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Cla
         yield "early-stopping.best", [NOTHING, which]
 
 
+def _average(answer: Any, name: str, hyperparameters: Any, path: Any) -> str:
+    """The clause that asks such an average."""
+    for option, clause in (("every", "every"), ("bias_correction", "bias-correction"), ("warmup", "warm-up")):
+        if hyperparameters.get(option):
+            return f"average.{clause}"
+    return f"average.{name}"
+
+
+def _resume(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any, after: int, changed: Any) -> str:
+    return f"resume.{'hyperparameters' if changed else 'same-steps'}"
+
+
+def _accumulate_and_step(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any, every: int) -> str:
+    if isinstance(hyperparameters.get("lr"), (list, tuple)):
+        return "window.rate"
+    return f"window.{'last' if len(grads) % every else 'step'}"
+
+
+def _scaled_steps(
+    answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any, scale: Any, max_norm: Any
+) -> Iterator[Claim]:
+    asked = name, hyperparameters, params, grads, scale, max_norm
+    if _spoiled(*(g for step in grads for g in step)):
+        return
+    steps = [[*map(_written, step)] for step in exact.scaled_steps(*asked, PYTORCH)]
+    form = FORMATS[params[0].dtype.name]
+    scaler = exact.Scaler(scale)
+    overflows = any(scaler.overflows(step, form) for step in grads)
+    clause = "skip" if overflows else "clip" if max_norm is not None else "unscaled"
+    yield f"scale.{clause}", [[*step[:-1], NOTHING] for step in steps]
+    yield "scale.growth", [[*([NOTHING] * (len(step) - 1)), step[-1]] for step in steps]
+
+
+def _minibatches(
+    answer: Any, n_samples: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool, epochs: int
+) -> Iterator[Claim]:
+    sizes = exact.batch_sizes(n_samples, batch_size, drop_last)
+    yield "minibatch.sizes", [[{"shape": [size]} for size in sizes] for _ in range(epochs)]
+    if not shuffle:
+        yield "minibatch.order", [[numbers(rows.astype(np.float64)) for rows in epoch] for epoch in answer]
+
+
+def _train_minibatches(answer: Any, optimizer: Any, *data: Any) -> Iterator[Claim]:
+    *columns, batches = data
+    params, losses = exact.train_minibatches(optimizer, *_of(*columns), batches, PYTORCH)
+    yield "minibatch.steps", [numbers(params), NOTHING]
+    yield "minibatch.loss", [NOTHING, _log(losses)]
+
+
 # Errors: (*arguments) -> the clause that wants one, or nothing
 
 
@@ -323,6 +372,13 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     ),
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
+    "average": (_average, "average.invalid"),
+    "optimize_groups": (lambda answer, *given: "group.own", "group.invalid"),
+    "resume": (_resume, ""),
+    "accumulate_and_step": (_accumulate_and_step, "window.invalid"),
+    "scaled_steps": (_scaled_steps, "scale.invalid"),
+    "minibatches": (_minibatches, "minibatch.invalid"),
+    "train_minibatches": (_train_minibatches, ""),
 }
 """Two claims on each operation that a file can ask. The first is on values: the clause that holds all of the answer against the exact one, or a
 function of the right answer and the arguments that returns such a clause or other claims. The second is the clause that demands an error, or a
