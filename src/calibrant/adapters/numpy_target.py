@@ -8,8 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.adapters.numpy_optimizers import Optimizer
+from calibrant.adapters.numpy_optimizers import Optimizer, optimize
 from calibrant.adapters.numpy_training import (
+    accumulate_and_step,
+    average,
+    minibatches,
+    optimize_groups,
+    resume,
+    scaled_steps,
     trained,
 )
 
@@ -17,7 +23,13 @@ Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
 
 __all__ = [  # other modules define them, the protocol names them
-    *("accumulate_and_step", "average", "minibatches", "optimize", "optimize_groups", "resume", "scaled_steps"),
+    "accumulate_and_step",
+    "average",
+    "minibatches",
+    "optimize",
+    "optimize_groups",
+    "resume",
+    "scaled_steps",
 ]
 
 name = "numpy"
