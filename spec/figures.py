@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from calibrant.spec import training_figures
 from torch import Tensor
 
 from calibrant.mechanics import validation
@@ -54,6 +55,7 @@ def series() -> dict[str, Series]:
         "good": _regime(2),
         "overfitting": _regime(8),
         "shrinking": _shrinking(),
+        **training_figures.series(),
     }
 
 
@@ -227,6 +229,10 @@ _LOOKS = {
     "good": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "overfitting": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "shrinking": _Look("penalty l2 (units²)", "weight (°C per unit)", log_x=True, legend=""),
+    "averages": _Look("step", "weight (°C per unit, scaled)"),
+    "pause": _Look("step", "loss (°C²)", log_y=True),
+    "scale": _Look("step", "scale", log_y=True, legend=""),
+    "minibatches": _Look("samples read", "loss on all data (°C²)", log_y=True),
 }
 _COLOURS = ("#1b4965", "#c8553d", "#5b8e7d", "#8a6fa8", "#b08900", "#555555")
 _STYLE: dict[Any, Any] = {
