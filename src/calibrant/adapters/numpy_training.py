@@ -136,7 +136,7 @@ def scaled_steps(
     return path
 
 
-def _clipped(grads: list[Array], max_norm: float | None) -> list[Array]:
+def _clipped(grads: list[Array], max_norm: float | None) -> list[Any]:
     if max_norm is None:
         return grads
     dtype = grads[0].dtype.type

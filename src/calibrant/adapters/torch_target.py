@@ -265,7 +265,7 @@ def average(name: str, hyperparameters: dict[str, Any], path: list[list[Tensor]]
                 leaf.copy_(p)
         if i % every == 0:
             averaged.update_parameters(live)
-        averages.append([p.detach().clone() for p in averaged.module])
+        averages.append([p.detach().clone() for p in averaged.module.parameters()])
     return averages
 
 

@@ -22,8 +22,16 @@ from calibrant.exact.optimizers import DEFAULTS, RULES, Follow, Frame, optimize
 from calibrant.exact.scalars import Number, complement, constant, either, minimum, mix, product, root, times_power
 
 __all__ = [
-    *("AVERAGES", "SCALE", "Scaler", "accumulate_and_step", "average", "batch_sizes"),
-    *("optimize_groups", "resume", "scaled_steps", "train_minibatches"),
+    "AVERAGES",
+    "SCALE",
+    "Scaler",
+    "accumulate_and_step",
+    "average",
+    "batch_sizes",
+    "optimize_groups",
+    "resume",
+    "scaled_steps",
+    "train_minibatches",
 ]
 
 Path = Sequence[Sequence[Any]]
@@ -182,7 +190,10 @@ def accumulate_and_step(
 
 def mean_of(window: Path) -> list[Exact]:
     """The mean gradient of each parameter, element by element [A.mean]."""
-    return [_mean([g if isinstance(g, Exact) else of(g) for g in of_parameter]) for of_parameter in zip(*window, strict=True)]
+    return [
+        _mean([g if isinstance(g, Exact) else of(g) for g in of_parameter])
+        for of_parameter in zip(*window, strict=True)
+    ]
 
 
 def _mean(arrays: list[Exact]) -> Exact:

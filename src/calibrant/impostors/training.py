@@ -14,7 +14,7 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.optimizers import DEFAULTS, Hyperparameters
-from calibrant.exact.scalars import Number, complement, constant, product
+from calibrant.exact.scalars import Number, complement, constant, minimum, mix, product
 from calibrant.exact.training import Averager, Scaler, Walk, clipped, mean_of, mean_of_batches
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import overwrite
@@ -58,7 +58,7 @@ def _warmed(share: Callable[[int], float]) -> Change:
 
     def keep(frame: Averager, s: Any, n: int) -> Number:
         x = constant(share(n), frame.form)
-        return exact.training.minimum(frame.decay(), x) if frame.h.get("warmup") else Averager.keep(frame, s, n)
+        return minimum(frame.decay(), x) if frame.h.get("warmup") else Averager.keep(frame, s, n)
 
     return averaging(keep=keep)
 
@@ -72,7 +72,7 @@ average("away-from-the-parameters", "the difference has the wrong sign, so that 
     averaging(mixed=lambda frame, s, p, keep: s.x - complement(keep) * (p - s.x)), f"{EMA} {SWA} {ANY}"
 )
 average("decay-for-the-new", "the decay weighs the new parameters, and its rest the old average")(
-    averaging(mixed=lambda frame, s, p, keep: exact.training.mix(s.x, p, complement(keep), keep)),
+    averaging(mixed=lambda frame, s, p, keep: mix(s.x, p, complement(keep), keep)),
     f"{EMA} {SWA} {ANY}",
 )
 average("not-averaged", "it returns the parameters themselves")(
@@ -141,7 +141,7 @@ average("corrected-without-power", "the average is divided by 1 - decay at every
     averaging(shown=lambda frame, s: product([s.x], [1.0 - frame.decay()]) if frame.corrected else s.x), CORRECTION
 )
 average("path-in-place", "the averages are written over the caller's path")(
-    afterwards(lambda c, means: [overwrite(p, m) for p, m in zip(_leaves(c.path), _leaves(means), strict=True)]),
+    afterwards(lambda c, means: [*map(overwrite, _leaves(c.path), _leaves(means))]),
     "average.pure",
 )
 average("values-unchecked", "it accepts a decay that is no fraction, hyperparameters that do not exist, and any name")(
@@ -361,7 +361,7 @@ def _decays(walk: Walk, step: Any, c: Call) -> None:
     walk.params = [p - p * (h.get("weight_decay", 0.0) * walk.rate()) for p in walk.params]
 
 
-def _counts(walk: Walk, step: Any, c: Call) -> None:
+def _counts(walk: Walk, *_: Any) -> None:
     for k in range(len(walk.params)):
         walk.frame.count(k, True)
 
@@ -494,8 +494,7 @@ scaled("unscaled-by-the-first", "gradients are always divided by the scale of th
     f"{UNSCALED} {CLIP} {SKIP}",
 )
 scaled("skipped-step-counts", "the optimizer counts a skipped step")(
-    scaling(lambda walk, scaler, step: _counts(walk, step, None)),
-    SKIP,  # type: ignore[arg-type]  # no call is needed
+    scaling(lambda walk, scaler, step: _counts(walk)), SKIP
 )
 scaled("schedule-advances-where-it-is-skipped", "the schedule advances at a skipped step")(scaling(_not_counted), SKIP)
 scaled("zeros-for-overflow", "numbers that overflow are taken for zero, and the step is made", exactly=False)(
@@ -691,7 +690,7 @@ _RUNS = tuple((name, {**h, "lr": _RATES}, _PARAMS, _GRADS) for name, h in _WALKS
 _PATH = [[np.array([x, y])] for x, y in ((1.0, -2.0), (2.0, 0.5), (-1.5, 4.0), (0.25, 0.75), (3.0, -1.0))]
 _HUGE = [[np.array([3.0e38]), np.array([1.0])], [np.array([1.0]), np.array([1.5e308])]]
 _OTHER = {"lr": 0.25, "betas": (0.25, 0.9), "eps": 0.25, "weight_decay": 0.5}
-_SCALES = ({"init_scale": 4.0, "growth_interval": 2}, {"init_scale": 8.0, "growth_interval": 100})
+_SCALE = {"init_scale": 4.0, "growth_interval": 2}
 _T_U, _T_C = np.array([1.0, 2.0, 3.0, 0.5, 1.5]), np.array([1.0, 1.0, 3.0, 5.0, 0.5])
 
 QUESTIONS: dict[str, Any] = {
@@ -727,12 +726,12 @@ QUESTIONS: dict[str, Any] = {
         ("sgd", {"lr": 0.5}, _PARAMS, _GRADS, 0),
     ),
     "scaled_steps": (
-        *((name, h, _PARAMS, _GRADS, scale, norm) for name, h in _WALKS for scale in _SCALES for norm in (None, 1.0)),
+        *((name, h, _PARAMS, _GRADS, _SCALE, norm) for name, h in _WALKS for norm in (None, 1.0)),
+        # What overflows in float32, and in float64.
         *(
-            (name, {**h, "lr": [*_RATES, 0.5]}, _PARAMS, [_GRADS[0], overflow, *_GRADS[1:]], scale, None)
-            for name, h in _WALKS
+            (name, {**h, "lr": [*_RATES, 0.5]}, _PARAMS, [_GRADS[0], overflow, *_GRADS[1:]], _SCALE, None)
+            for name, h in _WALKS[::2]
             for overflow in _HUGE
-            for scale in _SCALES
         ),
         ("sgd", {"lr": 0.5}, _PARAMS, _GRADS, {"init_scale": -2.0}, None),
     ),
