@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,10 @@ class Stepper:
         self.optimizer = Optimizer(name, settings, params)
         self.rates, self.used, self.params = rates, 0, [p.copy() for p in params]
 
-    def step(self, grads: list[Array | None]) -> list[Array]:
+    def step(self, grads: Sequence[Any]) -> list[Array]:
         """The parameters after one step more."""
         rate = self.optimizer.lr if self.rates is None else self.rates[self.used]
-        self.params = self.optimizer.step(self.params, grads, rate)
+        self.params = self.optimizer.step(self.params, list(grads), rate)
         self.used += 1
         return self.now()
 
@@ -97,7 +97,7 @@ def accumulate_and_step(
     if every < 1:
         raise ValueError(f"every is {every}: it must be positive")
     stepper, path = Stepper(name, hyperparameters, params), []
-    total: list[Array] = []
+    total: list[Any] = []
     for number, step in enumerate(grads, start=1):
         size = min(every, len(grads) - (number - 1) // every * every)
         parts = [np.asarray(g / g.dtype.type(size)) for g in step]

@@ -50,6 +50,12 @@ class Averager:
     """The frame in which an average is walked, number by number: which steps it takes up, and how much of the old average it keeps."""
 
     def __init__(self, name: str, hyperparameters: Mapping[str, Any], form: Format) -> None:
+        if (
+            name not in AVERAGES
+            or set(hyperparameters) - set(AVERAGES[name])
+            or not 0 <= hyperparameters.get("decay", 0) <= 1
+        ):
+            raise ValueError(f"there is no average {name} with {hyperparameters}")
         self.name = name
         self.h = {**AVERAGES[name], **hyperparameters}
         self.form = form

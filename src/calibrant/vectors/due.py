@@ -274,9 +274,10 @@ def _minibatches(
         yield "minibatch.order", [[numbers(rows.astype(np.float64)) for rows in epoch] for epoch in answer]
 
 
-def _train_minibatches(answer: Any, optimizer: Any, *data: Any) -> Iterator[Claim]:
-    *columns, batches = data
-    params, losses = exact.train_minibatches(optimizer, *_of(*columns), batches, PYTORCH)
+def _train_minibatches(answer: Any, optimizer: Any, params: Any, t_u: Any, t_c: Any, batches: Any) -> Iterator[Claim]:
+    params, losses = exact.train_minibatches(
+        optimizer, exact.of(params), exact.of(t_u), exact.of(t_c), batches, PYTORCH
+    )
     yield "minibatch.steps", [numbers(params), NOTHING]
     yield "minibatch.loss", [NOTHING, _log(losses)]
 
