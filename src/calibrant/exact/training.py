@@ -223,6 +223,8 @@ class Scaler:
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.h = {**SCALE, **given}
         self.scale = float(self.h["init_scale"])
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"a scale of {self.scale} scales nothing")
         self.streak = 0
 
     def overflows(self, grads: Sequence[Any], form: Format) -> bool:
