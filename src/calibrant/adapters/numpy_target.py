@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters.numpy_optimizers import Optimizer, optimize
+from calibrant.adapters.numpy_schedules import clip_by_norm, clip_by_value, clip_shards, plateau, schedule
 
 Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
 
-__all__ = ["optimize"]  # another module defines it, the protocol names it
+# Other modules define these, and the protocol names them.
+__all__ = ["clip_by_norm", "clip_by_value", "clip_shards", "optimize", "plateau", "schedule"]
 
 name = "numpy"
 version = np.__version__

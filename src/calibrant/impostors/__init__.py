@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from calibrant.book.clauses import CHAPTERS, book
@@ -91,11 +92,20 @@ def add(one: Impostor) -> None:
     _registered[key] = one
 
 
+MODULES = {"training": ("schedules", "clipping")}
+"""The modules of a chapter that has several; any other chapter has one of its own name."""
+
+
+def modules() -> list[ModuleType]:
+    """The modules with the chapters' impostors, in reading order."""
+    names = [name for chapter in CHAPTERS for name in MODULES.get(chapter, (chapter,))]
+    return [importlib.import_module(f"calibrant.impostors.{name}") for name in names]
+
+
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
-    """All impostors, in the order of the protocol's operations; each chapter's are in the module of its name."""
-    for chapter in CHAPTERS:
-        importlib.import_module(f"calibrant.impostors.{chapter}")
+    """All impostors, in the order of the protocol's operations."""
+    modules()
     order = list(OPERATIONS)
     return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))
 

@@ -167,6 +167,11 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
     "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
     "ridge": exact.least_squares,
+    "schedule": lambda name, options, n_steps: exact.schedule(name, options, n_steps, PYTORCH, exact.format_of("float64")),
+    "plateau": lambda losses, lr, options: exact.plateau(losses.nearest().tolist(), lr, options, losses.form),
+    "clip_by_norm": lambda grads, *limits: exact.clip_by_norm(grads, *limits, PYTORCH),
+    "clip_by_value": exact.clip_by_value,
+    "clip_shards": lambda shards, *about: exact.clip_shards(shards, *about, PYTORCH),
     "automatic_gradient": _differentiated,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""
