@@ -125,6 +125,9 @@ def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     for key in settings:
         if key not in known:
             raise ValueError(f"{name} has no {key!r}{nearest(key, list(known))}")
+    missing = [key for key, one in known.items() if key != "t" and one.default is one.empty and key not in settings]
+    if missing:
+        raise ValueError(f"{name} needs {', '.join(missing)}")
     _settings(n_steps, {"warmup_steps": n_warm, **settings})
     rates = _RULES[name](np.arange(max(n_steps - n_warm, 1)), **settings)
     return np.concatenate([np.arange(1, n_warm + 1) / max(n_warm, 1) * rates[0], rates])[:n_steps]
