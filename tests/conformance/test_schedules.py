@@ -92,7 +92,7 @@ def test_triangles_follow_each_other(target: Subject, run: Scheduled) -> None:
 
 
 @clause("schedule.warm-up", fraction_of_examples=0.5)
-@given(schedules(*strategies.SINGLE_SCHEDULES, warm_up=True))
+@given(schedules(*strategies.WARMED, warm_up=True))
 def test_a_warm_up_comes_before_the_schedule(target: Subject, run: Scheduled) -> None:
     """Its first step moves the parameters, and the schedule begins with its own step 0 after it."""
     follows(target, run)

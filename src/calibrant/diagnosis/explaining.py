@@ -226,7 +226,7 @@ class _Answers:
         if mine.refused or self.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
             return mine.answer
         if one.exactly:
-            return one.wrong(CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question))
+            return one.answer(CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question))
         return mine.answer if _plain(question) else None
 
 

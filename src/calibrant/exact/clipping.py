@@ -19,6 +19,7 @@ def clip_by_norm(
     grads: Grads, max_norm: float, norm_type: float, follow: Mapping[str, str]
 ) -> tuple[Exact, list[Exact]]:
     """The norm of all gradients together, and the gradients, scaled to max_norm where the norm exceeds it."""
+    _require(max_norm)
     norm = _norm(grads, norm_type)
     return gather([norm], (), grads[0].form), [_scaled(x, norm, max_norm, follow) for x in grads]
 
@@ -27,6 +28,7 @@ def clip_shards(
     shards: Sequence[Grads], replicated: Sequence[bool], max_norm: float, follow: Mapping[str, str]
 ) -> tuple[Exact, list[list[Exact]]]:
     """The same for gradients on several ranks: each holds its part of an array, or the whole of one that is replicated."""
+    _require(max_norm)
     counted = [x for rank, of_rank in enumerate(shards) for x, whole in zip(of_rank, replicated, strict=True) if not (rank and whole)]
     norm = _norm(counted, 2.0)
     return gather([norm], (), counted[0].form), [[_scaled(x, norm, max_norm, follow) for x in rank] for rank in shards]
@@ -34,7 +36,13 @@ def clip_shards(
 
 def clip_by_value(grads: Grads, limit: float) -> list[Exact]:
     """The gradients, each number at most `limit` in magnitude."""
+    _require(limit)
     return [gather([_clamped(x, limit) for x in scatter(g, g.form)], g.shape, g.form) for g in grads]
+
+
+def _require(limit: float) -> None:
+    if not limit >= 0:
+        raise ValueError(f"the limit is {limit}: it must not be negative or NaN")
 
 
 def _norm(grads: Grads, norm_type: float) -> Number:
@@ -61,6 +69,8 @@ def _norm(grads: Grads, norm_type: float) -> Number:
 def _scaled(grad: Exact, norm: Number, max_norm: float, follow: Mapping[str, str]) -> Exact:
     """A gradient times max_norm over the norm, or as it is where the norm does not exceed max_norm."""
     form = grad.form
+    if max_norm == math.inf:  # which only asks for the norm
+        return grad
     limit = hyperparameter(max_norm, form)
     over = norm + hyperparameter(EPSILON, form) if follow["clip.epsilon"] == "added" else norm
     numbers = scatter(grad, form)

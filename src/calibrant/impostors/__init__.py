@@ -60,6 +60,11 @@ class Impostor:
         """Whether it can be tried here."""
         return not self.needs or importlib.util.find_spec(self.needs) is not None
 
+    def answer(self, correct: Callable[..., Any], *arguments: Any) -> Any:
+        """What it returns in the place of a right operation, to whose first argument it may not apply."""
+        concerned = not self.applies_to or arguments[0] in self.applies_to
+        return self.wrong(correct, *arguments) if concerned else correct(*arguments)
+
     @property
     def links(self) -> list[str]:
         """The addresses of where it was seen."""

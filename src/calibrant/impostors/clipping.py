@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Exact
-from calibrant.impostors.correct import narrow, overwrite
+from calibrant.impostors.correct import overwrite
 from calibrant.impostors.kinds import DIGITS, Call, Change, answer, impostors_of, nonfinite, unrefused
 
 NORM, SCALED, BELOW, SHARDS, VALUE = (f"clip.{name}" for name in ("norm", "scaled", "below", "shards", "value"))
@@ -92,9 +92,6 @@ norm("always-euclidean", "the norm is the Euclidean one, whatever is asked for")
 norm("by-value", "each number is clamped to the limit by itself")(
     lambda c: (c()[0], c.correct.clip_by_value(c.grads, c.max_norm)), SCALED
 )
-norm("set-to-the-limit-over-n", "each number is divided by how many there are as well")(
-    scaled(lambda c, g, norm: _over(g, c.max_norm / max(g.size, 2), norm)), SCALED
-)
 norm(
     "epsilon-added",
     "1e-6 is added to the norm before it divides",
@@ -111,9 +108,7 @@ norm("any-limit", NEGATIVE)(
     unrefused(lambda c: (c(max_norm=1.0)[0], [g * 0 - g for g in c.grads])), INVALID, "pytorch/pytorch#31367"
 )
 norm("in-place", "the caller's gradients are clipped in place")(lambda c: _overwritten(c, c()), PURE)
-norm("returned-in-float64", "the answer is in float64, whatever the dtype of the gradients", keeps_dtype=False)(
-    answer(lambda right: narrow(right, "float64")), f"{DTYPE}@float32 {NORM}? {SCALED}? {BELOW}?"
-)
+norm.in_dtype("float64", f"{DTYPE} {NORM}? {SCALED}? {BELOW}?")
 
 value = impostors_of("clip_by_value")
 value("only-from-above", "numbers far below zero are not clamped")(
@@ -122,9 +117,6 @@ value("only-from-above", "numbers far below zero are not clamped")(
 value("by-norm", "the gradients are scaled by their norm")(
     lambda c: (c(), c.correct.clip_by_norm(c.grads, c.limit, 2.0)[1])[1], VALUE
 )
-value("dropped", "a number beyond the limit becomes zero")(
-    lambda c: [_dropped(g, c.limit) for g, _ in zip(c.grads, c(), strict=True)], VALUE
-)
 value("sign-lost", "the magnitude of each number is clamped, and its sign is lost")(
     answer(lambda grads: [abs(g) for g in grads]), VALUE
 )
@@ -132,9 +124,7 @@ value("any-limit", NEGATIVE)(unrefused(lambda c: [g * 1 for g in c.grads]), INVA
 value("in-place", "the caller's gradients are clamped in place")(
     lambda c: _overwritten(c, (None, c()))[1], PURE
 )
-value("returned-in-float64", "the answer is in float64, whatever the dtype of the gradients", keeps_dtype=False)(
-    answer(lambda right: narrow(right, "float64")), f"{DTYPE}@float32 {VALUE}?"
-)
+value.in_dtype("float64", f"{DTYPE} {VALUE}?")
 
 
 def _size(norm: Any) -> Any:
@@ -147,12 +137,6 @@ def _lower(g: Any, clamped: Any) -> Any:
         negative = np.array([x < 0 for x in g.fractions()]).reshape(g.shape)
         return clamped + (g - clamped) * _mask(negative, g)
     return np.where(g < 0, g, clamped).astype(g.dtype)
-
-
-def _dropped(g: Any, limit: float) -> Any:
-    if isinstance(g, Exact):
-        return g * _mask(np.array([abs(x) <= limit for x in g.fractions()]).reshape(g.shape), g)
-    return np.where(np.abs(g) <= limit, g, 0).astype(g.dtype)
 
 
 def _mask(where: Any, like: Exact) -> Exact:
@@ -177,9 +161,7 @@ shards("any-limit", NEGATIVE)(
     unrefused(lambda c: (c(max_norm=1.0)[0], [[g * 1 for g in rank] for rank in c.shards])), INVALID
 )
 shards("in-place", "the shards of the caller are clipped in place")(lambda c: _shards_overwritten(c, c()), PURE)
-shards("returned-in-float64", "the answer is in float64, whatever the dtype of the gradients", keeps_dtype=False)(
-    answer(lambda right: narrow(right, "float64")), f"{DTYPE}@float32 {SHARDS}?"
-)
+shards.in_dtype("float64", f"{DTYPE} {SHARDS}?")
 
 
 def _added(c: Call) -> Any:
@@ -188,7 +170,7 @@ def _added(c: Call) -> Any:
         [g for g, whole in zip(grads, c.replicated, strict=True) if not (rank and whole)]
         for rank, grads in enumerate(c.shards)
     ]
-    norms = [c.correct.clip_by_norm(grads, math.inf, 2.0)[0] for grads in own if grads]
+    norms = [c.correct.clip_by_norm(grads, 1.0, 2.0)[0] for grads in own if grads]
     total = norms[0]
     for one in norms[1:]:
         total = total + one

@@ -42,7 +42,8 @@ def at(steps: Callable[[Call, int], int]) -> Change:
     """The right rates of other steps: a function of the call and the number of a step."""
 
     def changed(c: Call) -> Any:
-        places = [steps(c, t) for t in range(c.n_steps)]
+        last = c.hyperparameters.get("total_steps", math.inf) - 1 + warm(c)  # a cycle ends
+        places = [min(steps(c, t), last) for t in range(c.n_steps)]
         longer = c(n_steps=max([*places, c.n_steps - 1]) + 1)
         return rearranged(lambda x: x[places], longer)
 
@@ -378,8 +379,9 @@ plateau("any-hyperparameters", "no hyperparameter is checked")(
 # The questions
 
 _W = {"warmup_steps": 4}
-_LOSSES = np.array([4.0, 3.0, 3.0, 3.0, 2.0, 2.5, 2.0, 2.25, 2.0, 2.0, 1.75, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0])
-_NEAR = np.array([4.0, 3.75, 3.5, 3.25, 3.0, 2.875, 2.75, 2.0, 1.9375, 1.875, 1.75, 1.5])
+# As many losses as a power of two, and few digits, so that nothing rounds.
+_LOSSES = np.array([4.0, 3.0, 3.0, 3.0, 2.0, 2.5, 2.0, 2.25, 2.0, 2.0, 1.75, 2.0, 2.0, 2.0, 1.0, 1.0])
+_NEAR = np.array([4.0, 3.75, 3.5, 3.25, 3.0, 2.875, 2.75, 2.0, 1.9375, 1.875, 1.75, 1.5, 1.4375, 1.375, 1.25, 1.125])
 _HALF = {"factor": 0.5, "threshold": 0.0}
 
 QUESTIONS: dict[str, Any] = {
@@ -428,7 +430,7 @@ QUESTIONS: dict[str, Any] = {
         *((_NEAR, 1.0, {**_HALF, "patience": 1, "threshold": 0.25, "threshold_mode": mode}) for mode in ("rel", "abs")),
         (-_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
         (_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
-        (np.array([math.nan, 2.0, math.nan, 2.0, 3.0, 2.0, 1.0, 1.0, 1.0]), 1.0, {**_HALF, "patience": 1}),
+        (np.array([math.nan, 2.0, math.nan, 2.0, 3.0, 2.0, 1.0, 1.0]), 1.0, {**_HALF, "patience": 1}),
         (_LOSSES, 1.0, {"factor": 2.0}),
         (_LOSSES, 1.0, {"mode": "least"}),
     ),

@@ -55,6 +55,9 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
 SINGLE_SCHEDULES = tuple(CHOICES)
 """The schedules that are drawn, but for sequences of them."""
 
+WARMED = (*SINGLE_SCHEDULES, *("cosine",) * 5)
+"""The schedules that are drawn after a warm-up, the most usual one more often."""
+
 NAMES = (*SINGLE_SCHEDULES, "sequence")
 """The schedules that are drawn."""
 
@@ -201,7 +204,7 @@ def short_gradients(data: Bytes, form: Format) -> Clipped:
             grad[...] = 0
         return Clipped(case.grads, (1.0, 0.0, 1e-3)[zero % 3], case.norm_type)
     total = sum(float(np.sum(np.abs(g.astype(np.float64)))) for g in case.grads)
-    return Clipped(case.grads, (1.25, 2.0, 64.0)[zero % 3] * (total or 1.0), case.norm_type)
+    return Clipped(case.grads, (1.25, 2.0, 64.0, math.inf)[zero % 4] * (total or 1.0), case.norm_type)
 
 
 @strategy(8 + WIDTH)
@@ -238,7 +241,7 @@ def sharded_gradients(data: Bytes, form: Format) -> Shards:
 
 
 __all__ = [
-    "SINGLE_SCHEDULES",
+    "WARMED",
     "Clipped",
     "Scheduled",
     "Shards",
