@@ -216,7 +216,7 @@ def test_the_norm_is_one_of_all_gradients(target: Subject, sample: Clipped) -> N
 @given(strategies.clipped_gradients())
 def test_all_gradients_are_scaled_alike(target: Subject, sample: Clipped) -> None:
     """So that the direction of the step stays, and its length is the limit."""
-    norm, grads = target.clip_by_norm(sample.grads, sample.max_norm, sample.norm_type)
+    _, grads = target.clip_by_norm(sample.grads, sample.max_norm, sample.norm_type)
 
     agree_lists([listed([grads], [len(sample.grads)])[0]], [truth(target, sample)[1]])
 

@@ -75,8 +75,8 @@ def _one_cycle(
     if anneal_strategy == "linear":
         return np.interp(t, ends, heights)
     place = np.clip(np.searchsorted(ends, t, side="left"), 1, len(ends) - 1)
-    ends, heights = np.array(ends), np.array(heights)
-    return _wave(heights[place - 1], heights[place], (t - ends[place - 1]) / (ends[place] - ends[place - 1]))
+    begin, end = np.array(ends)[place - 1], np.array(ends)[place]
+    return _wave(np.array(heights)[place - 1], np.array(heights)[place], (t - begin) / (end - begin))
 
 
 def _cyclic(
@@ -160,7 +160,7 @@ class _Plateau:
     """A rate, and what it remembers of the losses."""
 
     def __init__(self, lr: float, mode: str = "min", factor: float = 0.1, patience: int = 10, **others: Any) -> None:
-        known = {"threshold": 1e-4, "threshold_mode": "rel", "cooldown": 0, "min_lr": 0.0, "eps": 1e-8}
+        known: dict[str, Any] = {"threshold": 1e-4, "threshold_mode": "rel", "cooldown": 0, "min_lr": 0.0, "eps": 1e-8}
         if others.keys() - known:
             raise ValueError(f"plateau has no {', '.join(others.keys() - known)}")
         self.others = known | others
@@ -209,7 +209,12 @@ def clip_by_value(grads: list[Array], limit: float) -> list[Array]:
 def clip_shards(shards: list[list[Array]], replicated: list[bool], max_norm: float) -> tuple[Array, list[list[Array]]]:
     """The same over several ranks; what is replicated counts on the first one."""
     _limit(max_norm)
-    counted = [g for rank, grads in enumerate(shards) for g, whole in zip(grads, replicated, strict=True) if not (rank and whole)]
+    counted = [
+        g
+        for rank, grads in enumerate(shards)
+        for g, whole in zip(grads, replicated, strict=True)
+        if not (rank and whole)
+    ]
     norm = _norm(counted, 2.0)
     return norm, [[_shortened(g, norm, max_norm) for g in grads] for grads in shards]
 

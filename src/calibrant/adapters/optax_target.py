@@ -310,7 +310,9 @@ def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
         return optax.exponential_decay(lr, step_size, gamma, staircase=True)
 
     def sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> optax.Schedule:
-        parts = [_schedule(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules]
+        parts = [
+            _schedule(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
+        ]
         return optax.join_schedules(parts, milestones)
 
     def constant(lr: float, factor: float = 1 / 3, total_iters: int = 5) -> optax.Schedule:
@@ -328,9 +330,15 @@ def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
     def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> optax.Schedule:
         return optax.cosine_decay_schedule(lr, T_max, eta_min / lr)
 
-    made = {
-        **{"constant": constant, "linear": linear, "step": step, "multistep": multistep, "polynomial": polynomial},
-        **{"exponential": functools.partial(step, step_size=1), "cosine": cosine, "sequence": sequence},
+    made: dict[str, Callable[..., optax.Schedule]] = {
+        "constant": constant,
+        "linear": linear,
+        "step": step,
+        "multistep": multistep,
+        "polynomial": polynomial,
+        "exponential": functools.partial(step, step_size=1),
+        "cosine": cosine,
+        "sequence": sequence,
         "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
     }
     if name not in made:

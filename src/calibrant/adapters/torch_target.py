@@ -276,7 +276,7 @@ def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> list[f
     starts = [0] if name != "sequence" else [0, *settings["milestones"]]
     if n_warm and not {part["name"] for part in parts[:1]} <= _FROM_THE_PEAK:
         raise NotImplementedError(f"a LinearLR does not end at the first rate of {parts[0]['name']}")
-    rates = {part.get("lr", part.get("max_lr")) for part in parts}
+    rates: set[Any] = {part.get("lr", part.get("max_lr")) for part in parts}
     if len(rates) > 1:
         raise NotImplementedError("a SequentialLR has one rate")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rates.pop())

@@ -86,7 +86,9 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
     for operation, call in failing.items():
         wrong = {
             one: some
-            for one, some in explanations(subject, operation, *call.given[: OPERATIONS[operation].parameters[:1] == ("name",)]).items()
+            for one, some in explanations(
+                subject, operation, *call.given[: OPERATIONS[operation].parameters[:1] == ("name",)]
+            ).items()
             if _breaks(one, clause)
         }
         found += [one for one in foremost(wrong) if not one.convention[0]]  # `diagnosis.variants` tells of conventions
@@ -226,7 +228,9 @@ class _Answers:
         if mine.refused or self.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
             return mine.answer
         if one.exactly:
-            return one.answer(CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question))
+            return one.answer(
+                CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question)
+            )
         return mine.answer if _plain(question) else None
 
 

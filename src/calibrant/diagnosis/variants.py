@@ -39,7 +39,13 @@ _MAY = {
 """What the hint says of each convention that concerns more than one optimizer."""
 
 
-_EVERYWHERE = ("loss.scale", "gradients.absent", "split.rounding", "arithmetic.hyperparameters", "arithmetic.subnormals")
+_EVERYWHERE = (
+    "loss.scale",
+    "gradients.absent",
+    "split.rounding",
+    "arithmetic.hyperparameters",
+    "arithmetic.subnormals",
+)
 """The conventions that are tried on whatever operation fails; any other one only where the operation's record names it."""
 
 _FLOAT32 = 2.0**29

@@ -29,7 +29,12 @@ def clip_shards(
 ) -> tuple[Exact, list[list[Exact]]]:
     """The same for gradients on several ranks: each holds its part of an array, or the whole of one that is replicated."""
     _require(max_norm)
-    counted = [x for rank, of_rank in enumerate(shards) for x, whole in zip(of_rank, replicated, strict=True) if not (rank and whole)]
+    counted = [
+        x
+        for rank, of_rank in enumerate(shards)
+        for x, whole in zip(of_rank, replicated, strict=True)
+        if not (rank and whole)
+    ]
     norm = _norm(counted, 2.0)
     return gather([norm], (), counted[0].form), [[_scaled(x, norm, max_norm, follow) for x in rank] for rank in shards]
 

@@ -30,12 +30,21 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "cosine": {"lr": None, "T_max": None, "eta_min": 0.0},
     "cosine_restarts": {"lr": None, "T_0": None, "T_mult": 1, "eta_min": 0.0},
     "one_cycle": {
-        **{"max_lr": None, "total_steps": None, "pct_start": 0.3, "anneal_strategy": "cos"},
-        **{"div_factor": 25.0, "final_div_factor": 1e4, "three_phase": False},
+        "max_lr": None,
+        "total_steps": None,
+        "pct_start": 0.3,
+        "anneal_strategy": "cos",
+        "div_factor": 25.0,
+        "final_div_factor": 1e4,
+        "three_phase": False,
     },
     "cyclic": {
-        **{"base_lr": None, "max_lr": None, "step_size_up": 2000, "step_size_down": None},
-        **{"mode": "triangular", "gamma": 1.0},
+        "base_lr": None,
+        "max_lr": None,
+        "step_size_up": 2000,
+        "step_size_down": None,
+        "mode": "triangular",
+        "gamma": 1.0,
     },
     "sequence": {"schedules": None, "milestones": None},
 }
@@ -45,8 +54,14 @@ Each of them takes `warmup_steps` as well, 0 by default.
 """
 
 PLATEAU = {
-    **{"mode": "min", "factor": 0.1, "patience": 10, "threshold": 1e-4, "threshold_mode": "rel"},
-    **{"cooldown": 0, "min_lr": 0.0, "eps": 1e-8},
+    "mode": "min",
+    "factor": 0.1,
+    "patience": 10,
+    "threshold": 1e-4,
+    "threshold_mode": "rel",
+    "cooldown": 0,
+    "min_lr": 0.0,
+    "eps": 1e-8,
 }
 """The hyperparameters of `plateau`, with their defaults, which are PyTorch's."""
 
@@ -138,14 +153,18 @@ def _power(h: Given, k: int, form: Format) -> Number:
     return product([_held(h["lr"], form), powers(float(h["gamma"]), k, form)])
 
 
-@functools.lru_cache(maxsize=256)
 def powers(base: float, k: int, form: Format) -> Number:
     """The k-th power of a hyperparameter."""
-    power = constant(1.0, form)
-    held = _held(base, form)
-    for _ in range(k):
-        power = times_power(power, held)
-    return power
+    known = _known_powers(base, form)
+    while len(known) <= k:
+        known.append(times_power(known[-1], _held(base, form)))
+    return known[k]
+
+
+@functools.lru_cache(maxsize=64)
+def _known_powers(base: float, form: Format) -> list[Number]:
+    """The powers that have been asked for, from the 0th on."""
+    return [constant(1.0, form)]
 
 
 def _polynomial(h: Given, t: int, follow: Mapping[str, str], form: Format) -> Number:
@@ -164,7 +183,7 @@ def _inverse_sqrt(h: Given, t: int, follow: Mapping[str, str], form: Format) -> 
 
 @functools.lru_cache(maxsize=4096)
 def cosine(half_turns: Fraction, form: Format) -> Number:
-    """cos(pi x), from an argument that was rounded five times; the function errs by two and a half units in the last place."""
+    """cos(pi x), from an argument that was rounded five times; the function errs by two and a half units in the last place [A.cosine]."""
     x = half_turns % 2
     x = 2 - x if x > 1 else x
     sign, x = (-1, 1 - x) if x > Fraction(1, 2) else (1, x)
@@ -172,7 +191,7 @@ def cosine(half_turns: Fraction, form: Format) -> Number:
     square = _DIGITS.divide(decimal.Decimal((angle * angle).numerator), decimal.Decimal((angle * angle).denominator))
     term = value = decimal.Decimal(1)
     for k in range(1, 30):
-        term = _DIGITS.divide(_DIGITS.multiply(term, -square), decimal.Decimal((2 * k - 1) * (2 * k)))
+        term = _DIGITS.divide(_DIGITS.multiply(term, _DIGITS.minus(square)), decimal.Decimal((2 * k - 1) * (2 * k)))
         value = _DIGITS.add(value, term)
     number = scalars.fraction(sign * Fraction(value), form)
     return number.within(number.err + form.u * (5 * 3.15 * to_float(abs(half_turns)) + 5))

@@ -63,6 +63,21 @@ def _overwritten(c: Call, right: Any) -> Any:
     return right
 
 
+def _added(c: Call) -> Any:
+    right = c()
+    own = [
+        [g for g, whole in zip(grads, c.replicated, strict=True) if not (rank and whole)]
+        for rank, grads in enumerate(c.shards)
+    ]
+    norms = [c.correct.clip_by_norm(grads, 1.0, 2.0)[0] for grads in own if grads]
+    total = norms[0]
+    for one in norms[1:]:
+        total = total + one
+    if _zero(total) or not exceeds(c, total):
+        return total, right[1]
+    return total, [[_over(g, c.max_norm, total) for g in rank] for rank in c.shards]
+
+
 norm = impostors_of("clip_by_norm")
 norm("each-by-itself", "each gradient is clipped by its own norm, so that the direction changes")(
     each(lambda c, g: c(grads=[g])[1][0]),
@@ -80,9 +95,7 @@ norm("not-clipped", "the norm is returned, and the gradients are what they were,
     SCALED,
     "simchowitzlabpublic/nano-world-model#22 jongwook/onsets-and-frames#24",
 )
-norm("norm-after-clipping", "the norm is that of the clipped gradients")(
-    lambda c: (c(grads=c()[1])[0], c()[1]), NORM
-)
+norm("norm-after-clipping", "the norm is that of the clipped gradients")(lambda c: (c(grads=c()[1])[0], c()[1]), NORM)
 norm("norm-of-the-largest", "the norm is the largest of the gradients' norms")(
     lambda c: (max((c(grads=[g])[0] for g in c.grads), key=_size), c()[1]), NORM
 )
@@ -121,9 +134,7 @@ value("sign-lost", "the magnitude of each number is clamped, and its sign is los
     answer(lambda grads: [abs(g) for g in grads]), VALUE
 )
 value("any-limit", NEGATIVE)(unrefused(lambda c: [g * 1 for g in c.grads]), INVALID)
-value("in-place", "the caller's gradients are clamped in place")(
-    lambda c: _overwritten(c, (None, c()))[1], PURE
-)
+value("in-place", "the caller's gradients are clamped in place")(lambda c: _overwritten(c, (None, c()))[1], PURE)
 value.in_dtype("float64", f"{DTYPE} {VALUE}?")
 
 
@@ -156,27 +167,12 @@ shards("norm-of-the-rank", "each rank clips by the norm of its own gradients")(
 shards("replicated-counted-on-each-rank", "a replicated gradient counts once for each rank")(
     lambda c: c(replicated=[False] * len(c.replicated)), SHARDS, "NVIDIA-NeMo/RL#3788"
 )
-shards("norms-added", "the norms of the ranks are added, not their squares")(lambda c: _added(c), SHARDS)
+shards("norms-added", "the norms of the ranks are added, not their squares")(_added, SHARDS)
 shards("any-limit", NEGATIVE)(
     unrefused(lambda c: (c(max_norm=1.0)[0], [[g * 1 for g in rank] for rank in c.shards])), INVALID
 )
 shards("in-place", "the shards of the caller are clipped in place")(lambda c: _shards_overwritten(c, c()), PURE)
 shards.in_dtype("float64", f"{DTYPE} {SHARDS}?")
-
-
-def _added(c: Call) -> Any:
-    right = c()
-    own = [
-        [g for g, whole in zip(grads, c.replicated, strict=True) if not (rank and whole)]
-        for rank, grads in enumerate(c.shards)
-    ]
-    norms = [c.correct.clip_by_norm(grads, 1.0, 2.0)[0] for grads in own if grads]
-    total = norms[0]
-    for one in norms[1:]:
-        total = total + one
-    if _zero(total) or not exceeds(c, total):
-        return total, right[1]
-    return total, [[_over(g, c.max_norm, total) for g in rank] for rank in c.shards]
 
 
 def _shards_overwritten(c: Call, right: Any) -> Any:

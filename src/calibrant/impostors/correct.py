@@ -175,9 +175,9 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "ridge": exact.least_squares,
     "schedule": _schedule,
     "plateau": lambda losses, lr, options: exact.plateau(losses.nearest().tolist(), lr, options, losses.form),
-    "clip_by_norm": lambda grads, *limits: exact.clip_by_norm(grads, *limits, PYTORCH),
+    "clip_by_norm": lambda grads, limit, kind: exact.clip_by_norm(grads, limit, kind, PYTORCH),
     "clip_by_value": exact.clip_by_value,
-    "clip_shards": lambda shards, *about: exact.clip_shards(shards, *about, PYTORCH),
+    "clip_shards": lambda shards, whole, limit: exact.clip_shards(shards, whole, limit, PYTORCH),
     "automatic_gradient": _differentiated,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""

@@ -92,6 +92,14 @@ def _going_on(c: Call) -> Any:
     return join(*parts)
 
 
+def _factor_once(c: Call) -> Any:
+    """The rate after one factor for all that come after."""
+    right, h = c(), c.hyperparameters
+    first = {"step": h.get("step_size"), "multistep": min(h.get("milestones", [0])), "exponential": 1}[c.name]
+    start = warm(c) + int(first or 0)
+    return join(right[:start], *[right[start : start + 1]] * (c.n_steps - start)) if c.n_steps > start else right
+
+
 def _known(c: Call) -> bool:
     """Whether the right operation knows the schedule and all its hyperparameters."""
     from calibrant.exact import SCHEDULES
@@ -152,18 +160,18 @@ rates("one-step-less", "the line reaches its end one step early", applies_to=("l
 rates("ends-swapped", "the line leads from the last factor to the first", applies_to=("linear",))(
     given(start_factor=lambda h: h.get("end_factor", 1.0), end_factor=lambda h: h.get("start_factor", 1 / 3)), LINEAR
 )
-rates("factor-once", "only the first factor is applied, whatever follows", applies_to=("step", "multistep", "exponential"))(
-    lambda c: _factor_once(c), DECAY
-)
+rates(
+    "factor-once", "only the first factor is applied, whatever follows", applies_to=("step", "multistep", "exponential")
+)(_factor_once, DECAY)
 rates("power-ignored", "the rate falls along a line, whatever the power", applies_to=("polynomial",))(
     given(power=1.0), POLYNOMIAL
 )
 rates("rises-after-zero", "after its last step the rate rises again", applies_to=("polynomial",))(
     _mirrored("total_iters"), POLYNOMIAL
 )
-rates("timescale-ignored", "it is the rate over the root of t + 1, whatever the timescale", applies_to=("inverse_sqrt",))(
-    given(timescale=1), ROOT
-)
+rates(
+    "timescale-ignored", "it is the rate over the root of t + 1, whatever the timescale", applies_to=("inverse_sqrt",)
+)(given(timescale=1), ROOT)
 rates(
     "rises-again",
     "after T_max the wave goes on, so that the rate rises again",
@@ -189,9 +197,11 @@ rates("waves-of-one-length", "every wave is as long as the first", applies_to=("
 rates("restart-one-late", "each wave is one step too long", applies_to=("cosine_restarts",))(
     given(T_0=lambda h: h["T_0"] + 1), RESTARTS
 )
-rates("end-below-the-peak", "the last rate is the peak over the final factor, not the first rate over it", applies_to=("one_cycle",))(
-    given(final_div_factor=lambda h: h.get("final_div_factor", 1e4) / h.get("div_factor", 25.0)), CYCLE
-)
+rates(
+    "end-below-the-peak",
+    "the last rate is the peak over the final factor, not the first rate over it",
+    applies_to=("one_cycle",),
+)(given(final_div_factor=lambda h: h.get("final_div_factor", 1e4) / h.get("div_factor", 25.0)), CYCLE)
 rates("two-phases", "the cycle has two phases, even where three are asked for", applies_to=("one_cycle",))(
     given(three_phase=False), CYCLE
 )
@@ -202,26 +212,18 @@ rates("down-as-up", "the way down takes as many steps as the way up", applies_to
     given(step_size_down=None), CYCLIC
 )
 rates("triangles-alike", "all triangles are of one height", applies_to=("cyclic",))(given(mode="triangular"), CYCLIC)
-rates("steps-counted-on", "each schedule of a sequence counts its steps from the beginning of all", applies_to=("sequence",))(
-    _going_on, SEQUENCE
-)
+rates(
+    "steps-counted-on",
+    "each schedule of a sequence counts its steps from the beginning of all",
+    applies_to=("sequence",),
+)(_going_on, SEQUENCE)
 rates("milestones-one-late", "each schedule of a sequence takes over one step late", applies_to=("sequence",))(
     given(milestones=lambda h: [k + 1 for k in h["milestones"]]), SEQUENCE
 )
 rates("any-word", "an unknown name gives a constant rate, and an unknown hyperparameter is ignored")(
     lambda c: c() if _known(c) else _half(c), "schedule.unknown"
 )
-rates("any-value", "no value is checked")(
-    lambda c: unrefused(_half)(c) if _known(c) else c(), "schedule.invalid"
-)
-
-
-def _factor_once(c: Call) -> Any:
-    """The rate after one factor for all that come after."""
-    right = c()
-    h = c.hyperparameters
-    start = warm(c) + {"step": lambda: h["step_size"], "multistep": lambda: min(h["milestones"]), "exponential": lambda: 1}[c.name]()
-    return join(right[:start], *[right[start : start + 1]] * max(c.n_steps - start, 0)) if c.n_steps > start else right
+rates("any-value", "no value is checked")(lambda c: unrefused(_half)(c) if _known(c) else c(), "schedule.invalid")
 
 
 # The rate of a run whose loss stops falling
@@ -235,11 +237,17 @@ class Walk:
 
     def __init__(self, c: Call) -> None:
         defaults = {
-            **{"mode": "min", "factor": 0.1, "patience": 10, "threshold": 1e-4, "threshold_mode": "rel"},
-            **{"cooldown": 0, "min_lr": 0.0, "eps": 1e-8},
+            "mode": "min",
+            "factor": 0.1,
+            "patience": 10,
+            "threshold": 1e-4,
+            "threshold_mode": "rel",
+            "cooldown": 0,
+            "min_lr": 0.0,
+            "eps": 1e-8,
         }
         self.h = {**defaults, **c.hyperparameters}
-        self.lr = self.first = c.lr
+        self.lr = self.first = float(c.lr)
         self.best = math.inf
         self.waited = self.resting = 0
 
@@ -281,7 +289,7 @@ def walking(rule: type[Walk]) -> Change:
     return changed
 
 
-class NeverReset(Walk):
+class _NeverReset(Walk):
     """The counter goes on after a fall."""
 
     def fall(self) -> None:
@@ -290,7 +298,7 @@ class NeverReset(Walk):
         self.waited = waited
 
 
-class ForgottenFall(Walk):
+class _ForgottenFall(Walk):
     """The rate is lowered for one step only."""
 
     def see(self, loss: float) -> float:
@@ -298,7 +306,7 @@ class ForgottenFall(Walk):
         return super().see(loss)
 
 
-class WithoutCooldown(Walk):
+class _WithoutCooldown(Walk):
     """There is no cooldown."""
 
     def fall(self) -> None:
@@ -306,7 +314,7 @@ class WithoutCooldown(Walk):
         self.resting = 0
 
 
-class WaitNotReset(Walk):
+class _WaitNotReset(Walk):
     """An improvement does not end the wait."""
 
     def see(self, loss: float) -> float:
@@ -317,7 +325,7 @@ class WaitNotReset(Walk):
         return super().see(loss)
 
 
-class AgainstTheLast(Walk):
+class _AgainstTheLast(Walk):
     """Each loss is compared with the one before."""
 
     def see(self, loss: float) -> float:
@@ -326,7 +334,7 @@ class AgainstTheLast(Walk):
         return rate
 
 
-class NanIsBest(Walk):
+class _NanIsBest(Walk):
     """A loss is better unless it is found to be worse, and nothing is worse than NaN."""
 
     def better(self, loss: float) -> bool:
@@ -346,31 +354,35 @@ def switched(**changes: Any) -> type[Walk]:
 
 plateau = impostors_of("plateau", exactly=False, keeps_dtype=False)
 plateau("counter-not-reset", "the wait is not reset by a fall, so that the rate falls at each epoch from then on")(
-    walking(NeverReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN}? {LEAST} {NAN}", "keras-team/keras#3991"
+    walking(_NeverReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN}? {LEAST} {NAN}", "keras-team/keras#3991"
 )
 plateau("fall-forgotten", "the rate falls for one epoch, because the rate that it starts from was not changed")(
-    walking(ForgottenFall), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}", "AlexeyAB/darknet#8927"
+    walking(_ForgottenFall), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}", "AlexeyAB/darknet#8927"
 )
 plateau("one-epoch-early", "the rate falls once `patience` losses in a row have not improved, one epoch early")(
-    walking(switched(patience=lambda k: k - 1)), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}", "pytorch/pytorch#2545"
+    walking(switched(patience=lambda k: k - 1)),
+    f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}",
+    "pytorch/pytorch#2545",
 )
 plateau("wait-not-ended", "an improvement does not end the wait")(
-    walking(WaitNotReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}"
+    walking(_WaitNotReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}"
 )
 plateau("against-the-last", "each loss is compared with the one before, not with the best")(
-    walking(AgainstTheLast), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}"
+    walking(_AgainstTheLast), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}"
 )
-plateau("without-cooldown", "there is no cooldown")(walking(WithoutCooldown), f"{COOLDOWN} {NAN}?")
+plateau("without-cooldown", "there is no cooldown")(walking(_WithoutCooldown), f"{COOLDOWN} {NAN}?")
 plateau("any-improvement", "the threshold is not used: every lower loss is an improvement")(
     walking(switched(threshold=0.0)), THRESHOLD
 )
 plateau("threshold-always-relative", "the threshold is a share of the best loss, even where it is absolute")(
     walking(switched(threshold_mode="rel")), THRESHOLD
 )
-plateau("always-least", "the lowest loss is the best, even where the highest is")(walking(switched(mode="min")), THRESHOLD)
+plateau("always-least", "the lowest loss is the best, even where the highest is")(
+    walking(switched(mode="min")), THRESHOLD
+)
 plateau("without-a-least", "the least rate is not used")(walking(switched(min_lr=0.0)), LEAST)
 plateau("nan-is-an-improvement", "NaN counts as an improvement, and so does every loss after it")(
-    walking(NanIsBest), NAN
+    walking(_NanIsBest), NAN
 )
 plateau("any-hyperparameters", "no hyperparameter is checked")(
     unrefused(lambda c: np.full(len(c.val_losses), c.lr)), NO_PLATEAU
@@ -387,7 +399,10 @@ _HALF = {"factor": 0.5, "threshold": 0.0}
 QUESTIONS: dict[str, Any] = {
     "schedule": (
         *(("constant", {"lr": 0.5, "factor": 0.25, "total_iters": 3, **more}, 8) for more in ({}, _W)),
-        *(("linear", {"lr": 0.5, "start_factor": 0.25, "end_factor": 0.75, "total_iters": 4, **more}, 9) for more in ({}, _W)),
+        *(
+            ("linear", {"lr": 0.5, "start_factor": 0.25, "end_factor": 0.75, "total_iters": 4, **more}, 9)
+            for more in ({}, _W)
+        ),
         *(("step", {"lr": 1.0, "step_size": 2, "gamma": 0.5, **more}, 9) for more in ({}, _W)),
         ("multistep", {"lr": 1.0, "milestones": [2, 5], "gamma": 0.5}, 8),
         *(("exponential", {"lr": 1.0, "gamma": 0.5, **more}, 7) for more in ({}, _W)),

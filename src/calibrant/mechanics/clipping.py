@@ -22,7 +22,8 @@ def clip_by_norm(grads: Sequence[Tensor], max_norm: float, norm_type: float = 2.
 
 def total_norm(grads: Sequence[Tensor], norm_type: float = 2.0) -> Tensor:
     """The norm of all numbers of all gradients, as a scalar; NaN if one of them is NaN.  [clip.not-finite]"""
-    return torch.linalg.vector_norm(torch.cat([g.reshape(-1) for g in grads]), norm_type)
+    norm: Tensor = torch.linalg.vector_norm(torch.cat([g.reshape(-1) for g in grads]), norm_type)
+    return norm
 
 
 def _shortened(grad: Tensor, norm: Tensor, max_norm: float) -> Tensor:
@@ -48,7 +49,10 @@ def clip_shards(
     that is negative or NaN  [clip.invalid].
     """
     require_limit("max_norm", max_norm)
-    own = [[g for g, whole in zip(of_rank, replicated, strict=True) if not (rank and whole)] for rank, of_rank in enumerate(shards)]
+    own = [
+        [g for g, whole in zip(of_rank, replicated, strict=True) if not (rank and whole)]
+        for rank, of_rank in enumerate(shards)
+    ]
     norm = total_norm([total_norm(grads) for grads in own if grads])  # a rank sends the others one number
     return norm, [[_shortened(g, norm, max_norm) for g in of_rank] for of_rank in shards]
 

@@ -206,10 +206,18 @@ def plateau(
     [schedule.plateau-invalid].
     """
     if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-        raise ValueError(f"mode is {mode!r} and threshold_mode {threshold_mode!r}: there are min or max, and rel or abs")
+        raise ValueError(
+            f"mode is {mode!r} and threshold_mode {threshold_mode!r}: there are min or max, and rel or abs"
+        )
     if not 0 <= factor < 1:
         raise ValueError(f"factor is {factor}: it must lie between 0 and 1")
-    for key, value in {"lr": lr, "patience": patience, "threshold": threshold, "cooldown": cooldown, "min_lr": min_lr}.items():
+    for key, value in {
+        "lr": lr,
+        "patience": patience,
+        "threshold": threshold,
+        "cooldown": cooldown,
+        "min_lr": min_lr,
+    }.items():
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{key} is {value}: it must be finite, and not negative")
     best, waited, resting, rates = math.inf, 0, 0, []

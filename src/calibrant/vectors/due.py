@@ -236,8 +236,10 @@ def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Cla
 
 
 _RULES = {
-    **{"step": "decay", "multistep": "decay", "exponential": "decay", "inverse_sqrt": "inverse-sqrt"},
-    **{"cosine_restarts": "restarts", "one_cycle": "one-cycle"},
+    **dict.fromkeys(("step", "multistep", "exponential"), "decay"),
+    "inverse_sqrt": "inverse-sqrt",
+    "cosine_restarts": "restarts",
+    "one_cycle": "one-cycle",
 }
 """The clauses of schedules, where they do not have the schedule's name."""
 
@@ -249,7 +251,9 @@ def _schedule(answer: Any, name: str, hyperparameters: Any, n_steps: int) -> str
 def _plateau(answer: Any, val_losses: Any, lr: float, hyperparameters: Any) -> Iterator[Claim]:
     """The clause of an option that is set, else of the plain rule."""
     options = {"cooldown": "-cooldown", "min_lr": "-least", "threshold": "-threshold", "mode": "-threshold"}
-    of_options = (clause for option, clause in options.items() if hyperparameters.get(option, "min") not in (0.0, "min"))
+    of_options = (
+        clause for option, clause in options.items() if hyperparameters.get(option, "min") not in (0.0, "min")
+    )
     name = "-nan" if _spoiled(val_losses) else next(of_options, "")
     losses, form = val_losses.astype(np.float64).tolist(), FORMATS[val_losses.dtype.name]
     yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form))
