@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters.numpy_optimizers import Optimizer, optimize
+from calibrant.adapters.numpy_schedules import clip_by_norm, clip_by_value, clip_shards, plateau, schedule
 from calibrant.adapters.numpy_training import (
     accumulate_and_step,
     average,
@@ -25,11 +26,16 @@ Array = Any
 __all__ = [  # other modules define them, the protocol names them
     "accumulate_and_step",
     "average",
+    "clip_by_norm",
+    "clip_by_value",
+    "clip_shards",
     "minibatches",
     "optimize",
     "optimize_groups",
+    "plateau",
     "resume",
     "scaled_steps",
+    "schedule",
 ]
 
 name = "numpy"

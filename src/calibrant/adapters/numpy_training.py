@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters.numpy_optimizers import Optimizer
+from calibrant.adapters.numpy_schedules import clip_by_norm
 
 Array = Any
 """NumPy arrays."""
@@ -126,7 +127,8 @@ def scaled_steps(
         with np.errstate(all="ignore"):
             scaled = [np.asarray(g * g.dtype.type(now)) for g in step]
         if all(np.isfinite(g).all() for g in scaled):
-            stepper.step(_clipped([np.asarray(g / g.dtype.type(now)) for g in scaled], max_norm))
+            found = [np.asarray(g / g.dtype.type(now)) for g in scaled]
+            stepper.step(found if max_norm is None else clip_by_norm(found, max_norm, 2.0)[1])
             good += 1
             if good % h["growth_interval"] == 0:
                 now *= h["growth_factor"]
@@ -134,15 +136,6 @@ def scaled_steps(
             now, good = now * h["backoff_factor"], 0
         path.append([*stepper.now(), np.array(now, dtype=params[0].dtype)])
     return path
-
-
-def _clipped(grads: list[Array], max_norm: float | None) -> list[Any]:
-    if max_norm is None:
-        return grads
-    dtype = grads[0].dtype.type
-    norm = np.sqrt(np.sum(np.concatenate([np.square(g).reshape(-1) for g in grads])))
-    factor = min(dtype(max_norm) / (norm + dtype(1e-6)), dtype(1))
-    return [np.asarray(g * factor) for g in grads]
 
 
 def minibatches(

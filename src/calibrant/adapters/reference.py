@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from calibrant.adapters import workers
-from calibrant.mechanics import autograd, broadcasting, descent, validation
+from calibrant.mechanics import autograd, broadcasting, descent, schedules, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
 from calibrant.mechanics.autograd import backward, backward_shared, descend, manual_training_loop
 from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
+from calibrant.mechanics.clipping import clip_by_norm, clip_by_value, clip_shards
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
 from calibrant.mechanics.gradients import (
@@ -31,6 +32,7 @@ from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.training import (
     accumulate_and_step,
     average,
@@ -54,6 +56,9 @@ __all__ = [
     "backward_shared",
     "broadcast_shapes",
     "calc_forward",
+    "clip_by_norm",
+    "clip_by_value",
+    "clip_shards",
     "closed_form",
     "dabsolute_loss",
     "data_parallel",
@@ -80,11 +85,13 @@ __all__ = [
     "norris",
     "optimize",
     "optimize_groups",
+    "plateau",
     "regularized_grad",
     "regularized_loss",
     "resume",
     "ridge",
     "scaled_steps",
+    "schedule",
     "split",
     "split_data",
     "thermometer",
@@ -172,6 +179,11 @@ def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, i
     """The loss at parameters that require grad, and whether it has a graph."""
     loss = validation.validation_loss(params.clone().requires_grad_(), t_u, t_c)
     return loss, int(loss.requires_grad)
+
+
+def plateau(val_losses: Tensor, lr: float, hyperparameters: dict[str, Any]) -> Tensor:
+    """The rate after each loss; hyperparameters by their names."""
+    return schedules.plateau(val_losses, lr, **hyperparameters)
 
 
 @functools.cache

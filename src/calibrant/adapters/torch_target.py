@@ -5,6 +5,7 @@ What it has no function for (hand-derived gradients, difference quotients, early
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,8 @@ deviations = {
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and an infinite or NaN rate is taken",
     "accumulation.refused": "mse_loss sums over no samples, and without batches there is no gradient",
     "accumulation.same-shape": _BROADCASTS,
+    "schedule.invalid": "schedulers take rates, factors and lengths as they are",
+    "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
     "average.swa[float64]": "AveragedModel holds one over its count in float32, whatever the dtype of the parameters",
     "average.every[float64]": "AveragedModel holds one over its count in float32, whatever the dtype of the parameters",
     "average.invalid": "a decay that is NaN is taken: the comparisons with a limit let it pass",
@@ -52,6 +55,7 @@ deviations = {
     "window.invalid": "a loop that counts modulo -1 makes a step for each micro-batch",
     "scale.invalid": "GradScaler takes any scale, and clip_grad_norm_ any norm",
 }
+conventions = {"schedule.after-cosine": "returns", "clip.epsilon": "added"}
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -422,3 +426,99 @@ def split(n_samples: int, val_fraction: float, seed: int) -> tuple[list[int], li
 def regularized_loss(t_p: Tensor, t_c: Tensor, w: Tensor, l1: float, l2: float) -> Tensor:
     """mse_loss with both penalties written out, as in PyTorch's forums: PyTorch has no loss that takes them."""
     return F.mse_loss(t_p, t_c) + l1 * w.abs() + l2 * w**2
+
+
+# Training
+
+SCHEDULERS: dict[str, Any] = {
+    "constant": torch.optim.lr_scheduler.ConstantLR,
+    "linear": torch.optim.lr_scheduler.LinearLR,
+    "step": torch.optim.lr_scheduler.StepLR,
+    "multistep": torch.optim.lr_scheduler.MultiStepLR,
+    "exponential": torch.optim.lr_scheduler.ExponentialLR,
+    "polynomial": torch.optim.lr_scheduler.PolynomialLR,
+    "cosine": torch.optim.lr_scheduler.CosineAnnealingLR,
+    "cosine_restarts": torch.optim.lr_scheduler.CosineAnnealingWarmRestarts,
+    "one_cycle": functools.partial(torch.optim.lr_scheduler.OneCycleLR, cycle_momentum=False),
+    "cyclic": functools.partial(torch.optim.lr_scheduler.CyclicLR, cycle_momentum=False),
+}
+
+
+def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> list[float]:
+    """The rates that a scheduler sets before each step; a warm-up is a LinearLR, and a sequence a SequentialLR."""
+    settings = dict(hyperparameters)
+    n_warm = settings.pop("warmup_steps", 0)
+    if n_warm < 0:
+        raise ValueError(f"warmup_steps is {n_warm}")
+    parts = [{"name": name, **settings}] if name != "sequence" else settings["schedules"]
+    starts = [0] if name != "sequence" else [0, *settings["milestones"]]
+    if n_warm and not {part["name"] for part in parts[:1]} <= _FROM_THE_PEAK:
+        raise NotImplementedError(f"a LinearLR does not end at the first rate of {parts[0]['name']}")
+    rates: set[Any] = {part.get("lr", part.get("max_lr")) for part in parts}
+    if len(rates) > 1:
+        raise NotImplementedError("a SequentialLR has one rate")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rates.pop())
+    schedulers = [_scheduler(optimizer, dict(part)) for part in parts]
+    if n_warm:
+        schedulers.insert(0, _warming(optimizer, n_warm))
+        starts = [0, *(start + n_warm for start in starts)]
+    scheduler = schedulers[0]
+    if len(schedulers) > 1:
+        scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers, milestones=starts[1:])
+    found = []
+    for t in range(n_steps):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        if t < n_steps - 1:
+            optimizer.step()
+            scheduler.step()
+    return found
+
+
+_FROM_THE_PEAK = {"step", "multistep", "exponential", "polynomial", "cosine", "cosine_restarts"}
+"""The schedules whose first rate is `lr`."""
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, part: dict[str, Any]) -> Any:
+    name = part.pop("name")
+    if name not in SCHEDULERS:
+        raise NotImplementedError(f"torch.optim.lr_scheduler has no {name}")
+    part.pop("lr", None)
+    return SCHEDULERS[name](optimizer, **part)
+
+
+def _warming(optimizer: torch.optim.Optimizer, n_warm: int) -> Any:
+    if n_warm == 1:
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / n_warm, total_iters=n_warm - 1)
+
+
+def plateau(val_losses: Tensor, lr: float, hyperparameters: dict[str, Any]) -> list[float]:
+    """The rate after each loss that ReduceLROnPlateau sees."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **hyperparameters)
+    rates = []
+    for loss in val_losses:
+        scheduler.step(loss)
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+    return rates
+
+
+def clip_by_norm(grads: list[Tensor], max_norm: float, norm_type: float) -> tuple[Tensor, list[Tensor]]:
+    """torch.nn.utils.clip_grad_norm_."""
+    leaves = _with_grads(grads)
+    norm = torch.nn.utils.clip_grad_norm_(leaves, max_norm, norm_type)
+    return norm, [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+
+def clip_by_value(grads: list[Tensor], limit: float) -> list[Tensor]:
+    """torch.nn.utils.clip_grad_value_."""
+    leaves = _with_grads(grads)
+    torch.nn.utils.clip_grad_value_(leaves, limit)
+    return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+
+def _with_grads(grads: list[Tensor]) -> list[Tensor]:
+    leaves = [torch.zeros_like(g, requires_grad=True) for g in grads]
+    for leaf, g in zip(leaves, grads, strict=True):
+        leaf.grad = g.clone()
+    return leaves

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import scalars
+from calibrant.exact.clipping import clip_by_norm
 from calibrant.exact.formats import Format, format_of, loss_scale
 from calibrant.exact.gradients import gradient
 from calibrant.exact.loss import loss_fn, model
 from calibrant.exact.numbers import Exact, concatenate, of
 from calibrant.exact.numbers import constant as exactly
 from calibrant.exact.optimizers import DEFAULTS, RULES, Follow, Frame, optimize
-from calibrant.exact.scalars import Number, complement, constant, either, minimum, mix, product, root, times_power
+from calibrant.exact.scalars import Number, complement, constant, either, minimum, mix, product, times_power
 
 __all__ = [
     "AVERAGES",
@@ -255,9 +256,7 @@ def scaled_steps(
     follow: Follow,
     scaler: type[Scaler] = Scaler,
     skip: Callable[[Walk, Scaler, Sequence[Any]], None] = lambda walk, scaler, step: None,
-    found: Callable[[Scaler, Sequence[Any], float | None], Sequence[Any]] = lambda scaler, step, limit: clipped(
-        step, limit
-    ),
+    found: Callable[[Scaler, Sequence[Any], float | None, Follow], Sequence[Any]] = lambda _, *given: clipped(*given),
 ) -> list[list[Exact]]:
     """After each step the parameters, and the scale of the next.
 
@@ -271,28 +270,16 @@ def scaled_steps(
         if skipped:
             skip(walk, scale_now, step)
         else:
-            walk.step(found(scale_now, step, max_norm))
+            walk.step(found(scale_now, step, max_norm, follow))
         scale_now.update(skipped)
         path.append([*walk.params, exactly(scale_now.scale, form)])
     return path
 
 
-def clipped(grads: Sequence[Any], max_norm: float | None, by: float = 1.0) -> list[Any]:
-    """The gradients, times a number where all of them together are longer than the limit: max_norm / (norm + 1e-6).
-
-    A norm of norms rounds the root of each part and its square once more: three roundings beyond the sum of all squares.
-    """
+def clipped(grads: Sequence[Any], max_norm: float | None, follow: Follow, by: float = 1.0) -> list[Exact]:
+    """The gradients, shortened together where they are longer than the limit, or than the limit divided by a number."""
     exact = [g if isinstance(g, Exact) else of(g) for g in grads]
-    if max_norm is None:
-        return exact
-    form = exact[0].form
-    flat = concatenate(*exact)
-    (squares,) = scalars.scatter((flat * flat).sum(), form)
-    norm = root(squares)
-    norm = norm.within(norm.err + 4 * form.u * (norm.size + norm.err))
-    limit, one = scalars.hyperparameter(max_norm / by, form), constant(1.0, form)
-    factor = minimum(one, product([limit], [norm + scalars.hyperparameter(1e-6, form)]))
-    return [scalars.gather([x * factor for x in scalars.scatter(g, form)], g.shape, form) for g in exact]
+    return exact if max_norm is None else clip_by_norm(exact, max_norm / by, 2.0, follow)[1]
 
 
 # Mini-batches

@@ -418,7 +418,7 @@ UNSCALED, CLIP, SKIP, GROWTH = (f"scale.{name}" for name in ("unscaled", "clip",
 def scaling(skip: Any = lambda walk, scaler, step: None, found: Any = None, **methods: Any) -> Change:
     """The walk that does something else where a step overflows, finds other gradients, or keeps its scale in another way."""
     kind = type("Changed", (Scaler,), methods)
-    found = found or (lambda scaler, step, limit: clipped(step, limit))
+    found = found or (lambda scaler, step, limit, follow: clipped(step, limit, follow))
 
     def changed(c: Call) -> Any:
         asked = c.name, c.hyperparameters, c.params, c.grads, c.scale, c.max_norm
@@ -473,21 +473,25 @@ def _never_grown(scaler: Scaler, skipped: bool) -> None:
 
 scaled = impostors_of("scaled_steps")
 scaled("never-unscaled", "the optimizer follows the scaled gradients")(
-    scaling(found=lambda scaler, step, limit: [g * scaler.scale for g in clipped(step, limit)]),
+    scaling(found=lambda scaler, step, limit, follow: [g * scaler.scale for g in clipped(step, limit, follow)]),
     f"{UNSCALED} {CLIP} {SKIP}",
 )
 scaled("clipped-before-unscaling", "the scaled gradients are clipped, and unscaled afterwards")(
-    scaling(found=lambda scaler, step, limit: clipped(step, limit, by=scaler.scale)), CLIP, "milesial/Pytorch-UNet#468"
+    scaling(found=lambda scaler, step, limit, follow: clipped(step, limit, follow, by=scaler.scale)),
+    CLIP,
+    "milesial/Pytorch-UNet#468",
 )
 scaled("never-clipped", "the gradients are not clipped")(
-    scaling(found=lambda scaler, step, limit: clipped(step, None)), CLIP
+    scaling(found=lambda scaler, step, limit, follow: clipped(step, None, follow)), CLIP
 )
 scaled("clipped-one-by-one", "each gradient is clipped by its own norm")(
-    scaling(found=lambda scaler, step, limit: [x for g in step for x in clipped([g], limit)]), CLIP
+    scaling(found=lambda scaler, step, limit, follow: [x for g in step for x in clipped([g], limit, follow)]), CLIP
 )
 scaled("unscaled-by-the-first", "gradients are always divided by the scale of the beginning")(
     scaling(
-        found=lambda scaler, step, limit: [g * (scaler.scale / scaler.h["init_scale"]) for g in clipped(step, limit)]
+        found=lambda scaler, step, limit, follow: [
+            g * (scaler.scale / scaler.h["init_scale"]) for g in clipped(step, limit, follow)
+        ]
     ),
     f"{UNSCALED} {CLIP} {SKIP}",
 )

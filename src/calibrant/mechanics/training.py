@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from calibrant.mechanics.clipping import clip_by_norm
 from calibrant.mechanics.data import require_data
 from calibrant.mechanics.gradients import value_and_grad
 from calibrant.mechanics.optimizers import Optimizer, require_steps
@@ -175,7 +176,8 @@ def scaled_steps(
     for step in grads:
         scaled = [g * now for g in step]  # as the backward pass of the scaled loss leaves them
         if all(bool(g.isfinite().all()) for g in scaled):
-            stepper.step(clipped([g / now for g in scaled], max_norm))
+            found = [g / now for g in scaled]
+            stepper.step(found if max_norm is None else clip_by_norm(found, max_norm)[1])
             streak += 1
         else:
             now, streak = now * h["backoff_factor"], 0
@@ -183,14 +185,6 @@ def scaled_steps(
             now, streak = now * h["growth_factor"], 0
         path.append([*stepper.now(), torch.tensor(now, dtype=params[0].dtype)])
     return path
-
-
-def clipped(grads: Sequence[Tensor], max_norm: float | None) -> list[Tensor]:
-    """The gradients, shortened together to a norm of max_norm where they are longer."""
-    if max_norm is None:
-        return list(grads)
-    norm = torch.cat([g.reshape(-1) for g in grads]).square().sum().sqrt()
-    return [g * (max_norm / (norm + 1e-6)).clamp(max=1.0) for g in grads]
 
 
 def require_scale(scale: Mapping[str, Any], max_norm: float | None) -> dict[str, Any]:

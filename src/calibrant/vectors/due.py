@@ -42,9 +42,12 @@ def _whole(clause: str, operation: str, arguments: Sequence[Any]) -> Iterator[Cl
         data = as_exact(tuple(arguments))
     except ValueError:
         return
-    truth = OVER_EXACT[operation](*data)
-    logged = bool(OPERATIONS[operation].parts)
-    yield clause, [_log(x) if isinstance(x, list) else _written(x) for x in truth] if logged else _written(truth)
+    truth, depths = OVER_EXACT[operation](*data), OPERATIONS[operation].depths
+    if not depths:
+        yield clause, _written(truth)
+        return
+    logs = [isinstance(x, list) and not depth for x, depth in zip(truth, depths, strict=True)]
+    yield clause, [_log(x) if log else _written(x) for x, log in zip(truth, logs, strict=True)]
 
 
 def _written(truth: Any) -> Any:
@@ -232,6 +235,39 @@ def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Cla
         yield "early-stopping.best", [NOTHING, which]
 
 
+_RULES = {
+    **dict.fromkeys(("step", "multistep", "exponential"), "decay"),
+    "inverse_sqrt": "inverse-sqrt",
+    "cosine_restarts": "restarts",
+    "one_cycle": "one-cycle",
+}
+"""The clauses of schedules, where they do not have the schedule's name."""
+
+
+def _schedule(answer: Any, name: str, hyperparameters: Any, n_steps: int) -> str:
+    return f"schedule.{'warm-up' if hyperparameters.get('warmup_steps') else _RULES.get(name, name)}"
+
+
+def _plateau(answer: Any, val_losses: Any, lr: float, hyperparameters: Any) -> Iterator[Claim]:
+    """The clause of an option that is set, else of the plain rule."""
+    options = {"cooldown": "-cooldown", "min_lr": "-least", "threshold": "-threshold", "mode": "-threshold"}
+    of_options = (
+        clause for option, clause in options.items() if hyperparameters.get(option, "min") not in (0.0, "min")
+    )
+    name = "-nan" if _spoiled(val_losses) else next(of_options, "")
+    losses, form = val_losses.astype(np.float64).tolist(), FORMATS[val_losses.dtype.name]
+    yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form))
+
+
+def _clip_by_norm(answer: Any, grads: Any, max_norm: float, norm_type: float) -> Iterator[Claim]:
+    if spoiled := _spoiled(*grads):
+        yield "clip.not-finite", [numbers(np.asarray(spoiled)), [NOTHING] * len(grads)]
+        return
+    norm, clipped = OVER_EXACT["clip_by_norm"]([*_of(*grads)], max_norm, norm_type)
+    yield "clip.norm", [numbers(norm), [NOTHING] * len(grads)]
+    yield f"clip.{'scaled' if norm.fraction() > max_norm else 'below'}", [NOTHING, _written(clipped)]
+
+
 def _average(answer: Any, name: str, hyperparameters: Any, path: Any) -> str:
     """The clause that asks such an average."""
     for option, clause in (("every", "every"), ("bias_correction", "bias-correction"), ("warmup", "warm-up")):
@@ -323,6 +359,13 @@ def _unfit_optimizer(name: str, hyperparameters: Any, params: Any, grads: Any) -
     return "optimizer.unknown" if known is None or set(hyperparameters) - set(known) else "optimizer.invalid"
 
 
+def _unfit_schedule(name: str, hyperparameters: Any, n_steps: int) -> str:
+    known = exact.SCHEDULES.get(name, {})
+    needed = {key for key, value in known.items() if value is None and key != "step_size_down"}
+    fits = name in exact.SCHEDULES and needed <= {*hyperparameters} <= {*known, "warmup_steps"}
+    return f"schedule.{'invalid' if fits else 'unknown'}"
+
+
 def _unfit_logs(train_losses: Any, val_losses: Any) -> str:
     if len(train_losses) != len(val_losses):
         return "overfitting.lengths"
@@ -372,6 +415,11 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
         lambda t_u, t_c, l2: _unfit_data(t_u, t_c) if _no_columns(t_u, t_c) else "regularization.invalid",
     ),
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
+    "schedule": (_schedule, _unfit_schedule),
+    "plateau": (_plateau, "schedule.plateau-invalid"),
+    "clip_by_norm": (_clip_by_norm, "clip.invalid"),
+    "clip_by_value": ("clip.value", "clip.invalid"),
+    "clip_shards": ("clip.shards", "clip.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
     "average": (_average, "average.invalid"),
     "optimize_groups": (lambda answer, *given: "group.own", "group.invalid"),
