@@ -38,7 +38,7 @@ def _walk(batch_size: int, epochs: int, lr: float, start: Tensor) -> list[Tensor
 def _averages() -> Series:
     """The weight (°C per scaled unit) against the step: the path with two samples a step, and its averages."""
     optimum = least_squares(*_data())
-    path = _walk(2, 50, 0.03, optimum + torch.tensor([4.0, 0.0], dtype=torch.float64))
+    path = _walk(2, 40, 0.03, optimum + torch.tensor([4.0, 0.0], dtype=torch.float64))
     steps = [float(step) for step in range(len(path))]
     walked = [[p] for p in path]
     curves = {
