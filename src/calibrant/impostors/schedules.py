@@ -352,7 +352,9 @@ def switched(**changes: Any) -> type[Walk]:
     return Switched
 
 
-plateau = impostors_of("plateau", exactly=False, keeps_dtype=False)
+plateau = impostors_of(
+    "plateau", exactly=False, keeps_dtype=False, why_not_small="a loss that stops falling takes more than three epochs"
+)
 plateau("counter-not-reset", "the wait is not reset by a fall, so that the rate falls at each epoch from then on")(
     walking(_NeverReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN}? {LEAST} {NAN}", "keras-team/keras#3991"
 )
