@@ -156,7 +156,7 @@ def test_the_rate_falls_when_the_losses_have_not_improved_for_longer_than_patien
 
 
 @clause("schedule.plateau-threshold", fraction_of_examples=0.5)
-@given(stalled_runs("threshold", "threshold_mode", "mode"))
+@given(stalled_runs("threshold", "threshold_mode", "mode", threshold=(0.25, 0.1, 0.5, 0.0, None)))
 def test_an_improvement_is_by_more_than_the_threshold(target: Subject, run: Stalled) -> None:
     falls(target, run)
 

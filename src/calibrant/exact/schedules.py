@@ -257,9 +257,9 @@ Rule = Callable[[Given, int, Mapping[str, str], Format], Number]
 _RULES: dict[str, tuple[Rule, Any]] = {
     "constant": (_constant, 4.0),
     "linear": (_linear, 4.0),
-    "step": (lambda h, t, follow, form: _power(h, t // h["step_size"], form), 1.0),
-    "multistep": (lambda h, t, follow, form: _power(h, bisect.bisect(sorted(h["milestones"]), t), form), 1.0),
-    "exponential": (lambda h, t, follow, form: _power(h, t, form), 1.0),
+    "step": (lambda h, t, follow, form: _power(h, t // h["step_size"], form), 0.0),
+    "multistep": (lambda h, t, follow, form: _power(h, bisect.bisect(sorted(h["milestones"]), t), form), 0.0),
+    "exponential": (lambda h, t, follow, form: _power(h, t, form), 0.0),
     "polynomial": (_polynomial, lambda h: 4.0 + h["power"]),
     "inverse_sqrt": (_inverse_sqrt, 4.0),
     "cosine": (_cosine, 4.0),
@@ -267,7 +267,7 @@ _RULES: dict[str, tuple[Rule, Any]] = {
     "one_cycle": (_one_cycle, 0.0),
     "cyclic": (_cyclic, 0.0),
 }
-"""Each rule, and the roundings of a step that computes a rate from the one before."""
+"""Each rule, and the roundings of a step that computes a rate from the one before, where the rule does not count them itself."""
 
 
 # The rate of a run whose loss stops falling

@@ -149,29 +149,30 @@ rates(
     applies_to=("cosine",),
 )(warmed(_above_the_peak), WARM, "deepseek-ai/DeepSpec#32")
 rates("lowered-at-once", "the smaller rate of the first steps is left out", applies_to=("constant",))(
-    given(factor=1.0), CONSTANT
+    given(factor=1.0), f"{CONSTANT} {WARM}?"
 )
 rates("one-step-more", "the smaller rate lasts one step longer", applies_to=("constant",))(
-    given(total_iters=lambda h: h.get("total_iters", 5) + 1), CONSTANT
+    given(total_iters=lambda h: h.get("total_iters", 5) + 1), f"{CONSTANT} {WARM}?"
 )
 rates("one-step-less", "the line reaches its end one step early", applies_to=("linear",))(
-    given(total_iters=lambda h: max(h.get("total_iters", 5) - 1, 1)), LINEAR
+    given(total_iters=lambda h: max(h.get("total_iters", 5) - 1, 1)), f"{LINEAR} {WARM}?"
 )
 rates("ends-swapped", "the line leads from the last factor to the first", applies_to=("linear",))(
-    given(start_factor=lambda h: h.get("end_factor", 1.0), end_factor=lambda h: h.get("start_factor", 1 / 3)), LINEAR
+    given(start_factor=lambda h: h.get("end_factor", 1.0), end_factor=lambda h: h.get("start_factor", 1 / 3)),
+    f"{LINEAR} {WARM}?",
 )
 rates(
     "factor-once", "only the first factor is applied, whatever follows", applies_to=("step", "multistep", "exponential")
-)(_factor_once, DECAY)
+)(_factor_once, f"{DECAY} {WARM}?")
 rates("power-ignored", "the rate falls along a line, whatever the power", applies_to=("polynomial",))(
-    given(power=1.0), POLYNOMIAL
+    given(power=1.0), f"{POLYNOMIAL} {WARM}?"
 )
 rates("rises-after-zero", "after its last step the rate rises again", applies_to=("polynomial",))(
-    _mirrored("total_iters"), POLYNOMIAL
+    _mirrored("total_iters"), f"{POLYNOMIAL} {WARM}?"
 )
 rates(
     "timescale-ignored", "it is the rate over the root of t + 1, whatever the timescale", applies_to=("inverse_sqrt",)
-)(given(timescale=1), ROOT)
+)(given(timescale=1), f"{ROOT} {WARM}?")
 rates(
     "rises-again",
     "after T_max the wave goes on, so that the rate rises again",
@@ -180,38 +181,40 @@ rates(
     convention=("schedule.after-cosine", "returns"),
 )(_mirrored("T_max"), f"{COSINE} {WARM}?")
 rates("one-step-early", "the wave ends one step early", applies_to=("cosine",))(
-    given(T_max=lambda h: max(h["T_max"] - 1, 1)), COSINE
+    given(T_max=lambda h: max(h["T_max"] - 1, 1)), f"{COSINE} {WARM}?"
 )
 rates("stretched-over-all-steps", "the wave is stretched over the steps that are asked for", applies_to=("cosine",))(
     lambda c: given(T_max=max(c.n_steps - warm(c), 1))(c), f"{HORIZON} {COSINE} {WARM}?"
 )
 rates("least-ignored", "the wave ends at zero, whatever the least rate", applies_to=("cosine", "cosine_restarts"))(
-    given(eta_min=0.0), f"{COSINE} {RESTARTS}"
+    given(eta_min=0.0), f"{COSINE} {RESTARTS} {WARM}?"
 )
 rates("least-added", "the least rate is added to a wave that ends at zero", applies_to=("cosine", "cosine_restarts"))(
-    lambda c: given(eta_min=0.0)(c) + c.hyperparameters.get("eta_min", 0.0), f"{COSINE} {RESTARTS}"
+    lambda c: given(eta_min=0.0)(c) + c.hyperparameters.get("eta_min", 0.0), f"{COSINE} {RESTARTS} {WARM}?"
 )
 rates("waves-of-one-length", "every wave is as long as the first", applies_to=("cosine_restarts",))(
-    given(T_mult=1), RESTARTS
+    given(T_mult=1), f"{RESTARTS} {WARM}?"
 )
 rates("restart-one-late", "each wave is one step too long", applies_to=("cosine_restarts",))(
-    given(T_0=lambda h: h["T_0"] + 1), RESTARTS
+    given(T_0=lambda h: h["T_0"] + 1), f"{RESTARTS} {WARM}?"
 )
 rates(
     "end-below-the-peak",
     "the last rate is the peak over the final factor, not the first rate over it",
     applies_to=("one_cycle",),
-)(given(final_div_factor=lambda h: h.get("final_div_factor", 1e4) / h.get("div_factor", 25.0)), CYCLE)
+)(given(final_div_factor=lambda h: h.get("final_div_factor", 1e4) / h.get("div_factor", 25.0)), f"{CYCLE} {WARM}?")
 rates("two-phases", "the cycle has two phases, even where three are asked for", applies_to=("one_cycle",))(
-    given(three_phase=False), CYCLE
+    given(three_phase=False), f"{CYCLE} {WARM}?"
 )
 rates("line-for-wave", "the cycle is made of lines, even where waves are asked for", applies_to=("one_cycle",))(
-    given(anneal_strategy="linear"), CYCLE
+    given(anneal_strategy="linear"), f"{CYCLE} {WARM}?"
 )
 rates("down-as-up", "the way down takes as many steps as the way up", applies_to=("cyclic",))(
-    given(step_size_down=None), CYCLIC
+    given(step_size_down=None), f"{CYCLIC} {WARM}?"
 )
-rates("triangles-alike", "all triangles are of one height", applies_to=("cyclic",))(given(mode="triangular"), CYCLIC)
+rates("triangles-alike", "all triangles are of one height", applies_to=("cyclic",))(
+    given(mode="triangular"), f"{CYCLIC} {WARM}?"
+)
 rates(
     "steps-counted-on",
     "each schedule of a sequence counts its steps from the beginning of all",
@@ -352,7 +355,9 @@ def switched(**changes: Any) -> type[Walk]:
     return Switched
 
 
-plateau = impostors_of("plateau", exactly=False, keeps_dtype=False)
+plateau = impostors_of(
+    "plateau", exactly=False, keeps_dtype=False, why_not_small="a loss that stops falling takes more than three epochs"
+)
 plateau("counter-not-reset", "the wait is not reset by a fall, so that the rate falls at each epoch from then on")(
     walking(_NeverReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN}? {LEAST} {NAN}", "keras-team/keras#3991"
 )
