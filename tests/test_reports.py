@@ -24,7 +24,7 @@ from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, Result, gathered
 from calibrant.judge import Disagreement
 from calibrant.protocol.wire import plain
-from calibrant.reports import machine, terminal
+from calibrant.reports import machine, mathematics, terminal
 from calibrant.target.calling import Call, written
 from calibrant.target.loading import load
 from calibrant.target.snippets import snippet
@@ -55,7 +55,7 @@ def printed(shown: Result, width: int = 200, verbosity: int = 0) -> str:
 
 def test_no_sentence_of_the_book_shows_its_tex_or_its_links() -> None:
     for clause in book().values():
-        sentence = terminal.readable(clause.sentence)
+        sentence = mathematics.readable(clause.sentence)
         assert not set("$\\{}") & set(sentence.replace("{'", "").replace("'}", "")), (clause.name, sentence)
         assert ".md)" not in sentence, (clause.name, sentence)
 

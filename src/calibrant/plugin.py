@@ -79,7 +79,7 @@ class _Gatherer:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """End the run with a line for each chapter."""
         if self.verdicts:
-            from calibrant.reports.terminal import coverage_lines, summary_lines
+            from calibrant.reports.closing import coverage_lines, summary_lines
 
             terminalreporter.section("calibrant")
             for line in summary_lines(self.verdicts) + (coverage_lines(self.verdicts) if self.coverage else []):
@@ -313,7 +313,7 @@ def pytest_runtest_makereport(
 def _told(outcome: Outcome) -> str:
     """The text on a failure, as `calibrant check` prints it."""
     from calibrant.checks.verdicts import gathered
-    from calibrant.reports.terminal import failure_lines
+    from calibrant.reports.telling import failure_lines
 
     return "\n".join(failure_lines(gathered([replace(outcome, deviation=None)])))
 

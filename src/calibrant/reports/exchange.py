@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from calibrant.protocol.errors import printable, shortened
+from calibrant.reports.closing import outcome
 from calibrant.reports.findings import Told, told, totals, without_indent
-from calibrant.reports.terminal import outcome
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from calibrant.protocol import VERSION
 from calibrant.protocol.errors import CheckError
-from calibrant.reports.terminal import counts, outcome
+from calibrant.reports.closing import outcome
+from calibrant.reports.findings import counts, told
 
 if TYPE_CHECKING:
     from calibrant.checks.verdicts import Result
@@ -33,7 +34,7 @@ def document(result: Result) -> dict[str, Any]:
         "exit_status": result.exit_status,
         "partial": result.partial,
         "unfinished": result.unfinished,
-        "chapters": counts(result.verdicts),
+        "chapters": counts(told(result)),
         "verdicts": [asdict(verdict) for verdict in result.verdicts],
     }
 

@@ -24,10 +24,10 @@ from calibrant.protocol.declarations import DTYPES, numpy_dtype
 from calibrant.protocol.errors import CheckError, printable
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.reports import pictures
-from calibrant.reports.findings import Told, counted, explanations, told, totals, without_indent
+from calibrant.reports.closing import outcome
+from calibrant.reports.findings import Impostor, Told, counted, explanations, place, told, totals, without_indent
 from calibrant.reports.machine import environment
 from calibrant.reports.pictures import number
-from calibrant.reports.terminal import outcome, place
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked
@@ -133,7 +133,7 @@ class _Page:
         return dict(totals(self.clauses))
 
     @property
-    def explanations(self) -> list[tuple[dict[str, Any], list[str]]]:
+    def explanations(self) -> list[tuple[Impostor, list[str]]]:
         return explanations(self.clauses)
 
     @property
