@@ -149,7 +149,7 @@ def check(
         typer.Option(
             "--lf",
             "--replay",
-            help="Only what failed in the last check of TARGET, on the same examples; everything if nothing did.",
+            help="Only what failed in the last check of TARGET, first the examples that failed; everything if nothing did.",
         ),
     ] = False,
     what: Annotated[

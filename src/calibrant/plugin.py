@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a TOML file with a reason for each clause that the target may break",
     )
     add("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
-    for option in ("--target-run-folder", "--target-vectors"):
+    for option in ("--target-run-folder", "--target-vectors", "--target-last"):
         add(option, type=Path, help=argparse.SUPPRESS)
 
 
@@ -127,6 +127,7 @@ def _session(config: pytest.Config) -> Session:
     option = config.option
     given = {name: value for name, own in _OPTIONS.items() if (value := getattr(option, own)) not in (None, [])}
     rest = {"seed": option.target_seed, "run_folder": option.target_run_folder, "vectors": option.target_vectors}
+    rest |= {"last": option.target_last}
     try:
         settings = _over_the_project(config.rootpath, given) if option.target_run_folder is None else given
         return Session(**_validated(settings), **rest) if settings else Session(**rest)

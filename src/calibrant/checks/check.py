@@ -119,7 +119,7 @@ class _Following:
 def _arguments(options: Options, dtypes: tuple[str, ...]) -> list[str]:
     """The options for the plugin."""
     given: dict[str, Iterable[Any]] = {"dtype": dtypes, "profile": [options.profile], "seed": [options.seed]}
-    for name in ("examples", "deviations"):
+    for name in ("examples", "deviations", "last"):
         if (value := getattr(options, name)) is not None:
             given[name] = [value]
     if options.chapters or options.clauses:

@@ -65,6 +65,8 @@ class Options:
     """The number of failed clauses that ends the check; None for no end."""
     deviations: str | None = None
     """A TOML file that declares further deviations of the target."""
+    last: str | None = None
+    """A file on an earlier check, whose failing examples come first."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -120,7 +122,7 @@ class Options:
         return f"calibrant check {shlex.join(words)}"
 
 
-_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options)}
+_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options) if one.name != "last"}
 _OPTIONS |= {"chapters": "--chapter", "clauses": "--clause", "dtypes": "--dtype"}
 """The option of the command line for each field."""
 

@@ -80,6 +80,8 @@ class Outcome:
     deviates_in_dtype: bool = False
     """Whether it declares so of this dtype, and not of the clause."""
     failure: Finding | None = None
+    drawn: dict[str, str] = field(default_factory=dict)
+    """The bytes in hexadecimal that each drawn argument of the failing example stands for."""
     examples: int = 0
     judged: int = 0
     unjudged: int = 0
@@ -140,6 +142,7 @@ def outcome_of(
         reason,
         *(subject.target.deviation(clause, dtype) if subject is not None else (None, False)),
         failure,
+        subject.drawn if failure is not None and subject is not None else {},
         **{name: getattr(tally, name) for name in COUNTS},
         refusal=escaped(tally.refusal) or None,
         largest=tally.largest,

@@ -36,6 +36,8 @@ class Verdict:
     worst: float
     reason: str | None
     failures: list[Finding]
+    drawn: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """For each property that failed, the bytes in hexadecimal of each of its smallest examples, by argument."""
     refusal: str | None = None
     """Why the first request that was refused was not served."""
     largest: int = 0
@@ -104,6 +106,10 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         largest=max(part.largest for part in parts),
         worst=max(part.worst for part in parts),
         reason=reason,
+        drawn={
+            name: [part.drawn for part in parts if part.property == name and part.drawn]
+            for name in dict.fromkeys(part.property for part in parts if part.drawn)
+        },
         failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),
         spread=[sum(counts) for counts in zip(*(part.spread for part in parts if part.spread), strict=True)],
     )

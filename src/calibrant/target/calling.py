@@ -128,6 +128,10 @@ class Subject:
         """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
         """The last failing example of a property; it can be repeated on any subject."""
+        self.drawn: dict[str, str] = {}
+        """The bytes of that example in hexadecimal, for each drawn argument."""
+        self.replayed = False
+        """Whether the examples of an earlier check that its property was asked first all hold."""
         self.property_: Callable[[Subject], None] | None = None
         """The property itself, with all its examples; likewise."""
         self._stuck: dict[str, str] = {}
