@@ -283,7 +283,7 @@ def explain(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")] = Path(),
-    language: Annotated[str, typer.Option(help="python, javascript or c.")] = "python",
+    language: Annotated[str, typer.Option(help="python, javascript, c or rust.")] = "python",
 ) -> None:
     """Write an adapter to start from, and a recipe for continuous integration. No file is overwritten."""
     from calibrant.protocol.errors import escaped
