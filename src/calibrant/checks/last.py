@@ -12,7 +12,6 @@ from typing import Any
 
 from calibrant.checks.options import Options
 from calibrant.checks.verdicts import Result
-from calibrant.suite.session import PROFILES
 
 _DRAWN = ("dtypes", "profile", "examples", "seed")
 """The options that decide which examples are drawn."""
@@ -52,5 +51,4 @@ def failed(spec: str, options: Options) -> Options:
     if not said.get("clauses"):
         return options
     drawn: dict[str, Any] = {name: tuple(said[name]) if name == "dtypes" else said[name] for name in _DRAWN}
-    drawn["seed"] = None if PROFILES[drawn["profile"]].same else drawn["seed"]
     return replace(options, chapters=(), clauses=tuple(said["clauses"]), last=str(_file(spec)), **drawn)

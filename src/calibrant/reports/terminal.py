@@ -81,8 +81,7 @@ class Report:
             put(wrapped(line, self._console.width), self._console)
         spec = result.target["spec"]
         if not spec.startswith(OBJECT):  # which no command can name
-            again = f"To repeat this run: {result.options.command(spec)}"
-            put(wrapped_command(again, self._console.width), self._console)
+            put_command(result.options.command(spec), self._console)
 
 
 @contextlib.contextmanager
@@ -117,6 +116,11 @@ def _put_chapters(result: Result, console: Console) -> None:
         drawn.add_row(chapter, *(str(row[column] or none) for column in shown))
     console.print(drawn)
     console.print()
+
+
+def put_command(command: str, console: Console) -> None:
+    """Print the command that repeats a run."""
+    put(wrapped_command(f"To repeat this run: {command}", console.width), console)
 
 
 def blank(console: Console) -> str:
