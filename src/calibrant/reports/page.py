@@ -25,7 +25,17 @@ from calibrant.protocol.errors import CheckError, printable
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.reports import pictures
 from calibrant.reports.closing import outcome
-from calibrant.reports.findings import Impostor, Told, counted, explanations, place, told, totals, without_indent
+from calibrant.reports.findings import (
+    Impostor,
+    Told,
+    counted,
+    explanations,
+    place,
+    told,
+    totals,
+    unserved,
+    without_indent,
+)
 from calibrant.reports.machine import environment
 from calibrant.reports.pictures import number
 
@@ -201,8 +211,14 @@ class _Page:
         return [clause for clause in self.clauses if clause.status == "deviates"]
 
     @property
-    def refused(self) -> int:
-        return sum(verdict.refused for clause in self.clauses for verdict in clause.verdicts)
+    def warnings(self) -> list[str]:
+        """Sentences on names of the target that nearly mean something."""
+        return [] if self.result is None else self.result.target.get("warnings", [])
+
+    @property
+    def unserved(self) -> list[tuple[int, str, str]]:
+        """The number of requests that were not served, of each clause that had some, and the first reason."""
+        return unserved(self.clauses)
 
     @property
     def work(self) -> tuple[int, int, int]:
