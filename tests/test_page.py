@@ -201,7 +201,7 @@ def test_a_failure_is_shown_with_all_that_is_known(outcomes: list[Outcome]) -> N
     assert re.search(r"loss\.empty</code></a>: 1,200</li><li>.*model\.shape</code></a>: 3 \(it wants a matrix\)", html)
     assert "it rounds" in html
     assert "print(target.loss_fn(" in html
-    assert html.index("loss.mean-square</code>") < html.index("loss.empty</code>"), "warnings come last"
+    assert html.index('name">loss.mean-square</code>') < html.index('name">loss.empty</code>'), "warnings come last"
 
 
 def test_every_dtype_that_fails_otherwise_is_shown(outcomes: list[Outcome]) -> None:

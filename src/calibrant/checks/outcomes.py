@@ -86,6 +86,8 @@ class Outcome:
     judged: int = 0
     unjudged: int = 0
     refused: int = 0
+    alike: list[int] = field(default_factory=lambda: [0, 0])
+    """The calls that were served, and those that were not although they differ from served ones in their numbers alone."""
     refusal: str | None = None
     """Why the first request that was refused was not served."""
     largest: int = 0
@@ -144,6 +146,7 @@ def outcome_of(
         failure,
         subject.drawn if failure is not None and subject is not None else {},
         **{name: getattr(tally, name) for name in COUNTS},
+        alike=tally.alike(),
         refusal=escaped(tally.refusal) or None,
         largest=tally.largest,
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,

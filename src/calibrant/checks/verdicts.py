@@ -96,6 +96,11 @@ def _verdict(parts: list[Outcome]) -> Verdict:
     )
     if status == "holds" and served < _LEAST_SERVED * (served + refused):
         status, reason = "undecided", reason or f"only {served} of {served + refused} requests were served ({refusal})"
+    alike = [sum(counts) for counts in zip(*(part.alike for part in parts if part.status == "holds"), strict=True)]
+    if status == "holds" and alike[1] > alike[0]:
+        status = "undecided"
+        differ = f"{alike[1]} of {sum(alike)} requests that differ in their numbers alone were not served ({refusal})"
+        reason = reason or differ
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
     return Verdict(
