@@ -24,7 +24,7 @@ from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, Result, gathered
 from calibrant.judge import Disagreement
 from calibrant.protocol.wire import plain
-from calibrant.reports import machine, mathematics, terminal
+from calibrant.reports import findings, machine, mathematics, terminal
 from calibrant.target.calling import Call, written
 from calibrant.target.loading import load
 from calibrant.target.snippets import snippet
@@ -245,6 +245,9 @@ def test_clauses_that_one_impostor_explains_follow_the_first_in_a_line_each() ->
     assert "  loss_fn behaves as `half`: it is half of it; seen in a/b#1." in found["loss.mean-square"]
     assert len(found["loss.dtype"]) > 2
     assert "loss_fn as `half` explains 3 of the 5 clauses above." in shown
+    assert findings.explanations(findings.told(result(outcomes))) == [
+        (IMPOSTOR, ["loss.mean-square", "loss.zero", "split.sizes"])
+    ]
     assert "explains" not in printed(result(outcomes), verbosity=1).split("chapter")[0]
 
 
