@@ -251,6 +251,13 @@ def test_clauses_that_one_impostor_explains_follow_the_first_in_a_line_each() ->
     assert "explains" not in printed(result(outcomes), verbosity=1).split("chapter")[0]
 
 
+@pytest.mark.parametrize(("ulps", "told"), [(2.0, ", 2 ulps of float32."), (1e45, "its bound.")])
+def test_units_in_the_last_place_of_zero_are_not_told(ulps: float, told: str) -> None:
+    finding = replace(FAILING, bounds=3.0, ulps=ulps)
+
+    assert blocks(printed(result([outcome("loss.zero", "breaks", failure=finding)])))["loss.zero"][-1].endswith(told)
+
+
 def test_dtypes_that_fail_differently_are_each_told() -> None:
     one, other = (
         outcome("loss.zero", "breaks"),

@@ -170,6 +170,14 @@ def only(serves: Callable[..., bool]) -> Callable[..., Any]:
     return training_loop
 
 
+@pytest.mark.parametrize(("served", "status"), [(2, "holds"), (10, "holds"), (9, "undecided")])
+def test_some_more_refusals_than_answers_may_be_chance(served: int, status: str) -> None:
+    refused = 3 if served == 2 else 30 - served
+    (verdict,) = gathered([Outcome("split.pure", "test_it", "float64", "holds", judged=5, alike=[served, refused])])
+
+    assert verdict.status == status
+
+
 @pytest.mark.parametrize(
     ("serves", "due"),
     [

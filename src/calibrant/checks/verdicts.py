@@ -1,6 +1,7 @@
 """Verdicts: one for each clause and dtype, from the outcomes of its properties."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -97,7 +98,7 @@ def _verdict(parts: list[Outcome]) -> Verdict:
     if status == "holds" and served < _LEAST_SERVED * (served + refused):
         status, reason = "undecided", reason or f"only {served} of {served + refused} requests were served ({refusal})"
     alike = [sum(counts) for counts in zip(*(part.alike for part in parts if part.status == "holds"), strict=True)]
-    if status == "holds" and alike[1] > alike[0]:
+    if status == "holds" and alike[1] - alike[0] > 2 * math.sqrt(sum(alike)):  # two deviations of a fair coin
         status = "undecided"
         differ = f"{alike[1]} of {sum(alike)} requests that differ in their numbers alone were not served ({refusal})"
         reason = reason or differ

@@ -169,6 +169,11 @@ def impostor_lines(impostors: list[Impostor]) -> list[str]:
     return lines
 
 
+def ulps_of(finding: Finding) -> float | None:
+    """The error of a finding in units in the last place; None where that says nothing, as beside an exact 0."""
+    return finding.ulps if isinstance(finding.ulps, (int, float)) and finding.ulps < 1e20 else None
+
+
 def without_indent(text: str) -> str:
     """The text of a finding as a paragraph."""
     return "\n".join(line.strip() for line in text.strip().split("\n"))

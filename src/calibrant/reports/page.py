@@ -33,6 +33,7 @@ from calibrant.reports.findings import (
     place,
     told,
     totals,
+    ulps_of,
     unserved,
     without_indent,
 )
@@ -330,10 +331,8 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
         if (x := number(said)) is not None:
             facts.append((name, f"{x:.6g}"))
     if math.isfinite(bounds := number(finding.bounds) or math.nan):
-        ulps = number(finding.ulps)
-        facts.append(
-            ("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None and ulps < 1e20 else ""))
-        )
+        ulps = ulps_of(finding)
+        facts.append(("off by", f"{bounds:,.4g} bounds" + ("" if ulps is None else f", {ulps:,.4g} ulps")))
     return facts
 
 

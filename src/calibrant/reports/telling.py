@@ -10,7 +10,7 @@ from typing import Any
 
 from calibrant.checks.outcomes import Finding
 from calibrant.checks.verdicts import Verdict
-from calibrant.reports.findings import Told, by_clause, explanations, impostor_lines
+from calibrant.reports.findings import Told, by_clause, explanations, impostor_lines, ulps_of
 
 _MOST = 12
 """The most lines of a clause in a report that is not verbose."""
@@ -191,7 +191,8 @@ def _measure(failure: Finding, verdict: Verdict) -> list[str]:
     """'Error: 2 times its bound, 4 ulps of float32.', where an error was measured."""
     if not isinstance(failure.bounds, (int, float)) or failure.bounds <= 0:
         return []
-    in_ulps = f", {failure.ulps:.3g} ulps of {verdict.dtype}" if isinstance(failure.ulps, (int, float)) else ""
+    ulps = ulps_of(failure)
+    in_ulps = "" if ulps is None else f", {ulps:.3g} ulps of {verdict.dtype}"
     return [f"  Error: {failure.bounds:.3g} times its bound{in_ulps}."]
 
 
