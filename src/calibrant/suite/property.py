@@ -130,7 +130,7 @@ def _one_example(
         # A failure is made simpler by the case that failed first: the others hold, and cost as much.
         cases = _cases(kwargs, subjects[0].failing_case)
         for k, case in itertools.chain(_replayed(kwargs, again if first else ()), cases):
-            subjects[0].replayed = k is not None
+            subjects[0].replayed = k >= 0
             if most is not None and tally.examples >= most and subjects[0].failing_case is None:
                 raise Enough("the last example has more cases than are due")
             unserved = 0
@@ -141,7 +141,7 @@ def _one_example(
                     unserved += 1
                 except (Exception, pytest.skip.Exception) as error:
                     if len(subjects) == 1:
-                        subject.failing_case = k
+                        subject.failing_case = max(k, 0)
                         raise
                     subject.failed = error
                     raise Apart("the dtypes differ") from None
@@ -154,14 +154,14 @@ def _one_example(
     return run
 
 
-def _replayed(drawn: dict[str, Any], again: Sequence[dict[str, bytes]]) -> Iterator[tuple[None, dict[str, Any]]]:
-    """The cases that are made of the bytes of earlier ones, as far as these are as long as those that were drawn."""
+def _replayed(drawn: dict[str, Any], again: Sequence[dict[str, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The cases that are made of the bytes of earlier ones, as far as these are as long as those that were drawn; each has the number -1."""
     for one in again:
         several = {name: x for name, x in drawn.items() if isinstance(x, Drawn)}
         if {name: len(x.data) for name, x in several.items()} == {
             name: CASES * len(data) for name, data in one.items()
         }:
-            yield None, drawn | {name: replace(x, data=one[name]) for name, x in several.items()}
+            yield -1, drawn | {name: replace(x, data=one[name]) for name, x in several.items()}
 
 
 def _cases(drawn: dict[str, Any], only: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
