@@ -149,7 +149,7 @@ def test_a_folder_of_vectors_that_cannot_be_written_is_refused_before_the_work(
 ) -> None:
     monkeypatch.setattr(choosing, "chosen", lambda *_: pytest.fail("it began"))
 
-    with pytest.raises(CheckError, match="^/dev/null/vectors cannot be written: Not a directory$"):
+    with pytest.raises(CheckError, match=r"^/dev/null/vectors cannot be written: Not a directory$"):
         cli.app(["vectors", "/dev/null/vectors", *more], standalone_mode=False)
 
 
