@@ -12,7 +12,7 @@ from calibrant.impostors import Impostor, breaking, catalog
 from calibrant.protocol.declarations import CONVENTIONS
 from calibrant.protocol.errors import UnknownName, nearest
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.reports.terminal import readable
+from calibrant.reports.mathematics import readable
 
 _FENCE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(\w+)\([^)]*\)` \| (.*) \|$", re.MULTILINE)
