@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import shlex
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,6 +74,13 @@ Isolated = Annotated[
 Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
+Formulas = Annotated[
+    str | None,
+    typer.Option(
+        help="Hold TARGET against the formulas of this file, instead of the chapters; without FILE against those that ship.",
+        metavar="[FILE]",
+    ),
+]
 Json = Annotated[
     Path | None,
     typer.Option(
@@ -115,7 +124,19 @@ def about(
     """Hold an implementation of the mechanics of learning against the book."""
 
 
-@app.command()
+class _OfFormulas(typer.core.TyperCommand):
+    """A command whose option --formulas may come without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `catalogue` after a --formulas that no file follows."""
+        given = []
+        for word, after in itertools.zip_longest(args, args[1:], fillvalue="-"):
+            file = after == "catalogue" or after.partition(":")[0].endswith(".py")
+            given += [word, *["catalogue"] * (word == "--formulas" and not file)]
+        return super().parse_args(ctx, given)
+
+
+@app.command(cls=_OfFormulas)
 def check(
     context: typer.Context,
     target: Annotated[
@@ -141,6 +162,7 @@ def check(
     ] = None,
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
+    formulas: Formulas = None,
     strict: Strict = False,
     first: Annotated[bool, typer.Option("-x", help="End at the first failed clause.")] = False,
     fail_fast: Annotated[int | None, typer.Option(help="End after this many failed clauses.", metavar="N")] = None,
@@ -174,6 +196,7 @@ def check(
 
     Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
     """
+    from calibrant.book.formulas import checking
     from calibrant.checks import last
     from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
@@ -187,7 +210,8 @@ def check(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
         *(strict, 1 if first and fail_fast is None else fail_fast, deviations),
     )
-    options = replace(options, **found)
+    context.with_resource(checking(formulas))
+    options = replace(options, formulas=formulas, **found)
     if what:
         for line in listing.lines(options):
             typer.echo(line)

@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 
-from calibrant.book.clauses import CHAPTERS, book
+from calibrant.book.clauses import CHAPTERS, LAYERS, book
 from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.errors import CheckError, nearest
+from calibrant.protocol.operations import checked_formulas
 from calibrant.suite.session import PROFILES
 from calibrant.target.loading import PROGRAM
 
@@ -65,6 +66,8 @@ class Options:
     """The number of failed clauses that ends the check; None for no end."""
     deviations: str | None = None
     """A TOML file that declares further deviations of the target."""
+    formulas: str | None = None
+    """The formulas that the target is held against, instead of the chapters: `catalogue`, or a file."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -96,9 +99,16 @@ class Options:
     def selected(self) -> frozenset[str]:
         """The names of the clauses that these options ask for. Raises CheckError for an unknown name."""
         chapters, clauses = expanded(self.chapters, CHAPTERS, "chapter"), expanded(self.clauses, book(), "clause")
+        if checked_formulas() and self.chapters:
+            raise CheckError(
+                f"a check of formulas has one chapter, {LAYERS}: choose clauses, as in --clause 'layers.*'"
+            )
         everything = not self.chapters and not self.clauses
         return frozenset(
-            name for name, clause in book().items() if everything or name in clauses or clause.chapter in chapters
+            name
+            for name, clause in book().items()
+            if (clause.chapter == LAYERS) == bool(checked_formulas())
+            and (everything or name in clauses or clause.chapter in chapters)
         )
 
     def selects(self, clause: str) -> bool:

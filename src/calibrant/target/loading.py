@@ -23,6 +23,7 @@ from typing import Any
 
 from calibrant.protocol.errors import TargetError, brief, last_words, named, nearest
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
+from calibrant.target.autodiff import differentiated
 from calibrant.target.description import Target, described
 from calibrant.target.processes import end_all, end_group, no_process_left, tail
 from calibrant.target.program import REGISTER, Program, command_of
@@ -90,7 +91,7 @@ def of_object(
         command = getattr(implementation, "program", None)
         if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
             return _started(spec, command, timeout, environ)
-        return described(spec, implementation, name, timeout)
+        return described(spec, differentiated(implementation), name, timeout)
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes

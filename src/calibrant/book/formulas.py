@@ -1,0 +1,49 @@
+"""A check of formulas: their operations, clauses and properties join the book while it lasts, in this process and in those that it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+
+from calibrant.book.clauses import book, properties
+from calibrant.protocol.errors import CheckError
+from calibrant.protocol.operations import FORMULAS, OPERATIONS, of_formulas
+
+
+@contextlib.contextmanager
+def checking(source: str | None, autodiff: str | None = None) -> Iterator[None]:
+    """Check formulas within the block: those of `catalogue`, of `file.py`, or one, `file.py:function`; none for None.
+
+    `autodiff` names the framework that differentiates the target, whatever the target says. Raises CheckError if there are no such formulas.
+    """
+    if source is None:
+        yield
+        return
+    try:
+        from calibrant.formula.declaring import FormulaError, formulas_of
+
+        formulas = formulas_of(source)
+    except (ImportError, FormulaError) as error:
+        raise CheckError(str(error)) from None
+    operations = {name: one.parameters for name, one in formulas.items()}
+    before, known = os.environ.get(FORMULAS), dict(OPERATIONS)
+    os.environ[FORMULAS] = json.dumps({"source": source, "operations": operations, "autodiff": autodiff})
+    OPERATIONS.update(of_formulas(operations))
+    _read_again()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FORMULAS]
+        else:
+            os.environ[FORMULAS] = before
+        OPERATIONS.clear()
+        OPERATIONS.update(known)
+        _read_again()
+
+
+def _read_again() -> None:
+    book.cache_clear()
+    properties.cache_clear()
