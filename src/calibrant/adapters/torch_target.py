@@ -13,12 +13,14 @@ import torch._dynamo  # torch.optim imports it within the first step, which take
 import torch.nn.functional as F
 from torch import Tensor
 
+from calibrant.adapters import torch_layers
 from calibrant.adapters.reference import asarray, to_numpy
 
 __all__ = ["asarray", "to_numpy"]
 
 name = "torch"
 version = torch.__version__
+autodiff = "torch"
 
 _BROADCASTS = "torch.nn.functional's losses broadcast, with a warning"
 _TABLES = "a loss takes any two arrays of one shape, and the mean of no samples is NaN"
@@ -57,6 +59,11 @@ OPTIMIZERS = {
     "asgd": torch.optim.ASGD,
     "rprop": torch.optim.Rprop,
 }
+
+
+def __getattr__(name: str) -> Any:
+    """Its losses, activations and layers, for a check of formulas."""
+    return getattr(torch_layers, name)
 
 
 def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from flint import arb
 from numpy.typing import NDArray
 
 from calibrant.exact.formats import Format
-from calibrant.formula import arrays
+from calibrant.formula import arrays, torch_names
 from calibrant.formula.arrays import Array, FormulaError, Mask, Run, format_named
 from calibrant.formula.namespace import Namespace
 
@@ -134,7 +134,7 @@ class _Evaluation:
 def _evaluated(
     formula: Callable[..., Any], inputs: Sequence[Any], run: Run, upstream: Any, backward: bool
 ) -> _Evaluation:
-    run.namespace = Namespace(run)
+    run.namespace, run.foreign = Namespace(run), torch_names
     arguments: list[Any] = []
     leaves: list[Array] = []
     given: list[Array] = []
