@@ -81,6 +81,13 @@ Formulas = Annotated[
         metavar="[FILE]",
     ),
 ]
+Autodiff = Annotated[
+    str | None,
+    typer.Option(help="torch or jax: what differentiates the functions of a TARGET that offers no gradients."),
+]
+Shapes = Annotated[
+    str | None, typer.Option(help="Shapes of a formula's arguments: 'n d, d -> n'.", show_default="as it declares")
+]
 Json = Annotated[
     Path | None,
     typer.Option(
@@ -163,6 +170,8 @@ def check(
     max_deviations: Deviations = None,
     max_undecided: Undecided = None,
     formulas: Formulas = None,
+    autodiff: Autodiff = None,
+    shapes: Shapes = None,
     strict: Strict = False,
     first: Annotated[bool, typer.Option("-x", help="End at the first failed clause.")] = False,
     fail_fast: Annotated[int | None, typer.Option(help="End after this many failed clauses.", metavar="N")] = None,
@@ -210,8 +219,8 @@ def check(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
         *(strict, 1 if first and fail_fast is None else fail_fast, deviations),
     )
-    context.with_resource(checking(formulas))
-    options = replace(options, formulas=formulas, **found)
+    context.with_resource(checking(formulas, autodiff, shapes))
+    options = replace(options, formulas=formulas, autodiff=autodiff, shapes=shapes, **found)
     if what:
         for line in listing.lines(options):
             typer.echo(line)
@@ -230,6 +239,44 @@ def check(
     if result.interrupted:
         sys.exit(130)  # with a result: typer's own exit of this status comes without one
     raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def gradcheck(
+    context: typer.Context,
+    function: Annotated[str, typer.Argument(help="file.py:function, in the array API or with torch's functions")],
+    shapes: Shapes = None,
+    autodiff: Autodiff = None,
+    dtype: Dtypes = None,
+    examples: Examples = None,
+    seed: Seed = None,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Check the backward pass of FUNCTION against its own exact gradient: the function itself is the formula.
+
+    Exit status: as for check.
+    """
+    from calibrant.book.clauses import LAYERS
+    from calibrant.formula.declaring import framework_of
+
+    file, colon, _ = function.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        _fail(f"function is {function!r}: name a file and a function of it, as in losses.py:log_cosh")
+    context.invoke(
+        check,
+        context,
+        [file],
+        clause=[f"{LAYERS}.*.gradient"],
+        formulas=function,
+        shapes=shapes,
+        autodiff=autodiff or framework_of(file),
+        dtype=dtype,
+        examples=examples,
+        seed=seed,
+        json=json,
+        html=html,
+    )
 
 
 @app.command()

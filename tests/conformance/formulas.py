@@ -41,5 +41,6 @@ def properties_of(one: Declared) -> dict[str, Any]:
     return made
 
 
-for formula in formulas_of(checked_formulas()["source"]).values() if checked_formulas() else ():
-    globals().update(properties_of(formula))
+if said := checked_formulas():
+    for formula in formulas_of(said["source"], said["shapes"]).values():
+        globals().update(properties_of(formula))

@@ -79,10 +79,10 @@ def book() -> dict[str, Clause]:
         ((book_folder() / f"{chapter}.md").read_text(encoding="utf-8"), chapter, number)
         for number, chapter in enumerate(CHAPTERS, start=1)
     ]
-    if source := checked_formulas().get("source"):
+    if said := checked_formulas():
         from calibrant.formula import chapter as layers
 
-        texts.append((layers.chapter(source), LAYERS, layers.NUMBER))
+        texts.append((layers.chapter(said["source"], said["shapes"]), LAYERS, layers.NUMBER))
     for text, chapter, number in texts:
         for clause in parse(text, chapter, number):
             if clause.name in clauses:
@@ -174,12 +174,12 @@ VALUE, OF_GRADIENT = "test_value_of_", "test_gradient_of_"
 
 def _of_formulas() -> Iterator[Property]:
     """The properties of the formulas that are checked."""
-    if source := checked_formulas().get("source"):
+    if said := checked_formulas():
         from calibrant.formula.declaring import formulas_of
 
         file = conformance_folder() / "formulas.py"
         text = file.read_text(encoding="utf-8")
-        for name, one in formulas_of(source).items():
+        for name, one in formulas_of(said["source"], said["shapes"]).items():
             yield Property(one.clause, VALUE + name, file, text, frozenset({name}))
             yield Property(f"{one.clause}.gradient", OF_GRADIENT + name, file, text, frozenset({name + GRADIENT}))
 

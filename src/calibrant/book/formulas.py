@@ -13,10 +13,10 @@ from calibrant.protocol.operations import FORMULAS, OPERATIONS, of_formulas
 
 
 @contextlib.contextmanager
-def checking(source: str | None, autodiff: str | None = None) -> Iterator[None]:
+def checking(source: str | None, autodiff: str | None = None, shapes: str | None = None) -> Iterator[None]:
     """Check formulas within the block: those of `catalogue`, of `file.py`, or one, `file.py:function`; none for None.
 
-    `autodiff` names the framework that differentiates the target, whatever the target says. Raises CheckError if there are no such formulas.
+    `autodiff` names the framework that differentiates a target that says nothing; `shapes` declares shapes of arguments. Raises CheckError if there are no such formulas.
     """
     if source is None:
         yield
@@ -24,12 +24,13 @@ def checking(source: str | None, autodiff: str | None = None) -> Iterator[None]:
     try:
         from calibrant.formula.declaring import FormulaError, formulas_of
 
-        formulas = formulas_of(source)
+        formulas = formulas_of(source, shapes)
     except (ImportError, FormulaError) as error:
         raise CheckError(str(error)) from None
     operations = {name: one.parameters for name, one in formulas.items()}
     before, known = os.environ.get(FORMULAS), dict(OPERATIONS)
-    os.environ[FORMULAS] = json.dumps({"source": source, "operations": operations, "autodiff": autodiff})
+    said = {"source": source, "operations": operations, "autodiff": autodiff, "shapes": shapes}
+    os.environ[FORMULAS] = json.dumps(said)
     OPERATIONS.update(of_formulas(operations))
     _read_again()
     try:

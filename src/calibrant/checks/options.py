@@ -68,6 +68,10 @@ class Options:
     """A TOML file that declares further deviations of the target."""
     formulas: str | None = None
     """The formulas that the target is held against, instead of the chapters: `catalogue`, or a file."""
+    autodiff: str | None = None
+    """The framework that differentiates the target's functions, where the target names none."""
+    shapes: str | None = None
+    """The shapes of the formula's arguments, where it declares none."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""

@@ -106,6 +106,6 @@ def _filled(paragraph: str) -> str:
     return textwrap.fill(paragraph, 130, break_long_words=False, break_on_hyphens=False)
 
 
-def chapter(source: str = CATALOGUE) -> str:
+def chapter(source: str = CATALOGUE, shapes: str | None = None) -> str:
     """The chapter on the formulas of a source."""
-    return text(formulas_of(source))
+    return text(formulas_of(source, shapes))

@@ -87,8 +87,8 @@ def size(axis: str, sizes: Mapping[str, int]) -> int:
     return int(factor or 1) * (sizes[name] if name else 1)
 
 
-def declared(function: Any, name: str) -> Declared:
-    """What a function declares. Raises FormulaError, in one sentence, for a declaration that cannot be."""
+def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
+    """What a function declares, or what `shapes` declares of it. Raises FormulaError, in one sentence, for a declaration that cannot be."""
 
     def wrong(sentence: str) -> FormulaError:
         return FormulaError(f"formula {name} {sentence}")
@@ -101,7 +101,7 @@ def declared(function: Any, name: str) -> Declared:
             raise wrong(f"takes {one}: name each argument")
     if "upstream" in parameters:
         raise wrong("has an argument named upstream, which is the name of the gradient that its backward pass is given")
-    shapes = getattr(function, "shapes", None)
+    shapes = shapes or getattr(function, "shapes", None)
     if shapes is None:
         annotated = [_annotation(function, one) for one in parameters.values()]
         if None in annotated or not annotated:
@@ -136,8 +136,11 @@ def _annotation(function: Any, parameter: inspect.Parameter) -> str | None:
 
 
 @functools.cache
-def formulas_of(source: str) -> dict[str, Declared]:
-    """The formulas of `catalogue`, of `file.py`, or the one of `file.py:function`. Raises FormulaError if there are none."""
+def formulas_of(source: str, shapes: str | None = None) -> dict[str, Declared]:
+    """The formulas of `catalogue`, of `file.py`, or the one of `file.py:function`. Raises FormulaError if there are none.
+
+    `shapes` declares the shapes of formulas, whatever they say.
+    """
     if source == CATALOGUE:
         from calibrant.formula.catalogue import FORMULAS
 
@@ -155,7 +158,14 @@ def formulas_of(source: str) -> dict[str, Declared]:
         raise FormulaError(f"{path} has no function {only!r}{nearest(only, functions)}")
     if not functions:
         raise FormulaError(f"{path} defines no formula: write a function whose name begins without an underscore")
-    return {name: declared(one, name) for name, one in functions.items() if not only or name == only}
+    return {name: declared(one, name, shapes) for name, one in functions.items() if not only or name == only}
+
+
+def framework_of(file: str) -> str:
+    """The framework that differentiates the functions of a file: JAX where the file imports it, else PyTorch."""
+    path = Path(file)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return "jax" if re.search(r"^\s*(?:import|from) jax\b", text, re.MULTILINE) else "torch"
 
 
 def _imported(path: Path) -> Any:

@@ -45,7 +45,7 @@ def called(run: Run, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     xp = run.namespace
     args = tuple(map(_exact(run), args))
     kwargs = {_KEYWORDS.get(key, key): _exact(run)(value) for key, value in kwargs.items() if value is not None}
-    kwargs.pop("dtype", None)
+    kwargs = {key: value for key, value in kwargs.items() if key != "dtype" and not key.startswith("_")}
     if name in ("softmax", "log_softmax", "logsumexp"):
         return _over_an_axis(xp, FORMULAS["log_sum_exp" if name == "logsumexp" else name], *args, **kwargs)
     if name in _ACTIVATIONS:
@@ -109,4 +109,6 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "masked_fill": lambda xp, x, mask, value: xp.where(mask, value, x),
 }  # fmt: skip
 
-NAMES = frozenset({*_SAME, *_OTHER, *_METHODS, *_ACTIVATIONS, "softmax", "log_softmax", "logsumexp", "max", "min", "var", "std"})
+NAMES = frozenset(
+    {*_SAME, *_OTHER, *_METHODS, *_ACTIVATIONS, "softmax", "log_softmax", "logsumexp", "max", "min", "var", "std"}
+)

@@ -169,7 +169,7 @@ def of_formulas(signatures: Mapping[str, Sequence[str]]) -> dict[str, Operation]
 
 
 def checked_formulas() -> dict[str, Any]:
-    """The formulas that this process's check is about: their source, the arguments of each, the framework that differentiates; empty without any."""
+    """The formulas that this process's check is about: their source, the arguments of each, shapes that are given, the framework that differentiates; empty without any."""
     said: dict[str, Any] = json.loads(os.environ.get(FORMULAS) or "{}")
     return said
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Format
-from calibrant.formula.arrays import FormulaError
 from calibrant.formula.declaring import Declared, size
+from calibrant.formula.judging import bound
 from calibrant.strategies.drawing import Array, Bytes, Strategy, cast, numbers_of
 
 __all__ = ["Arguments", "arguments"]
@@ -119,10 +119,10 @@ def _array(
 
 
 def _shape_of_result(one: Declared, inputs: list[Any]) -> tuple[int, ...]:
-    """The shape of what the formula returns, which it says on NumPy's arrays."""
+    """The shape of what the formula returns: NumPy says it fastest, exact arrays say it of functions that NumPy cannot run."""
     wide = [x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind not in "iub" else x for x in inputs]
-    try:
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        try:
             return tuple(one.function(*wide).shape)
-    except Exception as error:
-        raise FormulaError(f"formula {one.name} raised {type(error).__name__} on NumPy's arrays: {error}") from None
+        except Exception:  # a formula may be of another library's functions; what is wrong with it is told here
+            return tuple(bound(one.function, wide, "float64").value.shape)
