@@ -11,12 +11,14 @@ import functools
 import importlib.util
 import inspect
 import re
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NoReturn
 
 from calibrant.formula.arrays import FormulaError
 from calibrant.protocol.errors import nearest
@@ -26,6 +28,9 @@ CATALOGUE = "catalogue"
 
 KINDS = ("numbers", "positive", "probabilities", "signs", "distribution", "log-distribution", "index", "mask")
 """What an argument may hold. `index d` are whole numbers below d; a mask holds somewhere in each row."""
+
+PATIENCE = 10.0
+"""The seconds in which a formula must end."""
 
 _AXIS = re.compile(r"(\d+)?([a-z]\w*)?")
 _FUTURE_ANNOTATIONS = 0x1000000
@@ -122,7 +127,28 @@ def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
             raise wrong(f"draws {key!r}, which is no argument and no axis{nearest(key, known)}")
         if isinstance(value, str) and value.split(" ")[0] not in KINDS:
             raise wrong(f"draws {key} as {value!r}, which is none of {', '.join(KINDS)}{nearest(value, KINDS)}")
-    return Declared(function, name, tuple(parameters), axes, draws)
+    return Declared(_in_time(function, name), name, tuple(parameters), axes, draws)
+
+
+def _in_time(function: Any, name: str) -> Any:
+    """The function, which raises FormulaError if it does not end in time."""
+
+    def stop(signum: int, frame: Any) -> NoReturn:
+        raise FormulaError(f"formula {name} did not end within {PATIENCE:g} s")
+
+    @functools.wraps(function)
+    def limited(*arguments: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            return function(*arguments)
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        try:
+            return function(*arguments)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+
+    return limited
 
 
 def _annotation(function: Any, parameter: inspect.Parameter) -> str | None:

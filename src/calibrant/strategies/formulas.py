@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Format
+from calibrant.formula.arrays import FormulaError
 from calibrant.formula.declaring import Declared, size
 from calibrant.formula.judging import bound
 from calibrant.strategies.drawing import Array, Bytes, Strategy, cast, numbers_of
@@ -124,5 +125,7 @@ def _shape_of_result(one: Declared, inputs: list[Any]) -> tuple[int, ...]:
     with np.errstate(all="ignore"):
         try:
             return tuple(one.function(*wide).shape)
+        except FormulaError:
+            raise
         except Exception:  # a formula may be of another library's functions; what is wrong with it is told here
             return tuple(bound(one.function, wide, "float64").value.shape)
