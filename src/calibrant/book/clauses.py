@@ -11,6 +11,7 @@ A clause in a chapter is an anchor, a heading and its text:
 import ast
 import functools
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from calibrant.protocol.errors import UnknownName, nearest
-from calibrant.protocol.operations import GRADIENT, OPERATIONS, checked_formulas
+from calibrant.protocol.operations import FORMULAS, GRADIENT, OPERATIONS, checked_formulas
 
 CHAPTERS = {
     "data": ("data",),
@@ -71,9 +72,13 @@ def book_folder() -> Path:
     return Path(str(resources.files("calibrant.spec")))
 
 
-@functools.cache
 def book() -> dict[str, Clause]:
     """Every clause by its name, in reading order, and last those of the formulas that are checked. Raises BookError if a chapter is malformed."""
+    return _book(os.environ.get(FORMULAS, ""))
+
+
+@functools.cache
+def _book(formulas: str) -> dict[str, Clause]:
     clauses: dict[str, Clause] = {}
     texts = [
         ((book_folder() / f"{chapter}.md").read_text(encoding="utf-8"), chapter, number)
@@ -150,9 +155,13 @@ def conformance_folder() -> Path:
     return Path(str(resources.files("calibrant.conformance")))
 
 
-@functools.cache
 def properties() -> tuple[Property, ...]:
-    """Every property of the suite, in the order of the files."""
+    """Every property of the suite, in the order of the files, and last those of the formulas that are checked."""
+    return _properties(os.environ.get(FORMULAS, ""))
+
+
+@functools.cache
+def _properties(formulas: str) -> tuple[Property, ...]:
     found = []
     for file in sorted(conformance_folder().glob("test_*.py")):
         text = file.read_text(encoding="utf-8")

@@ -7,9 +7,8 @@ import json
 import os
 from collections.abc import Iterator
 
-from calibrant.book.clauses import book, properties
 from calibrant.protocol.errors import CheckError
-from calibrant.protocol.operations import FORMULAS, OPERATIONS, of_formulas
+from calibrant.protocol.operations import FORMULAS, OPERATIONS, join_formulas
 
 
 @contextlib.contextmanager
@@ -22,7 +21,8 @@ def checking(source: str | None, autodiff: str | None = None, shapes: str | None
         yield
         return
     try:
-        from calibrant.formula.declaring import FormulaError, formulas_of
+        from calibrant.formula import FormulaError
+        from calibrant.formula.declaring import formulas_of
 
         formulas = formulas_of(source, shapes)
     except (ImportError, FormulaError) as error:
@@ -31,8 +31,7 @@ def checking(source: str | None, autodiff: str | None = None, shapes: str | None
     before, known = os.environ.get(FORMULAS), dict(OPERATIONS)
     said = {"source": source, "operations": operations, "autodiff": autodiff, "shapes": shapes}
     os.environ[FORMULAS] = json.dumps(said)
-    OPERATIONS.update(of_formulas(operations))
-    _read_again()
+    join_formulas()
     try:
         yield
     finally:
@@ -42,9 +41,3 @@ def checking(source: str | None, autodiff: str | None = None, shapes: str | None
             os.environ[FORMULAS] = before
         OPERATIONS.clear()
         OPERATIONS.update(known)
-        _read_again()
-
-
-def _read_again() -> None:
-    book.cache_clear()
-    properties.cache_clear()

@@ -15,17 +15,17 @@ from calibrant.judge.comparing import Disagreement, show
 def agree_with_formula(answer: Any, one: Declared, inputs: tuple[Any, ...], dtype: str, upstream: Any = None) -> None:
     """Raise Disagreement unless the answer is the formula's value, or with an upstream gradient the gradient of each argument that has one."""
     tally = comparing._tally
-    given, count = [one.function, inputs], int(np.size(answer)) if upstream is None else 0
+    count = int(np.size(answer)) if upstream is None else 0
     try:
         with np.errstate(all="ignore"):
             if upstream is None:
-                found = assert_agrees(answer, *given, dtype=dtype, slack=tally.slack)
+                found = assert_agrees(answer, one.function, inputs, dtype=dtype, slack=tally.slack)
             else:
                 gradients = _gradients(answer, one, inputs)
                 count = sum(g.size for g in gradients if g is not None)
                 if not any(g is not None for g in gradients):
                     return
-                found = assert_gradient(gradients, *given, upstream, dtype=dtype, slack=tally.slack)
+                found = assert_gradient(gradients, one.function, inputs, upstream, dtype=dtype, slack=tally.slack)
     except Undecided:
         found = Judged(0, count, 0, 0, 0.0)
     except Wrong as wrong:

@@ -174,4 +174,6 @@ def checked_formulas() -> dict[str, Any]:
     return said
 
 
-OPERATIONS |= of_formulas(checked_formulas().get("operations", {}))
+def join_formulas() -> None:
+    """Let the operations of the formulas that this process's check is about be operations."""
+    OPERATIONS.update(of_formulas(checked_formulas().get("operations", {})))

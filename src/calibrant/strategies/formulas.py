@@ -88,7 +88,7 @@ def _numbers(data: Bytes, n: int, near: list[float], form: Format) -> Array:
     if kind == "near" and near:
         constant = near[byte % len(near)] * (-1 if byte & 128 else 1)
         steps = np.array([0.0, 1.0, -1.0, 2.0, -0.5, 8.0])[column % 6] * 2 * form.u
-        return constant * (1 + steps) * np.where(column % 7 == 6, -1.0, 1.0)
+        return np.asarray(constant * (1 + steps) * np.where(column % 7 == 6, -1.0, 1.0))
     return numbers_of(column, "real" if kind == "near" else kind, form, byte)
 
 

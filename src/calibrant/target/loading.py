@@ -22,7 +22,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from calibrant.protocol.errors import TargetError, brief, last_words, named, nearest
-from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
+from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS, join_formulas
 from calibrant.target.autodiff import differentiated
 from calibrant.target.description import Target, described
 from calibrant.target.processes import end_all, end_group, no_process_left, tail
@@ -47,6 +47,7 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
     `environ` changes the environment of a target that is a program.
     Raises TargetError, in one sentence, if it is not found, cannot be imported, or offers nothing to check.
     """
+    join_formulas()
     if spec.startswith(ISOLATED):
         serve = [*PYTHON, "-m", "calibrant.target.serving", spec.removeprefix(ISOLATED), repr(timeout)]
         return _started(spec, serve, timeout, environ)
