@@ -77,10 +77,10 @@ def written(folder: Path, text: str, name: str = "mine.py") -> str:
     return str(file)
 
 
-def held(operations: Any, source: str, examples: int = 4, **about: Any) -> Result:
+def held(operations: Mapping[str, Any], source: str, examples: int = 4, **about: Any) -> Result:
     """The result of a check in this process."""
     with checking(source, **about):
-        made = SimpleNamespace(**operations) if isinstance(operations, Mapping) else operations
+        made = SimpleNamespace(**{"dtypes": ["float32"]} | dict(operations))
         target = of_object(made, OBJECT + "mine", "mine", 10.0)
         return here.check(target, Options(profile="ci", examples=examples))
 

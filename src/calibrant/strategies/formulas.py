@@ -23,6 +23,8 @@ _KINDS = (
     "quarters", "real", "few", "offset", "near", "real", "whole", "readings",
     "real", "near", "large", "small", "offset", "alike", "spread", "constant",
 )  # fmt: skip
+_FAR = ("large", "spread")
+"""Kinds of numbers up to 1000."""
 _BYTES = 16
 """The drawn bytes of an argument."""
 
@@ -78,13 +80,18 @@ def _column(data: Bytes, n: int) -> Any:
 
 
 def _numbers(data: Bytes, n: int, near: list[float], form: Format) -> Array:
-    kind, byte = _KINDS[data.one() % len(_KINDS)], data.one()
+    chosen, byte = data.one(), data.one()
+    kind = _KINDS[chosen % len(_KINDS)]
+    if kind in _FAR and chosen < 128:  # far numbers leave much unclaimed
+        kind = "real"
     column = _column(data, n)
     if not n:
         return np.zeros(0)
     if kind == "offset":
         far = (3.0, 20.0, 100.0, 1000.0)[byte % 4] * (-1 if byte & 4 else 1)
         return far + numbers_of(column, "real", form)
+    if kind in _FAR:
+        return numbers_of(column, "real", form, byte) * (125.0 if kind == "large" else 10.0 ** (column % 7 - 3.0))
     if kind == "near" and near:
         constant = near[byte % len(near)] * (-1 if byte & 128 else 1)
         steps = np.array([0.0, 1.0, -1.0, 2.0, -0.5, 8.0])[column % 6] * 2 * form.u
