@@ -349,7 +349,7 @@ def test_the_chapter_is_the_catalogue() -> None:
     assert clauses == due
 
 
-def test_the_adapters_have_formulas_and_nothing_else() -> None:
+def test_the_adapter_of_pytorch_has_every_formula() -> None:
     assert set(FORMULAS) <= set(vars(torch_layers))
 
 
