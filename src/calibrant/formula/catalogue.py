@@ -438,12 +438,8 @@ def max_pool_2d(x: Any, size: int, stride: int) -> Any:
 
 def _standardized(x: Any, axis: Any, eps: float) -> Any:
     xp = namespace(x)
-    mean = xp.mean(x, axis=axis, keepdims=True)
-    centered = x - mean
-    root = xp.sqrt(xp.mean(centered * centered, axis=axis, keepdims=True) + eps)
-    return either(
-        centered / root, x / root - mean / root
-    )  # the backward pass of PyTorch's layer norm has a fused x r - mean r
+    centered = x - xp.mean(x, axis=axis, keepdims=True)
+    return centered / xp.sqrt(xp.mean(centered * centered, axis=axis, keepdims=True) + eps)
 
 
 @_shipped("n d, d, d, -> n d", "float32", eps=(1e-5, 0.5))
