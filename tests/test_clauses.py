@@ -142,11 +142,11 @@ def test_a_name_is_taken_once_and_no_chapter_may_be_missing(monkeypatch: pytest.
     monkeypatch.setattr(clauses, "book_folder", lambda: tmp_path)
 
     with pytest.raises(BookError, match=r"loss\.md: the name loss\.first is taken by clause 3\.1"):
-        book.__wrapped__()
+        clauses._book.__wrapped__("")
 
     (tmp_path / "data.md").unlink()
     with pytest.raises(OSError, match=r"data\.md"):
-        book.__wrapped__()
+        clauses._book.__wrapped__("")
 
 
 def test_a_known_name_is_found_and_an_unknown_name_is_an_error_at_once_and_names_the_nearest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import shlex
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
     from calibrant.checks.options import Options
@@ -61,6 +63,20 @@ Isolated = Annotated[
 Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
 ]
+Formulas = Annotated[
+    str | None,
+    typer.Option(
+        help="Hold TARGET against the formulas of this file, instead of the chapters; without FILE against those that ship.",
+        metavar="[FILE]",
+    ),
+]
+Autodiff = Annotated[
+    str | None,
+    typer.Option(help="torch or jax: what differentiates the functions of a TARGET that offers no gradients."),
+]
+Shapes = Annotated[
+    str | None, typer.Option(help="Shapes of a formula's arguments: 'n d, d -> n'.", show_default="as it declares")
+]
 Json = Annotated[
     Path | None,
     typer.Option(
@@ -108,7 +124,19 @@ def about(
     """Hold an implementation of the mechanics of learning against the book."""
 
 
-@app.command()
+class _OfFormulas(typer.core.TyperCommand):
+    """A command whose option --formulas may come without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `catalogue` after a --formulas that no file follows."""
+        given = []
+        for word, after in itertools.zip_longest(args, args[1:], fillvalue="-"):
+            file = after == "catalogue" or after.partition(":")[0].endswith(".py")
+            given += [word, *["catalogue"] * (word == "--formulas" and not file)]
+        return super().parse_args(ctx, given)
+
+
+@app.command(cls=_OfFormulas)
 def check(
     context: typer.Context,
     target: Annotated[
@@ -134,6 +162,9 @@ def check(
     ] = None,
     max_deviations: MostDeviations = None,
     max_undecided: Undecided = None,
+    formulas: Formulas = None,
+    autodiff: Autodiff = None,
+    shapes: Shapes = None,
     strict: Strict = False,
     first: Annotated[bool, typer.Option("-x", help="End at the first failed clause.")] = False,
     fail_fast: Annotated[int | None, typer.Option(help="End after this many failed clauses.", metavar="N")] = None,
@@ -164,6 +195,7 @@ def check(
 
     Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
     """
+    from calibrant.book.formulas import checking
     from calibrant.checks import last
     from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
@@ -178,7 +210,8 @@ def check(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
         *(strict, 1 if first and fail_fast is None else fail_fast, deviations),
     )
-    options = replace(options, **found)
+    context.with_resource(checking(formulas, autodiff, shapes))
+    options = replace(options, formulas=formulas, autodiff=autodiff, shapes=shapes, **found)
     if what:
         for line in listing.lines(options):
             typer.echo(line)
@@ -197,6 +230,44 @@ def check(
     if result.interrupted:
         sys.exit(130)  # with a result: typer's own exit of this status comes without one
     raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def gradcheck(
+    context: typer.Context,
+    function: Annotated[str, typer.Argument(help="file.py:function, in the array API or with torch's functions")],
+    shapes: Shapes = None,
+    autodiff: Autodiff = None,
+    dtype: Dtypes = None,
+    examples: Examples = None,
+    seed: Seed = None,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Check the backward pass of FUNCTION against its own exact gradient: the function itself is the formula.
+
+    Exit status: as for check.
+    """
+    from calibrant.book.clauses import LAYERS
+    from calibrant.formula.declaring import framework_of
+
+    file, colon, _ = function.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        _fail(f"function is {function!r}: name a file and a function of it, as in losses.py:log_cosh")
+    context.invoke(
+        check,
+        context,
+        [file],
+        clause=[f"{LAYERS}.*.gradient"],
+        formulas=function,
+        shapes=shapes,
+        autodiff=autodiff or framework_of(file),
+        dtype=dtype,
+        examples=examples,
+        seed=seed,
+        json=json,
+        html=html,
+    )
 
 
 @app.command()

@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-from calibrant.book.clauses import CHAPTERS, book
+from calibrant.book.clauses import CHAPTERS, LAYERS, book
 from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.errors import CheckError, nearest
+from calibrant.protocol.operations import checked_formulas
 from calibrant.suite.session import PROFILES
 from calibrant.target.loading import PROGRAM
 
@@ -67,6 +68,12 @@ class Options:
     """A TOML file that declares further deviations of the target."""
     last: str | None = None
     """A file on an earlier check, whose failing examples come first."""
+    formulas: str | None = None
+    """The formulas that the target is held against, instead of the chapters: `catalogue`, or a file."""
+    autodiff: str | None = None
+    """The framework that differentiates the target's functions, where the target names none."""
+    shapes: str | None = None
+    """The shapes of the formula's arguments, where it declares none."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -98,9 +105,16 @@ class Options:
     def selected(self) -> frozenset[str]:
         """The names of the clauses that these options ask for. Raises CheckError for an unknown name."""
         chapters, clauses = expanded(self.chapters, CHAPTERS, "chapter"), expanded(self.clauses, book(), "clause")
+        if checked_formulas() and self.chapters:
+            raise CheckError(
+                f"a check of formulas has one chapter, {LAYERS}: choose clauses, as in --clause 'layers.*'"
+            )
         everything = not self.chapters and not self.clauses
         return frozenset(
-            name for name, clause in book().items() if everything or name in clauses or clause.chapter in chapters
+            name
+            for name, clause in book().items()
+            if (clause.chapter == LAYERS) == bool(checked_formulas())
+            and (everything or name in clauses or clause.chapter in chapters)
         )
 
     def selects(self, clause: str) -> bool:

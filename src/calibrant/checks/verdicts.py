@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from calibrant.book.clauses import book
@@ -146,8 +146,8 @@ class Result:
         """Why this is not the whole check; empty if it is."""
         reasons = []
         if self.options.chapters or self.options.clauses:
-            asked = [name for name in book() if self.options.selects(name)]
-            reasons.append(f"only {len(asked)} of {len(book())} clauses were asked for")
+            whole = replace(self.options, chapters=(), clauses=()).selected
+            reasons.append(f"only {len(self.options.selected)} of {len(whole)} clauses were asked for")
         asked_for = self.options.dtypes or self.target["dtypes"]
         left_out = [dtype for dtype in self.target["dtypes"] if dtype not in asked_for]
         if left_out:
