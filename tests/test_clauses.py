@@ -184,11 +184,15 @@ def test_the_trace_leads_from_everything_to_a_clause_and_back() -> None:
         (one.clause, one.function) for one in properties()
     }
     assert sorted(shown) == sorted((one.operation, one.name) for one in catalog())
-    assert {int(number) for number in re.findall(r"\[(\d+)\]\(claims\.md", text)} == {number for number, *_ in statements()}
+    assert {int(number) for number in re.findall(r"\[(\d+)\]\(claims\.md", text)} == {
+        number for number, *_ in statements()
+    }
 
 
 def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
-    words = re.findall(r"^- \*\*(.+?)\*\*: \S", (book_folder() / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    words = re.findall(
+        r"^- \*\*(.+?)\*\*: \S", (book_folder() / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
 
     assert len(words) > 50
     assert words == sorted({*words}, key=str.lower)

@@ -232,9 +232,16 @@ def test_the_bibliography_is_in_order_and_its_dois_are_dois() -> None:
 
 def test_every_work_that_is_cited_is_in_the_bibliography() -> None:
     sources = [*(ROOT / "spec").glob("*.md"), *(ROOT / "src/calibrant").rglob("*.py")]
-    texts = {file.name: file.read_text(encoding="utf-8") for file in sources if file.name not in ("others.md", "bibliography.md")}
+    texts = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sources
+        if file.name not in ("others.md", "bibliography.md")
+    }
     missing = {name: cited(text) - {name for name, _ in WORKS} for name, text in texts.items()}
 
-    assert cited("as Kingma & Ba (2015) and Sutskever et al., 2013, in 2026") == {"Kingma and Ba (2015)", "Sutskever et al. (2013)"}
+    assert cited("as Kingma & Ba (2015) and Sutskever et al., 2013, in 2026") == {
+        "Kingma and Ba (2015)",
+        "Sutskever et al. (2013)",
+    }
     assert sum(map(len, map(cited, texts.values()))) > 50
     assert {name: works for name, works in missing.items() if works} == {}

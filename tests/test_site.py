@@ -154,7 +154,9 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("requestfailed", lambda request: said.append(request.url))
-        tab.on("request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url))
+        tab.on(
+            "request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url)
+        )
         tab.goto(address + path)
         return tab
 

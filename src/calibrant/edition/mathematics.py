@@ -50,4 +50,3 @@ def block(writer: Any, node: Any) -> None:
     """Write a formula on lines of its own."""
     writer.body.append(f'<div class="math">{_drawn(node, display=True)}</div>\n')
     raise nodes.SkipNode
-

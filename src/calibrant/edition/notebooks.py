@@ -67,7 +67,8 @@ class _Standing:
 
 def _names(source: str) -> tuple[set[str], set[str]]:
     """The names that some lines use, and those that they set."""
-    used, stored = set(), set()
+    used: set[str] = set()
+    stored: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else stored).add(node.id)

@@ -17,7 +17,6 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
-from sphinx.util.docutils import SphinxTranslator
 from sphinx.util.osutil import relative_uri
 
 from calibrant.book.clauses import CHAPTERS, book, properties
@@ -76,9 +75,13 @@ class Notebooks(SphinxTransform):
     def apply(self, **kwargs: Any) -> None:
         """Add the line."""
         title = next(self.document.findall(nodes.title), None)
-        if title is not None and any(block.get("language") == "python" for block in self.document.findall(nodes.literal_block)):
+        if title is not None and any(
+            block.get("language") == "python" for block in self.document.findall(nodes.literal_block)
+        ):
             uri = f"notebooks/{self.env.docname}.ipynb"
-            title.parent.insert(1, nodes.raw("", f'<p class="facts"><a href="{uri}" download>As a notebook</a></p>', format="html"))
+            title.parent.insert(
+                1, nodes.raw("", f'<p class="facts"><a href="{uri}" download>As a notebook</a></p>', format="html")
+            )
 
 
 class Clauses(SphinxTransform):
@@ -111,13 +114,13 @@ class Clauses(SphinxTransform):
                 return
 
 
-def write_facts(writer: SphinxTranslator, node: facts) -> None:
+def write_facts(writer: Any, node: facts) -> None:
     """Write the line below a clause's heading."""
     clause = book()[node["clause"]]
-    here = writer.builder.current_docname  # type: ignore[attr-defined]  # of HTML builders, which alone write this
+    here = writer.builder.get_target_uri(writer.builder.current_docname)
 
     def link(page: str, anchor: str, text: str) -> str:
-        uri = relative_uri(writer.builder.get_target_uri(here), f"{page}.html")  # type: ignore[attr-defined]  # as above
+        uri = relative_uri(here, f"{page}.html")
         return f'<a href="{uri}#{anchor}">{text}</a>'
 
     known = [f'<span class="level {clause.level.lower()}">{clause.level}</span>', f"<code>{clause.name}</code>"]
@@ -126,7 +129,9 @@ def write_facts(writer: SphinxTranslator, node: facts) -> None:
         for k, one in enumerate((one for one in properties() if one.clause == clause.name), start=1)
     ]
     if checked:
-        known.append(f"properties {', '.join(checked)}" if len(checked) > 1 else checked[0].replace(">1<", ">property<"))
+        known.append(
+            f"properties {', '.join(checked)}" if len(checked) > 1 else checked[0].replace(">1<", ">property<")
+        )
     if cases := _cases(clause.chapter).get(clause.name):
         count = f"{len(cases)} vector{'s' * (len(cases) > 1)}"
         known.append(link(f"vectors/{clause.chapter}", clause.name, count))
@@ -146,7 +151,7 @@ def _cases(chapter: str) -> dict[str, list[dict[str, Any]]]:
 
 def sources(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """A page for each chapter's properties, and one for its vectors."""
-    highlight = app.builder.highlighter.highlight_block  # type: ignore[attr-defined]  # of HTML builders
+    highlight = app.builder.highlighter.highlight_block
     for chapter in CHAPTERS:
         body = [f"<h1>The properties of the chapter {chapter}</h1>"]
         for one in {one.function: one for one in properties() if one.file.stem == f"test_{chapter}"}.values():

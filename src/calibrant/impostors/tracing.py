@@ -44,10 +44,18 @@ def trace() -> str:
                 f"`{operation}` as {', '.join(f'`{one.name}`' for one in some)}"
                 for operation, some in itertools.groupby(ours, key=lambda one: one.operation)
             ] + [f"{more} that other clauses show best"] * bool(more)
-            sources = ", ".join(f"[{n}](claims.md#{place})" for n, _, became, place in said if f"`{clause.name}`" in became)
+            sources = ", ".join(
+                f"[{n}](claims.md#{place})" for n, _, became, place in said if f"`{clause.name}`" in became
+            )
             link = f"[{clause.number}]({chapter}.md#{clause.name}) `{clause.name}` {clause.level}"
             lines.append(f"| {link} | {checked} | {'; '.join(shown)} | {sources or '-'} |")
-    lines += ["", "## Statements that became no clause", "", "| # | the source says | what became of it |", "| --- | --- | --- |"]
+    lines += [
+        "",
+        "## Statements that became no clause",
+        "",
+        "| # | the source says | what became of it |",
+        "| --- | --- | --- |",
+    ]
     for number, text, became, place in said:
         if not {*re.findall(r"`([\w.-]+)`", became)} & book().keys():
             lines.append(f"| [{number}](claims.md#{place}) | {text} | {became} |")
@@ -70,4 +78,6 @@ def with_index(glossary: str) -> str:
 
 def _prose(text: str) -> str:
     """A clause's text without its code, its impostors and its names."""
-    return " ".join(re.sub(r"^```.*?^```$|`[^`]*`|\]\([^)]*\)|^\*Impostors:.*", " ", text, flags=re.MULTILINE | re.DOTALL).split())
+    return " ".join(
+        re.sub(r"^```.*?^```$|`[^`]*`|\]\([^)]*\)|^\*Impostors:.*", " ", text, flags=re.MULTILINE | re.DOTALL).split()
+    )
