@@ -11,6 +11,8 @@ import latex2mathml.converter
 from docutils import nodes
 from sphinx.util import logging
 
+# A bar is a fence, and no operator with room on both sides.
+_BAR = re.compile(r'<mo(?: fence="false")?(?: stretchy="false")?>(&#x0007C;|&#x02016;|&#x02225;)</mo>')
 _log = logging.getLogger(__name__)
 
 
@@ -22,8 +24,9 @@ def font() -> Path:
 def mathml(tex: str, display: bool = False) -> str:
     """The MathML of a formula. Raises ValueError if some of its commands are unknown."""
     drawn: str = latex2mathml.converter.convert(tex, display="block" if display else "inline")
-    if unknown := re.findall(r"\\\w*", drawn):
+    if unknown := re.findall(r"\\\w*|(?<=>)&(?=<)", drawn):
         raise ValueError(f"{', '.join(unknown)} cannot be drawn, in {tex}")
+    drawn = _BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', drawn)
     return drawn.replace('xmlns="http://www.w3.org/1998/Math/MathML" ', f'alttext="{_quoted(tex)}" ')
 
 
