@@ -24,6 +24,7 @@ def font() -> Path:
 def mathml(tex: str, display: bool = False) -> str:
     """The MathML of a formula. Raises ValueError if some of its commands are unknown."""
     drawn: str = latex2mathml.converter.convert(tex, display="block" if display else "inline")
+    drawn = re.sub(r"\\([_%#])", r"\1", drawn)
     if unknown := re.findall(r"\\\w*|(?<=>)&(?=<)", drawn):
         raise ValueError(f"{', '.join(unknown)} cannot be drawn, in {tex}")
     drawn = _BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', drawn)

@@ -157,7 +157,7 @@ def sources(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         for one in {one.function: one for one in properties() if one.file.stem == f"test_{chapter}"}.values():
             clause = book()[one.clause]
             up = f'<a href="../{clause.chapter}.html#{clause.name}">{clause.number} {clause.name}</a>'
-            body.append(f'<section id="{one.function}"><h2>{one.function}</h2><p>Of the clause {up}.</p>')
+            body.append(f'<section id="{one.function}"><h2 class="name">{one.function}</h2><p>Of the clause {up}.</p>')
             body.append(f"{highlight(one.source, 'python')}</section>")
         yield f"properties/{chapter}", {"title": f"Properties: {chapter}", "body": "\n".join(body)}, "page.html"
         if _cases(chapter):
@@ -165,10 +165,10 @@ def sources(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
                 f"<h1>The vectors of the chapter {chapter}</h1>",
                 f'<p>As a file: <a href="{chapter}.json">{chapter}.json</a>, with its <a href="schema.json">schema</a>.</p>',
             ]
-            for name, cases in _cases(chapter).items():
+            for name, cases in ((one, _cases(chapter)[one]) for one in book() if one in _cases(chapter)):
                 clause = book()[name]
                 up = f'<a href="../{clause.chapter}.html#{name}">{clause.number} {name}</a>'
-                body.append(f'<section id="{name}"><h2>{up}</h2>')
+                body.append(f'<section id="{name}"><h2 class="name">{up}</h2>')
                 for case in cases:
                     shown = {key: case[key] for key in ("inputs", "expected", "error", "flags") if key in case}
                     body.append(f"<details><summary>{html.escape(case['id'])}</summary>")
