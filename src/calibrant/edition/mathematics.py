@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 from importlib import resources
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import latex2mathml.converter
 from docutils import nodes
 from sphinx.util import logging
 
-# A bar is a fence, and no operator with room on both sides.
-_BAR = re.compile(r'<mo(?: fence="false")?(?: stretchy="false")?>(&#x0007C;|&#x02016;|&#x02225;)</mo>')
 _log = logging.getLogger(__name__)
 
 
@@ -23,17 +24,33 @@ def font() -> Path:
 
 def mathml(tex: str, display: bool = False) -> str:
     """The MathML of a formula. Raises ValueError if some of its commands are unknown."""
-    drawn: str = latex2mathml.converter.convert(tex, display="block" if display else "inline")
-    drawn = re.sub(r"\\([_%#])", r"\1", drawn)
+    drawn = latex2mathml.converter.convert(tex, display="block" if display else "inline")
+    drawn = re.sub(r"\\([_%#])", r"\1", drawn.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', ""))
     if unknown := re.findall(r"\\\w*|(?<=>)&(?=<)", drawn):
         raise ValueError(f"{', '.join(unknown)} cannot be drawn, in {tex}")
-    drawn = _BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', drawn)
-    return drawn.replace('xmlns="http://www.w3.org/1998/Math/MathML" ', f'alttext="{_quoted(tex)}" ')
+    formula = ElementTree.fromstring(drawn)
+    formula.set("alttext", " ".join(tex.split()))
+    for part in formula.iter():
+        if part.tag == "mo" and part.text in ("|", "‖") and "form" not in part.attrib:
+            part.attrib |= {"stretchy": "false", "lspace": "0", "rspace": "0"}  # a fence, and no operator
+        elif part.tag in ("mrow", "mtd"):
+            part[:] = _spaced(list(part))
+    return ElementTree.tostring(formula, encoding="unicode")
 
 
-def _quoted(text: str) -> str:
-    escapes = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-    return "".join(escapes.get(c, c) for c in " ".join(text.split()))
+def _spaced(parts: list[ElementTree.Element]) -> list[ElementTree.Element]:
+    """The parts of a row, with room between a function's name and letters beside it, but not before a parenthesis."""
+    spaced = []
+    for part, after in zip_longest(parts, parts[1:]):
+        name = part[0] if part.tag in ("msub", "msup", "msubsup", "munder") else part
+        if is_name := name.tag in ("mi", "mo") and re.fullmatch("[a-z]{2,}", name.text or ""):
+            name.tag = "mi"
+        if is_name and spaced and spaced[-1].tag not in ("mo", "mspace"):
+            spaced.append(ElementTree.Element("mspace", width="0.17em"))
+        spaced.append(part)
+        if is_name and after is not None and after.tag != "mo":
+            spaced.append(ElementTree.Element("mspace", width="0.17em"))
+    return spaced
 
 
 def _drawn(node: Any, display: bool) -> str:
@@ -41,7 +58,7 @@ def _drawn(node: Any, display: bool) -> str:
         return mathml(node.astext(), display)
     except ValueError as error:
         _log.warning("%s", error, location=node)
-        return f"<code>{_quoted(node.astext())}</code>"
+        return f"<code>{html.escape(node.astext())}</code>"
 
 
 def inline(writer: Any, node: Any) -> None:
