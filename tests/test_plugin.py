@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from support import run, target
+from support import run, target, warm
 
 from calibrant.book.clauses import conformance_folder
 
@@ -22,6 +22,13 @@ def loss_fn(t_p, t_c):
 WRONG = RIGHT.replace(" / t_p.dtype.type(t_p.size)", "")
 SQUARES = "mean_of_the_squared"
 """The -k that selects one property."""
+BEGIN = """
+import sys
+import pytest
+sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+sys.exit(pytest.main())
+"""
+"""The command `pytest` in a child of a nursery."""
 
 
 def suite(folder: Path, *arguments: str, source: str = RIGHT, names: str = SQUARES) -> subprocess.CompletedProcess[str]:
@@ -31,11 +38,14 @@ def suite(folder: Path, *arguments: str, source: str = RIGHT, names: str = SQUAR
     return pytest_in(folder, *options, *(("-k", names) if names else ()), *arguments)
 
 
-def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a project of its own."""
+def pytest_in(folder: Path, *arguments: str, cold: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a project of its own; it begins with much imported, or `cold` with nothing."""
     if not (folder / "pytest.ini").exists():
-        (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    return run("-m", "pytest", "-p", "no:cacheprovider", *arguments, cwd=folder)
+        (folder / "pytest.ini").write_text(
+            "[pytest]\nfilterwarnings =\n    error\n    ignore:Module already imported\n"
+        )
+    begin = ("-m", "pytest") if cold else (*warm()[1:], "-c", BEGIN)
+    return run(*begin, "-p", "no:cacheprovider", *arguments, cwd=folder)
 
 
 def tally(process: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -219,7 +229,7 @@ def test_a_project_without_clauses_is_left_alone(tmp_path: Path) -> None:
         "    assert not {'torch', 'sympy', 'numpy', 'calibrant.checks.check', 'calibrant.exact'} & set(sys.modules)\n"
     )
 
-    process = pytest_in(tmp_path, "test_theirs.py", "-p", "no:hypothesispytest")
+    process = pytest_in(tmp_path, "test_theirs.py", "-p", "no:hypothesispytest", cold=True)
 
     assert process.returncode == 0, process.stdout
     assert "calibrant" not in process.stdout.partition("collected 1 item")[2]
@@ -302,7 +312,7 @@ def test_an_error_of_a_property_is_no_verdict_on_the_target(tmp_path: Path) -> N
     target(tmp_path, RIGHT, "theirs.py")
     (tmp_path / "test_theirs.py").write_text(OF_OTHERS)
 
-    process = pytest_in(tmp_path, "test_theirs.py", "--target", "theirs.py", "--target-examples", "30")
+    process = pytest_in(tmp_path, "test_theirs.py", "--target", "theirs.py", "--target-examples", "30", cold=True)
 
     assert tally(process) == {"passed": 1, "failed": 2}
     assert "loss: 1 could not be checked" in process.stdout
