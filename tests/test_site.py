@@ -20,6 +20,8 @@ from calibrant.book.clauses import CHAPTERS, book, properties
 if "CALIBRANT_SITE" not in os.environ:
     pytest.skip("`tox -e site` builds the site that is tested", allow_module_level=True)
 
+from calibrant.edition import mathematics, notebooks  # its libraries are where the site is built
+
 SITE = Path(os.environ["CALIBRANT_SITE"])
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -113,6 +115,68 @@ def test_each_chapter_is_a_notebook_that_has_run(chapter: str) -> None:
         failed = any(output.output_type == "error" for output in cell.outputs)
         assert failed == ("raises-exception" in cell.metadata.get("tags", ())), cell.source
     assert any(cell.outputs for cell in code)
+
+
+CHAPTER = """# A chapter
+
+```python
+>>> x = 1
+>>> y = x + 1
+```
+
+It changes here:
+
+```python
+>>> x = 5
+>>> x
+5
+```
+
+And ![a line](figures/fit.svg) is as it was, as [1.1](data.md#data.thermometer) says:
+
+```python
+>>> y, x
+(2, 1)
+>>> y / 0
+Traceback (most recent call last):
+ZeroDivisionError: division by zero
+```
+"""
+
+
+def test_an_example_of_a_notebook_finds_what_the_first_one_set(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "fit.svg").write_text("<svg/>", encoding="utf-8")
+    (tmp_path / "chapter.md").write_text(CHAPTER, encoding="utf-8")
+    made = notebooks.notebook(tmp_path / "chapter.md")
+
+    assert [cell.source for cell in made.cells if cell.cell_type == "code"] == [
+        "x = 1\ny = x + 1",
+        "x = 5\nx",
+        "x = 1\ny, x",
+        "y / 0",
+    ]
+    figure = made.cells[4]
+    assert (
+        figure.source == "And ![a line](attachment:fit.svg) is as it was, as [1.1](data.ipynb#data.thermometer) says:"
+    )
+    assert [*figure.attachments] == ["fit.svg"]
+
+
+def test_a_notebook_that_shows_something_else_is_told(tmp_path: Path) -> None:
+    wrong = CHAPTER.replace("(2, 1)", "(2, 2)").replace("![a line](figures/fit.svg)", "y")
+    (tmp_path / "chapter.md").write_text(wrong, encoding="utf-8")
+
+    (complaint,) = notebooks.write(tmp_path, tmp_path)
+
+    assert complaint == "chapter.md: x = 1\ny, x\nshows\n(2, 1)\nwhere the book prints\n(2, 2)\n"
+
+
+def test_a_formula_that_cannot_be_drawn_is_an_error() -> None:
+    assert "<mfrac>" in mathematics.mathml(r"\frac{1}{n}")
+    for tex in (r"\nonsense{x}", r"\begin{nonsense} a &= b \end{nonsense}"):
+        with pytest.raises(ValueError, match="cannot be drawn"):
+            mathematics.mathml(tex)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
