@@ -40,7 +40,7 @@ def mathml(tex: str, display: bool = False) -> str:
 
 def _spaced(parts: list[ElementTree.Element]) -> list[ElementTree.Element]:
     """The parts of a row, with room between a function's name and letters beside it, but not before a parenthesis."""
-    spaced = []
+    spaced: list[ElementTree.Element] = []
     for part, after in zip_longest(parts, parts[1:]):
         name = part[0] if part.tag in ("msub", "msup", "msubsup", "munder") else part
         if is_name := name.tag in ("mi", "mo") and re.fullmatch("[a-z]{2,}", name.text or ""):
