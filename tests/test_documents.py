@@ -210,7 +210,7 @@ WORKS = re.findall(r"^- \*\*(.+?)\.\*\* (.*)$", read("spec/bibliography.md"), re
 CITATION = re.compile(
     r"(?P<who>[A-Z][\w-]+(?:(?:, [A-Z][\w-]+)*,? (?:and|&) [A-Z][\w-]+| et al\.)?),? \(?(?P<year>(?:16|18|19|20)\d\d)\b(?![\d,.]*\d)"
 )
-NO_AUTHORS = {"November", "Epoch", "Near", "Profile", "From", "The"}
+NO_AUTHORS = {"Epoch", "From", "In", "Manning", "Near", "November", "Profile", "The"}
 
 
 def cited(text: str) -> set[str]:

@@ -6,13 +6,13 @@ import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from calibrant.book.clauses import CHAPTERS, book, book_folder, properties
+from calibrant.book.clauses import CHAPTERS, book, book_folder, properties, unlinked
 from calibrant.exact.optimizers import DEFAULTS
 from calibrant.impostors import Impostor, breaking, catalog
 from calibrant.protocol.declarations import CONVENTIONS
 from calibrant.protocol.errors import UnknownName, nearest
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.reports.terminal import readable, unlinked
+from calibrant.reports.terminal import readable
 
 _FENCE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(\w+)\([^)]*\)` \| (.*) \|$", re.MULTILINE)

@@ -82,13 +82,8 @@ def readable(sentence: str) -> str:
                 text = re.sub(pattern, replacement, text)
         return re.sub(r"\\([a-z]+)", lambda m: _LETTERS.get(m[1], m[1]), text)
 
-    return " ".join(unlinked(re.sub(r"\$([^$]+)\$", formula, sentence)).split())
-
-
-def unlinked(text: str) -> str:
-    """A text of the book without the targets of its links; of a figure, its description."""
-    text = re.sub(r"!\[([^]]*)\]\([^()]*\)", r"(Figure: \1)", text)
-    return re.sub(r"\[([^]]+)\]\([^()\s]*(?:\.md|#|://)[^()\s]*\)", r"\1", text)
+    text = re.sub(r"\[([^]]+)\]\([^()]+\.md\)", r"\1", re.sub(r"\$([^$]+)\$", formula, sentence))
+    return " ".join(text.split())
 
 
 def by_clause(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
