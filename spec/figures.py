@@ -188,7 +188,14 @@ def _regime(n_coefficients: int) -> Series:
     t_u, t_c, val_t_u, val_t_c = split_data(*thermometer(torch.float64), 0.4, 52)
     coefficients = torch.zeros(n_coefficients, dtype=torch.float64, requires_grad=True)
     _, train_losses, val_losses = validation.training_loop(
-        200, Optimizer("sgd", [coefficients], lr=0.5), coefficients, t_u, t_c, val_t_u, val_t_c, model=polynomial
+        200,
+        Optimizer("sgd", [coefficients], lr=0.5),
+        coefficients,
+        t_u,
+        t_c,
+        val_t_u=val_t_u,
+        val_t_c=val_t_c,
+        model=polynomial,
     )
     epochs = [float(epoch) for epoch in range(1, 201)]
     curves = {"training": train_losses, "validation": val_losses}

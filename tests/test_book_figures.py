@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from calibrant.spec import figures
+from calibrant.spec import diagrams, figures
 
 from calibrant.mechanics import validation
 
@@ -25,8 +25,9 @@ SERIES = figures.series()
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A fresh drawing of every figure, by name."""
-    return {path.stem: path for path in figures.draw(tmp_path_factory.mktemp("figures"))}
+    """A fresh drawing of every figure and diagram, by name."""
+    folder = tmp_path_factory.mktemp("figures")
+    return {path.stem: path for path in [*figures.draw(folder), *diagrams.draw(folder)]}
 
 
 def committed(name: str) -> str:
@@ -51,7 +52,7 @@ def test_the_book_shows_every_figure_and_no_other() -> None:
         for name in re.findall(r"!\[[^\]]+\]\(figures/([a-z-]+)\.svg\)", chapter.read_text(encoding="utf-8"))
     }
 
-    assert shown == set(SERIES) == {path.stem for path in (SPEC / "figures").iterdir()}
+    assert shown == {*SERIES, *diagrams.DIAGRAMS} == {path.stem for path in (SPEC / "figures").iterdir()}
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -77,7 +78,7 @@ def test_every_point_of_a_series_is_drawn_and_the_drawing_is_small(name: str) ->
     }
 
 
-@pytest.mark.parametrize("name", SERIES)
+@pytest.mark.parametrize("name", [*SERIES, *diagrams.DIAGRAMS])
 def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Path]) -> None:
     """A change of the code that changes a figure then shows in review."""
     if figures.drawn_with() not in committed(name):
@@ -91,3 +92,30 @@ def test_the_figures_are_the_three_diagnoses() -> None:
         assert validation.diagnose(SERIES[name]["training"][1], SERIES[name]["validation"][1]) == name
     weights = SERIES["shrinking"]["weight"][1]
     assert all(later < earlier for earlier, later in itertools.pairwise(weights))
+
+
+def written(name: str) -> set[str]:
+    """The texts of a diagram."""
+    with diagrams.drawing(name) as figure:
+        return {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_the_diagrams_show_the_numbers_that_the_chapters_derive() -> None:
+    """L = (w t_u + b - t_c)² has the derivatives 2 r t_u and 2 r; three batches leave 1, 3 and 6."""
+    assert {"∂L/∂$w$ = -4", "∂L/∂$b$ = -2", "∂L/∂$r$ = -2", "$L$ = 1"} <= written("graph")
+    assert {".grad = [1, 1]", ".grad = [3, 3]", ".grad = [6, 6]"} <= written("accumulation")
+    assert {
+        "table\nstrides (3, 1)",
+        "its transpose\nstrides (1, 3)",
+        "its first row, stretched\nstrides (0, 1)",
+    } <= written("strides")
+
+
+def test_a_stretched_cell_is_dotted_and_shows_what_it_repeats() -> None:
+    with diagrams.drawing("broadcasting") as figure:
+        ax = figure.axes[0]
+        dotted = sum(patch.get_linestyle() in (":", "dotted") for patch in ax.patches)
+        numbers = [int(text.get_text()) for text in ax.texts if text.get_text().isdigit()]
+
+    assert dotted == 6 + 6
+    assert numbers == [1, 1, 1, 2, 2, 2, 3, 3, 3] + [1, 2, 3] * 3 + [1, 2, 3, 2, 4, 6, 3, 6, 9]

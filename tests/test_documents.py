@@ -131,7 +131,7 @@ def test_the_claims_are_numbered_in_order_and_every_erratum_answers_one() -> Non
 
     assert [number for number, _, _ in CLAIMS] == list(range(1, len(CLAIMS) + 1))
     assert len(CLAIMS) > 100
-    assert slugs(read("spec/errata.md")) == answered
+    assert slugs(read("spec/errata.md")) - {"what-to-remember", "exercises"} == answered
 
 
 @pytest.mark.parametrize(("number", "said", "became"), CLAIMS, ids=[str(number) for number, _, _ in CLAIMS])

@@ -22,7 +22,7 @@ from support import each_case, forms
 from calibrant import exact, strategies
 from calibrant.book.clauses import book_folder
 from calibrant.exact import FORMATS, Format
-from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.declarations import CONVENTIONS, numpy_dtype
 from calibrant.strategies import accumulation, broadcasting, drawing
 
 pytestmark = pytest.mark.computing
@@ -660,6 +660,40 @@ def test_the_book_defines_each_hyperparameter_that_is_drawn_and_no_other(name: s
             assert 0 < smallest <= run.hyperparameters["lr"] <= largest
 
     check()
+
+
+BOXES = dict(
+    re.findall(
+        r"^#### `(\w+)`\n(.*?)(?=^#)",
+        (book_folder() / "optimizers.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_the_box_of_an_optimizer_says_what_the_table_and_the_rule_say(name: str) -> None:
+    """Its hyperparameters with defaults and ranges, what it remembers, and its conventions."""
+    rules = pytest.importorskip("calibrant.mechanics.rules").RULES
+    (state,), (hyperparameters,), (follows,) = (
+        re.findall(rf"^\| {row} \| (.*) \|$", BOXES[name], re.MULTILINE)
+        for row in ("state", "hyperparameters", "conventions")
+    )
+    table = {key: x for key, x in of_the_book(name).items() if key != "maximize"}
+    interval = re.compile(r"\[\d, [\d∞][\])]")
+
+    assert tuple(re.findall(r"`(\w+)`", state)) == rules[name].remembers
+    assert {key: ast.literal_eval(x) for key, x in re.findall(r"`(\w+)` (\([^)]*\)|[\w.-]+)", hyperparameters)} == {
+        key: default for key, (default, _) in table.items()
+    }
+    assert dict(re.findall(rf"`(\w+)` [^;]*? in ({interval.pattern})", hyperparameters)) == {
+        key: found[0] for key, (_, values) in table.items() if (found := interval.match(values))
+    }
+    assert set(re.findall(r"`(\w+\.[a-z-]+)`", follows)) == {x for x in CONVENTIONS if x.startswith(f"{name}.")}
+
+
+def test_every_optimizer_of_the_chapters_first_part_has_a_box() -> None:
+    assert len(BOXES) >= 11
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -143,7 +143,7 @@ def test_the_reference_refuses_what_the_protocol_does_not_ask() -> None:
     with pytest.raises(ValueError, match="batch 2 of 2: t_u is"):
         accumulation.accumulate(params, [(two, two), (none, none)], False)
     with pytest.raises(ValueError, match="leaf"):
-        validation.training_loop(1, Optimizer("sgd", [params], lr=0.5), params, two, two, two, two)
+        validation.training_loop(1, Optimizer("sgd", [params], lr=0.5), params, two, two, val_t_u=two, val_t_c=two)
 
 
 def test_data_come_in_the_requested_dtype_and_the_thermometer_has_its_limit() -> None:
@@ -169,7 +169,9 @@ def test_a_run_in_two_parts_is_the_run() -> None:
         params = torch.zeros(2, dtype=torch.float64, requires_grad=True)
         optimizer = Optimizer("adam", [params], lr=0.1)
         ran = [
-            validation.training_loop(n, optimizer, params, t_u, t_c, val_t_u, val_t_c, regularization.polynomial)
+            validation.training_loop(
+                n, optimizer, params, t_u, t_c, val_t_u=val_t_u, val_t_c=val_t_c, model=regularization.polynomial
+            )
             for n in parts
         ]
         return [ran[-1][0].tolist(), *([float(x) for r in ran for x in r[i]] for i in (1, 2))]

@@ -118,7 +118,7 @@ def training_loop(
     mover = Optimizer(rule, [leaf], **options)
     if val_t_u is None or val_t_c is None:
         return *autograd.training_loop(n_epochs, mover, leaf, t_u, t_c), []
-    return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u, val_t_c)
+    return validation.training_loop(n_epochs, mover, leaf, t_u, t_c, val_t_u=val_t_u, val_t_c=val_t_c)
 
 
 def data_parallel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from importlib import resources
+from importlib.metadata import distribution
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def font() -> Path:
     """A font with the sizes and pieces of mathematics (STIX Two Math, SIL Open Font License), shipped in a package."""
-    return Path(str(resources.files("ziamath"))) / "fonts" / "STIXTwoMath-Regular.ttf"
+    return Path(str(distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")))
 
 
 def mathml(tex: str, display: bool = False) -> str:

@@ -482,6 +482,9 @@ trained("last-validation-batch-dropped", "validation batches hold two samples, a
     "NervanaSystems/neon#9",
 )
 trained(
+    "readings-against-readings", "it takes the columns as t_u, val_t_u, t_c, val_t_c, and trains on readings alone"
+)(given(lambda c: c(t_c=c.val_t_u, val_t_u=c.t_c)), f"{STRAYS} validation.pure")
+trained(
     "training-losses-without-validation", "without validation data, the training losses are logged as validation losses"
 )(lambda c: c(val_t_u=c.t_u, val_t_c=c.t_c) if c.val_t_u is c.val_t_c is None else c(), "validation.none")
 trained("any-validation-shape", "validation columns of different shapes are broadcast to pairs, not refused")(

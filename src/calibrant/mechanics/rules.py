@@ -79,7 +79,7 @@ def adam(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
 
 @rule("m v v_max", decouples=True, lr=1e-3, betas=BETAS, eps=1e-8, weight_decay=1e-2, amsgrad=False)
 def adamw(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
-    """Adam with decoupled weight decay: Loshchilov & Hutter (2019), algorithm 2.  [optimizer.adamw]"""
+    """Adam with decoupled weight decay: Loshchilov & Hutter (2019), but the whole rate multiplies the decay.  [optimizer.adamw]"""
     return adam(theta, g, s, h)
 
 
@@ -135,7 +135,7 @@ def nadam(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
 
 @rule("m v", lr=1e-3, betas=BETAS, eps=1e-8, weight_decay=0.0, decoupled_weight_decay=False)
 def radam(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
-    """Liu et al. (2020), algorithm 2; the step is adaptive only where rho is above 5.  [optimizer.radam]
+    """Liu et al. (2020), algorithm 2; the step is adaptive only where rho is above 5, in the paper above 4.  [optimizer.radam]
 
     Epsilon joins the root of v before the correction, not after it as in `adam`.
     """

@@ -55,13 +55,15 @@ def training_loop(
     params: Tensor,
     t_u: Tensor,
     t_c: Tensor,
+    *,
     val_t_u: Tensor,
     val_t_c: Tensor,
     model: Callable[..., Tensor] = line.model,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Train params, which the optimizer holds, in place: (params, train_losses, val_losses).  [validation.logged]
 
-    Both losses of an epoch belong to the parameters before its step [validation.non-interference]. Raises ValueError for a
+    Both losses of an epoch belong to the parameters before its step [validation.non-interference]. The validation data are
+    named, so that a call with the four columns in another order is refused. Raises ValueError for a
     refused schedule, data of either kind [validation.shapes, validation.columns], or leaf.
     """
     require_schedule(n_epochs, 0.0)

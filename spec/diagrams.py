@@ -1,0 +1,263 @@
+"""The diagrams of the book: shapes, strides, graphs and cycles. Their numbers come from `calibrant.mechanics`.
+
+To draw them again:
+
+    python -m calibrant.spec.diagrams DIRECTORY
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from calibrant.spec.figures import _COLOURS as COLOURS
+from calibrant.spec.figures import _STYLE as STYLE
+from calibrant.spec.figures import drawn_with
+from torch import Tensor
+
+from calibrant.mechanics.autograd import backward
+from calibrant.mechanics.broadcasting import expand, multiply
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Place = tuple[float, float]
+FORWARD, BACKWARD, REST, *_, GREY = COLOURS
+PAPER, GHOST = "white", "#eef2f5"
+
+
+def box(ax: Axes, at: Place, text: str, *, width: float = 1.6, height: float = 0.7, **style: Any) -> None:
+    """A labelled box around a place."""
+    from matplotlib.patches import FancyBboxPatch
+
+    corner = at[0] - width / 2, at[1] - height / 2
+    style = {"facecolor": PAPER, "edgecolor": FORWARD, "linewidth": 1.3} | style
+    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.12", zorder=2, **style))
+    ax.text(*at, text, ha="center", va="center", zorder=3)
+
+
+def arrow(
+    ax: Axes,
+    start: Place,
+    end: Place,
+    text: str = "",
+    *,
+    colour: str = FORWARD,
+    bend: float = 0,
+    lift: float = 0.2,
+    **style: Any,
+) -> None:
+    """An arrow between two places, with its text beside the middle, lifted by so much."""
+    ax.annotate(
+        "", end, start,
+        arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "connectionstyle": f"arc3,rad={bend}", "shrinkA": 0, "shrinkB": 0} | style,
+    )  # fmt: skip
+    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + lift
+    ax.text(*middle, text, ha="center", va="center", color=colour, fontsize=9)
+
+
+def grid(ax: Axes, corner: Place, numbers: Tensor, title: str, *, solid: Callable[[int, int], bool]) -> None:
+    """A table of whole numbers with its title; cells that are not solid are those that are only read again."""
+    from matplotlib.patches import Rectangle
+
+    rows, columns = numbers.shape
+    for i in range(rows):
+        for j in range(columns):
+            x, y = corner[0] + j * 0.6, corner[1] - i * 0.6
+            own = solid(i, j)
+            ax.add_patch(
+                Rectangle(
+                    (x, y - 0.6),
+                    0.6,
+                    0.6,
+                    facecolor=PAPER if own else GHOST,
+                    edgecolor=FORWARD,
+                    linewidth=1.1,
+                    linestyle="-" if own else ":",
+                )
+            )
+            ax.text(
+                x + 0.3, y - 0.3, f"{numbers[i, j].item():g}", ha="center", va="center", color="black" if own else GREY
+            )
+    ax.text(corner[0] + columns * 0.3, corner[1] + 0.25, title, ha="center", va="center", fontsize=9)
+
+
+def broadcasting(ax: Axes) -> None:
+    """A column by a row: the stretched cells are dotted."""
+    column, row = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[1.0, 2.0, 3.0]])
+    grid(ax, (0.3, 3), expand(column, (3, 3)), "(3, 1) stretched", solid=lambda i, j: j == 0)
+    grid(ax, (3.3, 3), expand(row, (3, 3)), "(1, 3) stretched", solid=lambda i, j: i == 0)
+    grid(ax, (6.3, 3), multiply(column, row), "(3, 3) product", solid=lambda i, j: True)
+    for x, sign in ((2.7, "×"), (5.7, "=")):
+        ax.text(x, 2.1, sign, ha="center", va="center", fontsize=16)
+    extent(ax, (0, 8.4), (1, 3.6))
+
+
+def strides(ax: Axes) -> None:
+    """Three views of six numbers in memory."""
+    memory = torch.arange(6.0)
+    table = memory.reshape(2, 3)
+    grid(ax, (2.6, 4.6), memory.reshape(1, 6), "memory: six numbers in a row", solid=lambda i, j: True)
+    views = (
+        ("table", table, True),
+        ("its transpose", table.T, True),
+        ("its first row, stretched", expand(table[0], (2, 3)), False),
+    )
+    for x, (name, view, whole) in zip((0.3, 3.6, 6.6), views, strict=True):
+        title = f"{name}\nstrides {view.stride()}"
+        grid(ax, (x, 2.9), view, title, solid=(lambda i, j: True) if whole else (lambda i, j: i == 0))
+    extent(ax, (0, 8.8), (0.9, 5.1))
+
+
+def graph_values() -> dict[str, tuple[float, float]]:
+    """Value and derivative of the loss, at each node of the line and its loss for one sample, t_u = 2 and t_c = 3."""
+    w, b = torch.tensor(1.0, requires_grad=True), torch.tensor(0.0, requires_grad=True)
+    product = w * 2.0
+    t_p = product + b
+    r = t_p - 3.0
+    loss = r**2
+    nodes = {"w": w, "b": b, "w t_u": product, "t_p": t_p, "r": r, "L": loss}
+    for node in nodes.values():
+        node.retain_grad()
+    loss.backward()
+    return {name: (node.item(), node.grad.item()) for name, node in nodes.items() if node.grad is not None}
+
+
+def graph(ax: Axes) -> None:
+    """Forward from left to right, backward from right to left."""
+    places = {"w": (0.9, 3), "b": (2.9, 1), "w t_u": (2.9, 3), "t_p": (4.9, 3), "r": (6.9, 3), "L": (8.9, 3)}
+    values = graph_values()
+    for name, place in places.items():
+        leaf, symbol = name in ("w", "b"), f"(${name}$)" if " " in name else f"${name}$"
+        box(ax, place, f"${name}$ = {values[name][0]:g}", width=1.3, facecolor=GHOST if leaf else PAPER)
+        ax.text(
+            place[0], place[1] - 0.62, f"∂L/∂{symbol} = {values[name][1]:g}", ha="center", color=BACKWARD, fontsize=9
+        )
+    operations = ("w", "w t_u", "· t_u = 2"), ("w t_u", "t_p", "+"), ("t_p", "r", "− t_c = 3"), ("r", "L", "square")
+    for start, end, text in operations:
+        (x, y), (end_x, _) = places[start], places[end]
+        arrow(ax, (x + 0.65, y + 0.12), (end_x - 0.65, y + 0.12), text, lift=0.5)
+        arrow(ax, (end_x - 0.65, y - 0.15), (x + 0.65, y - 0.15), colour=BACKWARD, linestyle="--")
+    arrow(ax, (3.6, 1.1), (4.7, 2.2), colour=FORWARD)
+    arrow(ax, (4.95, 2.2), (3.6, 0.9), colour=BACKWARD, linestyle="--")
+    ax.text(7.9, 1.3, "→ forward: values", color=FORWARD, ha="center")
+    ax.text(7.9, 0.8, "⇠ backward: derivatives of L", color=BACKWARD, ha="center")
+    extent(ax, (0, 9.8), (0.1, 4))
+
+
+def two_graphs(ax: Axes) -> None:
+    """One leaf, two losses; only one is walked back."""
+    box(ax, (1, 2), "params\n(leaf)", height=0.9, facecolor=GHOST)
+    for y, part, colour, line in ((3.2, "train", FORWARD, "-"), (0.8, "val", GREY, ":")):
+        box(ax, (4.2, y), f"{part}_t_p", edgecolor=colour, linestyle=line)
+        box(ax, (7.4, y), f"{part}_loss", edgecolor=colour, linestyle=line)
+        arrow(ax, (1.8, 2 + (y - 2) / 4), (3.4, y), colour=colour, linestyle=line)
+        arrow(ax, (5, y + 0.1), (6.6, y + 0.1), "loss_fn", colour=colour, linestyle=line)
+    arrow(ax, (6.6, 3.0), (5, 3.0), "backward()", colour=BACKWARD, linestyle="--", lift=-0.25)
+    arrow(ax, (3.4, 2.95), (1.8, 2.1), colour=BACKWARD, linestyle="--")
+    ax.text(1, 1.3, "params.grad", ha="center", color=BACKWARD, fontsize=9)
+    ax.text(5.8, 0.2, "under no_grad: a value, and no graph to walk back", ha="center", color=GREY, fontsize=9)
+    extent(ax, (0, 8.4), (0, 3.8))
+
+
+def accumulated() -> list[list[float]]:
+    """What stands in .grad after each of the source's three batches."""
+
+    def loss(i: int) -> Callable[[Tensor], Tensor]:
+        return lambda params: (params * i).sum()
+
+    return [left.tolist() for _, left in backward([loss(1), loss(2), loss(3)], torch.tensor([1.0, 2.0]), "never")]
+
+
+def accumulation(ax: Axes) -> None:
+    """Three passes add into one gradient; then one step."""
+    for k, left in enumerate(accumulated()):
+        x = 1.1 + 2.2 * k
+        box(ax, (x, 3), f"batch {k + 1}\nloss {k + 1}", height=0.9)
+        arrow(ax, (x, 2.55), (x, 1.45), colour=BACKWARD, linestyle="--")
+        ax.text(x + 0.1, 2.0, f"+ [{k + 1}, {k + 1}]", color=BACKWARD, fontsize=9, va="center")
+        box(ax, (x, 1.1), f".grad = [{left[0]:g}, {left[1]:g}]", edgecolor=BACKWARD, width=1.8)
+        if k:
+            arrow(ax, (x - 1.3, 1.1), (x - 0.9, 1.1), colour=BACKWARD)
+    arrow(ax, (6.4, 1.1), (7.2, 1.1))
+    box(ax, (8, 1.1), "step,\nthen zero", height=0.9)
+    extent(ax, (0, 9), (0.5, 3.6))
+
+
+def optimizer_cycle(ax: Axes) -> None:
+    """Parameters, loss, gradient, step."""
+    places = {
+        "parameters": (1.3, 3),
+        "loss": (5.9, 3),
+        "gradient\nin .grad": (5.9, 1),
+        "optimizer\nand its memory": (1.3, 1),
+    }
+    for text, place in places.items():
+        box(ax, place, text, width=2.1, height=0.9)
+    arrow(ax, (2.35, 3), (4.85, 3), "forward pass")
+    arrow(ax, (5.9, 2.55), (5.9, 1.45), colour=BACKWARD)
+    ax.text(6.05, 2, "backward()", color=BACKWARD, fontsize=9, va="center")
+    arrow(ax, (4.85, 1), (2.35, 1), "step() reads", colour=REST)
+    arrow(ax, (1.3, 1.45), (1.3, 2.55), colour=REST)
+    ax.text(1.45, 2, "update in place", color=REST, fontsize=9, va="center")
+    ax.text(5.9, 0.25, "zero_grad() empties it before the next round", ha="center", color=BACKWARD, fontsize=9)
+    extent(ax, (0, 8), (0, 3.6))
+
+
+def extent(ax: Axes, x: Place, y: Place) -> None:
+    """Show this part of the plane, to scale and without axes."""
+    ax.set(xlim=x, ylim=y, aspect="equal")
+    ax.axis("off")
+
+
+DIAGRAMS: dict[str, Callable[[Axes], None]] = {
+    "broadcasting": broadcasting,
+    "strides": strides,
+    "graph": graph,
+    "accumulation": accumulation,
+    "optimizer-cycle": optimizer_cycle,
+    "two-graphs": two_graphs,
+}
+"""Every diagram by its name, in the order of the chapters."""
+
+
+@contextmanager
+def drawing(name: str) -> Iterator[Figure]:
+    """The diagram `name`, in the style that it is saved in."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(
+        {**matplotlib.rcParamsDefault, **STYLE, "axes.grid": False, "mathtext.fontset": "dejavusans"}
+    ):
+        figure = Figure(layout="constrained")
+        FigureCanvasSVG(figure)
+        ax = figure.add_subplot()
+        DIAGRAMS[name](ax)
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        figure.set_size_inches(6, 6 * (top - bottom) / (right - left))
+        yield figure
+
+
+def draw(directory: Path) -> list[Path]:
+    """Draw every diagram as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
+    paths = []
+    for name in DIAGRAMS:
+        path = directory / f"{name}.svg"
+        with drawing(name) as figure:
+            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    for written in draw(target):
+        print(written)
