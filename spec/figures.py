@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,7 @@ from calibrant.mechanics.regularization import polynomial, ridge
 from calibrant.mechanics.validation import split_data
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Series = dict[str, tuple[list[float], list[float]]]
@@ -40,14 +42,19 @@ _GRADIENT_BY_W = 2484513 / 550  # the thermometer's at w = 1, b = 0, exactly [gr
 
 
 def series() -> dict[str, Series]:
-    """What every figure shows, by its name."""
+    """What every figure shows, by its name; a diagram shows no numbers."""
     return {
+        "learning-loop": {},
         "thermometer": _thermometer(),
         "fit": _thermometer() | _fit(),
+        "error-and-bound": _error_and_bound(),
         "losses-of-a-residual": _losses_of_a_residual(),
+        "chain-rule": {},
         "rounding": _rounding(),
+        "parabola": _parabola(),
         "limit": _limit(),
         "losses": _losses(),
+        "trained": _thermometer() | _trained(),
         "optimizers": _optimizers(),
         "paths": _paths(),
         "underfitting": _regime(1),
@@ -68,6 +75,29 @@ def _fit() -> Series:
     t_u, t_c = thermometer(torch.float64)
     ascending = t_u.sort().values
     return {"fit": (ascending.tolist(), model(ascending, *least_squares(t_u, t_c)).tolist())}
+
+
+def _error_and_bound() -> Series:
+    """Error (°C) of the float32 prediction for w = 0.3 and the reading 35.7 against the bias (°C): found, allowed, tolerated."""
+    w, reading = torch.tensor(0.3), torch.tensor(35.7)
+    product, u = Fraction(w.item()) * Fraction(reading.item()), Fraction(1, 2**24)
+    biases = [-10.71 + sign * 10 ** (k / 6) for sign in (-1, 1) for k in range(-24, 7)]
+    found: dict[str, dict[float, float]] = {
+        "answer in float32": {},
+        "answer in float16": {},
+        "bound": {},
+        "one millionth": {},
+    }
+    for bias in sorted(biases):
+        b = torch.tensor(bias)
+        true = product + Fraction(b.item())
+        narrow = model(reading.half(), w.half(), b.half())
+        for name, answer in (("answer in float32", model(reading, w, b)), ("answer in float16", narrow)):
+            if error := abs(Fraction(answer.item()) - true):  # zero has no place on a logarithmic axis
+                found[name][b.item()] = float(error)
+        found["bound"][b.item()] = float(u * abs(product) + u * (abs(true) + u * abs(product)))
+        found["one millionth"][b.item()] = float(abs(true)) * 1e-6
+    return {name: (list(curve), list(curve.values())) for name, curve in found.items()}
 
 
 def _losses_of_a_residual() -> Series:
@@ -96,6 +126,23 @@ def _rounding() -> Series:
             if rate != _GRADIENT_BY_W:
                 points.append((delta, abs(rate / _GRADIENT_BY_W - 1)))
         curves[name] = ([delta for delta, _ in points], [error for _, error in points])
+    return curves
+
+
+def _parabola() -> Series:
+    """The loss (°C²) of the chapter's two samples against the weight, at the best bias; walks at three fractions of the limit."""
+    u, c = torch.tensor([-2.0, 2.0], dtype=torch.float64), torch.tensor([-1.0, 3.0], dtype=torch.float64)
+    limit = learning_rate_limit(u).item()
+
+    def loss(w: float) -> float:
+        return loss_fn(model(u, w, 1.0), c).item()
+
+    weights = [k / 20 for k in range(-20, 61)]
+    curves = {"loss": (weights, [loss(w) for w in weights])}
+    for fraction, start, n_epochs in ((0.25, -0.9, 6), (0.9, 2.5, 8), (1.1, 1.6, 6)):
+        begin = torch.tensor([start, 1.0], dtype=torch.float64)
+        walk = [training_loop(k, fraction * limit, begin, u, c)[0][0].item() for k in range(n_epochs + 1)]
+        curves[f"{fraction} of the limit"] = (walk, [loss(w) for w in walk])
     return curves
 
 
@@ -129,6 +176,17 @@ def _losses() -> Series:
         _, losses = training_loop(_EPOCHS, rate, _START, readings, t_c)
         curves[name] = (epochs, [loss.item() for loss in losses])
     return curves
+
+
+def _trained() -> Series:
+    """Predictions (°C) of the line after some epochs on the scaled readings at 1e-2, against the unscaled readings (units)."""
+    t_u, t_c = thermometer(torch.float64)
+    ascending = t_u.sort().values
+    lines = {}
+    for n_epochs in (10, 500, 5000):
+        params, _ = training_loop(n_epochs, 1e-2, _START, scaled(t_u), t_c)
+        lines[f"after {n_epochs} epochs"] = (ascending.tolist(), model(scaled(ascending), *params).tolist())
+    return lines
 
 
 def _walk(n_epochs: int, name: str, t_u: Tensor, t_c: Tensor, **hyperparameters: float) -> list[Tensor]:
@@ -209,19 +267,98 @@ def _shrinking() -> Series:
     return {"weight": (penalties, [ridge(t_u, t_c, l2)[0].item() for l2 in penalties])}
 
 
+Place = tuple[float, float]
+
+
+def box(ax: Axes, at: Place, text: str, *, width: float = 2.0, height: float = 0.9, **style: Any) -> None:
+    """A labelled box around a place of a diagram."""
+    from matplotlib.patches import FancyBboxPatch
+
+    corner = at[0] - width / 2, at[1] - height / 2
+    shape = f"round,pad=0,rounding_size={height / 6}"
+    look: dict[str, Any] = {"facecolor": "white", "edgecolor": _COLOURS[0], "linewidth": 1.4, "boxstyle": shape} | style
+    ax.add_patch(FancyBboxPatch(corner, width, height, zorder=2, **look))
+    ax.text(*at, text, ha="center", va="center", zorder=3)
+
+
+def arrow(ax: Axes, start: Place, end: Place, text: str = "", *, lift: Place = (0, 0.18), **style: Any) -> None:
+    """An arrow of a diagram, and its text, moved by `lift` from the arrow's middle."""
+    style = {"arrowstyle": "-|>", "color": _COLOURS[0], "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0} | style
+    ax.annotate("", end, start, arrowprops=style)
+    middle = (start[0] + end[0]) / 2 + lift[0], (start[1] + end[1]) / 2 + lift[1]
+    ax.text(*middle, text, ha="center", va="center", color=style["color"], fontsize=9)
+
+
+def _learning_loop(ax: Axes) -> None:
+    """Forward along the top, backward along the bottom."""
+    box(ax, (1.1, 3), "inputs", width=1.8)
+    box(ax, (4.6, 3), "model and its\nparameters", width=2.8, height=1.1)
+    box(ax, (8.9, 3), "predictions", width=2.4)
+    box(ax, (8.9, 5), "true outputs", width=2.4)
+    box(ax, (12.6, 3), "loss", width=1.8)
+    box(ax, (12.6, 1), "gradient", width=1.8)
+    box(ax, (4.6, 1), "new parameters", width=3.2)
+    arrow(ax, (2.0, 3), (3.2, 3))
+    arrow(ax, (6.0, 3), (7.7, 3), "forward", lift=(0, 0.3))
+    arrow(ax, (10.1, 3), (11.7, 3))
+    arrow(ax, (10.1, 5), (12.6, 3.45))
+    back = _COLOURS[1]
+    arrow(ax, (12.6, 2.55), (12.6, 1.45), "backward", lift=(1.0, 0), color=back)
+    arrow(ax, (11.7, 1), (6.2, 1), "minus learning rate times gradient", lift=(0, 0.3), color=back)
+    arrow(ax, (4.6, 1.45), (4.6, 2.45), "repeat", lift=(-0.8, 0), color=back)
+    ax.set(xlim=(0, 14.6), ylim=(0.4, 5.6), aspect="equal")
+
+
+def _chain_rule(ax: Axes) -> None:
+    """Three samples stand for all: their paths from each parameter part, and meet in the loss."""
+    back = _COLOURS[1]
+    box(ax, (1, 4.2), "$w$", width=1.2)
+    box(ax, (1, 1.4), "$b$", width=1.2)
+    box(ax, (11, 2.8), "$L$", width=1.2)
+    for y, i, lift in ((4.8, "1", 0.4), (2.8, "i", 0.4), (0.8, "n", -0.45)):
+        box(ax, (6, y), f"$t_{{p,{i}}}$", width=1.5)
+        arrow(ax, (1.6, 4.2), (5.25, y), f"$t_{{u,{i}}}$", lift=(1.1, 0.25 + (y - 4.2) * 0.32))
+        arrow(ax, (1.6, 1.4), (5.25, y), color=_COLOURS[2])
+        rate = rf"$\frac{{2}}{{n}}\,(t_{{p,{i}}} - t_{{c,{i}}})$"
+        arrow(ax, (6.75, y), (10.4, 2.8 + (y - 2.8) / 8), rate, lift=(0.3, lift), color=back)
+    ax.text(2.6, 0.75, "each 1", color=_COLOURS[2], fontsize=9, ha="center")
+    ax.set(xlim=(0, 12), ylim=(0.1, 5.6), aspect="equal")
+
+
 @dataclass(frozen=True)
 class _Look:
-    """How a figure is drawn: its axes, and which of its series are points and not lines."""
+    """How a figure is drawn: its axes, and which of its series are points, or walks from point to point, and not lines.
+
+    A diagram is drawn by a function of its own, without axes.
+    """
 
     x: str
     y: str
     log_x: bool = False
     log_y: bool = False
     points: tuple[str, ...] = ()
-    legend: Literal["best", "upper center", ""] = "best"
+    walks: tuple[str, ...] = ()
+    diagram: Callable[[Axes], None] | None = None
+    legend: Literal["best", "upper center", "lower left", ""] = "best"
 
 
 _LOOKS = {
+    "learning-loop": _Look("", "", diagram=_learning_loop),
+    "chain-rule": _Look("", "", diagram=_chain_rule),
+    "error-and-bound": _Look(
+        "bias (°C)",
+        "error of the prediction (°C)",
+        log_y=True,
+        points=("answer in float32", "answer in float16"),
+        legend="lower left",
+    ),
+    "parabola": _Look(
+        "weight (°C per unit)",
+        "loss (°C²)",
+        walks=("0.25 of the limit", "0.9 of the limit", "1.1 of the limit"),
+        legend="upper center",
+    ),
+    "trained": _Look("reading (units)", "temperature (°C)", points=("measurements",)),
     "thermometer": _Look("reading (units)", "temperature (°C)", points=("measurements",), legend=""),
     "fit": _Look("reading (units)", "temperature (°C)", points=("measurements",)),
     "losses-of-a-residual": _Look("residual (°C)", "loss (°C² squared, °C absolute)", legend="upper center"),
@@ -250,6 +387,7 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "path.simplify": False,
+    "mathtext.fontset": "dejavusans",
     "figure.figsize": (6.0, 3.7),
     "figure.facecolor": "white",
     "lines.linewidth": 1.6,
@@ -275,13 +413,18 @@ def drawing(name: str, shown: Series) -> Iterator[Figure]:
         ax = figure.add_subplot()
         for colour, (label, (x, y)) in zip(_COLOURS, shown.items(), strict=False):
             style: dict[str, Any] = {"linestyle": "none", "marker": "o"} if label in look.points else {}
+            if label in look.walks:
+                style = {"marker": "o", "markersize": 4, "linewidth": 0.9}
             ax.plot(x, y, label=label, color=colour, gid=mark(label), **style)
         ax.set(xlabel=look.x, ylabel=look.y)
         if look.log_x:
             ax.set_xscale("log")
         if look.log_y:
-            ax.set_yscale("log")
-        if look.legend:
+            ax.set_yscale("log", subs=None if look.log_x else [])  # beside a plain axis, marks at powers of ten will do
+        if look.diagram:
+            look.diagram(ax)
+            ax.axis("off")
+        elif look.legend:
             ax.legend(loc=look.legend)
         yield figure
 

@@ -87,6 +87,25 @@ def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Pat
     assert drawn[name].read_text(encoding="utf-8") == committed(name)
 
 
+def test_the_bound_allows_what_a_relative_tolerance_rejects_and_the_reverse() -> None:
+    """Every answer in float32 is within the bound, one is not within a millionth, and hardly an answer in float16 is within either."""
+    errors = {name: dict(zip(*curve, strict=True)) for name, curve in SERIES["error-and-bound"].items()}
+    bound, tolerance = errors["bound"], errors["one millionth"]
+    right, narrow = errors["answer in float32"].items(), errors["answer in float16"].items()
+
+    assert all(error <= bound[bias] for bias, error in right)
+    assert any(error > tolerance[bias] for bias, error in right)
+    assert sum(error > bound[bias] for bias, error in narrow) > 0.9 * len(narrow)
+
+
+def test_a_walk_descends_below_the_limit_and_climbs_above_it() -> None:
+    for name in ("0.25 of the limit", "0.9 of the limit", "1.1 of the limit"):
+        weights, losses = SERIES["parabola"][name]
+        assert all((later < earlier) == (name < "1") for earlier, later in itertools.pairwise(losses))
+        changes = all((later > 1) != (earlier > 1) for earlier, later in itertools.pairwise(weights))
+        assert changes == (name > "0.5")
+
+
 def test_the_figures_are_the_three_diagnoses() -> None:
     for name in ("underfitting", "good", "overfitting"):
         assert validation.diagnose(SERIES[name]["training"][1], SERIES[name]["validation"][1]) == name

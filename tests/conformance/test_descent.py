@@ -121,7 +121,7 @@ def test_below_the_limit_no_step_leads_away(target: Subject, sample: Descent) ->
 @clause("descent.diverges", fraction_of_examples=0.3)
 @given(strategies.steep_descents())
 def test_above_the_limit_the_parameters_overflow(target: Subject, sample: Descent) -> None:
-    """A loop that clips, or replaces NaN, hides that nothing was learned."""
+    """A loop that clips, or replaces NaN, hides that nothing was learned. Some rates are a 64th above the limit."""
     params, _ = descend(target, sample)
 
     holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {sample.n_epochs} epochs")
@@ -219,21 +219,17 @@ def test_scaled_readings_reach_the_values_of_the_book(target: Subject) -> None:
 
 @clause("descent.norris")
 def test_norris_reaches_the_certified_line(target: Subject) -> None:
-    """The readings are centred on 448 and divided by 512, so that scaling rounds almost nothing."""
+    """Exact arithmetic reaches the certified digits; the dtype may be off by the rounding of 120 epochs."""
     x, y = np.array(NORRIS).T
     rate = 0.5 / float(exact.of_mean(len(x)))
     sample = Descent(target.array((x - 448) / 512), target.array(y), target.array(0.0), target.array(0.0), rate, 120)
+    w, b = exact.closed_form(120, rate, *(exact.of(z) for z in (np.zeros(2), (x - 448) / 512, y))).nearest()
+    line = f"{w / 512:.12f} {b - w * (448 / 512):.12f}"
+    holds(line == f"{float(SLOPE):.12f} {float(INTERCEPT):.12f}", f"the exact line is {line}")
 
     params, _ = descend(target, sample)
 
     ends(params, exact.closed_form(120, rate, *numbers(sample)))
-    if target.form.precision >= 53:
-        w, b = (float(p) for p in params)
-        slope, intercept = w / 512, b - w * (448 / 512)
-        holds(abs(slope / float(SLOPE) - 1) < 1e-9, f"reached the slope {slope!r}, certified {SLOPE}")
-        holds(
-            abs(intercept / float(INTERCEPT) - 1) < 1e-9, f"reached the intercept {intercept!r}, certified {INTERCEPT}"
-        )
 
 
 @clause("descent.negative-rate")

@@ -92,6 +92,13 @@ def of_rate(change: Callable[[float], float], of: Change = Call.__call__) -> Cha
     return lambda c: of(c.but(optimizer={**c.optimizer, "lr": change(c.optimizer["lr"])}))
 
 
+def eased(c: Call) -> Any:
+    """The right loop, at nine tenths of the limit instead of a rate that is less than a tenth above it."""
+    u = in_dtype(c.t_u, "float64")
+    limit = 2 / float(np.linalg.eigvalsh([[2 * np.mean(u * u), 2 * np.mean(u)], [2 * np.mean(u), 2.0]])[-1])
+    return of_rate(lambda lr: 0.9 * limit if limit < lr < 1.1 * limit else lr)(c)
+
+
 def of_the_least(log: int) -> Change:
     """The right answer, but the parameters of the least loss in one of its logs."""
 
@@ -173,6 +180,9 @@ descent("readings-scaled", "it divides the readings by ten, and returns the para
 descent(
     "nan-replaced", "after each step NaN becomes zero, and infinity the largest number of the dtype", exactly=False
 )(loop(step=lambda run: np.nan_to_num(run.step())), "descent.diverges descent.raw-diverges")
+descent("barely-steep-rate-eased", "a rate less than a tenth above the limit is lowered below it", exactly=False)(
+    eased, "descent.diverges"
+)
 
 # Wrong numbers of steps
 
@@ -299,6 +309,8 @@ QUESTIONS = {
             # Gradients above 100, and parameters that overflow; no epochs, no rate, and what means nothing.
             (_STEEP, ((1, 2.0**-8),)),
             (_PLAIN, ((4, 2.0**500), (0, 0.125), (1, 0.0), (1, -0.125), (1, np.nan), (-1, 0.125))),
+            # A rate just above the limit of 1/4.
+            ((np.zeros(2), np.array([-2.0, 2.0]), np.array([-1.0, 3.0])), ((2, 0.265625),)),
             *(((np.array([1.0, 0.0]), t_u, t_c), ((1, 0.125),)) for t_u, t_c in _SHAPES),
         )
         for n_epochs, rate in asked

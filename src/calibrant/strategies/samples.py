@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.exact import Format, of_mean, optimum, to_float
+from calibrant.exact import Format, of_mean, optimum, to_float, trajectory
 from calibrant.exact import of as exact_of
 from calibrant.strategies.drawing import LONGEST, WIDTH, ZIGZAG, Array, Bytes, cast, numbers_of, strategy, widened
 
@@ -189,15 +189,33 @@ def long_descents(data: Bytes, form: Format) -> Descent:
 
 @strategy(FIT + 1)
 def steep_descents(data: Bytes, form: Format) -> Descent:
-    """Descents above the limit, from a start off the optimum in the steepest direction, long enough to overflow."""
+    """Descents above the limit, long enough to overflow, from a start off the optimum in the steepest direction.
+
+    A step there grows by eight times the bound on its rounding at least. Just above the limit that takes a start far off, which
+    also spares the run its many small steps.
+    """
     fit = fits.decode(data, form)
-    excess = data.pick(512.0, 64.0, 512.0, 4.0, 512.0, 64.0, 512.0, 2.0)
+    excess = data.pick(512.0, 64.0, 1.25, 4.0, 512.0, 64.0, 1.015625, 2.0)
     largest, direction = _curvature(fit.t_u)
     best = np.array([to_float(x) for x in optimum(exact_of(fit.t_u), exact_of(fit.t_c))])
-    start = best + direction * max(1.0, float(np.abs(best).max()))
-    w, b = map(np.asarray, cast(start, form))
-    n_epochs = 10 + math.ceil((math.log(form.largest) + 10) / math.log(2 * excess - 1))
-    return Descent(fit.t_u, fit.t_c, w, b, excess * 2 / largest, n_epochs)
+    distance = max(1.0, float(np.abs(best).max()), form.largest * 2.0**-24 if excess < 2 else 0.0)
+    w, b = map(np.asarray, cast(best + direction * distance, form))
+    steep = Descent(fit.t_u, fit.t_c, w, b, excess * 2 / largest, 1)
+    while excess < 512 and not (excess - 1) * distance >= 4 * rounding_of_a_step(steep):
+        excess = min(2 * excess - 1, 512.0)
+        steep = replace(steep, learning_rate=excess * 2 / largest)
+    growth = math.log(1 + 2 * (excess - 1) * 7 / 8)
+    return replace(steep, n_epochs=10 + math.ceil(max(0.0, math.log(form.largest / distance) + 10) / growth))
+
+
+def rounding_of_a_step(descent: Descent) -> float:
+    """The bound on the rounding error of the first step, as a length; 0 from a start that the dtype cannot hold."""
+    if not np.isfinite(descent.params).all():
+        return 0.0
+    params, _ = trajectory(
+        1, descent.learning_rate, exact_of(descent.params), exact_of(descent.t_u), exact_of(descent.t_c)
+    )
+    return math.hypot(*params.err)
 
 
 spoiled_residuals = residuals.spoiled("t_p", "t_c")
