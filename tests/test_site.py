@@ -217,7 +217,8 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         tab = context.new_page()
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("requestfailed", lambda request: said.append(request.url))
+        # The search asks for pages while the reader is already leaving: that is no failure.
+        tab.on("requestfailed", lambda request: said.append(request.url) if "ABORTED" not in request.failure else None)
         tab.on(
             "request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url)
         )
