@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from calibrant.spec import training_figures
 from torch import Tensor
 
 from calibrant.mechanics import validation
+from calibrant.mechanics.clipping import clip_by_norm
 from calibrant.mechanics.data import least_squares, scaled, thermometer
 from calibrant.mechanics.descent import closed_form, hessian, learning_rate_limit, training_loop
 from calibrant.mechanics.gradients import finite_difference, grad_fn
@@ -27,6 +29,7 @@ from calibrant.mechanics.loss import absolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer
 from calibrant.mechanics.regularization import polynomial, ridge
+from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.validation import split_data
 
 if TYPE_CHECKING:
@@ -61,6 +64,10 @@ def series() -> dict[str, Series]:
         "good": _regime(2),
         "overfitting": _regime(8),
         "shrinking": _shrinking(),
+        "rates": _rates(),
+        "warm-up": _warm_up(),
+        "clipping": _clipping(),
+        **training_figures.series(),
     }
 
 
@@ -267,6 +274,59 @@ def _shrinking() -> Series:
     return {"weight": (penalties, [ridge(t_u, t_c, l2)[0].item() for l2 in penalties])}
 
 
+def _one_at_a_time(rates: list[float], start: Tensor, name: str) -> list[float]:
+    """Loss above its minimum (°C²) before each step of an optimizer on one measurement at a time, and after the last."""
+    t_u, t_c = thermometer(torch.float64)
+    t_u, params = scaled(t_u), start.clone()
+    optimizer, excesses = Optimizer(name, [params]), [_excess(start, t_u, t_c)]
+    for t, rate in enumerate(rates):
+        k = t * 4 % len(t_u)
+        (w, b), one = params, slice(k, k + 1)
+        params.grad = grad_fn(t_u[one], t_c[one], model(t_u[one], w, b), w, b)
+        optimizer.hyperparameters.lr = rate
+        optimizer.step()
+        excesses.append(_excess(params, t_u, t_c))
+    return excesses
+
+
+def _rates() -> Series:
+    """Loss above its minimum (°C²) against the step, each eighth, of SGD on one measurement at a time at three rates."""
+    n = 2000
+    schedules = {
+        "0.02": [0.02] * n,
+        "0.002": [0.002] * n,
+        "half a wave from 0.02": schedule("cosine", {"lr": 0.02, "T_max": n}, n).tolist(),
+    }
+    steps = [float(step) for step in range(0, n + 1, 8)]
+    return {name: (steps, _one_at_a_time(rates, _START, "sgd")[::8]) for name, rates in schedules.items()}
+
+
+def _warm_up() -> Series:
+    """Loss above its minimum (°C²) against the step of Adam on one measurement at a time, from the least-squares line."""
+    t_u, t_c = thermometer(torch.float64)
+    best, steps = least_squares(scaled(t_u), t_c), [float(step) for step in range(1, 81)]
+    runs = {"0.3": 1, "0.3 after a warm-up of 40 steps": 40}
+    rates = {
+        name: schedule("constant", {"lr": 0.3, "factor": 1.0, "warmup_steps": n_warm}, len(steps)).tolist()
+        for name, n_warm in runs.items()
+    }
+    return {name: (steps, _one_at_a_time(some, best, "adam")[1:]) for name, some in rates.items()}
+
+
+def _clipping() -> Series:
+    """Loss above its minimum (°C²) against the step, on the raw readings at the rate 1e-2; five steps of the run that is not clipped."""
+    t_u, t_c = thermometer(torch.float64)
+    curves = {}
+    for name, limit, n_steps in (("not clipped", float("inf"), 5), ("clipped to a norm of 1", 1.0, 100)):
+        params, excesses = _START.clone(), []
+        for _ in range(n_steps + 1):
+            w, b = params
+            excesses.append(_excess(params, t_u, t_c))
+            params = params - 1e-2 * clip_by_norm([grad_fn(t_u, t_c, model(t_u, w, b), w, b)], limit)[1][0]
+        curves[name] = ([float(step) for step in range(n_steps + 1)], excesses)
+    return curves
+
+
 Place = tuple[float, float]
 
 
@@ -371,6 +431,13 @@ _LOOKS = {
     "good": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "overfitting": _Look("epoch", "loss (°C²)", log_x=True, log_y=True),
     "shrinking": _Look("penalty l2 (units²)", "weight (°C per unit)", log_x=True, legend=""),
+    "rates": _Look("step", "loss above its minimum (°C²)", log_y=True),
+    "warm-up": _Look("step", "loss above its minimum (°C²)"),
+    "clipping": _Look("step", "loss above its minimum (°C²)", log_y=True),
+    "averages": _Look("step", "weight (°C per unit, scaled)"),
+    "pause": _Look("step", "loss (°C²)", log_y=True),
+    "scale": _Look("step", "scale", log_y=True, legend=""),
+    "minibatches": _Look("samples read", "loss on all data (°C²)", log_y=True),
 }
 _COLOURS = ("#1b4965", "#c8553d", "#5b8e7d", "#8a6fa8", "#b08900", "#555555")
 _STYLE: dict[Any, Any] = {

@@ -57,6 +57,8 @@ TESTS = {
     "exact.accumulation": "test_accumulation conformance/test_accumulation",
     "exact.broadcasting": "test_exact_numbers conformance/test_broadcasting",
     "exact.validation": "test_validation conformance/test_validation",
+    "exact.schedules": "test_schedules conformance/test_schedules",
+    "exact.clipping": "test_schedules conformance/test_schedules",
     "mechanics.loss": "test_targets conformance/test_loss spec/loss",
     "mechanics.model": "test_targets conformance/test_model spec/model",
     "mechanics.data": "test_targets conformance/test_data conformance/test_descent spec/data",
@@ -69,6 +71,8 @@ TESTS = {
     "mechanics.optimizers": "test_optimizers conformance/test_optimizers spec/optimizers",
     "mechanics.regularization": "test_targets conformance/test_validation spec/validation",
     "mechanics.validation": "test_targets conformance/test_validation spec/validation",
+    "mechanics.schedules": "conformance/test_schedules spec/training",
+    "mechanics.clipping": "conformance/test_schedules spec/training",
 }
 """The mutated modules, each with its tests; not mechanics.shards and mechanics.parallel, whose tests start real processes."""
 

@@ -26,7 +26,7 @@ from calibrant.vectors.due import CLAIMS
 HALVE = Operation("halve", ("t_u",), ("model",))
 SEVERAL = {
     *("thermometer", "norris", "figures", "multiply", "multiply_in_place"),
-    *("expand", "backward", "backward_shared", "descend", "evaluate", "split", "split_data"),
+    *("expand", "backward", "backward_shared", "descend", "evaluate", "split", "split_data", "minibatches"),
 }
 """The operations whose clauses compare answers with several functions of `exact`, with data, with NumPy, or with each other."""
 

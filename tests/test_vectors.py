@@ -170,7 +170,7 @@ def unsaid(one: Impostor) -> str:
     """Why no case can show an impostor: the way in which it differs from the right operation."""
     if not OPERATIONS[one.operation].in_files:
         return "functions"  # or, of the figures, how many epochs there are
-    if one.operation in ("split", "split_data"):
+    if one.operation in ("split", "split_data", "minibatches"):
         return "drawn"
     if not one.repeats:
         return "remembers"

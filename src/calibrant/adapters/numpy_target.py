@@ -9,11 +9,34 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters.numpy_optimizers import Optimizer, optimize
+from calibrant.adapters.numpy_schedules import clip_by_norm, clip_by_value, clip_shards, plateau, schedule
+from calibrant.adapters.numpy_training import (
+    accumulate_and_step,
+    average,
+    minibatches,
+    optimize_groups,
+    resume,
+    scaled_steps,
+    trained,
+)
 
 Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
 
-__all__ = ["optimize"]  # another module defines it, the protocol names it
+__all__ = [  # other modules define them, the protocol names them
+    "accumulate_and_step",
+    "average",
+    "clip_by_norm",
+    "clip_by_value",
+    "clip_shards",
+    "minibatches",
+    "optimize",
+    "optimize_groups",
+    "plateau",
+    "resume",
+    "scaled_steps",
+    "schedule",
+]
 
 name = "numpy"
 version = np.__version__
@@ -114,6 +137,20 @@ def training_loop(
             val_losses.append(loss_fn(model(val_t_u, w, b), val_t_c))
         (params,) = mover.step([params], [grad_fn(t_u, t_c, t_p, w, b)], mover.lr)
     return params, losses, val_losses
+
+
+def train_minibatches(
+    optimizer: dict[str, Any], params: Array, t_u: Array, t_c: Array, batches: list[list[list[int]]]
+) -> tuple[Array, list[Array]]:
+    """The parameters after a step for each batch, and the loss of each epoch."""
+    _columns(t_u, t_c)
+
+    def slopes(params: Array, rows: Array) -> tuple[Array, Array]:
+        u, c, (w, b) = t_u[rows], t_c[rows], params
+        t_p = model(u, w, b)
+        return loss_fn(t_p, c), grad_fn(u, c, t_p, w, b)
+
+    return trained(optimizer, params, batches, slopes)
 
 
 def _columns(t_u: Array, t_c: Array) -> None:

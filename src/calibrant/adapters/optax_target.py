@@ -47,6 +47,8 @@ deviations = {
     "optimizer.invalid": "optax takes hyperparameters as they are",
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
+    "schedule.invalid": "schedules take rates, factors and lengths as they are",
+    "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
 }
 elementary = {"exp": jnp.exp, "log": jnp.log, "tanh": jnp.tanh, "maximum": jnp.maximum}
 conventions = {
@@ -57,6 +59,7 @@ conventions = {
     "adagrad.epsilon": "inside",
     "nadam.schedule": "constant",
     "radam.epsilon": "outside",
+    "schedule.warm-up-count": "zero",
 }
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
@@ -276,3 +279,85 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
     """The gradient of `regularized_loss` of the line, (2,)."""
     return jnp.stack(jax.grad(lambda w, b: regularized_loss(model(t_u, w, b), t_c, w, l1, l2), argnums=(0, 1))(w, b))
+
+
+# Training
+
+
+def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
+    """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
+    settings = dict(hyperparameters)
+    n_warm = settings.pop("warmup_steps", 0)
+    after = _schedule(name, settings, n_steps)
+    if n_warm:
+        rise = optax.linear_schedule(0.0, float(after(0)), n_warm)
+        after = optax.join_schedules([rise, after], [n_warm])
+    return jnp.broadcast_to(jnp.asarray(after(jnp.arange(n_steps))), (n_steps,))
+
+
+def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> optax.Schedule:
+    lengths = [T_0]
+    while sum(lengths) < n_steps:
+        lengths.append(lengths[-1] * T_mult)
+    waves = [optax.cosine_decay_schedule(lr, length, eta_min / lr) for length in lengths]
+    return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
+
+
+def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
+    """One of optax's schedules with PyTorch's defaults. Raises TypeError for hyperparameters that it does not have."""
+
+    def step(lr: float, step_size: int, gamma: float = 0.1) -> optax.Schedule:
+        return optax.exponential_decay(lr, step_size, gamma, staircase=True)
+
+    def sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> optax.Schedule:
+        parts = [
+            _schedule(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
+        ]
+        return optax.join_schedules(parts, milestones)
+
+    def constant(lr: float, factor: float = 1 / 3, total_iters: int = 5) -> optax.Schedule:
+        return optax.join_schedules([optax.constant_schedule(x) for x in (lr * factor, lr)], [total_iters])
+
+    def linear(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> optax.Schedule:
+        return optax.linear_schedule(lr * start_factor, lr * end_factor, total_iters)
+
+    def multistep(lr: float, milestones: list[int], gamma: float = 0.1) -> optax.Schedule:
+        return optax.piecewise_constant_schedule(lr, dict.fromkeys(milestones, gamma))
+
+    def polynomial(lr: float, total_iters: int = 5, power: float = 1.0) -> optax.Schedule:
+        return optax.polynomial_schedule(lr, 0.0, power, total_iters)
+
+    def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> optax.Schedule:
+        return optax.cosine_decay_schedule(lr, T_max, eta_min / lr)
+
+    made: dict[str, Callable[..., optax.Schedule]] = {
+        "constant": constant,
+        "linear": linear,
+        "step": step,
+        "multistep": multistep,
+        "polynomial": polynomial,
+        "exponential": functools.partial(step, step_size=1),
+        "cosine": cosine,
+        "sequence": sequence,
+        "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
+    }
+    if name not in made:
+        raise NotImplementedError(f"optax has no {name} with these corners")
+    if name == "exponential" and "step_size" in h:
+        raise TypeError("exponential has no step_size")
+    return made[name](**h)
+
+
+def clip_by_norm(grads: list[Array], max_norm: float, norm_type: float) -> tuple[Array, list[Array]]:
+    """optax.global_norm and optax.clip_by_global_norm."""
+    if norm_type != 2:
+        raise NotImplementedError("optax clips by the Euclidean norm")
+    clip = optax.clip_by_global_norm(max_norm)
+    return optax.global_norm(grads), clip.update(grads, clip.init(grads))[0]
+
+
+def clip_by_value(grads: list[Array], limit: float) -> list[Array]:
+    """optax.clip."""
+    clip = optax.clip(limit)
+    clipped: list[Array] = clip.update(grads, clip.init(grads))[0]
+    return clipped

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from calibrant.adapters import workers
-from calibrant.mechanics import autograd, broadcasting, descent, validation
+from calibrant.mechanics import autograd, broadcasting, descent, schedules, validation
 from calibrant.mechanics.accumulation import accumulate, accumulated_grad
 from calibrant.mechanics.autograd import backward, backward_shared, descend, manual_training_loop
 from calibrant.mechanics.broadcasting import broadcast_shapes, multiply, multiply_grad, multiply_in_place
+from calibrant.mechanics.clipping import clip_by_norm, clip_by_value, clip_shards
 from calibrant.mechanics.data import least_squares, norris, thermometer
 from calibrant.mechanics.descent import closed_form
 from calibrant.mechanics.gradients import (
@@ -31,18 +32,33 @@ from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.schedules import schedule
+from calibrant.mechanics.training import (
+    accumulate_and_step,
+    average,
+    minibatches,
+    optimize_groups,
+    resume,
+    scaled_steps,
+    train_minibatches,
+)
 from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
 from calibrant.protocol import VERSION
 
 __all__ = [
     "absolute_loss",
     "accumulate",
+    "accumulate_and_step",
     "accumulated_grad",
     "automatic_gradient",
+    "average",
     "backward",
     "backward_shared",
     "broadcast_shapes",
     "calc_forward",
+    "clip_by_norm",
+    "clip_by_value",
+    "clip_shards",
     "closed_form",
     "dabsolute_loss",
     "data_parallel",
@@ -61,18 +77,25 @@ __all__ = [
     "least_squares",
     "loss_fn",
     "manual_training_loop",
+    "minibatches",
     "model",
     "multiply",
     "multiply_grad",
     "multiply_in_place",
     "norris",
     "optimize",
+    "optimize_groups",
+    "plateau",
     "regularized_grad",
     "regularized_loss",
+    "resume",
     "ridge",
+    "scaled_steps",
+    "schedule",
     "split",
     "split_data",
     "thermometer",
+    "train_minibatches",
     "training_loop",
     "validation_loss",
     "value_and_grad",
@@ -156,6 +179,11 @@ def validation_loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, i
     """The loss at parameters that require grad, and whether it has a graph."""
     loss = validation.validation_loss(params.clone().requires_grad_(), t_u, t_c)
     return loss, int(loss.requires_grad)
+
+
+def plateau(val_losses: Tensor, lr: float, hyperparameters: dict[str, Any]) -> Tensor:
+    """The rate after each loss; hyperparameters by their names."""
+    return schedules.plateau(val_losses, lr, **hyperparameters)
 
 
 @functools.cache

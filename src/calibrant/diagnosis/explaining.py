@@ -6,20 +6,20 @@ explained.
 """
 
 import functools
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from calibrant.book.clauses import CHAPTERS, book
+from calibrant.book.clauses import book
 from calibrant.exact import Exact
-from calibrant.impostors import Impostor, repeatable
+from calibrant.impostors import Impostor, modules, repeatable
 from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, join
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, agree, tallying
 from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import is_array
 from calibrant.target.calling import Absent, Failure, Subject, identical
 from calibrant.target.generators import stirred
@@ -72,8 +72,8 @@ def facts() -> dict[str, Facts]:
 
 def _tables(name: str) -> Iterator[tuple[str, Any]]:
     """The entries of the tables of one name in the chapters' modules."""
-    for chapter in CHAPTERS:
-        yield from getattr(importlib.import_module(f"calibrant.impostors.{chapter}"), name, {}).items()
+    for module in modules():
+        yield from getattr(module, name, {}).items()
 
 
 def explaining(subject: Subject, clause: str) -> list[Impostor]:
@@ -86,7 +86,9 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
     for operation, call in failing.items():
         wrong = {
             one: some
-            for one, some in explanations(subject, operation, *call.given[: operation == "optimize"]).items()
+            for one, some in explanations(
+                subject, operation, *call.given[: OPERATIONS[operation].parameters[:1] == ("name",)]
+            ).items()
             if _breaks(one, clause)
         }
         found += [one for one in foremost(wrong) if not one.convention[0]]  # `diagnosis.variants` tells of conventions
@@ -226,7 +228,9 @@ class _Answers:
         if mine.refused or self.operation not in OVER_EXACT or not _finite(question) or not _finite(mine.answer):
             return mine.answer
         if one.exactly:
-            return one.wrong(CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question))
+            return one.answer(
+                CorrectOperations(self.operation, OVER_EXACT, self._conventions), *map(as_exact, question)
+            )
         return mine.answer if _plain(question) else None
 
 

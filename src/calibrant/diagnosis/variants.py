@@ -21,6 +21,7 @@ from calibrant.diagnosis.explaining import responses
 from calibrant.impostors.battery import Run, runs
 from calibrant.judge import Disagreement, agree, agree_lists, tallying
 from calibrant.protocol.declarations import ALIKE, CONVENTIONS, followed
+from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import Absent, Failure, Subject
 
 _MAY = {
@@ -29,11 +30,24 @@ _MAY = {
     ("gradients.absent", "zero"): "an optimizer that takes an absent gradient for zero answers so",
     ("split.rounding", "up"): "a split that rounds up answers so",
     ("split.rounding", "nearest"): "a split that rounds to the nearest number answers so",
+    ("schedule.warm-up-count", "zero"): "a warm-up that counts its steps from zero answers so",
+    ("schedule.after-cosine", "returns"): "a wave that goes on after its last step answers so",
+    ("clip.epsilon", "added"): "a clip that adds 1e-6 to the norm before it divides answers so",
+    ("resume.hyperparameters", "constructed"): "an optimizer whose hyperparameters are no part of its state answers so",
     ("arithmetic.hyperparameters", "float32"): "arithmetic that holds hyperparameters in float32 may answer so",
     ("arithmetic.subnormals", "flushed"): "arithmetic that takes subnormal numbers for zero may answer so",
 }
 """What the hint says of each convention that concerns more than one optimizer."""
 
+
+_EVERYWHERE = (
+    "loss.scale",
+    "gradients.absent",
+    "split.rounding",
+    "arithmetic.hyperparameters",
+    "arithmetic.subnormals",
+)
+"""The conventions that are tried on whatever operation fails; any other one only where the operation's record names it."""
 
 _FLOAT32 = 2.0**29
 """How many times as coarsely as float64 float32 rounds."""
@@ -117,7 +131,8 @@ def general(subject: Subject, *, named: bool) -> str:
     if _holds(as_it_is, subject.asked) is not False:
         return ""
     for (name, value), may in _MAY.items():
-        if name in declared or (named and name.startswith("arithmetic.")):
+        concerned = any(name in OPERATIONS[call.operation].conventions for call in subject.calls)
+        if name in declared or (named and name.startswith("arithmetic.")) or not (concerned or name in _EVERYWHERE):
             continue
         if name == "loss.scale" and not _has_scale(subject, value):
             continue

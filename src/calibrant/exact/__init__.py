@@ -6,6 +6,7 @@ judge that called the accused would prove nothing.
 
 from calibrant.exact.accumulation import *
 from calibrant.exact.broadcasting import *
+from calibrant.exact.clipping import clip_by_norm, clip_by_value, clip_shards
 from calibrant.exact.data import *
 from calibrant.exact.descent import *
 from calibrant.exact.formats import *
@@ -15,4 +16,6 @@ from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize, paths
 from calibrant.exact.programs import derivatives
+from calibrant.exact.schedules import PLATEAU, SCHEDULES, plateau, schedule
+from calibrant.exact.training import *
 from calibrant.exact.validation import *

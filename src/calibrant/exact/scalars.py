@@ -140,6 +140,11 @@ def constant(x: float, form: Format) -> Number:
     return Number(m, 1 - over.bit_length(), 0.0, form)
 
 
+def fraction(x: Fraction, form: Format) -> Number:
+    """A fraction, cut to some hundred bits where it has more."""
+    return _over(x.numerator, 0, x.denominator, 0.0, form)
+
+
 def hyperparameter(x: float, form: Format) -> Number:
     """A Python number that an implementation may first round to its format, with the error of that rounding [A.given]."""
     value = constant(x, form.scalars)
@@ -304,7 +309,7 @@ def real_power(base: Number, exponent: Fraction) -> Number:
     y = abs(to_float(exponent))
     # The base is rounded, the exponent twice (it is a product), and the power is within a unit in the last place.
     slip = y * (base.err / base.least() + form.u) + 2 * y * abs(float(log)) * form.u + 2 * form.u
-    x = _over(value.numerator, 0, value.denominator, 0.0, form)
+    x = fraction(value, form)
     return x.within((x.size * slip * math.exp(slip) + form.tiny) * _UP)
 
 

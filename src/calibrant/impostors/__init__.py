@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from calibrant.book.clauses import CHAPTERS, book
@@ -59,6 +60,11 @@ class Impostor:
         """Whether it can be tried here."""
         return not self.needs or importlib.util.find_spec(self.needs) is not None
 
+    def answer(self, correct: Callable[..., Any], *arguments: Any) -> Any:
+        """What it returns in the place of a right operation, to whose first argument it may not apply."""
+        concerned = not self.applies_to or arguments[0] in self.applies_to
+        return self.wrong(correct, *arguments) if concerned else correct(*arguments)
+
     @property
     def links(self) -> list[str]:
         """The addresses of where it was seen."""
@@ -91,11 +97,20 @@ def add(one: Impostor) -> None:
     _registered[key] = one
 
 
+MODULES = {"training": ("schedules", "clipping", "training")}
+"""The modules of a chapter that has several; any other chapter has one of its own name."""
+
+
+def modules() -> list[ModuleType]:
+    """The modules with the chapters' impostors, in reading order."""
+    names = [name for chapter in CHAPTERS for name in MODULES.get(chapter, (chapter,))]
+    return [importlib.import_module(f"calibrant.impostors.{name}") for name in names]
+
+
 @functools.cache
 def catalog() -> tuple[Impostor, ...]:
-    """All impostors, in the order of the protocol's operations; each chapter's are in the module of its name."""
-    for chapter in CHAPTERS:
-        importlib.import_module(f"calibrant.impostors.{chapter}")
+    """All impostors, in the order of the protocol's operations."""
+    modules()
     order = list(OPERATIONS)
     return tuple(sorted(_registered.values(), key=lambda one: order.index(one.operation)))
 

@@ -153,6 +153,17 @@ def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: floa
     return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
 
 
+def _schedule(name: str, options: Mapping[str, Any], n_steps: int) -> Exact:
+    """The rates in float64; what must be refused is."""
+    over_arrays()["schedule"](name, options, n_steps)
+    return exact.schedule(name, options, n_steps, PYTORCH, exact.format_of("float64"))
+
+
+def _followed(operation: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer of an operation of the chapter on training in PyTorch's variants."""
+    return operation(*arguments, PYTORCH)
+
+
 _NAMED_ALIKE = """model loss_fn absolute_loss dloss_fn finite_difference least_squares multiply_grad regularized_loss
     regularized_grad"""
 OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _NAMED_ALIKE.split()} | {
@@ -167,6 +178,16 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
     "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
     "ridge": exact.least_squares,
+    "schedule": _schedule,
+    "plateau": lambda losses, lr, options: exact.plateau(losses.nearest().tolist(), lr, options, losses.form),
+    "clip_by_norm": lambda grads, limit, kind: exact.clip_by_norm(grads, limit, kind, PYTORCH),
+    "clip_by_value": exact.clip_by_value,
+    "clip_shards": lambda shards, whole, limit: exact.clip_shards(shards, whole, limit, PYTORCH),
+    "average": exact.average,
+    **{
+        name: functools.partial(_followed, getattr(exact, name))
+        for name in ("optimize_groups", "resume", "accumulate_and_step", "scaled_steps", "train_minibatches")
+    },
     "automatic_gradient": _differentiated,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""

@@ -45,6 +45,10 @@ GENERAL = {
     "loss.scale": ("mean", "half", "sum"),
     "gradients.absent": ("skipped", "zero"),
     "split.rounding": ("down", "up", "nearest"),
+    "schedule.warm-up-count": ("one", "zero"),
+    "schedule.after-cosine": ("stays", "returns"),
+    "clip.epsilon": ("none", "added"),
+    "resume.hyperparameters": ("saved", "constructed"),
     "arithmetic.hyperparameters": ("dtype", "float32"),
     "arithmetic.subnormals": ("kept", "flushed"),
 }

@@ -19,6 +19,8 @@ class Operation:
     """The chapters whose clauses concern it."""
     parts: tuple[str, ...] = ()
     """The names of the arrays in the tuple that it returns."""
+    depths: tuple[int, ...] = ()
+    """Of each of them: the depth of the lists in which the arrays lie, 0 for an array. In a record, a star after the name is a list."""
     lists: int = 0
     """The depth of the lists that it returns. Their innermost elements are arrays or None."""
     returns: Literal["numbers", "shape", "word", "figures"] = "numbers"
@@ -56,7 +58,8 @@ class Operation:
 def _record(signature: str, chapters: str, parts: str = "", conventions: str = "", **about: Any) -> Operation:
     name, _, parameters = signature.removesuffix(")").partition("(")
     about["conventions"] = _words(conventions)
-    return Operation(name, _words(parameters), _words(chapters), _words(parts), **about)
+    about["depths"] = tuple(part.count("*") for part in _words(parts))
+    return Operation(name, _words(parameters), _words(chapters), _words(parts.replace("*", "")), **about)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -64,7 +67,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _SCALE = "loss.scale"
-_RATE = "loss.scale, arithmetic.hyperparameters"
+_HYPERPARAMETERS = "arithmetic.hyperparameters"
+_RATE = f"loss.scale, {_HYPERPARAMETERS}"
+_SCHEDULE = f"schedule.warm-up-count, schedule.after-cosine, {_HYPERPARAMETERS}"
+_CLIP = f"clip.epsilon, {_HYPERPARAMETERS}"
 
 OPERATIONS = {
     one.name: one
@@ -142,6 +148,37 @@ OPERATIONS = {
         _record("ridge(t_u, t_c, l2)", "validation", conventions=_SCALE),
         _record("early_stopping(val_losses, patience)", "validation", "stopped_epoch, best_epoch"),
         _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
+        _record("schedule(name, hyperparameters, n_steps)", "training", conventions=_SCHEDULE),
+        _record("plateau(val_losses, lr, hyperparameters)", "training", conventions="arithmetic.hyperparameters"),
+        _record("clip_by_norm(grads, max_norm, norm_type)", "training", "norm, grads*", conventions=_CLIP),
+        _record("clip_by_value(grads, limit)", "training", lists=1, conventions="arithmetic.hyperparameters"),
+        _record("clip_shards(shards, replicated, max_norm)", "training", "norm, shards**", conventions=_CLIP),
+        _record("average(name, hyperparameters, path)", "training", lists=2),
+        _record(
+            "optimize_groups(name, hyperparameters, params, grads)", "training", lists=2, conventions=_HYPERPARAMETERS
+        ),
+        _record(
+            "resume(name, hyperparameters, params, grads, after, changed)",
+            "training",
+            lists=2,
+            conventions=f"resume.hyperparameters, {_HYPERPARAMETERS}",
+        ),
+        _record(
+            "accumulate_and_step(name, hyperparameters, params, grads, every)",
+            "training",
+            lists=2,
+            conventions=_HYPERPARAMETERS,
+        ),
+        _record(
+            "scaled_steps(name, hyperparameters, params, grads, scale, max_norm)",
+            "training",
+            lists=2,
+            conventions=_CLIP,
+        ),
+        _record("minibatches(n_samples, batch_size, shuffle, seed, drop_last, epochs)", "training", lists=2),
+        _record(
+            "train_minibatches(optimizer, params, t_u, t_c, batches)", "training", "params, losses", conventions=_RATE
+        ),
     )
 }
 """All operations by name, in the order of the protocol."""

@@ -63,7 +63,7 @@ _MATHEMATICS = (
 
 # fmt: off
 _LETTERS = {
-    "theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "mu": "μ", "tau": "τ", "beta": "β", "epsilon": "ε", "rho": "ρ",
+    "theta": "θ", "eta": "η", "lambda": "λ", "delta": "δ", "mu": "μ", "tau": "τ", "beta": "β", "epsilon": "ε", "rho": "ρ", "pi": "π",
     "alpha": "α", "psi": "ψ", "ell": "ℓ", "partial": "∂", "nabla": "∇", "infty": "∞", "ne": "≠", "cdot": "·", "dots": "...",
     "ldots": "...", "cdots": "...", "kappa": "κ", "phi": "φ", "gamma": "γ", "pm": "±", "le": "≤", "ge": "≥", "approx": "≈",
     "in": "∈", "sum": "Σ",

@@ -12,4 +12,6 @@ from calibrant.strategies.broadcasting import *
 from calibrant.strategies.drawing import Drawn, Strategy
 from calibrant.strategies.optimizers import *
 from calibrant.strategies.samples import *
+from calibrant.strategies.schedules import *
+from calibrant.strategies.training import *
 from calibrant.strategies.validation import *

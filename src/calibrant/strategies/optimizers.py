@@ -146,13 +146,17 @@ def of_each(**options: Any) -> st.SearchStrategy[Drawn[Callable[[str], Optimizat
         case = data.take(_OPTIMIZATION).tobytes()
 
         def named(name: str) -> Optimization:
-            lacking = set().union(*HYPERPARAMETERS.values()) - HYPERPARAMETERS[name].keys()
-            known = {key: options[key] for key in options.keys() - lacking}
-            return Drawn(case, _optimization(name, **known)).at(form)
+            return Drawn(case, _optimization(name, **offered(name, options))).at(form)
 
         return named
 
     return Strategy(run_of, _OPTIMIZATION)()
+
+
+def offered(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options without the hyperparameters that this optimizer does not have."""
+    lacking = set().union(*HYPERPARAMETERS.values()) - HYPERPARAMETERS[name].keys()
+    return {key: x for key, x in options.items() if key not in lacking}
 
 
 def _hyperparameters(

@@ -358,7 +358,7 @@ class Subject:
         if len(parts) != len(operation.parts):
             raise _not_due(answer, due)
         names = (f"{operation.name}'s {part}" for part in operation.parts)
-        return tuple(map(self._numbers, names, parts))
+        return tuple(map(self._lists, names, parts, operation.depths))
 
     def _lists(self, operation: str, answer: Any, depth: int) -> Any:
         """An array, or lists nested to this depth with arrays or None in the innermost."""

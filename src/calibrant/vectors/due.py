@@ -10,7 +10,7 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.measurements import NORRIS, T_C, T_U
-from calibrant.impostors.correct import OVER_EXACT, as_exact, over_arrays
+from calibrant.impostors.correct import OVER_EXACT, PYTORCH, as_exact, over_arrays
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import copied
 from calibrant.vectors.cases import NOTHING, REFUSED, numbers, says
@@ -42,9 +42,12 @@ def _whole(clause: str, operation: str, arguments: Sequence[Any]) -> Iterator[Cl
         data = as_exact(tuple(arguments))
     except ValueError:
         return
-    truth = OVER_EXACT[operation](*data)
-    logged = bool(OPERATIONS[operation].parts)
-    yield clause, [_log(x) if isinstance(x, list) else _written(x) for x in truth] if logged else _written(truth)
+    truth, depths = OVER_EXACT[operation](*data), OPERATIONS[operation].depths
+    if not depths:
+        yield clause, _written(truth)
+        return
+    logs = [isinstance(x, list) and not depth for x, depth in zip(truth, depths, strict=True)]
+    yield clause, [_log(x) if log else _written(x) for x, log in zip(truth, logs, strict=True)]
 
 
 def _written(truth: Any) -> Any:
@@ -232,6 +235,89 @@ def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Cla
         yield "early-stopping.best", [NOTHING, which]
 
 
+_RULES = {
+    **dict.fromkeys(("step", "multistep", "exponential"), "decay"),
+    "inverse_sqrt": "inverse-sqrt",
+    "cosine_restarts": "restarts",
+    "one_cycle": "one-cycle",
+}
+"""The clauses of schedules, where they do not have the schedule's name."""
+
+
+def _schedule(answer: Any, name: str, hyperparameters: Any, n_steps: int) -> str:
+    return f"schedule.{'warm-up' if hyperparameters.get('warmup_steps') else _RULES.get(name, name)}"
+
+
+def _plateau(answer: Any, val_losses: Any, lr: float, hyperparameters: Any) -> Iterator[Claim]:
+    """The clause of an option that is set, else of the plain rule."""
+    options = {"cooldown": "-cooldown", "min_lr": "-least", "threshold": "-threshold", "mode": "-threshold"}
+    of_options = (
+        clause for option, clause in options.items() if hyperparameters.get(option, "min") not in (0.0, "min")
+    )
+    name = "-nan" if _spoiled(val_losses) else next(of_options, "")
+    losses, form = val_losses.astype(np.float64).tolist(), FORMATS[val_losses.dtype.name]
+    yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form))
+
+
+def _clip_by_norm(answer: Any, grads: Any, max_norm: float, norm_type: float) -> Iterator[Claim]:
+    if spoiled := _spoiled(*grads):
+        yield "clip.not-finite", [numbers(np.asarray(spoiled)), [NOTHING] * len(grads)]
+        return
+    norm, clipped = OVER_EXACT["clip_by_norm"]([*_of(*grads)], max_norm, norm_type)
+    yield "clip.norm", [numbers(norm), [NOTHING] * len(grads)]
+    yield f"clip.{'scaled' if norm.fraction() > max_norm else 'below'}", [NOTHING, _written(clipped)]
+
+
+def _average(answer: Any, name: str, hyperparameters: Any, path: Any) -> str:
+    """The clause that asks such an average."""
+    for option, clause in (("every", "every"), ("bias_correction", "bias-correction"), ("warmup", "warm-up")):
+        if hyperparameters.get(option):
+            return f"average.{clause}"
+    return f"average.{name}"
+
+
+def _resume(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any, after: int, changed: Any) -> str:
+    return f"resume.{'hyperparameters' if changed else 'same-steps'}"
+
+
+def _accumulate_and_step(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any, every: int) -> str:
+    if isinstance(hyperparameters.get("lr"), (list, tuple)):
+        return "window.rate"
+    return f"window.{'last' if len(grads) % every else 'step'}"
+
+
+def _scaled_steps(
+    answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any, scale: Any, max_norm: Any
+) -> Iterator[Claim]:
+    asked = name, hyperparameters, params, grads, scale, max_norm
+    if _spoiled(*(g for step in grads for g in step)):
+        return
+    steps = [[*map(_written, step)] for step in exact.scaled_steps(*asked, PYTORCH)]
+    form = FORMATS[params[0].dtype.name]
+    scaler = exact.Scaler(scale)
+    overflows = any(scaler.overflows(step, form) for step in grads)
+    clause = "skip" if overflows else "clip" if max_norm is not None else "unscaled"
+    yield f"scale.{clause}", [[*step[:-1], NOTHING] for step in steps]
+    yield "scale.growth", [[*([NOTHING] * (len(step) - 1)), step[-1]] for step in steps]
+
+
+def _minibatches(
+    answer: Any, n_samples: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool, epochs: int
+) -> Iterator[Claim]:
+    sizes = exact.batch_sizes(n_samples, batch_size, drop_last)
+    yield "minibatch.sizes", [[{"shape": [size]} for size in sizes] for _ in range(epochs)]
+    if not shuffle:
+        yield "minibatch.order", [[numbers(rows.astype(np.float64)) for rows in epoch] for epoch in answer]
+
+
+def _train_minibatches(answer: Any, optimizer: Any, params: Any, t_u: Any, t_c: Any, batches: Any) -> Iterator[Claim]:
+    params, losses = exact.train_minibatches(
+        optimizer, exact.of(params), exact.of(t_u), exact.of(t_c), batches, PYTORCH
+    )
+    yield "minibatch.steps", [numbers(params), NOTHING]
+    yield "minibatch.loss", [NOTHING, _log(losses)]
+
+
 # Errors: (*arguments) -> the clause that wants one, or nothing
 
 
@@ -271,6 +357,13 @@ def _validation_loss(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[C
 def _unfit_optimizer(name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
     known = exact.OPTIMIZERS.get(name)
     return "optimizer.unknown" if known is None or set(hyperparameters) - set(known) else "optimizer.invalid"
+
+
+def _unfit_schedule(name: str, hyperparameters: Any, n_steps: int) -> str:
+    known = exact.SCHEDULES.get(name, {})
+    needed = {key for key, value in known.items() if value is None and key != "step_size_down"}
+    fits = name in exact.SCHEDULES and needed <= {*hyperparameters} <= {*known, "warmup_steps"}
+    return f"schedule.{'invalid' if fits else 'unknown'}"
 
 
 def _unfit_logs(train_losses: Any, val_losses: Any) -> str:
@@ -322,7 +415,19 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
         lambda t_u, t_c, l2: _unfit_data(t_u, t_c) if _no_columns(t_u, t_c) else "regularization.invalid",
     ),
     "early_stopping": (_early_stopping, "early-stopping.invalid"),
+    "schedule": (_schedule, _unfit_schedule),
+    "plateau": (_plateau, "schedule.plateau-invalid"),
+    "clip_by_norm": (_clip_by_norm, "clip.invalid"),
+    "clip_by_value": ("clip.value", "clip.invalid"),
+    "clip_shards": ("clip.shards", "clip.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
+    "average": (_average, "average.invalid"),
+    "optimize_groups": (lambda answer, *given: "group.own", "group.invalid"),
+    "resume": (_resume, ""),
+    "accumulate_and_step": (_accumulate_and_step, "window.invalid"),
+    "scaled_steps": (_scaled_steps, "scale.invalid"),
+    "minibatches": (_minibatches, "minibatch.invalid"),
+    "train_minibatches": (_train_minibatches, ""),
 }
 """Two claims on each operation that a file can ask. The first is on values: the clause that holds all of the answer against the exact one, or a
 function of the right answer and the arguments that returns such a clause or other claims. The second is the clause that demands an error, or a

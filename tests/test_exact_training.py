@@ -1,0 +1,171 @@
+"""The exact rules of the chapter on training: true in wider arithmetic, wide enough for every way to compute, and no wider."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import PYTORCH, each_case, forms
+
+from calibrant import exact, strategies
+from calibrant.exact import Format
+from calibrant.exact.training import clipped, mean_of, mean_of_batches
+from calibrant.judge import Disagreement, agree, agree_lists
+from calibrant.protocol.declarations import numpy_dtype
+from calibrant.strategies import Averaged
+
+pytestmark = pytest.mark.computing
+
+Update = Callable[[Any, Any, Any], Any]
+
+# The ways to write an average: the old one, the new number, and the fraction of the old that stays, in the dtype of the numbers
+EMA_WAYS: dict[str, Update] = {
+    "weights": lambda a, p, d: d * a + (1 - d) * p,
+    "towards": lambda a, p, d: a + (1 - d) * (p - a),
+    "back": lambda a, p, d: p + d * (a - p),
+}
+SWA_WAYS: dict[str, Update] = {
+    "towards": lambda a, p, n: a + (p - a) / (n + 1),
+    "times its reciprocal": lambda a, p, n: a + (p - a) * (type(n)(1) / (n + 1)),
+    "multiplied before": lambda a, p, n: (a * n + p) / (n + 1),
+}
+
+
+@pytest.mark.parametrize("way", EMA_WAYS.values(), ids=EMA_WAYS)
+@forms
+def test_a_moving_average_may_be_written_in_any_of_three_ways(form: Format, way: Update) -> None:
+    dtype = numpy_dtype(form.name).type
+
+    @each_case_of(strategies.averages(decay=None), form)
+    def check(sample: Averaged) -> None:
+        decay = dtype(sample.hyperparameters["decay"])
+        answer = [sample.path[0]]
+        for step in sample.path[1:]:
+            answer.append([np.asarray(way(a, p, decay), dtype) for a, p in zip(answer[-1], step, strict=True)])
+        agree_lists(answer, exact.average("ema", sample.hyperparameters, sample.path))
+
+    check()
+
+
+def each_case_of(strategy: Any, form: Format) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+    """A test of some cases in one format, in which overflow does not warn."""
+
+    def decorated(check: Callable[[Any], None]) -> Callable[[], None]:
+        def quiet(case: Any) -> None:
+            with np.errstate(all="ignore"):
+                check(case)
+
+        return each_case(strategy, form, examples=15)(quiet)
+
+    return decorated
+
+
+@pytest.mark.parametrize("way", [*SWA_WAYS.values(), None], ids=[*SWA_WAYS, "a sum that is divided"])
+@forms
+def test_a_plain_average_may_be_written_in_any_way(form: Format, way: Update | None) -> None:
+    dtype = numpy_dtype(form.name).type
+
+    @each_case_of(strategies.averages(), form)
+    def check(sample: Averaged) -> None:
+        totals = list(
+            itertools.accumulate(
+                np.stack([p.reshape(-1) for p in tensors]) for tensors in [[s[0]] for s in sample.path]
+            )
+        )
+        answer = [sample.path[0][0]]
+        for n, step in enumerate(sample.path[1:], start=1):
+            p = step[0]
+            mean = totals[n].reshape(p.shape) / dtype(n + 1) if way is None else way(answer[-1], p, dtype(n))
+            answer.append(np.asarray(mean, dtype))
+        alone = [step[:1] for step in sample.path]
+        agree_lists([[a] for a in answer], exact.average("swa", {}, alone))
+
+    check()
+
+
+def test_the_bound_of_an_average_is_a_few_roundings() -> None:
+    """Of numbers near 1, eight updates allow no more than eight roundings each."""
+    path = [[np.array([x])] for x in (1.0, 1.25, 0.7, 1.1, 0.9, 1.3, 0.8, 1.2)]
+
+    for name, hyperparameters in (
+        ("ema", {"decay": 0.9}),
+        ("ema", {"decay": 0.9, "bias_correction": True}),
+        ("swa", {}),
+    ):
+        (last,) = exact.average(name, hyperparameters, path)[-1]
+        assert 0 < float(last.err[0]) < 8 * 8 * 2.0**-53
+
+
+def test_an_average_with_float32_inside_is_seen_in_float64() -> None:
+    """As PyTorch's AveragedModel does, whose one over the count is float32."""
+    path = [[np.array([x])] for x in (0.0, 0.0, 1.0)]
+
+    with pytest.raises(Disagreement, match="after step 3"):
+        agree_lists(
+            [[p] for (p,) in path[:2]] + [[np.array([float(np.float32(1 / 3))])]], exact.average("swa", {}, path)
+        )
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=40)
+@given(st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=5))
+def test_a_windows_mean_may_be_divided_before_the_sum_or_after(numbers: list[float]) -> None:
+    values = [np.array([x], np.float32) for x in numbers]
+    (due,) = mean_of([[x] for x in values])
+    n = np.float32(len(values))
+
+    for answer in (sum(x / n for x in values), sum(values) / n, sum(x * (1 / n) for x in values)):
+        agree(np.asarray(answer, np.float32), due)
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=40)
+@given(st.lists(st.tuples(st.floats(0, 8, width=32), st.integers(1, 5)), min_size=1, max_size=5))
+def test_an_epochs_loss_may_be_a_running_mean(losses: list[tuple[float, int]]) -> None:
+    due = mean_of_batches([(exact.of(np.float32(loss)), count) for loss, count in losses])
+    n, running, seen = np.float32(sum(count for _, count in losses)), np.float32(0), np.float32(0)
+    total, shares = np.float32(0), np.float32(0)
+    for loss, count in losses:
+        one, size = np.float32(loss), np.float32(count)
+        seen += size
+        running, total, shares = running + (one - running) * size / seen, total + one * size, shares + one * (size / n)
+
+    for answer in (running, total / n, shares):
+        agree(np.asarray(answer), due)
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=40)
+@given(st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=6), st.sampled_from((0.5, 1.0, 4.0, 0.1)))
+def test_a_norm_may_be_a_norm_of_norms(numbers: list[float], limit: float) -> None:
+    grads = [np.array(numbers[:1], np.float32), np.array(numbers[1:], np.float32)]
+    whole = np.sqrt(np.sum(np.concatenate(grads) ** 2))
+    norms = np.sqrt(np.sum(np.array([np.sqrt(np.sum(g**2)) for g in grads]) ** 2))
+
+    for norm in (whole, norms, np.hypot(*[np.sqrt(np.sum(g**2)) for g in grads])):
+        factor = np.float32(limit) / norm if norm > np.float32(limit) else np.float32(1)
+        for g, due in zip(grads, clipped(grads, limit, PYTORCH), strict=True):
+            agree(g * factor, due)
+
+
+def test_a_pause_in_exact_arithmetic_is_no_pause() -> None:
+    run = "adam", {"lr": 0.5}, [np.array([1.0])], [[np.array([x])] for x in (2.0, -1.0, 0.5)]
+    whole = exact.optimize(*run, PYTORCH)
+
+    for after in range(4):
+        steps = exact.resume(*run, after, {}, PYTORCH)
+        assert [x.fractions() for (x,) in steps] == [x.fractions() for (x,) in whole]
+
+
+def test_a_skipped_step_leaves_rates_and_counts_for_the_next() -> None:
+    grads = [[np.array([1.0])], [np.array([np.inf])], [np.array([1.0])]]
+    asked = "sgd", {"lr": [0.5, 0.25, 8.0]}, [np.array([1.0])], grads, {"init_scale": 4.0, "growth_interval": 1}, None
+
+    steps = exact.scaled_steps(*asked, PYTORCH)
+
+    assert [[x.fractions()[0] for x in step] for step in steps] == [
+        [Fraction(1, 2), 8], [Fraction(1, 2), 4], [Fraction(1, 4), 8]
+    ]  # fmt: skip
