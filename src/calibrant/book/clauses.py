@@ -63,7 +63,7 @@ class Clause:
     title: str
     level: Literal["MUST", "SHOULD"]
     sentence: str
-    """The statement itself: the first paragraph below the heading."""
+    """The statement itself: the first paragraph below the heading, without the targets of its links."""
     text: str
     """The whole text below the heading: the statement, its reason, its examples."""
 
@@ -127,9 +127,15 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
         if problem:
             line = text.count("\n", 0, mark.start()) + 1
             raise BookError(f"{chapter}.md, line {line}: {problem}")
-        sentence = " ".join(body.split("\n\n")[0].split())
+        sentence = unlinked(" ".join(body.split("\n\n")[0].split()))
         clauses.append(Clause(name, chapter, expected, title, level, sentence, body))  # type: ignore[arg-type]  # checked above
     return clauses
+
+
+def unlinked(text: str) -> str:
+    """A text of the book without the targets of its links; of a figure, its description."""
+    text = re.sub(r"!\[([^]]*)\]\([^()]*\)", r"(Figure: \1)", text)
+    return re.sub(r"\[([^]]+)\]\([^()\s]*(?:\.md|#|://)[^()\s]*\)", r"\1", text)
 
 
 def require(name: str) -> Clause:
