@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import jsonschema
 import pytest
 from support import PATIENCE, SCHEMA, calibrant, checked, heeded, one_sentence, run, statuses, target
 
+from calibrant import strategies
 from calibrant.book.clauses import book
 from calibrant.checks import last
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
 from calibrant.reports.machine import document
-from calibrant.suite.session import current
+from calibrant.suite.session import Session, current
 
 RIGHT = """
     def absolute_loss(t_p, t_c):
@@ -562,6 +564,28 @@ def test_enough_failed_clauses_end_a_check_and_the_next_one_takes_them_first(
     assert not [one for one in ids if "test_optimizers" in one]
     assert statuses({"verdicts": [vars(v) for v in result.verdicts]})["optimizer.adam"] == {"absent"}
     again = last.failed(file, Options(examples=1000))
+    assert all(set(one) == {"sample"} for some in Session(last=Path(str(again.last))).failed.values() for one in some)
     assert {*failed} <= {*again.clauses} <= {*FAULTS}
     assert (again.seed, again.examples) == (7, 5)
     assert last.failed("other.py", options) is options
+
+
+def test_the_next_check_begins_with_the_examples_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the single draw does not find, in one dtype; bytes of other strategies are passed over."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = RIGHT.replace("return", "return (t_p.size == 11 and t_p.itemsize == 8) +")
+    file, options = target(tmp_path, source), Options(clauses=("loss.absolute",), seed=7, examples=1, workers=1)
+    name = "test_absolute_loss_is_the_mean_of_the_absolute_residuals"
+
+    before = check(file, options)
+    last.remember(before)
+    eleven = "000a".ljust(2 * strategies.residuals.length, "0")
+    found = replace(before.verdicts[0], status="breaks", drawn={name: [{"sample": "00"}, {"sample": eleven}]})
+    last.remember(replace(before, verdicts=[found, *before.verdicts[1:]]))
+    again = check(file, last.failed(file, Options()))
+
+    assert statuses({"verdicts": [vars(v) for v in before.verdicts]}) == {"loss.absolute": {"holds"}}
+    (verdict,) = [verdict for verdict in again.verdicts if verdict.failures]
+    assert (verdict.dtype, verdict.status) == ("float64", "breaks")
+    assert verdict.drawn == {name: [{"sample": eleven}]}
+    assert len(verdict.failures[0].calls[-1]["arguments"]["t_p"]["data"]) == 11

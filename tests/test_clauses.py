@@ -22,6 +22,7 @@ from calibrant.book.clauses import (
 from calibrant.checks.power import Settings, parametrized, suite_of
 from calibrant.impostors import catalog
 from calibrant.impostors.__main__ import main as bring_up_to_date
+from calibrant.impostors.tracing import statements
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.suite.property import clause
 
@@ -142,11 +143,11 @@ def test_a_name_is_taken_once_and_no_chapter_may_be_missing(monkeypatch: pytest.
     monkeypatch.setattr(clauses, "book_folder", lambda: tmp_path)
 
     with pytest.raises(BookError, match=r"loss\.md: the name loss\.first is taken by clause 3\.1"):
-        book.__wrapped__()
+        clauses._book.__wrapped__("")
 
     (tmp_path / "data.md").unlink()
     with pytest.raises(OSError, match=r"data\.md"):
-        book.__wrapped__()
+        clauses._book.__wrapped__("")
 
 
 def test_a_known_name_is_found_and_an_unknown_name_is_an_error_at_once_and_names_the_nearest() -> None:
@@ -157,10 +158,41 @@ def test_a_known_name_is_found_and_an_unknown_name_is_an_error_at_once_and_names
 
 def test_the_book_shows_impostors_beside_the_clauses_that_they_break(tmp_path: Path) -> None:
     """`python -m calibrant.impostors spec` writes them."""
-    for chapter in CHAPTERS:
-        shutil.copy(book_folder() / f"{chapter}.md", tmp_path)
+    pages = [f"{page}.md" for page in (*CHAPTERS, "trace", "glossary")]
+    for page in pages:
+        shutil.copy(book_folder() / page, tmp_path)
 
     bring_up_to_date(tmp_path)
 
-    for chapter in CHAPTERS:
-        assert (tmp_path / f"{chapter}.md").read_bytes() == (book_folder() / f"{chapter}.md").read_bytes()
+    for page in pages:
+        assert (tmp_path / page).read_bytes() == (book_folder() / page).read_bytes()
+
+
+def test_the_trace_leads_from_everything_to_a_clause_and_back() -> None:
+    """Each clause, property, impostor and statement of the source is in it, and each impostor once."""
+    text = (book_folder() / "trace.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[[\d.]+\]\(\S+\) `(\S+)` (\S+) \| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    shown = [
+        (operation, name)
+        for row in rows
+        for operation, names in re.findall(r"`(\w+)` as ((?:`[^`]+`(?:, )?)+)", row[3])
+        for name in re.findall(r"`([^`]+)`", names)
+    ]
+
+    assert [(name, level) for name, level, *_ in rows] == [(one.name, one.level) for one in book().values()]
+    assert {(row[0], test) for row in rows for test in re.findall(r"`(\w+)`", row[2])} == {
+        (one.clause, one.function) for one in properties()
+    }
+    assert sorted(shown) == sorted((one.operation, one.name) for one in catalog())
+    assert {int(number) for number in re.findall(r"\[(\d+)\]\(claims\.md", text)} == {
+        number for number, *_ in statements()
+    }
+
+
+def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
+    words = re.findall(
+        r"^- \*\*(.+?)\*\*: \S", (book_folder() / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert len(words) > 50
+    assert words == sorted({*words}, key=str.lower)

@@ -9,6 +9,7 @@ import pytest
 from support import calibrant, one_sentence, run, target
 
 from calibrant import __version__, cli
+from calibrant.protocol.errors import CheckError
 from calibrant.vectors import choosing
 
 RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
@@ -73,6 +74,8 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "matrix of nothing": (["matrix"], ["no target is named"]),
     "clause of a matrix": (["matrix", "numpy", "--clause", "loss.men-square"], ["nearest: loss.mean-square"]),
     "folder of a matrix": (["matrix", "numpy", "--json", "/no/such/folder/m.json"], ["/no/such/folder", "be written"]),
+    "deviations of no target": (["matrix", "numpy", "--deviations", "torch=x.toml"], ["deviations is 'torch=x.toml'"]),
+    "deviations of a target that are not there": (["matrix", "numpy", "--deviations", "numpy=x.toml"], ["x.toml"]),
     "two targets": (["check", "a.py", "b c.py"], ["`calibrant matrix a.py 'b c.py'`"]),
     "fail-fast": (["check", "numpy", "--fail-fast", "0"], ["fail-fast is 0"]),
     "pattern of clauses": (["check", "numpy", "--clause", "los.*"], ["there is no clause 'los.*'"]),
@@ -142,15 +145,12 @@ def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(tmp_path:
 
 @pytest.mark.parametrize("more", [(), ("--recompute",)], ids=["released", "computed"])
 def test_a_folder_of_vectors_that_cannot_be_written_is_refused_before_the_work(
-    more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choosing, "chosen", lambda *_: pytest.fail("it began"))
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(CheckError, match=r"^/dev/null/vectors cannot be written: Not a directory$"):
         cli.app(["vectors", "/dev/null/vectors", *more], standalone_mode=False)
-
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "calibrant: /dev/null/vectors cannot be written: Not a directory\n"
 
 
 def test_json_at_standard_output_leaves_the_report_to_standard_error(tmp_path: Path) -> None:

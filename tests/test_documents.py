@@ -201,3 +201,47 @@ def test_there_are_sessions_in_which_dots_replace_any_text_and_nothing_else_does
     assert shows("a ...\nc", "a b\nc")
     assert not shows("a\nc\n", "a\nb\nc\n")
     assert not shows("b\n", "a\nb\n")
+
+
+# The works that are cited
+
+
+WORKS = re.findall(r"^- \*\*(.+?)\.\*\* (.*)$", read("spec/bibliography.md"), re.MULTILINE)
+CITATION = re.compile(
+    r"(?P<who>[A-Z][\w-]+(?:(?:, [A-Z][\w-]+)*,? (?:and|&) [A-Z][\w-]+| et al\.)?),? \(?(?P<year>(?:16|18|19|20)\d\d)\b(?![\d,.]*\d)"
+)
+NO_AUTHORS = {"Epoch", "From", "In", "Manning", "Near", "November", "Profile", "The"}
+
+
+def cited(text: str) -> set[str]:
+    """The works that a text cites, as the bibliography names them."""
+    found = CITATION.finditer(" ".join(text.split()))
+    return {f"{one['who'].replace(' &', ' and')} ({one['year']})" for one in found if one["who"] not in NO_AUTHORS}
+
+
+def test_the_bibliography_is_in_order_and_its_dois_are_dois() -> None:
+    names = [name for name, _ in WORKS]
+    dois = [doi for _, said in WORKS for doi in re.findall(r"\[doi:(.*?)\]\(https://doi\.org/(.*?)\)\.", said)]
+
+    assert names == sorted(names, key=lambda name: re.sub(r"[^a-z0-9 ]", "", name.lower()))
+    assert len(dois) > 40
+    assert all(re.fullmatch(r"10\.\d{4,5}/\S+", doi) for doi, _ in dois)
+    assert all(link == doi.replace("(", "%28").replace(")", "%29") for doi, link in dois)
+    assert len({*dois}) == len(dois)
+
+
+def test_every_work_that_is_cited_is_in_the_bibliography() -> None:
+    sources = [*(ROOT / "spec").glob("*.md"), *(ROOT / "src/calibrant").rglob("*.py")]
+    texts = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sources
+        if file.name not in ("others.md", "bibliography.md")
+    }
+    missing = {name: cited(text) - {name for name, _ in WORKS} for name, text in texts.items()}
+
+    assert cited("as Kingma & Ba (2015) and Sutskever et al., 2013, in 2026") == {
+        "Kingma and Ba (2015)",
+        "Sutskever et al. (2013)",
+    }
+    assert sum(map(len, map(cited, texts.values()))) > 50
+    assert {name: works for name, works in missing.items() if works} == {}

@@ -30,6 +30,14 @@ def test_no_tex_is_left_in_a_clause_or_a_chapter() -> None:
     assert not any("$" in page(chapter) for chapter in CHAPTERS)
 
 
+def test_no_link_figure_or_html_is_left_in_a_page() -> None:
+    for name in (*book(), *CHAPTERS, *OPERATIONS, *DEFAULTS):
+        prose = re.sub(r"^```.*?^```$|^Checked by .*", "", page(name), flags=re.MULTILINE | re.DOTALL)
+        assert not re.search(r"\]\([^)]*(?:\.md|#|\.svg)|!\[|\{ref\}|^<", prose, re.MULTILINE), name
+    folded = "![A line.](figures/fit.svg)\n\n<details><summary>Solution</summary>\n\nSee [3.1](loss.md#loss.zero).\n\n</details>\n"
+    assert unicode(folded) == "(Figure: A line.)\n\nSolution:\n\nSee 3.1.\n\n"
+
+
 def test_mathematics_reads_in_lines_and_code_stays_as_it_is() -> None:
     text = "For $\\eta <\n2 / \\lambda_{\\max}$:\n\n$$\n\\frac{1}{n} \\sum_i x_{i}^2\n$$\n\n```python\n>>> price = '$5'\n```"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from support import calibrant, one_sentence
 
@@ -17,9 +18,12 @@ import calibrant as package
 from calibrant.exact.optimizers import DEFAULTS
 from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
+from calibrant.protocol.straight_line import BINARY, METHODS, Written
 from calibrant.skeletons import LANGUAGES, RECIPE, skeleton, written
+from calibrant.target.calling import Subject
+from calibrant.target.loading import of_object
 
-NEEDS = {"python": "python3", "javascript": "node", "c": "cc"}
+NEEDS = {"python": "python3", "javascript": "node", "c": "cc", "rust": "rustc"}
 languages = pytest.mark.parametrize(
     "language",
     [
@@ -36,7 +40,11 @@ def started(language: str, file: Path) -> Any:
     if language == "javascript":
         return SimpleNamespace(program=["node", str(file)])
     adapter = file.with_suffix("")
-    subprocess.run(["cc", "-Wall", "-Werror", "-o", str(adapter), str(file), "-lm"], check=True)
+    compilers = {
+        "c": ["cc", "-Wall", "-Werror", str(file), "-lm"],
+        "rust": ["rustc", "--edition=2021", "-Dwarnings", str(file)],
+    }
+    subprocess.run([*compilers[language], "-o", str(adapter)], check=True)
     return SimpleNamespace(program=[str(adapter)])
 
 
@@ -52,6 +60,8 @@ def uncommented(text: str) -> str:
     text = re.sub(
         r"^(static void \w+\(Value \*params\)) (\{.*\}) \*/$", r"*/ \1 { (void)params; \2 }", text, flags=re.MULTILINE
     )
+    text = re.sub(r"^// (fn \w+)\(params(: &Value\) -> Answer \{.*\})$", r"\1(_params\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^( +)// (\(\"\w+\", \w+\),)$", r"\1\2", text, flags=re.MULTILINE)
     return re.sub(r"/\* (\{\"\w+\", \w+\},) \*/", r"\1", text)
 
 
@@ -60,13 +70,33 @@ def test_a_skeleton_conforms_as_it_is(language: str, tmp_path: Path) -> None:
     said = [*written(language, tmp_path)]
     file = tmp_path / LANGUAGES[language].file
 
-    report = package.check(started(language, file), chapters="loss", examples=3, seed=1)
+    program = started(language, file)
+    report = package.check(program, chapters="loss", clauses="gradient.central", examples=3, seed=1)
 
     assert report.ok, str(report)
     assert "my_target conforms" in str(report)
     assert sum(verdict.status == "holds" for verdict in report.verdicts) > 20
-    assert f"{file}: an adapter whose loss_fn works" in said[0]
+    assert f"{file}: an adapter whose loss_fn" in said[0]
     assert f"  {LANGUAGES[language].check}" in said
+    if language != "python":
+        carries_out_every_instruction(program)
+
+
+def carries_out_every_instruction(program: Any) -> None:
+    function = Written(
+        "lambda p: (((p / p[0]).tanh() * 3.0).mean() - p.exp().sum()) ** 2.0 + p.log().sum().maximum(p[1] - 9.0)"
+    )
+    params, delta = np.array([0.5, 1.5, 0.25]), 2.0**-10
+    target = of_object(program, "mine", "mine", 10.0)
+
+    try:
+        slopes = Subject(target, "float64").difference_gradient(function, params, np.array(delta))
+    finally:
+        target.program.close()
+
+    due = [(function(params + delta * row) - function(params - delta * row)) / (2 * delta) for row in np.eye(3)]
+    assert {name for name, *_ in function.straight_line["instructions"]} >= {*BINARY, *METHODS, "index", "constant"}
+    assert slopes == pytest.approx(due, rel=1e-9)
 
 
 @languages
@@ -74,11 +104,9 @@ def test_a_skeleton_has_a_place_for_every_operation(language: str, tmp_path: Pat
     """Each place is a comment that becomes code."""
     file = tmp_path / LANGUAGES[language].file
     file.write_text(uncommented(skeleton(language)))
-    due = [one.name for one in OPERATIONS.values() if language == "python" or not one.takes_functions]
-
     report = package.check(started(language, file), clauses="model.linear", examples=1, seed=1)
 
-    assert {*report._result.target["operations"]} == {*due}
+    assert {*report._result.target["operations"]} == {*OPERATIONS}
     assert {verdict.status for verdict in report.verdicts} == {"absent"}
     assert all("model does not serve this request" in str(verdict.reason) for verdict in report.verdicts)
 

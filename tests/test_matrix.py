@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import pytest
 from rich.console import Console
 from support import calibrant, require_fit, target
 
-from calibrant.checks.check import Checked, exit_status
-from calibrant.checks.options import Options
+from calibrant.checks.check import Checked, exit_status, planned
+from calibrant.checks.options import Options, matrix_command
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.verdicts import Result, gathered
+from calibrant.protocol.errors import CheckError
 from calibrant.reports import table
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
@@ -26,7 +29,17 @@ def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     file, page = tmp_path / "matrix.json", tmp_path / "matrix.html"
 
     process = calibrant(
-        "matrix", "numpy", wrong, "nonsense", "--program", node, "--json", str(file), "--html", str(page), *QUICK
+        "matrix",
+        "numpy",
+        wrong,
+        "nonsense",
+        "--program",
+        node,
+        "--json",
+        str(file),
+        "--html",
+        str(page),
+        *("--shield", str(tmp_path / "badge.json"), *QUICK),
     )
 
     lines = [line.split() for line in process.stdout.splitlines()]
@@ -41,6 +54,10 @@ def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     assert {"clause": "loss.mean-square", "statuses": ["holds", "breaks", None, "holds"]} in said["clauses"]
     require_fit(said, "matrix.schema.json")
     assert [one["check"] and one["check"]["options"]["seed"] for one in said["targets"]] == [3, 3, None, 3]
+    assert json.loads((tmp_path / "badge.json").read_text())["message"] == "2 of 4 targets conform"
+    assert (
+        f"To repeat this run: calibrant matrix numpy {wrong} nonsense --program {shlex.quote(node)}" in process.stdout
+    )
     assert "4 targets side by side" in page.read_text(encoding="utf-8")
 
 
@@ -75,6 +92,41 @@ def test_heads_are_readable_in_sixty_columns() -> None:
     assert [head for several in heads for head in several[1:]] == [str(k) for k in range(1, 11)]
     assert len(heads) == 2
     assert max(map(len, many)) <= 60
+
+
+def test_a_file_declares_deviations_of_one_of_the_targets(tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    known.write_text('"loss.mean-square" = "a sum is meant"\n')
+    options, specs = Options(chapters=("loss",), profile="ci"), ["a.py", "b.py", "program: node x=y.js"]
+
+    plans = planned(specs, options, [f"b.py={known}", f"node x=y.js={known}"])
+
+    assert [one.deviations for _, one in plans] == [None, str(known), str(known)]
+    assert matrix_command(plans) == (
+        f"calibrant matrix a.py b.py --program 'node x=y.js' --deviations=b.py={known} "
+        f"'--deviations=node x=y.js={known}' --chapter loss --profile ci"
+    )
+    assert planned(["a.py"], plans[0][1], ()) == plans[:1]
+
+
+def test_all_targets_are_drawn_with_one_seed() -> None:
+    plans = planned(["a.py", "b.py"], Options(), ())
+
+    assert plans[0][1].seed == plans[1][1].seed
+    assert matrix_command(plans) == f"calibrant matrix a.py b.py --seed {plans[0][1].seed}"
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("c.py=known.toml", "deviations is 'c.py=known.toml', which is not TARGET=FILE for one of the targets"),
+        ("known.toml", "deviations is 'known.toml', which is not"),
+        ("a.py=nowhere.toml", "nowhere.toml cannot be read"),
+    ],
+)
+def test_wrong_deviations_of_a_matrix_are_one_sentence(said: str, sentence: str) -> None:
+    with pytest.raises(CheckError, match=re.escape(sentence)):
+        planned(["a.py"], Options(), [said])
 
 
 EXIT = {0: ("holds holds",), 1: ("unchecked breaks",), 2: ("holds unchecked", "unchecked", "absent holds", "")}

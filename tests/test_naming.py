@@ -14,7 +14,7 @@ from calibrant.checks.check import check
 from calibrant.checks.options import Options
 from calibrant.diagnosis import explaining as naming
 from calibrant.impostors import catalog
-from calibrant.reports.terminal import failure_lines
+from calibrant.reports.telling import failure_lines
 from calibrant.target.calling import Subject
 from calibrant.target.loading import load
 

@@ -104,11 +104,11 @@ def outcomes() -> list[Outcome]:
         failing("optimizer.sgd", "float32", astray, optimize=uphill),
         failing("split.partition", "float32", in_both, split=lambda n, f, s: (np.arange(3), np.arange(2, 5))),
         outcome("loss.zero", "holds"),
-        outcome("loss.empty", "breaks"),
+        outcome("loss.empty", "breaks", refused=1200),
         outcome("loss.scalar", "holds", deviation="it is declared"),
         outcome("loss.nan", "breaks", deviation="it rounds"),
         outcome("model.linear", "absent", reason="theirs has no model", failure=None),
-        outcome("model.shape", "undecided", refused=3),
+        outcome("model.shape", "undecided", refused=3, refusal="it wants a matrix"),
     ]
 
 
@@ -125,10 +125,10 @@ def hostile(text: str) -> Result:
         outcome("loss.zero", "breaks", failure=finding),
         outcome("loss.scalar", "absent", reason=text, failure=None),
         outcome("loss.nan", "breaks", deviation=text),
-        outcome("loss.empty", "holds", deviation=text),
+        outcome("loss.empty", "holds", deviation=text, refused=3, refusal=text),
     ]
     conventions = {text: text}
-    return result(outcomes, name=text, version=text, spec=text, conventions=conventions)
+    return result(outcomes, name=text, version=text, spec=text, conventions=conventions, warnings=[text])
 
 
 def test_a_page_is_well_formed_and_its_links_lead_somewhere(outcomes: list[Outcome]) -> None:
@@ -190,16 +190,18 @@ def test_a_link_of_an_impostor_is_a_link_only_to_the_web() -> None:
 
 
 def test_a_failure_is_shown_with_all_that_is_known(outcomes: list[Outcome]) -> None:
-    html = shown(result(outcomes))
+    html = shown(result(outcomes, warnings=["optimise means nothing"]))
 
+    assert "Warning:</strong> optimise means nothing." in html
     for part in ("loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0", "<dt>exact value</dt><dd>0.5 = 1/2</dd>", "bounds, "):
         assert part in html, part
     assert "<dt>bound</dt><dd>3.8743e-07</dd>" in html
     assert "theirs has no model" in html
-    assert "3 requests not served" in html
+    assert "1,203 requests not served" in html
+    assert re.search(r"loss\.empty</code></a>: 1,200</li><li>.*model\.shape</code></a>: 3 \(it wants a matrix\)", html)
     assert "it rounds" in html
     assert "print(target.loss_fn(" in html
-    assert html.index("loss.mean-square</code>") < html.index("loss.empty</code>"), "warnings come last"
+    assert html.index('name">loss.mean-square</code>') < html.index('name">loss.empty</code>'), "warnings come last"
 
 
 def test_every_dtype_that_fails_otherwise_is_shown(outcomes: list[Outcome]) -> None:

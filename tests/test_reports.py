@@ -24,7 +24,7 @@ from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, Result, gathered
 from calibrant.judge import Disagreement
 from calibrant.protocol.wire import plain
-from calibrant.reports import machine, terminal
+from calibrant.reports import findings, machine, mathematics, terminal
 from calibrant.target.calling import Call, written
 from calibrant.target.loading import load
 from calibrant.target.snippets import snippet
@@ -55,7 +55,7 @@ def printed(shown: Result, width: int = 200, verbosity: int = 0) -> str:
 
 def test_no_sentence_of_the_book_shows_its_tex_or_its_links() -> None:
     for clause in book().values():
-        sentence = terminal.readable(clause.sentence)
+        sentence = mathematics.readable(clause.sentence)
         assert not set("$\\{}") & set(sentence.replace("{'", "").replace("'}", "")), (clause.name, sentence)
         assert ".md)" not in sentence, (clause.name, sentence)
 
@@ -245,7 +245,17 @@ def test_clauses_that_one_impostor_explains_follow_the_first_in_a_line_each() ->
     assert "  loss_fn behaves as `half`: it is half of it; seen in a/b#1." in found["loss.mean-square"]
     assert len(found["loss.dtype"]) > 2
     assert "loss_fn as `half` explains 3 of the 5 clauses above." in shown
+    assert findings.explanations(findings.told(result(outcomes))) == [
+        (IMPOSTOR, ["loss.mean-square", "loss.zero", "split.sizes"])
+    ]
     assert "explains" not in printed(result(outcomes), verbosity=1).split("chapter")[0]
+
+
+@pytest.mark.parametrize(("ulps", "told"), [(2.0, ", 2 ulps of float32."), (1e45, "its bound.")])
+def test_units_in_the_last_place_of_zero_are_not_told(ulps: float, told: str) -> None:
+    finding = replace(FAILING, bounds=3.0, ulps=ulps)
+
+    assert blocks(printed(result([outcome("loss.zero", "breaks", failure=finding)])))["loss.zero"][-1].endswith(told)
 
 
 def test_dtypes_that_fail_differently_are_each_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from support import target as written
 
+import calibrant as package
+from calibrant.adapters import numpy_target as reference
 from calibrant.checks.outcomes import Outcome, Status
 from calibrant.checks.verdicts import gathered
 from calibrant.protocol.declarations import numpy_dtype
@@ -151,6 +153,47 @@ def test_a_clause_of_which_almost_nothing_was_judged_is_undecided(served: int, s
 
     assert (verdict.status, verdict.refused, verdict.refusal) == (status, 1000 - served, "not today")
     assert status == "holds" or verdict.reason == "only 9 of 1000 requests were served (not today)"
+
+
+def only(serves: Callable[..., bool]) -> Callable[..., Any]:
+    """Plain descent that serves only some requests."""
+
+    def training_loop(n_epochs: int, optimizer: Any, params: Any, t_u: Any, t_c: Any, *val: Any) -> Any:
+        if (
+            optimizer["name"] != "sgd"
+            or len(val)
+            or not serves(n_epochs, optimizer, t_u, params[0] * t_u + params[1] - t_c)
+        ):
+            raise NotImplementedError("not these")
+        return reference.training_loop(n_epochs, optimizer, params, t_u, t_c)
+
+    return training_loop
+
+
+@pytest.mark.parametrize(("served", "status"), [(2, "holds"), (10, "holds"), (9, "undecided")])
+def test_some_more_refusals_than_answers_may_be_chance(served: int, status: str) -> None:
+    refused = 3 if served == 2 else 30 - served
+    (verdict,) = gathered([Outcome("split.pure", "test_it", "float64", "holds", judged=5, alike=[served, refused])])
+
+    assert verdict.status == status
+
+
+@pytest.mark.parametrize(
+    ("serves", "due"),
+    [
+        (lambda n_epochs, optimizer, t_u, residuals: not residuals.any(), "undecided"),
+        (lambda n_epochs, optimizer, t_u, residuals: t_u.size > 1, "holds"),
+        (lambda n_epochs, optimizer, t_u, residuals: "momentum" not in optimizer, "holds"),
+    ],
+    ids=["only-zero-residuals", "not-one-sample", "no-momentum"],
+)
+def test_a_target_that_refuses_most_numbers_is_not_said_to_be_right(serves: Callable[..., bool], due: str) -> None:
+    report = package.check({"training_loop": only(serves)}, clauses="descent.step", examples=20, seed=1)
+
+    assert {verdict.status for verdict in report.verdicts} == {due}
+    assert due == "holds" or "requests that differ in their numbers alone were not served (" in str(
+        report.verdicts[0].reason
+    )
 
 
 NEARLY = """

@@ -90,7 +90,7 @@ class Report:
         return text(self._result, width=shutil.get_terminal_size((120, 24)).columns).rstrip("\n")
 
     def __repr__(self) -> str:
-        from calibrant.reports.terminal import closing_lines
+        from calibrant.reports.closing import closing_lines
 
         return f"<Report: {closing_lines(self._result)[-1]}>"
 

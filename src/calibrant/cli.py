@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from calibrant.checks.engine import Observer
     from calibrant.checks.options import Options
-    from calibrant.checks.outcomes import Outcome
 
 app = typer.Typer(
     name="calibrant",
@@ -34,15 +29,11 @@ app = typer.Typer(
 
 
 def _writable(file: Path | None) -> Path | None:
-    """Refuse a file that cannot be written, before any work is done. Standard output is `-`."""
-    if file is not None and str(file) != "-":
-        there = file.exists()
-        try:
-            file.open("ab").close()
-            if not there:
-                file.unlink()
-        except OSError as error:
-            raise typer.BadParameter(f"{file} cannot be written: {error.strerror or error}") from None
+    """Refuse a file that cannot be written, before any work is done."""
+    from calibrant.reports.files import require_writable
+
+    if file is not None:
+        require_writable(file)
     return file
 
 
@@ -59,7 +50,7 @@ Examples = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Draw the examples of this seed (not in ci).", show_default="random")]
 Timeout = Annotated[float, typer.Option(help="The most seconds that one call may take; an import, six times that.")]
 Workers = Annotated[int | None, typer.Option(help="Processes to run in.", show_default="one for each core")]
-Deviations = Annotated[
+MostDeviations = Annotated[
     int | None, typer.Option(help="The most declared deviations of a target that conforms.", show_default="any number")
 ]
 Undecided = Annotated[
@@ -71,6 +62,20 @@ Isolated = Annotated[
 ]
 Program = Annotated[
     str | None, typer.Option(help="A program that speaks the protocol, in any language.", metavar="COMMAND")
+]
+Formulas = Annotated[
+    str | None,
+    typer.Option(
+        help="Hold TARGET against the formulas of this file, instead of the chapters; without FILE against those that ship.",
+        metavar="[FILE]",
+    ),
+]
+Autodiff = Annotated[
+    str | None,
+    typer.Option(help="torch or jax: what differentiates the functions of a TARGET that offers no gradients."),
+]
+Shapes = Annotated[
+    str | None, typer.Option(help="Shapes of a formula's arguments: 'n d, d -> n'.", show_default="as it declares")
 ]
 Json = Annotated[
     Path | None,
@@ -92,6 +97,10 @@ Markdown = Annotated[
 Junit = Annotated[
     Path | None,
     typer.Option("--junit-xml", help="Write JUnit's XML, as CI systems read it.", metavar="FILE", callback=_writable),
+]
+Shield = Annotated[
+    Path | None,
+    typer.Option(help="Write the JSON of a badge, as shields.io reads it.", metavar="FILE", callback=_writable),
 ]
 Github = Annotated[bool, typer.Option("--github", help="Print annotations, as GitHub's workflows read them.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A broken SHOULD counts for the exit status, too.")]
@@ -115,7 +124,19 @@ def about(
     """Hold an implementation of the mechanics of learning against the book."""
 
 
-@app.command()
+class _OfFormulas(typer.core.TyperCommand):
+    """A command whose option --formulas may come without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `catalogue` after a --formulas that no file follows."""
+        given = []
+        for word, after in itertools.zip_longest(args, args[1:], fillvalue="-"):
+            file = after == "catalogue" or after.partition(":")[0].endswith(".py")
+            given += [word, *["catalogue"] * (word == "--formulas" and not file)]
+        return super().parse_args(ctx, given)
+
+
+@app.command(cls=_OfFormulas)
 def check(
     context: typer.Context,
     target: Annotated[
@@ -139,8 +160,11 @@ def check(
         str | None,
         typer.Option(help="A TOML file with a reason for each clause that the target may break.", metavar="FILE"),
     ] = None,
-    max_deviations: Deviations = None,
+    max_deviations: MostDeviations = None,
     max_undecided: Undecided = None,
+    formulas: Formulas = None,
+    autodiff: Autodiff = None,
+    shapes: Shapes = None,
     strict: Strict = False,
     first: Annotated[bool, typer.Option("-x", help="End at the first failed clause.")] = False,
     fail_fast: Annotated[int | None, typer.Option(help="End after this many failed clauses.", metavar="N")] = None,
@@ -149,7 +173,7 @@ def check(
         typer.Option(
             "--lf",
             "--replay",
-            help="Only what failed in the last check of TARGET, on the same examples; everything if nothing did.",
+            help="Only what failed in the last check of TARGET, first the examples that failed; everything if nothing did.",
         ),
     ] = False,
     what: Annotated[
@@ -164,20 +188,19 @@ def check(
     html: Html = None,
     markdown: Markdown = None,
     junit_xml: Junit = None,
-    shield: Annotated[
-        Path | None,
-        typer.Option(help="Write the JSON of a badge, as shields.io reads it.", metavar="FILE", callback=_writable),
-    ] = None,
+    shield: Shield = None,
     github: Github = False,
 ) -> None:
     """Check TARGET. The table [tool.calibrant] of pyproject.toml holds defaults.
 
     Exit status: 0 it conforms, 1 it does not, 2 the check could not be made, 130 it was interrupted.
     """
+    from calibrant.book.formulas import checking
     from calibrant.checks import last
     from calibrant.checks.check import Checked
     from calibrant.checks.check import check as run
     from calibrant.reports import listing, machine, terminal, writers
+    from calibrant.reports.screen import progress_of_check, screen
 
     if len(target or ()) > 1:
         _fail(f"check takes one target; `calibrant matrix {shlex.join(target or ())}` checks several")
@@ -187,16 +210,17 @@ def check(
         *(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, max_deviations, max_undecided),
         *(strict, 1 if first and fail_fast is None else fail_fast, deviations),
     )
-    options = replace(options, **found)
+    context.with_resource(checking(formulas, autodiff, shapes))
+    options = replace(options, formulas=formulas, autodiff=autodiff, shapes=shapes, **found)
     if what:
         for line in listing.lines(options):
             typer.echo(line)
         return
     options = last.failed(spec, options) if last_failed else options
     files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
-    console = _console([json, *files.values()], no_color)
+    console = screen([json, *files.values()], no_color)
     report = terminal.Report(console, verbose - quiet, strict=strict)
-    with _progress(console) as observer:
+    with progress_of_check(console) as observer:
         result = run(spec, options, observer, report.tell)
     report.end(result)
     last.remember(result)
@@ -206,6 +230,44 @@ def check(
     if result.interrupted:
         sys.exit(130)  # with a result: typer's own exit of this status comes without one
     raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def gradcheck(
+    context: typer.Context,
+    function: Annotated[str, typer.Argument(help="file.py:function, in the array API or with torch's functions")],
+    shapes: Shapes = None,
+    autodiff: Autodiff = None,
+    dtype: Dtypes = None,
+    examples: Examples = None,
+    seed: Seed = None,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Check the backward pass of FUNCTION against its own exact gradient: the function itself is the formula.
+
+    Exit status: as for check.
+    """
+    from calibrant.book.clauses import LAYERS
+    from calibrant.formula.declaring import framework_of
+
+    file, colon, _ = function.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        _fail(f"function is {function!r}: name a file and a function of it, as in losses.py:log_cosh")
+    context.invoke(
+        check,
+        context,
+        [file],
+        clause=[f"{LAYERS}.*.gradient"],
+        formulas=function,
+        shapes=shapes,
+        autodiff=autodiff or framework_of(file),
+        dtype=dtype,
+        examples=examples,
+        seed=seed,
+        json=json,
+        html=html,
+    )
 
 
 @app.command()
@@ -223,7 +285,11 @@ def matrix(
     timeout: Timeout = 10,
     workers: Workers = None,
     isolated: Isolated = False,
-    max_deviations: Deviations = None,
+    deviations: Annotated[
+        list[str] | None,
+        typer.Option(help="As `check` takes it, for one of the targets (may be repeated).", metavar="TARGET=FILE"),
+    ] = None,
+    max_deviations: MostDeviations = None,
     max_undecided: Undecided = None,
     strict: Strict = False,
     no_color: Plain = False,
@@ -231,14 +297,17 @@ def matrix(
     html: Html = None,
     markdown: Markdown = None,
     junit_xml: Junit = None,
+    shield: Shield = None,
     github: Github = False,
 ) -> None:
     """Check several targets, and print one table: clauses by targets.
 
     Exit status: 1 if one does not conform; else 2 if one could not be checked; else 0. If it is interrupted: 130.
     """
-    from calibrant.checks.check import checked, exit_status
-    from calibrant.reports import machine, table, writers
+    from calibrant.checks.check import checked, exit_status, planned
+    from calibrant.checks.options import matrix_command
+    from calibrant.reports import machine, table, terminal, writers
+    from calibrant.reports.screen import bar, checking, screen
     from calibrant.target.loading import PROGRAM
 
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
@@ -246,21 +315,22 @@ def matrix(
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
     found, limits = [], (max_deviations, max_undecided, strict)
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
-    options.validated()
-    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml}
-    console, interrupted = _console([json, *files.values()], no_color), False
-    with _bar(console, _checking(specs[0]), total=len(specs)) as update:
+    plans = planned(specs, options, deviations or ())
+    files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
+    console, interrupted = screen([json, *files.values()], no_color), False
+    with bar(console, checking(specs[0]), total=len(specs)) as update:
         try:
-            for one in checked(specs, options):
+            for one in checked(plans):
                 found.append(one)
                 interrupted = one.result is not None and one.result.interrupted
                 left = specs[len(found) :]
-                update(advance=1, description=_checking(left[0]) if left else "done")
+                update(advance=1, description=checking(left[0]) if left else "done")
         except KeyboardInterrupt:
             if not found:
                 raise
             interrupted = True
     table.show(found, console)
+    terminal.put_command(matrix_command(plans), console)
     if json is not None:
         machine.write(table.document(found), json)
     writers.write(found, files, console.file if github else None)
@@ -283,7 +353,7 @@ def explain(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")] = Path(),
-    language: Annotated[str, typer.Option(help="python, javascript or c.")] = "python",
+    language: Annotated[str, typer.Option(help="python, javascript, c or rust.")] = "python",
 ) -> None:
     """Write an adapter to start from, and a recipe for continuous integration. No file is overwritten."""
     from calibrant.protocol.errors import escaped
@@ -362,11 +432,12 @@ def power(
     from calibrant.impostors import select
     from calibrant.reports import machine
     from calibrant.reports import trials as report
+    from calibrant.reports.screen import bar, screen
 
     listed, trials = [one for one in select(name or []) if one.possible], []
     Options(profile=profile, examples=examples, seed=seed, workers=workers).validated()
     interrupted = False
-    with _bar(_console([json]), "trying impostors", total=len(listed)) as update:
+    with bar(screen([json]), "trying impostors", total=len(listed)) as update:
         try:
             for trial in measured(listed, Settings(profile, examples, seed), quick=quick, workers=workers):
                 trials.append(trial)
@@ -406,6 +477,8 @@ def vectors(
     from calibrant.protocol.errors import escaped
     from calibrant.reports import machine
     from calibrant.reports import trials as report
+    from calibrant.reports.files import require_folder
+    from calibrant.reports.screen import bar, progress_of_check, screen
     from calibrant.vectors.choosing import chosen
     from calibrant.vectors.files import read, write
     from calibrant.vectors.replaying import verify as replayed
@@ -419,16 +492,16 @@ def vectors(
     chosen_by = Options(chapters=tuple(chapter or ()), workers=workers, timeout=timeout).validated()
     chapters = chosen_by.chapters or tuple(CHAPTERS)
     if not verify:
-        _reserve(folder)
+        require_folder(folder)
     if verify:
         spec = _spec(target, program)
-        with _progress(_console([json])) as observer:
+        with progress_of_check(screen([json])) as observer:
             replay = replayed(folder, spec, timeout, observer, chapters)
         if json is not None:
             machine.write(report.replayed_document(replay, spec), json)
         lines, status = report.replayed(replay), replay.exit_status
     elif recompute:
-        with _bar(_console(), "choosing cases") as update:
+        with bar(screen(), "choosing cases") as update:
             cases = chosen(lambda done, count: update(completed=done, total=count), workers)
         cases = [case for case in cases if case.chapter in chapters]
         lines, status = report.written(cases, write(cases, folder, chapters), folder), 0
@@ -449,15 +522,6 @@ def _of_the_project(context: typer.Context) -> dict[str, Any]:
     return project.under(project.defaults(Path()), given)
 
 
-def _reserve(folder: Path) -> None:
-    """Make a folder, and refuse one that cannot be written into, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        _fail(f"{folder} cannot be written: {error.strerror or error}")
-
-
 def _spec(target: str | None, program: str | None) -> str:
     """The target to check: one by name, or the program of a command line."""
     from calibrant.target.loading import PROGRAM
@@ -473,55 +537,6 @@ def _options(chapter: list[str] | None, clause: list[str] | None, dtype: list[st
     from calibrant.checks.options import Options
 
     return Options(tuple(chapter or ()), tuple(clause or ()), tuple(dtype or ()), *others)
-
-
-def _checking(spec: str) -> str:
-    from calibrant.protocol.errors import escaped
-
-    return f"checking {escaped(spec, 80)}"
-
-
-def _console(files: Sequence[Path | None] = (), no_color: bool = False) -> Console:
-    """The console of a report: standard output, unless one of these files is that."""
-    from rich.console import Console
-
-    taken = [str(file) for file in files].count("-")
-    if taken > 1:
-        _fail("only one report can go to standard output: `-` is the file of several options")
-    file = sys.stderr if taken else sys.stdout
-    edge = None if file.isatty() or "COLUMNS" in os.environ else 120
-    return Console(file=file, width=edge, highlight=False, no_color=no_color or None)
-
-
-@contextlib.contextmanager
-def _bar(console: Console, description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a progress bar at a terminal, and yield the function that updates it.
-
-    The console writes to the file that it was made with: the engine redirects standard output while pytest runs.
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = BarColumn(max(8, min(40, console.width - 52)))  # room for the ^C that a terminal adds to the line
-    columns = TextColumn("{task.description}", markup=False), bar, MofNCompleteColumn(), TimeRemainingColumn()
-    shown = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not shown, redirect_stdout=False) as progress:
-        yield partial(progress.update, progress.add_task(description, total=total))
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Observer]:
-    """Show a progress bar, and yield the observer that updates it."""
-    failed: set[str] = set()
-    with _bar(console, "loading the target") as update:
-
-        def observe(ids: Collection[str], outcome: Outcome | None) -> None:
-            if outcome and outcome.status in ("breaks", "broken", "error") and not outcome.deviation:
-                failed.add(outcome.clause)
-            said = f"{len(failed)} clause{'s' * (len(failed) > 1)} failed"
-            description = f"checking, {said}" if failed else "checking"
-            update(total=len(ids), advance=outcome is not None, description=description)
-
-        yield observe
 
 
 def _fail(sentence: str, status: int = 2) -> NoReturn:

@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a TOML file with a reason for each clause that the target may break",
     )
     add("--target-coverage", action="store_true", help="end with the examples of every clause; fail if one ran none")
-    for option in ("--target-run-folder", "--target-vectors"):
+    for option in ("--target-run-folder", "--target-vectors", "--target-last"):
         add(option, type=Path, help=argparse.SUPPRESS)
 
 
@@ -79,7 +79,7 @@ class _Gatherer:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """End the run with a line for each chapter."""
         if self.verdicts:
-            from calibrant.reports.terminal import coverage_lines, summary_lines
+            from calibrant.reports.closing import coverage_lines, summary_lines
 
             terminalreporter.section("calibrant")
             for line in summary_lines(self.verdicts) + (coverage_lines(self.verdicts) if self.coverage else []):
@@ -127,6 +127,7 @@ def _session(config: pytest.Config) -> Session:
     option = config.option
     given = {name: value for name, own in _OPTIONS.items() if (value := getattr(option, own)) not in (None, [])}
     rest = {"seed": option.target_seed, "run_folder": option.target_run_folder, "vectors": option.target_vectors}
+    rest |= {"last": option.target_last}
     try:
         settings = _over_the_project(config.rootpath, given) if option.target_run_folder is None else given
         return Session(**_validated(settings), **rest) if settings else Session(**rest)
@@ -313,7 +314,7 @@ def pytest_runtest_makereport(
 def _told(outcome: Outcome) -> str:
     """The text on a failure, as `calibrant check` prints it."""
     from calibrant.checks.verdicts import gathered
-    from calibrant.reports.terminal import failure_lines
+    from calibrant.reports.telling import failure_lines
 
     return "\n".join(failure_lines(gathered([replace(outcome, deviation=None)])))
 

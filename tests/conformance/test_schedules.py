@@ -24,8 +24,8 @@ def follows(target: Subject, run: Scheduled) -> None:
     agree(answer, exact.schedule(run.name, run.hyperparameters, run.n_steps, target.follow, target.form))
 
 
-@clause("schedule.horizon", fraction_of_examples=0.3)
-@given(schedules())
+@clause("schedule.horizon", fraction_of_examples=0.6)
+@given(schedules(*strategies.WARMED, "sequence"))
 def test_a_rate_does_not_depend_on_how_many_are_asked_for(target: Subject, run: Scheduled) -> None:
     """A wave that is stretched over the steps asked for gives another rate to every step."""
     fewer = max(run.n_steps // 2, 1)
@@ -155,8 +155,15 @@ def test_the_rate_falls_when_the_losses_have_not_improved_for_longer_than_patien
     falls(target, run)
 
 
-@clause("schedule.plateau-threshold", fraction_of_examples=0.5)
-@given(stalled_runs("threshold", "threshold_mode", "mode", threshold=(0.25, 0.1, 0.5, 0.0, None)))
+@clause("schedule.plateau-threshold", fraction_of_examples=0.8)
+@given(
+    stalled_runs(
+        *("threshold_mode", "mode", "threshold"),
+        patience=(0, 1),
+        threshold=(0.25, 0.1, 0.5),
+        threshold_mode=("abs", None, "rel", "abs"),
+    )
+)
 def test_an_improvement_is_by_more_than_the_threshold(target: Subject, run: Stalled) -> None:
     falls(target, run)
 
@@ -167,7 +174,7 @@ def test_losses_of_a_cooldown_do_not_count(target: Subject, run: Stalled) -> Non
     falls(target, run)
 
 
-@clause("schedule.plateau-least", fraction_of_examples=0.3)
+@clause("schedule.plateau-least", fraction_of_examples=0.5)
 @given(stalled_runs("min_lr", min_lr=(0.25, 1e-3, 0.1, 2.0)))
 def test_the_rate_does_not_fall_below_the_least(target: Subject, run: Stalled) -> None:
     falls(target, run)

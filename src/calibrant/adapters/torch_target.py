@@ -16,12 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
+from calibrant.adapters import torch_layers
 from calibrant.adapters.reference import asarray, to_numpy
+from calibrant.protocol.operations import checked_formulas
 
 __all__ = ["asarray", "to_numpy"]
 
 name = "torch"
 version = torch.__version__
+autodiff = "torch"
 
 _BROADCASTS = "torch.nn.functional's losses broadcast, with a warning"
 _TABLES = "a loss takes any two arrays of one shape, and the mean of no samples is NaN"
@@ -56,6 +59,10 @@ deviations = {
     "scale.invalid": "GradScaler takes any scale, and clip_grad_norm_ any norm",
 }
 conventions = {"schedule.after-cosine": "returns", "clip.epsilon": "added"}
+if checked_formulas():
+    deviations["layers.layer-norm.gradient"] = (
+        "the backward pass has x r - mean r, which rounds where x - mean does not"
+    )
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -71,6 +78,11 @@ OPTIMIZERS = {
     "rprop": torch.optim.Rprop,
     "adafactor": torch.optim.Adafactor,
 }
+
+
+def __getattr__(name: str) -> Any:
+    """Its losses, activations and layers, for a check of formulas."""
+    return getattr(torch_layers, name)
 
 
 def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:

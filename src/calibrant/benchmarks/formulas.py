@@ -64,15 +64,7 @@ def _kept(labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def cases() -> list[Case]:
     """All of them; PyTorch is imported only here."""
-    import torch
-    import torch.nn.functional as f
-
-    def rotary(x: Any, c: Any, s: Any) -> Any:
-        turned = torch.cat([-x[:, 4:], x[:, :4]], dim=-1)
-        return x * torch.cat([c, c], -1) + turned * torch.cat([s, s], -1)
-
-    def normed(x: Any, w: Any, b: Any, eps: float) -> Any:
-        return f.batch_norm(x, None, None, w, b, training=True, eps=eps)
+    from calibrant.adapters import torch_layers
 
     logits = _with(_rows((5, 7)), _labels(5, 7))
     heads = _rows((2, 5, 4), (2, 5, 4), (2, 5, 3))
@@ -86,136 +78,68 @@ def cases() -> list[Case]:
         made[:, 0] = True
         return made
 
-    return [
-        Case("mean_squared_error", _rows((9,), (9,)), f.mse_loss),
-        Case("mean_absolute_error", _rows((9,), (9,)), f.l1_loss),
-        Case("huber", _with(_rows((9,), (9,)), 0.7), lambda x, y, d: f.huber_loss(x, y, delta=d)),
-        Case("smooth_l1", _with(_rows((9,), (9,)), 0.7), lambda x, y, b: f.smooth_l1_loss(x, y, beta=b)),
-        Case(
-            "binary_cross_entropy",
-            _with(_none, lambda rng: rng.uniform(1e-4, 1 - 1e-4, 9), lambda rng: rng.random(9)),
-            f.binary_cross_entropy,
+    draws = {
+        "mean_squared_error": _rows((9,), (9,)),
+        "mean_absolute_error": _rows((9,), (9,)),
+        "huber": _with(_rows((9,), (9,)), 0.7),
+        "smooth_l1": _with(_rows((9,), (9,)), 0.7),
+        "binary_cross_entropy": _with(_none, lambda rng: rng.uniform(0.0001, 1 - 0.0001, 9), lambda rng: rng.random(9)),
+        "binary_cross_entropy_with_logits": _with(_rows((9,)), lambda rng: rng.random(9)),
+        "log_sum_exp": _rows((5, 7)),
+        "softmax": _rows((5, 7)),
+        "log_softmax": _rows((5, 7)),
+        "cross_entropy": logits,
+        "cross_entropy_sum": logits,
+        "cross_entropy_each": logits,
+        "cross_entropy_weighted": _with(logits, lambda rng: rng.uniform(0.1, 3, 7)),
+        "cross_entropy_ignoring": _with(_rows((5, 7)), lambda rng: _kept(rng.integers(-1, 7, 5)), -1),
+        "cross_entropy_smoothed": _with(logits, 0.1),
+        "negative_log_likelihood": _with(_none, _log_probabilities(5, 7), _labels(5, 7)),
+        "kl_divergence": _with(
+            _none, _log_probabilities(5, 7), lambda rng: rng.dirichlet(np.ones(7), 5) * 0.99 + 0.001
         ),
-        Case(
-            "binary_cross_entropy_with_logits",
-            _with(_rows((9,)), lambda rng: rng.random(9)),
-            f.binary_cross_entropy_with_logits,
+        "hinge": _with(_rows((9,)), _signs(9)),
+        "margin_ranking": _with(_rows((9,), (9,)), _signs(9), 0.3),
+        "cosine_similarity": _with(_rows((5, 7), (5, 7)), 1e-08),
+        "triplet_margin": _with(_rows((5, 7), (5, 7), (5, 7)), 1.0, 1e-06),
+        "poisson_negative_log_likelihood": _with(_rows((9,)), lambda rng: rng.integers(0, 9, 9) * 1.0),
+        "gaussian_negative_log_likelihood": _with(_rows((9,), (9,)), lambda rng: rng.uniform(0.1, 3, 9)),
+        "sigmoid": v1,
+        "log_sigmoid": v1,
+        "tanh": v1,
+        "softplus": _with(v1, 20.0),
+        "relu": v1,
+        "leaky_relu": _with(v1, 0.01),
+        "elu": _with(v1, 1.3),
+        "silu": v1,
+        "gelu": v1,
+        "gelu_tanh": v1,
+        "mish": v1,
+        "hard_swish": v1,
+        "soft_sign": v1,
+        "gated_linear": _rows((3, 8)),
+        "linear": _rows((5, 7), (4, 7), (4,)),
+        "matrix_product": _rows((2, 3, 5), (5, 4)),
+        "embedding": _with(_rows((6, 3)), lambda rng: rng.integers(0, 6, 9)),
+        "convolution_1d": _with(_rows((2, 3, 8), (4, 3, 3), (4,)), 2, 1),
+        "convolution_2d": _with(_rows((1, 2, 5, 6), (3, 2, 3, 2), (3,)), 1, 1),
+        "average_pool_2d": _with(_rows((1, 2, 5, 6)), 2, 2),
+        "max_pool_2d": _with(_rows((1, 2, 5, 6)), 3, 2),
+        "layer_norm": _norm((5, 7), 7, 1e-05),
+        "rms_norm": _with(_rows((5, 7)), lambda rng: rng.normal(size=7), 1e-05),
+        "batch_norm": _norm((6, 4), 4, 1e-05),
+        "batch_norm_inference": _with(
+            _rows((6, 4), (4,)), *[lambda rng: rng.uniform(0.1, 3, 4)], *[lambda rng: rng.normal(size=4)] * 2, 1e-05
         ),
-        Case("log_sum_exp", _rows((5, 7)), lambda x: torch.logsumexp(x, -1)),
-        Case("softmax", _rows((5, 7)), lambda x: torch.softmax(x, -1)),
-        Case("log_softmax", _rows((5, 7)), lambda x: torch.log_softmax(x, -1)),
-        Case("cross_entropy", logits, f.cross_entropy),
-        Case("cross_entropy_sum", logits, lambda x, y: f.cross_entropy(x, y, reduction="sum")),
-        Case("cross_entropy_each", logits, lambda x, y: f.cross_entropy(x, y, reduction="none")),
-        Case(
-            "cross_entropy_weighted",
-            _with(logits, lambda rng: rng.uniform(0.1, 3, 7)),
-            lambda x, y, w: f.cross_entropy(x, y, w.detach()),
-        ),
-        Case(
-            "cross_entropy_ignoring",
-            _with(_rows((5, 7)), lambda rng: _kept(rng.integers(-1, 7, 5)), -1),
-            lambda x, y, i: f.cross_entropy(x, y, ignore_index=i),
-        ),
-        Case("cross_entropy_smoothed", _with(logits, 0.1), lambda x, y, s: f.cross_entropy(x, y, label_smoothing=s)),
-        Case(
-            "negative_log_likelihood",
-            _with(_none, _log_probabilities(5, 7), _labels(5, 7)),
-            f.nll_loss,
-        ),
-        Case(
-            "kl_divergence",
-            _with(_none, _log_probabilities(5, 7), lambda rng: rng.dirichlet(np.ones(7), 5) * 0.99 + 1e-3),
-            lambda lp, q: f.kl_div(lp, q, reduction="batchmean"),
-        ),
-        Case("hinge", _with(_rows((9,)), _signs(9)), lambda x, y: torch.clamp(1 - x * y, min=0).mean()),
-        Case(
-            "margin_ranking",
-            _with(_rows((9,), (9,)), _signs(9), 0.3),
-            lambda x, z, y, m: f.margin_ranking_loss(x, z, y, margin=m),
-        ),
-        Case(
-            "cosine_similarity",
-            _with(_rows((5, 7), (5, 7)), 1e-8),
-            lambda x, y, e: f.cosine_similarity(x, y, dim=-1, eps=e),
-        ),
-        Case(
-            "triplet_margin",
-            _with(_rows((5, 7), (5, 7), (5, 7)), 1.0, 1e-6),
-            lambda a, p, n, m, e: f.triplet_margin_loss(a, p, n, margin=m, eps=e),
-        ),
-        Case(
-            "poisson_negative_log_likelihood",
-            _with(_rows((9,)), lambda rng: rng.integers(0, 9, 9) * 1.0),
-            f.poisson_nll_loss,
-        ),
-        Case(
-            "gaussian_negative_log_likelihood",
-            _with(_rows((9,), (9,)), lambda rng: rng.uniform(0.1, 3, 9)),
-            f.gaussian_nll_loss,
-        ),
-        Case("sigmoid", v1, torch.sigmoid),
-        Case("log_sigmoid", v1, f.logsigmoid),
-        Case("tanh", v1, torch.tanh),
-        Case("softplus", _with(v1, 20.0), lambda x, t: f.softplus(x, threshold=t)),
-        Case("relu", v1, f.relu),
-        Case("leaky_relu", _with(v1, 0.01), f.leaky_relu),
-        Case("elu", _with(v1, 1.3), f.elu),
-        Case("silu", v1, f.silu),
-        Case("gelu", v1, f.gelu),
-        Case("gelu_tanh", v1, lambda x: f.gelu(x, approximate="tanh")),
-        Case("mish", v1, f.mish),
-        Case("hard_swish", v1, f.hardswish),
-        Case("soft_sign", v1, f.softsign),
-        Case("gated_linear", _rows((3, 8)), f.glu),
-        Case("linear", _rows((5, 7), (4, 7), (4,)), f.linear),
-        Case("matrix_product", _rows((2, 3, 5), (5, 4)), torch.matmul),
-        Case("embedding", _with(_rows((6, 3)), lambda rng: rng.integers(0, 6, 9)), lambda w, i: f.embedding(i, w)),
-        Case(
-            "convolution_1d",
-            _with(_rows((2, 3, 8), (4, 3, 3), (4,)), 2, 1),
-            lambda x, w, b, s, p: f.conv1d(x, w, b, stride=s, padding=p),
-        ),
-        Case(
-            "convolution_2d",
-            _with(_rows((1, 2, 5, 6), (3, 2, 3, 2), (3,)), 1, 1),
-            lambda x, w, b, s, p: f.conv2d(x, w, b, stride=s, padding=p),
-        ),
-        Case("average_pool_2d", _with(_rows((1, 2, 5, 6)), 2, 2), f.avg_pool2d),
-        Case("max_pool_2d", _with(_rows((1, 2, 5, 6)), 3, 2), f.max_pool2d),
-        Case("layer_norm", _norm((5, 7), 7, 1e-5), lambda x, w, b, e: f.layer_norm(x, x.shape[-1:], w, b, e)),
-        Case(
-            "rms_norm",
-            _with(_rows((5, 7)), lambda rng: rng.normal(size=7), 1e-5),
-            lambda x, w, e: f.rms_norm(x, x.shape[-1:], w, e),
-        ),
-        Case("batch_norm", _norm((6, 4), 4, 1e-5), normed),
-        Case(
-            "batch_norm_inference",
-            _with(
-                _rows((6, 4), (4,)),
-                *[lambda rng: rng.uniform(0.1, 3, 4)],
-                *[lambda rng: rng.normal(size=4)] * 2,
-                1e-5,
-            ),
-            lambda x, m, v, w, b, e: f.batch_norm(x, m.detach(), v.detach(), w, b, eps=e),
-        ),
-        Case("group_norm", _norm((2, 4, 3), 4, 2, 1e-5), lambda x, w, b, g, e: f.group_norm(x, g, w, b, e)),
-        Case("l2_normalize", _with(_rows((5, 7)), 1e-12), lambda x, e: f.normalize(x, dim=-1, eps=e)),
-        Case("attention", heads, f.scaled_dot_product_attention),
-        Case("causal_attention", heads, lambda q, k, v: f.scaled_dot_product_attention(q, k, v, is_causal=True)),
-        Case(
-            "masked_attention",
-            _with(heads, mask),
-            lambda q, k, v, m: f.scaled_dot_product_attention(q, k, v, attn_mask=m),
-        ),
-        Case("rotary_embedding", _with(_rows((5, 8)), angles(np.cos), angles(np.sin)), rotary),
-        Case(
-            "dropout",
-            _with(_rows((5, 7)), lambda rng: rng.random((5, 7)) < 0.7, 0.3),
-            lambda x, m, p: torch.where(m, x / (1 - p), 0),
-        ),
-    ]
+        "group_norm": _norm((2, 4, 3), 4, 2, 1e-05),
+        "l2_normalize": _with(_rows((5, 7)), 1e-12),
+        "attention": heads,
+        "causal_attention": heads,
+        "masked_attention": _with(heads, mask),
+        "rotary_embedding": _with(_rows((5, 8)), angles(np.cos), angles(np.sin)),
+        "dropout": _with(_rows((5, 7)), lambda rng: rng.random((5, 7)) < 0.7, 0.3),
+    }
+    return [Case(name, draw, getattr(torch_layers, name)) for name, draw in draws.items()]
 
 
 def asked(case: Case, inputs: Sequence[Any], dtype: str, upstream: Any = None) -> tuple[list[Any], Any, list[Any], Any]:

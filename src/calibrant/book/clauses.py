@@ -11,14 +11,16 @@ A clause in a chapter is an anchor, a heading and its text:
 import ast
 import functools
 import itertools
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from calibrant.protocol.errors import UnknownName, nearest
-from calibrant.protocol.operations import OPERATIONS
+from calibrant.protocol.operations import FORMULAS, GRADIENT, OPERATIONS, checked_formulas
 
 CHAPTERS = {
     "data": ("data",),
@@ -34,6 +36,9 @@ CHAPTERS = {
     "training": ("schedule", "clip", "average", "group", "resume", "window", "scale", "minibatch"),
 }
 """The chapters in reading order, each with the first words that its clauses' names may have."""
+
+LAYERS = "layers"
+"""The chapter on formulas, which belongs to the book only where formulas are checked; and the first word of its clauses' names."""
 
 LEVELS = ("MUST", "SHOULD")
 
@@ -58,7 +63,7 @@ class Clause:
     title: str
     level: Literal["MUST", "SHOULD"]
     sentence: str
-    """The statement itself: the first paragraph below the heading."""
+    """The statement itself: the first paragraph below the heading, without the targets of its links."""
     text: str
     """The whole text below the heading: the statement, its reason, its examples."""
 
@@ -68,12 +73,23 @@ def book_folder() -> Path:
     return Path(str(resources.files("calibrant.spec")))
 
 
-@functools.cache
 def book() -> dict[str, Clause]:
-    """Every clause by its name, in reading order. Raises BookError if a chapter is malformed."""
+    """Every clause by its name, in reading order, and last those of the formulas that are checked. Raises BookError if a chapter is malformed."""
+    return _book(os.environ.get(FORMULAS, ""))
+
+
+@functools.cache
+def _book(formulas: str) -> dict[str, Clause]:
     clauses: dict[str, Clause] = {}
-    for number, chapter in enumerate(CHAPTERS, start=1):
-        text = (book_folder() / f"{chapter}.md").read_text(encoding="utf-8")
+    texts = [
+        ((book_folder() / f"{chapter}.md").read_text(encoding="utf-8"), chapter, number)
+        for number, chapter in enumerate(CHAPTERS, start=1)
+    ]
+    if said := checked_formulas():
+        from calibrant.formula import chapter as layers
+
+        texts.append((layers.chapter(said["source"], said["shapes"]), LAYERS, layers.NUMBER))
+    for text, chapter, number in texts:
         for clause in parse(text, chapter, number):
             if clause.name in clauses:
                 taken = f"the name {clause.name} is taken by clause {clauses[clause.name].number}"
@@ -102,7 +118,7 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
             problem = f"the anchor is {anchor} but the heading says {name}"
         elif given != expected:
             problem = f"{name} has the number {given}, where {expected} is due"
-        elif not _NAME.fullmatch(name) or name.split(".")[0] not in CHAPTERS.get(chapter, ()):
+        elif not _NAME.fullmatch(name) or name.split(".")[0] not in CHAPTERS.get(chapter, (LAYERS,)):
             problem = f"{name} is not a name for a clause of the chapter {chapter}"
         elif level not in LEVELS:
             problem = f"{name} has the level {level}, not {' or '.join(LEVELS)}"
@@ -111,9 +127,15 @@ def parse(text: str, chapter: str, number: int) -> list[Clause]:
         if problem:
             line = text.count("\n", 0, mark.start()) + 1
             raise BookError(f"{chapter}.md, line {line}: {problem}")
-        sentence = " ".join(body.split("\n\n")[0].split())
+        sentence = unlinked(" ".join(body.split("\n\n")[0].split()))
         clauses.append(Clause(name, chapter, expected, title, level, sentence, body))  # type: ignore[arg-type]  # checked above
     return clauses
+
+
+def unlinked(text: str) -> str:
+    """A text of the book without the targets of its links; of a figure, its description."""
+    text = re.sub(r"!\[([^]]*)\]\([^()]*\)", r"(Figure: \1)", text)
+    return re.sub(r"\[([^]]+)\]\([^()\s]*(?:\.md|#|://)[^()\s]*\)", r"\1", text)
 
 
 def require(name: str) -> Clause:
@@ -140,9 +162,13 @@ def conformance_folder() -> Path:
     return Path(str(resources.files("calibrant.conformance")))
 
 
-@functools.cache
 def properties() -> tuple[Property, ...]:
-    """Every property of the suite, in the order of the files."""
+    """Every property of the suite, in the order of the files, and last those of the formulas that are checked."""
+    return _properties(os.environ.get(FORMULAS, ""))
+
+
+@functools.cache
+def _properties(formulas: str) -> tuple[Property, ...]:
     found = []
     for file in sorted(conformance_folder().glob("test_*.py")):
         text = file.read_text(encoding="utf-8")
@@ -155,7 +181,23 @@ def properties() -> tuple[Property, ...]:
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 source = "\n".join(text.splitlines()[first - 1 : node.end_lineno])
                 found += [Property(clause, node.name, file, source, operations[node.name]) for clause in clauses]
-    return tuple(found)
+    return (*found, *_of_formulas())
+
+
+VALUE, OF_GRADIENT = "test_value_of_", "test_gradient_of_"
+"""The beginnings of the names of the two properties of a formula."""
+
+
+def _of_formulas() -> Iterator[Property]:
+    """The properties of the formulas that are checked."""
+    if said := checked_formulas():
+        from calibrant.formula.declaring import formulas_of
+
+        file = conformance_folder() / "formulas.py"
+        text = file.read_text(encoding="utf-8")
+        for name, one in formulas_of(said["source"], said["shapes"]).items():
+            yield Property(one.clause, VALUE + name, file, text, frozenset({name}))
+            yield Property(f"{one.clause}.gradient", OF_GRADIENT + name, file, text, frozenset({name + GRADIENT}))
 
 
 def _operations(body: list[ast.stmt]) -> dict[str, frozenset[str]]:

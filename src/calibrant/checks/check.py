@@ -4,7 +4,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calibrant.book.clauses import Property, book, properties
@@ -119,7 +119,7 @@ class _Following:
 def _arguments(options: Options, dtypes: tuple[str, ...]) -> list[str]:
     """The options for the plugin."""
     given: dict[str, Iterable[Any]] = {"dtype": dtypes, "profile": [options.profile], "seed": [options.seed]}
-    for name in ("examples", "deviations"):
+    for name in ("examples", "deviations", "last"):
         if (value := getattr(options, name)) is not None:
             given[name] = [value]
     if options.chapters or options.clauses:
@@ -148,9 +148,25 @@ class Checked:
         return 2 if self.result is None else self.result.exit_status
 
 
-def checked(specs: Sequence[str], options: Options) -> Iterator[Checked]:
+def planned(specs: Sequence[str], options: Options, deviations: Iterable[str]) -> list[tuple[str, Options]]:
+    """Each target with the options of its check: all draw with one seed, and `TARGET=FILE` declares deviations of one.
+
+    Raises CheckError, in one sentence, where that is impossible.
+    """
+    plans = dict.fromkeys(specs, options.validated())
+    for said in deviations:
+        spec, _, file = said.rpartition("=")
+        spec = spec if spec in plans else PROGRAM + spec
+        if spec not in plans:
+            raise CheckError(f"deviations is {said!r}, which is not TARGET=FILE for one of the targets")
+        deviations_in(file)
+        plans[spec] = replace(plans[spec], deviations=file)
+    return [(spec, plans[spec]) for spec in specs]
+
+
+def checked(plans: Sequence[tuple[str, Options]]) -> Iterator[Checked]:
     """Check one target after the other, each with all workers. An interrupted check is the last."""
-    for spec in specs:
+    for spec, options in plans:
         try:
             result = check(spec, options)
         except CheckError as error:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import os
 import runpy
 import tempfile
 import warnings
@@ -22,6 +23,7 @@ from calibrant.checks.outcomes import Outcome, recording
 from calibrant.checks.verdicts import Result, gathered
 from calibrant.judge import Disagreement
 from calibrant.protocol.declarations import numpy_dtype
+from calibrant.protocol.operations import FORMULAS
 from calibrant.suite.session import Session, begin, end
 from calibrant.target.calling import Failure, Subject
 from calibrant.target.description import Target
@@ -73,7 +75,7 @@ def _outcomes(
     prop: Property, settings: Settings, target: Target, dtypes: Sequence[str], few: bool
 ) -> Iterator[Outcome]:
     """The outcomes of a property in each dtype, for each of its parameters."""
-    function = suite_of(prop.file, settings)[prop.function]
+    function = suite_of(prop.file, settings, os.environ.get(FORMULAS, ""))[prop.function]
     for arguments in parametrized(function):
         subjects = tuple(Subject(target, dtype) for dtype in dtypes)
         held = in_all_dtypes(function, arguments, subjects)
@@ -133,8 +135,8 @@ def judged(
 
 
 @functools.lru_cache(maxsize=64)
-def suite_of(file: Path, settings: Settings) -> dict[str, Any]:
-    """The properties of a chapter, prepared with these settings."""
+def suite_of(file: Path, settings: Settings, formulas: str = "") -> dict[str, Any]:
+    """The properties of a chapter, prepared with these settings; those of formulas depend on the formulas that are checked."""
     begin(session := Session(**asdict(settings)))
     try:
         return runpy.run_path(str(file))

@@ -1,4 +1,4 @@
-"""The last check of each target: which clauses failed, and on which examples. A small file for each, in the user's cache folder."""
+"""The last check of each target: which clauses failed, and the examples that failed. A small file for each, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 from calibrant.checks.options import Options
 from calibrant.checks.verdicts import Result
-from calibrant.suite.session import PROFILES
 
 _DRAWN = ("dtypes", "profile", "examples", "seed")
 """The options that decide which examples are drawn."""
@@ -29,6 +28,11 @@ def remember(result: Result) -> None:
     """Keep what failed for `failed`, with what draws its examples again."""
     options = asdict(result.options)
     said = {name: options[name] for name in _DRAWN}
+    said["drawn"] = drawn = dict[str, list[dict[str, str]]]()
+    for verdict in result.verdicts:
+        for name, several in verdict.drawn.items():
+            known = drawn.setdefault(name, [])
+            known += [one for one in several if one not in known]
     said["clauses"] = sorted({verdict.clause for verdict in result.verdicts if verdict.fails(strict=True)})
     file = _file(result.target["spec"])
     with contextlib.suppress(OSError):  # where nothing can be kept, nothing is
@@ -37,12 +41,14 @@ def remember(result: Result) -> None:
 
 
 def failed(spec: str, options: Options) -> Options:
-    """These options for the clauses alone that failed last time, on the same examples; unchanged if none did."""
+    """These options for the clauses alone that failed last time: the examples that failed, and then the same as last time.
+
+    Unchanged if none failed.
+    """
     said: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):  # there was no check from this folder, or nothing could be kept
         said = json.loads(_file(spec).read_text(encoding="utf-8"))
     if not said.get("clauses"):
         return options
     drawn: dict[str, Any] = {name: tuple(said[name]) if name == "dtypes" else said[name] for name in _DRAWN}
-    drawn["seed"] = None if PROFILES[drawn["profile"]].same else drawn["seed"]
-    return replace(options, chapters=(), clauses=tuple(said["clauses"]), **drawn)
+    return replace(options, chapters=(), clauses=tuple(said["clauses"]), last=str(_file(spec)), **drawn)

@@ -6,12 +6,13 @@ import fnmatch
 import functools
 import os
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-from calibrant.book.clauses import CHAPTERS, book
+from calibrant.book.clauses import CHAPTERS, LAYERS, book
 from calibrant.protocol.declarations import DTYPES
 from calibrant.protocol.errors import CheckError, nearest
+from calibrant.protocol.operations import checked_formulas
 from calibrant.suite.session import PROFILES
 from calibrant.target.loading import PROGRAM
 
@@ -65,6 +66,14 @@ class Options:
     """The number of failed clauses that ends the check; None for no end."""
     deviations: str | None = None
     """A TOML file that declares further deviations of the target."""
+    last: str | None = None
+    """A file on an earlier check, whose failing examples come first."""
+    formulas: str | None = None
+    """The formulas that the target is held against, instead of the chapters: `catalogue`, or a file."""
+    autodiff: str | None = None
+    """The framework that differentiates the target's functions, where the target names none."""
+    shapes: str | None = None
+    """The shapes of the formula's arguments, where it declares none."""
 
     def validated(self) -> Options:
         """These options with every default filled in. Raises CheckError for an unknown name, with the nearest known one."""
@@ -87,7 +96,7 @@ class Options:
         if not 0.05 <= self.timeout <= 86400:
             raise CheckError(f"timeout is {self.timeout:g}: it must be from 0.05 to 86400 seconds")
         same = PROFILES[self.profile].same
-        if same and self.seed is not None:
+        if same and self.seed:
             raise CheckError(f"the profile {self.profile} draws the same examples every time: it takes no seed")
         seed = 0 if same else self.seed if self.seed is not None else int.from_bytes(os.urandom(4), "big")
         return replace(self, dtypes=dtypes, seed=seed, workers=self.workers or _cores())
@@ -96,9 +105,16 @@ class Options:
     def selected(self) -> frozenset[str]:
         """The names of the clauses that these options ask for. Raises CheckError for an unknown name."""
         chapters, clauses = expanded(self.chapters, CHAPTERS, "chapter"), expanded(self.clauses, book(), "clause")
+        if checked_formulas() and self.chapters:
+            raise CheckError(
+                f"a check of formulas has one chapter, {LAYERS}: choose clauses, as in --clause 'layers.*'"
+            )
         everything = not self.chapters and not self.clauses
         return frozenset(
-            name for name, clause in book().items() if everything or name in clauses or clause.chapter in chapters
+            name
+            for name, clause in book().items()
+            if (clause.chapter == LAYERS) == bool(checked_formulas())
+            and (everything or name in clauses or clause.chapter in chapters)
         )
 
     def selects(self, clause: str) -> bool:
@@ -107,20 +123,40 @@ class Options:
 
     def command(self, spec: str) -> str:
         """The command that repeats a check of a target with these options."""
-        words = ["--program", spec.removeprefix(PROGRAM)] if spec.startswith(PROGRAM) else [spec]
+        return f"calibrant check {shlex.join([*_named(spec), *self._words()])}"
+
+    def _words(self, without: Collection[str] = ()) -> list[str]:
+        """The words of a command line that give these options."""
+        words = list[str]()
         usual = Options(workers=_cores())
         for name, option in _OPTIONS.items():
-            value = getattr(self, name)
+            value = getattr(self, name) if name not in without else None
             if value is True:
                 words.append(option)
             elif isinstance(value, tuple):
                 words += [option, ",".join(value)] * bool(value)
             elif value != getattr(usual, name) and (name != "seed" or not PROFILES[self.profile].same):
                 words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
-        return f"calibrant check {shlex.join(words)}"
+        return words
 
 
-_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options)}
+def matrix_command(plans: Sequence[tuple[str, Options]]) -> str:
+    """The command that checks several targets with these options, which differ only in their deviations."""
+    words = [word for spec, _ in plans for word in _named(spec)]
+    own = [
+        f"--deviations={spec.removeprefix(PROGRAM)}={options.deviations}"
+        for spec, options in plans
+        if options.deviations
+    ]
+    return f"calibrant matrix {shlex.join([*words, *own, *plans[0][1]._words(without=['deviations'])])}"
+
+
+def _named(spec: str) -> list[str]:
+    """The words of a command line that name a target."""
+    return ["--program", spec.removeprefix(PROGRAM)] if spec.startswith(PROGRAM) else [spec]
+
+
+_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options) if one.name != "last"}
 _OPTIONS |= {"chapters": "--chapter", "clauses": "--clause", "dtypes": "--dtype"}
 """The option of the command line for each field."""
 

@@ -80,10 +80,14 @@ class Outcome:
     deviates_in_dtype: bool = False
     """Whether it declares so of this dtype, and not of the clause."""
     failure: Finding | None = None
+    drawn: dict[str, str] = field(default_factory=dict)
+    """The bytes in hexadecimal that each drawn argument of the failing example stands for."""
     examples: int = 0
     judged: int = 0
     unjudged: int = 0
     refused: int = 0
+    alike: list[int] = field(default_factory=lambda: [0, 0])
+    """The calls that were served, and those that were not although they differ from served ones in their numbers alone."""
     refusal: str | None = None
     """Why the first request that was refused was not served."""
     largest: int = 0
@@ -140,7 +144,9 @@ def outcome_of(
         reason,
         *(subject.target.deviation(clause, dtype) if subject is not None else (None, False)),
         failure,
+        subject.drawn if failure is not None and subject is not None else {},
         **{name: getattr(tally, name) for name in COUNTS},
+        alike=tally.alike(),
         refusal=escaped(tally.refusal) or None,
         largest=tally.largest,
         worst=tally.worst if math.isfinite(tally.worst) else 0.0,

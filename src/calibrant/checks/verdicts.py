@@ -1,8 +1,9 @@
 """Verdicts: one for each clause and dtype, from the outcomes of its properties."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from calibrant.book.clauses import book
@@ -36,6 +37,8 @@ class Verdict:
     worst: float
     reason: str | None
     failures: list[Finding]
+    drawn: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """For each property that failed, the bytes in hexadecimal of each of its smallest examples, by argument."""
     refusal: str | None = None
     """Why the first request that was refused was not served."""
     largest: int = 0
@@ -94,6 +97,11 @@ def _verdict(parts: list[Outcome]) -> Verdict:
     )
     if status == "holds" and served < _LEAST_SERVED * (served + refused):
         status, reason = "undecided", reason or f"only {served} of {served + refused} requests were served ({refusal})"
+    alike = [sum(counts) for counts in zip(*(part.alike for part in parts if part.status == "holds"), strict=True)]
+    if status == "holds" and alike[1] - alike[0] > 2 * math.sqrt(sum(alike)):  # two deviations of a fair coin
+        status = "undecided"
+        differ = f"{alike[1]} of {sum(alike)} requests that differ in their numbers alone were not served ({refusal})"
+        reason = reason or differ
     if not reason and status == "absent":
         reason = next((part.reason for part in parts if part.reason), None)
     return Verdict(
@@ -104,6 +112,10 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         largest=max(part.largest for part in parts),
         worst=max(part.worst for part in parts),
         reason=reason,
+        drawn={
+            name: [part.drawn for part in parts if part.property == name and part.drawn]
+            for name in dict.fromkeys(part.property for part in parts if part.drawn)
+        },
         failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),
         spread=[sum(counts) for counts in zip(*(part.spread for part in parts if part.spread), strict=True)],
     )
@@ -134,8 +146,8 @@ class Result:
         """Why this is not the whole check; empty if it is."""
         reasons = []
         if self.options.chapters or self.options.clauses:
-            asked = [name for name in book() if self.options.selects(name)]
-            reasons.append(f"only {len(asked)} of {len(book())} clauses were asked for")
+            whole = replace(self.options, chapters=(), clauses=()).selected
+            reasons.append(f"only {len(self.options.selected)} of {len(whole)} clauses were asked for")
         asked_for = self.options.dtypes or self.target["dtypes"]
         left_out = [dtype for dtype in self.target["dtypes"] if dtype not in asked_for]
         if left_out:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,8 @@ class Run:
     route: int = 0
     routes: int = 1
     namespace: Any = field(default=None, repr=False)
+    foreign: Any = field(default=None, repr=False)
+    """The module that knows another library's names for the array API."""
 
     def fail(self, reason: str) -> FormulaError:
         """The error that says why this formula cannot be judged."""
@@ -194,6 +196,19 @@ class Array:
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return self.run.namespace
 
+    def __getattr__(self, name: str) -> Any:
+        if self.run.foreign is None or name not in self.run.foreign.NAMES:
+            raise AttributeError(name)
+        return lambda *args, **kwargs: self.run.foreign.called(self.run, name, (self, *args), kwargs)
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any, kwargs: Any = None) -> Any:
+        run = next(x.run for x in _flat((args, kwargs)) if isinstance(x, Array))
+        name = function.__name__
+        if run.foreign is None:
+            raise run.fail(f"uses torch.{name} where the array API is due: xp.{name}, with xp = namespace(x)")
+        return run.foreign.called(run, name, args, kwargs or {})
+
     @property
     def magnitude(self) -> Floats:
         """The sizes of the true values, rounded up."""
@@ -317,6 +332,15 @@ class Array:
 
     def __ne__(self, y: Any) -> Any:
         return less(self, y) | less(self.run.array(y), self)
+
+
+def _flat(x: Any) -> Iterator[Any]:
+    """The leaves of nested lists, tuples and dicts."""
+    if isinstance(x, (list, tuple, dict)):
+        for part in x.values() if isinstance(x, dict) else x:
+            yield from _flat(part)
+    else:
+        yield x
 
 
 class Mask:

@@ -16,10 +16,12 @@ from calibrant.protocol.errors import UnknownName, nearest
 FORMULAS: dict[str, Any] = {}
 
 
-def _shipped(shapes: str, accumulate: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _shipped(
+    shapes: str, accumulate: str | None = None, **draws: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         FORMULAS[function.__name__] = function
-        return formula(shapes=shapes, accumulate=accumulate)(function)
+        return formula(shapes=shapes, accumulate=accumulate, **draws)(function)
 
     return add
 
@@ -60,7 +62,7 @@ def mean_absolute_error(x: Any, y: Any) -> Any:
     return xp.mean(xp.abs(x - y))
 
 
-@_shipped("n, n, ->")
+@_shipped("n, n, ->", delta=(1.0, 0.7))
 def huber(x: Any, y: Any, delta: float) -> Any:
     """Half the square of a residual up to delta, then linear with slope delta; the mean. Reference: Huber 1964; torch.nn.HuberLoss."""
     xp = namespace(x)
@@ -68,7 +70,7 @@ def huber(x: Any, y: Any, delta: float) -> Any:
     return xp.mean(xp.where(r <= delta, 0.5 * r * r, delta * (r - 0.5 * delta)))
 
 
-@_shipped("n, n, ->")
+@_shipped("n, n, ->", beta=(1.0, 0.7))
 def smooth_l1(x: Any, y: Any, beta: float) -> Any:
     """Huber's loss over beta: slope 1 beyond beta. Domain: beta > 0. Reference: Girshick 2015, equation 3; torch.nn.SmoothL1Loss."""
     xp = namespace(x)
@@ -76,14 +78,14 @@ def smooth_l1(x: Any, y: Any, beta: float) -> Any:
     return xp.mean(xp.where(r < beta, 0.5 * r * r / beta, r - 0.5 * beta))
 
 
-@_shipped("n, n ->")
+@_shipped("n, n ->", p="probabilities", y="probabilities")
 def binary_cross_entropy(p: Any, y: Any) -> Any:
     """The mean of -y log p - (1 - y) log(1 - p). Domain: 0 < p < 1; torch clamps the logarithms at -100, the formula does not. Reference: torch.nn.BCELoss."""
     xp = namespace(p)
     return -xp.mean(y * xp.log(p) + (1 - y) * xp.log1p(-p))
 
 
-@_shipped("n, n ->")
+@_shipped("n, n ->", y="probabilities")
 def binary_cross_entropy_with_logits(x: Any, y: Any) -> Any:
     """The mean of -y log σ(x) - (1 - y) log(1 - σ(x)), arranged so that no exponential overflows. Reference: torch.nn.BCEWithLogitsLoss."""
     xp = namespace(x)
@@ -133,25 +135,25 @@ def _picked(x: Any, labels: Any) -> Any:
     return xp.take_along_axis(x, labels[:, None], axis=-1)[:, 0]
 
 
-@_shipped("n d, n ->", "float32")
+@_shipped("n d, n ->", "float32", labels="index d")
 def cross_entropy(x: Any, labels: Any) -> Any:
     """The mean of -log_softmax(x)[label]. Domain: 0 <= label < d. Reference: torch.nn.CrossEntropyLoss."""
     return -namespace(x).mean(_picked(store(log_softmax(x)), labels))
 
 
-@_shipped("n d, n ->", "float32")
+@_shipped("n d, n ->", "float32", labels="index d")
 def cross_entropy_sum(x: Any, labels: Any) -> Any:
     """The sum of -log_softmax(x)[label]: the loss of a mean over unequal batches is such sums over the count of all. Reference: as cross_entropy."""
     return -namespace(x).sum(_picked(store(log_softmax(x)), labels))
 
 
-@_shipped("n d, n -> n", "float32")
+@_shipped("n d, n -> n", "float32", labels="index d")
 def cross_entropy_each(x: Any, labels: Any) -> Any:
     """-log_softmax(x)[label] of each row, not reduced. Reference: as cross_entropy."""
     return -_picked(store(log_softmax(x)), labels)
 
 
-@_shipped("n d, n, d ->", "float32")
+@_shipped("n d, n, d ->", "float32", labels="index d", weights="positive")
 def cross_entropy_weighted(x: Any, labels: Any, weights: Any) -> Any:
     """The weighted mean over rows, each with the weight of its class: divided by the weights' sum, not by n. Reference: as cross_entropy."""
     xp = namespace(x)
@@ -159,7 +161,7 @@ def cross_entropy_weighted(x: Any, labels: Any, weights: Any) -> Any:
     return -xp.sum(w * _picked(store(log_softmax(x)), labels)) / xp.sum(w)
 
 
-@_shipped("n d, n, ->", "float32")
+@_shipped("n d, n, ->", "float32", labels="index d", ignore_index=(-100, 0))
 def cross_entropy_ignoring(x: Any, labels: Any, ignore_index: int) -> Any:
     """The mean over the rows whose label is not ignore_index: divided by their count, not by n. Domain: one such row at least. Reference: as cross_entropy."""
     xp = namespace(x)
@@ -168,7 +170,7 @@ def cross_entropy_ignoring(x: Any, labels: Any, ignore_index: int) -> Any:
     return -xp.sum(each * kept) / xp.sum(kept)
 
 
-@_shipped("n d, n, ->", "float32")
+@_shipped("n d, n, ->", "float32", labels="index d", smoothing=(0.5, 0.1))
 def cross_entropy_smoothed(x: Any, labels: Any, smoothing: float) -> Any:
     """The label has probability 1 - smoothing, and smoothing is spread over all d classes, the label's included. Reference: Szegedy et al. 2016, section 7."""
     xp = namespace(x)
@@ -176,34 +178,34 @@ def cross_entropy_smoothed(x: Any, labels: Any, smoothing: float) -> Any:
     return -((1 - smoothing) * xp.mean(_picked(lp, labels)) + smoothing / x.shape[-1] * (xp.sum(lp) / x.shape[0]))
 
 
-@_shipped("n d, n ->")
+@_shipped("n d, n ->", lp="log-distribution", labels="index d")
 def negative_log_likelihood(lp: Any, labels: Any) -> Any:
     """The mean of -lp[label], for log-probabilities. Reference: torch.nn.NLLLoss."""
     return -namespace(lp).mean(_picked(lp, labels))
 
 
-@_shipped("n d, n d ->")
+@_shipped("n d, n d ->", lp="log-distribution", q="distribution")
 def kl_divergence(lp: Any, q: Any) -> Any:
     """Σ q (log q - lp), over n: the mean over rows, not over elements. Domain: q > 0. Reference: Kullback and Leibler 1951; torch.nn.KLDivLoss('batchmean')."""
     xp = namespace(lp)
     return xp.sum(either(q * (xp.log(q) - lp), q * xp.log(q) - q * lp)) / lp.shape[0]
 
 
-@_shipped("n, n ->")
+@_shipped("n, n ->", y="signs")
 def hinge(x: Any, y: Any) -> Any:
     """The mean of max(0, 1 - x y), for y of -1 and 1. At x y = 1 any slope between is right. Reference: Cortes and Vapnik 1995."""
     xp = namespace(x)
     return xp.mean(_positive(1 - x * y))
 
 
-@_shipped("n, n, n, ->")
+@_shipped("n, n, n, ->", y="signs", margin=(0.5, 0.3))
 def margin_ranking(x: Any, z: Any, y: Any, margin: float) -> Any:
     """The mean of max(0, margin - y (x - z)). Reference: torch.nn.MarginRankingLoss."""
     xp = namespace(x)
     return xp.mean(_positive(margin - y * (x - z)))
 
 
-@_shipped("n d, n d, -> n")
+@_shipped("n d, n d, -> n", eps=(1e-8,))
 def cosine_similarity(x: Any, y: Any, eps: float) -> Any:
     """x·y over the product of the lengths, each at least eps. Reference: torch.nn.CosineSimilarity."""
     xp = namespace(x)
@@ -215,7 +217,7 @@ def cosine_similarity(x: Any, y: Any, eps: float) -> Any:
     return xp.sum(x / length(x) * (y / length(y)), axis=-1)
 
 
-@_shipped("n d, n d, n d, , ->")
+@_shipped("n d, n d, n d, , ->", margin=(1.0, 0.3), eps=(1e-6,))
 def triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float, eps: float) -> Any:
     """The mean of max(0, |a - p + eps| - |a - n + eps| + margin). Reference: Balntas et al. 2016; torch.nn.TripletMarginLoss."""
     xp = namespace(anchor)
@@ -228,14 +230,14 @@ def triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float, eps
     return xp.mean(_positive(d))
 
 
-@_shipped("n, n ->")
+@_shipped("n, n ->", y="positive")
 def poisson_negative_log_likelihood(x: Any, y: Any) -> Any:
     """The mean of exp(x) - y x, for the logarithm x of a rate. Reference: torch.nn.PoissonNLLLoss."""
     xp = namespace(x)
     return xp.mean(xp.exp(x) - y * x)
 
 
-@_shipped("n, n, n ->")
+@_shipped("n, n, n ->", variance="positive")
 def gaussian_negative_log_likelihood(x: Any, y: Any, variance: Any) -> Any:
     """The mean of (log v + (x - y)² / v) / 2. Domain: v at least 1e-6, below which torch clamps. Reference: Nix and Weigend 1994; torch.nn.GaussianNLLLoss."""
     xp = namespace(x)
@@ -266,7 +268,7 @@ def tanh(x: Any) -> Any:
     return namespace(x).tanh(x)
 
 
-@_shipped("n, -> n")
+@_shipped("n, -> n", threshold=(20.0,))
 def softplus(x: Any, threshold: float) -> Any:
     """log(1 + exp(x)), and x itself above a threshold, where torch stops adding exp(-x). Reference: Dugas et al. 2001; torch.nn.Softplus."""
     xp = namespace(x)
@@ -279,13 +281,13 @@ def relu(x: Any) -> Any:
     return _positive(x)
 
 
-@_shipped("n, -> n")
+@_shipped("n, -> n", slope=(0.5, 0.01))
 def leaky_relu(x: Any, slope: float) -> Any:
     """x above 0, slope times x below. Reference: Maas, Hannun and Ng 2013; torch.nn.LeakyReLU."""
     return namespace(x).where(x > 0, x, slope * x)
 
 
-@_shipped("n, -> n", "float32")
+@_shipped("n, -> n", "float32", alpha=(1.0, 1.3))
 def elu(x: Any, alpha: float) -> Any:
     """x above 0, alpha (exp(x) - 1) below. Reference: Clevert, Unterthiner and Hochreiter 2016; torch.nn.ELU."""
     xp = namespace(x)
@@ -331,7 +333,7 @@ def soft_sign(x: Any) -> Any:
     return x / (1 + namespace(x).abs(x))
 
 
-@_shipped("n d -> n e")
+@_shipped("n 2e -> n e")
 def gated_linear(x: Any) -> Any:
     """The first half of the last axis times the sigmoid of the second. Domain: an even last axis. Reference: Dauphin et al. 2017; torch.nn.GLU."""
     half = x.shape[-1] // 2
@@ -355,7 +357,7 @@ def matrix_product(x: Any, y: Any) -> Any:
     return namespace(x).matmul(x, y)
 
 
-@_shipped("v d, n -> n d")
+@_shipped("v d, n -> n d", index="index v")
 def embedding(w: Any, index: Any) -> Any:
     """The rows of w by index; the gradient adds up over repeated indices. Reference: torch.nn.Embedding."""
     return namespace(w).take(w, index, axis=0)
@@ -391,7 +393,7 @@ def _convolved(patches: Any, w: Any, b: Any) -> Any:
     return xp.matmul(rows, xp.concat([patches, ones], axis=1))
 
 
-@_shipped("n c l, o c k, o, , -> n o m", "float32")
+@_shipped("n c l, o c k, o, , -> n o m", "float32", l=(5, 8), k=(1, 3), stride=(1, 2), padding=(0, 1))
 def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     """Σ over channels and taps of w x, plus b; the filter is not turned around. Reference: torch.nn.Conv1d."""
     xp = namespace(x)
@@ -399,7 +401,16 @@ def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     return _convolved(xp.reshape(cuts, (cuts.shape[0], -1, cuts.shape[3])), w, b)
 
 
-@_shipped("n c h w, o c k l, o, , -> n o i j", "float32")
+@_shipped(
+    "n c h w, o c k l, o, , -> n o i j",
+    "float32",
+    h=(3, 5),
+    w=(4, 6),
+    k=(1, 3),
+    l=(2, 1),
+    stride=(1, 2),
+    padding=(0, 1),
+)
 def convolution_2d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     """Σ over channels and taps of w x, plus b, in two dimensions. Reference: torch.nn.Conv2d."""
     xp = namespace(x)
@@ -410,13 +421,13 @@ def convolution_2d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     return xp.reshape(_convolved(xp.reshape(cuts, (n, c * k * cols, i * j)), w, b), (n, w.shape[0], i, j))
 
 
-@_shipped("n c h w, , -> n c i j")
+@_shipped("n c h w, , -> n c i j", h=(4, 5), w=(4, 6), size=(2, 3), stride=(2, 1))
 def average_pool_2d(x: Any, size: int, stride: int) -> Any:
     """The mean of each window. Reference: torch.nn.AvgPool2d."""
     return namespace(x).mean(_patches(_patches(x, 3, size, stride), 3, size, stride), axis=(0, 1))
 
 
-@_shipped("n c h w, , -> n c i j")
+@_shipped("n c h w, , -> n c i j", h=(4, 5), w=(4, 6), size=(2, 3), stride=(2, 1))
 def max_pool_2d(x: Any, size: int, stride: int) -> Any:
     """The maximum of each window; among equal ones any shares of the gradient are right. Reference: torch.nn.MaxPool2d."""
     return namespace(x).max(_patches(_patches(x, 3, size, stride), 3, size, stride), axis=(0, 1))
@@ -431,26 +442,26 @@ def _standardized(x: Any, axis: Any, eps: float) -> Any:
     return centered / xp.sqrt(xp.mean(centered * centered, axis=axis, keepdims=True) + eps)
 
 
-@_shipped("n d, d, d, -> n d", "float32")
+@_shipped("n d, d, d, -> n d", "float32", eps=(1e-5, 0.5))
 def layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
     """Each row minus its mean, over the root of its variance plus eps, scaled and shifted; the variance divides by d. Reference: Ba, Kiros and Hinton 2016."""
     return _standardized(x, -1, eps) * w + b
 
 
-@_shipped("n d, d, -> n d", "float32")
+@_shipped("n d, d, -> n d", "float32", eps=(1e-5, 0.5))
 def rms_norm(x: Any, w: Any, eps: float) -> Any:
     """Each row over the root of its mean square plus eps, scaled; no mean is subtracted. Reference: Zhang and Sennrich 2019; torch.nn.RMSNorm."""
     xp = namespace(x)
     return x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + eps) * w
 
 
-@_shipped("n d, d, d, -> n d")
+@_shipped("n d, d, d, -> n d", n=(2, 3, 5, 8), eps=(1e-5, 0.5))
 def batch_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
     """In training: each column standardized over the batch; the variance divides by n. Reference: Ioffe and Szegedy 2015, algorithm 1; torch.nn.BatchNorm1d."""
     return _standardized(x, 0, eps) * w + b
 
 
-@_shipped("n d, d, d, d, d, -> n d")
+@_shipped("n d, d, d, d, d, -> n d", variance="positive", eps=(1e-5, 0.5))
 def batch_norm_inference(x: Any, mean: Any, variance: Any, w: Any, b: Any, eps: float) -> Any:
     """In inference: the given mean and variance, folded into scale and shift or not. Reference: as batch_norm, algorithm 2."""
     xp = namespace(x)
@@ -458,7 +469,7 @@ def batch_norm_inference(x: Any, mean: Any, variance: Any, w: Any, b: Any, eps: 
     return either((x - mean) / xp.sqrt(variance + eps) * w + b, x * scale + (b - mean * scale))
 
 
-@_shipped("n c l, c, c, , -> n c l")
+@_shipped("n c l, c, c, , -> n c l", c=(2, 4), groups=(2, 1), l=(3, 5), eps=(1e-5, 0.5))
 def group_norm(x: Any, w: Any, b: Any, groups: int, eps: float) -> Any:
     """Each group of channels of a sample standardized together. Domain: groups divides c. Reference: Wu and He 2018; torch.nn.GroupNorm."""
     xp = namespace(x)
@@ -473,7 +484,7 @@ def group_norm(x: Any, w: Any, b: Any, groups: int, eps: float) -> Any:
     return either(grouped, x * factor + (shift - xp.reshape(ones * mean, x.shape) * factor))
 
 
-@_shipped("n d, -> n d")
+@_shipped("n d, -> n d", eps=(1e-12,))
 def l2_normalize(x: Any, eps: float) -> Any:
     """Each row over its length, at least eps. Reference: torch.nn.functional.normalize."""
     xp = namespace(x)
@@ -521,14 +532,14 @@ def _hidden(scores: Any) -> Any:
     return xp.full_like(scores, -xp.inf)
 
 
-@_shipped("b n d, b m d, b m e, n m -> b n e", "float32")
+@_shipped("b n d, b m d, b m e, n m -> b n e", "float32", mask="mask")
 def masked_attention(q: Any, k: Any, v: Any, mask: Any) -> Any:
     """Attention to the places where the mask holds. Domain: each row of the mask holds somewhere. Reference: as attention."""
     scores = _scores(q, k)
     return _attended(namespace(q).where(mask, scores, _hidden(scores)), v)
 
 
-@_shipped("n d, n e, n e -> n d")
+@_shipped("n 2e, n e, n e -> n 2e")
 def rotary_embedding(x: Any, cosine: Any, sine: Any) -> Any:
     """Each pair (x[i], x[i + d/2]) turned by an angle, given by its cosine and sine. Reference: Su et al. 2021, equation 34, pairs by halves as in Llama."""
     half = x.shape[-1] // 2
@@ -536,7 +547,7 @@ def rotary_embedding(x: Any, cosine: Any, sine: Any) -> Any:
     return namespace(x).concat([a * cosine - b * sine, b * cosine + a * sine], axis=-1)
 
 
-@_shipped("n d, n d, -> n d")
+@_shipped("n d, n d, -> n d", mask="mask", p=(0.5, 0.3))
 def dropout(x: Any, mask: Any, p: float) -> Any:
     """x over 1 - p where the mask keeps it, else 0. Domain: 0 <= p < 1. Reference: Srivastava et al. 2014; torch.nn.Dropout."""
     return namespace(x).where(mask, x / (1 - p), namespace(x).zeros_like(x))

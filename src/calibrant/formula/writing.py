@@ -13,12 +13,17 @@ from calibrant.formula.arrays import erf_exact, format_named, stored
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def formula(*, shapes: str | None = None, accumulate: str | None = None) -> Callable[[F], F]:
-    """Declare the shapes of a formula's arguments, and the dtype of its arithmetic where the inputs have 16 bits."""
+def formula(*, shapes: str | None = None, accumulate: str | None = None, **draws: Any) -> Callable[[F], F]:
+    """Declare the shapes of a formula's arguments, and the dtype of its arithmetic where the inputs have 16 bits.
+
+    The rest says, by the name of an argument or an axis, what `calibrant check --formulas` draws for it: a kind of numbers (`declaring.KINDS`), or values to
+    choose from, as in labels="index d", eps=(1e-5, 1e-8).
+    """
 
     def declared(function: F) -> F:
         function.shapes = shapes  # type: ignore[attr-defined]  # a function holds what is declared of it
         function.accumulate = accumulate  # type: ignore[attr-defined]
+        function.draws = draws  # type: ignore[attr-defined]
         return function
 
     return declared

@@ -1,4 +1,7 @@
-"""`python -m calibrant.impostors FOLDER` writes into the chapters there, beside each clause, the impostors that it shows best."""
+"""`python -m calibrant.impostors FOLDER` writes into the chapters there, beside each clause, the impostors that it shows best.
+
+It also writes the trace of clauses, properties, impostors and statements of the source, and the index of the glossary.
+"""
 
 import re
 import sys
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from calibrant.book.clauses import CHAPTERS
 from calibrant.impostors import breaking
+from calibrant.impostors.tracing import trace, with_index
 
 _CLAUSE = re.compile(r'^<a id="(?P<name>[a-z0-9.-]+)"></a>\n.*?(?=^<a id=|^#{1,2} |\Z)', re.MULTILINE | re.DOTALL)
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -36,11 +40,14 @@ def _shown(name: str, body: str) -> str:
 
 
 def main(folder: Path) -> None:
-    """Bring the chapters of a folder up to date."""
+    """Bring the chapters of a folder, and the pages that are generated, up to date."""
     for chapter in CHAPTERS:
         file = folder / f"{chapter}.md"
         text = file.read_text(encoding="utf-8")
         file.write_text(with_impostors(text), encoding="utf-8")
+    (folder / "trace.md").write_text(trace(), encoding="utf-8")
+    glossary = folder / "glossary.md"
+    glossary.write_text(with_index(glossary.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

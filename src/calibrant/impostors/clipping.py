@@ -111,7 +111,7 @@ norm(
     kind="variant",
     convention=("clip.epsilon", "added"),
     why_not_small=DIGITS,
-)(_with_epsilon, f"{SCALED}", "")
+)(_with_epsilon, f"{SCALED}@float64 {SCALED}?")
 norm("nan-hidden", "numbers that are not finite become zero before the norm is taken", exactly=False)(
     nonfinite(lambda c: c(grads=[np.where(np.isfinite(g), g, 0).astype(g.dtype) for g in c.grads])),
     NOT_FINITE,

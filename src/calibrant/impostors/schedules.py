@@ -359,21 +359,21 @@ plateau = impostors_of(
     "plateau", exactly=False, keeps_dtype=False, why_not_small="a loss that stops falling takes more than three epochs"
 )
 plateau("counter-not-reset", "the wait is not reset by a fall, so that the rate falls at each epoch from then on")(
-    walking(_NeverReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN}? {LEAST} {NAN}", "keras-team/keras#3991"
+    walking(_NeverReset), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?", "keras-team/keras#3991"
 )
 plateau("fall-forgotten", "the rate falls for one epoch, because the rate that it starts from was not changed")(
-    walking(_ForgottenFall), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}", "AlexeyAB/darknet#8927"
+    walking(_ForgottenFall), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?", "AlexeyAB/darknet#8927"
 )
 plateau("one-epoch-early", "the rate falls once `patience` losses in a row have not improved, one epoch early")(
     walking(switched(patience=lambda k: k - 1)),
-    f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}",
+    f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?",
     "pytorch/pytorch#2545",
 )
 plateau("wait-not-ended", "an improvement does not end the wait")(
-    walking(_WaitNotReset), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}"
+    walking(_WaitNotReset), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
 )
 plateau("against-the-last", "each loss is compared with the one before, not with the best")(
-    walking(_AgainstTheLast), f"{PLATEAU} {THRESHOLD} {COOLDOWN} {LEAST} {NAN}"
+    walking(_AgainstTheLast), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
 )
 plateau("without-cooldown", "there is no cooldown")(walking(_WithoutCooldown), f"{COOLDOWN} {NAN}?")
 plateau("any-improvement", "the threshold is not used: every lower loss is an improvement")(

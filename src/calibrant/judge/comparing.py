@@ -33,6 +33,9 @@ class Tally:
     judged: int = 0  # numbers compared with a bound or with an exact value
     unjudged: int = 0  # numbers of which nothing is claimed: they, or numbers before them, may leave the dtype's range
     refused: int = 0  # requests that the target does not serve
+    kinds: dict[Any, list[int]] = field(
+        default_factory=dict
+    )  # of each kind of request, the served and the refused ones
     refusal: str = ""  # why, in the target's words, the first of them was not served
     largest: int = 0  # the most numbers of an array in a request
     rejected: int = 0  # the number of the first example that was rejected; 0 if none was
@@ -40,6 +43,11 @@ class Tally:
     spread: list[int] = field(
         default_factory=lambda: [0] * HALVINGS
     )  # errors of 1/2 of their bound or more, of 1/4, ...
+
+    def alike(self) -> list[int]:
+        """The requests that were served, and those that were refused although others of their kind were served."""
+        known = [counts for counts in self.kinds.values() if counts[0]]
+        return [sum(served for served, _ in known), sum(refused for _, refused in known)]
 
 
 _tally = Tally()

@@ -1,8 +1,13 @@
 """The operations that a target may provide: one record each."""
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+FORMULAS = "CALIBRANT_FORMULAS"
+"""The environment variable by which every process of a check knows the formulas that it is about, as JSON."""
 
 IMPORT_PATIENCE = 6
 """The time limit of an import, in time limits of a call."""
@@ -182,3 +187,30 @@ OPERATIONS = {
     )
 }
 """All operations by name, in the order of the protocol."""
+
+
+GRADIENT = "_vjp"
+"""The end of the name of the operation that is a formula's gradient."""
+
+
+def of_formulas(signatures: Mapping[str, Sequence[str]]) -> dict[str, Operation]:
+    """The operations of formulas, by the names of their arguments: `layer_norm(x, w, b, eps)`, and `layer_norm_vjp(x, w, b, eps, upstream)`."""
+    return {
+        one.name: one
+        for name, parameters in signatures.items()
+        for one in (
+            Operation(name, tuple(parameters), ("layers",)),
+            Operation(name + GRADIENT, (*parameters, "upstream"), ("layers",), lists=1),
+        )
+    }
+
+
+def checked_formulas() -> dict[str, Any]:
+    """The formulas that this process's check is about: their source, the arguments of each, shapes that are given, the framework that differentiates; empty without any."""
+    said: dict[str, Any] = json.loads(os.environ.get(FORMULAS) or "{}")
+    return said
+
+
+def join_formulas() -> None:
+    """Let the operations of the formulas that this process's check is about be operations."""
+    OPERATIONS.update(of_formulas(checked_formulas().get("operations", {})))

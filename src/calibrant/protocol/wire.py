@@ -26,7 +26,8 @@ def plain(value: Any, *, functions: str | None = None) -> Any:
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if is_array(value):
-        data = [json_number(x) for x in np.asarray(value).astype(np.float64).reshape(-1).tolist()]
+        numbers = value if value.dtype.kind == "b" else np.asarray(value).astype(np.float64)
+        data = [json_number(x) for x in numbers.reshape(-1).tolist()]
         return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
     if isinstance(value, dict):
         return {str(key): plain(x, functions=functions) for key, x in value.items()}

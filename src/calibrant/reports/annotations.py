@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibrant.protocol.errors import printable
+from calibrant.reports.closing import outcome
 from calibrant.reports.findings import Told, counted, told, without_indent
-from calibrant.reports.terminal import outcome
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked
@@ -42,9 +42,7 @@ def _lines(one: Checked) -> Iterator[str]:
 
 
 def _message(clause: Told) -> str:
-    parts = [clause.sentence]
-    if clause.status == "stale":
-        parts.append(f"It is declared as a deviation ({clause.reason}), but it holds.")
+    parts = [clause.sentence, clause.stale] if clause.stale else [clause.sentence]
     for _, several in clause.findings[:1]:
         first = several[0]
         parts.append(without_indent(first.text))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from calibrant.protocol.errors import printable, shortened
+from calibrant.reports.closing import outcome
 from calibrant.reports.findings import Told, told, totals, without_indent
-from calibrant.reports.terminal import outcome
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked
@@ -61,8 +61,11 @@ def _judge(case: ElementTree.Element, clause: Told, verdict: Verdict) -> None:
 def shield(checks: Sequence[Checked]) -> str:
     """What an endpoint badge of shields.io reads: https://shields.io/badges/endpoint-badge."""
     worst = max(checks, key=lambda one: (0, 2, 1)[one.exit_status])
+    conforming = sum(one.exit_status == 0 for one in checks)
     color = ("brightgreen", "red", "lightgrey")[worst.exit_status]
-    if worst.result is None:
+    if len(checks) > 1:
+        message = f"{conforming} of {len(checks)} targets conform"
+    elif worst.result is None:
         message = "not checked"
     else:
         found = totals(told(worst.result))

@@ -6,13 +6,13 @@ import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from calibrant.book.clauses import CHAPTERS, book, book_folder, properties
+from calibrant.book.clauses import CHAPTERS, book, book_folder, properties, unlinked
 from calibrant.exact.optimizers import DEFAULTS
 from calibrant.impostors import Impostor, breaking, catalog
 from calibrant.protocol.declarations import CONVENTIONS
 from calibrant.protocol.errors import UnknownName, nearest
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.reports.terminal import readable
+from calibrant.reports.mathematics import readable
 
 _FENCE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(\w+)\([^)]*\)` \| (.*) \|$", re.MULTILINE)
@@ -166,4 +166,11 @@ def _mathematics(prose: str) -> str:
         indent = "    " if match[0].startswith("$$") else ""
         return indent + readable(f"${' '.join((match[1] or match[2]).split())}$")
 
-    return re.sub(r"\{ref\}`([^<`]*?) *<[^>`]*>`", r"\1", re.sub(r"\$\$([^$]+)\$\$|\$([^$]+)\$", formula, prose))
+    prose = re.sub(r"\$\$([^$]+)\$\$|\$([^$]+)\$", formula, prose)
+    return unlinked(re.sub(r"^</?(?:a|details|summary)\b.*\n", _heading, prose, flags=re.MULTILINE))
+
+
+def _heading(line: re.Match[str]) -> str:
+    """What a line of HTML says: the summary of what a page folds."""
+    said = re.sub(r"<[^>]+>", "", line[0]).strip()
+    return f"{said}:\n" if said else ""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from calibrant.book.clauses import book
 from calibrant.checks.outcomes import Finding, Status
 from calibrant.checks.verdicts import GRAVEST, Verdict, gravest
-from calibrant.reports.terminal import by_clause, readable
+from calibrant.reports.mathematics import readable
 
 if TYPE_CHECKING:
     from calibrant.checks.verdicts import Result
+
+COLUMNS: tuple[Status, ...] = ("holds", "breaks", "broken", "stale", "deviates", "absent", "undecided", "error")
+"""The statuses in the order of a table."""
+
+Impostor = dict[str, Any]
+"""An impostor as which a target behaves: its operation, its name, its sentence, and where it was seen."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,18 @@ class Told:
         return next((verdict.reason for verdict in self.verdicts if verdict.reason), "")
 
     @property
+    def stale(self) -> str:
+        """Why it fails where it holds although the target declares otherwise; empty if it does not."""
+        return f"It is declared as a deviation ({self.reason}), but it holds." if self.status == "stale" else ""
+
+    @property
+    def explained_by(self) -> dict[tuple[str, str], Impostor]:
+        """The impostors that explain it, by operation and name: those of all its failures; none unless each failure has one."""
+        failures = [failure for verdict in self.failing for failure in verdict.failures]
+        found = {(one["operation"], one["name"]): one for failure in failures for one in failure.impostors}
+        return found if all(failure.impostors for failure in failures) else {}
+
+    @property
     def findings(self) -> list[tuple[str, list[Finding]]]:
         """The different failures, those of each dtype together; dtypes that fail alike stand together."""
         found: list[tuple[str, list[Finding]]] = []
@@ -91,24 +110,68 @@ class Told:
 
 def told(result: Result) -> list[Told]:
     """Every clause of a check, in the book's order."""
-    return [Told(verdicts, result.options.strict) for verdicts in by_clause(result.verdicts).values()]
+    return by_clause(result.verdicts, strict=result.options.strict)
 
 
-def totals(clauses: Sequence[Told]) -> Counter[str]:
+def by_clause(verdicts: Iterable[Verdict], *, strict: bool = False) -> list[Told]:
+    """Every clause of these verdicts, which stand in the book's order."""
+    groups = itertools.groupby(verdicts, key=lambda verdict: verdict.clause)
+    return [Told([*of_clause], strict) for _, of_clause in groups]
+
+
+def totals(clauses: Iterable[Told]) -> Counter[str]:
     """The number of clauses of each status that occurs, the gravest first."""
     found = Counter[str](clause.status for clause in clauses)
     return Counter({status: found[status] for status in GRAVEST if found[status]})
 
 
-def explanations(clauses: Sequence[Told]) -> list[tuple[dict[str, Any], list[str]]]:
-    """Each impostor as which the target behaves, with the failing clauses that it explains; the one with the most first."""
-    found: dict[tuple[str, str], tuple[dict[str, Any], list[str]]] = {}
+def counts(clauses: Iterable[Told]) -> dict[str, dict[str, int]]:
+    """For each chapter, in the book's order, the number of clauses with each status."""
+    table: dict[str, dict[str, int]] = {}
     for clause in clauses:
-        for _, several in clause.findings:
-            for one in (impostor for finding in several for impostor in finding.impostors):
-                names = found.setdefault((one["operation"], one["name"]), (one, []))[1]
-                names += [clause.name] * (clause.name not in names)
+        table.setdefault(clause.chapter, dict.fromkeys(COLUMNS, 0))[clause.status] += 1
+    return table
+
+
+def explanations(clauses: Iterable[Told]) -> list[tuple[Impostor, list[str]]]:
+    """Each impostor that explains clauses, with their names; the one with the most first."""
+    found: dict[tuple[str, str], tuple[Impostor, list[str]]] = {}
+    for clause in clauses:
+        for key, one in clause.explained_by.items():
+            found.setdefault(key, (one, []))[1].append(clause.name)
     return sorted(found.values(), key=lambda pair: -len(pair[1]))
+
+
+def unserved(clauses: Iterable[Told]) -> list[tuple[int, str, str]]:
+    """The number of requests that were not served, of each clause that had some, and the first reason; the most first."""
+    found = []
+    for clause in clauses:
+        refused = sum(verdict.refused for verdict in clause.verdicts)
+        why = next((verdict.refusal for verdict in clause.verdicts if verdict.refusal), "")
+        found += [(refused, clause.name, why)] * bool(refused)
+    return sorted(found, key=lambda row: -row[0])
+
+
+def place(link: str) -> str:
+    """A link to an issue as people write it: 'pytorch/pytorch#10148'."""
+    return link.removeprefix("https://github.com/").replace("/issues/", "#").replace("/pull/", "#")
+
+
+def impostor_lines(impostors: list[Impostor]) -> list[str]:
+    """'  loss_fn behaves as `half`: ...; seen in ...', or as either of several."""
+    lines = []
+    for operation in dict.fromkeys(one["operation"] for one in impostors):
+        named = [one for one in impostors if one["operation"] == operation]
+        for k, one in enumerate(named):
+            seen = f"; seen in {', '.join(map(place, one['seen'][:3]))}" if one["seen"] else ""
+            what = f"{operation} behaves as" if k == 0 else "  or as"
+            lines.append(f"  {what} `{one['name']}`: {one['sentence']}{seen}.")
+    return lines
+
+
+def ulps_of(finding: Finding) -> float | None:
+    """The error of a finding in units in the last place; None where that says nothing, as beside an exact 0."""
+    return finding.ulps if isinstance(finding.ulps, (int, float)) and finding.ulps < 1e20 else None
 
 
 def without_indent(text: str) -> str:

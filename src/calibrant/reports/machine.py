@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibrant.protocol import VERSION
-from calibrant.protocol.errors import CheckError
-from calibrant.reports.terminal import counts, outcome
+from calibrant.reports.closing import outcome
+from calibrant.reports.files import put
+from calibrant.reports.findings import counts, told
 
 if TYPE_CHECKING:
     from calibrant.checks.verdicts import Result
@@ -33,7 +33,7 @@ def document(result: Result) -> dict[str, Any]:
         "exit_status": result.exit_status,
         "partial": result.partial,
         "unfinished": result.unfinished,
-        "chapters": counts(result.verdicts),
+        "chapters": counts(told(result)),
         "verdicts": [asdict(verdict) for verdict in result.verdicts],
     }
 
@@ -50,14 +50,3 @@ def environment() -> dict[str, str]:
 def write(document: dict[str, Any], file: Path) -> None:
     """Write a document as JSON; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
     put(json.dumps(document, indent=1, allow_nan=False) + "\n", file)
-
-
-def put(text: str, file: Path) -> None:
-    """Write a text; `-` is standard output. Raises CheckError, in one sentence, if the file cannot be written."""
-    if str(file) == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CheckError(f"{file} cannot be written: {error.strerror or error}") from None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from calibrant.checks.outcomes import Finding
 from calibrant.checks.verdicts import GRAVEST
 from calibrant.protocol.errors import escaped, printable
-from calibrant.reports.findings import Told, told, totals, without_indent
-from calibrant.reports.terminal import outcome, place
+from calibrant.reports.closing import outcome
+from calibrant.reports.findings import Told, place, told, totals, without_indent
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked
@@ -77,8 +77,8 @@ def _failure(clause: Told) -> Iterator[str]:
     yield ""
     yield _prose(clause.sentence)
     yield ""
-    if clause.status == "stale":
-        yield f"It is declared as a deviation ({_plain(clause.reason)}), but it holds."
+    if clause.stale:
+        yield _plain(clause.stale)
         yield ""
     for _, several in clause.findings[:1]:
         yield from _finding(several[0])

@@ -6,8 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from calibrant.protocol.errors import printable
-from calibrant.reports.findings import Told, told
-from calibrant.reports.terminal import closing_lines, impostor_lines
+from calibrant.reports.closing import closing_lines
+from calibrant.reports.findings import Told, impostor_lines, told
 
 if TYPE_CHECKING:
     from calibrant.checks.verdicts import Result
@@ -32,8 +32,8 @@ def _why(clause: Told) -> str:
     if clause.findings:
         _, (first, *_) = clause.findings[0]
         lines += [first.text, *impostor_lines(first.impostors)]
-    elif clause.reason:
-        lines.append(f"It is declared as a deviation ({clause.reason}), but it holds.")
+    elif clause.stale:
+        lines.append(clause.stale)
     lines += ["It is a SHOULD: this is a warning."] * (clause.level == "SHOULD")
     return f"<td style='text-align:left'>{'<br>'.join(_html(line.strip()) for line in lines)}</td>"
 

@@ -24,10 +24,21 @@ from calibrant.protocol.declarations import DTYPES, numpy_dtype
 from calibrant.protocol.errors import CheckError, printable
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.reports import pictures
-from calibrant.reports.findings import Told, counted, explanations, told, totals, without_indent
+from calibrant.reports.closing import outcome
+from calibrant.reports.findings import (
+    Impostor,
+    Told,
+    counted,
+    explanations,
+    place,
+    told,
+    totals,
+    ulps_of,
+    unserved,
+    without_indent,
+)
 from calibrant.reports.machine import environment
 from calibrant.reports.pictures import number
-from calibrant.reports.terminal import outcome, place
 
 if TYPE_CHECKING:
     from calibrant.checks.check import Checked
@@ -133,7 +144,7 @@ class _Page:
         return dict(totals(self.clauses))
 
     @property
-    def explanations(self) -> list[tuple[dict[str, Any], list[str]]]:
+    def explanations(self) -> list[tuple[Impostor, list[str]]]:
         return explanations(self.clauses)
 
     @property
@@ -201,8 +212,14 @@ class _Page:
         return [clause for clause in self.clauses if clause.status == "deviates"]
 
     @property
-    def refused(self) -> int:
-        return sum(verdict.refused for clause in self.clauses for verdict in clause.verdicts)
+    def warnings(self) -> list[str]:
+        """Sentences on names of the target that nearly mean something."""
+        return [] if self.result is None else self.result.target.get("warnings", [])
+
+    @property
+    def unserved(self) -> list[tuple[int, str, str]]:
+        """The number of requests that were not served, of each clause that had some, and the first reason."""
+        return unserved(self.clauses)
 
     @property
     def work(self) -> tuple[int, int, int]:
@@ -314,10 +331,8 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
         if (x := number(said)) is not None:
             facts.append((name, f"{x:.6g}"))
     if math.isfinite(bounds := number(finding.bounds) or math.nan):
-        ulps = number(finding.ulps)
-        facts.append(
-            ("off by", f"{bounds:,.4g} bounds" + (f", {ulps:,.4g} ulps" if ulps is not None and ulps < 1e20 else ""))
-        )
+        ulps = ulps_of(finding)
+        facts.append(("off by", f"{bounds:,.4g} bounds" + ("" if ulps is None else f", {ulps:,.4g} ulps")))
     return facts
 
 

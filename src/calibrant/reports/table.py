@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from calibrant.checks.verdicts import GRAVEST, gravest
+from calibrant.checks.verdicts import GRAVEST
 from calibrant.protocol import VERSION
 from calibrant.protocol.errors import escaped
 from calibrant.reports import machine
-from calibrant.reports.terminal import STYLES, blank, by_clause, outcome, put
+from calibrant.reports.closing import outcome
+from calibrant.reports.findings import told
+from calibrant.reports.terminal import STYLES, blank, put
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +25,7 @@ COLORS = {**STYLES, "deviates": "yellow", "undecided": "", "absent": "dim"}
 
 def statuses(one: Checked) -> dict[str, str]:
     """The gravest status of each clause over the dtypes; empty for a target that could not be checked."""
-    return {} if one.result is None else {name: gravest(of) for name, of in by_clause(one.result.verdicts).items()}
+    return {} if one.result is None else {clause.name: clause.status for clause in told(one.result)}
 
 
 def clauses(matrix: Sequence[Checked]) -> list[str]:
@@ -61,13 +63,11 @@ def _cells(one: Checked, console: Console) -> dict[str, Text]:
     from rich.text import Text
 
     assert one.result is not None
-    strict, cells = one.result.options.strict, {}
-    for name, of_clause in by_clause(one.result.verdicts).items():
-        status = gravest(of_clause)
-        fails = status == "error" or any(verdict.fails(strict=strict) for verdict in of_clause)
-        warning = not fails and status in ("breaks", "broken")
-        sign = blank(console) if status == "absent" else status.upper() if fails else status
-        cells[name] = Text(sign, "yellow" if warning else COLORS.get(status, ""))
+    cells = {}
+    for clause in told(one.result):
+        status, warning = clause.status, clause.failing and not clause.fails
+        sign = blank(console) if status == "absent" else status.upper() if clause.fails else status
+        cells[clause.name] = Text(sign, "yellow" if warning else COLORS.get(status, ""))
     return cells
 
 

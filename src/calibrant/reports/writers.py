@@ -6,7 +6,7 @@ from typing import IO
 
 from calibrant.checks.check import Checked
 from calibrant.reports import annotations, exchange, markdown
-from calibrant.reports.machine import put
+from calibrant.reports.files import put
 
 
 def _html(checks: Sequence[Checked]) -> str:

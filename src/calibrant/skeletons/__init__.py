@@ -10,8 +10,6 @@ from calibrant.protocol.errors import CheckError, nearest
 from calibrant.protocol.operations import OPERATIONS, Operation
 from calibrant.reports.explain import absent, hyperparameters, legend, returns, unmarked
 
-FILLED_IN = "loss_fn"
-"""The operation that every skeleton has."""
 RECIPE = Path(".github", "workflows", "calibrant.yml")
 """Where the recipe for continuous integration lies."""
 _WIDTH = 110
@@ -30,10 +28,12 @@ class Language:
     """The comment in which an operation is to be filled in, with what is said of it."""
     heading: str
     """A comment that names a chapter."""
+    entry: str = ""
+    """The comment that becomes the entry of an operation in a table."""
     build: str = ""
     """The command that has to come before the check."""
-    functions: bool = False
-    """Whether its operations can take functions."""
+    filled_in: tuple[str, ...] = ("loss_fn", "difference_gradient")
+    """The operations that it has."""
 
 
 def _python(one: Operation, said: list[str]) -> list[str]:
@@ -55,6 +55,14 @@ def _c(one: Operation, said: list[str]) -> list[str]:
     ]
 
 
+def _rust(one: Operation, said: list[str]) -> list[str]:
+    first, *rest = said
+    return [
+        *_wrapped([f"{one.name}({_names(one)}): {first}", *rest], "// "),
+        f'// fn {one.name}(params: &Value) -> Answer {{ absent("not yet") }}',
+    ]
+
+
 def _names(one: Operation) -> str:
     return ", ".join(name.lstrip("*") for name in one.parameters)
 
@@ -65,14 +73,20 @@ def _wrapped(paragraphs: list[str], before: str) -> list[str]:
 
 LANGUAGES = {
     "python": Language(
-        "my_target.py", "calibrant check my_target.py", "", _python, "# The chapter on {}", functions=True
+        *("my_target.py", "calibrant check my_target.py", "", _python, "# The chapter on {}"), filled_in=("loss_fn",)
     ),
     "javascript": Language(
         "adapter.js", 'calibrant check --program "node adapter.js"', "// ", _javascript, "  // The chapter on {}"
     ),
     "c": Language(
         *("adapter.c", "calibrant check --program ./adapter", "   ", _c, "/* The chapter on {} */"),
+        entry='    /* {{"{0}", {0}}}, */',
         build="cc -O2 -o adapter adapter.c -lm",
+    ),
+    "rust": Language(
+        *("adapter.rs", "calibrant check --program ./adapter", "//! ", _rust, "// The chapter on {}"),
+        entry='    // ("{0}", {0}),',
+        build="rustc --edition 2021 -O adapter.rs",
     ),
 }
 
@@ -92,7 +106,8 @@ def written(language: str, folder: Path) -> Iterator[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(skeleton(language), encoding="utf-8")
-        yield f"{file}: an adapter whose {FILLED_IN} works, with a place for every other operation"
+        works = f"{' and '.join(chosen.filled_in)} work{'s' * (len(chosen.filled_in) == 1)}"
+        yield f"{file}: an adapter whose {works}, with a place for every other operation"
         if recipe.exists():
             yield f"{recipe} is there already, and stays: its step would be `{chosen.check} --profile ci`"
         else:
@@ -115,7 +130,7 @@ def skeleton(language: str) -> str:
     said = {"legend": legend(), "symbols": symbols, "absent": absent()}
     parts = {name: _lines(text, chosen.text) for name, text in said.items()}
     parts["operations"] = "\n".join(_places(chosen)).rstrip()
-    parts["table"] = "\n".join(f'    /* {{"{one.name}", {one.name}}}, */' for one in _open(chosen))
+    parts["table"] = "\n".join(chosen.entry.format(one.name) for one in _open(chosen))
     for name, lines in parts.items():
         text = text.replace(f"@{name}@", lines)
     return text
@@ -129,9 +144,7 @@ def _recipe(chosen: Language) -> str:
 
 def _open(chosen: Language) -> list[Operation]:
     """The operations that are to be filled in."""
-    return [
-        one for one in OPERATIONS.values() if one.name != FILLED_IN and (chosen.functions or not one.takes_functions)
-    ]
+    return [one for one in OPERATIONS.values() if one.name not in chosen.filled_in]
 
 
 def _places(chosen: Language) -> Iterator[str]:

@@ -56,7 +56,7 @@ SINGLE_SCHEDULES = tuple(CHOICES)
 """The schedules that are drawn, but for sequences of them."""
 
 WARMED = (*SINGLE_SCHEDULES, *("cosine",) * 5)
-"""The schedules that are drawn after a warm-up, the most usual one more often."""
+"""Single schedules, the most usual one more often."""
 
 NAMES = (*SINGLE_SCHEDULES, "sequence")
 """The schedules that are drawn."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import unittest
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import hypothesis
@@ -16,7 +18,7 @@ from hypothesis.errors import UnsatisfiedAssumption
 
 from calibrant.book.clauses import require
 from calibrant.judge import Disagreement, tallying
-from calibrant.strategies.drawing import CASES
+from calibrant.strategies.drawing import CASES, Drawn
 from calibrant.suite.session import PROFILES, current
 from calibrant.target.calling import Absent, Failure, NotCalled, Refused, Subject
 
@@ -46,7 +48,10 @@ def _prepared(function: Any, fraction_of_examples: float) -> Any:
     session = current()
     profile = PROFILES[session.profile]
     examples = max(1, round((session.examples or profile.examples) * fraction_of_examples))
-    given.inner_test = _one_example(given.inner_test, most=examples)
+    again = [
+        {name: bytes.fromhex(said) for name, said in one.items()} for one in session.failed.get(function.__name__, ())
+    ]
+    given.inner_test = _one_example(given.inner_test, most=examples, again=again)
     # Seeded in any case: a property may be run twice, in several dtypes and in one, and draws the same.
     start = 0 if profile.same else session.drawn_seed if session.seed is None else session.seed
     function = seed(start ^ zlib.crc32(function.__name__.encode()))(function)
@@ -83,10 +88,13 @@ class Enough(unittest.SkipTest):
     """Raised as soon as as many cases have been judged as examples were asked for: Hypothesis ends the run."""
 
 
-def _one_example(property_: Callable[..., None], *, most: int | None) -> Callable[..., None]:
+def _one_example(
+    property_: Callable[..., None], *, most: int | None, again: Sequence[dict[str, bytes]] = ()
+) -> Callable[..., None]:
     """Run one example, which may be several cases, and count them: `most` at the most.
 
-    `target` is one subject, or a tuple: then each case is judged in each of several dtypes.
+    `target` is one subject, or a tuple: then each case is judged in each of several dtypes. The cases `again` failed in an earlier
+    check. They come before the first example. As long as one fails, it stands for every example, so that Hypothesis ends with it.
     """
 
     def judged(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -111,15 +119,18 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
             except (Disagreement, Failure):
                 tally.rejected = tally.rejected or tally.examples
                 subject.asked = asked
+                subject.drawn = {name: x.data.hex() for name, x in kwargs.items() if isinstance(x, Drawn)}
                 raise
 
     @functools.wraps(property_)
     def run(*args: Any, **kwargs: Any) -> None:
         subjects = kwargs.pop("target")
         subjects = (subjects,) if isinstance(subjects, Subject) else subjects
-        tally, served = subjects[0].tally, 0
+        tally, served, first = subjects[0].tally, 0, not subjects[0].replayed
         # A failure is made simpler by the case that failed first: the others hold, and cost as much.
-        for k, case in _cases(kwargs, subjects[0].failing_case):
+        cases = _cases(kwargs, subjects[0].failing_case)
+        for k, case in itertools.chain(_replayed(kwargs, again if first else ()), cases):
+            subjects[0].replayed = k >= 0
             if most is not None and tally.examples >= most and subjects[0].failing_case is None:
                 raise Enough("the last example has more cases than are due")
             unserved = 0
@@ -130,7 +141,7 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
                     unserved += 1
                 except (Exception, pytest.skip.Exception) as error:
                     if len(subjects) == 1:
-                        subject.failing_case = k
+                        subject.failing_case = max(k, 0)
                         raise
                     subject.failed = error
                     raise Apart("the dtypes differ") from None
@@ -141,6 +152,16 @@ def _one_example(property_: Callable[..., None], *, most: int | None) -> Callabl
             hypothesis.reject()
 
     return run
+
+
+def _replayed(drawn: dict[str, Any], again: Sequence[dict[str, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The cases that are made of the bytes of earlier ones, as far as these are as long as those that were drawn; each has the number -1."""
+    for one in again:
+        several = {name: x for name, x in drawn.items() if isinstance(x, Drawn)}
+        if {name: len(x.data) for name, x in several.items()} == {
+            name: CASES * len(data) for name, data in one.items()
+        }:
+            yield -1, drawn | {name: replace(x, data=one[name]) for name, x in several.items()}
 
 
 def _cases(drawn: dict[str, Any], only: int | None) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -5,10 +5,12 @@ Every pytest run where calibrant is installed imports this, so it imports nothin
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from calibrant.target.calling import Subject
@@ -45,6 +47,8 @@ class Session:
     """The folder of vectors to replay instead of running the properties, and after the separator of paths the chapters."""
     shrink: bool = True
     """Whether Hypothesis shrinks a failing example; a trial of an impostor only needs to know that there is one."""
+    last: Path | None = None
+    """The file on the last check, whose failing examples come first."""
     problem: str = ""
     """What is wrong with the options, so that no target can be loaded."""
     loaded: Target | None = None
@@ -54,6 +58,12 @@ class Session:
     """The subjects of properties that have been judged in several dtypes together, and whether they held in all of them."""
     drawn_seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "big"))
     """The seed where none is given."""
+
+    @functools.cached_property
+    def failed(self) -> dict[str, list[dict[str, str]]]:
+        """The examples that failed in the last check, for each property: the bytes of each argument in hexadecimal."""
+        drawn = {} if self.last is None else json.loads(self.last.read_text(encoding="utf-8"))["drawn"]
+        return cast(dict[str, list[dict[str, str]]], drawn)
 
     @property
     def few(self) -> bool:

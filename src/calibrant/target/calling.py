@@ -128,6 +128,10 @@ class Subject:
         """Which case of an example failed, once one did."""
         self.asked: Callable[[Subject], None] | None = None
         """The last failing example of a property; it can be repeated on any subject."""
+        self.drawn: dict[str, str] = {}
+        """The bytes of that example in hexadecimal, for each drawn argument."""
+        self.replayed = False
+        """Whether the examples of an earlier check that its property was asked first all hold."""
         self.property_: Callable[[Subject], None] | None = None
         """The property itself, with all its examples; likewise."""
         self._stuck: dict[str, str] = {}
@@ -205,10 +209,12 @@ class Subject:
         call = Call(operation, given, given)
         self.calls.append(call)
         sink, problem, raised, answered = _Sink(), "", False, False
+        kind = self.tally.kinds.setdefault((operation, _kind(given)), [0, 0])
         if operation not in target.hung:
             try:
                 call.answer = self._patiently(record, call, sink)
             except NotImplementedError as error:
+                kind[1] += 1
                 raise Refused(f"{operation} does not serve this request: {first_line(error)}") from None
             except NoAnswer as error:
                 problem, answered, raised = str(error), error.answered, isinstance(error, _Raised)
@@ -227,6 +233,7 @@ class Subject:
                 raise Failure(f"{operation} is not called again: {hung.call} {hung.sentence}", made=False)
             problem = f"{hung.sentence}; it is not called again"
         self.tally.asked += 1
+        kind[0] += 1
         call.output = sink.kept
         if problem:
             printed = f"; it had printed {call.output!r}" if call.output else ""
@@ -470,6 +477,23 @@ def map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, dict):
         return {key: map_leaves(change, x) for key, x in value.items()}
     return change(value)
+
+
+def _kind(value: Any, *, option: bool = False) -> Any:
+    """What a target may decide by whether it serves a request: words, options that are on, axes, instructions; not the numbers.
+
+    A number is on unless it is 0; a rate always is.
+    """
+    if is_array(value):
+        return value.ndim
+    if isinstance(value, dict):
+        return tuple((name, _kind(part, option=name != "lr")) for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return frozenset(map(_kind, value))
+    if isinstance(value, (str, bool)) or value is None:
+        return value
+    line = getattr(value, "straight_line", None)
+    return (option and value == 0) if line is None else frozenset(name for name, *_ in line["instructions"])
 
 
 def copied(value: Any, convert: Callable[[Any], Any] = np.asarray) -> Any:

@@ -22,7 +22,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from calibrant.protocol.errors import TargetError, brief, last_words, named, nearest
-from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
+from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS, join_formulas
+from calibrant.target.autodiff import differentiated
 from calibrant.target.description import Target, described
 from calibrant.target.processes import end_all, end_group, no_process_left, tail
 from calibrant.target.program import REGISTER, Program, command_of
@@ -46,6 +47,7 @@ def load(spec: str, timeout: float = 10.0, environ: Mapping[str, str] | None = N
     `environ` changes the environment of a target that is a program.
     Raises TargetError, in one sentence, if it is not found, cannot be imported, or offers nothing to check.
     """
+    join_formulas()
     if spec.startswith(ISOLATED):
         serve = [*PYTHON, "-m", "calibrant.target.serving", spec.removeprefix(ISOLATED), repr(timeout)]
         return _started(spec, serve, timeout, environ)
@@ -90,7 +92,7 @@ def of_object(
         command = getattr(implementation, "program", None)
         if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
             return _started(spec, command, timeout, environ)
-        return described(spec, implementation, name, timeout)
+        return described(spec, differentiated(implementation), name, timeout)
     except TargetError:
         raise
     except Exception as error:  # its own code may compute its attributes

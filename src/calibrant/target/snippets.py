@@ -14,6 +14,7 @@ import numpy as np
 
 from calibrant.judge import show
 from calibrant.protocol.wire import is_array, message
+from calibrant.target.autodiff import Differentiated
 from calibrant.target.calling import Call, map_leaves, text_of
 from calibrant.target.description import Target
 from calibrant.target.loading import OBJECT, located, packaged
@@ -42,6 +43,9 @@ def snippet(target: Target, calls: list[Call], due: str = "") -> str:
         lines += [f"target = target.{attribute}"] * bool(attribute)
     else:
         lines += [f"import {place}", f"target = {place}.{attribute}"] if attribute else [f"import {place} as target"]
+    if isinstance(target.implementation, Differentiated):
+        lines += ["from calibrant.target.autodiff import Differentiated"]
+        lines += [f"target = Differentiated(target, {target.implementation.framework!r})"]
     own = hasattr(target.implementation, "asarray")
     array = (lambda x: f"target.asarray({_literal(x)})") if own else _literal
     back = hasattr(target.implementation, "to_numpy")

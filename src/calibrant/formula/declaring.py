@@ -1,0 +1,214 @@
+"""What a formula declares of its arguments: names, shapes, and what numbers they may hold; and the formulas of a file.
+
+A declaration is `@formula(shapes="n d, d, d, -> n d")`, an argument between commas and its axes between blanks, or an annotation
+for each argument: `def layer_norm(x: "n d", w: "d", b: "d", eps: "")`. An argument without axes is a number. `2e` is twice e.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import inspect
+import re
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any, NoReturn
+
+from calibrant.formula.arrays import FormulaError
+from calibrant.protocol.errors import nearest
+
+CATALOGUE = "catalogue"
+"""The word for the formulas that ship."""
+
+KINDS = ("numbers", "positive", "probabilities", "signs", "distribution", "log-distribution", "index", "mask")
+"""What an argument may hold. `index d` are whole numbers below d; a mask holds somewhere in each row."""
+
+PATIENCE = 10.0
+"""The seconds in which a formula must end."""
+
+_AXIS = re.compile(r"(\d+)?([a-z]\w*)?")
+_FUTURE_ANNOTATIONS = 0x1000000
+_LONGEST = 56
+"""The most letters of a formula's name: a worker's record of its call has room for no more."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A formula and what it declares."""
+
+    function: Any
+    name: str
+    parameters: tuple[str, ...]
+    axes: tuple[tuple[str, ...], ...]
+    """The axes of each argument."""
+    draws: Mapping[str, Any]
+    """What each argument holds, or the values among which an axis or a number is chosen."""
+
+    @property
+    def clause(self) -> str:
+        """The name of the clause on its value."""
+        return "layers." + re.sub("[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    @property
+    def signature(self) -> str:
+        """layer_norm(x, w, b, eps)"""
+        return f"{self.name}({', '.join(self.parameters)})"
+
+    @functools.cached_property
+    def differentiable(self) -> tuple[int, ...]:
+        """The places of the arguments that have a gradient."""
+        whole = ("index", "mask")
+        return tuple(
+            i
+            for i, (name, axes) in enumerate(zip(self.parameters, self.axes, strict=True))
+            if axes and str(self.draws.get(name, "")).split(" ")[0] not in whole
+        )
+
+    @functools.cached_property
+    def constants(self) -> tuple[float, ...]:
+        """The numbers in the formula's own code, where its branches may lie."""
+        found: set[float] = set()
+
+        def read(code: CodeType) -> None:
+            for constant in code.co_consts:
+                if isinstance(constant, CodeType):
+                    read(constant)
+                elif isinstance(constant, (int, float)) and not isinstance(constant, bool):
+                    found.add(float(constant))
+
+        read(inspect.unwrap(self.function).__code__)
+        return tuple(sorted(found))
+
+
+def size(axis: str, sizes: Mapping[str, int]) -> int:
+    """The length of an axis, such as 2e."""
+    factor, name = _AXIS.fullmatch(axis).groups()  # type: ignore[union-attr]  # `declared` has looked at it
+    return int(factor or 1) * (sizes[name] if name else 1)
+
+
+def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
+    """What a function declares, or what `shapes` declares of it. Raises FormulaError, in one sentence, for a declaration that cannot be."""
+
+    def wrong(sentence: str) -> FormulaError:
+        return FormulaError(f"formula {name} {sentence}")
+
+    if len(name) > _LONGEST:
+        raise wrong(f"has a name of {len(name)} letters: at most {_LONGEST} are possible")
+    parameters = inspect.signature(function).parameters
+    for one in parameters.values():
+        if one.kind not in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD):
+            raise wrong(f"takes {one}: name each argument")
+    if "upstream" in parameters:
+        raise wrong("has an argument named upstream, which is the name of the gradient that its backward pass is given")
+    shapes = shapes or getattr(function, "shapes", None)
+    if shapes is None:
+        annotated = [_annotation(function, one) for one in parameters.values()]
+        if None in annotated or not annotated:
+            raise wrong(
+                'declares no shapes: write @formula(shapes="n d, d -> n"), or begin its name with an underscore if it is a helper'
+            )
+        shapes = ",".join(map(str, annotated))
+    axes = tuple(tuple(part.split()) for part in shapes.partition("->")[0].split(","))
+    for axis in (axis for several in axes for axis in several):
+        if not axis or not _AXIS.fullmatch(axis):
+            raise wrong(f"declares the axis {axis!r}, which is neither a name, a number, nor a number before a name")
+    if len(axes) != len(parameters):
+        raise wrong(f"declares {len(axes)} shapes, {shapes!r}, for {len(parameters)} arguments")
+    draws = getattr(function, "draws", None) or {}
+    known = {*parameters, *(m for several in axes for axis in several if (m := _AXIS.fullmatch(axis)[2]))}  # type: ignore[index]
+    for key, value in draws.items():
+        if key not in known:
+            raise wrong(f"draws {key!r}, which is no argument and no axis{nearest(key, known)}")
+        if isinstance(value, str) and value.split(" ")[0] not in KINDS:
+            raise wrong(f"draws {key} as {value!r}, which is none of {', '.join(KINDS)}{nearest(value, KINDS)}")
+    return Declared(_in_time(function, name), name, tuple(parameters), axes, draws)
+
+
+def _in_time(function: Any, name: str) -> Any:
+    """The function, which raises FormulaError if it does not end in time."""
+
+    def stop(signum: int, frame: Any) -> NoReturn:
+        raise FormulaError(f"formula {name} did not end within {PATIENCE:g} s")
+
+    @functools.wraps(function)
+    def limited(*arguments: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            return function(*arguments)
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        try:
+            return function(*arguments)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+
+    return limited
+
+
+def _annotation(function: Any, parameter: inspect.Parameter) -> str | None:
+    """The shape that an annotation gives, if it is a text."""
+    said = parameter.annotation
+    if not isinstance(said, str):
+        return None
+    if not function.__code__.co_flags & _FUTURE_ANNOTATIONS:
+        return said
+    return ast.literal_eval(said) if said[:1] in "'\"" else None
+
+
+@functools.cache
+def formulas_of(source: str, shapes: str | None = None) -> dict[str, Declared]:
+    """The formulas of `catalogue`, of `file.py`, or the one of `file.py:function`. Raises FormulaError if there are none.
+
+    `shapes` declares the shapes of formulas, whatever they say.
+    """
+    if source == CATALOGUE:
+        from calibrant.formula.catalogue import FORMULAS
+
+        return {name: declared(function, name) for name, function in FORMULAS.items()}
+    place, _, only = source.partition(".py:")
+    path = Path(place if place.endswith(".py") else f"{place}.py")
+    if not source.endswith(".py") and not only:
+        raise FormulaError(f"formulas is {source!r}: give a file that ends in .py, or {CATALOGUE}")
+    functions = {
+        name: one
+        for name, one in vars(_imported(path)).items()
+        if inspect.isfunction(one) and one.__module__ == path.stem and not name.startswith("_")
+    }
+    if only and only not in functions:
+        raise FormulaError(f"{path} has no function {only!r}{nearest(only, functions)}")
+    if not functions:
+        raise FormulaError(f"{path} defines no formula: write a function whose name begins without an underscore")
+    return {name: declared(one, name, shapes) for name, one in functions.items() if not only or name == only}
+
+
+def framework_of(file: str) -> str:
+    """The framework that differentiates the functions of a file: JAX where the file imports it, else PyTorch."""
+    path = Path(file)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return "jax" if re.search(r"^\s*(?:import|from) jax\b", text, re.MULTILINE) else "torch"
+
+
+def _imported(path: Path) -> Any:
+    if not path.is_file():
+        raise FormulaError(f"formulas is {str(path)!r}: there is no such file")
+    path = path.resolve()
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise FormulaError(f"{path} cannot be imported: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.remove(str(path.parent))
+    return module

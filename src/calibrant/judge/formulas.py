@@ -1,0 +1,52 @@
+"""The answer of a target against a formula, counted and told as every other answer is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from calibrant.formula.declaring import Declared
+from calibrant.formula.judging import Judged, Undecided, Wrong, assert_agrees, assert_gradient
+from calibrant.judge import comparing
+from calibrant.judge.comparing import Disagreement, show
+
+
+def agree_with_formula(answer: Any, one: Declared, inputs: tuple[Any, ...], dtype: str, upstream: Any = None) -> None:
+    """Raise Disagreement unless the answer is the formula's value, or with an upstream gradient the gradient of each argument that has one."""
+    tally = comparing._tally
+    count = int(np.size(answer)) if upstream is None else 0
+    try:
+        with np.errstate(all="ignore"):
+            if upstream is None:
+                found = assert_agrees(answer, one.function, inputs, dtype=dtype, slack=tally.slack)
+            else:
+                gradients = _gradients(answer, one, inputs)
+                count = sum(g.size for g in gradients if g is not None)
+                if not any(g is not None for g in gradients):
+                    return
+                found = assert_gradient(gradients, one.function, inputs, upstream, dtype=dtype, slack=tally.slack)
+    except Undecided:
+        found = Judged(0, count, 0, 0, 0.0)
+    except Wrong as wrong:
+        tally.judged += wrong.actual.size
+        whole = "it" if upstream is None else wrong.label.partition(": ")[2]
+        returned = f"returned {show(wrong.actual)}, where " if upstream is None else "is wrong: "
+        raise Disagreement(f"{returned}{whole}{wrong.sentence}", wrong.actual, wrong.expected, wrong.measured) from None
+    tally.judged += found.judged
+    tally.unjudged += found.unclaimed
+    tally.worst = max(tally.worst, found.worst)
+
+
+def _gradients(answer: Any, one: Declared, inputs: tuple[Any, ...]) -> list[Any]:
+    """The gradients, one for each argument that has one, or for each argument; raise Disagreement for another count."""
+    due = [one.parameters[i] for i in one.differentiable]
+    if len(due) == 1 and len(answer) != 1 and np.shape(answer) == np.shape(inputs[one.differentiable[0]]):
+        return [np.asarray(answer)]  # the array itself, which was read as a list of its rows
+    if len(answer) == len(inputs) != len(due):
+        answer = [answer[i] for i in one.differentiable]
+    if len(answer) != len(due):
+        raise Disagreement(
+            f"returned {len(answer)} gradients where {len(due)} are due, for {', '.join(due)}", answer, len(due)
+        )
+    return list(answer)
