@@ -18,19 +18,19 @@ from calibrant.protocol.operations import OPERATIONS
 
 COLUMNS = ("t_p", "t_c"), ("t_u", "t_c"), ("val_t_u", "val_t_c"), ("train_losses", "val_losses"), ("x", "y")
 
-def guards(operation, given):
+def guards(operation, given, error):
     '''Whether plausible arguments would get a wrong number, or none is possible.'''
     pairs = [(given[x], given[y]) for x, y in COLUMNS if x in given and y in given] + [*given.get("batches", ())]
     diverged = operation == "diagnose" and not np.isfinite(np.concatenate([*given.values()])).all()
-    unknown = given.get("name") in ("adm", "") or {"beta", "momentun"} & set(given.get("hyperparameters", ()))
+    unknown = "name" in given and any(words in str(error) for words in ("there is no", " has no ", " needs "))
     return diverged or unknown or operation == "broadcast_shapes" or any(np.shape(x) != np.shape(y) for x, y in pairs)
 
 def careless(operation, answer):
     def careless_answer(*arguments):
         try:
             return answer(*arguments)
-        except ValueError:
-            if guards(operation, OPERATIONS[operation].named(arguments)):
+        except ValueError as error:
+            if guards(operation, OPERATIONS[operation].named(arguments), error):
                 raise
             return 0.0
 
@@ -42,8 +42,9 @@ for _name in OPERATIONS:
 """
 REFUSALS = {prop.clause for prop in properties() if re.search(r"\brefuses(_\w+)?\(", prop.source)}
 MEANINGLESS = {
-    "accumulation.refused", "data.columns", "descent.negative-rate", "early-stopping.invalid", "loss.empty", "optimizer.invalid",
-    "overfitting.empty", "regularization.invalid", "split.invalid", "validation.columns",
+    "accumulation.refused", "average.invalid", "clip.invalid", "data.columns", "descent.negative-rate", "early-stopping.invalid",
+    "group.invalid", "loss.empty", "minibatch.invalid", "optimizer.invalid", "overfitting.empty", "regularization.invalid",
+    "scale.invalid", "schedule.invalid", "schedule.plateau-invalid", "split.invalid", "validation.columns", "window.invalid",
 }  # fmt: skip
 """The clauses that want a meaningless argument refused."""
 

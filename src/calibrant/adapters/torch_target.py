@@ -457,7 +457,7 @@ SCHEDULERS: dict[str, Any] = {
 }
 
 
-def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> list[float]:
+def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Tensor:
     """The rates that a scheduler sets before each step; a warm-up is a LinearLR, and a sequence a SequentialLR."""
     settings = dict(hyperparameters)
     n_warm = settings.pop("warmup_steps", 0)
@@ -484,7 +484,7 @@ def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> list[f
         if t < n_steps - 1:
             optimizer.step()
             scheduler.step()
-    return found
+    return torch.tensor(found, dtype=torch.float64)
 
 
 _FROM_THE_PEAK = {"step", "multistep", "exponential", "polynomial", "cosine", "cosine_restarts"}

@@ -89,24 +89,25 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
             for one, some in explanations(
                 subject, operation, *call.given[: OPERATIONS[operation].parameters[:1] == ("name",)]
             ).items()
-            if _breaks(one, clause)
+            if _breaks(one, clause, subject.form.name)
         }
         found += [one for one in foremost(wrong) if not one.convention[0]]  # `diagnosis.variants` tells of conventions
     return found
 
 
-def _breaks(one: Impostor, clause: str) -> bool:
-    """Whether an impostor breaks a clause.
+def _breaks(one: Impostor, clause: str, dtype: str) -> bool:
+    """Whether an impostor breaks a clause in a dtype.
 
     An impostor of optimizers lists the clauses of the first optimizer that it applies to. Of another one it breaks the clauses of the same
     kind, and all if it breaks the rule.
     """
     _, optimizer, *option = clause.split(".")
-    if clause in one.breaks or optimizer not in one.applies_to[1:]:
-        return clause in one.breaks
+    breaks = one.breaks_in(dtype)
+    if clause in breaks or optimizer not in one.applies_to[1:]:
+        return clause in breaks
     rule = f"optimizer.{one.applies_to[0]}"
     alike = ".".join([rule, *("weight-decay" if name == "decoupled" else name for name in option)])
-    return rule in one.breaks or alike in one.breaks
+    return rule in breaks or alike in breaks
 
 
 def foremost(wrong: dict[Impostor, set[int]]) -> list[Impostor]:

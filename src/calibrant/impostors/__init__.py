@@ -80,6 +80,11 @@ class Impostor:
         """The clauses that it breaks, or may break, in whatever dtype."""
         return list(dict.fromkeys(clause.rstrip("?").partition("@")[0] for clause in self.clauses))
 
+    def breaks_in(self, dtype: str) -> set[str]:
+        """The clauses that it breaks, or may break, in one dtype. What shows in float32 only shows in narrower ones too."""
+        where = {"", dtype if dtype == "float64" else "float32"}
+        return {name for name, _, only in (one.rstrip("?").partition("@") for one in self.clauses) if only in where}
+
     def told(self) -> dict[str, Any]:
         """What a report says of it."""
         said = {name: getattr(self, name) for name in ("operation", "name", "kind", "sentence")}

@@ -32,7 +32,7 @@ class CorrectOperations:
         """What an impostor that remembers keeps from call to call."""
         vars(self).update(table)
         if conventions:
-            self.optimize = functools.partial(_declared, table["optimize"], self.follow)
+            vars(self).update({name: functools.partial(_declared, name, table[name], self.follow) for name in FOLLOWING})
         self._answer = getattr(self, operation)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -40,12 +40,14 @@ class CorrectOperations:
         return self._answer(*arguments, **named)
 
 
-def _declared(
-    optimize: Callable[..., Any], follow: Mapping[str, str], name: str, hyperparameters: Any, params: Any, grads: Any
-) -> Any:
-    """The answer of the exact optimizers in these variants; what the other one refuses is refused."""
-    optimize(name, hyperparameters, params, grads)
-    return exact.optimize(name, hyperparameters, params, grads, follow)
+def _declared(operation: str, usual: Callable[..., Any], follow: Mapping[str, str], *arguments: Any) -> Any:
+    """The exact answer of an operation in these variants; what the usual one refuses is refused."""
+    answer = usual(*arguments)
+    try:
+        found = FOLLOWING[operation](*map(as_exact, arguments), follow)
+    except ValueError:  # numbers that are not finite
+        return answer
+    return found.nearest() if isinstance(found, Exact) and is_array(answer) else found
 
 
 @functools.cache
@@ -153,14 +155,22 @@ def _trained_in_parallel(params: Exact, shards: Batches, n_epochs: int, lr: floa
     return slope(t_u, t_c, *params), exact.trajectory(n_epochs, lr, params, t_u, t_c, slope)[0]
 
 
-def _schedule(name: str, options: Mapping[str, Any], n_steps: int) -> Exact:
+def _schedule(name: str, options: Mapping[str, Any], n_steps: int, follow: Mapping[str, str]) -> Exact:
     """The rates in float64; what must be refused is."""
     over_arrays()["schedule"](name, options, n_steps)
-    return exact.schedule(name, options, n_steps, PYTORCH, exact.format_of("float64"))
+    return exact.schedule(name, options, n_steps, follow, exact.format_of("float64"))
 
 
-def _followed(operation: Callable[..., Any], *arguments: Any) -> Any:
-    """The answer of an operation of the chapter on training in PyTorch's variants."""
+_IN_VARIANTS = """optimize optimize_groups resume accumulate_and_step scaled_steps train_minibatches clip_by_norm
+    clip_shards"""
+FOLLOWING: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _IN_VARIANTS.split()} | {
+    "schedule": _schedule
+}
+"""The exact operations whose last argument is the variants that they follow."""
+
+
+def _usual(operation: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer of an operation in PyTorch's variants."""
     return operation(*arguments, PYTORCH)
 
 
@@ -176,18 +186,11 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "data_parallel": _trained_in_parallel,
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
-    "optimize": lambda name, options, params, grads: exact.optimize(name, options, params, grads, PYTORCH),
     "ridge": exact.least_squares,
-    "schedule": _schedule,
     "plateau": lambda losses, lr, options: exact.plateau(losses.nearest().tolist(), lr, options, losses.form),
-    "clip_by_norm": lambda grads, limit, kind: exact.clip_by_norm(grads, limit, kind, PYTORCH),
     "clip_by_value": exact.clip_by_value,
-    "clip_shards": lambda shards, whole, limit: exact.clip_shards(shards, whole, limit, PYTORCH),
     "average": exact.average,
-    **{
-        name: functools.partial(_followed, getattr(exact, name))
-        for name in ("optimize_groups", "resume", "accumulate_and_step", "scaled_steps", "train_minibatches")
-    },
+    **{name: functools.partial(_usual, operation) for name, operation in FOLLOWING.items()},
     "automatic_gradient": _differentiated,
 }
 """The right operations over exact numbers, each within the bounds of any sensible evaluation."""

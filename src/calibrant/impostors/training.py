@@ -592,8 +592,8 @@ batches("any-size", "a size that is not positive is taken for all samples, and n
 
 def _facts(question: Any, told: Any, before: Any) -> Any:
     """What a drawn order shows: sizes, rows that come twice, whether they are shuffled, anew, and as before."""
-    flat = [tuple(int(row) for rows in epoch for row in rows) for epoch in told]
-    earlier = [tuple(int(row) for rows in epoch for row in rows) for _, x in before for epoch in x]
+    flat = [tuple(row for rows in epoch for row in np.ravel(rows).tolist()) for epoch in told]
+    earlier = [tuple(row for rows in epoch for row in np.ravel(rows).tolist()) for _, x in before for epoch in x]
     return [
         [len(rows) for epoch in told for rows in epoch],
         [sorted(rows) == list(range(len(rows))) for rows in flat],
