@@ -48,6 +48,8 @@ class Impostor:
     """Why no small example of round numbers can show it; empty if one can."""
     repeats: bool = True
     """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
+    soon: bool = True
+    """Whether a few hundred steps show it; one that takes thousands is never named, because nobody would wait for it."""
     chapters: tuple[str, ...] = ()
     """The chapters whose clauses it is tried on, where they are not those of its operation."""
     beside: tuple[str, ...] = ()
@@ -121,8 +123,8 @@ def catalog() -> tuple[Impostor, ...]:
 
 
 def repeatable(operation: str, optimizer: str = "") -> list[Impostor]:
-    """The impostors of an operation, or of one optimizer, that answer the same when they are asked again."""
-    found = [one for one in catalog() if one.operation == operation and one.repeats]
+    """The impostors of an operation, or of one optimizer, that may be named: they answer the same when they are asked again."""
+    found = [one for one in catalog() if one.operation == operation and one.repeats and one.soon]
     return [one for one in found if not optimizer or not one.applies_to or optimizer in one.applies_to]
 
 

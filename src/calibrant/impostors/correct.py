@@ -32,7 +32,9 @@ class CorrectOperations:
         """What an impostor that remembers keeps from call to call."""
         vars(self).update(table)
         if conventions:
-            vars(self).update({name: functools.partial(_declared, name, table[name], self.follow) for name in FOLLOWING})
+            vars(self).update(
+                {name: functools.partial(_declared, name, table[name], self.follow) for name in FOLLOWING}
+            )
         self._answer = getattr(self, operation)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
