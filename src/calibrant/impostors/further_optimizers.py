@@ -12,7 +12,6 @@ from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, rearranged
 from calibrant.impostors.kinds import Call
 from calibrant.impostors.optimizers import but, number, of, rule, variant, zero
-from calibrant.protocol.wire import is_array
 
 LION, BELIEF, LAMB, LARS, TRUST, APART = (
     f"optimizer.{name}" for name in ("lion", "adabelief", "lamb", "lars", "trust-ratio", "decoupled-decay")
@@ -59,7 +58,7 @@ def number_by_number(c: Call) -> Tensor:
 
 def as_one(c: Call) -> Any:
     """The walk of all parameters as one, where no gradient is absent."""
-    if len(c.params) < 2 or not all(is_array(g) for step in c.grads for g in step):
+    if len(c.params) < 2 or any(g is None for step in c.grads for g in step):
         return c()
     path = c(params=[join(*c.params)], grads=[[join(*step)] for step in c.grads])
     ends = np.cumsum([p.size for p in c.params])

@@ -646,6 +646,11 @@ def _questions(name: str) -> Any:
             [np.array([12.0, -5.0])],
             [[np.array([2.0, 1.0])], [None], [np.array([-0.5, 1.0])]],
         )
+    if name in ("lamb", "lars"):
+        yield name, {"lr": 0.5}, [np.zeros(2)], [[np.array([2.0, -1.0])]]
+    if name == "adafactor":
+        grads = [[np.array([[1.0, -0.5], [0.25, 2.0]])], [np.array([[0.5, 1.0], [-2.0, 0.25]])]]
+        yield name, {"lr": 0.5}, [np.array([[0.5, -1.0], [2.0, 0.25]])], grads
     if "betas" in shown:
         rate = 2.0**-6 if name == "lamb" else 0.5  # LAMB would halve the parameter at each step
         for steps in (10, 258):
