@@ -144,7 +144,7 @@ def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[
     with tallying(subject.tally_anew()):
         asked = _compared(known, answered)
         sometimes_right = any(right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, right in asked)
-        impostors = repeatable(operation, named)
+        impostors = [one for one in repeatable(operation, named) if one.breaks_in(subject.form.name)]
         slips = _slips(impostors, known, asked)
         found = {one: _explained(one, known, asked, sometimes_right, slips) for one in impostors}
     return {one: wrong for one, wrong in found.items() if wrong}
