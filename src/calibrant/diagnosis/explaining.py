@@ -235,7 +235,7 @@ class _Answers:
         return mine.answer if _plain(question) else None
 
 
-_answers = functools.lru_cache(maxsize=32)(_Answers)
+_answers = functools.lru_cache(maxsize=128)(_Answers)
 
 _Comparison = tuple[int, Response, Response, Any, bool]
 """A question's number, the target's response, the right one, the exact answer, and whether the target answers correctly."""
