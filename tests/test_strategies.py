@@ -33,7 +33,7 @@ FLOAT32 = FORMATS["float32"]
 
 STRATEGIES = {name: one for name, one in vars(strategies).items() if isinstance(one, strategies.Strategy)}
 OPTIMIZERS = list(strategies.HYPERPARAMETERS)
-SPOILED = {"spoiled_residuals", "spoiled_probes", "spoiled_operands", "spoiled_loss_logs"}
+SPOILED = {name for name in STRATEGIES if name.startswith("spoiled_")}
 Check = Callable[[Any, Format], None]
 Condition = Callable[[Any], Any]
 

@@ -91,20 +91,30 @@ def of_group(group: Group) -> list[Case]:
     """Choose the cases of a group: without any one of them, no case would reject some impostor."""
     candidates = group.candidates()
     calls = [list(same) for _, same in itertools.groupby(candidates, lambda case: case.inputs)]
+    calls.sort(key=lambda of_call: _is_long(of_call[0]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an impostor's warnings are its own affair
         for one in repeatable(group.operation, group.optimizer):
             subject = Subject(target_from_impostor(one, _PATIENCE), group.dtype or DTYPES[-1])
+            rejected = False
             for of_call in calls:
+                if rejected and _is_long(of_call[0]):
+                    break  # a long case is there for those that no short one rejects
                 with contextlib.suppress(Absent), tallying(Tally(slack=CLEARLY)):
                     answer = of_call[0].asked(subject)
                     for case in of_call:
                         if case.judged(answer):
                             case.flags.append(one.name)
+                            rejected = True
     for case in candidates:
         case.flags.sort()
     sizes = [len(json.dumps(case.written())) for case in candidates]
     return [candidates[i] for i in cover([set(case.flags) for case in candidates], sizes)]
+
+
+def _is_long(case: Case) -> bool:
+    """Whether a case has hundreds of steps."""
+    return len(case.inputs.get("grads", ())) > 100
 
 
 def cover(rejecting: Sequence[set[str]], sizes: Sequence[int]) -> list[int]:
