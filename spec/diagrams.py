@@ -36,8 +36,9 @@ def box(ax: Axes, at: Place, text: str, *, width: float = 1.6, height: float = 0
     from matplotlib.patches import FancyBboxPatch
 
     corner = at[0] - width / 2, at[1] - height / 2
-    style = {"facecolor": PAPER, "edgecolor": FORWARD, "linewidth": 1.3} | style
-    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.12", zorder=2, **style))
+    shape = "round,pad=0,rounding_size=0.12"
+    look: dict[str, Any] = {"facecolor": PAPER, "edgecolor": FORWARD, "linewidth": 1.3, "boxstyle": shape} | style
+    ax.add_patch(FancyBboxPatch(corner, width, height, zorder=2, **look))
     ax.text(*at, text, ha="center", va="center", zorder=3)
 
 

@@ -203,7 +203,8 @@ def clip_by_norm(grads: list[Array], max_norm: float, norm_type: float) -> tuple
 def clip_by_value(grads: list[Array], limit: float) -> list[Array]:
     """The gradients with every number between -limit and limit."""
     _limit(limit)
-    return [np.clip(g, *np.array([-limit, limit]).astype(g.dtype)) for g in grads]
+    # For bfloat16 NumPy's clip answers in float32.
+    return [np.clip(g, *np.array([-limit, limit]).astype(g.dtype)).astype(g.dtype) for g in grads]
 
 
 def clip_shards(shards: list[list[Array]], replicated: list[bool], max_norm: float) -> tuple[Array, list[list[Array]]]:
