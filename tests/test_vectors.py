@@ -222,7 +222,7 @@ def test_no_case_can_be_left_out(chosen: Chosen) -> None:
 @pytest.mark.computing
 @pytest.mark.parametrize("name", ["reference", "torch"])
 def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
-    """But for what it declares: PyTorch's losses do broadcast."""
+    """But for what it declares: PyTorch's losses do broadcast, and its cosines return."""
     pytest.importorskip("torch")
     loaded = load(name)
     for group, cases in chosen:
@@ -234,7 +234,7 @@ def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
         for case in cases:
             with contextlib.suppress(Refused):
                 excused = case.deviation(loaded.deviations, case.dtype)[0] is not None
-                assert excused or case.judged(case.asked(subject)) == "", case.id
+                assert excused or replaying.passed_over(case, loaded) or case.judged(case.asked(subject)) == "", case.id
 
 
 def array(*given: Any) -> np.ndarray[Any, Any]:

@@ -495,13 +495,14 @@ scaled("unscaled-by-the-first", "gradients are always divided by the scale of th
     ),
     f"{UNSCALED} {CLIP} {SKIP}",
 )
-scaled("skipped-step-counts", "the optimizer counts a skipped step")(
+OVERFLOW = "only a gradient that overflows shows it"
+scaled("skipped-step-counts", "the optimizer counts a skipped step", why_not_small=OVERFLOW)(
     scaling(lambda walk, scaler, step: _counts(walk)), SKIP
 )
 scaled("schedule-advances-where-it-is-skipped", "the schedule advances at a skipped step")(scaling(_not_counted), SKIP)
 scaled("zeros-for-overflow", "numbers that overflow are taken for zero, and the step is made")(scaling(_as_zeros), SKIP)
 scaled("others-step", "where one gradient overflows, the other parameters are stepped")(scaling(_others_step), SKIP)
-scaled("never-backed-off", "the scale does not shrink after an overflow")(
+scaled("never-backed-off", "the scale does not shrink after an overflow", why_not_small=OVERFLOW)(
     scaling(update=lambda scaler, skipped: None if skipped else Scaler.update(scaler, False)), f"{GROWTH} {SKIP}?"
 )
 scaled("never-grown", "the scale never grows")(scaling(update=_never_grown), GROWTH)
@@ -641,7 +642,11 @@ def trained(
 
 
 train = impostors_of("train_minibatches")
-train("mean-of-the-means", "an epoch's loss is the mean of its batches' losses, as if all were equally large")(
+train(
+    "mean-of-the-means",
+    "an epoch's loss is the mean of its batches' losses, as if all were equally large",
+    why_not_small="the simplest batches of unlike sizes have four samples",
+)(
     trained(lambda found: exact.concatenate(*(loss for loss, _ in found)).mean()),
     LOSS,
     "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924",

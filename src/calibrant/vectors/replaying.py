@@ -142,7 +142,7 @@ def test_the_answer_is_what_the_case_says(case: Case, record_property: Callable[
     subject = _subject(case.dtype)
     declared = case.deviation(subject.target.deviations, subject.form.name)
     status: Status = "undecided"
-    if not (sentence := _passed_over(case, subject.target)):
+    if not (sentence := passed_over(case, subject.target)):
         subject.calls.clear()
         with tallying(subject.tally):
             try:
@@ -160,7 +160,7 @@ def _subject(dtype: str) -> Subject:
     return Subject(target, dtype or (DTYPES[-1] if DTYPES[-1] in target.dtypes else target.dtypes[0]))
 
 
-def _passed_over(case: Case, target: Target) -> str:
+def passed_over(case: Case, target: Target) -> str:
     """Say why a case does not apply to a target; empty if it does."""
     if case.dtype and case.dtype not in target.dtypes:
         return f"it does not compute in {case.dtype}"
