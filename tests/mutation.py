@@ -61,6 +61,7 @@ TESTS = {
     "exact.validation": "test_validation conformance/test_validation",
     "exact.schedules": "test_schedules conformance/test_schedules",
     "exact.clipping": "test_schedules conformance/test_schedules",
+    "exact.training": "test_exact_training conformance/test_training",
     "mechanics.loss": "test_targets conformance/test_loss spec/loss",
     "mechanics.model": "test_targets conformance/test_model spec/model",
     "mechanics.data": "test_targets conformance/test_data conformance/test_descent spec/data",
@@ -76,6 +77,7 @@ TESTS = {
     "mechanics.validation": "test_targets conformance/test_validation spec/validation",
     "mechanics.schedules": "conformance/test_schedules spec/training",
     "mechanics.clipping": "conformance/test_schedules spec/training",
+    "mechanics.training": "conformance/test_training spec/training",
 }
 """The mutated modules, each with its tests; not mechanics.shards and mechanics.parallel, whose tests start real processes."""
 

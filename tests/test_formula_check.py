@@ -105,7 +105,6 @@ def scaled_norm_vjp(x: Any, w: Any, eps: float, upstream: Any) -> tuple[Any, Any
 RIGHT = {"scaled_norm": scaled_norm, "scaled_norm_vjp": scaled_norm_vjp}
 
 
-@pytest.mark.computing
 def test_a_right_layer_holds_and_one_that_is_not_there_is_absent(mine: str) -> None:
     result = held(RIGHT, mine)
 
@@ -118,7 +117,6 @@ def test_a_right_layer_holds_and_one_that_is_not_there_is_absent(mine: str) -> N
     assert "has no hidden_mean_vjp" in str(result.verdicts[-1].reason)
 
 
-@pytest.mark.computing
 def test_a_wrong_gradient_is_shrunk_and_named(mine: str) -> None:
     def wrong(*given: Any) -> Any:
         of_x, of_w = scaled_norm_vjp(*given)
@@ -185,7 +183,6 @@ def test_a_mask_crosses_a_process_border() -> None:
     assert decoded(plain(mask)).tolist() == mask.tolist()
 
 
-@pytest.mark.computing
 def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path) -> None:
     """A detached argument has a gradient of zero, which is wrong."""
     source = written(tmp_path, 'def product(x: "n", y: "n"):\n    return x * y\n')
@@ -230,7 +227,6 @@ def log_cosh(x, y):
 """
 
 
-@pytest.mark.computing
 @pytest.mark.parametrize(("count", "status"), [("x.numel()", "holds"), ("len(x)", "breaks")])
 def test_a_function_of_torch_is_its_own_formula(tmp_path: Path, count: str, status: str) -> None:
     file = written(tmp_path, LOSSES.replace("COUNT", count), f"losses_{status}.py")

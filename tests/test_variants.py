@@ -426,6 +426,31 @@ def split(n, fraction, seed):
 LOSSES = "loss.mean-square gradient.by-hand-loss gradient.chain-rule gradient.automatic gradient.value accumulation.full-batch"
 WALKS = "descent.step descent.trajectory"
 OPTIMIZERS = "optimizer.sgd.momentum optimizer.adam.bias-correction optimizer.rmsprop optimizer.nadam"
+FOLLOWING = """
+from calibrant.impostors.correct import FOLLOWING, as_exact, in_dtype
+from calibrant.protocol.declarations import followed
+
+def following(name):
+    def operation(*arguments):
+        usual = getattr(right, name)(*arguments)
+        try:
+            answer = FOLLOWING[name](*map(as_exact, arguments), followed({convention}))
+        except ValueError:  # numbers that are not finite
+            return usual
+        return in_dtype(answer, np.float64)
+
+    return operation
+
+for _name in {names}:
+    globals()[_name] = following(_name)
+"""
+
+
+def following(convention: str, value: str, *names: str) -> str:
+    """A target whose operations of these names follow a convention."""
+    return FOLLOWING.replace("{convention}", repr({convention: value})).replace("{names}", repr(names))
+
+
 GENERAL_CASES = {
     ("loss.scale", "half"): (
         SCALED.replace("{scaled}", "x / x.dtype.type(2 * n)"),
@@ -436,6 +461,19 @@ GENERAL_CASES = {
     ("split.rounding", "up"): (ROUNDED.replace("{rounded}", "math.ceil"), "split.sizes split.as-written"),
     ("split.rounding", "nearest"): (ROUNDED.replace("{rounded}", "round"), "split.sizes split.as-written"),
     ("arithmetic.hyperparameters", "float32"): (IN_FLOAT32, OPTIMIZERS),
+    ("schedule.warm-up-count", "zero"): (following("schedule.warm-up-count", "zero", "schedule"), "schedule.warm-up"),
+    ("schedule.after-cosine", "returns"): (
+        following("schedule.after-cosine", "returns", "schedule"),
+        "schedule.cosine schedule.warm-up schedule.sequence",
+    ),
+    ("clip.epsilon", "added"): (
+        following("clip.epsilon", "added", "clip_by_norm", "clip_shards", "scaled_steps"),
+        "clip.scaled clip.shards scale.clip",
+    ),
+    ("resume.hyperparameters", "constructed"): (
+        following("resume.hyperparameters", "constructed", "resume"),
+        "resume.hyperparameters",
+    ),
 }
 each_general = pytest.mark.parametrize(("convention", "case"), GENERAL_CASES.items(), ids=".".join)
 

@@ -55,8 +55,8 @@ def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = C
     target = target or ("reference" if find_spec("torch") else "numpy")
     prepare = suite._one_example
 
-    def only_draws(property_: Callable[..., None], *, most: int | None) -> Callable[..., None]:
-        return prepare(functools.wraps(property_)(lambda *args, **kwargs: None), most=most)
+    def only_draws(property_: Callable[..., None], **options: Any) -> Callable[..., None]:
+        return prepare(functools.wraps(property_)(lambda *args, **kwargs: None), **options)
 
     rows = []
     for chapter in chapters:

@@ -41,4 +41,7 @@ Run = tuple[str, dict[str, Any], list[Any], list[list[Any]]]
 def runs(optimizer: str, array: Callable[[Any], Any] = np.asarray) -> list[Run]:
     """The runs in which the variants of an optimizer differ."""
     params, grads = [array(_PARAMS)], [[array(grad)] for grad in _GRADS]
-    return [(optimizer, {**settings, "lr": _RATES}, params, grads) for settings in BATTERY.get(optimizer, ())]
+    found = [(optimizer, {**settings, "lr": _RATES}, params, grads) for settings in BATTERY.get(optimizer, ())]
+    if optimizer == "lamb":  # a parameter that is longer than ten
+        found.append((optimizer, {**_BETAS, "lr": _RATES}, [array([12.0, -5.0])], grads))
+    return found
