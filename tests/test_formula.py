@@ -284,3 +284,58 @@ def test_without_python_flint_a_sentence_says_what_to_install(tmp_path: Path) ->
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
     assert said == "formulas need python-flint: pip install calibrant[formula]\n"
+
+
+def creating(x: Any) -> Any:
+    xp = namespace(x)
+    counts = xp.asarray(xp.asarray([1, 2, 3, 4, 5, 6], dtype=xp.int64), dtype=xp.float64)
+    made = xp.add(xp.zeros((4, 6)), xp.full((6,), 2.5)) + xp.ones((4, 1)) + xp.full_like(x, 1)
+    return xp.multiply(made, x) + xp.asarray(counts) + xp.full(6, 1)
+
+
+def comparing(x: Any) -> Any:
+    xp = namespace(x)
+    positive = x > 0.25
+    some = xp.any(positive, axis=1, keepdims=True)
+    kept = xp.where(xp.moveaxis(xp.moveaxis(positive, 0, 1), 1, 0), x, xp.negative(x))
+    return kept * xp.astype(some, xp.float64) + xp.astype(xp.logical_not(positive), xp.float64) * xp.sum(x * x)
+
+
+def joining(x: Any) -> Any:
+    xp = namespace(x)
+    rows = xp.concat([np.arange(2), np.arange(2)])
+    return xp.concat([x, xp.abs(x)], axis=1) + xp.sum(rows) + xp.astype(xp.any(x > 100.0), xp.float64)
+
+
+@pytest.mark.parametrize("formula", [creating, comparing, joining])
+def test_the_functions_of_exact_arrays_are_numpys(formula: Any) -> None:
+    calibrant.assert_agrees(formula(X), formula, (X,))
+    with pytest.raises(AssertionError, match="off by 1e-09"):
+        calibrant.assert_agrees(formula(X) + 1e-9, formula, (X,))
+
+
+ROWS = torch.tensor([[0], [2], [1], [5]])
+OF_TORCH: dict[str, Any] = {
+    "softmax": lambda x: torch.softmax(x, dim=0),
+    "log_softmax": lambda x: torch.log_softmax(x, dim=1),
+    "logsumexp": lambda x: torch.logsumexp(x, dim=0, keepdim=True),
+    "logsumexp without its axis": lambda x: torch.logsumexp(x, dim=0),
+    "sigmoid": lambda x: torch.sigmoid(x),
+    "max along an axis": lambda x: torch.max(x, dim=1).values,
+    "max of two": lambda x: torch.max(x, -x),
+    "var": lambda x: torch.var(x, dim=1, unbiased=False),
+    "std": lambda x: torch.std(x, dim=1),
+    "gather": lambda x: torch.gather(x, 1, ROWS),
+    "cat": lambda x: torch.cat([x, x * 2.0], dim=1),
+    "reshape": lambda x: x.reshape(2, 12) + x.view(2, 12),
+}
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_functions_of_torch_are_those_of_exact_arrays(name: str) -> None:
+    formula = OF_TORCH[name]
+    answer = formula(torch.tensor(X))
+
+    calibrant.assert_agrees(answer, formula, (X,))
+    with pytest.raises(AssertionError, match="off by 1e-09"):
+        calibrant.assert_agrees(answer + 1e-9, formula, (X,))

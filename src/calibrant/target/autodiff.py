@@ -81,7 +81,7 @@ class _Torch:
         return [self.torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
 
 
-class _Jax:
+class _Jax:  # pragma: no cover - run where JAX is
     def __init__(self) -> None:
         self.jax = importlib.import_module("jax")
 
