@@ -210,6 +210,10 @@ def truth(target: Subject, sample: Clipped) -> Any:
     return exact.clip_by_norm([*map(exact.of, sample.grads)], sample.max_norm, sample.norm_type, target.follow)
 
 
+OF_GRADIENTS = ("", "gradient")
+"""The words for a place in a list of gradients."""
+
+
 @clause("clip.norm", fraction_of_examples=0.5)
 @given(strategies.clipped_gradients())
 def test_the_norm_is_one_of_all_gradients(target: Subject, sample: Clipped) -> None:
@@ -225,7 +229,7 @@ def test_all_gradients_are_scaled_alike(target: Subject, sample: Clipped) -> Non
     """So that the direction of the step stays, and its length is the limit."""
     _, grads = target.clip_by_norm(sample.grads, sample.max_norm, sample.norm_type)
 
-    agree_lists([listed([grads], [len(sample.grads)])[0]], [truth(target, sample)[1]])
+    agree_lists([listed([grads], [len(sample.grads)])[0]], [truth(target, sample)[1]], places=OF_GRADIENTS)
 
 
 @clause("clip.below", fraction_of_examples=0.3)
@@ -264,7 +268,7 @@ def _hides(answer: Any, grad: Any) -> bool:
 def test_each_number_is_clamped_by_itself(target: Subject, sample: Clipped) -> None:
     answer = target.clip_by_value(sample.grads, sample.max_norm)
 
-    agree_lists([answer], [exact.clip_by_value([*map(exact.of, sample.grads)], sample.max_norm)])
+    agree_lists([answer], [exact.clip_by_value([*map(exact.of, sample.grads)], sample.max_norm)], places=OF_GRADIENTS)
 
 
 @clause("clip.shards", fraction_of_examples=0.5)
@@ -275,7 +279,7 @@ def test_each_gradient_counts_once_and_all_ranks_count(target: Subject, sample: 
     exactly = [[*map(exact.of, rank)] for rank in sample.shards]
     due, clipped = exact.clip_shards(exactly, sample.replicated, sample.max_norm, target.follow)
     agree(norm, due, "the norm")
-    agree_lists(shards, clipped)
+    agree_lists(shards, clipped, places=("of shard", "gradient"))
 
 
 def requests(sample: Clipped, shards: Shards) -> dict[str, tuple[Any, ...]]:

@@ -135,11 +135,27 @@ def listed(answer: Any, counts: list[int]) -> list[list[Any]]:
     return list(answer)
 
 
-def agree_lists(answer: Any, expected: list[list[Exact]], *, due: str = EXACTLY) -> None:
-    """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones, which are `due`."""
+def agree_lists(
+    answer: Any,
+    expected: list[list[Exact]],
+    *,
+    due: str = EXACTLY,
+    places: tuple[str, str] = ("after step", "parameter"),
+) -> None:
+    """Raise Disagreement unless the answer holds, step by step, a list of arrays that agree with the expected ones, which are `due`.
+
+    `places` are the words for a list and for an array in it; a list without a word is not counted.
+    """
     listed(answer, [len(truths) for truths in expected])
     leaves = [
-        (f"after step {t}, parameter {k} " if len(truths) > 1 else f"after step {t} ", array, truth)
+        (
+            ", ".join(
+                [f"{places[0]} {t}"] * bool(places[0]) + [f"{places[1]} {k}"] * (len(truths) > 1 or not places[0])
+            )
+            + " ",
+            array,
+            truth,
+        )
         for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1)
         for k, (array, truth) in enumerate(zip(arrays, truths, strict=True))
     ]
