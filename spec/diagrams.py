@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from calibrant.spec.figures import _COLOURS as COLOURS
 from calibrant.spec.figures import _STYLE as STYLE
-from calibrant.spec.figures import drawn_with
+from calibrant.spec.figures import saved
 from torch import Tensor
 
 from calibrant.mechanics.autograd import backward
@@ -247,13 +247,8 @@ def drawing(name: str) -> Iterator[Figure]:
 
 
 def draw(directory: Path) -> list[Path]:
-    """Draw every diagram as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
-    paths = []
-    for name in DIAGRAMS:
-        path = directory / f"{name}.svg"
-        with drawing(name) as figure:
-            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
-        paths.append(path)
+    """Draw every diagram."""
+    paths: list[Path] = saved(directory, {name: drawing(name) for name in DIAGRAMS})
     return paths
 
 

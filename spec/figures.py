@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -504,15 +504,20 @@ def drawn_with() -> str:
     return f"matplotlib {matplotlib.__version__}, torch {torch_version}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def draw(directory: Path) -> list[Path]:
-    """Draw every figure as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
+def saved(directory: Path, drawings: Mapping[str, AbstractContextManager[Figure]]) -> list[Path]:
+    """Draw each as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
     paths = []
-    for name, shown in series().items():
+    for name, entered in drawings.items():
         path = directory / f"{name}.svg"
-        with drawing(name, shown) as figure:
+        with entered as figure:
             figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
         paths.append(path)
     return paths
+
+
+def draw(directory: Path) -> list[Path]:
+    """Draw every figure."""
+    return saved(directory, {name: drawing(name, shown) for name, shown in series().items()})
 
 
 if __name__ == "__main__":
