@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.exact.schedules import PLATEAU as DEFAULTS
 from calibrant.impostors.correct import join, narrow, rearranged
 from calibrant.impostors.kinds import DIGITS, Call, Change, impostors_of, unrefused
 
@@ -239,17 +240,7 @@ class Walk:
     """The rule of `plateau`, whose parts an impostor overrides."""
 
     def __init__(self, c: Call) -> None:
-        defaults = {
-            "mode": "min",
-            "factor": 0.1,
-            "patience": 10,
-            "threshold": 1e-4,
-            "threshold_mode": "rel",
-            "cooldown": 0,
-            "min_lr": 0.0,
-            "eps": 1e-8,
-        }
-        self.h = {**defaults, **c.hyperparameters}
+        self.h = {**DEFAULTS, **c.hyperparameters}
         self.lr = self.first = float(c.lr)
         self.best = math.inf
         self.waited = self.resting = 0
