@@ -148,28 +148,24 @@ def agree_lists(
     """
     listed(answer, [len(truths) for truths in expected])
     leaves = [
-        (
-            ", ".join(
-                [f"{places[0]} {t}"] * bool(places[0]) + [f"{places[1]} {k}"] * (len(truths) > 1 or not places[0])
-            )
-            + " ",
-            array,
-            truth,
-        )
+        (t, k, array, truth)
         for t, (arrays, truths) in enumerate(zip(answer, expected, strict=True), start=1)
         for k, (array, truth) in enumerate(zip(arrays, truths, strict=True))
     ]
     if not leaves:
         return
     try:
-        together = np.concatenate([shaped(array, truth.shape).reshape(-1) for _, array, truth in leaves])
-        _agree_within(together, exact.concatenate(*(truth for _, _, truth in leaves)))
+        together = np.concatenate([shaped(array, truth.shape).reshape(-1) for *_, array, truth in leaves])
+        _agree_within(together, exact.concatenate(*(truth for *_, truth in leaves)))
     except Disagreement:
-        for place, array, truth in leaves:  # one by one, to name the place
+        of_list, of_array = places
+        for t, k, array, truth in leaves:  # one by one, to name the place
             try:
                 agree(array, truth, due=due)
             except Disagreement as wrong:
-                wrong.sentence = place + wrong.sentence.replace("returned", "is", 1)
+                place = [f"{of_list} {t}"] * bool(of_list)
+                place += [f"{of_array} {k}"] * (len(expected[t - 1]) > 1 or not of_list)
+                wrong.sentence = f"{', '.join(place)} {wrong.sentence.replace('returned', 'is', 1)}"
                 wrong.path = expected
                 raise wrong from None
         raise
