@@ -427,22 +427,11 @@ LOSSES = "loss.mean-square gradient.by-hand-loss gradient.chain-rule gradient.au
 WALKS = "descent.step descent.trajectory"
 OPTIMIZERS = "optimizer.sgd.momentum optimizer.adam.bias-correction optimizer.rmsprop optimizer.nadam"
 FOLLOWING = """
-from calibrant.impostors.correct import FOLLOWING, as_exact, in_dtype
-from calibrant.protocol.declarations import followed
-
-def following(name):
-    def operation(*arguments):
-        usual = getattr(right, name)(*arguments)
-        try:
-            answer = FOLLOWING[name](*map(as_exact, arguments), followed({convention}))
-        except ValueError:  # numbers that are not finite
-            return usual
-        return in_dtype(answer, np.float64)
-
-    return operation
+from calibrant.impostors.correct import CorrectOperations, in_dtype, over_arrays
 
 for _name in {names}:
-    globals()[_name] = following(_name)
+    _correct = CorrectOperations(_name, over_arrays(), {convention})
+    globals()[_name] = lambda *arguments, correct=_correct: in_dtype(correct(*arguments), np.float64)
 """
 
 
