@@ -18,7 +18,7 @@ import pytest
 from calibrant.book.clauses import CHAPTERS, book, properties
 
 if "CALIBRANT_SITE" not in os.environ:
-    pytest.skip("`tox -e site` builds the site that is tested", allow_module_level=True)
+    pytest.skip("the site is tested by `tox -e site`, which builds it", allow_module_level=True)
 
 from calibrant.edition import mathematics, notebooks  # its libraries are where the site is built
 
@@ -140,6 +140,10 @@ And ![a line](figures/fit.svg) is as it was, as [1.1](data.md#data.thermometer) 
 >>> y / 0
 Traceback (most recent call last):
 ZeroDivisionError: division by zero
+>>> import json
+>>> json.loads("")
+Traceback (most recent call last):
+json.decoder.JSONDecodeError: Expecting value: line 1 ...
 ```
 """
 
@@ -155,6 +159,7 @@ def test_an_example_of_a_notebook_finds_what_the_first_one_set(tmp_path: Path) -
         "x = 5\nx",
         "x = 1\ny, x",
         "y / 0",
+        'import json\njson.loads("")',
     ]
     figure = made.cells[4]
     assert (
