@@ -202,9 +202,12 @@ def address() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="Playwright is not installed here, so no page is opened in a browser: pip install playwright",
+    )
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
+        pytest.skip("no Chromium is installed here, so no page is opened in a browser: apt-get install chromium")
     with playwright.sync_playwright() as p:
         chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium

@@ -150,16 +150,18 @@ def _cases(chapter: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def sources(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """A page for each chapter's properties, and one for its vectors."""
+    """A page for each file of properties, and one for each chapter's vectors."""
     highlight = app.builder.highlighter.highlight_block
-    for chapter in CHAPTERS:
-        body = [f"<h1>The properties of the chapter {chapter}</h1>"]
-        for one in {one.function: one for one in properties() if one.file.stem == f"test_{chapter}"}.values():
+    for file in dict.fromkeys(one.file for one in properties()):
+        body = [f"<h1>The properties in {file.name}</h1>"]
+        for one in {one.function: one for one in properties() if one.file == file}.values():
             clause = book()[one.clause]
             up = f'<a href="../{clause.chapter}.html#{clause.name}">{clause.number} {clause.name}</a>'
             body.append(f'<section id="{one.function}"><h2 class="name">{one.function}</h2><p>Of the clause {up}.</p>')
             body.append(f"{highlight(one.source, 'python')}</section>")
-        yield f"properties/{chapter}", {"title": f"Properties: {chapter}", "body": "\n".join(body)}, "page.html"
+        name = file.stem.removeprefix("test_")
+        yield f"properties/{name}", {"title": f"Properties: {name}", "body": "\n".join(body)}, "page.html"
+    for chapter in CHAPTERS:
         if _cases(chapter):
             body = [
                 f"<h1>The vectors of the chapter {chapter}</h1>",
