@@ -101,6 +101,13 @@ def test_each_clause_has_its_anchor_its_level_and_its_properties(chapter: str) -
     assert linked == {one.function for one in properties() if book()[one.clause].chapter == chapter}
 
 
+def test_each_statement_of_the_source_links_what_became_of_it() -> None:
+    links = parsed("claims.html").links
+
+    assert {"loss.html#loss.mean-square", "claims.html#the-first-loss", "errata.html#why-the-square"} <= {*links}
+    assert len(links) > 200
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_each_chapter_is_a_notebook_that_has_run(chapter: str) -> None:
     import nbformat

@@ -25,6 +25,7 @@ from calibrant.vectors.files import released
 
 _PAGE = re.compile(r"\]\(([\w-]+)\.md\)")
 _OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")
+_EXAMPLE = re.compile(r"([\w-]+)\.md::([\w-]+)-\d+")
 _ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 
 
@@ -114,6 +115,21 @@ class Clauses(SphinxTransform):
                 return
 
 
+class Names(SphinxTransform):
+    """Link each clause that a page names, and each example of a page (`PAGE.md::PLACE-N`)."""
+
+    default_priority = 310
+
+    def apply(self, **kwargs: Any) -> None:
+        """Put a reference around each name that is not in one."""
+        for literal in list(self.document.findall(nodes.literal)):
+            name = literal.astext()
+            clause, example = book().get(name), _EXAMPLE.fullmatch(name)
+            uri = f"{clause.chapter}.html#{name}" if clause else f"{example[1]}.html#{example[2]}" if example else None
+            if uri and not isinstance(literal.parent, (nodes.reference, nodes.title)):
+                literal.replace_self(nodes.reference("", "", literal.deepcopy(), internal=True, refuri=uri))
+
+
 def write_facts(writer: Any, node: facts) -> None:
     """Write the line below a clause's heading."""
     clause = book()[node["clause"]]
@@ -196,6 +212,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(Anchors)
     app.add_transform(Notebooks)
     app.add_transform(Clauses)
+    app.add_transform(Names)
     app.connect("source-read", prepare)
     app.connect("html-collect-pages", sources)
     app.connect("build-finished", finish)
