@@ -502,7 +502,9 @@ def test_muon_follows_its_rule(target: Subject, run: Optimization) -> None:
 
 
 @clause("optimizer.muon.orthogonal", fraction_of_examples=0.4)
-@given(optimizations("muon", only=(), shapes=tuple(some[:1] for some in MATRICES), steps=(1, 1), lr=(1.0,), rates=(1.0,)))
+@given(
+    optimizations("muon", only=(), shapes=tuple(some[:1] for some in MATRICES), steps=(1, 1), lr=(1.0,), rates=(1.0,))
+)
 def test_muons_step_has_the_singular_vectors_of_its_momentum_and_singular_values_near_one(
     target: Subject, run: Optimization
 ) -> None:
@@ -517,7 +519,9 @@ def test_muons_step_has_the_singular_vectors_of_its_momentum_and_singular_values
 
     tall = rows / columns if target.follow["muon.scale"] == "rows" else columns / rows
     moved = -widened(shaped(step, (rows, columns))) / math.sqrt(max(1.0, tall))
-    holds(bool(np.isfinite(moved).all()) and np.linalg.norm(moved, 2) <= 1.5 * (size > 0), "is longer than one and a half")
+    holds(
+        bool(np.isfinite(moved).all()) and np.linalg.norm(moved, 2) <= 1.5 * (size > 0), "is longer than one and a half"
+    )
     left, sizes, right = np.linalg.svd(widened(given))
     for u, s, v in zip(left.T, sizes, right, strict=False):
         if s >= 0.1 * size > 0:
@@ -540,7 +544,9 @@ def test_schedule_free_adamw_follows_its_rule(target: Subject, run: Optimization
 
 @clause("optimizer.schedule-free.average", fraction_of_examples=0.3)
 @pytest.mark.parametrize("name", SCHEDULE_FREE)
-@given(drawn=strategies.of_each(only=("momentum", *CORE, *WEIGHTS, "averaged"), eps=SHOWN, averaged=(True,), steps=(2, 8)))
+@given(
+    drawn=strategies.of_each(only=("momentum", *CORE, *WEIGHTS, "averaged"), eps=SHOWN, averaged=(True,), steps=(2, 8))
+)
 def test_an_average_weighs_each_step(target: Subject, name: str, drawn: Any) -> None:
     keeps_its_rule(target, drawn(name), averaged=False, r=0.0, weight_lr_power=2.0, warmup_steps=0)
 

@@ -41,7 +41,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "lamb": _ADAM | {"eps": 1e-6},
     "lars": {"lr": 1e-3, "weight_decay": 0.0, "maximize": False} | _LARS,
     "adafactor": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _ADAFACTOR,
-} | numpy_matrices.DEFAULTS
+    **numpy_matrices.DEFAULTS,
+}
 """The hyperparameters of each optimizer, with their defaults."""
 
 
@@ -362,11 +363,10 @@ def _check(key: str, value: Any, usual: Any) -> None:
     if count == 2 and usual[0] is None and isinstance(value, (list, tuple)) and len(value) == 2 and value[0] is None:
         value = (0.0, value[1])
     numbers = tuple(value) if count > 1 and isinstance(value, (list, tuple)) else (value,)
-    if (
-        not all(isinstance(x, (int, float, np.floating)) and np.isfinite(x) for x in numbers)
-        or len(numbers) != count
-    ):
-        raise ValueError(f"{key} is {value!r}: it must be {f'{count} finite numbers' if count > 1 else 'a finite number'}")
+    if not all(isinstance(x, (int, float, np.floating)) and np.isfinite(x) for x in numbers) or len(numbers) != count:
+        raise ValueError(
+            f"{key} is {value!r}: it must be {f'{count} finite numbers' if count > 1 else 'a finite number'}"
+        )
     allowed = {
         "betas": all(0 <= x < 1 for x in numbers),
         "alpha": 0 <= numbers[0] <= 1,

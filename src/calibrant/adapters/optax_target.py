@@ -46,6 +46,7 @@ deviations = {
     "optimizer.rprop": "scale_by_rprop returns the update of the step before: the first step is zero, and every other is one late",
     "optimizer.swap": "rprop is one step late",
     "optimizer.invalid": "optax takes hyperparameters as they are",
+    "optimizer.schedule-free.average[float64]": "the schedule of a warm-up counts in float32, whatever the dtype of the parameters",
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "schedule.invalid": "schedules take rates, factors and lengths as they are",

@@ -14,12 +14,10 @@ from calibrant.exact.scalars import (
     constant,
     either,
     maximum,
-    minimum,
     mix,
     product,
     real_power,
     root,
-    shrunk,
 )
 from calibrant.exact.tensors import State
 
@@ -39,9 +37,7 @@ def sgdschedulefree(s: State, h: Hyperparameters, t: int, lr: Number, p: Number,
     return averaged(s, h, t, warmed(lr, h, t), after, h.momentum, h.part)
 
 
-def adamwschedulefree(
-    s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow
-) -> Number:
+def adamwschedulefree(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """z - lr (g / (sqrt(vhat) + eps) + wd y) of all steps, averaged."""
     y, z = begun(s, t, p)
     rate, weighed = warmed(lr, h, t, late=follow["adamwschedulefree.warm-up"] == "apart"), warmed(lr, h, t)
@@ -87,7 +83,8 @@ def averaged(s: State, h: Hyperparameters, t: int, rate: Number, z: Number, keep
     lost = (10 * x.form.u * (size + (z - before).size) + 4 * (x.form.tiny + 2 * x.form.flushed)) * (size > 0)
     s.m = s.m.within((s.m.err + lost) * _UP)
     s.x = x.within((x.err + (lost / keep.least() if keep.least() else 0.0)) * _UP)
-    return s.x if h["averaged"] else s.m
+    shown: Number = s.x if h["averaged"] else s.m
+    return shown
 
 
 def weight(s: State, h: Hyperparameters, t: int, rate: Number) -> Number:

@@ -32,7 +32,8 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     "lamb": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
     "adafactor": ({"eps": (0.25, 0.25)}, {"eps": (0.25, 0.25), "weight_decay": 0.25}),
     "muon": tuple(
-        {"momentum": 0.5, "eps": 0.25, "weight_decay": 0.25, "ns_coefficients": (1.5, -0.5, 0.0), "ns_steps": n_steps} for n_steps in (0, 1)
+        {"momentum": 0.5, "eps": 0.25, "weight_decay": 0.25, "ns_coefficients": (1.5, -0.5, 0.0), "ns_steps": n_steps}
+        for n_steps in (0, 1)
     ),
     "sgdschedulefree": ({"momentum": 0.5, "warmup_steps": 3, "weight_decay": 0.25},),
     "adamwschedulefree": ({**_BETAS, "warmup_steps": 3, "weight_decay": 0.25},),

@@ -14,10 +14,10 @@ from calibrant.impostors.optimizers import but, exchanged, of, rule, variant
 
 MUON, NEAR, FREE, FREE_ADAM, MEAN = (
     f"optimizer.{name}"
-    for name in ("muon", "muon.orthogonal", "schedule-free-sgd", "schedule-free-adamw", "schedule-free.average")
+    for name in ("muon", "muon.orthogonal", "sgdschedulefree", "adamwschedulefree", "schedule-free.average")
 )
 muon, free, free_sgd, free_adamw = map(
-    of, ("muon", "schedule_free_sgd schedule_free_adamw", "schedule_free_sgd", "schedule_free_adamw")
+    of, ("muon", "sgdschedulefree adamwschedulefree", "sgdschedulefree", "adamwschedulefree")
 )
 
 
@@ -53,7 +53,8 @@ def scaled(factor: Any) -> kinds.Change:
         size = matrices.scale(c.h, c.p.shape, c.follow)
         lr, rate = factor(c, size)
         moved: Tensor = c(h=c.h.once("apart", lambda: c.h.but(weight_decay=0.0)), lr=lr)
-        return moved - c.p * (rate * c.h.weight_decay)
+        pull: Tensor = c.p * (rate * c.h.weight_decay)
+        return moved - pull
 
     return rule(changed)
 
@@ -112,19 +113,24 @@ muon("coefficients-ignored", "the iteration has the published coefficients, what
 muon("row-by-row", "each row of the momentum is orthogonalized alone, as if the others were not there")(
     along(flat), f"{MUON} {NEAR}"
 )
-muon("momentum-of-orthogonal-matrices", "each gradient is orthogonalized, and the momentum averages what comes of them")(
-    rule(of_the_gradient), MUON
-)
+muon(
+    "momentum-of-orthogonal-matrices", "each gradient is orthogonalized, and the momentum averages what comes of them"
+)(rule(of_the_gradient), MUON)
 muon("nesterov-ignored", "`nesterov` is ignored: the momentum is not averaged with the gradient once more")(
     but(nesterov=False), MUON
 )
-muon("rms-of-the-smaller-side", "`match_rms_adamw` takes the root of the smaller number of rows and columns, not of the larger")(
-    kinds.where(lambda c: c.hyperparameters.get("adjust_lr_fn") == "match_rms_adamw", scaled(smaller)), MUON
-)
-variant("muon.scale", "columns", "the step is longer for a wide matrix, whose columns are the outputs, and not for a tall one")(
-    MUON
-)
-variant("muon.correction", "both", "momentum and gradient are corrected as Nadam does it, which shifts the share of each")(MUON)
+muon(
+    "rms-of-the-smaller-side",
+    "`match_rms_adamw` takes the root of the smaller number of rows and columns, not of the larger",
+)(kinds.where(lambda c: c.hyperparameters.get("adjust_lr_fn") == "match_rms_adamw", scaled(smaller)), MUON)
+variant(
+    "muon.scale",
+    "columns",
+    "the step is longer for a wide matrix, whose columns are the outputs, and not for a tall one",
+)(MUON)
+variant(
+    "muon.correction", "both", "momentum and gradient are corrected as Nadam does it, which shifts the share of each"
+)(MUON)
 variant("muon.epsilon", "added", "epsilon is added to the norm, and is no floor")(MUON)
 muon(
     "muon-precision-bfloat16",
@@ -159,9 +165,11 @@ free("decay-of-z", "the decay pulls towards zero from z, and not from y")(
     first_read("m", lambda s, form: s.buffer), f"{FREE} {MEAN}?"
 )
 for _name in ("sgdschedulefree", "adamwschedulefree"):
-    variant(f"{_name}.warm-up", "apart", "in the warm-up a step has the rate of the step before, and the weight of its own")(
-        MEAN, "google-deepmind/optax#1744"
-    )
-variant("adamwschedulefree.correction", "rate", "the root of the correction is a factor of the rate, and so of the weights and the decay")(
-    f"{FREE_ADAM} {MEAN}"
-)
+    variant(
+        f"{_name}.warm-up", "apart", "in the warm-up a step has the rate of the step before, and the weight of its own"
+    )(MEAN, "google-deepmind/optax#1744")
+variant(
+    "adamwschedulefree.correction",
+    "rate",
+    "the root of the correction is a factor of the rate, and so of the weights and the decay",
+)(f"{FREE_ADAM} {MEAN}")

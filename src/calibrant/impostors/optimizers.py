@@ -213,7 +213,11 @@ def of(names: str = ALL, without: str = "") -> Rows:
     return impostors_of("optimize", applies_to=tuple(name for name in named if name not in without.split()))
 
 
-optimize, decaying, coupled = of(), of(without="rprop"), of(without=f"adamw rprop lion adabelief lamb lars adafactor {NEWEST}")
+optimize, decaying, coupled = (
+    of(),
+    of(without="rprop"),
+    of(without=f"adamw rprop lion adabelief lamb lars adafactor {NEWEST}"),
+)
 scheduled, remembers = of(without="asgd rprop"), of(without="asgd")
 counting = of("adam adamw adagrad adamax nadam radam asgd adabelief lamb")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
@@ -638,7 +642,9 @@ def _questions(name: str) -> Any:
     """Runs of an optimizer; Muon's parameters are matrices."""
     for _, h, params, grads in _runs_of(name):
         if name == "muon":
-            params, *grads = ([x if x is None else np.reshape(x, (x.size, 1)) for x in step] for step in (params, *grads))
+            params, *grads = (
+                [x if x is None else np.reshape(x, (x.size, 1)) for x in step] for step in (params, *grads)
+            )
         yield name, h, params, grads
 
 

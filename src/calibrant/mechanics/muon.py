@@ -17,7 +17,8 @@ def muon(theta: Tensor, g: Tensor, s: Memory, h: Settings) -> Tensor:
     s.buffer = average(s.buffer, g, h.momentum)
     momentum = average(g, s.buffer, 1 - h.momentum) if h.nesterov else s.buffer
     scale = 0.2 * max(rows, columns) ** 0.5 if h.adjust_lr_fn == "match_rms_adamw" else max(1, rows / columns) ** 0.5
-    return theta - h.lr * scale * orthogonalized(momentum, h)
+    moved: Tensor = theta - h.lr * scale * orthogonalized(momentum, h)
+    return moved
 
 
 def orthogonalized(x: Tensor, h: Settings) -> Tensor:

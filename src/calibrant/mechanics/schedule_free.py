@@ -3,11 +3,13 @@
 z is where the steps lead, x is the average of all z, and y, between them, is where gradients are taken.
 """
 
+from typing import Any
+
 from torch import Tensor
 
 from calibrant.mechanics.rules import BETAS, Memory, Settings, average, rule
 
-SHARED = {"weight_decay": 0.0, "warmup_steps": 0, "r": 0.0, "weight_lr_power": 2.0, "averaged": False}
+SHARED: dict[str, Any] = {"weight_decay": 0.0, "warmup_steps": 0, "r": 0.0, "weight_lr_power": 2.0, "averaged": False}
 
 
 @rule("x y z", decays=True, lr=1.0, momentum=0.9, **SHARED)
@@ -45,4 +47,5 @@ def averaged(s: Memory, h: Settings, rate: float, direction: Tensor, beta: float
     s.z = s.z - rate * (direction + h.weight_decay * s.y)
     s.x = s.x + (weight / s.total if s.total else 0.0) * (s.z - s.x)
     s.y = average(s.x, s.z, beta)
-    return s.x if h.averaged else s.y
+    shown: Tensor = s.x if h.averaged else s.y
+    return shown
