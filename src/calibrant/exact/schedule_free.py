@@ -103,4 +103,6 @@ def power(base: Number, exponent: float) -> Number:
     """base ** exponent, where 0 ** 0 is 1."""
     if not exponent:
         return constant(1.0, base.form)
-    return base if base.known_zero() else real_power(base, Fraction(exponent))
+    if base.least():
+        return real_power(base, Fraction(exponent))
+    return base if base.known_zero() else base.within(math.inf)

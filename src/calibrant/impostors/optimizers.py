@@ -628,7 +628,11 @@ _SHOWN: dict[str, tuple[dict[str, Any], ...]] = {
         {"momentum": 0.5, "averaged": True},
         {"lr": [0.0, 0.5, 0.25, 1.0]},
     ),
-    "adamwschedulefree": ({**_BETAS, "warmup_steps": 2, "r": 1.0}, {**_BETAS, "averaged": True}),
+    "adamwschedulefree": (
+        {**_BETAS, "warmup_steps": 2, "r": 1.0},
+        {**_BETAS, "averaged": True},
+        {**_BETAS, "lr": [0.0, 0.5, 0.25, 1.0]},
+    ),
 }
 """Hyperparameters with which much shows, and others, defaults for instance, with which some things show that do not there."""
 
