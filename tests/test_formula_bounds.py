@@ -13,7 +13,7 @@ import pytest
 
 from calibrant import formula as formulas
 from calibrant.formula import assert_agrees, bound, gradient_bound, namespace
-from calibrant.formula.ulps import FUNCTIONS
+from calibrant.formula.elementary import FUNCTIONS
 
 HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
 FINITE = HALF[np.isfinite(HALF)][::13]
