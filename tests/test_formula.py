@@ -235,9 +235,15 @@ def assigns(x: Any) -> Any:
         (lambda x: x + np.ones(5), r"combines arrays of shapes \(4, 6\) and \(5,\)"),
         (lambda x: x @ x, r"multiplies matrices of shapes \(4, 6\) and \(4, 6\)"),
         (lambda x: x.real, "raised AttributeError"),
-        (lambda x: namespace(x).reshape(x, (5, 5)), r"calls reshape on an array of shape \(4, 6\): .* into shape \(5,5\); x is \(4, 6\) from"),
+        (
+            lambda x: namespace(x).reshape(x, (5, 5)),
+            r"calls reshape on an array of shape \(4, 6\): .* into shape \(5,5\); x is \(4, 6\) from",
+        ),
         (lambda x: namespace(x).sum(x, axis=2), r"reduces axis 2 of an array of shape \(4, 6\)"),
-        (lambda x: namespace(x).take(x, np.array([9]), axis=0), r"calls take on an array of shape \(4, 6\): index 9 is out of bounds"),
+        (
+            lambda x: namespace(x).take(x, np.array([9]), axis=0),
+            r"calls take on an array of shape \(4, 6\): index 9 is out of bounds",
+        ),
         (lambda x: x[x > 0], "selects by a mask that depends on values"),
         (lambda x: namespace(x).max(x[:0], axis=0), "takes the maximum of no elements"),
         (lambda x: namespace(x).mean(x[:0]), "takes the mean of no elements"),

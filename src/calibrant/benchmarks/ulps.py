@@ -36,7 +36,7 @@ def measure(cases: int, seed: int) -> dict[str, Any]:
     wrong: list[dict[str, str]] = []
     known: list[dict[str, str]] = []
     for library, dtype, name, function in calls():
-        form, row = FORMATS[dtype], POWER if name.startswith("pow") else FUNCTIONS[name]
+        form, row = FORMATS[dtype], row_of(name)
         x = numbers(form, cases, seed, RANGES.get(name, form.largest))
         ulps, at = largest(name, row, function, x, form)
         key, allowed = (name.split()[0], dtype), row.allowed(dtype)
@@ -49,6 +49,11 @@ def measure(cases: int, seed: int) -> dict[str, Any]:
             )
     rows = [worst[key] for key in sorted(worst)]
     return {"The largest errors, in units in the last place": rows, "Known to err by more": known, REJECTED: wrong}
+
+
+def row_of(name: str) -> Function:
+    """The row of a function, such as exp or pow 1.5."""
+    return POWER if name.startswith("pow") else FUNCTIONS[name]
 
 
 def numbers(form: Format, cases: int, seed: int, most: float) -> Floats:
@@ -90,7 +95,7 @@ def _exactly(name: str, row: Function, x: Floats, form: Format) -> tuple[Floats,
     """The exact value as a float64 number, and what that leaves out; NumPy's float64 functions are exact enough for narrower formats."""
     power = float(name.split()[1]) if name.startswith("pow") else None
     if form.precision < 53 and name != "erf":
-        return (np.power(x, power) if power is not None else getattr(np, _NUMPY.get(name, name))(x)), np.zeros(x.shape)
+        return (np.power(x, power) if power is not None else getattr(np, NUMPY_NAMES.get(name, name))(x)), np.zeros(x.shape)
     before, ctx.prec = ctx.prec, 128
     try:
         balls = [arb(v) ** arb(power) if power is not None else row.ball(arb(v)) for v in x.tolist()]
@@ -101,7 +106,7 @@ def _exactly(name: str, row: Function, x: Floats, form: Format) -> tuple[Floats,
         ctx.prec = before
 
 
-_NUMPY = {name: "arc" + name[1:] for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
+NUMPY_NAMES = {name: "arc" + name[1:] for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
 
 
 def calls() -> Iterator[tuple[str, str, str, Call]]:
@@ -124,7 +129,7 @@ def _numpy() -> Iterator[tuple[str, str, Call]]:
     for dtype in ("float16", "float32", "float64"):
         for name in FUNCTIONS:
             if name != "erf":
-                call = getattr(np, _NUMPY.get(name, name))
+                call = getattr(np, NUMPY_NAMES.get(name, name))
                 yield dtype, name, on(call, dtype)
         for p in POWERS:
             yield dtype, f"pow {p}", on(_power(p), dtype)

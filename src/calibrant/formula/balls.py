@@ -24,6 +24,11 @@ class FormulaError(ValueError):
     """A formula that cannot be judged; the sentence names the formula and the reason."""
 
 
+def shown(x: Any) -> str:
+    """The type of a value and how it begins, in one line."""
+    return f"{type(x).__name__} {' '.join(repr(x).split()):.60}"
+
+
 def format_named(dtype: str) -> Format:
     """The format of a dtype; machines may flush subnormal numbers, except in float16."""
     if dtype not in FORMATS:

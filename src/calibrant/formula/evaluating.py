@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from calibrant.exact.formats import Format
 from calibrant.formula import torch_names
 from calibrant.formula.arithmetic import stored
-from calibrant.formula.balls import Bools, Floats, FormulaError, each, format_named, is_nan, overlap, radius
+from calibrant.formula.balls import Bools, Floats, FormulaError, each, format_named, is_nan, overlap, radius, shown
 from calibrant.formula.declaring import conflict, in_time
 from calibrant.formula.namespace import Namespace
 from calibrant.formula.tape import Array, Run, pullback
@@ -103,7 +103,7 @@ def _described(names: Sequence[str], inputs: Sequence[Any]) -> str:
     for name, x in zip(names, inputs, strict=True):
         array = plain(x)
         if array is None:
-            said.append(f"{name} is {type(x).__name__} {x!r:.40}")
+            said.append(f"{name} is {shown(x)}")
         elif array.size and array.dtype.kind in "iuf":
             low, high = (f"{float(m):.6g}" for m in (array.min(), array.max()))
             said.append(f"{name} is {array.shape} from {low} to {high}")
@@ -190,7 +190,7 @@ def _evaluated(
         with in_time(run.name, PATIENCE):
             result = formula(*arguments)
         if not isinstance(result, Array):
-            raise run.fail(f"returned {type(result).__name__} {result!r:.60} where one array of numbers is due")
+            raise run.fail(f"returned {shown(result)} where one array of numbers is due")
     except AssertionError:
         raise
     except FormulaError as error:

@@ -11,7 +11,7 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from calibrant.formula.balls import Floats, FormulaError, each, format_named
+from calibrant.formula.balls import Floats, FormulaError, each, format_named, shown
 from calibrant.formula.evaluating import Bound, Truth, bound_of, has_gradient, plain, truth
 
 BACKWARD = 8
@@ -112,7 +112,7 @@ def _answer(x: Any, argument: str) -> NDArray[Any]:
     if array is None and isinstance(x, (float, int)):
         array = np.asarray(float(x))
     if array is None or array.dtype.kind in "cSUOM":
-        raise FormulaError(f"{argument} is {type(x).__name__} {x!r:.60}: give an array of floating-point numbers")
+        raise FormulaError(f"{argument} is {shown(x)}: give an array of floating-point numbers")
     return array
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from flint import arb
 
 from calibrant.exact.formats import Format
-from calibrant.formula.balls import UP, Floats, FormulaError, balls, exact_in, gamma, held, infinite, size_of
+from calibrant.formula.balls import UP, Floats, FormulaError, balls, exact_in, gamma, held, infinite, shown, size_of
 
 Pull = Callable[["Array"], "Array"]
 Parents = tuple[tuple["Array", Pull], ...]
@@ -67,7 +67,7 @@ class Run:
             return made
         given = np.asarray(float(x) if isinstance(x, (bool, int, float)) else x)
         if given.dtype.kind not in "biuf":
-            raise self.fail(f"mixes an array with {type(x).__name__} {x!r:.60}")
+            raise self.fail(f"mixes an array with {shown(x)}")
         given = given.astype(np.float64)
         form, size = self.arithmetic, np.abs(given)
         err = np.where(held(given, form) | ~np.isfinite(given), 0.0, (form.u * size + form.flushed) * UP)
