@@ -361,3 +361,13 @@ def test_a_root_may_be_a_product_with_a_reciprocal_root() -> None:
     off = np.float32(np.sqrt(x.astype(np.float64)) * (1 + 4.9 * 2**-24))
 
     assert assert_agrees(off, lambda x: namespace(x).sqrt(x), (x,)).another_arrangement == 0
+
+
+def test_the_derivative_of_expm1_may_come_from_its_value() -> None:
+    """PyTorch and JAX add 1 to the value, which leaves few digits of exp(-28)."""
+    x = torch.tensor([-28.0, 0.5], dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(torch.expm1(x).sum(), x)
+
+    assert formulas.assert_gradient(gradient, lambda x: namespace(x).expm1(x), (x,)).another_arrangement == 0
+    with pytest.raises(AssertionError):
+        formulas.assert_gradient(gradient[0] * (1 + 1e-14), lambda x: namespace(x).expm1(x), (x,))

@@ -33,7 +33,7 @@ class Function:
 
     ball: Callable[[Any], Any]
     slope: Callable[[Array, Array], Any]
-    """The derivative, from the argument and the value."""
+    """The derivative, from the argument and the value, as frameworks compute it."""
     float32: float
     """The units in the last place that float32 may err; float64 may err by the next."""
     float64: float
@@ -52,10 +52,10 @@ def _reciprocal_root(x: Any) -> Any:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "exp": Function(arb.exp, lambda x, y: y, 3, 2, "NumPy 2.2, XLA 1.4 in float64; CUDA 1"),
-    "expm1": Function(arb.expm1, lambda x, y: apply("exp", x), 6, 4, "XLA 4.9, 2.9, and 2.1 in float16; CUDA 1", 2.5),
-    "log": Function(arb.log, lambda x, y: 1 / x, 4, 2, "NumPy 2.6; CUDA 1"),
-    "log1p": Function(arb.log1p, lambda x, y: 1 / (1 + x), 3, 3, "XLA 2.3; CUDA 1"),
+    "exp": Function(arb.exp, lambda x, y: y, 3, 2, "NumPy 2.2, XLA 1.6 in float64; CUDA 1"),
+    "expm1": Function(arb.expm1, lambda x, y: y + 1, 6, 4, "XLA 4.9, 3.6, and 2.1 in float16; CUDA 1", 2.5),
+    "log": Function(arb.log, lambda x, y: 1 / x, 4, 2, "NumPy 3.2; CUDA 1"),
+    "log1p": Function(arb.log1p, lambda x, y: 1 / (1 + x), 3, 3, "XLA 2.3, not its 123 in float64; CUDA 1"),
     "log2": Function(
         lambda b: b.log() / arb.const_log2(),
         lambda x, y: 1 / (x * x.run.constant(arb.const_log2())),
@@ -83,11 +83,11 @@ FUNCTIONS: dict[str, Function] = {
     "sin": Function(arb.sin, lambda x, y: apply("cos", x), 2.5, 2.5, "CUDA 2; NumPy 1.4"),
     "cos": Function(arb.cos, lambda x, y: -apply("sin", x), 2.5, 2.5, "CUDA 2; NumPy 1.4"),
     "tan": Function(arb.tan, lambda x, y: 1 + y * y, 4.5, 3, "CUDA 4 / 2; PyTorch 1.0"),
-    "sinh": Function(arb.sinh, lambda x, y: apply("cosh", x), 4, 4, "CUDA 3; not XLA's 25, and 464 in float64"),
+    "sinh": Function(arb.sinh, lambda x, y: apply("cosh", x), 4, 4, "CUDA 3; not XLA's 25, and 495 in float64"),
     "cosh": Function(
-        arb.cosh, lambda x, y: apply("sinh", x), 4, 4, "CUDA 2, glibc 2; not XLA's 25, and 464 in float64"
+        arb.cosh, lambda x, y: apply("sinh", x), 4, 4, "CUDA 2, glibc 2; not XLA's 25, and 495 in float64"
     ),
-    "tanh": Function(arb.tanh, lambda x, y: 1 - y * y, 6, 6, "XLA 5.3 and 4.0; CUDA 2"),
+    "tanh": Function(arb.tanh, lambda x, y: 1 - y * y, 6, 7, "XLA 5.3 and 6.5; CUDA 2"),
     "asin": Function(arb.asin, lambda x, y: _reciprocal_root(1 - x * x), 3, 3, "CUDA 2; XLA 1.3 in 16 bits", 2),
     "acos": Function(arb.acos, lambda x, y: -_reciprocal_root(1 - x * x), 3, 3, "CUDA 2; XLA 1.2 in 16 bits", 2),
     "atan": Function(arb.atan, lambda x, y: 1 / (1 + x * x), 3, 3, "CUDA 2; PyTorch 0.8"),

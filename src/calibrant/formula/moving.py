@@ -49,7 +49,7 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Arra
             own: Any = np.bincount(flat, x.err.reshape(-1), size)
             reach: Any = np.bincount(flat, (x.err + x.magnitude).reshape(-1), size)
             n = np.maximum(counts - 1, 0)
-            under = np.where(reach > 0, n * form.flushed + counts * form.tiny * (more > 0), 0.0)
+            under = np.where(reach > 0, n * form.flushed, 0.0)
             err = (own + times(gamma(n + more, form), reach) + under) * (1 + (counts + 4) * 2.0**-52) * UP
             known = infinite(v)
             err = np.where(np.isnan(err) | ((reach > form.largest) & ~known), np.inf, err)
@@ -125,7 +125,9 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     n = math.prod(x.shape[a] for a in axes_of(x, axis))
     if n == 0:
         raise x.run.fail("takes the mean of no elements")
-    return scatter(x, *groups(x, axis, keepdims), more=0 if n & (n - 1) == 0 else 2) / n
+    made = scatter(x, *groups(x, axis, keepdims), more=0 if n & (n - 1) == 0 else 2) / n
+    made.err = np.where(made.nothing, 0.0, (made.err + n * x.run.arithmetic.tiny) * UP)
+    return made
 
 
 def matmul(x: Array, y: Array) -> Array:
