@@ -113,6 +113,15 @@ def test_an_array_may_come_by_dlpack() -> None:
     assert calibrant.assert_agrees(Exported(by_hand(*INPUTS)), layer_norm, (Exported(X), W, B, 1e-5)).judged == 24
 
 
+def test_an_array_may_hold_bfloat16_of_ml_dtypes() -> None:
+    """JAX's arrays of bfloat16 become these."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x, g = (a.astype(ml_dtypes.bfloat16) for a in (X, G))
+
+    assert calibrant.assert_agrees(x * x, lambda x: x * x, (x,)).judged == 24
+    assert calibrant.assert_gradient(2 * x * g, lambda x: x * x, (x,), upstream=g).judged == 24
+
+
 def test_float32_numbers_that_claim_to_be_float64_are_rejected() -> None:
     narrow = by_hand(*(a.astype(np.float32) for a in (X, W, B)), 1e-5).astype(np.float64)
     inputs = (*(a.astype(np.float32) for a in (X, W, B)), 1e-5)

@@ -95,7 +95,9 @@ def _exactly(name: str, row: Function, x: Floats, form: Format) -> tuple[Floats,
     """The exact value as a float64 number, and what that leaves out; NumPy's float64 functions are exact enough for narrower formats."""
     power = float(name.split()[1]) if name.startswith("pow") else None
     if form.precision < 53 and name != "erf":
-        return (np.power(x, power) if power is not None else getattr(np, NUMPY_NAMES.get(name, name))(x)), np.zeros(x.shape)
+        return (np.power(x, power) if power is not None else getattr(np, NUMPY_NAMES.get(name, name))(x)), np.zeros(
+            x.shape
+        )
     before, ctx.prec = ctx.prec, 128
     try:
         balls = [arb(v) ** arb(power) if power is not None else row.ball(arb(v)) for v in x.tolist()]

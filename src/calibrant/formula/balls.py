@@ -36,6 +36,11 @@ def format_named(dtype: str) -> Format:
     return FORMATS[dtype] if dtype == "float16" else FLUSHING[dtype]
 
 
+def has_numbers(x: NDArray[Any]) -> bool:
+    """Whether an array holds numbers that have a bound; ml_dtypes has bfloat16, of a kind of its own."""
+    return x.dtype.kind in "biuf" or x.dtype.name == "bfloat16"
+
+
 def each(function: Callable[..., Any], inputs: int, dtype: Any = object) -> Callable[..., Any]:
     """A function of elements, on arrays of objects."""
     apply = np.frompyfunc(function, inputs, 1)

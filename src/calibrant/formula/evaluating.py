@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 from calibrant.exact.formats import Format
 from calibrant.formula import torch_names
 from calibrant.formula.arithmetic import stored
-from calibrant.formula.balls import Bools, Floats, FormulaError, each, format_named, is_nan, overlap, radius, shown
+from calibrant.formula.balls import (
+    Bools,
+    Floats,
+    FormulaError,
+    each,
+    format_named,
+    has_numbers,
+    is_nan,
+    overlap,
+    radius,
+    shown,
+)
 from calibrant.formula.declaring import conflict, in_time
 from calibrant.formula.namespace import Namespace
 from calibrant.formula.tape import Array, Run, pullback
@@ -179,7 +190,7 @@ def _evaluated(
     leaves: list[Array] = []
     for name, x in zip(names, inputs, strict=True):
         array = plain(x)
-        if array is not None and array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        if array is not None and not has_numbers(array):
             raise FormulaError(f"{name} has dtype {array.dtype}, of which formula {run.name} has no bound")
         if has_gradient(x):
             leaves.append(run.array(array))
@@ -238,7 +249,7 @@ def truth(
     if upstream is not None:
         given = plain(upstream)
         upstream = np.asarray(upstream) if given is None else given
-        if upstream.dtype.kind not in "biuf" and upstream.dtype.name != "bfloat16":
+        if not has_numbers(upstream):
             raise FormulaError(f"upstream has dtype {upstream.dtype}, of which formula {name} has no bound")
     made: Truth | None = None
     for bits in PRECISIONS:

@@ -11,7 +11,7 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from calibrant.formula.balls import Floats, FormulaError, each, format_named, shown
+from calibrant.formula.balls import Floats, FormulaError, each, format_named, has_numbers, shown
 from calibrant.formula.evaluating import Bound, Truth, bound_of, has_gradient, plain, truth
 
 BACKWARD = 8
@@ -111,7 +111,7 @@ def _answer(x: Any, argument: str) -> NDArray[Any]:
     array = plain(x)
     if array is None and isinstance(x, (float, int)):
         array = np.asarray(float(x))
-    if array is None or array.dtype.kind in "cSUOM":
+    if array is None or not has_numbers(array):
         raise FormulaError(f"{argument} is {shown(x)}: give an array of floating-point numbers")
     return array
 

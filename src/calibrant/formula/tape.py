@@ -33,7 +33,19 @@ import numpy as np
 from flint import arb
 
 from calibrant.exact.formats import Format
-from calibrant.formula.balls import UP, Floats, FormulaError, balls, exact_in, gamma, held, infinite, shown, size_of
+from calibrant.formula.balls import (
+    UP,
+    Floats,
+    FormulaError,
+    balls,
+    exact_in,
+    gamma,
+    has_numbers,
+    held,
+    infinite,
+    shown,
+    size_of,
+)
 
 Pull = Callable[["Array"], "Array"]
 Parents = tuple[tuple["Array", Pull], ...]
@@ -66,7 +78,7 @@ class Run:
             made: Array = self.namespace.where(x, 1.0, 0.0)
             return made
         given = np.asarray(float(x) if isinstance(x, (bool, int, float)) else x)
-        if given.dtype.kind not in "biuf":
+        if not has_numbers(given):
             raise self.fail(f"mixes an array with {shown(x)}")
         given = given.astype(np.float64)
         form, size = self.arithmetic, np.abs(given)
