@@ -191,6 +191,38 @@ def test_a_maximum_at_a_tie_lets_the_gradient_lie_between() -> None:
         formulas.assert_gradient(np.array([1.5, 0.0, 0.0]), lambda x: namespace(x).max(x), (x,))
 
 
+def test_a_tie_passes_its_gradient_on_once() -> None:
+    """`upstream * (x == max)`, as people write it by hand, gives it to each of several."""
+    x, g = np.array([[2.0, 2.0, 1.0], [5.0, 1.0, 5.0]]), np.array([3.0, 0.25])
+
+    def top(x: Any) -> Any:
+        return namespace(x).max(x, axis=-1)
+
+    for shares in ([[1, 0, 0], [0, 0, 1]], [[0.5, 0.5, 0], [0.25, 0, 0.75]]):
+        assert formulas.assert_gradient(np.array(shares) * g[:, None], top, (x,), upstream=g).between == 4
+    for wrong in ([[1, 1, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 1]], [[0.5, 0.25, 0], [0.5, 0, 0.5]]):
+        with pytest.raises(
+            AssertionError, match=r"the gradient for x adds up to .* where a tie passes its gradient on once"
+        ):
+            formulas.assert_gradient(np.array(wrong) * g[:, None], top, (x,), upstream=g)
+
+
+def test_corners_whose_shares_are_free_have_any_slope() -> None:
+    """A ReLU at 0, an absolute value, and a maximum of two arrays of which each has a gradient."""
+    x, y, g = np.array([0.0, 0.0, 2.0]), np.array([0.0, 0.0, 2.0]), np.array([3.0, -1.0, 2.0])
+
+    for share in (0.0, 0.5, 1.0, np.array([0.0, 1.0, 1.0])):
+        assert formulas.assert_gradient(share * g * [1, 1, 0] + g * [0, 0, 1], relu, (x,), upstream=g).between == 2
+        both = [share * g, (1 - share) * g]
+        assert formulas.assert_gradient(both, lambda x, y: namespace(x).maximum(x, y), (x, y), upstream=g).between == 6
+    with pytest.raises(AssertionError, match=r"the gradient for all arguments adds up to 8\.0"):
+        formulas.assert_gradient([g, g], lambda x, y: namespace(x).maximum(x, y), (x, y), upstream=g)
+
+
+def relu(x: Any) -> Any:
+    return namespace(x).maximum(x, namespace(x).zeros_like(x))
+
+
 def test_a_sum_over_a_tie_that_cancels_is_judged() -> None:
     """log Σ exp(x - max) + max has one gradient, also where two elements are the largest."""
     x = np.array([[2.0, 2.0, 1.0]])

@@ -75,7 +75,8 @@ def largest(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     chances = np.bincount(flat, may_be | truly, top.size)[flat]
     weight = np.full(flat.size, ZERO, dtype=object)
     weight[truly] = ONE
-    weight[truly & (rivals > 1)] = arb(0.5, 0.5)
+    tied = truly & (rivals > 1)
+    weight[tied] = arb(0.5, 0.5) if x.run.shares is None else _shared(flat[tied], x.run.shares)
     unsure = np.where(may_be & (chances > 1) & (rivals == 1), 1.0, 0.0)
     weights = Array(x.run, weight.reshape(x.shape), unsure.reshape(x.shape), ())
 
@@ -84,6 +85,16 @@ def largest(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
         return alive(weights, alive(passed, _weighted(passed, weights)))
 
     return Array(x.run, top.reshape(shape), err.reshape(shape), ((x, pull),))
+
+
+def _shared(groups: Any, rng: np.random.Generator) -> Any:
+    """Weights at random that add up to 1 in each group."""
+    weights = np.empty(groups.size, dtype=object)
+    for group in np.unique(groups):
+        own = groups == group
+        cuts = np.sort(rng.integers(0, 2**20, own.sum() - 1))
+        weights[own] = [arb(int(part)) / 2**20 for part in np.diff([0, *cuts, 2**20])]
+    return weights
 
 
 def _weighted(adjoint: Array, weights: Array) -> Array:

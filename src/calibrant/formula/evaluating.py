@@ -152,6 +152,8 @@ class Truth:
     parts: list[_Evaluation]  # one for each route
     backward: bool
     bits: int
+    shared: Callable[[int], list[Array]]
+    """The gradients where each tie passes its gradient on in shares, chosen by a seed."""
 
     def answers(self) -> list[tuple[Any, Floats, Floats]]:
         """Balls, bounds and radii of each answer: the value, or the gradient for each array."""
@@ -251,6 +253,12 @@ def truth(
         upstream = np.asarray(upstream) if given is None else given
         if not has_numbers(upstream):
             raise FormulaError(f"upstream has dtype {upstream.dtype}, of which formula {name} has no bound")
+
+    def shared(seed: int) -> list[Array]:
+        run = Run(name, arithmetic, storage, shares=np.random.default_rng(seed))
+        with precision(PRECISIONS[0]):
+            return _evaluated(formula, names, inputs, run, upstream, backward).gradients
+
     made: Truth | None = None
     for bits in PRECISIONS:
         with precision(bits):
@@ -259,7 +267,7 @@ def truth(
             for route in range(1, run.routes):
                 other = Run(name, arithmetic, storage, route)
                 parts.append(_evaluated(formula, names, inputs, other, upstream, backward))
-            made = Truth(name, storage, names, _described(names, inputs), parts, backward, bits)
+            made = Truth(name, storage, names, _described(names, inputs), parts, backward, bits, shared)
             if all(_sharp(*answer) for answer in made.answers()):
                 break
     assert made is not None

@@ -11,13 +11,14 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from calibrant.formula.balls import Floats, FormulaError, each, format_named, has_numbers, shown
-from calibrant.formula.evaluating import Bound, Truth, bound_of, has_gradient, plain, truth
+from calibrant.formula.balls import Bools, Floats, FormulaError, balls, distance, each, format_named, has_numbers, shown
+from calibrant.formula.evaluating import SHARP, Bound, Truth, bound_of, has_gradient, plain, precision, truth
 
 BACKWARD = 8
 """The second tier: units of roundoff by which a backward stable method may move every input, and the result."""
 
 _off = each(lambda x, b: float((arb(float(x)) - b).abs_lower()), 2, np.float64)
+_apart = each(lambda x, y: float((x - y).abs_upper()), 2, np.float64)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ def _answer(x: Any, argument: str) -> NDArray[Any]:
 def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequence[str], slack: float = 1.0) -> Judged:
     judged = unclaimed = between = elsewhere = 0
     worst = 0.0
+    parts: list[_Part] = []
+    tied = made.backward and any(bound_of(*of, made.storage).between.any() for of in made.answers())
+    shares = [made.shared(seed) for seed in (1, 2)] if tied else []
     for which, (answer, label, (v, err, radius)) in enumerate(zip(answers, labels, made.answers(), strict=True)):
         if answer is None:
             continue
@@ -151,12 +155,66 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
             sentence, ulps = _sentence(place, numbers, due, off[place], ratio[place], condition, count)
             sizes = {"error": off[place], "bound": due.allowed[place], "bounds": ratio[place], "ulps": ulps}
             raise Wrong(label, sentence, answer, due.value, {name: float(x) for name, x in sizes.items()})
+        if shares:
+            allowed = np.maximum(off, due.allowed)
+            parts.append(
+                _Part(label, numbers, due.value, due.between, allowed, (shares[0][which].v, shares[1][which].v))
+            )
+    if parts:
+        with precision(made.bits):
+            _require_sums_at_ties(made.name, parts)
     if unclaimed and not judged:
         raise Undecided(
             f"formula {made.name} claims nothing of these inputs in {made.storage.name}: every element, or a number on the way to it, "
             f"may leave the dtype's range, or is not defined; {made.described}"
         )
     return Judged(judged, unclaimed, between, elsewhere, worst)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A gradient whose elements are right, each for itself; as arrays of any shape."""
+
+    label: str
+    numbers: Floats
+    value: Floats
+    between: Bools
+    allowed: Floats
+    shares: tuple[Any, Any]
+    """The balls for two choices of the shares at ties."""
+
+
+def _require_sums_at_ties(name: str, parts: Sequence[_Part]) -> None:
+    """Raise Wrong for a tie that passes its gradient on twice, or not at all.
+
+    Each element at a tie may have any share, but the shares add up to 1. A sum of elements that is the same for two random choices of the shares is the
+    same for all, because it is a polynomial in them: it is judged, of the last axis, of whole arrays, and of all together.
+    """
+
+    def joined(of: Callable[[_Part], Any]) -> Any:
+        return np.concatenate([of(part).reshape(-1) for part in parts])
+
+    together = _Part(
+        f"{name}: the gradient for all arguments",
+        joined(lambda part: part.numbers),
+        joined(lambda part: part.value),
+        joined(lambda part: part.between),
+        joined(lambda part: part.allowed),
+        (joined(lambda part: part.shares[0]), joined(lambda part: part.shares[1])),
+    )
+    for part in (*parts, together):
+        for axis in (None, -1)[: 1 + (part.value.ndim > 0)]:
+            due, other = (np.sum(v, axis=axis) for v in part.shares)
+            returned = np.sum(balls(part.numbers), axis=axis)
+            allowed = np.sum(part.allowed, axis=axis) * (1 + part.numbers.size * 2.0**-50)
+            fixed = np.any(part.between, axis=axis) & np.isfinite(allowed) & (_apart(due, other) <= SHARP * allowed)
+            off = np.where(fixed, distance(returned, due), 0.0)
+            if np.any(off > allowed):
+                place = np.unravel_index(int(np.argmax(off - np.where(fixed, allowed, np.inf))), np.shape(off))
+                got, exact, most, error = (float(np.asarray(x)[place]) for x in (returned, due, allowed, off))
+                sentence = f" adds up to {got!r}, where a tie passes its gradient on once: exactly {exact!r}, with a bound of {most:.2g}"
+                sizes = {"error": error, "bound": most, "bounds": error / max(most, 5e-324)}
+                raise Wrong(part.label, sentence, part.numbers, part.value, sizes)
 
 
 def _sentence(

@@ -65,6 +65,8 @@ class Run:
     namespace: Any = field(default=None, repr=False)
     foreign: Any = field(default=None, repr=False)
     """The module that knows another library's names for the array API."""
+    shares: np.random.Generator | None = None
+    """What chooses the derivatives of a maximum at a tie, if they are not to be anything between 0 and 1."""
 
     def fail(self, reason: str) -> FormulaError:
         """The error that says why this formula cannot be judged."""
