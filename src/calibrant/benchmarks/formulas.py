@@ -62,84 +62,89 @@ def _kept(labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return labels
 
 
+def _angles(part: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda rng: part(np.arange(20).reshape(5, 4) / 3.0)
+
+
+def _mask(rng: Any) -> Any:
+    made = rng.random((5, 5)) < 0.5
+    made[:, 0] = True
+    return made
+
+
+_LOGITS = _with(_rows((5, 7)), _labels(5, 7))
+_HEADS = _rows((2, 5, 4), (2, 5, 4), (2, 5, 4))
+_V1 = _rows((24,))
+
+DRAWS: dict[str, Draw] = {
+    "mean_squared_error": _rows((9,), (9,)),
+    "mean_absolute_error": _rows((9,), (9,)),
+    "huber": _with(_rows((9,), (9,)), 0.7),
+    "smooth_l1": _with(_rows((9,), (9,)), 0.7),
+    "binary_cross_entropy": _with(_none, lambda rng: rng.uniform(0.0001, 1 - 0.0001, 9), lambda rng: rng.random(9)),
+    "binary_cross_entropy_with_logits": _with(_rows((9,)), lambda rng: rng.random(9)),
+    "log_sum_exp": _rows((5, 7)),
+    "softmax": _rows((5, 7)),
+    "log_softmax": _rows((5, 7)),
+    "cross_entropy": _LOGITS,
+    "cross_entropy_sum": _LOGITS,
+    "cross_entropy_each": _LOGITS,
+    "cross_entropy_weighted": _with(_LOGITS, lambda rng: rng.uniform(0.1, 3, 7)),
+    "cross_entropy_ignoring": _with(_rows((5, 7)), lambda rng: _kept(rng.integers(-1, 7, 5)), -1),
+    "cross_entropy_smoothed": _with(_LOGITS, 0.1),
+    "negative_log_likelihood": _with(_none, _log_probabilities(5, 7), _labels(5, 7)),
+    "kl_divergence": _with(
+        _none, _log_probabilities(5, 7), lambda rng: rng.dirichlet(np.ones(7), 5) * 0.99 + 0.001
+    ),
+    "hinge": _with(_rows((9,)), _signs(9)),
+    "margin_ranking": _with(_rows((9,), (9,)), _signs(9), 0.3),
+    "cosine_similarity": _with(_rows((5, 7), (5, 7)), 1e-08),
+    "triplet_margin": _with(_rows((5, 7), (5, 7), (5, 7)), 1.0, 1e-06),
+    "poisson_negative_log_likelihood": _with(_rows((9,)), lambda rng: rng.integers(0, 9, 9) * 1.0),
+    "gaussian_negative_log_likelihood": _with(_rows((9,), (9,)), lambda rng: rng.uniform(0.1, 3, 9)),
+    "sigmoid": _V1,
+    "log_sigmoid": _V1,
+    "tanh": _V1,
+    "softplus": _with(_V1, 20.0),
+    "relu": _V1,
+    "leaky_relu": _with(_V1, 0.01),
+    "elu": _with(_V1, 1.3),
+    "silu": _V1,
+    "gelu": _V1,
+    "gelu_tanh": _V1,
+    "mish": _V1,
+    "hard_swish": _V1,
+    "soft_sign": _V1,
+    "gated_linear": _rows((3, 8)),
+    "linear": _rows((5, 7), (4, 7), (4,)),
+    "matrix_product": _rows((2, 3, 5), (5, 4)),
+    "embedding": _with(_rows((6, 3)), lambda rng: rng.integers(0, 6, 9)),
+    "convolution_1d": _with(_rows((2, 3, 8), (4, 3, 3), (4,)), 2, 1),
+    "convolution_2d": _with(_rows((1, 2, 5, 6), (3, 2, 3, 2), (3,)), 1, 1),
+    "average_pool_2d": _with(_rows((1, 2, 5, 6)), 2, 2),
+    "max_pool_2d": _with(_rows((1, 2, 5, 6)), 3, 2),
+    "layer_norm": _norm((5, 7), 7, 1e-05),
+    "rms_norm": _with(_rows((5, 7)), lambda rng: rng.normal(size=7), 1e-05),
+    "batch_norm": _norm((6, 4), 4, 1e-05),
+    "batch_norm_inference": _with(
+        _rows((6, 4), (4,)), *[lambda rng: rng.uniform(0.1, 3, 4)], *[lambda rng: rng.normal(size=4)] * 2, 1e-05
+    ),
+    "group_norm": _norm((2, 4, 3), 4, 2, 1e-05),
+    "l2_normalize": _with(_rows((5, 7)), 1e-12),
+    "attention": _HEADS,
+    "causal_attention": _HEADS,
+    "masked_attention": _with(_HEADS, _mask),
+    "rotary_embedding": _with(_rows((5, 8)), _angles(np.cos), _angles(np.sin)),
+    "dropout": _with(_rows((5, 7)), lambda rng: rng.random((5, 7)) < 0.7, 0.3),
+}
+"""How the arguments of each formula are drawn, given a scale and an offset."""
+
+
 def cases() -> list[Case]:
     """All of them; PyTorch is imported only here."""
     from calibrant.adapters import torch_layers
 
-    logits = _with(_rows((5, 7)), _labels(5, 7))
-    heads = _rows((2, 5, 4), (2, 5, 4), (2, 5, 3))
-    v1 = _rows((24,))
-
-    def angles(part: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return lambda rng: part(np.arange(20).reshape(5, 4) / 3.0)
-
-    def mask(rng: Any) -> Any:
-        made = rng.random((5, 5)) < 0.5
-        made[:, 0] = True
-        return made
-
-    draws = {
-        "mean_squared_error": _rows((9,), (9,)),
-        "mean_absolute_error": _rows((9,), (9,)),
-        "huber": _with(_rows((9,), (9,)), 0.7),
-        "smooth_l1": _with(_rows((9,), (9,)), 0.7),
-        "binary_cross_entropy": _with(_none, lambda rng: rng.uniform(0.0001, 1 - 0.0001, 9), lambda rng: rng.random(9)),
-        "binary_cross_entropy_with_logits": _with(_rows((9,)), lambda rng: rng.random(9)),
-        "log_sum_exp": _rows((5, 7)),
-        "softmax": _rows((5, 7)),
-        "log_softmax": _rows((5, 7)),
-        "cross_entropy": logits,
-        "cross_entropy_sum": logits,
-        "cross_entropy_each": logits,
-        "cross_entropy_weighted": _with(logits, lambda rng: rng.uniform(0.1, 3, 7)),
-        "cross_entropy_ignoring": _with(_rows((5, 7)), lambda rng: _kept(rng.integers(-1, 7, 5)), -1),
-        "cross_entropy_smoothed": _with(logits, 0.1),
-        "negative_log_likelihood": _with(_none, _log_probabilities(5, 7), _labels(5, 7)),
-        "kl_divergence": _with(
-            _none, _log_probabilities(5, 7), lambda rng: rng.dirichlet(np.ones(7), 5) * 0.99 + 0.001
-        ),
-        "hinge": _with(_rows((9,)), _signs(9)),
-        "margin_ranking": _with(_rows((9,), (9,)), _signs(9), 0.3),
-        "cosine_similarity": _with(_rows((5, 7), (5, 7)), 1e-08),
-        "triplet_margin": _with(_rows((5, 7), (5, 7), (5, 7)), 1.0, 1e-06),
-        "poisson_negative_log_likelihood": _with(_rows((9,)), lambda rng: rng.integers(0, 9, 9) * 1.0),
-        "gaussian_negative_log_likelihood": _with(_rows((9,), (9,)), lambda rng: rng.uniform(0.1, 3, 9)),
-        "sigmoid": v1,
-        "log_sigmoid": v1,
-        "tanh": v1,
-        "softplus": _with(v1, 20.0),
-        "relu": v1,
-        "leaky_relu": _with(v1, 0.01),
-        "elu": _with(v1, 1.3),
-        "silu": v1,
-        "gelu": v1,
-        "gelu_tanh": v1,
-        "mish": v1,
-        "hard_swish": v1,
-        "soft_sign": v1,
-        "gated_linear": _rows((3, 8)),
-        "linear": _rows((5, 7), (4, 7), (4,)),
-        "matrix_product": _rows((2, 3, 5), (5, 4)),
-        "embedding": _with(_rows((6, 3)), lambda rng: rng.integers(0, 6, 9)),
-        "convolution_1d": _with(_rows((2, 3, 8), (4, 3, 3), (4,)), 2, 1),
-        "convolution_2d": _with(_rows((1, 2, 5, 6), (3, 2, 3, 2), (3,)), 1, 1),
-        "average_pool_2d": _with(_rows((1, 2, 5, 6)), 2, 2),
-        "max_pool_2d": _with(_rows((1, 2, 5, 6)), 3, 2),
-        "layer_norm": _norm((5, 7), 7, 1e-05),
-        "rms_norm": _with(_rows((5, 7)), lambda rng: rng.normal(size=7), 1e-05),
-        "batch_norm": _norm((6, 4), 4, 1e-05),
-        "batch_norm_inference": _with(
-            _rows((6, 4), (4,)), *[lambda rng: rng.uniform(0.1, 3, 4)], *[lambda rng: rng.normal(size=4)] * 2, 1e-05
-        ),
-        "group_norm": _norm((2, 4, 3), 4, 2, 1e-05),
-        "l2_normalize": _with(_rows((5, 7)), 1e-12),
-        "attention": heads,
-        "causal_attention": heads,
-        "masked_attention": _with(heads, mask),
-        "rotary_embedding": _with(_rows((5, 8)), angles(np.cos), angles(np.sin)),
-        "dropout": _with(_rows((5, 7)), lambda rng: rng.random((5, 7)) < 0.7, 0.3),
-    }
-    return [Case(name, draw, getattr(torch_layers, name)) for name, draw in draws.items()]
+    return [Case(name, draw, getattr(torch_layers, name)) for name, draw in DRAWS.items()]
 
 
 def asked(case: Case, inputs: Sequence[Any], dtype: str, upstream: Any = None) -> tuple[list[Any], Any, list[Any], Any]:
@@ -280,7 +285,7 @@ def faults() -> list[Fault]:
     ]
 
 
-def _scale_of(rng: np.random.Generator) -> tuple[float, float]:
+def scale_of(rng: np.random.Generator) -> tuple[float, float]:
     """How large numbers are, and how far from zero."""
     offset = rng.choice([0.0, 1.0]) * rng.normal() * 10 ** rng.uniform(-1, 3)
     return 10 ** rng.uniform(-3, 3), offset
@@ -334,7 +339,7 @@ def measure(cases_each: int, seed: int) -> dict[str, Any]:
             )
             for k in range(cases_each):
                 rng = np.random.default_rng((seed, k))
-                inputs = all_cases[name].draw(rng, *_scale_of(rng))
+                inputs = all_cases[name].draw(rng, *scale_of(rng))
                 try:
                     verdicts = held(
                         all_cases[name], inputs, dtype, lambda shape, rng=rng: rng.normal(size=tuple(shape))
