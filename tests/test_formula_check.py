@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +16,15 @@ import numpy as np
 import pytest
 import torch
 from support import calibrant, require_fit
+from typer.testing import CliRunner
 
+import calibrant as package
+from calibrant import cli
 from calibrant.adapters import torch_layers
 from calibrant.book.clauses import CHAPTERS, book, book_folder, properties
 from calibrant.book.formulas import checking
 from calibrant.checks import here
+from calibrant.checks.check import Checked
 from calibrant.checks.options import Options
 from calibrant.checks.verdicts import Result
 from calibrant.exact import FORMATS
@@ -30,6 +36,7 @@ from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import decoded, plain
 from calibrant.reports import machine
+from calibrant.skeletons import skeleton
 from calibrant.strategies.drawing import Bytes
 from calibrant.strategies.formulas import Arguments, arguments
 from calibrant.target.loading import OBJECT, PROGRAM, load, of_object
@@ -174,6 +181,74 @@ def test_a_program_in_any_language_gets_both_operations(tmp_path: Path) -> None:
             target.program.close()
 
     assert statuses(result) == {"layers.squares": {"holds"}, "layers.squares.gradient": {"holds"}}
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no cc")
+@pytest.mark.parametrize(("slip", "status"), [("", "holds"), (" - row[j] / r * mean", "breaks")])
+def test_a_skeleton_in_c_serves_a_layer_and_its_backward_pass(
+    tmp_path: Path, mine: str, slip: str, status: str
+) -> None:
+    """A user's two functions, put where the skeleton says; the slip leaves a term of the gradient out."""
+    layer = (Path(__file__).parent / "programs" / "scaled_norm.c").read_text(encoding="utf-8")
+    assert slip in layer
+    entries = '{"scaled_norm", scaled_norm}, {"scaled_norm_vjp", scaled_norm_vjp},\n'
+    text = skeleton("c").replace("typedef void Operation", f"{layer.replace(slip, '')}\ntypedef void Operation")
+    source = written(
+        tmp_path, text.replace('    {"loss_fn", loss_fn},', f'    {entries}    {{"loss_fn", loss_fn}},'), "adapter.c"
+    )
+    subprocess.run(["cc", "-Wall", "-Werror", source, "-lm", "-o", tmp_path / "adapter"], check=True)
+
+    report = package.check(
+        SimpleNamespace(program=[str(tmp_path / "adapter")]), formulas=f"{mine}:scaled_norm", examples=4, profile="ci"
+    )
+
+    assert statuses(report._result) == {"layers.scaled-norm": {"holds"}, "layers.scaled-norm.gradient": {status}}
+
+
+def test_a_check_in_python_says_what_the_command_says(mine: str) -> None:
+    """A report needs the formulas again, after the check."""
+    wrong = {"scaled_norm": scaled_norm, "scaled_norm_vjp": lambda x, w, eps, g: [x, w], "dtypes": ["float32"]}
+    book_before = list(book())
+    report = package.check(wrong, formulas=Path(mine), examples=2, profile="ci")
+
+    assert list(book()) == book_before
+    assert not report.ok
+    assert {v.clause for v in report.failures} == {"layers.scaled-norm.gradient"}
+    assert "scaled_norm_vjp(" in str(report)
+    assert "does not conform" in repr(report)
+    assert "layers.scaled-norm.gradient" in report._repr_html_()
+    require_fit(json.loads(report.to_json()), "verdicts.schema.json")
+    assert package.check(scaled_norm, formulas=mine, examples=2, profile="ci").ok
+    with pytest.raises(CheckError, match="formulas is 'layers'"):
+        package.check(wrong, formulas="layers")
+
+
+def test_a_matrix_holds_several_targets_against_formulas(
+    tmp_path: Path, mine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is checked as `check` does; that a check runs in workers has a test of its own."""
+    layer = "import numpy as np\ndef scaled_norm(x, w, eps):\n    return x / np.sqrt(np.mean(x * x{}) + x.dtype.type(eps)) * w\n"
+    right = written(tmp_path, layer.format(", axis=-1, keepdims=True"), "right.py")
+    wrong = written(tmp_path, layer.format(""), "wrong.py")
+
+    def checked_here(plans: Any) -> Any:
+        for spec, options in plans:
+            yield Checked(spec, here.check(load(spec), options))
+
+    monkeypatch.setattr("calibrant.checks.check.checked", checked_here)
+    file, page = tmp_path / "matrix.json", tmp_path / "matrix.html"
+    given = ["matrix", right, wrong, "--formulas", mine, "--profile", "ci", "--examples", "4"]
+    ran = CliRunner().invoke(cli.app, [*given, "--json", str(file), "--html", str(page)])
+
+    assert ran.exit_code == 1, ran.output
+    lines = [line.split() for line in ran.output.splitlines()]
+    assert ["layers.scaled-norm", "holds", "BREAKS"] in lines
+    assert f"--formulas {mine}" in " ".join(ran.output.split())
+    said = json.loads(file.read_text(encoding="utf-8"))
+    require_fit(said, "matrix.schema.json")
+    assert [one["exit_status"] for one in said["targets"]] == [0, 1]
+    assert {"clause": "layers.scaled-norm", "statuses": ["holds", "breaks"]} in said["clauses"]
+    assert "layers.scaled-norm" in page.read_text(encoding="utf-8")
 
 
 def test_a_mask_crosses_a_process_border() -> None:

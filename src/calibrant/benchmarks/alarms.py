@@ -41,9 +41,7 @@ def runs(wide: bool) -> list[Run]:
         for name, one in formulas_of(CATALOGUE).items():
             dtypes = ("float32", "float64") if wide else ("bfloat16", "float16")
             if hasattr(layers, name) and (wide or getattr(one.function, "accumulate", None)):
-                made += [
-                    (library, name, dtype) for dtype in dtypes if not _deviates(declared, one.clause, dtype)
-                ]
+                made += [(library, name, dtype) for dtype in dtypes if not _deviates(declared, one.clause, dtype)]
     return made
 
 

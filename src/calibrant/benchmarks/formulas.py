@@ -1,9 +1,7 @@
-"""The formulas that ship against PyTorch's own versions, right and broken, beside fixed tolerances."""
+"""The formulas that ship against the versions of PyTorch and JAX, right and broken, beside other checkers."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +14,6 @@ from calibrant.formula import Judged, Undecided, assert_agrees, assert_gradient,
 from calibrant.formula.catalogue import FORMULAS
 
 Draw = Callable[[np.random.Generator, float, float], tuple[Any, ...]]
-TOLERANCES = (1e-2, 1e-3, 1e-4)
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,7 @@ DRAWS: dict[str, Draw] = {
     "cross_entropy_ignoring": _with(_rows((5, 7)), lambda rng: _kept(rng.integers(-1, 7, 5)), -1),
     "cross_entropy_smoothed": _with(_LOGITS, 0.1),
     "negative_log_likelihood": _with(_none, _log_probabilities(5, 7), _labels(5, 7)),
-    "kl_divergence": _with(
-        _none, _log_probabilities(5, 7), lambda rng: rng.dirichlet(np.ones(7), 5) * 0.99 + 0.001
-    ),
+    "kl_divergence": _with(_none, _log_probabilities(5, 7), lambda rng: rng.dirichlet(np.ones(7), 5) * 0.99 + 0.001),
     "hinge": _with(_rows((9,)), _signs(9)),
     "margin_ranking": _with(_rows((9,), (9,)), _signs(9), 0.3),
     "cosine_similarity": _with(_rows((5, 7), (5, 7)), 1e-08),
@@ -147,22 +142,29 @@ def cases() -> list[Case]:
     return [Case(name, draw, getattr(torch_layers, name)) for name, draw in DRAWS.items()]
 
 
+WITHOUT_GRADIENT = {"cross_entropy_weighted": (2,), "batch_norm_inference": (1, 2)}
+"""The places of arguments for which PyTorch has no gradient."""
+
+
 def asked(case: Case, inputs: Sequence[Any], dtype: str, upstream: Any = None) -> tuple[list[Any], Any, list[Any], Any]:
-    """The inputs as tensors, PyTorch's value and gradients for them, and the upstream gradient."""
+    """The inputs as tensors, a version's value and gradients for them, and the upstream gradient.
+
+    An argument on which the result does not depend has a gradient of zero, and None where PyTorch has no gradient.
+    """
     import torch
 
     form = getattr(torch, dtype)
-    tensors = [
-        (t.to(form).requires_grad_() if (t := torch.as_tensor(x)).dtype == torch.float64 else t)
-        if isinstance(x, np.ndarray)
-        else x
-        for x in inputs
-    ]
+    tensors: list[Any] = [torch.as_tensor(x) if isinstance(x, np.ndarray) else x for x in inputs]
+    places = [i for i, x in enumerate(tensors) if isinstance(x, torch.Tensor) and x.is_floating_point()]
+    for i in places:
+        tensors[i] = tensors[i].to(form).requires_grad_()
     value = case.theirs(*tensors)
-    leaves = [t for t in tensors if isinstance(t, torch.Tensor) and t.requires_grad]
     seed = torch.as_tensor(upstream(value.shape)).to(form) if upstream else torch.ones_like(value)
-    gradients = torch.autograd.grad(value, leaves, seed, allow_unused=True)
-    return tensors, value.detach(), list(gradients), seed
+    leaves = [tensors[i] for i in places]
+    found = torch.autograd.grad(value, leaves, seed, allow_unused=True, materialize_grads=True)
+    without = WITHOUT_GRADIENT.get(case.name, ())
+    gradients = [None if i in without else g for i, g in zip(places, found, strict=True)]
+    return tensors, value.detach(), gradients, seed
 
 
 def held(case: Case, inputs: Sequence[Any], dtype: str, upstream: Any = None) -> tuple[Judged, Judged]:
@@ -185,202 +187,32 @@ def _counted(elements: int, judge: Callable[..., Judged], *arguments: Any) -> Ju
         return Judged(0, elements, 0, 0, 0.0)
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A realistic mistake in PyTorch's version of a formula."""
-
-    case: str
-    what: str
-    wrong: Callable[..., Any]
-    scale: float = 1.0
-    offset: float = 0.0
-
-
-def faults() -> list[Fault]:
-    """What people get wrong, each seen in some form in a tracker; PyTorch is imported only here."""
-    import torch
-    import torch.nn.functional as f
-
-    def picked(lp: Any, y: Any) -> Any:
-        return -lp[torch.arange(len(y)), y]
-
-    def normed(
-        x: Any, w: Any, b: Any, divide: Callable[[Any], Any], variance: Callable[[Any], Any] | None = None
-    ) -> Any:
-        centered = x - x.mean(-1, keepdim=True)
-        spread = variance(x) if variance else (centered * centered).mean(-1, keepdim=True)
-        return centered / divide(spread) * w + b
-
-    class HalfGelu(torch.autograd.Function):
-        """The backward pass leaves out x times the density."""
-
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(x)
-            return f.gelu(x)
-
-        @staticmethod
-        def backward(ctx: Any, *upstream: Any) -> Any:
-            (x,) = ctx.saved_tensors
-            return upstream[0] * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
-
-    def attended(
-        q: Any, k: Any, v: Any, scale: float = 0.5, shift: int = 0, fill: float = -math.inf, axis: int = -1
-    ) -> Any:
-        scores = q @ k.mT * scale
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1 + shift)
-        return torch.softmax(scores.masked_fill(hidden, fill), axis) @ v
-
-    def one_pass(x: Any) -> Any:
-        return (x * x).mean(-1, keepdim=True) - x.mean(-1, keepdim=True) ** 2
-
-    ce, ln, causal = "cross_entropy", "layer_norm", "causal_attention"
-    return [
-        Fault(ce, "mean over n + 1", lambda x, y: f.cross_entropy(x, y, reduction="sum") / (len(y) + 1)),
-        Fault(ce, "label smoothing of 0.001 left on", lambda x, y: f.cross_entropy(x, y, label_smoothing=1e-3)),
-        Fault(
-            ce,
-            "probability + 1e-7 under the logarithm",
-            lambda x, y: picked(torch.log(torch.softmax(x, -1) + 1e-7), y).mean(),
-        ),
-        Fault(
-            ce,
-            "probability clamped at 1e-6",
-            lambda x, y: picked(torch.log(torch.softmax(x, -1).clamp(min=1e-6)), y).mean(),
-            20.0,
-        ),
-        Fault(
-            ce, "maximum not taken out", lambda x, y: picked(x - x.exp().sum(-1, keepdim=True).log(), y).mean(), 3000.0
-        ),
-        Fault(ce, "float16 inside", lambda x, y: f.cross_entropy(x.half().to(x.dtype), y)),
-        Fault(ce, "normalizer detached", lambda x, y: picked(x - x.logsumexp(-1, keepdim=True).detach(), y).mean()),
-        Fault(ce, "ignored last row", lambda x, y: f.cross_entropy(x[:-1], y[:-1])),
-        Fault(ln, "unbiased variance", lambda x, w, b, e: normed(x, w, b, lambda s: (s * 7 / 6 + e).sqrt())),
-        Fault(ln, "epsilon outside the root", lambda x, w, b, e: normed(x, w, b, lambda s: s.sqrt() + e)),
-        Fault(ln, "epsilon of 1e-6", lambda x, w, b, e: normed(x, w, b, lambda s: (s + 1e-6).sqrt())),
-        Fault(ln, "epsilon forgotten", lambda x, w, b, e: normed(x, w, b, torch.sqrt)),
-        Fault(ln, "variance detached", lambda x, w, b, e: normed(x, w, b, lambda s: (s.detach() + e).sqrt())),
-        Fault(
-            ln,
-            "variance in one pass",
-            lambda x, w, b, e: normed(x, w, b, lambda s: (s + e).sqrt(), one_pass),
-            1.0,
-            300.0,
-        ),
-        Fault("gelu", "tanh approximation", lambda x: f.gelu(x, approximate="tanh")),
-        Fault("gelu", "sigmoid approximation", lambda x: x * torch.sigmoid(1.702 * x)),
-        Fault("gelu", "root of 2 as 1.4142", lambda x: 0.5 * x * (1 + torch.erf(x / 1.4142))),
-        Fault("gelu", "backward without the density", HalfGelu.apply),
-        Fault(
-            "gelu_tanh",
-            "0.0447 instead of 0.044715",
-            lambda x: 0.5 * x * (1 + torch.tanh((2 / math.pi) ** 0.5 * (x + 0.0447 * x**3))),
-        ),
-        Fault(causal, "scale 0.5001", lambda q, k, v: attended(q, k, v, scale=0.5001)),
-        Fault(causal, "scale by d + 1", lambda q, k, v: attended(q, k, v, scale=5**-0.5)),
-        Fault(causal, "mask off by one", lambda q, k, v: attended(q, k, v, shift=1)),
-        Fault(causal, "mask of -10", lambda q, k, v: attended(q, k, v, fill=-10.0)),
-        Fault(causal, "mask of -20", lambda q, k, v: attended(q, k, v, fill=-20.0)),
-        Fault("attention", "softmax over the wrong axis", lambda q, k, v: torch.softmax(q @ k.mT * 0.5, -2) @ v),
-    ]
-
-
 def scale_of(rng: np.random.Generator) -> tuple[float, float]:
     """How large numbers are, and how far from zero."""
     offset = rng.choice([0.0, 1.0]) * rng.normal() * 10 ** rng.uniform(-1, 3)
     return 10 ** rng.uniform(-3, 3), offset
 
 
-def _rejects(case: Case, fault: Fault, dtype: str, seeds: Sequence[int]) -> bool:
-    broken = Case(case.name, case.draw, fault.wrong)
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        inputs = case.draw(rng, fault.scale, fault.offset)
-        try:
-            held(broken, inputs, dtype, lambda shape, rng=rng: rng.normal(size=tuple(shape)))
-        except AssertionError:
-            return True
-    return False
-
-
-def _tolerated(case: Case, fault: Fault, dtype: str, tolerance: float, seeds: Sequence[int]) -> bool:
-    """Whether value and gradients of the broken version are close to the right ones in float64."""
-    broken = Case(case.name, case.draw, fault.wrong)
-    for seed in seeds:
-        inputs = case.draw(np.random.default_rng(seed), fault.scale, fault.offset)
-
-        def upstream(shape: Any, seed: int = seed) -> Any:
-            return np.random.default_rng(seed + 1).normal(size=tuple(shape))
-
-        _, value, gradients, _ = asked(broken, inputs, dtype, upstream)
-        _, right, due, _ = asked(case, inputs, "float64", upstream)
-        for x, y in zip([value, *gradients], [right, *due], strict=True):
-            if x is not None and not np.allclose(x.double().numpy(), y.numpy(), rtol=tolerance, atol=tolerance):
-                return False
-    return True
-
-
-SEEDS = range(3)
-
-
-def measure(cases_each: int, seed: int) -> dict[str, Any]:
-    """False alarms on PyTorch's own versions, faults seen, and the gradient error that would still be seen."""
+def measure(cases_of_all: int, seed: int) -> dict[str, Any]:
+    """False alarms on PyTorch's and JAX's own versions, faults seen beside other checkers, and the gradient error that would still be seen."""
     if find_spec("torch") is None:
         raise SystemExit("formulas: PyTorch is not installed here")
-    all_cases = {case.name: case for case in cases()}
-    alarms, rejected = [], []
-    for name in ("cross_entropy", "layer_norm", "gelu", "causal_attention"):
-        for dtype in ("float32", "float64"):
-            counts, started, seen, worst = (
-                dict.fromkeys(("judged", "unclaimed", "another_arrangement"), 0),
-                time.perf_counter(),
-                0,
-                0.0,
-            )
-            for k in range(cases_each):
-                rng = np.random.default_rng((seed, k))
-                inputs = all_cases[name].draw(rng, *scale_of(rng))
-                try:
-                    verdicts = held(
-                        all_cases[name], inputs, dtype, lambda shape, rng=rng: rng.normal(size=tuple(shape))
-                    )
-                except AssertionError as wrong:
-                    seen += 1
-                    rejected.append({"formula": name, "dtype": dtype, "seed": f"{seed}, {k}", "sentence": str(wrong)})
-                    continue
-                worst = max(worst, *(v.worst for v in verdicts))
-                counts = {key: counts[key] + sum(getattr(v, key) for v in verdicts) for key in counts}
-            took = (time.perf_counter() - started) / cases_each
-            alarms.append(
-                {
-                    "formula": name,
-                    "dtype": dtype,
-                    "runs": cases_each,
-                    "rejected": seen,
-                    **counts,
-                    "worst": worst,
-                    "seconds": took,
-                }
-            )
-    rows = []
-    for fault in faults():
-        case = all_cases[fault.case]
-        row: dict[str, Any] = {"fault": f"{fault.case}: {fault.what}"}
-        for dtype in ("float32", "float64"):
-            row[dtype] = "seen" if _rejects(case, fault, dtype, SEEDS) else "-"
-        for tolerance in TOLERANCES:
-            row[f"{tolerance:g}"] = "-" if _tolerated(case, fault, "float32", tolerance, SEEDS) else "seen"
-        rows.append(row)
-    total = {
-        "fault": f"seen, of {len(rows)}",
-        **{key: sum(r[key] == "seen" for r in rows) for key in list(rows[0])[1:]},
-    }
+    from calibrant.benchmarks import alarms, checkers
+
+    versions, rejected = alarms.measure(cases_of_all, seed)
     tables = {
-        "PyTorch's own versions": alarms,
-        "Faults seen, beside fixed tolerances in float32": [*rows, total],
-        "The median relative error that a gradient may have": [_sensitivity(case) for case in all_cases.values()],
+        "Correct versions of the whole catalogue, judged": versions,
+        "Faults seen by each checker, and right answers that it rejects": checkers.measure(),
+        "The median relative error that a gradient may have": sensitivities(),
     }
     return {**tables, **({REJECTED: rejected} if rejected else {})}
+
+
+def sensitivities() -> list[dict[str, Any]]:
+    """For each formula, and the median of them all."""
+    rows = [_sensitivity(case) for case in cases()]
+    middle = {dtype: float(np.median([row[dtype] for row in rows])) for dtype in ("float32", "float64")}
+    return [*rows, {"formula": f"the median of {len(rows)}", **middle}]
 
 
 def _sensitivity(case: Case) -> dict[str, Any]:
