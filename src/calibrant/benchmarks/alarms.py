@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from calibrant.benchmarks.soundness import random_bytes
+from calibrant.benchmarks.versions import DRAWS, scale_of
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS
 from calibrant.formula.declaring import CATALOGUE, Declared, formulas_of
 from calibrant.judge.comparing import Disagreement, Tally, tallying
 from calibrant.judge.formulas import agree_with_formula
 from calibrant.protocol.operations import GRADIENT
-from calibrant.strategies.drawing import cast
+from calibrant.strategies.drawing import Bytes, cast
 from calibrant.strategies.formulas import arguments
 from calibrant.target.autodiff import Differentiated
 
@@ -51,21 +52,13 @@ def _deviates(declared: Any, clause: str, dtype: str) -> bool:
 
 def _drawn(library: str, one: Declared, dtype: str, rng: np.random.Generator) -> tuple[tuple[Any, ...], Any]:
     """The arguments, and a generator of the upstream gradient for the shape of a result."""
-    from calibrant.benchmarks.formulas import DRAWS, scale_of
-
     form = FORMATS[dtype]
     if rng.random() < DRAWN_BY_CHECK[library]:
         strategy = arguments(one)
-        drawn = strategy.decode(_bytes(random_bytes(strategy, rng)), form)
+        drawn = strategy.decode(Bytes(random_bytes(strategy, rng)), form)
         return drawn.inputs, drawn.upstream
     given = DRAWS[one.name](rng, *scale_of(rng))
     return tuple(cast(x, form) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in given), None
-
-
-def _bytes(data: bytes) -> Any:
-    from calibrant.strategies.drawing import Bytes
-
-    return Bytes(data)
 
 
 def judged_chunk(wide: bool, seed: int, chunk: int, cases: int) -> tuple[dict[Run, Tally], list[dict[str, str]]]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from calibrant.benchmarks.faults import faults
-from calibrant.benchmarks.formulas import DRAWS, WITHOUT_GRADIENT, Case, asked, cases, held
+from calibrant.benchmarks.versions import DRAWS, WITHOUT_GRADIENT, Case, asked, cases, held
 from calibrant.formula.catalogue import FORMULAS
 
 SEEDS = range(3)
@@ -125,7 +125,7 @@ def _assert_close(dtype: str, case: Case, inputs: Inputs, seed: int) -> bool:
 
 
 def _chex(dtype: str, case: Case, inputs: Inputs, seed: int) -> bool:
-    import chex
+    import chex  # type: ignore[import-untyped]  # it ships no types
 
     try:
         for answer, expected in _pairs(case, dtype, inputs, seed):
@@ -180,9 +180,9 @@ def measure() -> list[dict[str, Any]]:
             rows.append(row)
         answers = [*right()]
         wrongly = {head: sum(rejects(*answer) for answer in answers) for head, rejects in heads.items()}
-    seen = {head: sum(row[head] == "seen" for row in rows) for head in heads}
+    count = {head: sum(row[head] == "seen" for row in rows) for head in heads}
     return [
         *rows,
-        {"fault": f"seen, of {len(rows)} faults", **seen},
+        {"fault": f"seen, of {len(rows)} faults", **count},
         {"fault": f"rejected, of {len(answers)} right answers", **wrongly},
     ]

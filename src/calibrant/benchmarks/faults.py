@@ -152,7 +152,7 @@ _LOSSES = [
         "smoothing over the other classes",
         lambda x, y, s: F.cross_entropy(x, y, label_smoothing=s * x.shape[-1] / (x.shape[-1] - 1)),
     ),
-    Fault("kl_divergence", "mean over elements", lambda lp, q: F.kl_div(lp, q, reduction="mean")),
+    Fault("kl_divergence", "mean over elements", lambda lp, q: F.kl_div(lp, q, reduction="sum") / q.numel()),
     Fault("kl_divergence", "arguments swapped", lambda lp, q: F.kl_div(q.log(), lp.exp(), reduction="batchmean")),
     Fault(
         "cosine_similarity",

@@ -121,7 +121,8 @@ def _array(
         case "positive":
             return cast(0.25 + fraction * (0.5 + column % 7), form)
         case "probabilities":
-            return cast(fraction, form)
+            edge = np.maximum(2.0 ** -(3.0 + column // 8), 4 * form.u)  # a clamp or an epsilon shows near 0 and 1 alone
+            return cast(np.where(column % 8 == 7, edge, np.where(column % 8 == 6, 1 - edge, fraction)), form)
     share = fraction / fraction.sum(axis=-1, keepdims=True)
     return cast(np.log(share) if kind == "log-distribution" else share, form)
 
