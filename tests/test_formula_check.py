@@ -151,6 +151,7 @@ def test_epsilon_in_the_wrong_place_is_seen(mine: str) -> None:
         (lambda x, w, eps, g: (g,), "returned 1 gradients where 2 are due, for x, w"),
         (lambda x, w, eps, g: (x[0], w), "has shape"),
         (lambda x, w, eps, g: (x * np.nan, w), "which float32 holds within"),
+        (lambda x, w, eps, g: (x, w, w, w), "returned 4 gradients where 2 are due"),
         (lambda x, w, eps, g: 1 / 0, "raised ZeroDivisionError"),
     ],
 )
@@ -341,6 +342,7 @@ def test_the_commands_run_in_workers_and_say_what_to_repeat(tmp_path: Path, mine
         ("from calibrant.formula import formula\n@formula(shapes='n')\ndef f(x, y): return x", "declares 1 shapes"),
         ("from calibrant.formula import formula\n@formula(shapes='n', z=1)\ndef f(x): return x", "draws 'z'"),
         ("from calibrant.formula import formula\n@formula(shapes='n', x='mast')\ndef f(x): return x", "perhaps|mask"),
+        ("from calibrant.formula import formula\n@formula(shapes='n', x=())\ndef f(x): return x", "empty tuple"),
         ('def f(x: "n", upstream: "n"): return x', "has an argument named upstream"),
         ('def f(*x: "n"): return x', "takes "),
         (f'def {"f" * 60}(x: "n"): return x', "60 letters"),
@@ -362,6 +364,29 @@ def test_a_source_that_is_not_there_is_one_sentence(tmp_path: Path, mine: str) -
     ):
         with pytest.raises(CheckError, match=said), checking(source):
             pass
+
+
+def test_labels_are_chosen_from_a_tuple_and_have_no_gradient(tmp_path: Path) -> None:
+    """autograd.Function returns None for them, and the framework a zero."""
+    source = written(
+        tmp_path,
+        """
+from calibrant.formula import formula
+@formula(shapes="n, n -> n", y=[0.0, 1.0])
+def chosen(x, y):
+    return x * x * y
+""",
+    )
+    one = formulas_of(source)["chosen"]
+    seen = {float(v) for byte in range(8) for v in drawn(one, bytes([byte]) * arguments(one).length).inputs[1]}
+    right = {"chosen": lambda x, y: x * x * y, "chosen_vjp": lambda x, y, g: [2 * x * y * g, None]}
+    by_torch = {"chosen": lambda x, y: x * x * y.detach(), "autodiff": "torch"}
+
+    assert one.differentiable == (0,)
+    assert seen == {0.0, 1.0}
+    assert "y holds 0.0 or 1.0" in chapter(source)
+    for mine in (right, by_torch):
+        assert statuses(held(mine, source)) == {"layers.chosen": {"holds"}, "layers.chosen.gradient": {"holds"}}
 
 
 def test_a_formula_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,8 +55,7 @@ def arguments(one: Declared) -> Strategy[Arguments]:
                 inputs.append(numbers.pop(0))
                 continue
             shape = tuple(size(axis, sizes) for axis in axes)
-            said = one.draws.get(name)
-            inputs.append(_array(data, shape, said if isinstance(said, str) else "numbers", sizes, near, form))
+            inputs.append(_array(data, shape, one.draws.get(name, "numbers"), sizes, near, form))
         shape = _shape_of_result(one, inputs)
         return Arguments(tuple(inputs), cast(_numbers(data, math.prod(shape), near, form), form).reshape(shape))
 
@@ -100,10 +99,13 @@ def _numbers(data: Bytes, n: int, near: list[float], form: Format) -> Array:
 
 
 def _array(
-    data: Bytes, shape: tuple[int, ...], said: str, sizes: dict[str, int], near: list[float], form: Format
+    data: Bytes, shape: tuple[int, ...], said: Any, sizes: dict[str, int], near: list[float], form: Format
 ) -> Any:
-    kind, _, of = said.partition(" ")
     n = math.prod(shape)
+    if isinstance(said, tuple):
+        labels = np.asarray(said)[_column(data, n) % len(said)].reshape(shape)
+        return cast(labels, form) if labels.dtype.kind == "f" else labels
+    kind, _, of = said.partition(" ")
     if kind == "numbers":
         return cast(_numbers(data, n, near, form), form).reshape(shape)
     column = _column(data, n).reshape(shape)
