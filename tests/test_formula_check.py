@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -184,26 +185,40 @@ def test_a_program_in_any_language_gets_both_operations(tmp_path: Path) -> None:
     assert statuses(result) == {"layers.squares": {"holds"}, "layers.squares.gradient": {"holds"}}
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="there is no cc")
+needs_cc = pytest.mark.skipif(not shutil.which("cc"), reason="there is no cc")
+
+
+def in_c(folder: Path, layer: str) -> SimpleNamespace:
+    """A user's functions, put where the skeleton in C says, as a program to check."""
+    entries = "\n".join(f'    {{"{name}", {name}}},' for name in re.findall(r"static void (\w+)\(Value", layer))
+    text = skeleton("c").replace("typedef void Operation", f"{layer}\ntypedef void Operation")
+    source = written(
+        folder, text.replace('    {"loss_fn", loss_fn},', f'{entries}\n    {{"loss_fn", loss_fn}},'), "adapter.c"
+    )
+    subprocess.run(["cc", "-Wall", "-Werror", source, "-lm", "-o", folder / "adapter"], check=True)
+    return SimpleNamespace(program=[str(folder / "adapter")])
+
+
+@needs_cc
 @pytest.mark.parametrize(("slip", "status"), [("", "holds"), (" - row[j] / r * mean", "breaks")])
-def test_a_skeleton_in_c_serves_a_layer_and_its_backward_pass(
-    tmp_path: Path, mine: str, slip: str, status: str
-) -> None:
-    """A user's two functions, put where the skeleton says; the slip leaves a term of the gradient out."""
+def test_a_program_in_c_serves_a_layer_and_its_backward_pass(tmp_path: Path, mine: str, slip: str, status: str) -> None:
+    """The slip leaves a term of the gradient out."""
     layer = (Path(__file__).parent / "programs" / "scaled_norm.c").read_text(encoding="utf-8")
     assert slip in layer
-    entries = '{"scaled_norm", scaled_norm}, {"scaled_norm_vjp", scaled_norm_vjp},\n'
-    text = skeleton("c").replace("typedef void Operation", f"{layer.replace(slip, '')}\ntypedef void Operation")
-    source = written(
-        tmp_path, text.replace('    {"loss_fn", loss_fn},', f'    {entries}    {{"loss_fn", loss_fn}},'), "adapter.c"
-    )
-    subprocess.run(["cc", "-Wall", "-Werror", source, "-lm", "-o", tmp_path / "adapter"], check=True)
-
     report = package.check(
-        SimpleNamespace(program=[str(tmp_path / "adapter")]), formulas=f"{mine}:scaled_norm", examples=4, profile="ci"
+        in_c(tmp_path, layer.replace(slip, "")), formulas=f"{mine}:scaled_norm", examples=4, profile="ci"
     )
 
     assert statuses(report._result) == {"layers.scaled-norm": {"holds"}, "layers.scaled-norm.gradient": {status}}
+
+
+@needs_cc
+def test_the_layer_in_c_of_the_page_holds(tmp_path: Path) -> None:
+    page = (book_folder() / "formulas.md").read_text(encoding="utf-8")
+    layer = page.partition("```c\n")[2].partition("```")[0]
+    report = package.check(in_c(tmp_path, layer), formulas=CATALOGUE, clauses="layers.relu*", examples=4, profile="ci")
+
+    assert statuses(report._result) == {"layers.relu": {"holds"}, "layers.relu.gradient": {"holds"}}
 
 
 def test_a_check_in_python_says_what_the_command_says(mine: str) -> None:
