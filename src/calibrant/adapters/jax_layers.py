@@ -32,6 +32,11 @@ deviations = {
         ("layers.huber.gradient", "layers.smooth-l1.gradient"),
         "optax.huber_loss differentiates delta (|r| - q) + q² / 2: for a small residual that is delta - delta + q, which cancels",
     ),
+    "layers.binary-cross-entropy-with-logits.gradient": "optax's gradient for a label, log σ(-x) - log σ(x), cancels for a small x",
+    **dict.fromkeys(
+        [f"layers.cross-entropy{of}" for of in ("", "-sum", "-each", "-weighted", "-ignoring")],
+        "optax subtracts a logit from log Σ exp(x): where logits are large, that cancels (pytorch/pytorch#11752 mended the same)",
+    ),
     "layers.elu.gradient": "the derivative of expm1 is expm1 plus 1, which cancels for negative numbers",
     **{
         f"layers.{kind}attention{part}[float64]": _NARROW

@@ -67,7 +67,10 @@ def _gradcheck(fast: bool, dtype: str, case: Case, inputs: Inputs, seed: int) ->
     places = _places(case, tensors)
     leaves = [tensors[i].clone().requires_grad_() for i in places]
     function = _of_leaves(case, tensors, places)
-    return not torch.autograd.gradcheck(function, leaves, fast_mode=fast, raise_exception=False)
+    try:
+        return not torch.autograd.gradcheck(function, leaves, fast_mode=fast, raise_exception=False)
+    except RuntimeError:  # a difference leaves the function's domain
+        return True
 
 
 def _check_grads(case: Case, inputs: Inputs, seed: int) -> bool:  # pragma: no cover - run where JAX is
@@ -100,7 +103,7 @@ def _check_grads(case: Case, inputs: Inputs, seed: int) -> bool:  # pragma: no c
     with jax.enable_x64(True):
         try:
             check_grads(version, leaves, order=1, modes=["rev"])
-        except AssertionError:
+        except (AssertionError, RuntimeError):  # as above
             return True
     return False
 
