@@ -67,10 +67,7 @@ def _gradcheck(fast: bool, dtype: str, case: Case, inputs: Inputs, seed: int) ->
     places = _places(case, tensors)
     leaves = [tensors[i].clone().requires_grad_() for i in places]
     function = _of_leaves(case, tensors, places)
-    try:
-        return not torch.autograd.gradcheck(function, leaves, fast_mode=fast, raise_exception=False)
-    except RuntimeError:  # a difference leaves the function's domain
-        return True
+    return not torch.autograd.gradcheck(function, leaves, fast_mode=fast, raise_exception=False)
 
 
 def _check_grads(case: Case, inputs: Inputs, seed: int) -> bool:  # pragma: no cover - run where JAX is
@@ -103,7 +100,7 @@ def _check_grads(case: Case, inputs: Inputs, seed: int) -> bool:  # pragma: no c
     with jax.enable_x64(True):
         try:
             check_grads(version, leaves, order=1, modes=["rev"])
-        except (AssertionError, RuntimeError):  # as above
+        except AssertionError:
             return True
     return False
 
