@@ -60,9 +60,7 @@ deviations = {
 }
 conventions = {"schedule.after-cosine": "returns", "clip.epsilon": "added", "muon.precision": "bfloat16"}
 if checked_formulas():
-    deviations["layers.layer-norm.gradient"] = (
-        "the backward pass has x r - mean r, which rounds where x - mean does not"
-    )
+    deviations |= torch_layers.deviations
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
