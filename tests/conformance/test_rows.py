@@ -69,7 +69,7 @@ def test_values_of_lazy_optimizers_that_mean_nothing_are_refused(target: Subject
     holds(refused, f"took {value!r} for {key}, which means nothing there")
 
 
-@clause("optimizer.sparse-adam.rows")
+@clause("optimizer.invalid")
 @pytest.mark.parametrize("row", [2, 5])
 def test_a_row_that_does_not_exist_is_refused(target: Subject, row: int) -> None:
     table, _, grads = two_steps(target)

@@ -33,7 +33,7 @@ _MAY = {
     ("schedule.warm-up-count", "zero"): "a warm-up that counts its steps from zero answers so",
     ("schedule.after-cosine", "returns"): "a wave that goes on after its last step answers so",
     ("clip.epsilon", "added"): "a clip that adds 1e-6 to the norm before it divides answers so",
-    ("sparse-adam.epsilon", "outside"): "a lazy Adam that adds epsilon after the correction answers so",
+    ("lazy.epsilon", "outside"): "a lazy Adam that adds epsilon after the correction answers so",
     ("lbfgs.first-rate", "l2"): "an L-BFGS whose first move has a Euclidean length of one at most answers so",
     ("lbfgs.curvature", "any"): "an L-BFGS that keeps every pair answers so",
     ("resume.hyperparameters", "constructed"): "an optimizer whose hyperparameters are no part of its state answers so",

@@ -50,8 +50,8 @@ class Minimizer:
     ) -> None:
         self.h, self.x, self.hessian, self.slope, self.follow = h, x, hessian, slope, follow
         self.form = x.numbers[0].form
-        self.clear = True
-        """Whether rounding has decided nothing so far."""
+        self.clear = not h["line_search_fn"]  # which leaves several rates to choose from
+        """Whether neither rounding nor a line search has decided anything so far."""
         self.evaluations = self.iterations = 0
         self.pairs: list[Pair] = []
         self.newest: Pair | None = None
@@ -239,6 +239,8 @@ def lbfgs(
     kind: type[Minimizer] = Minimizer,
 ) -> list[list[Exact]]:
     """After each step the parameters, (p,), the loss before it, and how often the step evaluated the loss."""
+    if not set(hyperparameters) <= set(LBFGS):
+        raise ValueError(f"lbfgs has not all of the hyperparameters {', '.join(hyperparameters)}")
     h = {**LBFGS, **hyperparameters}
     form = params.form if isinstance(params, Exact) else format_of(params.dtype.name)
     (p,), numbers = params.shape, scalars.scatter(hessian, form)

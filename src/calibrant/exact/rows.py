@@ -59,7 +59,7 @@ class Lazy:
     def length(self, s: State, t: int, lr: Number) -> Number:
         """lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps)."""
         c1, c2 = self.h.correction1(t), self.h.correction2(t)
-        if self.follow["sparse-adam.epsilon"] == "hat":
+        if self.follow["lazy.epsilon"] == "hat":
             return product([lr, s.m, root(c2)], [c1, root(s.v) + self.h.eps])
         spread = either([root(product([s.v], [c2])), product([root(s.v)], [root(c2)])])
         return product([lr, s.m], [c1, spread + self.h.eps])
@@ -75,6 +75,10 @@ def optimize_rows(
     kind: type[Lazy] = Lazy,
 ) -> list[Exact]:
     """The table after each step: `rows` are numbers of rows, in any order and repeated or not, and `grads` a gradient for each."""
+    if not set(hyperparameters) <= set(LAZY.get(name, ())) or any(
+        row >= table.shape[0] for some in rows for row in some
+    ):
+        raise ValueError(f"there is no {name} with {', '.join(hyperparameters)}, or a row is beyond the table")
     form = table.form if isinstance(table, Exact) else format_of(table.dtype.name)
     given = {**LAZY[name], **hyperparameters}
     lr = given.pop("lr")

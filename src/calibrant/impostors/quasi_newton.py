@@ -8,7 +8,7 @@ import numpy as np
 
 from calibrant import exact
 from calibrant.exact import Exact, Minimizer
-from calibrant.exact.quasi_newton import LEAST_CURVATURE, dot
+from calibrant.exact.quasi_newton import dot
 from calibrant.exact.scalars import Number, constant, product
 from calibrant.exact.tensors import Tensor, each
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten
@@ -48,10 +48,6 @@ def _by_the_oldest(self: Minimizer, pair: Any) -> None:
 
 def _all_kept(self: Minimizer, pair: Any) -> None:
     self.pairs.append(pair)
-
-
-def _one_more(self: Minimizer, pair: Any) -> None:
-    self.pairs = [*self.pairs, pair][-self.h["history_size"] - 1 :]
 
 
 def _guess(scale: Callable[[Tensor, Tensor, Number], tuple[Number, Number]]) -> Change:
@@ -141,16 +137,19 @@ def _losses_after(c: Call) -> Any:
 
 
 lbfgs = impostors_of("lbfgs")
-lbfgs("history-never-shortened", "no pair is ever forgotten, whatever history_size")(minimized(remember=_all_kept), OLD)
-lbfgs("history-one-longer", "one pair more than history_size is remembered")(minimized(remember=_one_more), OLD)
-lbfgs("oldest-kept", "the first pairs are kept, and newer ones forgotten")(minimized(remember=_by_the_oldest), OLD)
-lbfgs("curvature-by-its-size", "a pair is kept where its curvature is large, although it is negative")(
-    minimized(keeps=lambda self, ys: self.less(constant(LEAST_CURVATURE, self.form), abs(ys))), OLD
+remembering = impostors_of("lbfgs", why_not_small="the Hessian of two parameters has four numbers")
+remembering("history-never-shortened", "no pair is ever forgotten, whatever history_size")(
+    minimized(remember=_all_kept), OLD
+)
+remembering("oldest-kept", "the first pairs are kept, and newer ones forgotten")(
+    minimized(remember=_by_the_oldest), OLD
 )
 lbfgs("curvature-below-one-dropped", "a pair is kept only where the product of its parts is above 1")(
     minimized(keeps=lambda self, ys: self.less(constant(1.0, self.form), ys)), f"{RULE} {MEMORY}? {STOP}?"
 )
-lbfgs("scale-forgotten", "a pair that is not kept still scales the first guess")(minimized(learn=_scaled_anyway), OLD)
+remembering("scale-forgotten", "a pair that is not kept still scales the first guess")(
+    minimized(learn=_scaled_anyway), OLD
+)
 lbfgs("guess-not-scaled", "the first guess of the inverse Hessian is 1")(minimized(guess=lambda self, q: q), PATH)
 lbfgs("guess-inverted", "the first guess is the curvature, and not one over it")(
     _guess(lambda s, y, ys: (dot(y, y), ys)), PATH
@@ -261,7 +260,7 @@ _variant("lbfgs.curvature", "any", "every pair is kept, whatever its curvature")
 # Questions
 
 _ROUND, _WIDE = np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([[4.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 2.0]])
-_BENT = np.array([[1.0, 0.25], [0.25, -1.0]])
+_BENT, _ABOVE, _LOW = np.diag([1.0, -1.0]), np.array([1.0, 3.0]), np.array([0.25, 2.0])
 _START, _THREE = np.array([2.0, -1.5]), np.array([1.0, -2.0, 0.5])
 _ALWAYS = {"tolerance_grad": 0.0, "tolerance_change": 0.0, "max_eval": 9}
 
@@ -274,7 +273,9 @@ QUESTIONS = {
     "lbfgs": (
         _asked({"lr": 0.5}, _START, _ROUND, 3),
         *(_asked({"lr": 0.5, "history_size": m}, _THREE, _WIDE, 4) for m in (1, 2, 100)),
-        *(_asked({"lr": lr}, _START, _BENT, 3) for lr in (0.5, [1.0, 0.25, 0.5])),
+        *(_asked({"lr": lr}, _ABOVE, _BENT, 3) for lr in (0.5, [1.0, 0.25, 0.5])),
+        _asked({"lr": 0.5, "max_iter": 2, "tolerance_grad": 1.25}, _LOW, _ROUND, 1),
+        _asked({"lr": 0.5, "tolerance_change": 4.0}, _LOW, _ROUND, 1),
         *(_asked({"lr": 0.5, "max_iter": most, "max_eval": None}, _START, _ROUND, 2) for most in (2, 3)),
         *(
             _asked({"lr": 0.5, "max_iter": 4, key: x}, _START, _ROUND, 1)

@@ -136,7 +136,9 @@ rows("moved-twice", "a row that is listed twice moves twice")(walked(step=_one_b
 rows("squares-add-up", "the squares of a row's gradients are added, and not the gradients before")(
     walked(step=_squares_first), TWICE
 )
-rows("outside-ignored", "a gradient for a row that the table does not have is ignored")(unrefused(_inside), ROWS)
+rows("outside-ignored", "a gradient for a row that the table does not have is ignored")(
+    unrefused(_inside), "optimizer.invalid"
+)
 rows("changes-the-callers", "the table of the caller is moved")(
     overwritten("table", lambda c, right: right[-1]), "optimizer.gradients-kept"
 )
@@ -150,11 +152,11 @@ rows.in_dtype("float32", BOTH)
 
 
 rows(
-    "sparse-adam-epsilon-outside",
+    "lazy-epsilon-outside",
     "epsilon is added to the root of the corrected average",
     kind="variant",
-    convention=("sparse-adam.epsilon", "outside"),
-)(lambda c: walked(followed({**c.correct.conventions, "sparse-adam.epsilon": "outside"}))(c), BOTH)
+    convention=("lazy.epsilon", "outside"),
+)(lambda c: walked(followed({**c.correct.conventions, "lazy.epsilon": "outside"}))(c), BOTH)
 
 # Questions
 

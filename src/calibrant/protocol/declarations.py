@@ -53,7 +53,7 @@ CONVENTIONS = {
 GENERAL = {
     "loss.scale": ("mean", "half", "sum"),
     "gradients.absent": ("skipped", "zero"),
-    "sparse-adam.epsilon": ("hat", "outside"),
+    "lazy.epsilon": ("hat", "outside"),
     "lbfgs.first-rate": ("l1", "l2"),
     "lbfgs.curvature": ("positive", "any"),
     "split.rounding": ("down", "up", "nearest"),

@@ -139,7 +139,7 @@ OPERATIONS = {
             "optimize_rows(name, hyperparameters, table, rows, grads)",
             "optimizers",
             lists=1,
-            conventions="sparse-adam.epsilon, arithmetic.hyperparameters",
+            conventions="lazy.epsilon, arithmetic.hyperparameters",
         ),
         _record(
             "lbfgs(hyperparameters, params, hessian, slope, n_steps)",

@@ -41,7 +41,7 @@ _USUAL: dict[str, tuple[Any, ...]] = {
 def quadratics(
     *,
     steps: tuple[int, int] = (1, 5),
-    sizes: tuple[int, ...] = (2, 1, 3, 2),
+    sizes: tuple[int, ...] = (1, 2, 3, 2),
     bent: tuple[bool, ...] = (False,),
     **own: Any,
 ) -> st.SearchStrategy[Any]:
@@ -59,8 +59,8 @@ def quadratics(
         )
         some = {key: data.pick(*values) for key, values in choices.items()}
         falling, change = data.pick(*bent), data.pick(1.0, 1.0, 0.5)
-        curvatures = np.array([0.5, 1.0, 4.0, 2.0, 8.0, 3.0])[data.take(_MOST) % 6][:p]
-        tilt = np.array([0.25, -0.125, 0.0, 0.5])[data.take(_MOST) % 4]
+        curvatures = np.array([1.0, 2.0, 4.0, 0.5, 8.0, 3.0])[data.take(_MOST) % 6][:p]
+        tilt = np.array([0.0, 0.25, -0.25, 0.5])[data.take(_MOST) % 4]
         hessian = np.diag(curvatures * np.where(np.arange(p) == p - 1, -1.0, 1.0) if falling else curvatures)
         for k, (i, j) in enumerate([(0, 1), (1, 2), (0, 2)]):
             if j < p:

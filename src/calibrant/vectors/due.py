@@ -251,10 +251,7 @@ def _optimize_rows(answer: Any, name: str, hyperparameters: Any, table: Any, row
 
 def _unfit_rows(name: str, hyperparameters: Any, table: Any, rows: Any, grads: Any) -> str:
     known = exact.LAZY.get(name)
-    if known is None or set(hyperparameters) - set(known):
-        return "optimizer.unknown"
-    beyond = any(not 0 <= row < len(table) for some in rows for row in some)
-    return "optimizer.sparse-adam.rows" if beyond else "optimizer.invalid"
+    return f"optimizer.{'unknown' if known is None or set(hyperparameters) - set(known) else 'invalid'}"
 
 
 def _lbfgs(answer: Any, hyperparameters: Any, *loss: Any) -> Iterator[Claim]:
