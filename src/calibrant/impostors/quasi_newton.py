@@ -107,12 +107,6 @@ def _without_pairs(self: Minimizer, lr: Number) -> tuple[Number, int]:
     return Minimizer.step(self, lr)
 
 
-def _scaled_anyway(self: Minimizer, g: Tensor) -> None:
-    Minimizer.learn(self, g)
-    s, y = self.moved, self.change(g)
-    self.newest = s, y, dot(y, s)
-
-
 def _each_rate_short(self: Minimizer, t: Number) -> None:
     Minimizer.move(self, self.first_rate(self.before, t) if self.iterations > 1 else t)
 
@@ -146,9 +140,6 @@ remembering("oldest-kept", "the first pairs are kept, and newer ones forgotten")
 )
 lbfgs("curvature-below-one-dropped", "a pair is kept only where the product of its parts is above 1")(
     minimized(keeps=lambda self, ys: self.less(constant(1.0, self.form), ys)), f"{RULE} {MEMORY}? {STOP}?"
-)
-remembering("scale-forgotten", "a pair that is not kept still scales the first guess")(
-    minimized(learn=_scaled_anyway), OLD
 )
 lbfgs("guess-not-scaled", "the first guess of the inverse Hessian is 1")(minimized(guess=lambda self, q: q), PATH)
 lbfgs("guess-inverted", "the first guess is the curvature, and not one over it")(
