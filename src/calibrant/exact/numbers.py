@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.exact.formats import UNROUNDED, Format, format_of
+from calibrant.exact.formats import UNROUNDED, Format, format_of, name_of
 
 Ints = NDArray[np.object_]
 Floats = NDArray[np.float64]
@@ -347,7 +347,7 @@ def gamma(k: int, form: Format) -> float:
 def of(x: Any, form: Format | None = None) -> Exact:
     """The numbers of a NumPy array of a judged dtype, in the dtype's format unless another is given."""
     x = np.asarray(x)
-    form = form or format_of(x.dtype.name)
+    form = form or format_of(name_of(x.dtype))
     wide = x.astype(np.float64)
     if x.size <= _FEW:
         return _of_few(wide, form)
