@@ -292,7 +292,7 @@ def _rounded_one(m: Ints, e: int, d: int, err: float, form: Format, unit: float,
     """One number with the error of its rounding, as `_rounded` adds it: for a single number, plain Python is faster than NumPy."""
     z = _size(m.item(), e, d)
     rounded = cut if z == err == 0 else (err + unit * (z + err) + least) * _UP + cut
-    return Exact(m, e, d, rounded if z + rounded <= form.largest else math.inf, form, np.float64(z))
+    return Exact(m, e, d, rounded if z + rounded <= form.largest else math.inf, form, np.asarray(z))
 
 
 def _size(m: int, e: int, d: int) -> float:
