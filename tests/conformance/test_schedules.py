@@ -25,7 +25,7 @@ def follows(target: Subject, run: Scheduled) -> None:
 
 
 @clause("schedule.horizon", fraction_of_examples=0.6)
-@given(schedules(*strategies.WARMED, "sequence"))
+@given(schedules(*strategies.WARMED))
 def test_a_rate_does_not_depend_on_how_many_are_asked_for(target: Subject, run: Scheduled) -> None:
     """A wave that is stretched over the steps asked for gives another rate to every step."""
     fewer = max(run.n_steps // 2, 1)
@@ -147,7 +147,7 @@ def falls(target: Subject, run: Stalled) -> None:
 
 
 @clause("schedule.plateau", fraction_of_examples=0.5)
-@given(stalled_runs())
+@given(stalled_runs("eps"))
 def test_the_rate_falls_when_the_losses_have_not_improved_for_longer_than_patience(
     target: Subject, run: Stalled
 ) -> None:
@@ -160,7 +160,7 @@ def test_the_rate_falls_when_the_losses_have_not_improved_for_longer_than_patien
     stalled_runs(
         *("threshold_mode", "mode", "threshold"),
         patience=(0, 1),
-        threshold=(0.25, 0.1, 0.5),
+        threshold=(0.25, None, 0.1, 0.5),
         threshold_mode=("abs", None, "rel", "abs"),
     )
 )
