@@ -675,10 +675,11 @@ def refuses_settings(target: Subject, name: str, settings: dict[str, Any], why: 
 
 @clause("optimizer.unknown")
 @pytest.mark.parametrize(
-    ("name", "given"), [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5})]
+    ("name", "given"),
+    [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5}), ("adam", {"momentum": 0.5})],
 )
 def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, Any]) -> None:
-    """Ignoring a misspelt hyperparameter silently uses its default."""
+    """Ignoring a hyperparameter that is misspelt, or another optimizer's, silently uses the default."""
     params, grads = [target.array([1.0])], [[target.array([1.0])]]
 
     refused = target.refuses("optimize", name, {"lr": 0.5, **given}, params, grads)
@@ -829,6 +830,24 @@ def test_every_number_of_a_tensor_moves_alike(target: Subject, name: str, drawn:
 
     due = [[one[places] for one in step] for step in near(alone, truth(target, run))]
     agree_lists(together, due, due="where its numbers, in a tensor of three, went to")
+
+
+@clause("optimizer.sizes", fraction_of_examples=0.04)
+@pytest.mark.parametrize("name", BY_NORM)
+@given(drawn=strategies.of_each(shapes=(((3,),),), steps=(1, 2)), size=st.sampled_from((9, 17, 33, 65, 129)))
+def test_every_number_of_a_tensor_counts_in_its_norm(target: Subject, name: str, drawn: Any, size: int) -> None:
+    """Two numbers take turns, and the last is a third."""
+    run = drawn(name)
+    places = np.array([*(i % 2 for i in range(size - 1)), 2])
+    grads = [[g[places] for g in step] for step in run.grads]
+    try:
+        with tallying(target.tally_anew()):
+            follows_its_rule(target, run)
+    except Disagreement:
+        return  # the clause of its rule says what is wrong
+    target.calls.clear()
+
+    follows_its_rule(target, Optimization(name, run.hyperparameters, [p[places] for p in run.params], grads))
 
 
 # In the loop

@@ -196,6 +196,9 @@ ADAGRAD, DELTA, MAX, NADAM, RADAM, ASGD, RPROP = (
 
 LONG, MANY = "optimizer.long-run", "many steps are needed"
 
+_ANY_KEY = {key for known in exact.OPTIMIZERS.values() for key in known}
+"""The hyperparameters that any optimizer has."""
+
 ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop lion adabelief lamb lars adafactor"
 
 
@@ -288,6 +291,10 @@ optimize.in_dtype(
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
+)
+of("adam")("hyperparameters-of-others-ignored", "a hyperparameter that only other optimizers have is ignored")(
+    lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name] or key not in _ANY_KEY})(c),
+    "optimizer.unknown",
 )
 of("adm")("unknown-is-sgd", "an unknown optimizer is taken for SGD")(lambda c: c(name="sgd"), "optimizer.unknown")
 optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN, and uses their defaults")(
@@ -646,6 +653,8 @@ def _questions(name: str) -> Any:
             [np.array([12.0, -5.0])],
             [[np.array([2.0, 1.0])], [None], [np.array([-0.5, 1.0])]],
         )
+    if name == "lamb":
+        yield name, {"lr": 0.5, "eps": 0.25}, [np.arange(9.0)], [[1 + np.arange(9.0) ** 2]]
     if name in ("lamb", "lars"):
         yield name, {"lr": 0.5}, [np.zeros(2)], [[np.array([2.0, -1.0])]]
     if name == "adafactor":
@@ -658,9 +667,12 @@ def _questions(name: str) -> Any:
 
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
-_UNKNOWN = "adm", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]
+_UNKNOWN = tuple(
+    (name, {"lr": 0.5, **more}, [np.array([1.0])], [[np.array([1.0])]])
+    for name, more in (("adm", {}), ("adam", {"momentum": 0.5}))
+)
 QUESTIONS = {
-    "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), _UNKNOWN),
+    "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), *_UNKNOWN),
     "training_loop": (
         (2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),
         (3, {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}, *_PLAIN),

@@ -397,9 +397,9 @@ plateau("any-improvement", "the threshold is not used: every lower loss is an im
 plateau("no-threshold-by-default", "where no threshold is given, every lower loss is an improvement")(
     walking(_NoThreshold), THRESHOLD
 )
-plateau("share-of-the-size", "a relative threshold is a share of the size of the best loss, also where that is negative")(
-    walking(_ShareOfTheSize), THRESHOLD
-)
+plateau(
+    "share-of-the-size", "a relative threshold is a share of the size of the best loss, also where that is negative"
+)(walking(_ShareOfTheSize), THRESHOLD)
 plateau("smallest-fall-made", "the rate falls by however little")(
     walking(switched(eps=0.0)), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
 )
