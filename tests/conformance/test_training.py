@@ -70,7 +70,7 @@ ALL_AVERAGES = pytest.mark.parametrize(
 
 @clause("average.every", fraction_of_examples=0.2)
 @ALL_AVERAGES
-@given(sample=averages(every=None))
+@given(sample=averages(every=None, decay=None))
 def test_an_average_takes_up_only_every_so_many_steps(
     target: Subject, name: str, options: dict[str, Any], sample: Averaged
 ) -> None:
@@ -78,6 +78,8 @@ def test_an_average_takes_up_only_every_so_many_steps(
 
     What an average counts, for a correction or a warm-up, it counts where it takes something up.
     """
+    if not options:  # the default
+        del sample.hyperparameters["decay"]
     sample.hyperparameters |= options
     is_average(target, name, sample)
 
