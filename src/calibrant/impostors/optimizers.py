@@ -292,6 +292,9 @@ optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
 )
+of("sgd")("another-rate-by-default", "where no rate is given, it is a tenth")(
+    given(lambda h: {"lr": 0.1, **h}), "optimizer.sgd"
+)
 of("adam")("hyperparameters-of-others-ignored", "a hyperparameter that only other optimizers have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name] or key not in _ANY_KEY})(c),
     "optimizer.unknown",
@@ -642,6 +645,7 @@ def _questions(name: str) -> Any:
     )
     # The dear ones come last: they are asked of the few impostors that the others left.
     if name == "sgd":
+        yield name, {}, _PARAMS[:1], [[np.array([2.0])]]
         yield name, {"lr": 0.5, "momentum": 0.5}, [np.zeros(9)], [[np.ones(9)]] * 2
     if "centered" in exact.OPTIMIZERS[name]:
         yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
