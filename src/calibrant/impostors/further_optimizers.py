@@ -53,7 +53,8 @@ def of_the_first_eight(c: Call) -> Tensor:
     """LAMB's step by the norms of the first eight numbers."""
     u = lamb_update(c.s, c.h, c.t, c.p, c.g, c.follow)
     size, length = (norm(Tensor(x.numbers[:8], (len(x.numbers[:8]),))) for x in (c.p, u))
-    return c.p - trusted(u, [c.lr], size, length, length)
+    moved: Tensor = c.p - trusted(u, [c.lr], size, length, length)
+    return moved
 
 
 def number_by_number(c: Call) -> Tensor:
