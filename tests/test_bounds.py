@@ -1,4 +1,4 @@
-"""Appendix A gives the bounds: its rules are those that the code cites, and three bounds follow from its text alone."""
+"""Appendix A gives the bounds: its rules are those that the code cites, and several bounds follow from its text alone."""
 
 from __future__ import annotations
 
@@ -134,9 +134,7 @@ def test_the_bound_of_a_first_step_of_rmsprop_follows_from_the_rules() -> None:
 
     # A.average of 0, which is known to be zero, and the square of the gradient
     square = g * g
-    part = Ruled(1 - alpha.value, alpha.e + U * (1 - alpha.value + alpha.e))
-    local = max(part.value * square.reach, alpha.value * square.reach)
-    v = Ruled(part.value * square.value, part.value * square.e + part.e * square.reach + U * local).rounded(1, 3 * ETA)
+    v = average(Ruled(Fraction(0)), square, alpha)
     # A.root, and A.products of two factors and one divisor: three roundings
     low = root(v.value - v.e)
     spread = Ruled(root(v.value), root(v.value) - low).rounded(2) + eps
@@ -144,6 +142,81 @@ def test_the_bound_of_a_first_step_of_rmsprop_follows_from_the_rules() -> None:
     e = (lr.e * g.value + moved * spread.e) / (spread.value - spread.e)
     e += gamma(3) * (moved + e) + 4 * ETA * g.reach
     check(step, [p + -Ruled(moved, e)])
+
+
+def average(x: Ruled, y: Ruled, keep: Ruled) -> Ruled:
+    """A.average, where `keep` is not a number of the format."""
+    p = Ruled(1 - keep.value, keep.e + U * (1 - keep.value + keep.e))
+    s, r, c = x.reach + y.reach, int(bool(x.reach and y.reach)), int(keep.value <= p.value)
+    b, q = keep.value + p.e, p.reach
+    local = max(b * x.reach + q * y.reach, (1 + r) * q * s, (1 + r + c) * b * s)
+    e = keep.value * x.e + p.value * y.e + p.e * s + U * (1 + 2 * U) * local
+    return Ruled(keep.value * x.value + p.value * y.value, e).rounded(1, 3 * ETA)
+
+
+def products(factors: list[Ruled], divisors: list[Ruled], stretch: Fraction) -> Ruled:
+    """A.products, whose underflow every factor above 1 and divisor below 1 enlarges."""
+    z, e = Fraction(1), Fraction(0)
+    for x in factors:
+        z, e = z * x.value, abs(z) * x.e + x.reach * e
+    for y in divisors:
+        z /= y.value
+        e = (e + abs(z) * y.e) / (abs(y.value) - y.e)
+    k = len(factors) - 1 + 2 * len(divisors)
+    return Ruled(z, e + gamma(k) * (abs(z) + e) + (k + 1) * ETA * stretch)
+
+
+def test_the_bound_of_a_second_average_follows_from_the_rules() -> None:
+    x, y = np.float32([0.7]), np.float32([-3.3])
+    for decay in (0.9, 0.3):
+        _, (second,) = exact.average("ema", {"decay": decay}, [[x], [y]])
+
+        check(second, [average(*numbers(x), *numbers(y), given(decay))])
+
+
+def test_the_bound_of_a_step_with_decoupled_decay_follows_from_the_rules() -> None:
+    """Lion's first step: the rate against the sign of the gradient, beside the decay."""
+    lr, decay = given(0.3), given(0.1)
+    ((step,),) = exact.optimize(
+        "lion", {"lr": 0.3, "weight_decay": 0.1}, [np.float32([0.7])], [[np.float32([7.1])]], PYTORCH
+    )
+
+    (p,) = numbers(np.float32(0.7))
+    drop = products([lr, decay, p], [], Fraction(1))
+    left = p + -drop
+    left = Ruled(left.value, left.e + U * (left.reach + 2 * drop.reach + 2 * lr.reach) + ETA)  # A.decay
+    check(step, [left + -lr])
+
+
+def test_the_bound_of_a_step_of_adagrad_follows_from_the_rules() -> None:
+    ((step,),) = exact.optimize("adagrad", {"lr": 0.3}, [np.float32([0.7])], [[np.float32([7.1])]], PYTORCH)
+
+    (p,), (g,) = numbers(np.float32(0.7)), numbers(np.float32(7.1))
+    v = g * g
+    spread = Ruled(root(v.value), root(v.value) - root(v.value - v.e)).rounded(2) + given(1e-10)
+    check(step, [p + -products([given(0.3), g], [Ruled(Fraction(1)), spread], g.reach)])
+
+
+def test_the_bound_of_a_rate_that_falls_by_a_factor_follows_from_the_rules() -> None:
+    rates = exact.schedule("exponential", {"lr": 0.3, "gamma": 0.9}, 4, PYTORCH, FORM)
+
+    base, power, due = given(0.9), Ruled(Fraction(1)), [given(0.3)]
+    for _ in range(3):
+        power = power * base
+        power = Ruled(power.value, power.e + U * abs(power.value))  # A.power
+        due.append(products([given(0.3), power], [], Fraction(1)))
+    check(rates[1:], due[1:])
+
+
+def test_the_bound_of_a_norm_and_of_a_clipped_gradient_follows_from_the_rules() -> None:
+    x = np.float32([3.1, -4.3])
+    norm, (clipped,) = exact.clip_by_norm([exact.of(x)], 2.7, 2.0, PYTORCH)
+
+    total, n = sum(g.value**2 for g in numbers(x)), 2
+    squares = Ruled(Fraction(total), gamma(2 * n + 12) * total + (2 * n + 2) * ETA)  # A.norm
+    length = Ruled(root(squares.value), root(squares.value) - root(squares.value - squares.e)).rounded(2)
+    check(norm, [length])
+    check(clipped, [products([g, given(2.7)], [length], g.reach * given(2.7).reach) for g in numbers(x)])
 
 
 def root(x: Fraction) -> Fraction:

@@ -373,8 +373,13 @@ def test_a_moving_average_errs_by_its_rule(x: Number, y: Number, keep: float) ->
     part = scalars.complement(kept)
     k, p, span = Fraction(keep), 1 - Fraction(keep), reach(x) + reach(y)
     rounds = 0 if x.known_zero() or y.known_zero() else 1  # a difference from zero is exact
-    ways = [k * reach(x) + p * reach(y), (1 + rounds) * p * span, (1 + rounds + (k <= p)) * k * span]
-    error = k * Fraction(x.err) + p * Fraction(y.err) + Fraction(part.err) * span + U * max(ways)
+    most_k, most_p = k + Fraction(part.err), p + Fraction(part.err)
+    ways = [
+        most_k * reach(x) + most_p * reach(y),
+        (1 + rounds) * most_p * span,
+        (1 + rounds + (k <= p)) * most_k * span,
+    ]
+    error = k * Fraction(x.err) + p * Fraction(y.err) + Fraction(part.err) * span + U * (1 + 2 * U) * max(ways)
     value = k * x.fraction() + p * y.fraction()
     error += U * (1 + U) * (abs(value) + error) + 3 * TINY
     off = abs(exact.round_to(p, FLOAT32) - p)

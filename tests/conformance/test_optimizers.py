@@ -47,8 +47,8 @@ OWN = {
 
 
 def plain(name: str, **options: Any) -> st.SearchStrategy[Optimization]:
-    """Runs of an optimizer by its plain rule, at a constant rate."""
-    return optimizations(name, only=OWN[name], rates=(1.0,), **options)
+    """Runs of an optimizer by its plain rule, at a constant rate, which may be the default."""
+    return optimizations(name, only=OWN[name], rates=(1.0,), lr=(0.5, 0.25, None, 1.0, 0.1, 1e-2, 0.3, 1e-5), **options)
 
 
 def asked(run: Optimization) -> tuple[Any, ...]:
@@ -636,9 +636,14 @@ def test_optimizers_leave_their_arguments_alone(target: Subject, name: str, draw
 @each_optimizer
 @given(drawn=strategies.of_each())
 def test_a_fresh_optimizer_remembers_nothing(target: Subject, name: str, drawn: Any) -> None:
-    walk(target, drawn(name))
+    """Bit for bit, where no sum could be taken in another order."""
+    run = drawn(name)
+    first = walk(target, run)
 
-    holds(target.repeats(), "returned something else when it was called again")
+    if name in BY_NORM:
+        agree_lists(walk(target, run), near(first, truth(target, run)), due="where it had gone before, to")
+    else:
+        holds(target.repeats(), "returned something else when it was called again")
 
 
 @clause("optimizer.fresh")
@@ -767,10 +772,11 @@ def refuses_settings(target: Subject, name: str, settings: dict[str, Any], why: 
 
 @clause("optimizer.unknown")
 @pytest.mark.parametrize(
-    ("name", "given"), [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5})]
+    ("name", "given"),
+    [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5}), ("adam", {"momentum": 0.5})],
 )
 def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, Any]) -> None:
-    """Ignoring a misspelt hyperparameter silently uses its default."""
+    """Ignoring a hyperparameter that is misspelt, or another optimizer's, silently uses the default."""
     params, grads = [target.array([1.0])], [[target.array([1.0])]]
 
     refused = target.refuses("optimize", name, {"lr": 0.5, **given}, params, grads)
@@ -921,6 +927,24 @@ def test_every_number_of_a_tensor_moves_alike(target: Subject, name: str, drawn:
 
     due = [[one[places] for one in step] for step in near(alone, truth(target, run))]
     agree_lists(together, due, due="where its numbers, in a tensor of three, went to")
+
+
+@clause("optimizer.sizes", fraction_of_examples=0.04)
+@pytest.mark.parametrize("name", ["lamb", "lars", "adafactor"])
+@given(drawn=strategies.of_each(shapes=(((3,),),), steps=(1, 2)), size=st.sampled_from((9, 17, 33, 65, 129)))
+def test_every_number_of_a_tensor_counts_in_its_norm(target: Subject, name: str, drawn: Any, size: int) -> None:
+    """Two numbers take turns, and the last is a third."""
+    run = drawn(name)
+    places = np.array([*(i % 2 for i in range(size - 1)), 2])
+    grads = [[g[places] for g in step] for step in run.grads]
+    try:
+        with tallying(target.tally_anew()):
+            follows_its_rule(target, run)
+    except Disagreement:
+        return  # the clause of its rule says what is wrong
+    target.calls.clear()
+
+    follows_its_rule(target, Optimization(name, run.hyperparameters, [p[places] for p in run.params], grads))
 
 
 # In the loop

@@ -61,19 +61,27 @@ def test_a_plain_average_weighs_all_parameters_alike(target: Subject, sample: Av
     is_average(target, "swa", sample)
 
 
-@clause("average.every", fraction_of_examples=0.3)
-@pytest.mark.parametrize("name", ["ema", "swa"])
-@given(sample=averages(every=None))
-def test_an_average_takes_up_only_every_so_many_steps(target: Subject, name: str, sample: Averaged) -> None:
-    """A path that lists each micro-batch repeats the parameters between two steps; an average of all weighs them by their number."""
-    is_average(target, name, sample)
-
-
 ALL_AVERAGES = pytest.mark.parametrize(
     ("name", "options"),
     [("ema", {}), ("ema", {"bias_correction": True}), ("ema", {"warmup": True}), ("swa", {})],
     ids=["ema", "corrected", "warmed up", "swa"],
 )
+
+
+@clause("average.every", fraction_of_examples=0.2)
+@ALL_AVERAGES
+@given(sample=averages(every=None, decay=None))
+def test_an_average_takes_up_only_every_so_many_steps(
+    target: Subject, name: str, options: dict[str, Any], sample: Averaged
+) -> None:
+    """A path that lists each micro-batch repeats the parameters between two steps; an average of all weighs them by their number.
+
+    What an average counts, for a correction or a warm-up, it counts where it takes something up.
+    """
+    if not options:  # the default
+        del sample.hyperparameters["decay"]
+    sample.hyperparameters |= options
+    is_average(target, name, sample)
 
 
 @clause("average.pure", fraction_of_examples=0.1)
@@ -188,9 +196,9 @@ def paused(target: Subject, run: Optimization, after: int, changed: dict[str, An
 
 @clause("resume.same-steps", fraction_of_examples=0.14)
 @each_optimizer
-@given(drawn=runs_of_each(steps=(2, 8), rates=(1.0, 0.5, 2.0)), place=st.integers(0, 6))
+@given(drawn=runs_of_each(steps=(2, 8), rates=(1.0, 0.5, 2.0), absent=(False, True)), place=st.integers(0, 6))
 def test_a_pause_changes_no_step(target: Subject, name: str, drawn: Any, place: int) -> None:
-    """Bit for bit: all that the optimizer remembers is saved and loaded, the count of steps and the place in a list of rates with it."""
+    """Bit for bit: all that the optimizer remembers is saved and loaded, the place in a list of rates and each parameter's count of steps with it."""
     run = drawn(name)
 
     whole = paused(target, run, len(run.grads), {})
@@ -199,8 +207,8 @@ def test_a_pause_changes_no_step(target: Subject, name: str, drawn: Any, place: 
     same(answer, whole, run, "where, without a pause, it went to")
 
 
-@clause("resume.same-steps", fraction_of_examples=0.08)
-@FOUR
+@clause("resume.same-steps", fraction_of_examples=0.04)
+@each_optimizer
 @given(drawn=runs_of_each(steps=(2, 6)), place=st.integers(0, 4))
 def test_a_run_with_a_pause_follows_its_rule(target: Subject, name: str, drawn: Any, place: int) -> None:
     run = drawn(name)
@@ -425,14 +433,25 @@ def test_no_two_epochs_of_forty_rows_have_one_order(target: Subject, seed: int) 
 @clause("minibatch.shuffled", fraction_of_examples=0.04)
 @given(strategies.seeds())
 def test_every_pair_of_rows_begins_an_epoch_as_often_as_any_other(target: Subject, seed: int) -> None:
-    """Fair orders fail this with a probability of less than 1e-9: ten pairs, each too seldom or too often."""
-    n, pairs = 300, list(itertools.combinations(range(5), 2))
-    fewest, most = exact.fair_counts(n, Fraction(1, len(pairs)), Fraction(1, 10**9) / (2 * len(pairs)))
-    firsts = [tuple(sorted(epoch[0])) for epoch in batched(target, Batches(5, 2, True, seed, False, n))]
+    """And every row stands in every place as often. Fair orders fail this with a probability of less than 1e-9.
 
+    Ten pairs, and five rows in five places, are each too seldom or too often.
+    """
+    n, pairs = 300, list(itertools.combinations(range(5), 2))
+    error = Fraction(1, 10**9) / (2 * (len(pairs) + 25))
+    orders = [[*itertools.chain(*epoch)] for epoch in batched(target, Batches(5, 2, True, seed, False, n))]
+
+    fewest, most = exact.fair_counts(n, Fraction(1, len(pairs)), error)
+    firsts = [tuple(sorted(order[:2])) for order in orders]
     for pair in pairs:
         count = firsts.count(pair)
         holds(fewest <= count <= most, f"begins {count} of {n} epochs with the rows {pair}, not {fewest} to {most}")
+    fewest, most = exact.fair_counts(n, Fraction(1, 5), error)
+    for place, row in itertools.product(range(5), range(5)):
+        count = [order[place : place + 1] for order in orders].count([row])
+        holds(
+            fewest <= count <= most, f"has row {row} in place {place} of {count} of {n} epochs, not {fewest} to {most}"
+        )
 
 
 @clause("minibatch.seeded", fraction_of_examples=0.4)

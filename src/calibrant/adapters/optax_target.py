@@ -341,13 +341,16 @@ def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: 
 
 def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
-    settings = dict(hyperparameters)
+    rates = _warmed_up(name, dict(hyperparameters), n_steps)(jnp.arange(n_steps))
+    return jnp.broadcast_to(jnp.asarray(rates), (n_steps,))
+
+
+def _warmed_up(name: str, settings: dict[str, Any], n_steps: int) -> optax.Schedule:
     n_warm = settings.pop("warmup_steps", 0)
     after = _schedule(name, settings, n_steps)
-    if n_warm:
-        rise = optax.linear_schedule(0.0, float(after(0)), n_warm)
-        after = optax.join_schedules([rise, after], [n_warm])
-    return jnp.broadcast_to(jnp.asarray(after(jnp.arange(n_steps))), (n_steps,))
+    if not n_warm:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, float(after(0)), n_warm), after], [n_warm])
 
 
 def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> optax.Schedule:
@@ -366,7 +369,7 @@ def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
 
     def sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> optax.Schedule:
         parts = [
-            _schedule(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
+            _warmed_up(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
         ]
         return optax.join_schedules(parts, milestones)
 

@@ -515,6 +515,8 @@ def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Tensor
     rates: set[Any] = {part.get("lr", part.get("max_lr")) for part in parts}
     if len(rates) > 1:
         raise NotImplementedError("a SequentialLR has one rate")
+    if any("warmup_steps" in part for part in parts):
+        raise NotImplementedError("a SequentialLR in a SequentialLR begins with a rate of its own")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rates.pop())
     schedulers = [_scheduler(optimizer, dict(part)) for part in parts]
     if n_warm:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def lion(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number, follow: Follow) -> Number:
     """p - lr sign(beta1 m + (1 - beta1) g), and then m = beta2 m + (1 - beta2) g.
 
-    Where evaluations may differ about the sign, the parameter may be where any of the signs leads.
+    Where evaluations may differ about the sign, the parameter may be where any of the signs leads [A.sign].
     """
     apart = follow["lion.decay"] == "decoupled"
     g = g if apart else g + h.weight_decay * p

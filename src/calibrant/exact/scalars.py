@@ -284,10 +284,11 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     if not span:
         return x
     rounds = not (x.known_zero() or y.known_zero())
-    towards = (1 + rounds) * part.size * span
-    back = (1 + rounds + (keep.size <= part.size)) * keep.size * span
-    local = max(keep.size * big_x + part.size * big_y, towards, back)
-    err = keep.size * x.err + part.size * y.err + part.err * span + form.u * local
+    big_keep, big_part = keep.size + part.err, part.size + part.err
+    towards = (1 + rounds) * big_part * span
+    back = (1 + rounds + (keep.size <= part.size)) * big_keep * span
+    local = max(big_keep * big_x + big_part * big_y, towards, back)
+    err = keep.size * x.err + part.size * y.err + part.err * span + form.u * (1 + 2 * form.u) * local
     m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
     least = 3 * form.tiny + 2 * form.flushed
@@ -295,7 +296,7 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
 
 
 def shrunk(p: Number, lr: Number, decay: Number, step: Number | None = None) -> Number:
-    """(1 - lr decay) p - step: with the factor first, with lr decay p subtracted, or with both steps added before.
+    """(1 - lr decay) p - step: with the factor first, with lr decay p subtracted, or with both steps added before [A.decay].
 
     Beyond the roundings of the second way, the first rounds (1 - lr decay) and its product with p; the last rounds lr decay p and the
     step once more each, and their sum.
@@ -322,7 +323,7 @@ def minimum(x: Number, y: Number) -> Number:
 
 
 def either(ways: Iterable[Number]) -> Number:
-    """One value that may be evaluated in any of these ways, with the largest of their errors."""
+    """One value that may be evaluated in any of these ways, with the largest of their errors [A.ways]."""
     return max(ways, key=lambda way: way.err)
 
 
@@ -333,7 +334,7 @@ def times_power(power: Number, base: Number) -> Number:
 
 
 def real_power(base: Number, exponent: Fraction) -> Number:
-    """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before."""
+    """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before [A.real-power]."""
     form = base.form
     value, log = _power(base.m, base.e, exponent)
     y = abs(to_float(exponent))

@@ -258,6 +258,10 @@ parallel("gradient-of-the-end", "the gradient that it returns is computed after 
     kinds.part(0, lambda first, c: c(params=c()[1], n_epochs=0)[0]), WORKERS
 )
 
+mean("first-eight-batches", "batches after the eighth are left out", why_not_small="nine batches are needed")(
+    lambda c: (c(), c(batches=c.batches[:8]))[1], "accumulation.full-batch accumulation.partition?"
+)
+
 _PLAIN = np.array([1.0, -2.0, 3.0, 0.5, 2.0, -1.0, 4.0, 1.5]), np.array([0.0, 1.0, -1.0, 2.0, 3.0, 1.0, -2.0, 0.0])
 _DIGITS = (_digits := np.array([0.1, 2.3, -1.7, 4.9, 0.3, 3.1, 0.7, -1.1])), _digits[::-1] / 3
 _START = np.array([1.0, 2.0])
@@ -277,6 +281,7 @@ _BATCHES = (
     [(np.array([0.75]), np.array([-1.25])) for _ in range(2)],  # a gradient of (6, 8)
     _cut(_DIGITS, 3, 3, 2),
     _cut(_PLAIN, 1, 1, 1, 1),
+    _cut(np.resize(_PLAIN, (2, 16)), *[1] * 16),
 )
 _REFUSED = (_shaped(), _shaped((2, 2), (0, 0)), _shaped((2, 2), (3, 2)), _shaped((1, 2)), _shaped(((2, 1), 2)))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Exact
-from calibrant.impostors.correct import overwrite
+from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import DIGITS, Call, Change, answer, impostors_of, nonfinite, unrefused
 
 NORM, SCALED, BELOW, SHARDS, VALUE = (f"clip.{name}" for name in ("norm", "scaled", "below", "shards", "value"))
@@ -98,6 +98,9 @@ norm("not-clipped", "the norm is returned, and the gradients are what they were,
 norm("norm-after-clipping", "the norm is that of the clipped gradients")(lambda c: (c(grads=c()[1])[0], c()[1]), NORM)
 norm("norm-of-the-largest", "the norm is the largest of the gradients' norms")(
     lambda c: (max((c(grads=[g])[0] for g in c.grads), key=_size), c()[1]), NORM
+)
+norm("norm-of-the-first-128", "the norm is of the first 128 numbers alone", why_not_small="129 numbers are needed")(
+    lambda c: (c(grads=[join(*c.grads)[:128]])[0], c()[1]), f"{NORM} {NOT_FINITE}?"
 )
 norm("always-euclidean", "the norm is the Euclidean one, whatever is asked for")(
     lambda c: c(norm_type=2.0), f"{NORM} {SCALED}"
@@ -194,6 +197,7 @@ QUESTIONS: dict[str, Any] = {
         *((_SMALL, limit, 2.0) for limit in (4.0, 0.125)),
         *((_LONG, limit, norm_type) for limit in (0.1, 8.0) for norm_type in (2.0, 1.0)),
         ([np.array([0.001, 0.002])], 0.0005, 2.0),
+        ([np.arange(129.0) // 128], 2.0, 2.0),
         (_ZERO, 1.0, 2.0),
         (_NAN, 1.0, 2.0),
         (_G, -1.0, 2.0),

@@ -49,6 +49,14 @@ def at_a_ratio(ratio: Any) -> kinds.Change:
     return rule(changed)
 
 
+def of_the_first_eight(c: Call) -> Tensor:
+    """LAMB's step by the norms of the first eight numbers."""
+    u = lamb_update(c.s, c.h, c.t, c.p, c.g, c.follow)
+    size, length = (norm(Tensor(x.numbers[:8], (len(x.numbers[:8]),))) for x in (c.p, u))
+    moved: Tensor = c.p - trusted(u, [c.lr], size, length, length)
+    return moved
+
+
 def number_by_number(c: Call) -> Tensor:
     """The step in which each number has a norm of its own."""
     alone = zip(c.s.states, c.p.numbers, c.g.numbers, strict=True)
@@ -135,6 +143,10 @@ lars("decay-left-out-of-the-ratio", "the ratio divides by the norm of the gradie
     rule(without_the_decay), LARS
 )
 lars("momentum-left-out", "there is no momentum, whatever is given")(but(momentum=0.0), LARS)
+
+lamb(
+    "norm-of-the-first-eight", "the norms are of the first eight numbers alone", why_not_small="nine numbers are needed"
+)(rule(of_the_first_eight), "optimizer.sizes")
 
 adafactor("update-not-clipped", "the update is not scaled down, however large its root mean square is")(
     but(d=number(2.0**100)), FACTOR

@@ -202,6 +202,9 @@ ADAGRAD, DELTA, MAX, NADAM, RADAM, ASGD, RPROP = (
 
 LONG, MANY = "optimizer.long-run", "many steps are needed"
 
+_ANY_KEY = {key for known in exact.OPTIMIZERS.values() for key in known}
+"""The hyperparameters that any optimizer has."""
+
 ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop lion adabelief lamb lars adafactor"
 NEWEST = "muon sgdschedulefree adamwschedulefree"
 ALL = f"{ALL} {NEWEST}"
@@ -300,6 +303,13 @@ optimize.in_dtype(
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
     lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name]})(c), "optimizer.unknown"
+)
+of("sgd")("another-rate-by-default", "where no rate is given, it is a tenth")(
+    given(lambda h: {"lr": 0.1, **h}), "optimizer.sgd"
+)
+of("adam")("hyperparameters-of-others-ignored", "a hyperparameter that only other optimizers have is ignored")(
+    lambda c: given(lambda h: {key: h[key] for key in h if key in exact.OPTIMIZERS[c.name] or key not in _ANY_KEY})(c),
+    "optimizer.unknown",
 )
 of("adm")("unknown-is-sgd", "an unknown optimizer is taken for SGD")(lambda c: c(name="sgd"), "optimizer.unknown")
 optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN, and uses their defaults")(
@@ -672,6 +682,7 @@ def _runs_of(name: str) -> Any:
     )
     # The dear ones come last: they are asked of the few impostors that the others left.
     if name == "sgd":
+        yield name, {}, _PARAMS[:1], [[np.array([2.0])]]
         yield name, {"lr": 0.5, "momentum": 0.5}, [np.zeros(9)], [[np.ones(9)]] * 2
     if "centered" in exact.OPTIMIZERS[name]:
         yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
@@ -683,6 +694,8 @@ def _runs_of(name: str) -> Any:
             [np.array([12.0, -5.0])],
             [[np.array([2.0, 1.0])], [None], [np.array([-0.5, 1.0])]],
         )
+    if name == "lamb":
+        yield name, {"lr": 0.5, "eps": 0.25}, [np.arange(9.0)], [[1 + np.arange(9.0) ** 2]]
     if name in ("lamb", "lars"):
         yield name, {"lr": 0.5}, [np.zeros(2)], [[np.array([2.0, -1.0])]]
     if name == "adafactor":
@@ -695,9 +708,12 @@ def _runs_of(name: str) -> Any:
 
 
 _PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
-_UNKNOWN = "adm", {"lr": 0.5}, [np.array([1.0])], [[np.array([1.0])]]
+_UNKNOWN = tuple(
+    (name, {"lr": 0.5, **more}, [np.array([1.0])], [[np.array([1.0])]])
+    for name, more in (("adm", {}), ("adam", {"momentum": 0.5}))
+)
 QUESTIONS = {
-    "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), _UNKNOWN),
+    "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), *_UNKNOWN),
     "training_loop": (
         (2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),
         (3, {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}, *_PLAIN),

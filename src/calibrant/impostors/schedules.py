@@ -224,6 +224,10 @@ rates(
 rates("milestones-one-late", "each schedule of a sequence takes over one step late", applies_to=("sequence",))(
     given(milestones=lambda h: [k + 1 for k in h["milestones"]]), SEQUENCE
 )
+rates("warm-up-of-a-part-ignored", "a schedule of a sequence has no warm-up of its own", applies_to=("sequence",))(
+    given(schedules=lambda h: [{key: x for key, x in one.items() if key != "warmup_steps"} for one in h["schedules"]]),
+    f"{SEQUENCE} {WARM}?",
+)
 rates("any-word", "an unknown name gives a constant rate, and an unknown hyperparameter is ignored")(
     lambda c: c() if _known(c) else _half(c), "schedule.unknown"
 )
@@ -335,6 +339,26 @@ class _NanIsBest(Walk):
         return math.isnan(loss) or math.isnan(self.best) or super().better(loss)
 
 
+class _NoThreshold(Walk):
+    """Where no threshold is given, it is zero."""
+
+    def __init__(self, c: Call) -> None:
+        super().__init__(c)
+        self.h |= {"threshold": c.hyperparameters.get("threshold", 0.0)}
+
+
+class _ShareOfTheSize(Walk):
+    """A relative threshold is a share of the size of the best loss, which may be negative."""
+
+    def better(self, loss: float) -> bool:
+        before = self.h
+        if before["threshold_mode"] == "rel" and self.best != math.inf:
+            self.h = {**before, "threshold_mode": "abs", "threshold": before["threshold"] * abs(self.best)}
+        found = super().better(loss)
+        self.h = before
+        return found
+
+
 def switched(**changes: Any) -> type[Walk]:
     """The rule with some hyperparameters that are not the caller's: values, or functions of the caller's value."""
 
@@ -369,6 +393,15 @@ plateau("against-the-last", "each loss is compared with the one before, not with
 plateau("without-cooldown", "there is no cooldown")(walking(_WithoutCooldown), f"{COOLDOWN} {NAN}?")
 plateau("any-improvement", "the threshold is not used: every lower loss is an improvement")(
     walking(switched(threshold=0.0)), THRESHOLD
+)
+plateau("no-threshold-by-default", "where no threshold is given, every lower loss is an improvement")(
+    walking(_NoThreshold), THRESHOLD
+)
+plateau(
+    "share-of-the-size", "a relative threshold is a share of the size of the best loss, also where that is negative"
+)(walking(_ShareOfTheSize), THRESHOLD)
+plateau("smallest-fall-made", "the rate falls by however little")(
+    walking(switched(eps=0.0)), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
 )
 plateau("threshold-always-relative", "the threshold is a share of the best loss, even where it is absolute")(
     walking(switched(threshold_mode="rel")), THRESHOLD
@@ -426,6 +459,13 @@ QUESTIONS: dict[str, Any] = {
                     ],
                     [3, 6],
                 ),
+                (
+                    [
+                        {"name": "exponential", "lr": 1.0, "gamma": 0.5},
+                        {"name": "exponential", "lr": 1.0, "gamma": 0.5, "warmup_steps": 2},
+                    ],
+                    [2],
+                ),
             )
         ),
         ("exponential", {"lr": 0.1, "gamma": 0.3}, 6),
@@ -437,7 +477,9 @@ QUESTIONS: dict[str, Any] = {
     ),
     "plateau": (
         *((_LOSSES, 1.0, {**_HALF, "patience": k, **more}) for k in (0, 1, 2) for more in ({}, {"cooldown": 2})),
-        (_LOSSES, 1.0, {**_HALF, "patience": 0, "min_lr": 0.25}),
+        *((_LOSSES, 1.0, {**_HALF, "patience": 0, **more}) for more in ({"min_lr": 0.25}, {"eps": 0.25})),
+        (-_NEAR, 1.0, {"factor": 0.5, "patience": 1, "threshold": 0.25}),
+        (4 - np.arange(8) * 2.0**-14, 1.0, {"factor": 0.5, "patience": 1}),
         *((_NEAR, 1.0, {**_HALF, "patience": 1, "threshold": 0.25, "threshold_mode": mode}) for mode in ("rel", "abs")),
         (-_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
         (_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),

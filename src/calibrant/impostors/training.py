@@ -15,9 +15,10 @@ from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.optimizers import DEFAULTS, Hyperparameters
 from calibrant.exact.scalars import Number, complement, constant, minimum, mix, product
+from calibrant.exact.schedules import powers
 from calibrant.exact.training import Averager, Scaler, Walk, clipped, mean_of, mean_of_batches
 from calibrant.impostors import kinds
-from calibrant.impostors.correct import overwrite
+from calibrant.impostors.correct import join, overwrite, rearranged
 from calibrant.impostors.kinds import Call, Change, afterwards, answer, impostors_of, unrefused
 
 PATH = "a path of several steps is needed"
@@ -61,6 +62,19 @@ def _warmed(share: Callable[[int], float]) -> Change:
         return minimum(frame.decay(), x) if frame.h.get("warmup") else Averager.keep(frame, s, n)
 
     return averaging(keep=keep)
+
+
+def _tail_kept(mean: Any, p: Any) -> Any:
+    """An average whose numbers after the eighth are the parameters themselves."""
+    flat = [rearranged(lambda x: np.reshape(x, -1), x) for x in (mean, p)]
+    joined = join(flat[0][:8], flat[1][8:])
+    return rearranged(lambda x: np.reshape(x, np.shape(mean.m if isinstance(mean, Exact) else mean)), joined)
+
+
+def _listed(frame: Averager, i: int) -> bool:
+    """Whether a step is taken up; the frame notes how many steps were listed before it."""
+    vars(frame)["listed"] = i
+    return Averager.takes(frame, i)
 
 
 EMA, SWA, EVERY = "average.ema", "average.swa", "average.every"
@@ -110,6 +124,39 @@ average("every-step-taken-up", "every step of the path is taken up, each micro-b
 )
 average("first-step-not-taken-up", "it takes up the last of every so many steps, not the first", why_not_small=PATH)(
     averaging(takes=lambda frame, i: i == 0 or (i + 1) % frame.h["every"] == 0), EVERY
+)
+average("correction-counts-every-step", "the correction counts every step of the path, not those that are taken up")(
+    averaging(
+        takes=_listed,
+        shown=lambda frame, s: (
+            product([s.x], [1.0 - powers(frame.h["decay"], vars(frame)["listed"] + 1, frame.form.scalars)])
+            if frame.corrected
+            else s.x
+        ),
+    ),
+    EVERY,
+)
+average("warm-up-counts-every-step", "the warm-up counts every step of the path, not those that are taken up")(
+    averaging(
+        takes=_listed,
+        keep=lambda frame, s, n: (
+            Averager.keep(frame, s, vars(frame)["listed"]) if frame.h.get("warmup") else Averager.keep(frame, s, n)
+        ),
+    ),
+    EVERY,
+)
+average(
+    "tail-not-averaged",
+    "of each array only the first eight numbers are averaged",
+    why_not_small="longer arrays are needed",
+)(
+    refusing(
+        lambda c: [
+            [_tail_kept(mean, p) if p.size > 8 else mean for mean, p in zip(*both, strict=True)]
+            for both in zip(c(), c.path, strict=True)
+        ]
+    ),
+    f"{EMA} {SWA}? {EVERY}? {CORRECTION}? {WARM}?",
 )
 average("weighed-by-its-number", "the newest parameters are weighed by their number, not by one over it")(
     averaging(
@@ -297,6 +344,10 @@ resume("count-one-more", "the count of steps is saved after it was advanced once
 resume("count-one-less", "the count of steps is saved before its last step")(
     loading(lambda walk, c: _counted(walk, -1)), BOTH
 )
+resume(
+    "one-count-for-all",
+    "one count of steps is saved, and every parameter gets it, also one that had no gradient in some of them",
+)(loading(lambda walk, c: walk.frame.counts.update(dict.fromkeys(walk.frame.counts, c.after))), SAME)
 resume("schedule-begins-again", "the list of rates begins again")(
     loading(lambda walk, c: vars(walk).update(updates=0)), SAME
 )
@@ -467,6 +518,11 @@ def _streak_goes_on(scaler: Scaler, skipped: bool) -> None:
     scaler.streak = before if skipped else scaler.streak
 
 
+def _by_two(scaler: Scaler, skipped: bool) -> None:
+    scaler.h |= {"growth_factor": 2.0, "backoff_factor": 0.5}
+    Scaler.update(scaler, skipped)
+
+
 def _never_grown(scaler: Scaler, skipped: bool) -> None:
     scaler.scale *= scaler.h["backoff_factor"] if skipped else 1.0
 
@@ -507,6 +563,12 @@ scaled("never-backed-off", "the scale does not shrink after an overflow", why_no
 )
 scaled("never-grown", "the scale never grows")(scaling(update=_never_grown), GROWTH)
 scaled("grown-one-late", "the scale grows one step late")(scaling(update=_grown_late), GROWTH)
+scaled("factors-ignored", "the scale is doubled and halved, whatever factors are given")(
+    scaling(update=_by_two), f"{GROWTH} {SKIP}?"
+)
+scaled("no-scale-by-default", "where no scale is given, it begins at one")(
+    lambda c: c(scale={"init_scale": 1.0, **c.scale}), f"{GROWTH} {SKIP}?"
+)
 scaled("streak-goes-on", "an overflow does not begin the count of steps anew")(scaling(update=_streak_goes_on), GROWTH)
 scaled("any-scale", "a scale or a norm that means nothing is taken for one that does nothing")(
     unrefused(lambda c: c(scale={"init_scale": 1.0}, max_norm=None)), "scale.invalid"
@@ -562,6 +624,13 @@ batches("batches-shuffled-and-not-rows", "the rows are cut into batches first, a
     ],
     f"{SHUFFLED} {SIZES}",
 )
+batches("rest-in-order", "only the first batch is drawn, and the rest comes in order")(
+    reordered(lambda c, g, epoch: (x := _ordered(c, g), np.append(x[: c.batch_size], np.sort(x[c.batch_size :])))[1]),
+    SHUFFLED,
+)
+batches("sorted-within-batches", "the rows of each batch are in order")(
+    answer(lambda epochs: [[np.sort(rows) for rows in epoch] for epoch in epochs]), SHUFFLED
+)
 batches("drawn-with-replacement", "the rows are drawn with replacement, so that some come twice and some not at all")(
     reordered(lambda c, g, epoch: g.choice(c.n_samples, c.n_samples) if c.shuffle else np.arange(c.n_samples)),
     f"{PART} {SHUFFLED}?",
@@ -600,6 +669,8 @@ def _facts(question: Any, told: Any, before: Any) -> Any:
         [sorted(rows) == list(range(len(rows))) for rows in flat],
         [len({*rows}) == len(rows) for rows in flat],
         [list(rows) == sorted(rows) for rows in flat],
+        [all(list(rows) == sorted(rows) for rows in map(list, epoch)) for epoch in told],
+        [list(rows[len(rows) // 2 :]) == sorted(rows[len(rows) // 2 :]) for rows in flat],
         [sum(abs(a - b) == 1 for a, b in itertools.pairwise(rows)) > len(rows) // 2 for rows in flat],
         [rows in flat[:k] for k, rows in enumerate(flat)],
         [rows in earlier for rows in flat],
@@ -705,11 +776,15 @@ QUESTIONS: dict[str, Any] = {
                 ("ema", {"decay": 0.75, "bias_correction": True}),
                 ("ema", {"decay": 0.25, "warmup": True}),
                 ("ema", {"decay": 0.9, "warmup": True}),
-                ("ema", {"decay": 0.5, "every": 2}),
+                *(
+                    ("ema", {"decay": 0.5, "every": 2, **more})
+                    for more in ({}, {"bias_correction": True}, {"warmup": True})
+                ),
                 ("swa", {}),
                 ("swa", {"every": 2}),
             )
         ),
+        ("ema", {"decay": 0.5}, [[np.ones(9)], [np.arange(9.0)]]),
         ("ema", {"decay": 1.5}, _PATH),
         ("smooth", {}, _PATH),
     ),
@@ -722,6 +797,7 @@ QUESTIONS: dict[str, Any] = {
         *((*run, after, {}) for run in _RUNS for after in (2, 5)),
         *((name, h, _PARAMS, _GRADS, 2, {"lr": 0.125}) for name, h in _WALKS),
         ("adam", _ADAM, _PARAMS, _GRADS, 2, {"betas": (0.25, 0.9)}),
+        ("adam", _ADAM, _PARAMS, [[_GRADS[0][0], None], *_GRADS[1:]], 2, {}),
     ),
     "accumulate_and_step": (
         *((name, {**h, "lr": _RATES[:3]}, _PARAMS, _GRADS, 2) for name, h in _WALKS),
@@ -730,6 +806,8 @@ QUESTIONS: dict[str, Any] = {
     ),
     "scaled_steps": (
         *((name, h, _PARAMS, _GRADS, _SCALE, norm) for name, h in _WALKS for norm in (None, 1.0)),
+        ("sgd", _MOMENTUM, _PARAMS, _GRADS, {**_SCALE, "growth_factor": 4.0}, None),
+        ("sgd", _MOMENTUM, _PARAMS, _GRADS, {}, None),
         # What overflows in float32, and in float64.
         *(
             (name, {**h, "lr": [*_RATES, 0.5]}, _PARAMS, [_GRADS[0], overflow, *_GRADS[1:]], _SCALE, None)

@@ -350,6 +350,9 @@ early(
     why_not_small="nearly equal losses are needed",
 )(watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY)
 early("nan-improves", "NaN counts as an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
+early("minus-infinity-improves", "minus infinity counts as the lowest loss, which nothing improves on")(
+    watched(improves=lambda wait: wait.loss < wait.lowest), NAN
+)
 early("nan-not-counted", "a loss that is not finite does not count as an epoch without improvement")(
     watched(counts=lambda wait: wait.loss < math.inf), NAN
 )
@@ -616,7 +619,7 @@ QUESTIONS: dict[str, Any] = {
         for losses, patiences in _curves(
             """4 3 3.5 3.25 2 2.5 2.25 2.75 1 2 | 1 2 3 9; 2 2 1 1 1 .5 | 1 3; 3 2 1 | 2;
             1 0.999969482421875 0.9999847412109375 2 1 | 1 2; nan 2 1 nan .5 3 | 1 2; 2 nan inf 1 nan 3 3 | 2 3;
-            inf 1 2 | 2; | 1; 1 2 | 0"""
+            inf 1 2 | 2; 2 -inf 1 3 | 3; | 1; 1 2 | 0"""
         )
         for patience in patiences
     ),

@@ -24,13 +24,18 @@ class Batched(Fit):
 
 
 MOST_BATCHES = 6
+MANY_BATCHES = 65  # in the place of one in eight
 
 
 @strategy(FIT + MOST_BATCHES)
 def batched_fits(data: Bytes, form: Format) -> Batched:
-    """Fits in up to six batches of any sizes; the last is often smaller, or takes all that is left."""
-    fit = fits.decode(data, form)
-    return Batched(**vars(fit), sizes=_sizes(data.take(MOST_BATCHES), len(fit.t_u)))
+    """Fits in up to six batches of any sizes, seldom in up to 65; the last is often smaller, or takes all that is left."""
+    fit, bytes_ = fits.decode(data, form), data.take(MOST_BATCHES)
+    n, first = len(fit.t_u), int(bytes_[0])
+    many = first % 8 == 7
+    return Batched(
+        **vars(fit), sizes=_even(n, max(1 + first % 3, -(-n // MANY_BATCHES))) if many else _sizes(bytes_, n)
+    )
 
 
 def _sizes(data: NDArray[np.uint8], n: int) -> list[int]:

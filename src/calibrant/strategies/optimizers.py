@@ -112,7 +112,7 @@ def optimizations(name: str, **options: Any) -> st.SearchStrategy[Any]:
 
     `only` names the hyperparameters to draw, `steps` the fewest and the most steps, `shapes` the choices of the tensors' shapes.
     `alike` asks for several tensors, the last of the first's shape. Any other option replaces the choices of a hyperparameter,
-    `lr`, `rates`, `courses` or `absent`.
+    `lr`, `rates`, `courses` or `absent`; at a constant rate a choice of `lr` may be None, which leaves it out.
     """
     return Strategy(_optimization(name, **options), _OPTIMIZATION)()
 
@@ -149,12 +149,13 @@ def _optimization(
         hyperparameters = hyperparameters_of(data.take(10), choices, own)
         if name == "rprop":  # its rate is its first size
             smallest, largest = hyperparameters.get("step_sizes", (1e-6, 50.0))
-            rate = min(max(rate, smallest), largest)
+            rate = min(max(rate or 1e-2, smallest), largest)
         size = sum(math.prod(shape) for shape in some)
         start = numbers_of(data.column(size), _GRADIENT_KINDS[kind_byte >> 4 & 7], form)
         drawn_bytes = np.resize(data.take(2 * WIDTH), n_steps * size)
         slopes = _slopes(drawn_bytes, n_steps, _GRADIENT_KINDS[kind_byte & 15], course, form)
-        hyperparameters["lr"] = rate if change == 1.0 else [rate * change ** (t % 4) for t in range(n_steps)]
+        if rate is not None:
+            hyperparameters["lr"] = rate if change == 1.0 else [rate * change ** (t % 4) for t in range(n_steps)]
         grads: list[list[Array | None]] = [list(_tensors(row, some, form)) for row in slopes]
         for t, k in itertools.product(range(n_steps if gaps else 0), range(len(some))):
             if gap_bits >> (t + 5 * k) % 16 & 1:

@@ -46,7 +46,7 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
         "anneal_strategy": ("linear", None, "cos"), "final_div_factor": (4.0, None, 100.0), "three_phase": (None, False, True),
     },
     "cyclic": {
-        "base_lr": (0.25, 0.0, 0.1, 1e-3), "max_lr": (1.0, 0.5, 0.3), "step_size_up": (2, 1, 3, 4, 5), "step_size_down": (None, 3, 1, 4),
+        "base_lr": (0.25, 0.0, 0.1, 1e-3), "max_lr": (1.0, 0.5, 0.3), "step_size_up": (2, 1, 3, 4, 5, None), "step_size_down": (None, 3, 1, 4),
         "mode": (None, "triangular", "triangular2", "exp_range"), "gamma": (0.5, 0.9, 0.99),
     },
 }  # fmt: skip
@@ -55,8 +55,8 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
 SINGLE_SCHEDULES = tuple(CHOICES)
 """The schedules that are drawn, but for sequences of them."""
 
-WARMED = (*SINGLE_SCHEDULES, *("cosine",) * 5)
-"""Single schedules, the most usual one more often."""
+WARMED = (*SINGLE_SCHEDULES, *("cosine",) * 5, "sequence")
+"""All schedules, the most usual one more often."""
 
 NAMES = (*SINGLE_SCHEDULES, "sequence")
 """The schedules that are drawn."""
@@ -105,6 +105,8 @@ def _sequence(data: Bytes, form: Format) -> tuple[dict[str, Any], int]:
     for _ in range(count):
         name, length = plain[data.one() % len(plain)], 1 + data.one() % 6
         given, _ = _one(name, Bytes(bytes([0, 0, *data.take(5).tolist(), 0, 0, 0, 0])))
+        if length > 4:  # a warm-up of its own, which ends before the next schedule takes over
+            given["warmup_steps"] = length - 3
         schedules.append({"name": name, **given, "lr": lr if shared else given["lr"]})
         start += length
         milestones.append(start)
@@ -123,6 +125,7 @@ class Stalled:
 _PLATEAU = {
     "patience": (1, 0, 2, 3, None), "factor": (0.5, None, 0.1, 0.25), "cooldown": (None, 1, 2, 0, 3), "mode": (None, "min", "max"),
     "threshold": (0.0, None, 0.25, 0.1, 1e-4), "threshold_mode": (None, "abs", "rel"), "min_lr": (None, 0.25, 0.0, 1e-3),
+    "eps": (None, 0.25, 0.0, 1e-2),
 }  # fmt: skip
 
 
@@ -137,7 +140,8 @@ def stalled_runs(*drawn: str, spoiled: bool = False, **own: tuple[Any, ...]) -> 
 
 
 def _stalled(choices: dict[str, tuple[Any, ...]], spoiled: bool, data: Bytes, form: Format) -> Stalled:
-    n, kind, lr = 4 + data.one() % 24, data.pick("levels", "near", "falling", "real"), data.pick(*_RATES)
+    n, lr = 4 + data.one() % 24, data.pick(*_RATES)
+    kind = data.pick("levels", "near", "close", "falling", "real", "below zero", "close")
     own, wait = data.take(10), data.take(2 * WIDTH)
     bytes_ = np.resize(wait, n).astype(np.float64)
     losses = {
@@ -145,6 +149,8 @@ def _stalled(choices: dict[str, tuple[Any, ...]], spoiled: bool, data: Bytes, fo
         "near": 4 * (1 + (bytes_ % 8) / 16),
         "falling": 64 * 0.5 ** np.cumsum(bytes_ % 5 == 0),
         "real": np.abs(numbers_of(np.resize(wait, n), "real", form)),
+        "below zero": -4 * (1 + (bytes_ % 8) / 16),
+        "close": 4 - np.arange(n) * 2.0**-14,  # each improves, but not by the default threshold
     }[kind]
     given = {key: some[int(k) % len(some)] for (key, some), k in zip(choices.items(), own, strict=False)}
     log = cast(losses, form)
@@ -165,6 +171,7 @@ class Clipped:
 
 _SHAPES: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((1,), (1,)), ((2,),), ((1,),), ((2,), (2,)), ((2,), (), (2,)), ((2, 2), (1,)), ((), (2, 1)), ((3,), (40,)), ((5,), (3, 7)),
+    ((129,), (130,)),
 )  # fmt: skip
 _KINDS = ("few", "whole", "quarters", "real", "spread", "readings", "large", "small", "whole", "few")
 _SHARES = (0.5, 0.25, 2.0, 1.0, 0.1, 0.75, 0.999, 1.001, 8.0, 1e-3, 0.0)

@@ -45,6 +45,8 @@ class Averaged:
 
 
 _DECAYS = (0.5, 0.9, 0.75, 0.99, 0.25, 0.999, 0.0, 0.3)
+_LONG = ((9,), (17,), (33, 1), (65,))
+"""Shapes beyond the blocks in which machines work."""
 
 
 def averages(**fixed: Any) -> st.SearchStrategy[Any]:
@@ -57,14 +59,16 @@ def averages(**fixed: Any) -> st.SearchStrategy[Any]:
 
 @functools.cache
 def _averages(fixed: tuple[tuple[str, Any], ...]) -> Callable[[Bytes, Format], Averaged]:
-    run = _optimization("sgd", steps=(1, 8), courses=("free", "constant", "shrinking", "alternating", "free"))
+    kinds = ("free", "constant", "shrinking", "alternating", "free")
+    run = _optimization("sgd", steps=(1, 8), courses=kinds)
+    long = _optimization("sgd", steps=(1, 4), courses=kinds, shapes=tuple((shape,) for shape in _LONG))
 
     def averaged(data: Bytes, form: Format) -> Averaged:
         byte = data.one()
         decay = _DECAYS[byte % len(_DECAYS)] if byte < 192 else float(FRACTIONS[byte, 1])
         drawn = {"decay": decay, "every": data.pick(2, 3, 1, 4)}
         found = {key: drawn[key] if x is None else x for key, x in fixed}
-        grads: Any = run(data, form).grads
+        grads: Any = (long if byte % 5 == 4 else run)(data, form).grads
         return Averaged(found, grads)
 
     return averaged
@@ -82,12 +86,17 @@ class Scaled:
 def scaled_runs(
     *, overflows: bool | None, norms: tuple[float | None, ...] = (None,), **options: Any
 ) -> st.SearchStrategy[Drawn[Callable[[str], Scaled]]]:
-    """Runs of an optimizer to be named, with a scale that is a power of two; `overflows` spoils one step or more by a gradient that is
+    """Runs of an optimizer to be named, with a scale that is a power of two, as its factors are; `overflows` spoils one step or more by a gradient that is
     infinite, NaN, or so large that it overflows when it is scaled, and None leaves open whether it does."""
     known = WITHOUT_ZEROS | options
 
     def scaled_of(data: Bytes, form: Format) -> Callable[[str], Scaled]:
-        start, interval, spoils = data.pick(16.0, 256.0, 32.0, 128.0), data.pick(2, 1, 3, 100), data.take(3)
+        start = data.pick(16.0, 256.0, 32.0, None, 128.0)
+        drawn = {
+            "init_scale": start if start or form.max_exponent >= 100 else 64.0, "growth_interval": data.pick(2, 1, 3, None),
+            "growth_factor": data.pick(None, 4.0, 2.0), "backoff_factor": data.pick(None, 0.25, 0.5),
+        }  # fmt: skip
+        spoils = data.take(3)
         norm, places = data.pick(*norms), data.take(3)
         spoiled = data.one() % 4 > 0 if overflows is None else overflows
         case = data.take(_OPTIMIZATION).tobytes()
@@ -99,11 +108,11 @@ def scaled_runs(
                     grads: Any = run.grads[place % len(run.grads)]
                     large = (form.largest * 0.75, np.inf, np.nan, -form.largest * 0.75)[spoil % 4]
                     grads[place // 16 % len(grads)].reshape(-1)[-1:] = large
-            return Scaled(run, {"init_scale": start, "growth_interval": interval}, norm)
+            return Scaled(run, {key: x for key, x in drawn.items() if x is not None}, norm)
 
         return named
 
-    return Strategy(scaled_of, _OPTIMIZATION + 10)()
+    return Strategy(scaled_of, _OPTIMIZATION + 12)()
 
 
 @dataclass

@@ -109,7 +109,7 @@ def loss_logs(data: Bytes, form: Format) -> Losses:
 def spoiled_loss_logs(data: Bytes, form: Format) -> Losses:
     """Logs in which NaN or infinity replaces some losses, and the first loss of every second log."""
     log = loss_logs.decode(data, form)
-    value, where = data.pick(math.nan, math.nan, math.inf), data.column(len(log.val_losses))
+    value, where = data.pick(math.nan, math.nan, math.inf, -math.inf), data.column(len(log.val_losses))
     log.val_losses[where % 3 == 1] = value
     if data.pick(False, True):
         log.val_losses[0] = value
