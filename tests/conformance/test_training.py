@@ -102,13 +102,29 @@ def test_averages_have_the_dtype_of_the_parameters(
         ("ema", {"decay": float("nan")}, "a decay is a number"),
         ("ema", {"every": 0}, "every is at least 1"),
         ("swa", {"every": 0}, "every is at least 1"),
-        ("ema", {"beta": 0.5}, "ema has no beta"),
-        ("smooth", {}, "there is no average of this name"),
     ],
 )
 def test_an_average_refuses_what_means_nothing(
     target: Subject, name: str, hyperparameters: dict[str, Any], why: str
 ) -> None:
+    path = [[target.array([1.0])], [target.array([2.0])]]
+
+    holds(target.refuses("average", name, hyperparameters, path), f"took {hyperparameters} for {name!r}, though {why}")
+
+
+@clause("average.unknown")
+@pytest.mark.parametrize(
+    ("name", "hyperparameters", "why"),
+    [
+        ("ema", {"beta": 0.5}, "ema has no beta"),
+        ("swa", {"decay": 0.5}, "swa has no decay"),
+        ("smooth", {}, "there is no average of this name"),
+    ],
+)
+def test_an_average_refuses_names_that_it_does_not_know(
+    target: Subject, name: str, hyperparameters: dict[str, Any], why: str
+) -> None:
+    """A misspelt hyperparameter would silently leave the default."""
     path = [[target.array([1.0])], [target.array([2.0])]]
 
     holds(target.refuses("average", name, hyperparameters, path), f"took {hyperparameters} for {name!r}, though {why}")

@@ -368,7 +368,12 @@ plateau("against-the-last", "each loss is compared with the one before, not with
 )
 plateau("without-cooldown", "there is no cooldown")(walking(_WithoutCooldown), f"{COOLDOWN} {NAN}?")
 plateau("any-improvement", "the threshold is not used: every lower loss is an improvement")(
-    walking(switched(threshold=0.0)), THRESHOLD
+    walking(switched(threshold=0.0)), THRESHOLD, "cgarciae/ciclo#11"
+)
+plateau("threshold-with-the-wrong-sign", "a loss that is worse than the best by less than the threshold improves")(
+    walking(switched(threshold=lambda x: -x)),
+    f"{THRESHOLD} {PLATEAU}? {COOLDOWN}? {LEAST}? {NAN}?",
+    "HomericIntelligence/Odyssey#1992",
 )
 plateau("threshold-always-relative", "the threshold is a share of the best loss, even where it is absolute")(
     walking(switched(threshold_mode="rel")), THRESHOLD
@@ -439,6 +444,7 @@ QUESTIONS: dict[str, Any] = {
         *((_LOSSES, 1.0, {**_HALF, "patience": k, **more}) for k in (0, 1, 2) for more in ({}, {"cooldown": 2})),
         (_LOSSES, 1.0, {**_HALF, "patience": 0, "min_lr": 0.25}),
         *((_NEAR, 1.0, {**_HALF, "patience": 1, "threshold": 0.25, "threshold_mode": mode}) for mode in ("rel", "abs")),
+        (_LOSSES, 1.0, {**_HALF, "patience": 1, "threshold": 0.25}),
         (-_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
         (_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
         (np.array([math.nan, 2.0, math.nan, 2.0, 3.0, 2.0, 1.0, 1.0]), 1.0, {**_HALF, "patience": 1}),

@@ -384,6 +384,11 @@ def _unfit_schedule(name: str, hyperparameters: Any, n_steps: int) -> str:
     return f"schedule.{'invalid' if fits else 'unknown'}"
 
 
+def _unfit_average(name: str, hyperparameters: Any, path: Any) -> str:
+    fits = name in exact.AVERAGES and {*hyperparameters} <= {*exact.AVERAGES[name]}
+    return f"average.{'invalid' if fits else 'unknown'}"
+
+
 def _unfit_logs(train_losses: Any, val_losses: Any) -> str:
     if len(train_losses) != len(val_losses):
         return "overfitting.lengths"
@@ -439,7 +444,7 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "clip_by_value": ("clip.value", "clip.invalid"),
     "clip_shards": ("clip.shards", "clip.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
-    "average": (_average, "average.invalid"),
+    "average": (_average, _unfit_average),
     "optimize_groups": (lambda answer, *given: "group.own", "group.invalid"),
     "resume": (_resume, ""),
     "accumulate_and_step": (_accumulate_and_step, "window.invalid"),
