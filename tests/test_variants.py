@@ -455,6 +455,10 @@ GENERAL_CASES = {
         following("schedule.after-cosine", "returns", "schedule"),
         "schedule.cosine schedule.warm-up schedule.sequence",
     ),
+    ("schedule.patience", "reached"): (
+        following("schedule.patience", "reached", "plateau"),
+        "schedule.plateau schedule.plateau-threshold schedule.plateau-cooldown schedule.plateau-least",
+    ),
     ("clip.epsilon", "added"): (
         following("clip.epsilon", "added", "clip_by_norm", "clip_shards", "scaled_steps"),
         "clip.scaled clip.shards scale.clip",

@@ -32,6 +32,7 @@ _MAY = {
     ("split.rounding", "nearest"): "a split that rounds to the nearest number answers so",
     ("schedule.warm-up-count", "zero"): "a warm-up that counts its steps from zero answers so",
     ("schedule.after-cosine", "returns"): "a wave that goes on after its last step answers so",
+    ("schedule.patience", "reached"): "a plateau that acts on the loss that reaches the patience answers so",
     ("clip.epsilon", "added"): "a clip that adds 1e-6 to the norm before it divides answers so",
     ("resume.hyperparameters", "constructed"): "an optimizer whose hyperparameters are no part of its state answers so",
     ("arithmetic.hyperparameters", "float32"): "arithmetic that holds hyperparameters in float32 may answer so",

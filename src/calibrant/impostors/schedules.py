@@ -355,8 +355,13 @@ plateau("counter-not-reset", "the wait is not reset by a fall, so that the rate 
 plateau("fall-forgotten", "the rate falls for one epoch, because the rate that it starts from was not changed")(
     walking(_ForgottenFall), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?", "AlexeyAB/darknet#8927"
 )
-plateau("one-epoch-early", "the rate falls once `patience` losses in a row have not improved, one epoch early")(
-    walking(switched(patience=lambda k: k - 1)),
+plateau(
+    "one-epoch-early",
+    "the rate falls once `patience` losses in a row have not improved, one epoch early",
+    kind="variant",
+    convention=("schedule.patience", "reached"),
+)(
+    walking(switched(patience=lambda k: max(k - 1, 0))),
     f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?",
     "pytorch/pytorch#2545",
 )

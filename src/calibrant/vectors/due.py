@@ -274,7 +274,7 @@ def _plateau(answer: Any, val_losses: Any, lr: float, hyperparameters: Any) -> I
     )
     name = "-nan" if _spoiled(val_losses) else next(of_options, "")
     losses, form = val_losses.astype(np.float64).tolist(), FORMATS[val_losses.dtype.name]
-    yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form))
+    yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form, PYTORCH))
 
 
 def _clip_by_norm(answer: Any, grads: Any, max_norm: float, norm_type: float) -> Iterator[Claim]:
