@@ -295,7 +295,10 @@ def test_a_shorter_last_window_counts_by_its_own_size(target: Subject, name: str
 @FOUR
 @given(drawn=runs_of_each(steps=(4, 8), rates=(0.5, 2.0)), every=st.sampled_from((2, 3)))
 def test_a_schedule_advances_by_one_for_each_window(target: Subject, name: str, drawn: Any, every: int) -> None:
-    in_windows(target, drawn(name), every)
+    run = drawn(name)
+    run.grads = run.grads[: len(run.grads) // every * every]
+
+    in_windows(target, run, every)
 
 
 @clause("window.invalid")
