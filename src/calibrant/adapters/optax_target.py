@@ -15,6 +15,27 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from calibrant.adapters.optax_optimizers import LONG, made
+from calibrant.adapters.optax_training import (
+    accumulate_and_step,
+    average,
+    clip_by_norm,
+    clip_by_value,
+    optimize_groups,
+    resume,
+    schedule,
+)
+
+__all__ = [
+    "accumulate_and_step",
+    "average",
+    "clip_by_norm",
+    "clip_by_value",
+    "optimize_groups",
+    "resume",
+    "schedule",
+]
+
 Array = Any
 """JAX arrays."""
 
@@ -48,6 +69,8 @@ deviations = {
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "schedule.invalid": "schedules take rates, factors and lengths as they are",
+    "average.invalid": "decays are taken as they are",
+    "group.invalid": "transformations that no parameter is labelled with are ignored",
     "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
 }
 elementary = {"exp": jnp.exp, "log": jnp.log, "tanh": jnp.tanh, "maximum": jnp.maximum}
@@ -61,43 +84,8 @@ conventions = {
     "radam.epsilon": "outside",
     "lars.norm": "together",
     "schedule.warm-up-count": "zero",
+    "resume.hyperparameters": "constructed",
 }
-
-OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "sgd": (optax.sgd, {"lr": 1e-3}),
-    "adam": (optax.adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "adamw": (optax.adamw, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}),
-    "rmsprop": (optax.rmsprop, {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8}),
-    "adagrad": (optax.adagrad, {"lr": 1e-2, "initial_accumulator_value": 0.0, "eps": 1e-10}),
-    "adadelta": (optax.adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
-    "adamax": (optax.adamax, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "nadam": (optax.nadam, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "radam": (optax.radam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "rprop": (optax.rprop, {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)}),
-    "lion": (optax.lion, {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0}),
-    "adabelief": (optax.adabelief, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-16}),
-    "lamb": (optax.lamb, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.0}),
-    "lars": (optax.lars, {"lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0, "weight_decay": 0.0}),
-}
-"""Each optimizer with the book's defaults."""
-
-OWN_DECAY = ("adamw", "adadelta", "lion", "lamb", "lars")
-"""The optimizers that take a weight decay as the book means it."""
-
-DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
-"""The optimizers that decouple the decay on request."""
-
-NAMES = {
-    "lr": ("learning_rate",),
-    "betas": ("b1", "b2"),
-    "alpha": ("decay",),
-    "etas": ("eta_minus", "eta_plus"),
-    "step_sizes": ("min_step_size", "max_step_size"),
-}
-"""Optax's names for torch.optim's hyperparameters, where they differ."""
-
-LONG = 100
-"""For a run of more steps, the adapter compiles the optimizer."""
 
 
 def model(t_u: Array, w: Array, b: Array) -> Array:
@@ -164,7 +152,7 @@ def training_loop(
 ) -> tuple[Array, list[Array], list[Array]]:
     """The loop of Optax's tutorials."""
     options = dict(optimizer)
-    transformation = _optimizer(options.pop("name"), options)
+    transformation = made(options.pop("name"), options)
 
     update = jax.jit(transformation.update) if n_epochs > LONG else transformation.update
     state = transformation.init(params)
@@ -232,7 +220,7 @@ def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
     """The parameters after each step of one of optax's optimizers on these gradients."""
-    transformation = _optimizer(name, hyperparameters)
+    transformation = made(name, hyperparameters)
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("optax has no step in which a parameter has no gradient")
     update = jax.jit(transformation.update) if len(grads) > LONG else transformation.update
@@ -243,41 +231,6 @@ def optimize(
         params = optax.apply_updates(params, updates)
         path.append(params)
     return path
-
-
-def _optimizer(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTransformation:
-    """One of optax's optimizers, after transformations that flip the sign and add a coupled decay."""
-    if name not in OPTIMIZERS:
-        raise NotImplementedError(f"optax has no {name}")
-    make, defaults = OPTIMIZERS[name]
-    options = defaults | hyperparameters
-    for absent in ("dampening", "lr_decay", "momentum_decay"):
-        if options.pop(absent, None):
-            raise NotImplementedError(f"optax's {name} has no {absent}")
-    amsgrad, decoupled = options.pop("amsgrad", False), options.pop("decoupled_weight_decay", False)
-    if (amsgrad and (name != "adam" or decoupled)) or (decoupled and name not in DECOUPLED):
-        raise NotImplementedError(f"optax has no {name} with {'amsgrad' if amsgrad else 'decoupled decay'}")
-    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
-    if amsgrad:
-        make = optax.amsgrad
-    if decoupled:
-        make, options = DECOUPLED[name], {"weight_decay": 0.0, **options}
-    elif name == "adabelief" and options.pop("weight_decay", None):
-        raise NotImplementedError("optax's adabelief has no weight_decay")
-    elif name not in OWN_DECAY and "weight_decay" in options:
-        before.append(optax.add_decayed_weights(options.pop("weight_decay")))
-    if isinstance(options["lr"], list):
-        if name == "rprop":
-            raise NotImplementedError("optax's rprop has one rate")
-        rates = options["lr"]
-        options["lr"] = (lambda count: rates[int(count)]) if len(rates) <= LONG else jnp.asarray(rates).__getitem__
-    if name == "adabelief":
-        options["eps_root"] = options["eps"]
-    for key, names in NAMES.items():
-        if key in options:
-            value = options.pop(key)
-            options |= zip(names, value if len(names) > 1 else [value], strict=True)
-    return optax.chain(*before, make(**options))
 
 
 # Validation
@@ -292,85 +245,3 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
     """The gradient of `regularized_loss` of the line, (2,)."""
     return jnp.stack(jax.grad(lambda w, b: regularized_loss(model(t_u, w, b), t_c, w, l1, l2), argnums=(0, 1))(w, b))
-
-
-# Training
-
-
-def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
-    """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
-    settings = dict(hyperparameters)
-    n_warm = settings.pop("warmup_steps", 0)
-    after = _schedule(name, settings, n_steps)
-    if n_warm:
-        rise = optax.linear_schedule(0.0, float(after(0)), n_warm)
-        after = optax.join_schedules([rise, after], [n_warm])
-    return jnp.broadcast_to(jnp.asarray(after(jnp.arange(n_steps))), (n_steps,))
-
-
-def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> optax.Schedule:
-    lengths = [T_0]
-    while sum(lengths) < n_steps:
-        lengths.append(lengths[-1] * T_mult)
-    waves = [optax.cosine_decay_schedule(lr, length, eta_min / lr) for length in lengths]
-    return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
-
-
-def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
-    """One of optax's schedules with PyTorch's defaults. Raises TypeError for hyperparameters that it does not have."""
-
-    def step(lr: float, step_size: int, gamma: float = 0.1) -> optax.Schedule:
-        return optax.exponential_decay(lr, step_size, gamma, staircase=True)
-
-    def sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> optax.Schedule:
-        parts = [
-            _schedule(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
-        ]
-        return optax.join_schedules(parts, milestones)
-
-    def constant(lr: float, factor: float = 1 / 3, total_iters: int = 5) -> optax.Schedule:
-        return optax.join_schedules([optax.constant_schedule(x) for x in (lr * factor, lr)], [total_iters])
-
-    def linear(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> optax.Schedule:
-        return optax.linear_schedule(lr * start_factor, lr * end_factor, total_iters)
-
-    def multistep(lr: float, milestones: list[int], gamma: float = 0.1) -> optax.Schedule:
-        return optax.piecewise_constant_schedule(lr, dict.fromkeys(milestones, gamma))
-
-    def polynomial(lr: float, total_iters: int = 5, power: float = 1.0) -> optax.Schedule:
-        return optax.polynomial_schedule(lr, 0.0, power, total_iters)
-
-    def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> optax.Schedule:
-        return optax.cosine_decay_schedule(lr, T_max, eta_min / lr)
-
-    made: dict[str, Callable[..., optax.Schedule]] = {
-        "constant": constant,
-        "linear": linear,
-        "step": step,
-        "multistep": multistep,
-        "polynomial": polynomial,
-        "exponential": functools.partial(step, step_size=1),
-        "cosine": cosine,
-        "sequence": sequence,
-        "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
-    }
-    if name not in made:
-        raise NotImplementedError(f"optax has no {name} with these corners")
-    if name == "exponential" and "step_size" in h:
-        raise TypeError("exponential has no step_size")
-    return made[name](**h)
-
-
-def clip_by_norm(grads: list[Array], max_norm: float, norm_type: float) -> tuple[Array, list[Array]]:
-    """optax.global_norm and optax.clip_by_global_norm."""
-    if norm_type != 2:
-        raise NotImplementedError("optax clips by the Euclidean norm")
-    clip = optax.clip_by_global_norm(max_norm)
-    return optax.global_norm(grads), clip.update(grads, clip.init(grads))[0]
-
-
-def clip_by_value(grads: list[Array], limit: float) -> list[Array]:
-    """optax.clip."""
-    clip = optax.clip(limit)
-    clipped: list[Array] = clip.update(grads, clip.init(grads))[0]
-    return clipped
