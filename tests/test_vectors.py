@@ -43,13 +43,12 @@ PARTS: dict[str, list[choosing.Group]] = {}
 """The groups of each operation, or of each optimizer."""
 for one in choosing.groups():
     PARTS.setdefault(f"{one.operation} {one.optimizer}".strip(), []).append(one)
-of_group = functools.cache(choosing.of_group)
 
 
-@pytest.fixture(scope="module", params=PARTS.values(), ids=PARTS)
+@pytest.fixture(params=PARTS.values(), ids=PARTS)
 def chosen(request: pytest.FixtureRequest) -> Chosen:
-    """The cases of an operation, by their groups; all tests of one operation run one after the other."""
-    return [(group, of_group(group)) for group in request.param]
+    """The released cases of an operation, by their groups; one test chooses them anew."""
+    return [(group, [case for case in released_cases() if group_of(case) == group]) for group in request.param]
 
 
 def in_folder(group: choosing.Group) -> bool:
@@ -98,7 +97,7 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
     """Strings hash by another seed there than here."""
     operations = ("loss_fn", "expand", "broadcast_shapes", "early_stopping")
     few = [group for group in choosing.groups() if group.operation in operations]
-    cases = [case for group in few for case in of_group(group)]
+    cases = [case for group in few for case in choosing.of_group(group)]
     size = write(cases, tmp_path / "here")
     monkeypatch.setattr(choosing, "groups", lambda: few)
     monkeypatch.setenv("PYTHONHASHSEED", "1")
@@ -120,10 +119,8 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
 def test_the_released_cases_are_those_that_are_computed(chosen: Chosen) -> None:
     """If this fails, the book or an impostor has changed: `calibrant vectors --recompute src/calibrant/vectors/released` writes them anew."""
     for group, cases in chosen:
-        found = [case.written() for case in released_cases() if group_of(case) == group]
-        assert found == [case.written() for case in sorted(cases, key=lambda case: [*CHAPTERS].index(case.chapter))], (
-            group
-        )
+        computed = sorted(choosing.of_group(group), key=lambda case: [*CHAPTERS].index(case.chapter))
+        assert [case.written() for case in cases] == [case.written() for case in computed], group
 
 
 def test_the_released_folder_is_written_at_once_whole_or_a_chapter(command: Any, tmp_path: Path) -> None:
