@@ -69,6 +69,8 @@ deviations = {
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "schedule.invalid": "schedules take rates, factors and lengths as they are",
+    "window.last": "MultiSteps makes no step for a last window that is not full",
+    "window.invalid": "a window of 0 never ends",
     "average.invalid": "decays are taken as they are",
     "group.invalid": "transformations that no parameter is labelled with are ignored",
     "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
