@@ -163,13 +163,15 @@ def _schedule(name: str, options: Mapping[str, Any], n_steps: int, follow: Mappi
     return exact.schedule(name, options, n_steps, follow, exact.format_of("float64"))
 
 
+def _plateau(losses: Exact, lr: float, options: Mapping[str, Any], follow: Mapping[str, str]) -> Exact:
+    return exact.plateau(losses.nearest().tolist(), lr, options, losses.form, follow)
+
+
 _IN_VARIANTS = """optimize optimize_groups resume accumulate_and_step scaled_steps train_minibatches clip_by_norm
     clip_shards"""
 FOLLOWING: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _IN_VARIANTS.split()} | {
     "schedule": _schedule,
-    "plateau": lambda losses, lr, options, follow: exact.plateau(
-        losses.nearest().tolist(), lr, options, losses.form, follow
-    ),
+    "plateau": _plateau,
 }
 """The exact operations whose last argument is the variants that they follow."""
 
