@@ -113,6 +113,15 @@ def test_an_array_may_come_by_dlpack() -> None:
     assert calibrant.assert_agrees(Exported(by_hand(*INPUTS)), layer_norm, (Exported(X), W, B, 1e-5)).judged == 24
 
 
+def test_an_array_may_hold_bfloat16_of_ml_dtypes() -> None:
+    """JAX's arrays of bfloat16 become these."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x, g = (a.astype(ml_dtypes.bfloat16) for a in (X, G))
+
+    assert calibrant.assert_agrees(x * x, lambda x: x * x, (x,)).judged == 24
+    assert calibrant.assert_gradient(2 * x * g, lambda x: x * x, (x,), upstream=g).judged == 24
+
+
 def test_float32_numbers_that_claim_to_be_float64_are_rejected() -> None:
     narrow = by_hand(*(a.astype(np.float32) for a in (X, W, B)), 1e-5).astype(np.float64)
     inputs = (*(a.astype(np.float32) for a in (X, W, B)), 1e-5)
@@ -235,13 +244,19 @@ def assigns(x: Any) -> Any:
         (lambda x: x + np.ones(5), r"combines arrays of shapes \(4, 6\) and \(5,\)"),
         (lambda x: x @ x, r"multiplies matrices of shapes \(4, 6\) and \(4, 6\)"),
         (lambda x: x.real, "raised AttributeError"),
-        (lambda x: namespace(x).reshape(x, (5, 5)), r"reshapes an array of shape \(4, 6\) to \(5, 5\)"),
+        (
+            lambda x: namespace(x).reshape(x, (5, 5)),
+            r"calls reshape on an array of shape \(4, 6\): .* into shape \(5,5\); x is \(4, 6\) from",
+        ),
         (lambda x: namespace(x).sum(x, axis=2), r"reduces axis 2 of an array of shape \(4, 6\)"),
-        (lambda x: namespace(x).take(x, np.array([9]), axis=0), "takes indices from 9 to 9 of an array"),
+        (
+            lambda x: namespace(x).take(x, np.array([9]), axis=0),
+            r"calls take on an array of shape \(4, 6\): index 9 is out of bounds",
+        ),
         (lambda x: x[x > 0], "selects by a mask that depends on values"),
         (lambda x: namespace(x).max(x[:0], axis=0), "takes the maximum of no elements"),
         (lambda x: namespace(x).mean(x[:0]), "takes the mean of no elements"),
-        (lambda x: namespace(x).broadcast_to(x, (3, 3)), "raised ValueError"),
+        (lambda x: namespace(x).broadcast_to(x, (3, 3)), "calls broadcast_to on an array of shape"),
         (lambda x: x + "a", "mixes an array with str 'a'"),
         (lambda x: namespace(x).concat([x, x[0]], axis=1), r"concatenates shapes \(4, 6\), \(6,\)"),
         (lambda x: namespace(x).astype(x, np.int64), "turns numbers into whole numbers"),

@@ -10,27 +10,53 @@ from typing import Any
 import flint
 import numpy as np
 import pytest
+import torch
 
 from calibrant import formula as formulas
+from calibrant.benchmarks import ulps
+from calibrant.benchmarks.__main__ import main
+from calibrant.exact.formats import FORMATS
 from calibrant.formula import assert_agrees, bound, gradient_bound, namespace
-from calibrant.formula.ulps import FUNCTIONS
+from calibrant.formula.elementary import FUNCTIONS
 
 HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
 FINITE = HALF[np.isfinite(HALF)][::13]
-NUMPY_NAMES = {
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "asinh": "arcsinh",
-    "acosh": "arccosh",
-    "atanh": "arctanh",
-}
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in ("pow", "erf")])
+@pytest.mark.computing
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_functions_err_by_no_more_than_the_table_allows(library: str) -> None:
+    """The quick part of `python -m calibrant.benchmarks ulps`: every seventh number of 16 bits, and some of the others."""
+    seen: dict[str, float] = {}
+    for dtype, name, function in getattr(ulps, f"_{library}")():
+        form, row = FORMATS[dtype], ulps.row_of(name)
+        x = ulps.numbers(form, 2000, 0, ulps.RANGES.get(name, form.largest))[::7]
+        if (library, name, dtype) not in ulps.KNOWN:
+            found, at = ulps.largest(name, row, function, x, form)
+            assert found <= row.allowed(dtype), (name, dtype, at)
+            seen[name] = max(found, seen.get(name, 0.0))
+
+    assert len(seen) >= len(FUNCTIONS) - 1
+    assert min(seen.values()) > 0.45  # no error is smaller than that of a rounding
+
+
+def test_a_function_beyond_its_row_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = [
+        ("mine", "float32", "exp", lambda x: np.exp(x) * (1 + 4e-7 * (x > 1))),
+        ("torch", "float16", "erf", lambda x: x),
+    ]
+    monkeypatch.setattr(ulps, "calls", lambda: calls)
+
+    assert main(["ulps", "--cases", "300"]) == 1
+    said = capsys.readouterr().out
+    assert "mine exp in float32 errs by" in said
+    assert said.index("Known to err by more") < said.index("torch erf in float16")
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "erf"])
 def test_a_function_of_a_float16_number_is_within_its_bound(name: str) -> None:
     with np.errstate(all="ignore"):
-        answers = getattr(np, NUMPY_NAMES.get(name, name))(FINITE)
+        answers = getattr(np, ulps.NUMPY_NAMES.get(name, name))(FINITE)
     defined = np.isfinite(answers)
 
     judged = assert_agrees(answers[defined], lambda x: getattr(namespace(x), name)(x), (FINITE[defined],))
@@ -165,6 +191,38 @@ def test_a_maximum_at_a_tie_lets_the_gradient_lie_between() -> None:
         formulas.assert_gradient(np.array([1.5, 0.0, 0.0]), lambda x: namespace(x).max(x), (x,))
 
 
+def test_a_tie_passes_its_gradient_on_once() -> None:
+    """`upstream * (x == max)`, as people write it by hand, gives it to each of several."""
+    x, g = np.array([[2.0, 2.0, 1.0], [5.0, 1.0, 5.0]]), np.array([3.0, 0.25])
+
+    def top(x: Any) -> Any:
+        return namespace(x).max(x, axis=-1)
+
+    for shares in ([[1, 0, 0], [0, 0, 1]], [[0.5, 0.5, 0], [0.25, 0, 0.75]]):
+        assert formulas.assert_gradient(np.array(shares) * g[:, None], top, (x,), upstream=g).between == 4
+    for wrong in ([[1, 1, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 1]], [[0.5, 0.25, 0], [0.5, 0, 0.5]]):
+        with pytest.raises(
+            AssertionError, match=r"the gradient for x adds up to .* where a tie passes its gradient on once"
+        ):
+            formulas.assert_gradient(np.array(wrong) * g[:, None], top, (x,), upstream=g)
+
+
+def test_corners_whose_shares_are_free_have_any_slope() -> None:
+    """A ReLU at 0, an absolute value, and a maximum of two arrays of which each has a gradient."""
+    x, y, g = np.array([0.0, 0.0, 2.0]), np.array([0.0, 0.0, 2.0]), np.array([3.0, -1.0, 2.0])
+
+    for share in (0.0, 0.5, 1.0, np.array([0.0, 1.0, 1.0])):
+        assert formulas.assert_gradient(share * g * [1, 1, 0] + g * [0, 0, 1], relu, (x,), upstream=g).between == 2
+        both = [share * g, (1 - share) * g]
+        assert formulas.assert_gradient(both, lambda x, y: namespace(x).maximum(x, y), (x, y), upstream=g).between == 6
+    with pytest.raises(AssertionError, match=r"the gradient for all arguments adds up to 8\.0"):
+        formulas.assert_gradient([g, g], lambda x, y: namespace(x).maximum(x, y), (x, y), upstream=g)
+
+
+def relu(x: Any) -> Any:
+    return namespace(x).maximum(x, namespace(x).zeros_like(x))
+
+
 def test_a_sum_over_a_tie_that_cancels_is_judged() -> None:
     """log Σ exp(x - max) + max has one gradient, also where two elements are the largest."""
     x = np.array([[2.0, 2.0, 1.0]])
@@ -250,3 +308,98 @@ def test_an_exact_difference_may_be_flushed_where_it_is_subnormal() -> None:
 def test_a_verdict_on_nothing_is_no_agreement() -> None:
     with pytest.raises(formulas.Undecided, match="claims nothing of these inputs in float32"):
         assert_agrees(np.float32([0.0]), lambda x: namespace(x).exp(x), (np.array([200.0]),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_exponent_that_the_dtype_does_not_hold_may_be_rounded(dtype: torch.dtype) -> None:
+    """At 1e30, that moves the power by many units in the last place, and its derivative too."""
+    x = torch.tensor([1e30, 3e-20, 5.0], dtype=dtype, requires_grad=True)
+    third = torch.tensor(0.3, dtype=dtype)
+    value = x**third
+
+    assert assert_agrees(value, lambda x: x**0.3, (x,)).another_arrangement == 0
+    gradient = torch.autograd.grad(value.sum(), x)
+    assert formulas.assert_gradient(gradient, lambda x: x**0.3, (x,)).another_arrangement == 0
+    with pytest.raises(AssertionError):
+        assert_agrees((x.double() ** 0.31).to(dtype), lambda x: x**0.3, (x,))
+
+
+def test_a_power_with_an_exponent_that_the_dtype_holds_is_sharp() -> None:
+    x = np.array([2.0, 1e30])
+
+    assert (bound(lambda x: x**2.75, (x,), "float64").allowed < 1e-15 * x**2.75).all()
+
+
+def test_a_reciprocal_may_be_subnormal() -> None:
+    """Half a unit of 1 / 60000 in float16 is nearly two thousandths of it."""
+    x, y = np.float16([60000.0, 3.0]), np.float16([60000.0, 29000.0])
+
+    judged = assert_agrees(x * (np.float16(1) / y), lambda x, y: x / y, (x, y))
+
+    assert judged.judged == 2
+    assert judged.another_arrangement == 0
+
+
+def test_the_terms_of_a_mean_that_are_divided_first_may_underflow() -> None:
+    x = np.full(9, 2e-7, dtype=np.float16)
+    divided = x / np.float16(9)
+
+    assert divided.sum() == 0
+    assert assert_agrees(divided.sum(), lambda x: namespace(x).mean(x), (x,)).another_arrangement == 0
+
+
+def test_a_sum_may_be_flushed_where_it_is_subnormal() -> None:
+    x = np.array([1.5e-38, -1.4e-38, 0.0], dtype=np.float32)
+
+    assert assert_agrees(np.float32(0), lambda x: namespace(x).sum(x), (x,)).another_arrangement == 0
+
+
+def test_a_constant_out_of_range_may_be_infinite_where_it_counts() -> None:
+    """A mask of -1e30 leaves a softmax its bounds; a factor of 1e39 does not leave a product any in float32."""
+    x = np.float32([1e-5, 2e-5])
+    masked = bound(lambda x: namespace(x).exp(namespace(x).where(x < 1.5e-5, x, -1e39)), (x,), "float32")
+
+    assert np.isinf(bound(lambda x: x * 1e39, (x,), "float32").allowed).all()
+    assert np.isinf(bound(lambda x: 1e39 / (x * 1e20), (x,), "float32").allowed).all()
+    assert np.isfinite(masked.allowed).all()
+
+
+def test_a_mask_is_sure_where_one_side_decides() -> None:
+    """x * 3 > 0.1 * 3 is not sure at 0.1; with `and no` it is."""
+    x, no = np.array([0.1, 0.2]), np.array([False, False])
+
+    def step(x: Any) -> Any:
+        xp = namespace(x)
+        near = x * 3.0 > 0.1 * 3
+        chosen = xp.logical_or(xp.logical_and(near, no), xp.any(xp.logical_and(near, no)))
+        return xp.where(chosen, x + 1, x)
+
+    assert_agrees(x, step, (x,))
+    with pytest.raises(AssertionError):
+        assert_agrees(x + np.array([1, 0]), step, (x,))
+
+
+def test_functions_of_16_bits_may_err_as_jax_errs() -> None:
+    """XLA computes the logarithm to base 2 in the dtype itself."""
+    x = np.float16([227.625])
+    off = np.float16(np.log2(x.astype(np.float64))) * np.float16(1 + 2**-10)
+
+    assert assert_agrees(off, lambda x: namespace(x).log2(x), (x,)).another_arrangement == 0
+
+
+def test_a_root_may_be_a_product_with_a_reciprocal_root() -> None:
+    """CUDA gives rsqrtf within 2 units in the last place."""
+    x = np.float32([1.0001])
+    off = np.float32(np.sqrt(x.astype(np.float64)) * (1 + 4.9 * 2**-24))
+
+    assert assert_agrees(off, lambda x: namespace(x).sqrt(x), (x,)).another_arrangement == 0
+
+
+def test_the_derivative_of_expm1_may_come_from_its_value() -> None:
+    """PyTorch and JAX add 1 to the value, which leaves few digits of exp(-28)."""
+    x = torch.tensor([-28.0, 0.5], dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(torch.expm1(x).sum(), x)
+
+    assert formulas.assert_gradient(gradient, lambda x: namespace(x).expm1(x), (x,)).another_arrangement == 0
+    with pytest.raises(AssertionError):
+        formulas.assert_gradient(gradient[0] * (1 + 1e-14), lambda x: namespace(x).expm1(x), (x,))

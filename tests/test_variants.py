@@ -68,7 +68,7 @@ def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
     name, (convention, value) = variant.applies_to[0], variant.convention
     declaring = subject(optimize=optimize_of(variant.name), conventions={convention: value})
     silent = subject(optimize=optimize_of(variant.name))
-    silent.optimize(name, {}, [np.ones(1)], [[np.ones(1)]])
+    silent.optimize(name, {}, [np.ones((1, 1))], [[np.ones((1, 1))]])
 
     assert declaring.follow[convention] == value
     assert variants.explanation(declaring, name) == ""

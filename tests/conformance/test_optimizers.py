@@ -22,21 +22,26 @@ from calibrant.target.calling import Failure, Refused, Subject
 
 NAMES = (
     "sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop", "lion", "adabelief",
-    "lamb", "lars", "adafactor",
+    "lamb", "lars", "adafactor", "muon", "sgdschedulefree", "adamwschedulefree",
 )  # fmt: skip
-BY_NORM = ("lamb", "lars", "adafactor")
+BY_NORM = ("lamb", "lars", "adafactor", "muon")
 """The optimizers in which the numbers of a parameter depend on each other."""
 each_optimizer = pytest.mark.parametrize("name", NAMES)
 SHOWN = (1e-2, 0.25, 0.1)
 """Epsilons large enough to show where they are added; 1e-8 is too small for float32."""
 WIDE = (((2,),), ((2, 2),), ((3,), (2,)), ((1,),), ((2, 3), ()), ((4,), (2, 2)))
 """Shapes of parameters with norms that no single number has."""
+MATRICES = (((2, 2),), ((2, 3),), ((3, 2),), ((1, 2),), ((2, 2), (3, 1)), ((3, 3),))
 CORE = ("beta1", "beta2", "eps")
+WEIGHTS = ("weight_decay", "r", "weight_lr_power", "warmup_steps")
+SCHEDULE_FREE = ("sgdschedulefree", "adamwschedulefree")
 OWN = {
     "sgd": (), "adam": CORE, "adamw": (*CORE, "weight_decay"), "rmsprop": ("alpha", "eps"), "adagrad": ("eps",),
     "adadelta": ("rho", "eps"), "adamax": CORE, "nadam": (*CORE, "momentum_decay"), "radam": CORE, "asgd": ("lambd", "alpha"),
     "rprop": ("etas", "step_sizes"), "lion": ("beta1", "beta2"), "adabelief": CORE, "lamb": (*CORE, "weight_decay"),
     "lars": ("momentum", "trust_coefficient", "weight_decay", "eps"), "adafactor": ("beta2_decay", "eps", "d", "weight_decay"),
+    "muon": ("momentum", "nesterov", "ns_coefficients", "ns_steps", "eps", "adjust_lr_fn", "weight_decay"),
+    "sgdschedulefree": ("momentum", "weight_decay"), "adamwschedulefree": (*CORE, "weight_decay"),
 }  # fmt: skip
 """The hyperparameters beside the rate without which an optimizer has no rule; all others are options, with clauses of their own."""
 
@@ -169,6 +174,11 @@ def without_a_rate_in_the_buffer(target: Subject, run: Optimization) -> Optimiza
         if exact.OPTIMIZERS[run.name]["momentum"]:
             run.hyperparameters["momentum"] = 0.0
     return run
+
+
+def fitting(name: str, numbers: list[float]) -> Any:
+    """Numbers in the shape of a parameter that an optimizer takes: Muon takes matrices."""
+    return [numbers] if name == "muon" else numbers
 
 
 # SGD
@@ -484,6 +494,73 @@ def test_the_decay_of_lion_and_adabelief_is_beside_the_step(target: Subject, nam
     keeps_its_rule(target, drawn(name), weight_decay=0.0)
 
 
+@clause("optimizer.muon", fraction_of_examples=0.9)
+@given(optimizations("muon", only=OWN["muon"], shapes=MATRICES, steps=(1, 4)))
+def test_muon_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """The bound on a matrix grows with each iteration; where it exceeds the matrix, nothing is claimed."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.muon.orthogonal", fraction_of_examples=0.4)
+@given(
+    optimizations("muon", only=(), shapes=tuple(some[:1] for some in MATRICES), steps=(1, 1), lr=(1.0,), rates=(1.0,))
+)
+def test_muons_step_has_the_singular_vectors_of_its_momentum_and_singular_values_near_one(
+    target: Subject, run: Optimization
+) -> None:
+    """In any precision: half a format is enough to keep them within a half of 1, which the exact iteration keeps within a third."""
+    gradient = widened(run.grads[0][0])
+    gradient = gradient * 2.0 ** -math.frexp(float(np.abs(gradient).max()))[1]
+    (rows, columns), size = gradient.shape, float(np.linalg.norm(gradient))
+    given = target.array(gradient)
+    start = Optimization("muon", run.hyperparameters, [np.zeros_like(given)], [[given]])
+
+    ((step,),) = walk(target, start)
+
+    tall = rows / columns if target.follow["muon.scale"] == "rows" else columns / rows
+    moved = -widened(shaped(step, (rows, columns))) / math.sqrt(max(1.0, tall))
+    holds(
+        bool(np.isfinite(moved).all()) and np.linalg.norm(moved, 2) <= 1.5 * (size > 0), "is longer than one and a half"
+    )
+    left, sizes, right = np.linalg.svd(widened(given))
+    for u, s, v in zip(left.T, sizes, right, strict=False):
+        if s >= 0.1 * size > 0:
+            along = float(u @ moved @ v)
+            holds(0.5 <= along <= 1.5, f"moves by {along:.3g} along a pair of singular vectors, and not by about 1")
+
+
+@clause("optimizer.sgdschedulefree", fraction_of_examples=0.9)
+@given(optimizations("sgdschedulefree", only=OWN["sgdschedulefree"]))
+def test_schedule_free_sgd_follows_its_rule(target: Subject, run: Optimization) -> None:
+    """A changing rate shows that the largest rate so far weighs a step."""
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.adamwschedulefree", fraction_of_examples=0.9)
+@given(optimizations("adamwschedulefree", only=OWN["adamwschedulefree"]))
+def test_schedule_free_adamw_follows_its_rule(target: Subject, run: Optimization) -> None:
+    follows_its_rule(target, run)
+
+
+@clause("optimizer.schedule-free.average", fraction_of_examples=0.3)
+@pytest.mark.parametrize("name", SCHEDULE_FREE)
+@given(
+    drawn=strategies.of_each(only=("momentum", *CORE, *WEIGHTS, "averaged"), eps=SHOWN, averaged=(True,), steps=(2, 8))
+)
+def test_an_average_weighs_each_step(target: Subject, name: str, drawn: Any) -> None:
+    keeps_its_rule(target, drawn(name), averaged=False, r=0.0, weight_lr_power=2.0, warmup_steps=0)
+
+
+@clause("optimizer.schedule-free.average", fraction_of_examples=0.3)
+@pytest.mark.parametrize("name", SCHEDULE_FREE)
+@given(drawn=strategies.of_each(only=("momentum", *CORE), eps=SHOWN, rates=(2.0,), steps=(2, 8)))
+def test_steps_without_a_rate_weigh_nothing(target: Subject, name: str, drawn: Any) -> None:
+    """A warm-up may begin at zero: then the weight of a step and the sum of all weights are both zero."""
+    run = drawn(name)
+    run.hyperparameters["lr"][0] = 0.0
+    follows_its_rule(target, run)
+
+
 # All of them
 
 
@@ -587,7 +664,7 @@ def stops_at_zero(target: Subject, name: str) -> None:
 
 
 @clause("optimizer.zero-rate", fraction_of_examples=0.08)
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "rprop"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("rprop", *SCHEDULE_FREE)])
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.0,), rates=(1.0,)))
 def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn: Any) -> None:
     stops_at_zero(target, name)
@@ -599,7 +676,7 @@ def test_a_rate_of_zero_leaves_every_parameter(target: Subject, name: str, drawn
 
 
 @clause("optimizer.zero-rate", fraction_of_examples=0.08)
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("asgd", "rprop", *SCHEDULE_FREE)])
 @given(drawn=strategies.of_each(only=("momentum", "weight_decay"), lr=(0.5, 0.25, 0.1), rates=(0.0,), steps=(2, 6)))
 def test_a_rate_that_falls_to_zero_stops_every_parameter(target: Subject, name: str, drawn: Any) -> None:
     """A buffer that holds the rate would roll on."""
@@ -612,12 +689,12 @@ def test_a_rate_that_falls_to_zero_stops_every_parameter(target: Subject, name: 
             stays(steps[t][k], steps[t - 1][k], bounds[t][k], t)
 
 
-MAY_BE_NEGATIVE = {("sgd", "dampening"), ("asgd", "alpha"), ("adafactor", "beta2_decay")}
+MAY_BE_NEGATIVE = {("sgd", "dampening"), ("asgd", "alpha"), ("adafactor", "beta2_decay"), ("muon", "ns_coefficients")}
 NUMBERS = [
     (name, key, default)
     for name in NAMES
     for key, default in exact.OPTIMIZERS[name].items()
-    if not isinstance(default, bool) and key != "t0"
+    if not isinstance(default, bool) and key not in ("t0", "adjust_lr_fn")
 ]
 """The hyperparameters that are numbers, or pairs of them, with their defaults."""
 
@@ -629,6 +706,7 @@ def invalid(name: str, key: str, default: Any) -> list[tuple[Any, str]]:
     wrong |= {} if (name, key) in MAY_BE_NEGATIVE else {-0.5: "negative"}
     wrong |= {"betas": {1.0: "1, where less is due"}, "rho": {1.5: "above 1"}, "d": {0.5: "below 1"}}.get(key, {})
     wrong |= {0.5: "positive"} if key == "beta2_decay" else {}
+    wrong |= {0.5: "no whole number"} if key in ("ns_steps", "warmup_steps") else {}
     values = [
         (
             (*numbers[:place], x, *numbers[place + 1 :]),
@@ -667,9 +745,23 @@ def test_settings_that_do_not_fit_together_are_refused(target: Subject, wrong: d
     refuses_settings(target, "sgd", {"lr": 0.5, **wrong}, why)
 
 
+@clause("optimizer.invalid")
+@pytest.mark.parametrize("shape", [(2,), (), (1, 2, 2)])
+def test_muon_moves_matrices_alone(target: Subject, shape: tuple[int, ...]) -> None:
+    param = target.array(np.ones(shape))
+    refused = target.refuses("optimize", "muon", {"lr": 0.5}, [param], [[param]])
+    holds(refused, f"moved a parameter of shape {shape}, which is no matrix, by muon")
+
+
+@clause("optimizer.invalid")
+def test_muon_knows_two_scales(target: Subject) -> None:
+    refuses_settings(target, "muon", {"lr": 0.5, "adjust_lr_fn": "match_rms_adam"}, "there is no such scale")
+
+
 def refuses_settings(target: Subject, name: str, settings: dict[str, Any], why: str) -> None:
     """Raise Disagreement if the target takes these hyperparameters for two steps of one number."""
-    params, grads = [target.array([1.0])], [[target.array([1.0])]] * 2
+    one = target.array(fitting(name, [1.0]))
+    params, grads = [one], [[one]] * 2
     holds(target.refuses("optimize", name, settings, params, grads), f"took {settings} for {name}, though {why}")
 
 
@@ -706,8 +798,8 @@ def test_a_rule_that_holds_for_a_few_steps_holds_for_hundreds(target: Subject, n
         "lambd": 0.25,
     }
     hyperparameters = {"lr": 1e-2} | {key: x for key, x in some.items() if key in exact.OPTIMIZERS[name]}
-    grads = [[target.array([(1.0, 0.5, -0.25)[t % 3]])] for t in range(300)]
-    run = Optimization(name, hyperparameters, [target.array([0.5])], grads)
+    grads = [[target.array(fitting(name, [(1.0, 0.5, -0.25)[t % 3]]))] for t in range(300)]
+    run = Optimization(name, hyperparameters, [target.array(fitting(name, [0.5]))], grads)
 
     steps = walk(target, run)
 
@@ -845,7 +937,7 @@ def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: Desc
 
 
 @clause("optimizer.swap", fraction_of_examples=0.14)
-@each_optimizer
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "muon"])
 @given(sample=strategies.descents())
 def test_any_optimizer_in_the_loop_follows_its_rule(target: Subject, name: str, sample: Descent) -> None:
     """The loop gives it the gradients at the parameters before each of its steps."""

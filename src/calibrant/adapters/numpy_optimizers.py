@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.adapters import numpy_matrices
 from calibrant.protocol.errors import nearest
 
 Array = Any
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "lamb": _ADAM | {"eps": 1e-6},
     "lars": {"lr": 1e-3, "weight_decay": 0.0, "maximize": False} | _LARS,
     "adafactor": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _ADAFACTOR,
+    **numpy_matrices.DEFAULTS,
 }
 """The hyperparameters of each optimizer, with their defaults."""
 
@@ -287,7 +289,7 @@ _MOVERS: tuple[type[Mover], ...] = (
     Sgd, Adam, Rmsprop, Adagrad, Adadelta, Adamax, Nadam, Radam, Asgd, Rprop, Lion, Adabelief, Lamb, Lars, Adafactor,
 )  # fmt: skip
 
-MOVERS = {mover.__name__.lower(): mover for mover in _MOVERS} | {"adamw": Adam}
+MOVERS = {mover.__name__.lower(): mover for mover in _MOVERS} | {"adamw": Adam} | numpy_matrices.MOVERS
 """The class of each optimizer, by its name."""
 
 
@@ -307,7 +309,7 @@ class Optimizer:
             | known
             | hyperparameters
         )
-        if given.get("nesterov") and (given["momentum"] <= 0 or given["dampening"] != 0):
+        if name == "sgd" and given["nesterov"] and (given["momentum"] <= 0 or given["dampening"] != 0):
             raise ValueError("nesterov is True: it needs a momentum, and no dampening")
         self.lr = given["lr"]
         self.movers = [MOVERS[name](SimpleNamespace(**given), p.ravel(), p.shape) for p in params]
@@ -353,15 +355,18 @@ def _check(key: str, value: Any, usual: Any) -> None:
         if type(value) is not type(usual):
             raise ValueError(f"{key} is {value!r}, which is not a {type(usual).__name__}")
         return
-    pair = isinstance(usual, tuple)
-    if pair and usual[0] is None and isinstance(value, (list, tuple)) and len(value) == 2 and value[0] is None:
+    if key == "adjust_lr_fn":
+        if value not in (None, "original", "match_rms_adamw"):
+            raise ValueError(f"{key} is {value!r}: it must be None, original or match_rms_adamw")
+        return
+    count = len(usual) if isinstance(usual, tuple) else 1
+    if count == 2 and usual[0] is None and isinstance(value, (list, tuple)) and len(value) == 2 and value[0] is None:
         value = (0.0, value[1])
-    numbers = tuple(value) if pair and isinstance(value, (list, tuple)) else (value,)
-    if (
-        not all(isinstance(x, (int, float, np.floating)) and np.isfinite(x) for x in numbers)
-        or len(numbers) != 1 + pair
-    ):
-        raise ValueError(f"{key} is {value!r}: it must be {'two finite numbers' if pair else 'a finite number'}")
+    numbers = tuple(value) if count > 1 and isinstance(value, (list, tuple)) else (value,)
+    if not all(isinstance(x, (int, float, np.floating)) and np.isfinite(x) for x in numbers) or len(numbers) != count:
+        raise ValueError(
+            f"{key} is {value!r}: it must be {f'{count} finite numbers' if count > 1 else 'a finite number'}"
+        )
     allowed = {
         "betas": all(0 <= x < 1 for x in numbers),
         "alpha": 0 <= numbers[0] <= 1,
@@ -372,6 +377,9 @@ def _check(key: str, value: Any, usual: Any) -> None:
         "beta2_decay": numbers[0] <= 0,
         "d": numbers[0] >= 1,
         "t0": True,
+        "ns_coefficients": True,
+        "ns_steps": 0 <= numbers[0] == int(numbers[0]),
+        "warmup_steps": 0 <= numbers[0] == int(numbers[0]),
     }
     if not allowed.get(key, min(numbers) >= 0):
         raise ValueError(f"{key} is {value!r}, which is out of its range")

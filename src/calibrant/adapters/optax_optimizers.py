@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sgd": (optax.sgd, {"lr": 1e-3}),
@@ -23,10 +24,20 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "adabelief": (optax.adabelief, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-16}),
     "lamb": (optax.lamb, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.0}),
     "lars": (optax.lars, {"lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0, "weight_decay": 0.0}),
+    "muon": (optax.contrib.muon, {"lr": 1e-3, "momentum": 0.95, "eps": 1e-7, "weight_decay": 0.1}),
 }
 """Each optimizer with the book's defaults."""
 
-OWN_DECAY = ("adamw", "adadelta", "lion", "lamb", "lars")
+SCHEDULE_FREE: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "sgdschedulefree": (optax.contrib.schedule_free_sgd, {"lr": 1.0, "momentum": 0.9, "weight_decay": 0.0}),
+    "adamwschedulefree": (
+        optax.contrib.schedule_free_adamw,
+        {"lr": 2.5e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    ),
+}
+"""The same of the wrappers that average their steps."""
+
+OWN_DECAY = ("adamw", "adadelta", "lion", "lamb", "lars", "muon")
 """The optimizers that take a weight decay as the book means it."""
 
 DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
@@ -47,6 +58,8 @@ LONG = 100
 
 def made(name: str, hyperparameters: dict[str, Any], *, traced: bool = False) -> optax.GradientTransformation:
     """One of optax's optimizers, after transformations that flip the sign and add a coupled decay; JAX may trace its count of steps."""
+    if name in SCHEDULE_FREE:
+        return _schedule_free(name, hyperparameters)
     if name not in OPTIMIZERS:
         raise NotImplementedError(f"optax has no {name}")
     make, defaults = OPTIMIZERS[name]
@@ -75,8 +88,28 @@ def made(name: str, hyperparameters: dict[str, Any], *, traced: bool = False) ->
         )
     if name == "adabelief":
         options["eps_root"] = options["eps"]
+    if name == "muon":
+        options["beta"] = options.pop("momentum")
+        options["consistent_rms"] = 0.2 if options.pop("adjust_lr_fn", None) == "match_rms_adamw" else None
+        options["ns_coeffs"] = options.pop("ns_coefficients", (3.4445, -4.775, 2.0315))
     for key, names in NAMES.items():
         if key in options:
             value = options.pop(key)
             options |= zip(names, value if len(names) > 1 else [value], strict=True)
+    return optax.chain(*before, make(**options))
+
+
+def _schedule_free(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTransformation:
+    """One of optax's Schedule-Free wrappers. Its optimizer asks a list of rates from zero, and itself from one."""
+    make, defaults = SCHEDULE_FREE[name]
+    options = defaults | hyperparameters
+    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
+    if options.pop("r", 0.0) or isinstance(options["lr"], list):
+        raise NotImplementedError("optax's Schedule-Free has no r, and no rates but those of a warm-up")
+    options["learning_rate"] = options.pop("lr")
+    options["warmup_steps"] = options.pop("warmup_steps", 0) or None
+    options["b1"], *rest = options.pop("betas", ()) or [options.pop("momentum")]
+    options |= {"b2": rest[0]} if rest else {}
+    if not options["b1"]:
+        raise NotImplementedError("optax divides by b1")
     return optax.chain(*before, make(**options))

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 
-from calibrant.adapters.optax_optimizers import LONG, made
+from calibrant.adapters.optax_optimizers import LONG, SCHEDULE_FREE, made
 from calibrant.adapters.optax_training import (
     accumulate_and_step,
     average,
@@ -66,6 +67,7 @@ deviations = {
     "optimizer.rprop": "scale_by_rprop returns the update of the step before: the first step is zero, and every other is one late",
     "optimizer.swap": "rprop is one step late",
     "optimizer.invalid": "optax takes hyperparameters as they are",
+    "optimizer.schedule-free.average[float64]": "the schedule of a warm-up counts in float32, whatever the dtype of the parameters",
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "schedule.invalid": "schedules take rates, factors and lengths as they are",
@@ -85,6 +87,10 @@ conventions = {
     "nadam.schedule": "constant",
     "radam.epsilon": "outside",
     "lars.norm": "together",
+    "muon.correction": "both",
+    "muon.epsilon": "added",
+    "muon.scale": "columns",
+    "sgdschedulefree.warm-up": "apart",
     "schedule.warm-up-count": "zero",
     "resume.hyperparameters": "constructed",
 }
@@ -222,16 +228,20 @@ def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
     """The parameters after each step of one of optax's optimizers on these gradients."""
-    transformation = made(name, hyperparameters)
+    options = dict(hyperparameters)
+    averaged = name in SCHEDULE_FREE and options.pop("averaged", False)
+    transformation = made(name, options)
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("optax has no step in which a parameter has no gradient")
+    if name == "muon" and any(p.ndim != 2 for p in params):
+        raise NotImplementedError("optax.contrib.muon moves by Adam what is no matrix")
     update = jax.jit(transformation.update) if len(grads) > LONG else transformation.update
     state = transformation.init(params)
     path = []
     for step in grads:
         updates, state = update(step, state, params)
         params = optax.apply_updates(params, updates)
-        path.append(params)
+        path.append(optax.contrib.schedule_free_eval_params(state[-1], params) if averaged else params)
     return path
 
 

@@ -58,7 +58,7 @@ deviations = {
     "window.invalid": "a loop that counts modulo -1 makes a step for each micro-batch",
     "scale.invalid": "GradScaler takes any scale, and clip_grad_norm_ any norm",
 }
-conventions = {"schedule.after-cosine": "returns", "clip.epsilon": "added"}
+conventions = {"schedule.after-cosine": "returns", "clip.epsilon": "added", "muon.precision": "bfloat16"}
 if checked_formulas():
     deviations["layers.layer-norm.gradient"] = (
         "the backward pass has x r - mean r, which rounds where x - mean does not"
@@ -77,6 +77,7 @@ OPTIMIZERS = {
     "asgd": torch.optim.ASGD,
     "rprop": torch.optim.Rprop,
     "adafactor": torch.optim.Adafactor,
+    "muon": torch.optim.Muon,
 }
 
 
@@ -251,6 +252,10 @@ def optimize(
 def _optimizer(name: str, params: list[Any], hyperparameters: dict[str, Any]) -> torch.optim.Optimizer:
     if name not in OPTIMIZERS:
         raise NotImplementedError(f"torch.optim has no {name}")
+    if name == "muon" and "maximize" in hyperparameters:
+        hyperparameters = dict(hyperparameters)
+        if hyperparameters.pop("maximize"):
+            raise NotImplementedError("torch.optim.Muon does not maximize")
     made: torch.optim.Optimizer = OPTIMIZERS[name](params, **hyperparameters)
     return made
 

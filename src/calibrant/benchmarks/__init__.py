@@ -6,6 +6,7 @@
     python -m calibrant.benchmarks margins
     python -m calibrant.benchmarks peers
     python -m calibrant.benchmarks speed
+    python -m calibrant.benchmarks ulps
 
 PyTorch takes part where it is installed. The same seed gives the same cases.
 """

@@ -18,6 +18,13 @@ def _formulas(cases: int, seed: int) -> dict[str, Any]:
     return formulas.measure(cases, seed)
 
 
+def _ulps(cases: int, seed: int) -> dict[str, Any]:
+    """Measure elementary functions; they need python-flint, too."""
+    from calibrant.benchmarks import ulps
+
+    return ulps.measure(cases, seed)
+
+
 COMMANDS = {
     "judge": (soundness.judge_times, 200),
     "soundness": (soundness.measure, 1_000_000),
@@ -26,6 +33,7 @@ COMMANDS = {
     "peers": (peers.measure, 2000),
     "speed": (speed.measure, 50),
     "formulas": (_formulas, 2000),
+    "ulps": (_ulps, 200_000),
 }
 """Each measurement, which returns tables by their titles, and its number of timings, cases, data sets or examples."""
 

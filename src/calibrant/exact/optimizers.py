@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from calibrant.exact import further_rules, scalars
 from calibrant.exact.formats import Format, format_of
+from calibrant.exact.muon import muon
 from calibrant.exact.numbers import Exact
 from calibrant.exact.scalars import (
     Number,
@@ -30,11 +31,14 @@ from calibrant.exact.scalars import (
     root,
     shrunk,
 )
+from calibrant.exact.schedule_free import adamwschedulefree, sgdschedulefree
 from calibrant.exact.tensors import State, States, Tensor, filled
 
 _PLAIN = {"lr": 1e-2, "weight_decay": 0.0, "maximize": False}
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
 _DECOUPLED = {"decoupled_weight_decay": False}
+_ORTHOGONAL = {"ns_coefficients": (3.4445, -4.775, 2.0315), "ns_steps": 5, "eps": 1e-7, "adjust_lr_fn": None}
+_SCHEDULE_FREE = {"warmup_steps": 0, "r": 0.0, "weight_lr_power": 2.0, "averaged": False}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {**_PLAIN, "lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "nesterov": False},
     "adam": {**_ADAM, **_DECOUPLED, "amsgrad": False},
@@ -52,6 +56,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "lamb": {**_ADAM, "eps": 1e-6},
     "lars": {**_PLAIN, "lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0},
     "adafactor": {**_PLAIN, "beta2_decay": -0.8, "eps": (None, 1e-3), "d": 1.0},
+    "muon": {**_PLAIN, "lr": 1e-3, "momentum": 0.95, "weight_decay": 0.1, "nesterov": True, **_ORTHOGONAL},
+    "sgdschedulefree": {**_PLAIN, "lr": 1.0, "momentum": 0.9, **_SCHEDULE_FREE},
+    "adamwschedulefree": {**_ADAM, "lr": 2.5e-3, **_SCHEDULE_FREE},
 }
 """The optimizers, each with its hyperparameters and their defaults: PyTorch's, where it has the optimizer."""
 
@@ -269,7 +276,7 @@ _PAIRS = {
     "etas": ("down", "up"),
     "step_sizes": ("smallest", "largest"),
 }
-_WHOLES = {"part1": ("beta1",), "part2": ("beta2",), "part": ("alpha", "rho")}
+_WHOLES = {"part1": ("beta1",), "part2": ("beta2",), "part": ("alpha", "rho", "momentum")}
 
 
 class Hyperparameters:
@@ -359,6 +366,7 @@ class Hyperparameters:
 
 _RULES: tuple[Rule, ...] = (sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, rprop)
 RULES = {rule.__name__: rule for rule in _RULES} | further_rules.ELEMENTWISE | further_rules.OF_TENSORS
+RULES |= {rule.__name__: rule for rule in (muon, sgdschedulefree, adamwschedulefree)}
 
 
 class Frame:
@@ -369,7 +377,7 @@ class Frame:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.whole = rule in further_rules.OF_TENSORS.values()
+        self.whole = rule in (*further_rules.OF_TENSORS.values(), muon)
         self.settings: Callable[[Hyperparameters], Hyperparameters] = lambda h: h
         self.states: dict[tuple[int, int], State] = {}
         self.counts: Counter[int] = Counter()

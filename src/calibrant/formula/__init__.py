@@ -11,14 +11,7 @@ try:
 except ImportError as _missing:
     raise ImportError("formulas need python-flint: pip install calibrant[formula]") from _missing
 
-from calibrant.formula.arrays import FormulaError
-from calibrant.formula.judging import (
-    Bound,
-    Judged,
-    Undecided,
-    assert_agrees,
-    assert_gradient,
-    bound,
-    gradient_bound,
-)
+from calibrant.formula.balls import FormulaError
+from calibrant.formula.evaluating import Bound, bound, gradient_bound
+from calibrant.formula.judging import Judged, Undecided, assert_agrees, assert_gradient
 from calibrant.formula.writing import either, erf, formula, namespace, rounded, store

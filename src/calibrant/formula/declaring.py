@@ -7,6 +7,7 @@ for each argument: `def layer_norm(x: "n d", w: "d", b: "d", eps: "")`. An argum
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -14,13 +15,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
 
-from calibrant.formula.arrays import FormulaError
+from calibrant.formula.balls import FormulaError
 from calibrant.protocol.errors import nearest
 
 CATALOGUE = "catalogue"
@@ -114,7 +116,7 @@ def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
                 'declares no shapes: write @formula(shapes="n d, d -> n"), or begin its name with an underscore if it is a helper'
             )
         shapes = ",".join(map(str, annotated))
-    axes = tuple(tuple(part.split()) for part in shapes.partition("->")[0].split(","))
+    axes = _axes(shapes)
     for axis in (axis for several in axes for axis in several):
         if not axis or not _AXIS.fullmatch(axis):
             raise wrong(f"declares the axis {axis!r}, which is neither a name, a number, nor a number before a name")
@@ -127,28 +129,61 @@ def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
             raise wrong(f"draws {key!r}, which is no argument and no axis{nearest(key, known)}")
         if isinstance(value, str) and value.split(" ")[0] not in KINDS:
             raise wrong(f"draws {key} as {value!r}, which is none of {', '.join(KINDS)}{nearest(value, KINDS)}")
-    return Declared(_in_time(function, name), name, tuple(parameters), axes, draws)
+    return Declared(_limited(function, name), name, tuple(parameters), axes, draws)
 
 
-def _in_time(function: Any, name: str) -> Any:
-    """The function, which raises FormulaError if it does not end in time."""
+@contextlib.contextmanager
+def in_time(name: str, seconds: float) -> Iterator[None]:
+    """Raise FormulaError if the block does not end in time; a timer that runs already goes on afterwards."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    already, interval = signal.getitimer(signal.ITIMER_REAL)
+    if 0 < already < seconds:
+        yield
+        return
 
     def stop(signum: int, frame: Any) -> NoReturn:
-        raise FormulaError(f"formula {name} did not end within {PATIENCE:g} s")
+        raise FormulaError(f"formula {name} did not end within {seconds:g} s")
+
+    start, before = time.monotonic(), signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+        if already:
+            signal.setitimer(signal.ITIMER_REAL, max(already - (time.monotonic() - start), 1e-6), interval)
+
+
+def _limited(function: Any, name: str) -> Any:
+    """The function, which raises FormulaError if it does not end in time."""
 
     @functools.wraps(function)
     def limited(*arguments: Any) -> Any:
-        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        with in_time(name, PATIENCE):
             return function(*arguments)
-        before = signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-        try:
-            return function(*arguments)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            signal.signal(signal.SIGALRM, before)
 
     return limited
+
+
+def conflict(function: Any, names: Sequence[str], shapes: Sequence[tuple[int, ...] | None]) -> str | None:
+    """What is wrong with the shapes of arguments, of which a function declares the last axes; None if nothing is."""
+    found: dict[str, tuple[int, str]] = {}
+    for name, shape, axes in zip(names, shapes, _axes(getattr(function, "shapes", None) or ""), strict=False):
+        for n, axis in zip(reversed(shape or ()), reversed(axes), strict=False):
+            factor, letter = _AXIS.fullmatch(axis).groups()  # type: ignore[union-attr]  # a name, a number, or both
+            due, of = found.setdefault(letter or "", (n // int(factor or 1), name)) if letter else (1, name)
+            if n != int(factor or 1) * due:
+                whose = f" where {of} has {axis} = {int(factor or 1) * due}" if letter else f", not {axis}"
+                return f"{name} is {shape}, so its axis {axis} has {n} elements{whose}"
+    return None
+
+
+def _axes(shapes: str) -> tuple[tuple[str, ...], ...]:
+    """The axes of each argument."""
+    return tuple(tuple(part.split()) for part in shapes.partition("->")[0].split(","))
 
 
 def _annotation(function: Any, parameter: inspect.Parameter) -> str | None:

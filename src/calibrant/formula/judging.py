@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flint
 import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from calibrant.exact.formats import Format
-from calibrant.formula import arrays, torch_names
-from calibrant.formula.arrays import Array, FormulaError, Mask, Run, format_named
-from calibrant.formula.namespace import Namespace
-
-PRECISIONS = (128, 512)
-"""Bits of the balls. 128 are 75 more than float64 has, and enough unless a formula amplifies; a ball that stays wide lies at a branch point."""
-
-SHARP = 2.0**-20
-"""A ball's radius is at most this share of the bound; else the precision is raised."""
+from calibrant.formula.balls import Bools, Floats, FormulaError, balls, distance, each, format_named, has_numbers, shown
+from calibrant.formula.evaluating import SHARP, Bound, Truth, bound_of, has_gradient, plain, precision, truth
 
 BACKWARD = 8
 """The second tier: units of roundoff by which a backward stable method may move every input, and the result."""
 
-
-@dataclass(frozen=True)
-class Bound:
-    """The exact value of each element and the error that a sensible evaluation may show.
-
-    `value` is the float64 number nearest to the exact value, `remainder` what that leaves out; an infinite `allowed` claims nothing. `between` marks
-    elements at a branch point, where the exact answer is a range: `value` is its middle, and `half_width` says how far it extends.
-    """
-
-    value: NDArray[np.float64]
-    remainder: NDArray[np.float64]
-    allowed: NDArray[np.float64]
-    half_width: NDArray[np.float64]
-    dtype: str
-
-    @property
-    def between(self) -> NDArray[np.bool_]:
-        """Elements at a branch point."""
-        return np.asarray(self.half_width > 0)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The bound for JSON: flat lists, and the shape; null where nothing is claimed."""
-        listed = {
-            name: [float(x) if math.isfinite(x) else None for x in getattr(self, name).flat]
-            for name in ("value", "remainder", "allowed", "half_width")
-        }
-        return {"dtype": self.dtype, "shape": list(self.value.shape), **listed}
+_off = each(lambda x, b: float((arb(float(x)) - b).abs_lower()), 2, np.float64)
+_apart = each(lambda x, y: float((x - y).abs_upper()), 2, np.float64)
 
 
 @dataclass(frozen=True)
@@ -77,7 +41,7 @@ class Wrong(AssertionError):
     sentence: str
     """What is wrong, after the label."""
     actual: NDArray[Any]
-    expected: NDArray[np.float64]
+    expected: Floats
     measured: dict[str, float]
     """The error of the worst element, its bound, and the error in bounds and in units in the last place."""
 
@@ -89,206 +53,9 @@ class Undecided(FormulaError):
     """No element of an answer could be judged; that is no agreement."""
 
 
-def _plain(x: Any) -> NDArray[Any] | None:
-    """A NumPy array of an argument's numbers; None for what is no array."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.asarray(x)
-    if not hasattr(x, "__array__") and not hasattr(x, "__dlpack__"):
-        return None
-    for method in ("detach", "cpu"):
-        x = getattr(x, method)() if hasattr(x, method) else x
-    if str(x.dtype).endswith("bfloat16") and hasattr(x, "float"):
-        x = x.float()  # NumPy has no bfloat16, and float32 holds its numbers
-    return np.asarray(x) if hasattr(x, "__array__") else np.asarray(np.from_dlpack(x))
-
-
 def dtype_named(x: Any) -> str:
     """The NumPy name of an array's dtype."""
     return str(getattr(x, "dtype", "float64")).rpartition(".")[2]
-
-
-def _name(formula: Any) -> str:
-    if not callable(formula):
-        raise FormulaError(f"formula is {formula!r:.60}: give a function of arrays")
-    return getattr(formula, "__name__", type(formula).__name__)
-
-
-@contextlib.contextmanager
-def _precision(bits: int) -> Iterator[None]:
-    before = flint.ctx.prec
-    flint.ctx.prec = bits
-    try:
-        yield
-    finally:
-        flint.ctx.prec = before
-
-
-@dataclass
-class _Evaluation:
-    result: Array
-    leaves: list[Array]  # float arrays among the inputs
-    given: list[Array]  # these, and the numbers and upstream that were given as well
-    gradients: list[Array]
-
-
-def _evaluated(
-    formula: Callable[..., Any], inputs: Sequence[Any], run: Run, upstream: Any, backward: bool
-) -> _Evaluation:
-    run.namespace, run.foreign = Namespace(run), torch_names
-    arguments: list[Any] = []
-    leaves: list[Array] = []
-    given: list[Array] = []
-    for x in inputs:
-        array = _plain(x)
-        if array is not None and array.dtype.kind not in "iub":
-            made = run.array(array)
-            leaves.append(made)
-            given.append(made)
-            arguments.append(made)
-        else:
-            arguments.append(x if array is None else array)
-    try:
-        result = formula(*arguments)
-    except (FormulaError, AssertionError):
-        raise
-    except Exception as error:
-        raise run.fail(f"raised {type(error).__name__}: {error}") from error
-    if isinstance(result, Mask) or not isinstance(result, Array):
-        raise run.fail(f"returned {type(result).__name__} {result!r:.60} where one array of numbers is due")
-    result = arrays.stored(result, run.storage)
-    gradients: list[Array] = []
-    if backward:
-        seed = run.array(np.ones(result.shape) if upstream is None else upstream)
-        if seed.shape != result.shape:
-            raise FormulaError(f"upstream has shape {seed.shape}, but formula {run.name} returns shape {result.shape}")
-        given.append(seed)
-        gradients = [arrays.stored(g, run.storage) for g in arrays.pullback(result, seed, leaves)]
-    return _Evaluation(result, leaves, given, gradients)
-
-
-def _formats(formula: Any, dtype: str, accumulate: str | None) -> tuple[Format, Format]:
-    storage = format_named(dtype)
-    declared = getattr(formula, "accumulate", None) if storage.precision < 24 else None
-    arithmetic = format_named(accumulate or declared or dtype)
-    if arithmetic.precision < storage.precision:
-        raise FormulaError(f"accumulate is {accumulate!r}, narrower than dtype {dtype!r}")
-    return arithmetic, storage
-
-
-@dataclass
-class Truth:
-    """The exact answers of a formula, and their bounds; the second tier when it is needed."""
-
-    name: str
-    storage: Format
-    arithmetic: Format
-    parts: list[_Evaluation]  # one for each route
-    backward: bool
-    precision: int
-
-    def answers(self) -> list[tuple[Any, NDArray[np.float64], NDArray[np.float64]]]:
-        """Balls, bounds and radii of each answer: the value, or the gradient for each array."""
-        made = []
-        for of_routes in zip(*(p.gradients if self.backward else [p.result] for p in self.parts), strict=True):
-            v, err = of_routes[0].v, np.max([a.err for a in of_routes], axis=0)
-            for other in of_routes[1:]:
-                same = arrays._overlap(v, other.v).astype(bool) | ~np.isfinite(err)
-                if not same.all():
-                    place = tuple(int(i) for i in np.argwhere(~same)[0])
-                    values = f"{float(v[place])!r} and {float(other.v[place])!r}"
-                    raise FormulaError(
-                        f"formula {self.name} has arrangements of different values in either(): {values}"
-                    )
-            radius = arrays._radius(v).astype(np.float64)
-            made.append((v, err, np.where(np.isnan(radius), np.inf, radius)))
-        return made
-
-    def condition(self, which: int, place: tuple[int, ...]) -> float:
-        """What a relative change of every input by 1, to first order and with the worst signs, adds to an element."""
-        part = self.parts[0]
-        answer = part.gradients[which] if self.backward else part.result
-        seed = np.zeros(answer.shape)
-        seed[place] = 1.0
-        with _precision(self.precision):
-            moved = arrays.pullback(answer, answer.run.array(seed), part.given)
-            return float(
-                sum((g.magnitude * x.magnitude)[g.magnitude > 0].sum() for g, x in zip(moved, part.given, strict=True))
-            )
-
-
-def truth(
-    formula: Any,
-    inputs: Sequence[Any],
-    dtype: str,
-    accumulate: str | None = None,
-    upstream: Any = None,
-    backward: bool = False,
-) -> Truth:
-    """Evaluate a formula exactly, with precision raised until the balls are far smaller than the bounds."""
-    name = _name(formula)
-    if not isinstance(inputs, (tuple, list)):
-        raise FormulaError(f"inputs is {type(inputs).__name__}: give a tuple of the arguments of {name}")
-    try:
-        inspect.signature(formula).bind(*inputs)
-    except TypeError as error:
-        raise FormulaError(f"formula {name} does not take these {len(inputs)} inputs: {error}") from None
-    arithmetic, storage = _formats(formula, dtype, accumulate)
-    if upstream is not None:
-        given = _plain(upstream)
-        upstream = np.asarray(upstream) if given is None else given
-    made: Truth | None = None
-    for bits in PRECISIONS:
-        with _precision(bits):
-            run = Run(name, arithmetic, storage)
-            parts = [_evaluated(formula, inputs, run, upstream, backward)]
-            for route in range(1, run.routes):
-                parts.append(_evaluated(formula, inputs, Run(name, arithmetic, storage, route), upstream, backward))
-            made = Truth(name, storage, arithmetic, parts, backward, bits)
-            if all(_sharp(*answer) for answer in made.answers()):
-                break
-    assert made is not None
-    return made
-
-
-def _sharp(v: Any, err: NDArray[np.float64], radius: NDArray[np.float64]) -> bool:
-    return bool(np.all((radius <= SHARP * err) | np.isinf(err) | arrays._is_nan(v).astype(bool)))
-
-
-def _bound(v: Any, err: NDArray[np.float64], radius: NDArray[np.float64], storage: Format) -> Bound:
-    middle = v.astype(np.float64)
-    defined = np.isfinite(middle) & np.isfinite(radius)
-    remainder = np.zeros(middle.shape)
-    remainder[defined] = np.frompyfunc(lambda b, m: float(b - arb(m)), 2, 1)(v[defined], middle[defined])
-    known = defined | (np.isinf(middle) & (err == 0))
-    allowed = np.where(
-        known, np.where(err > 0, np.maximum(err, 2 * storage.u * np.abs(np.where(known, middle, 0))), 0.0), np.inf
-    )
-    wide = np.isfinite(allowed) & ~np.isinf(middle) & (radius > SHARP * err)
-    return Bound(middle, remainder, allowed, np.where(wide, radius, 0.0), storage.name)
-
-
-def bound(formula: Callable[..., Any], inputs: Sequence[Any], dtype: str, *, accumulate: str | None = None) -> Bound:
-    """The exact value of a formula, and the error that a sensible evaluation in `dtype` may show.
-
-    `accumulate` names the dtype of the arithmetic where it is wider than `dtype`: then only inputs, results and `store` round to `dtype`.
-    """
-    with np.errstate(all="ignore"):
-        made = truth(formula, inputs, dtype, accumulate)
-        return _bound(*made.answers()[0], made.storage)
-
-
-def gradient_bound(
-    formula: Callable[..., Any],
-    inputs: Sequence[Any],
-    dtype: str,
-    upstream: Any = None,
-    *,
-    accumulate: str | None = None,
-) -> list[Bound]:
-    """The exact vector-Jacobian product for each array of floating-point numbers, and the error that it may show."""
-    with np.errstate(all="ignore"):
-        made = truth(formula, inputs, dtype, accumulate, upstream, backward=True)
-        return [_bound(*answer, made.storage) for answer in made.answers()]
 
 
 def assert_agrees(
@@ -323,40 +90,43 @@ def assert_gradient(
     its elements are 1, which is the gradient of a scalar loss.
     """
     given = list(actual) if isinstance(actual, (tuple, list)) else [actual]
-    names = [dtype_named(g) for g in given if g is not None]
-    if not names:
+    dtypes = list(dict.fromkeys(dtype_named(g) for g in given if g is not None))
+    if not dtypes:
         raise FormulaError("actual has no gradient to judge")
+    if not dtype and len(dtypes) > 1:
+        raise FormulaError(f"actual has gradients in {' and '.join(dtypes)}: say with dtype= which bound holds")
     answers = [None if g is None else _answer(g, f"actual[{i}]") for i, g in enumerate(given)]
     with np.errstate(all="ignore"):
-        made = truth(formula, inputs, dtype or names[0], accumulate, upstream, backward=True)
-        places = [i for i, x in enumerate(inputs) if (a := _plain(x)) is not None and a.dtype.kind not in "iub"]
+        made = truth(formula, inputs, dtype or dtypes[0], accumulate, upstream, backward=True)
+        places = [i for i, x in enumerate(inputs) if has_gradient(x)]
         if len(answers) == len(inputs) != len(places):
             answers = [answers[i] for i in places]
         if len(answers) != len(places):
             raise FormulaError(
                 f"actual has {len(answers)} gradients, but formula {made.name} has {len(places)} inputs with one"
             )
-        parameters = list(inspect.signature(formula).parameters)
-        labels = [f"{made.name}: the gradient for {parameters[i] if i < len(parameters) else i}" for i in places]
-        return _judged(made, answers, labels, slack)
+        return _judged(made, answers, [f"{made.name}: the gradient for {made.arguments[i]}" for i in places], slack)
 
 
 def _answer(x: Any, argument: str) -> NDArray[Any]:
-    array = _plain(x)
+    array = plain(x)
     if array is None and isinstance(x, (float, int)):
         array = np.asarray(float(x))
-    if array is None or array.dtype.kind in "cSUOM":
-        raise FormulaError(f"{argument} is {type(x).__name__} {x!r:.60}: give an array of floating-point numbers")
+    if array is None or not has_numbers(array):
+        raise FormulaError(f"{argument} is {shown(x)}: give an array of floating-point numbers")
     return array
 
 
 def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequence[str], slack: float = 1.0) -> Judged:
     judged = unclaimed = between = elsewhere = 0
     worst = 0.0
+    parts: list[_Part] = []
+    tied = made.backward and any(bound_of(*of, made.storage).between.any() for of in made.answers())
+    shares = [made.shared(seed) for seed in (1, 2)] if tied else []
     for which, (answer, label, (v, err, radius)) in enumerate(zip(answers, labels, made.answers(), strict=True)):
         if answer is None:
             continue
-        due = _bound(v, err * slack, radius, made.storage)
+        due = bound_of(v, err * slack, radius, made.storage)
         if answer.shape != v.shape:
             raise Wrong(label, f" has shape {answer.shape} where {v.shape} is due", answer, due.value, {})
         numbers = answer.astype(np.float64)
@@ -368,7 +138,7 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
         same = claimed & (numbers == due.value) & np.isinf(numbers)
         near = claimed & np.isfinite(numbers) & np.isfinite(due.value)
         off[same] = 0.0
-        off[near] = np.frompyfunc(lambda x, b: float((arb(float(x)) - b).abs_lower()), 2, 1)(numbers[near], v[near])
+        off[near] = _off(numbers[near], v[near])
         with np.errstate(all="ignore"):
             ratio = np.where(off == 0, 0.0, off * (1 - 2.0**-40) / np.where(due.allowed > 0, due.allowed, 5e-324))
         for position in np.argsort(-ratio, axis=None):
@@ -385,12 +155,66 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
             sentence, ulps = _sentence(place, numbers, due, off[place], ratio[place], condition, count)
             sizes = {"error": off[place], "bound": due.allowed[place], "bounds": ratio[place], "ulps": ulps}
             raise Wrong(label, sentence, answer, due.value, {name: float(x) for name, x in sizes.items()})
+        if shares:
+            allowed = np.maximum(off, due.allowed)
+            parts.append(
+                _Part(label, numbers, due.value, due.between, allowed, (shares[0][which].v, shares[1][which].v))
+            )
+    if parts:
+        with precision(made.bits):
+            _require_sums_at_ties(made.name, parts)
     if unclaimed and not judged:
         raise Undecided(
             f"formula {made.name} claims nothing of these inputs in {made.storage.name}: every element, or a number on the way to it, "
-            "may leave the dtype's range, or is not defined"
+            f"may leave the dtype's range, or is not defined; {made.described}"
         )
     return Judged(judged, unclaimed, between, elsewhere, worst)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A gradient whose elements are right, each for itself; as arrays of any shape."""
+
+    label: str
+    numbers: Floats
+    value: Floats
+    between: Bools
+    allowed: Floats
+    shares: tuple[Any, Any]
+    """The balls for two choices of the shares at ties."""
+
+
+def _require_sums_at_ties(name: str, parts: Sequence[_Part]) -> None:
+    """Raise Wrong for a tie that passes its gradient on twice, or not at all.
+
+    Each element at a tie may have any share, but the shares add up to 1. A sum of elements that is the same for two random choices of the shares is the
+    same for all, because it is a polynomial in them: it is judged, of the last axis, of whole arrays, and of all together.
+    """
+
+    def joined(of: Callable[[_Part], Any]) -> Any:
+        return np.concatenate([of(part).reshape(-1) for part in parts])
+
+    together = _Part(
+        f"{name}: the gradient for all arguments",
+        joined(lambda part: part.numbers),
+        joined(lambda part: part.value),
+        joined(lambda part: part.between),
+        joined(lambda part: part.allowed),
+        (joined(lambda part: part.shares[0]), joined(lambda part: part.shares[1])),
+    )
+    for part in (*parts, together):
+        for axis in (None, -1)[: 1 + (part.value.ndim > 0)]:
+            due, other = (np.sum(v, axis=axis) for v in part.shares)
+            returned = np.sum(balls(part.numbers), axis=axis)
+            allowed = np.sum(part.allowed, axis=axis) * (1 + part.numbers.size * 2.0**-50)
+            fixed = np.any(part.between, axis=axis) & np.isfinite(allowed) & (_apart(due, other) <= SHARP * allowed)
+            off = np.where(fixed, distance(returned, due), 0.0)
+            if np.any(off > allowed):
+                place = np.unravel_index(int(np.argmax(off - np.where(fixed, allowed, np.inf))), np.shape(off))
+                got, exact, most, error = (float(np.asarray(x)[place]) for x in (returned, due, allowed, off))
+                sentence = f" adds up to {got!r}, where a tie passes its gradient on once: exactly {exact!r}, with a bound of {most:.2g}"
+                sizes = {"error": error, "bound": most, "bounds": error / max(most, 5e-324)}
+                raise Wrong(part.label, sentence, part.numbers, part.value, sizes)
 
 
 def _sentence(

@@ -1,62 +1,97 @@
-"""The functions of the array API standard on `Array`; what is missing says so by name."""
+"""The functions of the array API standard on `Array`; what is missing says so by name.
+
+Each table has the functions of one kind, and `Namespace` says once what holds of the kind: what becomes of the arguments, and of arrays of whole numbers.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from calibrant.exact.formats import Format
-from calibrant.formula import arrays
-from calibrant.formula.arrays import Array, Mask, Run, gather, joined, places
+from calibrant.exact.formats import FORMATS, Format
+from calibrant.formula import arithmetic, branches, moving
+from calibrant.formula.elementary import FUNCTIONS, apply, power
+from calibrant.formula.moving import broadcast, gather, joined, paired, places
+from calibrant.formula.tape import Array, Mask, Run
 
-_ELEMENTARY = [
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "sqrt",
-    "sin",
-    "cos",
-    "tan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asin",
-    "acos",
-    "atan",
-    "asinh",
-    "acosh",
-    "atanh",
-]
-_DTYPES = {"float32": float, "float64": float, "bool": np.bool_, "int32": np.int32, "int64": np.int64}
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda x, y: x + y,
-    "subtract": lambda x, y: x - y,
-    "multiply": lambda x, y: x * y,
-    "divide": lambda x, y: x / y,
-    "pow": lambda x, y: x**y,
-    "less": lambda x, y: x < y,
-    "less_equal": lambda x, y: x <= y,
-    "greater": lambda x, y: x > y,
-    "greater_equal": lambda x, y: x >= y,
-    "equal": lambda x, y: x == y,
-    "not_equal": lambda x, y: x != y,
-    "logical_and": lambda x, y: x & y,
-    "logical_or": lambda x, y: x | y,
-    "logical_xor": lambda x, y: x ^ y,
+_DTYPES: dict[str, Any] = {
+    "float32": FORMATS["float32"],
+    "float64": FORMATS["float64"],
+    "bool": np.bool_,
+    "int32": np.int32,
+    "int64": np.int64,
 }
+
+_OF_ONE: dict[str, Callable[[Array], Any]] = {
+    **{name: functools.partial(apply, name) for name in FUNCTIONS if name != "erf"},
+    "negative": operator.neg,
+    "positive": operator.pos,
+    "abs": lambda x: branches.maximum(x, -x),
+    "square": lambda x: x * x,
+    "reciprocal": lambda x: 1 / x,
+    "sign": lambda x: branches.where(x.run, x > 0, 1.0, branches.where(x.run, x < 0, -1.0, 0.0)),
+    "isnan": lambda x: np.isnan(x.v.astype(np.float64)),
+    "isinf": lambda x: np.isinf(x.v.astype(np.float64)),
+    "isfinite": lambda x: np.isfinite(x.v.astype(np.float64)),
+}
+
+_OF_TWO: dict[str, Callable[[Array, Array], Any]] = {
+    "add": arithmetic.add,
+    "subtract": arithmetic.subtract,
+    "multiply": arithmetic.multiply,
+    "divide": arithmetic.divide,
+    "maximum": branches.maximum,
+    "minimum": lambda x, y: -branches.maximum(-x, -y),
+    "hypot": lambda x, y: apply("sqrt", x * x + y * y),
+    "logaddexp": lambda x, y: branches.maximum(x, y) + apply("log1p", apply("exp", -abs(x - y))),
+    "less": branches.less,
+    "less_equal": lambda x, y: ~branches.less(y, x),
+    "greater": lambda x, y: branches.less(y, x),
+    "greater_equal": lambda x, y: ~branches.less(x, y),
+    "equal": lambda x, y: ~branches.different(x, y),
+    "not_equal": branches.different,
+}
+"""Functions of two arrays in their common shape. Of whole numbers, they are NumPy's."""
+
+_REDUCTIONS: dict[str, Callable[[Array, Any, bool], Any]] = {
+    "sum": moving.total,
+    "max": branches.largest,
+    "min": lambda x, axis, keepdims: -branches.largest(-x, axis, keepdims),
+}
+"""Functions along axes. Of whole numbers, they are NumPy's."""
+
+_MOVES: dict[str, Callable[..., Any]] = {
+    "reshape": lambda p, shape, copy=None: p.reshape(shape),
+    "permute_dims": np.transpose,
+    "matrix_transpose": lambda p: np.swapaxes(p, -1, -2),
+    "moveaxis": np.moveaxis,
+    "expand_dims": lambda p, axis=0: np.expand_dims(p, axis),
+    "squeeze": np.squeeze,
+    "broadcast_to": np.broadcast_to,
+    "flip": lambda p, axis=None: np.flip(p, axis),
+    "roll": lambda p, shift, axis=None: np.roll(p, shift, axis),
+    "repeat": lambda p, repeats, axis=None: np.repeat(p, repeats, axis),
+    "tile": np.tile,
+    "take": lambda p, indices, axis=0: np.take(p, np.asarray(indices), axis),
+    "take_along_axis": lambda p, indices, axis=-1: np.take_along_axis(p, np.asarray(indices), axis),
+}
+"""Functions that put elements elsewhere, as NumPy's act on the positions of the elements."""
 
 
 def _is_floating(dtype: Any) -> bool:
     if isinstance(dtype, Format) or dtype is float:
         return True
     return dtype is not None and np.dtype(dtype).kind == "f"
+
+
+def _is_exact(x: Any) -> bool:
+    return isinstance(x, (Array, Mask))
 
 
 class Namespace:
@@ -66,20 +101,60 @@ class Namespace:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self.pi, self.e = run.constant(arb.pi()), run.constant(arb.const_e())
 
     def __getattr__(self, name: str) -> Any:
         if name in _DTYPES:
             return _DTYPES[name]
-        if name in _ELEMENTARY:
-            function = getattr(arrays, name)
-            return lambda x: function(self._run.array(x))
-        if name in _OPERATORS:
-            operate = _OPERATORS[name]
-            return lambda x, y: operate(x if isinstance(x, (Array, Mask, np.ndarray)) else self._run.array(x), y)
+        if name in ("pi", "e"):
+            return self._run.constant(arb.pi() if name == "pi" else arb.const_e())
+        if name in _OF_ONE:
+            return lambda x: _OF_ONE[name](self._run.array(x))
+        if name in _OF_TWO:
+            return lambda x, y: self._of_two(name, x, y)
+        if name in ("logical_and", "logical_or", "logical_xor"):
+            return lambda x, y: self._logical(getattr(np, name), x, y)
+        if name in _REDUCTIONS:
+            return functools.partial(self._reduced, name)
+        if name in _MOVES:
+            return functools.partial(self._move, name)
+        if name in ("zeros", "ones"):
+            return functools.partial(self.full, fill_value=float(name == "ones"))
+        if name in ("zeros_like", "ones_like"):
+            return functools.partial(self.full_like, fill_value=int(name == "ones_like"))
         raise self._run.fail(f"uses {name}, which calibrant's exact arrays do not have")
 
-    def _moved(self, x: Any, move: Callable[[Any], Any]) -> Any:
+    def _of_two(self, name: str, x: Any, y: Any) -> Any:
+        if not any(_is_exact(a) or isinstance(a, float) for a in (x, y)):
+            return getattr(np, name)(x, y)
+        return _OF_TWO[name](*paired(self._run, x, y))
+
+    def _logical(self, combine: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """A mask of two: it is not sure where a change of one that is not sure changes it."""
+        if not _is_exact(x) and not _is_exact(y):
+            return combine(x, y)
+        x, y = (a if isinstance(a, Mask) else Mask(self._run, a) for a in (x, y))
+        true = combine(x.true, y.true)
+
+        def may_change(a: Any, b: Any) -> Any:
+            others = ((x.true ^ a, y.true), (x.true, y.true ^ b), (x.true ^ a, y.true ^ b))
+            return np.any([combine(*other) != true for other in others], axis=0)
+
+        return Mask(self._run, true, may_change(x.unsure, y.unsure), may_change(x.unknown, y.unknown))
+
+    def _reduced(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Any:
+        if not _is_exact(x):
+            return getattr(np, name)(x, axis=axis, keepdims=keepdims)
+        return _REDUCTIONS[name](self._run.array(x), axis, keepdims)
+
+    def _move(self, name: str, x: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.moved(x, lambda p: _MOVES[name](p, *args, **kwargs))
+        except (ValueError, IndexError) as error:
+            raise self._run.fail(
+                f"calls {name} on an array of shape {np.shape(getattr(x, 'true', x))}: {error}"
+            ) from None
+
+    def moved(self, x: Any, move: Callable[[Any], Any]) -> Any:
         """An array whose elements are elsewhere."""
         if isinstance(x, Mask):
             return x.moved(move)
@@ -89,7 +164,7 @@ class Namespace:
 
     def asarray(self, x: Any, dtype: Any = None, **_: Any) -> Any:
         """An array of given numbers."""
-        if isinstance(x, (Array, Mask)):
+        if _is_exact(x):
             return x
         if not _is_floating(dtype) and (dtype is not None or np.asarray(x).dtype.kind in "iub"):
             return np.asarray(x, dtype=dtype)
@@ -98,10 +173,15 @@ class Namespace:
     def astype(self, x: Any, dtype: Any, **_: Any) -> Any:
         """Masks and counts as numbers; the numbers of a formula keep their dtype."""
         if _is_floating(dtype):
+            narrow = isinstance(dtype, Format) and dtype.precision < self._run.arithmetic.precision
+            if isinstance(x, Array) and narrow:
+                raise self._run.fail(
+                    f"turns numbers of {self._run.arithmetic.name} into {dtype.name}: use store(x, {dtype.name!r})"
+                )
             return self._run.array(x)
         if isinstance(x, Mask) and np.dtype(dtype).kind == "b":
             return x
-        if isinstance(x, (Array, Mask)):
+        if _is_exact(x):
             raise self._run.fail("turns numbers into whole numbers: that has no derivative and no bound")
         return np.asarray(x).astype(dtype)
 
@@ -110,31 +190,11 @@ class Namespace:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if (dtype is None and isinstance(fill_value, (bool, int))) or (dtype is not None and not _is_floating(dtype)):
             return np.full(shape, fill_value, dtype=dtype)
-        return arrays.broadcast(self._run.array(fill_value), shape)
-
-    def zeros(self, shape: Any, dtype: Any = None, **_: Any) -> Any:
-        """Zeros."""
-        return self.full(shape, 0.0, dtype)
-
-    def ones(self, shape: Any, dtype: Any = None, **_: Any) -> Any:
-        """Ones."""
-        return self.full(shape, 1.0, dtype)
+        return broadcast(self._run.array(fill_value), shape)
 
     def full_like(self, x: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
         """One number everywhere, in the shape of x."""
-        if dtype is None and isinstance(x, Array):
-            return self.full(
-                x.shape, float(fill_value) if isinstance(fill_value, (int, float)) else fill_value, x.dtype
-            )
         return self.full(x.shape, fill_value, dtype or x.dtype)
-
-    def zeros_like(self, x: Any, dtype: Any = None, **_: Any) -> Any:
-        """Zeros in the shape of x."""
-        return self.full_like(x, 0, dtype)
-
-    def ones_like(self, x: Any, dtype: Any = None, **_: Any) -> Any:
-        """Ones in the shape of x."""
-        return self.full_like(x, 1, dtype)
 
     def arange(self, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Any:
         """Counts, as NumPy's."""
@@ -148,123 +208,61 @@ class Namespace:
 
     def tril(self, x: Any, k: int = 0) -> Any:
         """Zeros above a diagonal."""
-        return (
-            arrays.where(self._run, np.tri(x.shape[-2], x.shape[-1], k, dtype=bool), x, 0.0)
-            if isinstance(x, Array)
-            else np.tril(x, k)
-        )
+        return self.where(np.tri(x.shape[-2], x.shape[-1], k, dtype=bool), x, 0.0 if _is_exact(x) else 0)
 
     def triu(self, x: Any, k: int = 0) -> Any:
         """Zeros below a diagonal."""
-        keep = ~np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool)
-        return arrays.where(self._run, keep, x, 0.0) if isinstance(x, Array) else np.triu(x, k)
+        return self.where(np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool), 0.0 if _is_exact(x) else 0, x)
 
     # Elements
 
-    def negative(self, x: Any) -> Array:
-        """-x."""
-        return -self._run.array(x)
+    def pow(self, x: Any, y: Any) -> Any:
+        """x to the power y."""
+        return power(self._run, x, y) if _is_exact(x) or _is_exact(y) else np.power(x, y)
 
-    def abs(self, x: Any) -> Array:
-        """|x|."""
-        return abs(self._run.array(x))
-
-    def square(self, x: Any) -> Array:
-        """x x."""
-        x = self._run.array(x)
-        return arrays.power(x, 2)
-
-    def reciprocal(self, x: Any) -> Array:
-        """1 / x."""
-        return 1 / self._run.array(x)
-
-    def sign(self, x: Any) -> Any:
-        """-1, 0 or 1."""
-        x = self._run.array(x)
-        return self.where(x > 0, 1.0, self.where(x < 0, -1.0, 0.0))
-
-    def hypot(self, x: Any, y: Any) -> Array:
-        """The length of (x, y)."""
-        x, y = self._run.array(x), self._run.array(y)
-        return arrays.sqrt(x * x + y * y)
-
-    def logaddexp(self, x: Any, y: Any) -> Array:
-        """log(exp(x) + exp(y))."""
-        x, y = self._run.array(x), self._run.array(y)
-        return arrays.maximum(x, y) + arrays.log1p(arrays.exp(-abs(x - y)))
-
-    def maximum(self, x: Any, y: Any) -> Array:
-        """The larger one."""
-        return arrays.maximum(x, y, self._run)
-
-    def minimum(self, x: Any, y: Any) -> Array:
-        """The smaller one."""
-        return -arrays.maximum(-self._run.array(x), -self._run.array(y))
-
-    def clip(self, x: Any, min: Any = None, max: Any = None) -> Array:
+    def clip(self, x: Any, min: Any = None, max: Any = None) -> Any:
         """x within limits."""
-        x = self._run.array(x) if min is None else self.maximum(x, min)
+        x = x if min is None else self.maximum(x, min)
         return x if max is None else self.minimum(x, max)
 
     def where(self, mask: Any, x: Any, y: Any) -> Any:
         """x where the mask holds, y elsewhere."""
-        if not any(isinstance(a, (Array, Mask, float)) for a in (mask, x, y)):
+        if not any(_is_exact(a) or isinstance(a, float) for a in (mask, x, y)):
             return np.where(mask, x, y)
-        return arrays.where(self._run, mask, x, y)
+        return branches.where(self._run, mask, x, y)
 
     def logical_not(self, x: Any) -> Any:
         """Not x."""
         return ~x
 
-    def isnan(self, x: Array) -> Any:
-        """Whether it is not a number."""
-        return np.isnan(self._run.array(x).v.astype(np.float64))
+    # Reductions and products
 
-    def isinf(self, x: Array) -> Any:
-        """Whether it is infinite."""
-        return np.isinf(self._run.array(x).v.astype(np.float64))
-
-    def isfinite(self, x: Array) -> Any:
-        """Whether it is finite."""
-        return np.isfinite(self._run.array(x).v.astype(np.float64))
-
-    # Reductions
-
-    def sum(self, x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Any:
-        """The sum, in any order."""
-        if not isinstance(x, (Array, Mask)):
-            return np.sum(x, axis=axis, keepdims=keepdims)
-        return arrays.total(self._run.array(x), axis, keepdims)
-
-    def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Array:
+    def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """The sum divided by the count."""
-        return arrays.mean(self._run.array(x), axis, keepdims)
+        return moving.mean(self._run.array(x), axis, keepdims)
 
-    def var(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
+    def var(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
         """The mean square of what is left after the mean is subtracted, in two passes."""
         x = self._run.array(x)
-        n = math.prod(x.shape[a] for a in arrays.axes_of(x, axis))
+        n = math.prod(x.shape[a] for a in moving.axes_of(x, axis))
         centered = x - self.mean(x, axis, keepdims=True)
-        variance: Array = arrays.total(centered * centered, axis, keepdims) / (n - correction)
-        return variance
+        return self.sum(centered * centered, axis, keepdims) / (n - correction)
 
-    def std(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
+    def std(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
         """The root of the variance."""
-        return arrays.sqrt(self.var(x, axis, correction, keepdims))
-
-    def max(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        """The largest element."""
-        return arrays.largest(x, axis, keepdims) if isinstance(x, Array) else np.max(x, axis=axis, keepdims=keepdims)
-
-    def min(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        """The smallest element."""
-        return -arrays.largest(-x, axis, keepdims) if isinstance(x, Array) else np.min(x, axis=axis, keepdims=keepdims)
+        return self.sqrt(self.var(x, axis, correction, keepdims))
 
     def any(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """Whether one holds."""
-        if isinstance(x, Mask):
-            return x.moved(lambda m: np.any(m, axis=axis, keepdims=keepdims))
-        return np.any(x, axis=axis, keepdims=keepdims)
+        if not isinstance(x, Mask):
+            return np.any(x, axis=axis, keepdims=keepdims)
+
+        def may_change(unsure: Any) -> Any:
+            sure, possible = x.true & ~unsure, x.true | unsure
+            return np.any(possible, axis=axis, keepdims=keepdims) & ~np.any(sure, axis=axis, keepdims=keepdims)
+
+        true = np.any(x.true, axis=axis, keepdims=keepdims)
+        return Mask(self._run, true, may_change(x.unsure), may_change(x.unknown))
 
     def all(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """Whether all hold."""
@@ -273,74 +271,22 @@ class Namespace:
     def cumulative_sum(self, x: Array, axis: int = -1, **_: Any) -> Any:
         """The sum of an element and all before it, in any order."""
         n = x.shape[axis]
-        moved = self.matmul(self.moveaxis(x, axis, -1), self._run.array(np.triu(np.ones((n, n)))))
+        moved = self.matmul(self.moveaxis(x, axis, -1), np.triu(np.ones((n, n))))
         return self.moveaxis(moved, -1, axis)
 
-    # Shapes
+    def matmul(self, x: Any, y: Any) -> Array:
+        """The matrix product."""
+        return moving.matmul(self._run.array(x), self._run.array(y))
 
-    def reshape(self, x: Any, shape: Any, **_: Any) -> Any:
-        """The elements in another shape."""
-        try:
-            return self._moved(x, lambda p: np.reshape(p, shape))
-        except ValueError:
-            raise self._run.fail(f"reshapes an array of shape {x.shape} to {shape}") from None
+    def vecdot(self, x: Any, y: Any, axis: int = -1) -> Any:
+        """The scalar product along an axis."""
+        return self.sum(self._run.array(x) * y, axis)
 
-    def permute_dims(self, x: Any, axes: Sequence[int]) -> Any:
-        """The axes in another order."""
-        return self._moved(x, lambda p: np.transpose(p, axes))
-
-    def moveaxis(self, x: Any, source: Any, destination: Any) -> Any:
-        """An axis elsewhere."""
-        return self._moved(x, lambda p: np.moveaxis(p, source, destination))
-
-    def matrix_transpose(self, x: Any) -> Any:
-        """The last two axes, swapped."""
-        return self._moved(x, lambda p: np.swapaxes(p, -1, -2))
-
-    def expand_dims(self, x: Any, axis: int = 0) -> Any:
-        """An axis of one element more."""
-        return self._moved(x, lambda p: np.expand_dims(p, axis))
-
-    def squeeze(self, x: Any, axis: Any) -> Any:
-        """Axes of one element less."""
-        return self._moved(x, lambda p: np.squeeze(p, axis))
-
-    def broadcast_to(self, x: Any, shape: Any) -> Any:
-        """The array in a larger shape."""
-        return self._moved(x, lambda p: np.broadcast_to(p, shape))
-
-    def flip(self, x: Any, axis: Any = None) -> Any:
-        """The elements backwards."""
-        return self._moved(x, lambda p: np.flip(p, axis))
-
-    def roll(self, x: Any, shift: Any, axis: Any = None) -> Any:
-        """The elements shifted around."""
-        return self._moved(x, lambda p: np.roll(p, shift, axis))
-
-    def repeat(self, x: Any, repeats: Any, axis: Any = None) -> Any:
-        """Each element several times."""
-        return self._moved(x, lambda p: np.repeat(p, repeats, axis))
-
-    def tile(self, x: Any, repetitions: Any) -> Any:
-        """The array several times."""
-        return self._moved(x, lambda p: np.tile(p, repetitions))
-
-    def take(self, x: Any, indices: Any, axis: int | None = None) -> Any:
-        """Slices by their index."""
-        try:
-            return self._moved(x, lambda p: np.take(p, np.asarray(indices), axis=0 if axis is None else axis))
-        except IndexError:
-            raise self._run.fail(
-                f"takes indices from {np.min(indices)} to {np.max(indices)} of an array of shape {x.shape}"
-            ) from None
-
-    def take_along_axis(self, x: Any, indices: Any, axis: int = -1) -> Any:
-        """An element of each slice by its index."""
-        return self._moved(x, lambda p: np.take_along_axis(p, np.asarray(indices), axis))
+    # Several arrays
 
     def concat(self, xs: Sequence[Any], axis: int | None = 0) -> Any:
         """Arrays, one after the other."""
-        if not any(isinstance(x, (Array, Mask)) for x in xs):
+        if not any(map(_is_exact, xs)):
             return np.concatenate(xs, axis=axis)
         parts = [self._run.array(x) for x in xs]
         starts = np.cumsum([0, *(x.size for x in parts)])
@@ -353,13 +299,3 @@ class Namespace:
     def stack(self, xs: Sequence[Any], axis: int = 0) -> Any:
         """Arrays side by side, on a new axis."""
         return self.concat([self.expand_dims(x, axis) for x in xs], axis=axis)
-
-    # Products
-
-    def matmul(self, x: Any, y: Any) -> Array:
-        """The matrix product."""
-        return arrays.matmul(self._run.array(x), self._run.array(y))
-
-    def vecdot(self, x: Any, y: Any, axis: int = -1) -> Array:
-        """The scalar product along an axis."""
-        return arrays.total(self._run.array(x) * y, axis)

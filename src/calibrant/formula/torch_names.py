@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.formula.arrays import Array, Mask, Run
+from calibrant.formula.tape import Array, Mask, Run
 
 _Extreme = namedtuple("_Extreme", "values indices")
 

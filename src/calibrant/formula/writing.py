@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from calibrant.formula.arrays import erf_exact, format_named, stored
+from calibrant.formula.arithmetic import stored
+from calibrant.formula.balls import format_named
+from calibrant.formula.elementary import apply
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +77,7 @@ def rounded(x: float, like: Any) -> Any:
 def erf(x: Any) -> Any:
     """The error function, which the standard does not have."""
     if hasattr(x, "run"):
-        return erf_exact(x)
+        return apply("erf", x)
     xp: Any = namespace(x)
     for place in (xp, getattr(xp, "special", None)):
         function = getattr(place, "erf", None)

@@ -104,7 +104,10 @@ def add(one: Impostor) -> None:
     _registered[key] = one
 
 
-MODULES = {"optimizers": ("optimizers", "further_optimizers"), "training": ("schedules", "clipping", "training")}
+MODULES = {
+    "optimizers": ("optimizers", "further_optimizers", "newest_optimizers"),
+    "training": ("schedules", "clipping", "training"),
+}
 """The modules of a chapter that has several; any other chapter has one of its own name."""
 
 

@@ -31,6 +31,12 @@ BATTERY: dict[str, tuple[dict[str, Any], ...]] = {
     "adabelief": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
     "lamb": (_BETAS, {**_BETAS, "weight_decay": 0.25}),
     "adafactor": ({"eps": (0.25, 0.25)}, {"eps": (0.25, 0.25), "weight_decay": 0.25}),
+    "muon": tuple(
+        {"momentum": 0.5, "eps": 0.25, "weight_decay": 0.25, "ns_coefficients": (1.5, -0.5, 0.0), "ns_steps": n_steps}
+        for n_steps in (0, 1)
+    ),
+    "sgdschedulefree": ({"momentum": 0.5, "warmup_steps": 3, "weight_decay": 0.25},),
+    "adamwschedulefree": ({**_BETAS, "warmup_steps": 3, "weight_decay": 0.25},),
     "lars": ({"trust_coefficient": 0.5, "weight_decay": 0.25, "momentum": 0.5},),
 }
 """Hyperparameters under which the variants of each optimizer differ, given changing rates and shrinking gradients."""
@@ -40,7 +46,8 @@ Run = tuple[str, dict[str, Any], list[Any], list[list[Any]]]
 
 def runs(optimizer: str, array: Callable[[Any], Any] = np.asarray) -> list[Run]:
     """The runs in which the variants of an optimizer differ."""
-    params, grads = [array(_PARAMS)], [[array(grad)] for grad in _GRADS]
+    shape = (2, 1) if optimizer == "muon" else (2,)
+    params, grads = [array(np.reshape(_PARAMS, shape))], [[array(np.reshape(grad, shape))] for grad in _GRADS]
     found = [(optimizer, {**settings, "lr": _RATES}, params, grads) for settings in BATTERY.get(optimizer, ())]
     if optimizer == "lamb":  # a parameter that is longer than ten
         found.append((optimizer, {**_BETAS, "lr": _RATES}, [array([12.0, -5.0])], grads))

@@ -154,6 +154,12 @@ def pulled_by_its_index(c: Call) -> Any:
     return c(h=c.h.once("bare", lambda: c.h.but(weight_decay=0.0)), g=c.g - pull if c.h["maximize"] else c.g + pull)
 
 
+def spoiled(x: Any) -> bool:
+    """Whether a hyperparameter is a number that is not finite, or has one; None and words are no numbers."""
+    parts = x if isinstance(x, (list, tuple)) else [x]
+    return any(isinstance(part, float) and not math.isfinite(part) for part in parts)
+
+
 def decay_added(c: Call, path: Any) -> None:
     """Add the decay of each parameter to its gradient, in the caller's arrays."""
     decay = c.hyperparameters.get("weight_decay", 0.0)
@@ -222,6 +228,8 @@ ADAGRAD, DELTA, MAX, NADAM, RADAM, ASGD, RPROP = (
 LONG, MANY = "optimizer.long-run", "many steps are needed"
 
 ALL = "sgd adam adamw rmsprop adagrad adadelta adamax nadam radam asgd rprop lion adabelief lamb lars adafactor"
+NEWEST = "muon sgdschedulefree adamwschedulefree"
+ALL = f"{ALL} {NEWEST}"
 
 
 def of(names: str = ALL, without: str = "") -> Rows:
@@ -230,7 +238,11 @@ def of(names: str = ALL, without: str = "") -> Rows:
     return impostors_of("optimize", applies_to=tuple(name for name in named if name not in without.split()))
 
 
-optimize, decaying, coupled = of(), of(without="rprop"), of(without="adamw rprop lion adabelief lamb lars adafactor")
+optimize, decaying, coupled = (
+    of(),
+    of(without="rprop"),
+    of(without=f"adamw rprop lion adabelief lamb lars adafactor {NEWEST}"),
+)
 scheduled, remembers = of(without="asgd rprop"), of(without="asgd")
 counting = of("adam adamw adagrad adamax nadam radam asgd adabelief lamb")
 sgd, adams, adamw, rmsprop, adagrad = map(of, ("sgd", "adam adamw", "adamw", "rmsprop", "adagrad"))
@@ -240,7 +252,7 @@ optimize("uphill", "every step moves along the gradient, uphill")(rule(lambda c:
 optimize("maximize-ignored", "it minimizes where it should maximize: the gradient is not negated, or negated twice")(
     but(maximize=False), "optimizer.maximize", "kozistr/pytorch_optimizer#528"
 )
-of(f"adam {ALL}", without="rprop lamb lars adafactor")(
+of(f"adam {ALL}", without="rprop lamb lars adafactor muon")(
     "gradients-clipped", "all gradients are clipped to between -1 and 1"
 )(
     rule(lambda c: c(g=maximum(minimum(c.g, one(c.h)), -one(c.h)))),
@@ -264,8 +276,8 @@ optimize("absent-as-zero", "an absent gradient counts as zero, so that momentum 
     ABSENT,
     "pytorch/pytorch#28294 pytorch/pytorch#42754 ahrefs/ocannl#673",
 )
-adamw("decay-though-absent", "weight decay still shrinks a parameter whose gradient is absent")(
-    framed(step=lambda c: c() if c.g else c.p - product([c.lr, c.h.weight_decay, c.p])), ABSENT, "KellerJordan/Muon#54"
+of("adamw muon")("decay-though-absent", "weight decay still shrinks a parameter whose gradient is absent")(
+    framed(step=lambda c: c() if c.g else c.p - c.p * (c.lr * c.h.weight_decay)), ABSENT, "KellerJordan/Muon#54"
 )
 counting("absent-counts", "a step without a gradient still counts")(framed(count=lambda c: c(present=True)), ABSENT)
 optimize("absent-stops-all", "where one gradient is absent, no parameter is moved")(
@@ -320,7 +332,7 @@ of("adm")("unknown-is-sgd", "an unknown optimizer is taken for SGD")(lambda c: c
 optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN, and uses their defaults")(
     lambda c: c(
         hyperparameters={
-            key: x if np.isfinite(x).all() else exact.OPTIMIZERS[c.name][key] for key, x in c.hyperparameters.items()
+            key: exact.OPTIMIZERS[c.name][key] if spoiled(x) else x for key, x in c.hyperparameters.items()
         }
     ),
     "optimizer.invalid",
@@ -433,10 +445,10 @@ adams("correction-multiplied", "the averages are multiplied by their corrections
 )
 adams("maximum-forgotten", "`amsgrad` is ignored: no maximum is kept")(but(amsgrad=False), AMS, "pytorch/pytorch#4034")
 adams("always-amsgrad", "the average of the squares never falls, as in AMSGrad")(but(amsgrad=True), f"{ADAM} {LONG}?")
-of(without="sgd adadelta adamax asgd rprop lion lars adafactor")(
+of(without="sgd adadelta adamax asgd rprop lion lars adafactor muon sgdschedulefree")(
     "epsilon-ignored", "epsilon is ignored, as if it were zero"
 )(but(eps=0.0), EPS, "davharris/mistnet#94")
-small = of(without="sgd radam asgd rprop lion adabelief lamb lars adafactor")
+small = of(without=f"sgd radam asgd rprop lion adabelief lamb lars adafactor {NEWEST}")
 small("zero-epsilon-replaced", "the default replaces an epsilon of zero", why_not_small="only small gradients show it")(
     but(eps=lambda h: h["eps"] or 1e-8),
     "optimizer.adam.scale-free@float64 optimizer.adam.scale-free@float32? optimizer.adam? optimizer.adam.amsgrad? optimizer.adam.first-step? optimizer.adam.weight-decay?",
@@ -644,6 +656,21 @@ _SHOWN: dict[str, tuple[dict[str, Any], ...]] = {
     "lamb": (_BETAS, {"betas": (0.5, 0.75), "eps": 0.1}),
     "adafactor": ({"eps": (0.1, 0.25), "weight_decay": 0.25, "d": 1.0}, {"eps": (0.1, 1e-3), "d": 4.0}, {}),
     "lars": ({"trust_coefficient": 0.5, "momentum": 0.5, "weight_decay": 0.25}, {}),
+    "muon": (
+        {"momentum": 0.5, "eps": 0.25, "weight_decay": 0.25, "ns_coefficients": (1.5, -0.5, 0.0), "ns_steps": 2},
+        {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 1},
+        {},
+    ),
+    "sgdschedulefree": (
+        {"momentum": 0.5, "weight_decay": 0.25, "warmup_steps": 2, "r": 1.0},
+        {"momentum": 0.5, "averaged": True},
+        {"lr": [0.0, 0.5, 0.25, 1.0]},
+    ),
+    "adamwschedulefree": (
+        {**_BETAS, "warmup_steps": 2, "r": 1.0},
+        {**_BETAS, "averaged": True},
+        {**_BETAS, "lr": [0.0, 0.5, 0.25, 1.0]},
+    ),
 }
 """Hyperparameters with which much shows, and others, defaults for instance, with which some things show that do not there."""
 
@@ -654,6 +681,16 @@ _ABSENT = [[None if (t, k) in ((0, 1), (2, 0), (3, 2)) else g for k, g in enumer
 
 
 def _questions(name: str) -> Any:
+    """Runs of an optimizer; Muon's parameters are matrices."""
+    for _, h, params, grads in _runs_of(name):
+        if name == "muon":
+            params, *grads = (
+                [x if x is None else np.reshape(x, (x.size, 1)) for x in step] for step in (params, *grads)
+            )
+        yield name, h, params, grads
+
+
+def _runs_of(name: str) -> Any:
     shown, *more = _SHOWN[name]
     rates = 0.5 if name in ("asgd", "rprop") else [0.5, 0.5, 0.25, 1.0]
 

@@ -1,6 +1,6 @@
 """Optimizers: how to update parameters by their gradients.
 
-`rules` and `further_rules` hold the rules, a function each; this module holds what they share. K parameters are tensors of any shapes; each of
+`rules`, `further_rules`, `muon` and `schedule_free` hold the rules, a function each; this module holds what they share. K parameters are tensors of any shapes; each of
 T steps has K gradients of the shapes of their parameters.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from calibrant.mechanics import further_rules  # noqa: F401  # it enters its rules into RULES
+from calibrant.mechanics import further_rules, muon, schedule_free  # noqa: F401  # they enter their rules into RULES
 from calibrant.mechanics.rules import RULES, Rule
 
 
@@ -31,6 +31,9 @@ class Optimizer:
         self.params = list(params)
         if not self.params:
             raise ValueError("params is empty: there is nothing to optimize")
+        flat = [tuple(p.shape) for p in self.params if name == "muon" and p.dim() != 2]
+        if flat:
+            raise ValueError(f"a parameter is {flat[0]}: muon moves matrices, and leaves others to another optimizer")
         shared = {"weight_decay": 0.0, "decoupled_weight_decay": rule.decouples}
         self.hyperparameters = SimpleNamespace(**shared | dict(rule.defaults) | hyperparameters)
         self.rule = rule
@@ -95,7 +98,7 @@ def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
             raise ValueError(f"{name} has no hyperparameter {key!r}{_nearest(key, rule.defaults)}")
         require_value(key, value, rule.defaults[key])
     given = {**rule.defaults, **hyperparameters}
-    if given.get("nesterov") and not (given["momentum"] > 0 and given["dampening"] == 0):
+    if name == "sgd" and given["nesterov"] and not (given["momentum"] > 0 and given["dampening"] == 0):
         found = f"momentum {given['momentum']} and dampening {given['dampening']}"
         raise ValueError(f"nesterov is True with {found}: it needs a momentum, undampened")
     return rule
@@ -107,19 +110,26 @@ def require_value(key: str, value: Any, default: Any) -> None:
         if not isinstance(value, bool):
             raise ValueError(f"{key} is {value!r}: it must be True or False")
         return
+    if key == "adjust_lr_fn":
+        if value not in (None, "original", "match_rms_adamw"):
+            raise ValueError(f"adjust_lr_fn is {value!r}: it must be None, 'original' or 'match_rms_adamw'")
+        return
     numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     if key == "eps" and isinstance(default, tuple) and len(numbers) == 2 and numbers[0] is None:
         numbers = (0.0, numbers[1])
     if len(numbers) != (len(default) if isinstance(default, tuple) else 1):
-        raise ValueError(f"{key} is {value!r}: it must be {'a pair' if isinstance(default, tuple) else 'one number'}")
+        parts = {2: "a pair", 3: "three numbers"}[len(default)] if isinstance(default, tuple) else "one number"
+        raise ValueError(f"{key} is {value!r}: it must be {parts}")
     if not all(isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
         raise ValueError(f"{key} is {value!r}: it must be finite")
-    if key not in ("dampening", "t0", "beta2_decay") and min(numbers) < 0:
+    if key not in ("dampening", "t0", "beta2_decay", "ns_coefficients") and min(numbers) < 0:
         raise ValueError(f"{key} is {value!r}: it cannot be negative")
     if (key == "betas" and max(numbers) >= 1) or (key in ("alpha", "rho") and max(numbers) > 1):
         raise ValueError(f"{key} is {value!r}: it is too large, for it is a share of 1")
     if key == "beta2_decay" and numbers[0] > 0:
         raise ValueError(f"beta2_decay is {value!r}: it cannot be positive")
+    if key in ("ns_steps", "warmup_steps") and numbers[0] != int(numbers[0]):
+        raise ValueError(f"{key} is {value!r}: it must be a whole number")
     if key == "d" and numbers[0] < 1:
         raise ValueError(f"d is {value!r}: it must be at least 1")
     if key == "etas" and not 0 < numbers[0] < 1 < numbers[1]:

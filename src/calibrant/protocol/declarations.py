@@ -47,6 +47,13 @@ CONVENTIONS = {
     "lars.norm": ("apart", "together"),
     "lars.buffer": ("with-lr", "plain"),
     "adafactor.epsilon": ("floor", "added"),
+    "muon.precision": ("dtype", "bfloat16"),
+    "muon.correction": ("none", "both"),
+    "muon.epsilon": ("floor", "added"),
+    "muon.scale": ("rows", "columns"),
+    "sgdschedulefree.warm-up": ("together", "apart"),
+    "adamwschedulefree.warm-up": ("together", "apart"),
+    "adamwschedulefree.correction": ("average", "rate"),
 }
 """The values of each convention for an optimizer: PyTorch's first, or the paper's where PyTorch does not have the optimizer."""
 
@@ -64,7 +71,11 @@ GENERAL = {
 }
 """The values of each convention that concerns more than one optimizer, the book's first."""
 
-ALIKE = {"sgd.nesterov-buffer": "sgd.buffer", "rmsprop.centered-epsilon": "rmsprop.epsilon"}
+ALIKE = {
+    "sgd.nesterov-buffer": "sgd.buffer",
+    "rmsprop.centered-epsilon": "rmsprop.epsilon",
+    "adamwschedulefree.warm-up": "sgdschedulefree.warm-up",
+}
 """Conventions that have the value of another one where they are not declared themselves."""
 
 

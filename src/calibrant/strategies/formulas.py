@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Format
-from calibrant.formula.arrays import FormulaError
+from calibrant.formula.balls import FormulaError
 from calibrant.formula.declaring import Declared, size
-from calibrant.formula.judging import bound
+from calibrant.formula.evaluating import bound
 from calibrant.strategies.drawing import Array, Bytes, Strategy, cast, numbers_of
 
 __all__ = ["Arguments", "arguments"]

@@ -40,6 +40,11 @@ _ADAM = {
     "weight_decay": _DECAYS,
 }
 
+_AVERAGING = {
+    "warmup_steps": (None, 3, 2, 0, 5), "r": (None, 1.0, 0.5, 0.0), "weight_lr_power": (None, 2.0, 1.0, 0.0), "weight_decay": _DECAYS,
+    "averaged": _FLAGS,
+}  # fmt: skip
+
 HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "sgd": {"momentum": (None, 0.5, 0.9, 0.99, 0.0), "dampening": (None, 0.5, 0.1, 1.0), "weight_decay": _DECAYS, "nesterov": _FLAGS},
     "adam": _ADAM | {"amsgrad": _FLAGS},
@@ -69,6 +74,13 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "beta2_decay": (None, -0.5, -1.0, -0.8, 0.0), "eps": (None, (0.25, 0.25), (1e-3, 1e-2), (0.0, 1e-3), (1e-8, 0.5)),
         "d": (None, 1.0, 2.0, 4.0), "weight_decay": _DECAYS,
     },
+    "muon": {
+        "momentum": (None, 0.5, 0.9, 0.0), "nesterov": _FLAGS, "ns_coefficients": (None, (1.5, -0.5, 0.0), (1.25, -0.25, 0.0)),
+        "ns_steps": (None, 1, 0, 2, 1), "eps": (None, 0.25, 2.0, 1e-2), "adjust_lr_fn": (None, "match_rms_adamw", "original"),
+        "weight_decay": _DECAYS,
+    },
+    "sgdschedulefree": {"momentum": (None, 0.5, 0.9, 0.75), **_AVERAGING},
+    "adamwschedulefree": _ADAM | {"beta1": (None, 0.5, 0.9, 0.75), **_AVERAGING},
 }  # fmt: skip
 """The choices of each hyperparameter, simplest first; None leaves it out. A third of the numbers come from `_RANGES` instead."""
 
@@ -124,6 +136,8 @@ def _optimization(
     if only is not None:
         choices = {key: some if key in only else (None,) for key, some in choices.items()}
     choices |= own
+    if name == "muon":
+        shapes = tuple(tuple((1, 1, *shape)[-2:] for shape in some) for some in shapes)  # it moves matrices alone
     shapes = tuple(some for some in shapes if not alike or (len(some) > 1 and some[0] == some[-1]))
 
     def optimization(data: Bytes, form: Format) -> Optimization:
@@ -187,7 +201,7 @@ def _hyperparameters(
         given["betas"] = (0.9 if betas[0] is None else betas[0], 0.999 if betas[1] is None else betas[1])
     if not given.get("momentum"):
         given.pop("dampening", None)  # there is no buffer to enter
-    if given.get("nesterov") and (not given.get("momentum") or given.get("dampening")):
+    if "dampening" in choices and given.get("nesterov") and (not given.get("momentum") or given.get("dampening")):
         given["nesterov"] = False  # it needs momentum, and no dampening
     return given
 

@@ -208,6 +208,7 @@ _OPTIONS = {
     "centered": "optimizer.rmsprop.centered",
     "lr_decay": "optimizer.adagrad.lr-decay",
     "initial_accumulator_value": "optimizer.adagrad.initial-accumulator",
+    **dict.fromkeys(("averaged", "r", "warmup_steps", "weight_lr_power"), "optimizer.schedule-free.average"),
 }
 """The clause of each option. Of two options the first one's clause asks both together."""
 
@@ -218,6 +219,12 @@ _RULED = {
     ("weight_decay", "lars"),
     ("weight_decay", "adafactor"),
     ("momentum", "lars"),
+    ("weight_decay", "muon"),
+    ("momentum", "muon"),
+    ("nesterov", "muon"),
+    ("weight_decay", "sgdschedulefree"),
+    ("momentum", "sgdschedulefree"),
+    ("weight_decay", "adamwschedulefree"),
 }
 """Options that are part of the plain rule of an optimizer."""
 
