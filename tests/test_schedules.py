@@ -95,8 +95,8 @@ def test_where_rounding_decides_whether_a_loss_improves_nothing_is_claimed() -> 
     tenth = {"patience": 0, "factor": 0.5, "threshold": 0.1}
     limit = 3.0 * (1 - 0.1)
 
-    assert exact.plateau([3.0, limit, 1.0], 1.0, tenth, FLOAT64).err.tolist() == [0.0, math.inf, math.inf]
-    assert exact.plateau([3.0, 2.5, 1.0], 1.0, tenth, FLOAT64).nearest().tolist() == [1.0] * 3
+    assert exact.plateau([3.0, limit, 1.0], 1.0, tenth, FLOAT64, followed({})).err.tolist() == [0.0, math.inf, math.inf]
+    assert exact.plateau([3.0, 2.5, 1.0], 1.0, tenth, FLOAT64, followed({})).nearest().tolist() == [1.0] * 3
 
 
 def clipped(*numbers: float, max_norm: float, kind: float = 2.0, **conventions: str) -> Any:

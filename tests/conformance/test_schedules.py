@@ -147,7 +147,7 @@ def falls(target: Subject, run: Stalled) -> None:
     answer = target.plateau(run.val_losses, run.lr, run.hyperparameters)
 
     losses = run.val_losses.astype(np.float64).tolist()
-    agree(answer, exact.plateau(losses, run.lr, run.hyperparameters, target.form))
+    agree(answer, exact.plateau(losses, run.lr, run.hyperparameters, target.form, target.follow))
 
 
 @clause("schedule.plateau", fraction_of_examples=0.5)

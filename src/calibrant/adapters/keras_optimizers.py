@@ -47,8 +47,8 @@ DEVIATIONS = {
 }
 
 
-def made(optimizers: Any, name: str, hyperparameters: dict[str, Any]) -> Any:
-    """The optimizer of that name."""
+def made(optimizers: Any, name: str, hyperparameters: dict[str, Any], **around: Any) -> Any:
+    """The optimizer of that name, with options that concern what is around it."""
     if name not in OPTIMIZERS:
         raise NotImplementedError(f"keras.optimizers has no {name}")
     cls, names = OPTIMIZERS[name]
@@ -56,7 +56,7 @@ def made(optimizers: Any, name: str, hyperparameters: dict[str, Any]) -> Any:
     options.pop("decoupled_weight_decay", None)  # it always is
     if "betas" in options:
         options["beta_1"], options["beta_2"] = options.pop("betas")
-    return getattr(optimizers, cls)(**{NAMES.get(key, key): value for key, value in options.items()})
+    return getattr(optimizers, cls)(**{NAMES.get(key, key): value for key, value in options.items()}, **around)
 
 
 def stopped(callback: Any, val_losses: list[float]) -> tuple[int, int]:

@@ -25,6 +25,29 @@ os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it once
 
 import keras
 
+from calibrant.adapters import keras_training
+from calibrant.adapters.keras_training import (
+    accumulate_and_step,
+    average,
+    clip_by_norm,
+    clip_by_value,
+    plateau,
+    resume,
+    scaled_steps,
+    schedule,
+)
+
+__all__ = [
+    "accumulate_and_step",
+    "average",
+    "clip_by_norm",
+    "clip_by_value",
+    "plateau",
+    "resume",
+    "scaled_steps",
+    "schedule",
+]
+
 Array = Any
 """PyTorch's tensors."""
 
@@ -34,12 +57,13 @@ name = "keras"
 version = f"{keras.__version__}, torch {torch.__version__}"
 
 dtypes = ("float32",)
-conventions = keras_optimizers.CONVENTIONS
+conventions = keras_optimizers.CONVENTIONS | keras_training.conventions
 
 _EMPTY = "a loss squeezes or stretches an axis of size 1, and the mean of no samples is NaN"
 _SHARED = "on this backend a keras.Variable lies in the memory of the tensor that it is made from"
 deviations = {
     **keras_optimizers.DEVIATIONS,
+    **keras_training.deviations,
     "data.shapes": _EMPTY,
     "data.columns": _EMPTY,
     "loss.same-shape": _EMPTY,

@@ -11,10 +11,12 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import mlx.optimizers as optim
 import numpy as np
 
-from calibrant.adapters.hyperparameters import offered, rates_of
+from calibrant.adapters.hyperparameters import rates_of
+from calibrant.adapters.mlx_training import clip_by_norm, made, optimize_groups, resume, schedule, stepped, tree
+
+__all__ = ["clip_by_norm", "optimize_groups", "resume", "schedule"]
 
 Array = Any
 """MLX's arrays."""
@@ -29,6 +31,8 @@ conventions = {
     "adamax.epsilon": "outside",
     "adamax.correction": "none",
     "arithmetic.hyperparameters": "float32",
+    "schedule.warm-up-count": "zero",
+    "clip.epsilon": "added",
 }
 
 _EMPTY = "the mean of no samples is NaN, and a loss takes any two arrays of one shape"
@@ -40,20 +44,11 @@ deviations = {
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "broadcast.in-place": "x *= y gives x the shape of the product",
     "validation.columns": _EMPTY,
+    "schedule.invalid": "schedules take rates and factors as they are, and a length that is no whole number",
+    "clip.invalid": "a limit that is NaN is taken: the comparison with zero lets it pass",
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "descent.negative-rate": "a loop over range(n_epochs) runs no epochs where n_epochs is negative, and any rate is taken",
 }
-
-OPTIMIZERS = {
-    "sgd": (optim.SGD, "lr momentum dampening weight_decay nesterov"),
-    "adam": (optim.Adam, "lr betas eps"),
-    "adamw": (optim.AdamW, "lr betas eps weight_decay"),
-    "rmsprop": (optim.RMSprop, "lr alpha eps"),
-    "adagrad": (optim.Adagrad, "lr eps"),
-    "adadelta": (optim.AdaDelta, "lr rho eps"),
-    "adamax": (optim.Adamax, "lr betas eps"),
-}
-"""Each optimizer, and its hyperparameters by PyTorch's names."""
 
 
 def asarray(x: np.ndarray[Any, Any]) -> Array:
@@ -135,7 +130,7 @@ def training_loop(
 ) -> tuple[Array, list[Array], list[Array]]:
     """The loop of MLX's documentation: mlx.nn.value_and_grad, Optimizer.update, mx.eval."""
     line, options = Line(params), dict(optimizer)
-    stepper = _optimizer(options.pop("name"), options)
+    stepper = made(options.pop("name"), options)
     step = nn.value_and_grad(line, lambda t_u, t_c: loss_fn(line(t_u), t_c))
     train_losses, val_losses = [], []
     for _ in range(n_epochs):
@@ -199,32 +194,16 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
-    """The parameters after each step of one of mlx.optimizers. The tree leaves out an absent gradient, as MLX allows."""
+    """The parameters after each step of one of mlx.optimizers."""
     rates, options = rates_of(hyperparameters, len(grads))
-    stepper = _optimizer(name, options)
-    now = {str(k): p for k, p in enumerate(params)}
+    stepper, now, path = made(name, options), tree(params), []
     stepper.init(now)
-    path = []
     for rate, step in zip(rates, grads, strict=True):
         if rate is not None:
             stepper.learning_rate = rate
-        given = {str(k): grad for k, grad in enumerate(step) if grad is not None}
-        now = {**now, **stepper.apply_gradients(given, now)}
-        mx.eval(now, stepper.state)
+        now = stepped(stepper, now, step)
         path.append(list(now.values()))
     return path
-
-
-def _optimizer(name: str, hyperparameters: dict[str, Any]) -> Any:
-    if name not in OPTIMIZERS:
-        raise NotImplementedError(f"mlx.optimizers has no {name}")
-    make, names = OPTIMIZERS[name]
-    options = offered("MLX", name, hyperparameters, names)
-    if options.get("eps") == 0 and name in ("rmsprop", "adagrad", "adadelta"):
-        raise NotImplementedError(f"MLX's {name} takes no eps of 0")
-    if name in ("adam", "adamw"):
-        options["bias_correction"] = True  # MLX does it only on request
-    return make(learning_rate=options.pop("lr"), **options)
 
 
 # Validation

@@ -19,8 +19,10 @@ Array = Any
 def average(name: str, hyperparameters: dict[str, Any], path: list[list[Array]]) -> list[list[Array]]:
     """The average of the parameters after each step of a path."""
     usual = {"ema": {"decay": 0.999, "bias_correction": False, "warmup": False}, "swa": {}}
-    if name not in usual or set(hyperparameters) - {*usual[name], "every"}:
-        raise ValueError(f"{name!r} is no average with {', '.join(hyperparameters)}")
+    if name not in usual:
+        raise ValueError(f"there is no average {name!r}")
+    if unknown := sorted(set(hyperparameters) - {*usual[name], "every"}):
+        raise ValueError(f"{name} has no {unknown[0]!r}")
     h: dict[str, Any] = {"every": 1} | usual[name] | hyperparameters
     decay, corrected = h.get("decay", 0.0), h.get("bias_correction", False)
     if not 0 <= decay <= 1 or h["every"] < 1 or (corrected and (h["warmup"] or decay == 1)):

@@ -16,6 +16,27 @@ import numpy as np
 import optax
 import optax.contrib
 
+from calibrant.adapters.optax_optimizers import LONG, SCHEDULE_FREE, made
+from calibrant.adapters.optax_training import (
+    accumulate_and_step,
+    average,
+    clip_by_norm,
+    clip_by_value,
+    optimize_groups,
+    resume,
+    schedule,
+)
+
+__all__ = [
+    "accumulate_and_step",
+    "average",
+    "clip_by_norm",
+    "clip_by_value",
+    "optimize_groups",
+    "resume",
+    "schedule",
+]
+
 Array = Any
 """JAX arrays."""
 
@@ -50,6 +71,10 @@ deviations = {
     "validation.columns": _UNCHECKED,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "schedule.invalid": "schedules take rates, factors and lengths as they are",
+    "window.last": "MultiSteps makes no step for a last window that is not full",
+    "window.invalid": "a window of 0 never ends",
+    "average.invalid": "decays are taken as they are",
+    "group.invalid": "transformations that no parameter is labelled with are ignored",
     "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
 }
 elementary = {"exp": jnp.exp, "log": jnp.log, "tanh": jnp.tanh, "maximum": jnp.maximum}
@@ -67,53 +92,8 @@ conventions = {
     "muon.scale": "columns",
     "sgdschedulefree.warm-up": "apart",
     "schedule.warm-up-count": "zero",
+    "resume.hyperparameters": "constructed",
 }
-
-OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "sgd": (optax.sgd, {"lr": 1e-3}),
-    "adam": (optax.adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "adamw": (optax.adamw, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}),
-    "rmsprop": (optax.rmsprop, {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8}),
-    "adagrad": (optax.adagrad, {"lr": 1e-2, "initial_accumulator_value": 0.0, "eps": 1e-10}),
-    "adadelta": (optax.adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
-    "adamax": (optax.adamax, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "nadam": (optax.nadam, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "radam": (optax.radam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "rprop": (optax.rprop, {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)}),
-    "lion": (optax.lion, {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0}),
-    "adabelief": (optax.adabelief, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-16}),
-    "lamb": (optax.lamb, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.0}),
-    "lars": (optax.lars, {"lr": 1e-3, "momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0, "weight_decay": 0.0}),
-    "muon": (optax.contrib.muon, {"lr": 1e-3, "momentum": 0.95, "eps": 1e-7, "weight_decay": 0.1}),
-}
-"""Each optimizer with the book's defaults."""
-
-SCHEDULE_FREE: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "sgdschedulefree": (optax.contrib.schedule_free_sgd, {"lr": 1.0, "momentum": 0.9, "weight_decay": 0.0}),
-    "adamwschedulefree": (
-        optax.contrib.schedule_free_adamw,
-        {"lr": 2.5e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
-    ),
-}
-"""The same of the wrappers that average their steps."""
-
-OWN_DECAY = ("adamw", "adadelta", "lion", "lamb", "lars", "muon")
-"""The optimizers that take a weight decay as the book means it."""
-
-DECOUPLED = {"adam": optax.adamw, "nadam": optax.nadamw}
-"""The optimizers that decouple the decay on request."""
-
-NAMES = {
-    "lr": ("learning_rate",),
-    "betas": ("b1", "b2"),
-    "alpha": ("decay",),
-    "etas": ("eta_minus", "eta_plus"),
-    "step_sizes": ("min_step_size", "max_step_size"),
-}
-"""Optax's names for torch.optim's hyperparameters, where they differ."""
-
-LONG = 100
-"""For a run of more steps, the adapter compiles the optimizer."""
 
 
 def model(t_u: Array, w: Array, b: Array) -> Array:
@@ -180,7 +160,7 @@ def training_loop(
 ) -> tuple[Array, list[Array], list[Array]]:
     """The loop of Optax's tutorials."""
     options = dict(optimizer)
-    transformation = _optimizer(options.pop("name"), options)
+    transformation = made(options.pop("name"), options)
 
     update = jax.jit(transformation.update) if n_epochs > LONG else transformation.update
     state = transformation.init(params)
@@ -250,7 +230,7 @@ def optimize(
     """The parameters after each step of one of optax's optimizers on these gradients."""
     options = dict(hyperparameters)
     averaged = name in SCHEDULE_FREE and options.pop("averaged", False)
-    transformation = _optimizer(name, options)
+    transformation = made(name, options)
     if any(grad is None for step in grads for grad in step):
         raise NotImplementedError("optax has no step in which a parameter has no gradient")
     if name == "muon" and any(p.ndim != 2 for p in params):
@@ -265,63 +245,6 @@ def optimize(
     return path
 
 
-def _optimizer(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTransformation:
-    """One of optax's optimizers, after transformations that flip the sign and add a coupled decay."""
-    if name in SCHEDULE_FREE:
-        return _schedule_free(name, hyperparameters)
-    if name not in OPTIMIZERS:
-        raise NotImplementedError(f"optax has no {name}")
-    make, defaults = OPTIMIZERS[name]
-    options = defaults | hyperparameters
-    for absent in ("dampening", "lr_decay", "momentum_decay"):
-        if options.pop(absent, None):
-            raise NotImplementedError(f"optax's {name} has no {absent}")
-    amsgrad, decoupled = options.pop("amsgrad", False), options.pop("decoupled_weight_decay", False)
-    if (amsgrad and (name != "adam" or decoupled)) or (decoupled and name not in DECOUPLED):
-        raise NotImplementedError(f"optax has no {name} with {'amsgrad' if amsgrad else 'decoupled decay'}")
-    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
-    if amsgrad:
-        make = optax.amsgrad
-    if decoupled:
-        make, options = DECOUPLED[name], {"weight_decay": 0.0, **options}
-    elif name == "adabelief" and options.pop("weight_decay", None):
-        raise NotImplementedError("optax's adabelief has no weight_decay")
-    elif name not in OWN_DECAY and "weight_decay" in options:
-        before.append(optax.add_decayed_weights(options.pop("weight_decay")))
-    if isinstance(options["lr"], list):
-        if name == "rprop":
-            raise NotImplementedError("optax's rprop has one rate")
-        rates = options["lr"]
-        options["lr"] = (lambda count: rates[int(count)]) if len(rates) <= LONG else jnp.asarray(rates).__getitem__
-    if name == "adabelief":
-        options["eps_root"] = options["eps"]
-    if name == "muon":
-        options["beta"] = options.pop("momentum")
-        options["consistent_rms"] = 0.2 if options.pop("adjust_lr_fn", None) == "match_rms_adamw" else None
-        options["ns_coeffs"] = options.pop("ns_coefficients", (3.4445, -4.775, 2.0315))
-    for key, names in NAMES.items():
-        if key in options:
-            value = options.pop(key)
-            options |= zip(names, value if len(names) > 1 else [value], strict=True)
-    return optax.chain(*before, make(**options))
-
-
-def _schedule_free(name: str, hyperparameters: dict[str, Any]) -> optax.GradientTransformation:
-    """One of optax's Schedule-Free wrappers. Its optimizer asks a list of rates from zero, and itself from one."""
-    make, defaults = SCHEDULE_FREE[name]
-    options = defaults | hyperparameters
-    before = [optax.scale(-1.0)] if options.pop("maximize", False) else []
-    if options.pop("r", 0.0) or isinstance(options["lr"], list):
-        raise NotImplementedError("optax's Schedule-Free has no r, and no rates but those of a warm-up")
-    options["learning_rate"] = options.pop("lr")
-    options["warmup_steps"] = options.pop("warmup_steps", 0) or None
-    options["b1"], *rest = options.pop("betas", ()) or [options.pop("momentum")]
-    options |= {"b2": rest[0]} if rest else {}
-    if not options["b1"]:
-        raise NotImplementedError("optax divides by b1")
-    return optax.chain(*before, make(**options))
-
-
 # Validation
 
 
@@ -334,88 +257,3 @@ def regularized_loss(t_p: Array, t_c: Array, w: Array, l1: float, l2: float) -> 
 def regularized_grad(t_u: Array, t_c: Array, w: Array, b: Array, l1: float, l2: float) -> Array:
     """The gradient of `regularized_loss` of the line, (2,)."""
     return jnp.stack(jax.grad(lambda w, b: regularized_loss(model(t_u, w, b), t_c, w, l1, l2), argnums=(0, 1))(w, b))
-
-
-# Training
-
-
-def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
-    """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
-    rates = _warmed_up(name, dict(hyperparameters), n_steps)(jnp.arange(n_steps))
-    return jnp.broadcast_to(jnp.asarray(rates), (n_steps,))
-
-
-def _warmed_up(name: str, settings: dict[str, Any], n_steps: int) -> optax.Schedule:
-    n_warm = settings.pop("warmup_steps", 0)
-    after = _schedule(name, settings, n_steps)
-    if not n_warm:
-        return after
-    return optax.join_schedules([optax.linear_schedule(0.0, float(after(0)), n_warm), after], [n_warm])
-
-
-def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> optax.Schedule:
-    lengths = [T_0]
-    while sum(lengths) < n_steps:
-        lengths.append(lengths[-1] * T_mult)
-    waves = [optax.cosine_decay_schedule(lr, length, eta_min / lr) for length in lengths]
-    return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
-
-
-def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
-    """One of optax's schedules with PyTorch's defaults. Raises TypeError for hyperparameters that it does not have."""
-
-    def step(lr: float, step_size: int, gamma: float = 0.1) -> optax.Schedule:
-        return optax.exponential_decay(lr, step_size, gamma, staircase=True)
-
-    def sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> optax.Schedule:
-        parts = [
-            _warmed_up(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
-        ]
-        return optax.join_schedules(parts, milestones)
-
-    def constant(lr: float, factor: float = 1 / 3, total_iters: int = 5) -> optax.Schedule:
-        return optax.join_schedules([optax.constant_schedule(x) for x in (lr * factor, lr)], [total_iters])
-
-    def linear(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> optax.Schedule:
-        return optax.linear_schedule(lr * start_factor, lr * end_factor, total_iters)
-
-    def multistep(lr: float, milestones: list[int], gamma: float = 0.1) -> optax.Schedule:
-        return optax.piecewise_constant_schedule(lr, dict.fromkeys(milestones, gamma))
-
-    def polynomial(lr: float, total_iters: int = 5, power: float = 1.0) -> optax.Schedule:
-        return optax.polynomial_schedule(lr, 0.0, power, total_iters)
-
-    def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> optax.Schedule:
-        return optax.cosine_decay_schedule(lr, T_max, eta_min / lr)
-
-    made: dict[str, Callable[..., optax.Schedule]] = {
-        "constant": constant,
-        "linear": linear,
-        "step": step,
-        "multistep": multistep,
-        "polynomial": polynomial,
-        "exponential": functools.partial(step, step_size=1),
-        "cosine": cosine,
-        "sequence": sequence,
-        "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
-    }
-    if name not in made:
-        raise NotImplementedError(f"optax has no {name} with these corners")
-    if name == "exponential" and "step_size" in h:
-        raise TypeError("exponential has no step_size")
-    return made[name](**h)
-
-
-def clip_by_norm(grads: list[Array], max_norm: float, norm_type: float) -> tuple[Array, list[Array]]:
-    """optax.global_norm and optax.clip_by_global_norm."""
-    if norm_type != 2:
-        raise NotImplementedError("optax clips by the Euclidean norm")
-    clip = optax.clip_by_global_norm(max_norm)
-    return optax.global_norm(grads), clip.update(grads, clip.init(grads))[0]
-
-
-def clip_by_value(grads: list[Array], limit: float) -> list[Array]:
-    """optax.clip."""
-    clip = optax.clip(limit)
-    clipped: list[Array] = clip.update(grads, clip.init(grads))[0]
-    return clipped

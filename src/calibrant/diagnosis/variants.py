@@ -32,6 +32,7 @@ _MAY = {
     ("split.rounding", "nearest"): "a split that rounds to the nearest number answers so",
     ("schedule.warm-up-count", "zero"): "a warm-up that counts its steps from zero answers so",
     ("schedule.after-cosine", "returns"): "a wave that goes on after its last step answers so",
+    ("schedule.patience", "reached"): "a plateau that acts on the loss that reaches the patience answers so",
     ("clip.epsilon", "added"): "a clip that adds 1e-6 to the norm before it divides answers so",
     ("lazy.epsilon", "outside"): "a lazy Adam that adds epsilon after the correction answers so",
     ("lbfgs.first-rate", "l2"): "an L-BFGS whose first move has a Euclidean length of one at most answers so",

@@ -273,10 +273,13 @@ _RULES: dict[str, tuple[Rule, Any]] = {
 # The rate of a run whose loss stops falling
 
 
-def plateau(val_losses: Sequence[float], lr: float, hyperparameters: Given, form: Format) -> Exact:
+def plateau(
+    val_losses: Sequence[float], lr: float, hyperparameters: Given, form: Format, follow: Mapping[str, str]
+) -> Exact:
     """The rate after each loss, (n,). Where rounding may decide whether a loss is better, nothing is claimed from there on."""
     held = form.scalars
     h = {**PLATEAU, **hyperparameters}
+    most = max(h["patience"] - 1, 0) if follow["schedule.patience"] == "reached" else h["patience"]
     factor, threshold = _held(h["factor"], held), scalars.hyperparameter(float(h["threshold"]), form)
     sign = -1 if h["mode"] == "max" else 1
     rate, best, bad, rest = _held(lr, held), None, 0, 0
@@ -295,7 +298,7 @@ def plateau(val_losses: Sequence[float], lr: float, hyperparameters: Given, form
             bad += 1
         if rest > 0:
             rest, bad = rest - 1, 0
-        if bad > h["patience"]:
+        if bad > most:
             lower = maximum(rate * factor, _held(h["min_lr"], held))
             moved = (rate - lower - _held(h["eps"], held)).sign()
             unclear |= moved is None

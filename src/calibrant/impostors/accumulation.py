@@ -131,7 +131,9 @@ mean("mean-of-means", "the gradients of the batches are averaged, as if all batc
     "huggingface/transformers#24725 meta-pytorch/torchtune#1875 ml-explore/mlx-lm#1413 allenai/open-instruct#1161",
 )
 mean("sum-of-means", "the gradients of the batches are summed, and divided by nothing")(
-    lambda c: _sums(c)[-1], FULL, "paiml/aprender#2123 deepspeedai/DeepSpeed#7773 verl-project/verl#3332"
+    lambda c: _sums(c)[-1],
+    FULL,
+    "paiml/aprender#2123 deepspeedai/DeepSpeed#7773 verl-project/verl#3332 huggingface/transformers#37766 MakazhanAlpamys/Soup#720",
 )
 mean("sum-over-all", "it is the gradient of the sum of all squares, not of their mean")(factor(n), PERHAPS)
 mean("over-n-minus-1", "the sum over all samples is divided by n - 1")(lambda c: c() * n(c) / max(n(c) - 1, 1), WHOLE)
@@ -216,7 +218,7 @@ parallel("mean-of-means", "the gradients of the workers that have samples are av
     "pytorch/pytorch#67253 pytorch/pytorch#37359 ChenmienTan/RL2#11",
 )
 parallel("mean-over-all-workers", "the workers' gradients are averaged, also those of workers without samples")(
-    workers(lambda c, g: _sums(c)[-1] / len(c.shards)), WORKERS, "pytorch/pytorch#36516"
+    workers(lambda c, g: _sums(c)[-1] / len(c.shards)), WORKERS, "pytorch/pytorch#36516 meta-pytorch/torchtune#2172"
 )
 parallel("sum-of-means", "the workers' gradients are summed, and divided by nothing")(
     workers(lambda c, g: _sums(c)[-1]), WORKERS, "neuralmagic/sparseml#135"

@@ -101,7 +101,9 @@ def power(by_base: Callable[[Any, Any], Any], by_exponent: Callable[[Any, Any], 
 
 
 walk = impostors_of("automatic_gradient", exactly=False)
-walk("power-without-factor", "the derivative of a power is 1")(power(lambda x, y: 1), f"{COMPOSITION} {QUOTIENTS}")
+walk("power-without-factor", "the derivative of a power is 1")(
+    power(lambda x, y: 1), f"{COMPOSITION} {QUOTIENTS}", "cool-japan/scirs#103"
+)
 walk("exponent-not-in-front", "the derivative of a power by its base has no factor n")(
     power(lambda x, y: x ** (y - 1)), f"{QUOTIENTS} {COMPOSITION}"
 )
@@ -160,6 +162,7 @@ walk("once-per-path", "a value passes on its whole gradient so far each time a p
 walk("difference-as-a-sum", "the sign of a subtracted value is lost on the way back")(
     lambda c: c(contribution=lambda grad, factor: grad if isinstance(factor, int) else contribution(grad, factor)),
     COMPOSED,
+    "KhawajaAbaid/micrograd_c#1",
 )
 walk(
     "every-end-is-a-loss", "the backward walk starts at every recorded value that nothing uses, not at the loss alone"
@@ -272,7 +275,7 @@ def _refused_twice(c: Call) -> Any:
 
 shared = impostors_of("backward_shared", exactly=False)
 shared("intermediate-gradients-kept", "a pass also passes on what an earlier pass has left in the intermediate values")(
-    lambda c: c(forgotten=lambda tape, leaves: leaves), SHARED
+    lambda c: c(forgotten=lambda tape, leaves: leaves), SHARED, "karpathy/micrograd#102"
 )
 shared("walked-once", "a graph that was walked backward cannot be walked again, although it should be kept")(
     _refused_twice, SHARED

@@ -163,10 +163,15 @@ def _schedule(name: str, options: Mapping[str, Any], n_steps: int, follow: Mappi
     return exact.schedule(name, options, n_steps, follow, exact.format_of("float64"))
 
 
+def _plateau(losses: Exact, lr: float, options: Mapping[str, Any], follow: Mapping[str, str]) -> Exact:
+    return exact.plateau(losses.nearest().tolist(), lr, options, losses.form, follow)
+
+
 _IN_VARIANTS = """optimize optimize_groups resume accumulate_and_step scaled_steps train_minibatches clip_by_norm
     clip_shards optimize_rows lbfgs"""
 FOLLOWING: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _IN_VARIANTS.split()} | {
-    "schedule": _schedule
+    "schedule": _schedule,
+    "plateau": _plateau,
 }
 """The exact operations whose last argument is the variants that they follow."""
 
@@ -189,7 +194,6 @@ OVER_EXACT: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name
     "accumulated_grad": lambda params, batches: exact.accumulated_grad(batches, *params),
     "validation_loss": lambda params, t_u, t_c: (_loss(params, t_u, t_c), 0),
     "ridge": exact.least_squares,
-    "plateau": lambda losses, lr, options: exact.plateau(losses.nearest().tolist(), lr, options, losses.form),
     "clip_by_value": exact.clip_by_value,
     "average": exact.average,
     **{name: functools.partial(_usual, operation) for name, operation in FOLLOWING.items()},

@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join
-from calibrant.impostors.kinds import impostors_of, n
+from calibrant.impostors.kinds import answer, impostors_of, n
 
 MEAN = "loss.mean-square"
 SUM = "loss.absolute loss.wide-accumulation"
@@ -194,7 +194,12 @@ sign("zeros", "it is zero everywhere, not only where the residual is zero")(kind
 sign("sign-flipped", "the residual is taken as t_c - t_p, so that the sign is flipped")(
     kinds.factor(-1), "loss.absolute-slope"
 )
-
+sign("sign-lost", "it is positive for residuals of either sign")(
+    answer(np.abs), "loss.absolute-slope", "bashardudin/Epita-SCIA-OCVX#1"
+)
+sign("one-everywhere", "it is 1 for every residual, whatever its sign")(
+    answer(np.ones_like), "loss.absolute-slope loss.smooth-at-zero", "mlpack/mlpack#2203"
+)
 sign("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 sign.in_dtype("float64", "loss.dtype")
 

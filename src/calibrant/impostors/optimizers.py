@@ -3,18 +3,20 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from calibrant import exact
-from calibrant.exact import Exact
+from calibrant.exact import FORMATS, Exact
 from calibrant.exact.optimizers import RULES, Frame, Hyperparameters
 from calibrant.exact.scalars import Number, complement, constant, maximum, minimum, product
 from calibrant.impostors import kinds
 from calibrant.impostors.battery import runs
-from calibrant.impostors.correct import join, overwrite
+from calibrant.impostors.correct import join, overwrite, rounded
+from calibrant.impostors.descent import Run
 from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
 from calibrant.protocol.declarations import followed
 from calibrant.protocol.wire import is_array
@@ -167,6 +169,29 @@ def decay_added(c: Call, path: Any) -> None:
                 overwrite(g, g + decay * p)
 
 
+def _cut(part: str, h: Hyperparameters) -> Number:
+    """A beta as bfloat16 holds it, or 1 minus it."""
+    beta = exact.round_to(Fraction(h["betas"][part.endswith("2")]), FORMATS["bfloat16"])
+    return constant(float(beta if part.startswith("beta") else 1 - beta), h.form)
+
+
+def twice_ahead(c: Call) -> Any:
+    """The loop with Nesterov's momentum that goes on from the point ahead by the whole step, which contains the way there."""
+    if {*c.optimizer} != {"name", "lr", "momentum", "nesterov"} or not c.optimizer["nesterov"]:
+        return c()
+    c(n_epochs=min(c.n_epochs, 0))
+    rate, mu = (rounded(c.optimizer[key], c.params) for key in ("lr", "momentum"))
+    run, losses, val_losses = Run(c.correct, rate, c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c), [], []
+    run.kept = c.params * 0
+    for _ in range(c.n_epochs):
+        losses.append(run.loss())
+        if run.val_t_u is not None:
+            val_losses.append(run.validation().loss())
+        run.params = run.params + run.kept * mu
+        run.params = run.params + run.keep(run.kept * mu - run.gradient() * rate)
+    return run.params * 1, losses, val_losses
+
+
 def late(c: Call) -> Any:
     """The step of Rprop that was due one step before."""
     due, _ = c.s.x, c()
@@ -245,12 +270,14 @@ optimize("only-the-first-moved", "only the first parameter is moved")(
     along(lambda k, step: None if k else step[0]), OWN, "nntrainer/nntrainer#219"
 )
 optimize("others-moved-twice", "every parameter but the first is moved twice by each gradient")(
-    framed(step=lambda c: c.but(t=2 * c.t)(p=c(t=2 * c.t - 1)) if c.place[0] else c()), OWN, "nntrainer/nntrainer#219"
+    framed(step=lambda c: c.but(t=2 * c.t)(p=c(t=2 * c.t - 1)) if c.place[0] else c()),
+    OWN,
+    "nntrainer/nntrainer#219 torch/torch7#716 jparkerholder/ASEBO#1",
 )
 optimize("absent-as-zero", "an absent gradient counts as zero, so that momentum and decay still move the parameter")(
     framed(count=lambda c: c(present=True), step=lambda c: c(g=c.g or zero(c.h))),
     ABSENT,
-    "pytorch/pytorch#28294 pytorch/pytorch#42754",
+    "pytorch/pytorch#28294 pytorch/pytorch#42754 ahrefs/ocannl#673",
 )
 of("adamw muon")("decay-though-absent", "weight decay still shrinks a parameter whose gradient is absent")(
     framed(step=lambda c: c() if c.g else c.p - c.p * (c.lr * c.h.weight_decay)), ABSENT, "KellerJordan/Muon#54"
@@ -321,7 +348,7 @@ optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN,
     "optimizer.invalid",
 )
 optimize("values-unchecked", "it accepts hyperparameters with invalid values, such as a negative learning rate")(
-    lambda c: walked(c, None, refuses=False), "optimizer.invalid"
+    lambda c: walked(c, None, refuses=False), "optimizer.invalid", "tinygrad/tinygrad#15725"
 )
 scheduled("last-rate-goes-on", "with fewer learning rates than steps, the last rate is used again, not refused")(
     lambda c: at(lambda lr: [*lr, *[lr[-1]] * (len(c.grads) - len(lr))])(c), "optimizer.invalid"
@@ -392,7 +419,15 @@ corrected("correction-one-late", "the correction divides by 1 - beta ** (t + 1)"
 corrected("correction-without-power", "the correction divides by 1 - beta at every step, without the power of t")(
     but(correction1=lambda h: lambda t: h.correction1(1), correction2=lambda h: lambda t: h.correction2(1)),
     POWER,
-    "eriklindernoren/ML-From-Scratch#35 ufal/npfl114#79",
+    "eriklindernoren/ML-From-Scratch#35 ufal/npfl114#79 allenai/OLMo-core#309",
+)
+adams("counts-every-other-step", "the averages are shared by two workers, and each counts its own steps alone")(
+    framed(count=lambda c: -(-c() // 2)), f"{POWER} {LONG}?", "ikostrikov/pytorch-a3c#12 MorvanZhou/pytorch-A3C#2"
+)
+adams("betas-in-bfloat16", "the averages use betas that are cut to bfloat16, and the corrections the exact ones")(
+    but(**{part: partial(_cut, part) for part in ("beta1", "part1", "beta2", "part2")}),
+    f"{ADAM} optimizer.adam.first-step optimizer.adam.bias-correction?",
+    "tenstorrent/tt-metal#55935",
 )
 of("adam adamw nadam radam")(
     "count-stops-at-256", "the count of steps stops at 256, as a number of bfloat16 does", why_not_small=MANY
@@ -604,6 +639,9 @@ training("always-sgd", "the optimizer is gradient descent, whatever its name")(
 )
 training("nesterov-ignored", "Nesterov's momentum is plain momentum")(
     lambda c: c(optimizer={key: x for key, x in c.optimizer.items() if key != "nesterov"}), "optimizer.swap"
+)
+training("nesterov-twice", "gradients are taken at the point ahead, and Nesterov's step looks ahead once more")(
+    twice_ahead, "optimizer.swap", "oysteijo/simd_neuralnet#17"
 )
 
 # Questions

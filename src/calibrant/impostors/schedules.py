@@ -379,8 +379,13 @@ plateau("counter-not-reset", "the wait is not reset by a fall, so that the rate 
 plateau("fall-forgotten", "the rate falls for one epoch, because the rate that it starts from was not changed")(
     walking(_ForgottenFall), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?", "AlexeyAB/darknet#8927"
 )
-plateau("one-epoch-early", "the rate falls once `patience` losses in a row have not improved, one epoch early")(
-    walking(switched(patience=lambda k: k - 1)),
+plateau(
+    "one-epoch-early",
+    "the rate falls once `patience` losses in a row have not improved, one epoch early",
+    kind="variant",
+    convention=("schedule.patience", "reached"),
+)(
+    walking(switched(patience=lambda k: max(k - 1, 0))),
     f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?",
     "pytorch/pytorch#2545",
 )
@@ -392,7 +397,12 @@ plateau("against-the-last", "each loss is compared with the one before, not with
 )
 plateau("without-cooldown", "there is no cooldown")(walking(_WithoutCooldown), f"{COOLDOWN} {NAN}?")
 plateau("any-improvement", "the threshold is not used: every lower loss is an improvement")(
-    walking(switched(threshold=0.0)), THRESHOLD
+    walking(switched(threshold=0.0)), THRESHOLD, "cgarciae/ciclo#11"
+)
+plateau("threshold-with-the-wrong-sign", "a loss that is worse than the best by less than the threshold improves")(
+    walking(switched(threshold=lambda x: -x)),
+    f"{THRESHOLD} {PLATEAU}? {COOLDOWN}? {LEAST}? {NAN}?",
+    "HomericIntelligence/Odyssey#1992",
 )
 plateau("no-threshold-by-default", "where no threshold is given, every lower loss is an improvement")(
     walking(_NoThreshold), THRESHOLD
@@ -481,6 +491,7 @@ QUESTIONS: dict[str, Any] = {
         (-_NEAR, 1.0, {"factor": 0.5, "patience": 1, "threshold": 0.25}),
         (4 - np.arange(8) * 2.0**-14, 1.0, {"factor": 0.5, "patience": 1}),
         *((_NEAR, 1.0, {**_HALF, "patience": 1, "threshold": 0.25, "threshold_mode": mode}) for mode in ("rel", "abs")),
+        (_LOSSES, 1.0, {**_HALF, "patience": 1, "threshold": 0.25}),
         (-_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
         (_LOSSES, 1.0, {**_HALF, "patience": 1, "mode": "max"}),
         (np.array([math.nan, 2.0, math.nan, 2.0, 3.0, 2.0, 1.0, 1.0]), 1.0, {**_HALF, "patience": 1}),

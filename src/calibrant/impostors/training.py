@@ -16,7 +16,7 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.exact.optimizers import DEFAULTS, Hyperparameters
 from calibrant.exact.scalars import Number, complement, constant, minimum, mix, product
 from calibrant.exact.schedules import powers
-from calibrant.exact.training import Averager, Scaler, Walk, clipped, mean_of, mean_of_batches
+from calibrant.exact.training import AVERAGES, Averager, Scaler, Walk, clipped, mean_of, mean_of_batches
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite, rearranged
 from calibrant.impostors.kinds import Call, Change, afterwards, answer, impostors_of, unrefused
@@ -75,6 +75,11 @@ def _listed(frame: Averager, i: int) -> bool:
     """Whether a step is taken up; the frame notes how many steps were listed before it."""
     vars(frame)["listed"] = i
     return Averager.takes(frame, i)
+
+
+def _known(c: Call) -> bool:
+    """Whether an average of this name has all hyperparameters of the call."""
+    return c.name in AVERAGES and {*c.hyperparameters} <= {*AVERAGES[c.name]}
 
 
 EMA, SWA, EVERY = "average.ema", "average.swa", "average.every"
@@ -191,8 +196,11 @@ average("path-in-place", "the averages are written over the caller's path")(
     afterwards(lambda c, means: [*map(overwrite, _leaves(c.path), _leaves(means))]),
     "average.pure",
 )
-average("values-unchecked", "it accepts a decay that is no fraction, hyperparameters that do not exist, and any name")(
-    unrefused(lambda c: c.path), "average.invalid"
+average("values-unchecked", "it accepts a decay that is no fraction, and an `every` below 1")(
+    kinds.where(_known, unrefused(lambda c: c.path)), "average.invalid"
+)
+average("any-word", "it takes an unknown name for the path itself, and ignores hyperparameters that do not exist")(
+    kinds.where(lambda c: not _known(c), unrefused(lambda c: c.path)), "average.unknown"
 )
 average.in_dtype("float32", f"{EMA} {SWA} {ANY}", why_not_small=kinds.DIGITS)
 average.in_dtype("float64", "average.dtype")
@@ -426,6 +434,9 @@ def _advances(walk: Walk, step: Any, c: Call) -> None:
 window = impostors_of("accumulate_and_step")
 window("sum-of-the-window", "a window steps along the sum of its gradients, not along their mean")(
     windows(lambda window, c: _times(mean_of(window), len(window), 1)), ALL, "paiml/aprender#2123"
+)
+window("divided-twice", "the mean of a window is divided by the number of its micro-batches once more")(
+    windows(lambda window, c: _times(mean_of(window), 1, len(window))), ALL, "unslothai/unsloth-zoo#1023"
 )
 window("last-of-the-window", "a window steps along its last gradient")(
     windows(lambda window, c: mean_of(window[-1:])), ALL
@@ -786,6 +797,7 @@ QUESTIONS: dict[str, Any] = {
         ),
         ("ema", {"decay": 0.5}, [[np.ones(9)], [np.arange(9.0)]]),
         ("ema", {"decay": 1.5}, _PATH),
+        ("ema", {"beta": 0.5}, _PATH),
         ("smooth", {}, _PATH),
     ),
     "optimize_groups": (

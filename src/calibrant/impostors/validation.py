@@ -179,6 +179,9 @@ single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, la
 single(
     "mean-of-batches", "the means of batches of two are averaged as if they were equally large", why_not_small=THREE
 )(part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), VALUE, BATCHES)
+single("averaged-again", "the mean over all samples is divided by the number of batches of two", why_not_small=THREE)(
+    part(0, lambda loss, c: loss / max(-(-c.n // 2), 1)), VALUE, "pytorch/torchtitan#2366"
+)
 single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
     part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), VALUE
 )
@@ -248,7 +251,7 @@ grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w)
 
 ridge = impostors_of("ridge")
 ridge("bias-penalized", "the bias is penalized as the weight is")(
-    checked(lambda c: _line(c, c.l2) if c.l2 else c()), f"{SHRINKS}?", "dask/dask-glm#65"
+    checked(lambda c: _line(c, c.l2) if c.l2 else c()), f"{SHRINKS}?", "dask/dask-glm#65 azmyrajab/polars_ols#49"
 )
 ridge(
     "sum-for-mean", "the penalty is added to the sum of the squares, not to their mean, so that it is n times smaller"
@@ -368,6 +371,7 @@ early("highest-is-best", "the highest loss is taken for the best, as with an acc
 early("wait-never-reset", "an improvement does not reset the count of epochs without improvement", why_not_small=WAITS)(
     watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited),
     f"early-stopping.patience early-stopping.best? {NAN} early-stopping.never-triggered",
+    "modelscope/ms-swift#5326",
 )
 early("patience-ignored", "the first epoch without improvement stops the training, whatever the patience")(
     checked(lambda c: c(patience=1)), EARLY

@@ -56,7 +56,7 @@ def kept(name: str, h: Mapping[str, Any], taken: int) -> float:
 
 
 def require_average(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All hyperparameters of an average. Raises ValueError for an unknown one and for a value that means nothing.  [average.invalid]"""
+    """All hyperparameters of an average. Raises ValueError for an unknown one and for a value that means nothing.  [average.unknown, average.invalid]"""
     unknown = sorted(set(hyperparameters) - set(AVERAGES.get(name, {})))
     if name not in AVERAGES or unknown:
         raise ValueError(f"there is no average {name!r}" if name not in AVERAGES else f"{name} has no {unknown[0]!r}")

@@ -66,6 +66,7 @@ GENERAL = {
     "split.rounding": ("down", "up", "nearest"),
     "schedule.warm-up-count": ("one", "zero"),
     "schedule.after-cosine": ("stays", "returns"),
+    "schedule.patience": ("exceeded", "reached"),
     "clip.epsilon": ("none", "added"),
     "resume.hyperparameters": ("saved", "constructed"),
     "arithmetic.hyperparameters": ("dtype", "float32"),

@@ -166,7 +166,9 @@ OPERATIONS = {
         _record("early_stopping(val_losses, patience)", "validation", "stopped_epoch, best_epoch"),
         _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
         _record("schedule(name, hyperparameters, n_steps)", "training", conventions=_SCHEDULE),
-        _record("plateau(val_losses, lr, hyperparameters)", "training", conventions="arithmetic.hyperparameters"),
+        _record(
+            "plateau(val_losses, lr, hyperparameters)", "training", conventions=f"schedule.patience, {_HYPERPARAMETERS}"
+        ),
         _record("clip_by_norm(grads, max_norm, norm_type)", "training", "norm, grads*", conventions=_CLIP),
         _record("clip_by_value(grads, limit)", "training", lists=1, conventions="arithmetic.hyperparameters"),
         _record("clip_shards(shards, replicated, max_norm)", "training", "norm, shards**", conventions=_CLIP),

@@ -305,7 +305,7 @@ def _plateau(answer: Any, val_losses: Any, lr: float, hyperparameters: Any) -> I
     )
     name = "-nan" if _spoiled(val_losses) else next(of_options, "")
     losses, form = val_losses.astype(np.float64).tolist(), FORMATS[val_losses.dtype.name]
-    yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form))
+    yield f"schedule.plateau{name}", numbers(exact.plateau(losses, lr, hyperparameters, form, PYTORCH))
 
 
 def _clip_by_norm(answer: Any, grads: Any, max_norm: float, norm_type: float) -> Iterator[Claim]:
@@ -415,6 +415,11 @@ def _unfit_schedule(name: str, hyperparameters: Any, n_steps: int) -> str:
     return f"schedule.{'invalid' if fits else 'unknown'}"
 
 
+def _unfit_average(name: str, hyperparameters: Any, path: Any) -> str:
+    fits = name in exact.AVERAGES and {*hyperparameters} <= {*exact.AVERAGES[name]}
+    return f"average.{'invalid' if fits else 'unknown'}"
+
+
 def _unfit_logs(train_losses: Any, val_losses: Any) -> str:
     if len(train_losses) != len(val_losses):
         return "overfitting.lengths"
@@ -472,7 +477,7 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "clip_by_value": ("clip.value", "clip.invalid"),
     "clip_shards": ("clip.shards", "clip.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
-    "average": (_average, "average.invalid"),
+    "average": (_average, _unfit_average),
     "optimize_groups": (lambda answer, *given: "group.own", "group.invalid"),
     "resume": (_resume, ""),
     "accumulate_and_step": (_accumulate_and_step, "window.invalid"),
