@@ -76,7 +76,7 @@ HYPERPARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "muon": {
         "momentum": (None, 0.5, 0.9, 0.0), "nesterov": _FLAGS, "ns_coefficients": (None, (1.5, -0.5, 0.0), (1.25, -0.25, 0.0)),
-        "ns_steps": (None, 1, 0, 2, 1), "eps": (None, 0.25, 2.0, 1e-2), "adjust_lr_fn": (None, "match_rms_adamw", "original"),
+        "ns_steps": (None, 1, 0, 2, 1), "eps": (None, 0.25, 2.0, 1e-2), "adjust_lr_fn": (None, "match_rms_adamw", "original", "match_rms_adamw"),
         "weight_decay": _DECAYS,
     },
     "sgdschedulefree": {"momentum": (None, 0.5, 0.9, 0.75), **_AVERAGING},
