@@ -274,7 +274,7 @@ def test_a_mask_crosses_a_process_border() -> None:
     assert decoded(plain(mask)).tolist() == mask.tolist()
 
 
-def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path) -> None:
+def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A detached argument has a gradient of zero, which is wrong."""
     source = written(tmp_path, 'def product(x: "n", y: "n"):\n    return x * y\n')
     right = {"product": lambda x, y: x * y, "autodiff": "torch"}
@@ -284,6 +284,9 @@ def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path) -> None:
     assert statuses(held(detached, source)) == {"layers.product": {"holds"}, "layers.product.gradient": {"breaks"}}
     with pytest.raises(Exception, match="autodiff is 'pytorch', not one of torch, jax"):
         held(right | {"autodiff": "pytorch"}, source)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(Exception, match="jax is to differentiate its functions, and is not installed: pip install jax"):
+        held(right | {"autodiff": "jax"}, source)
 
 
 def test_a_check_leaves_the_book_as_it_was(mine: str) -> None:

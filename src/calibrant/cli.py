@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import shlex
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -352,7 +353,7 @@ def explain(
     """Print what the book says of a name: a clause with its properties, an operation with its arguments, and so on."""
     from calibrant.reports.explain import explained
 
-    for line in explained(name):
+    for line in explained(name, min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else None):
         typer.echo(line)
 
 

@@ -28,10 +28,12 @@ from calibrant.mechanics.gradients import (
     grad_fn,
     value_and_grad,
 )
+from calibrant.mechanics.lbfgs import lbfgs
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.rows import optimize_rows
 from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.training import (
     accumulate_and_step,
@@ -74,6 +76,7 @@ __all__ = [
     "figures",
     "finite_difference",
     "grad_fn",
+    "lbfgs",
     "least_squares",
     "loss_fn",
     "manual_training_loop",
@@ -85,6 +88,7 @@ __all__ = [
     "norris",
     "optimize",
     "optimize_groups",
+    "optimize_rows",
     "plateau",
     "regularized_grad",
     "regularized_loss",
@@ -188,8 +192,8 @@ def plateau(val_losses: Tensor, lr: float, hyperparameters: dict[str, Any]) -> T
 
 @functools.cache
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """The series of the book's figures."""
-    from calibrant.spec.figures import series
+    """The series of the figures that are judged."""
+    from calibrant.spec.figures import judged
 
-    shown: dict[str, dict[str, tuple[list[float], list[float]]]] = series()
+    shown: dict[str, dict[str, tuple[list[float], list[float]]]] = judged()
     return shown
