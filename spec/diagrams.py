@@ -11,12 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from calibrant.spec.figures import _COLOURS as COLOURS
-from calibrant.spec.figures import _STYLE as STYLE
-from calibrant.spec.figures import saved
+from calibrant.spec.drawing import BACKWARD, FORWARD, GHOST, GREY, PAPER, REST, Place, arrow, box, canvas, saved
 from torch import Tensor
 
 from calibrant.mechanics.autograd import backward
@@ -25,41 +23,6 @@ from calibrant.mechanics.broadcasting import expand, multiply
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Place = tuple[float, float]
-FORWARD, BACKWARD, REST, *_, GREY = COLOURS
-PAPER, GHOST = "white", "#eef2f5"
-
-
-def box(ax: Axes, at: Place, text: str, *, width: float = 1.6, height: float = 0.7, **style: Any) -> None:
-    """A labelled box around a place."""
-    from matplotlib.patches import FancyBboxPatch
-
-    corner = at[0] - width / 2, at[1] - height / 2
-    shape = "round,pad=0,rounding_size=0.12"
-    look: dict[str, Any] = {"facecolor": PAPER, "edgecolor": FORWARD, "linewidth": 1.3, "boxstyle": shape} | style
-    ax.add_patch(FancyBboxPatch(corner, width, height, zorder=2, **look))
-    ax.text(*at, text, ha="center", va="center", zorder=3)
-
-
-def arrow(
-    ax: Axes,
-    start: Place,
-    end: Place,
-    text: str = "",
-    *,
-    colour: str = FORWARD,
-    bend: float = 0,
-    lift: float = 0.2,
-    **style: Any,
-) -> None:
-    """An arrow between two places, with its text beside the middle, lifted by so much."""
-    ax.annotate(
-        "", end, start,
-        arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "connectionstyle": f"arc3,rad={bend}", "shrinkA": 0, "shrinkB": 0} | style,
-    )  # fmt: skip
-    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + lift
-    ax.text(*middle, text, ha="center", va="center", color=colour, fontsize=9)
 
 
 def grid(ax: Axes, corner: Place, numbers: Tensor, title: str, *, solid: Callable[[int, int], bool]) -> None:
@@ -86,6 +49,44 @@ def grid(ax: Axes, corner: Place, numbers: Tensor, title: str, *, solid: Callabl
                 x + 0.3, y - 0.3, f"{numbers[i, j].item():g}", ha="center", va="center", color="black" if own else GREY
             )
     ax.text(corner[0] + columns * 0.3, corner[1] + 0.25, title, ha="center", va="center", fontsize=9)
+
+
+def learning_loop(ax: Axes) -> None:
+    """Forward along the top, backward along the bottom."""
+    box(ax, (1.1, 3), "inputs", width=1.8, height=0.9)
+    box(ax, (4.6, 3), "model and its\nparameters", width=2.8, height=1.1)
+    box(ax, (8.9, 3), "predictions", width=2.4, height=0.9)
+    box(ax, (8.9, 5), "true outputs", width=2.4, height=0.9)
+    box(ax, (12.6, 3), "loss", width=1.8, height=0.9)
+    box(ax, (12.6, 1), "gradient", width=1.8, height=0.9)
+    box(ax, (4.6, 1), "new parameters", width=3.2, height=0.9)
+    arrow(ax, (2.0, 3), (3.2, 3))
+    arrow(ax, (6.0, 3), (7.7, 3), "forward", lift=(0, 0.3))
+    arrow(ax, (10.1, 3), (11.7, 3))
+    arrow(ax, (10.1, 5), (12.6, 3.45))
+    arrow(ax, (12.6, 2.55), (12.6, 1.45), "backward", lift=(1.0, 0), color=BACKWARD)
+    arrow(ax, (11.7, 1), (6.2, 1), "− learning rate × gradient", lift=(0, 0.3), color=BACKWARD)
+    arrow(ax, (4.6, 1.45), (4.6, 2.45), "repeat", lift=(-0.8, 0), color=BACKWARD)
+    extent(ax, (0, 14.6), (0.4, 5.6))
+
+
+def chain_rule(ax: Axes) -> None:
+    """Three samples stand for all: their paths from each parameter part, and meet in the loss."""
+    box(ax, (1, 4.2), "$w$", width=1.2, height=0.9)
+    box(ax, (1, 1.4), "$b$", width=1.2, height=0.9)
+    box(ax, (11, 2.8), "$L$", width=1.2, height=0.9)
+    for y, i, reading, lift in (
+        (4.8, "1", (-0.3, 0.2), 0.4),
+        (2.8, "i", (-0.3, 0.37), 0.4),
+        (0.8, "n", (-1.25, 0.65), -0.45),
+    ):
+        box(ax, (6, y), f"$t_{{p,{i}}}$", width=1.5, height=0.9)
+        arrow(ax, (1.6, 4.2), (5.25, y), f"$t_{{u,{i}}}$", lift=reading)
+        arrow(ax, (1.6, 1.4), (5.25, y), color=REST)
+        rate = rf"$\frac{{2}}{{n}}\,(t_{{p,{i}}} - t_{{c,{i}}})$"
+        arrow(ax, (6.75, y), (10.4, 2.8 + (y - 2.8) / 8), rate, lift=(0.3, lift), color=BACKWARD)
+    ax.text(2.6, 0.75, "each 1", color=REST, fontsize=9, ha="center")
+    extent(ax, (0, 12), (0.1, 5.6))
 
 
 def broadcasting(ax: Axes) -> None:
@@ -139,13 +140,13 @@ def graph(ax: Axes) -> None:
         ax.text(
             place[0], place[1] - 0.62, f"∂L/∂{symbol} = {values[name][1]:g}", ha="center", color=BACKWARD, fontsize=9
         )
-    operations = ("w", "w t_u", "· t_u = 2"), ("w t_u", "t_p", "+"), ("t_p", "r", "− t_c = 3"), ("r", "L", "square")
+    operations = ("w", "w t_u", "· $t_u$ = 2"), ("w t_u", "t_p", "+"), ("t_p", "r", "− $t_c$ = 3"), ("r", "L", "square")
     for start, end, text in operations:
         (x, y), (end_x, _) = places[start], places[end]
-        arrow(ax, (x + 0.65, y + 0.12), (end_x - 0.65, y + 0.12), text, lift=0.5)
-        arrow(ax, (end_x - 0.65, y - 0.15), (x + 0.65, y - 0.15), colour=BACKWARD, linestyle="--")
-    arrow(ax, (3.6, 1.1), (4.7, 2.2), colour=FORWARD)
-    arrow(ax, (4.95, 2.2), (3.6, 0.9), colour=BACKWARD, linestyle="--")
+        arrow(ax, (x + 0.65, y + 0.12), (end_x - 0.65, y + 0.12), text, lift=(0, 0.5))
+        arrow(ax, (end_x - 0.65, y - 0.15), (x + 0.65, y - 0.15), color=BACKWARD, linestyle="--")
+    arrow(ax, (3.6, 1.1), (4.7, 2.2), color=FORWARD)
+    arrow(ax, (4.95, 2.2), (3.6, 0.9), color=BACKWARD, linestyle="--")
     ax.text(7.9, 1.3, "→ forward: values", color=FORWARD, ha="center")
     ax.text(7.9, 0.8, "⇠ backward: derivatives of L", color=BACKWARD, ha="center")
     extent(ax, (0, 9.8), (0.1, 4))
@@ -157,10 +158,10 @@ def two_graphs(ax: Axes) -> None:
     for y, part, colour, line in ((3.2, "train", FORWARD, "-"), (0.8, "val", GREY, ":")):
         box(ax, (4.2, y), f"{part}_t_p", edgecolor=colour, linestyle=line)
         box(ax, (7.4, y), f"{part}_loss", edgecolor=colour, linestyle=line)
-        arrow(ax, (1.8, 2 + (y - 2) / 4), (3.4, y), colour=colour, linestyle=line)
-        arrow(ax, (5, y + 0.1), (6.6, y + 0.1), "loss_fn", colour=colour, linestyle=line)
-    arrow(ax, (6.6, 3.0), (5, 3.0), "backward()", colour=BACKWARD, linestyle="--", lift=-0.25)
-    arrow(ax, (3.4, 2.95), (1.8, 2.1), colour=BACKWARD, linestyle="--")
+        arrow(ax, (1.8, 2 + (y - 2) / 4), (3.4, y), color=colour, linestyle=line)
+        arrow(ax, (5, y + 0.1), (6.6, y + 0.1), "loss_fn", color=colour, linestyle=line)
+    arrow(ax, (6.6, 3.0), (5, 3.0), "backward()", color=BACKWARD, linestyle="--", lift=(0, -0.25))
+    arrow(ax, (3.4, 2.95), (1.8, 2.1), color=BACKWARD, linestyle="--")
     ax.text(1, 1.3, "params.grad", ha="center", color=BACKWARD, fontsize=9)
     ax.text(5.8, 0.2, "under no_grad: a value, and no graph to walk back", ha="center", color=GREY, fontsize=9)
     extent(ax, (0, 8.4), (0, 3.8))
@@ -180,11 +181,11 @@ def accumulation(ax: Axes) -> None:
     for k, left in enumerate(accumulated()):
         x = 1.1 + 2.2 * k
         box(ax, (x, 3), f"batch {k + 1}\nloss {k + 1}", height=0.9)
-        arrow(ax, (x, 2.55), (x, 1.45), colour=BACKWARD, linestyle="--")
+        arrow(ax, (x, 2.55), (x, 1.45), color=BACKWARD, linestyle="--")
         ax.text(x + 0.1, 2.0, f"+ [{k + 1}, {k + 1}]", color=BACKWARD, fontsize=9, va="center")
         box(ax, (x, 1.1), f".grad = [{left[0]:g}, {left[1]:g}]", edgecolor=BACKWARD, width=1.8)
         if k:
-            arrow(ax, (x - 1.3, 1.1), (x - 0.9, 1.1), colour=BACKWARD)
+            arrow(ax, (x - 1.3, 1.1), (x - 0.9, 1.1), color=BACKWARD)
     arrow(ax, (6.4, 1.1), (7.2, 1.1))
     box(ax, (8, 1.1), "step,\nthen zero", height=0.9)
     extent(ax, (0, 9), (0.5, 3.6))
@@ -201,10 +202,10 @@ def optimizer_cycle(ax: Axes) -> None:
     for text, place in places.items():
         box(ax, place, text, width=2.1, height=0.9)
     arrow(ax, (2.35, 3), (4.85, 3), "forward pass")
-    arrow(ax, (5.9, 2.55), (5.9, 1.45), colour=BACKWARD)
+    arrow(ax, (5.9, 2.55), (5.9, 1.45), color=BACKWARD)
     ax.text(6.05, 2, "backward()", color=BACKWARD, fontsize=9, va="center")
-    arrow(ax, (4.85, 1), (2.35, 1), "step() reads", colour=REST)
-    arrow(ax, (1.3, 1.45), (1.3, 2.55), colour=REST)
+    arrow(ax, (4.85, 1), (2.35, 1), "step() reads", color=REST)
+    arrow(ax, (1.3, 1.45), (1.3, 2.55), color=REST)
     ax.text(1.45, 2, "update in place", color=REST, fontsize=9, va="center")
     ax.text(5.9, 0.25, "zero_grad() empties it before the next round", ha="center", color=BACKWARD, fontsize=9)
     extent(ax, (0, 8), (0, 3.6))
@@ -217,6 +218,8 @@ def extent(ax: Axes, x: Place, y: Place) -> None:
 
 
 DIAGRAMS: dict[str, Callable[[Axes], None]] = {
+    "learning-loop": learning_loop,
+    "chain-rule": chain_rule,
     "broadcasting": broadcasting,
     "strides": strides,
     "graph": graph,
@@ -230,20 +233,11 @@ DIAGRAMS: dict[str, Callable[[Axes], None]] = {
 @contextmanager
 def drawing(name: str) -> Iterator[Figure]:
     """The diagram `name`, in the style that it is saved in."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(
-        {**matplotlib.rcParamsDefault, **STYLE, "axes.grid": False, "mathtext.fontset": "dejavusans"}
-    ):
-        figure = Figure(layout="constrained")
-        FigureCanvasSVG(figure)
-        ax = figure.add_subplot()
+    with canvas(grid=False) as ax:
         DIAGRAMS[name](ax)
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-        figure.set_size_inches(6, 6 * (top - bottom) / (right - left))
-        yield figure
+        ax.figure.set_size_inches(6, 6 * (top - bottom) / (right - left))
+        yield ax.figure
 
 
 def draw(directory: Path) -> list[Path]:

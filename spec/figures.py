@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from calibrant.spec import training_figures
+from calibrant.spec.drawing import COLOURS, canvas, saved
 from torch import Tensor
 
 from calibrant.mechanics import validation
@@ -33,7 +34,6 @@ from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.validation import split_data
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Series = dict[str, tuple[list[float], list[float]]]
@@ -45,14 +45,12 @@ _GRADIENT_BY_W = 2484513 / 550  # the thermometer's at w = 1, b = 0, exactly [gr
 
 
 def series() -> dict[str, Series]:
-    """What every figure shows, by its name; a diagram shows no numbers."""
+    """What every figure shows, by its name."""
     return {
-        "learning-loop": {},
         "thermometer": _thermometer(),
         "fit": _thermometer() | _fit(),
         "error-and-bound": _error_and_bound(),
         "losses-of-a-residual": _losses_of_a_residual(),
-        "chain-rule": {},
         "rounding": _rounding(),
         "parabola": _parabola(),
         "limit": _limit(),
@@ -327,70 +325,9 @@ def _clipping() -> Series:
     return curves
 
 
-Place = tuple[float, float]
-
-
-def box(ax: Axes, at: Place, text: str, *, width: float = 2.0, height: float = 0.9, **style: Any) -> None:
-    """A labelled box around a place of a diagram."""
-    from matplotlib.patches import FancyBboxPatch
-
-    corner = at[0] - width / 2, at[1] - height / 2
-    shape = f"round,pad=0,rounding_size={height / 6}"
-    look: dict[str, Any] = {"facecolor": "white", "edgecolor": _COLOURS[0], "linewidth": 1.4, "boxstyle": shape} | style
-    ax.add_patch(FancyBboxPatch(corner, width, height, zorder=2, **look))
-    ax.text(*at, text, ha="center", va="center", zorder=3)
-
-
-def arrow(ax: Axes, start: Place, end: Place, text: str = "", *, lift: Place = (0, 0.18), **style: Any) -> None:
-    """An arrow of a diagram, and its text, moved by `lift` from the arrow's middle."""
-    style = {"arrowstyle": "-|>", "color": _COLOURS[0], "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0} | style
-    ax.annotate("", end, start, arrowprops=style)
-    middle = (start[0] + end[0]) / 2 + lift[0], (start[1] + end[1]) / 2 + lift[1]
-    ax.text(*middle, text, ha="center", va="center", color=style["color"], fontsize=9)
-
-
-def _learning_loop(ax: Axes) -> None:
-    """Forward along the top, backward along the bottom."""
-    box(ax, (1.1, 3), "inputs", width=1.8)
-    box(ax, (4.6, 3), "model and its\nparameters", width=2.8, height=1.1)
-    box(ax, (8.9, 3), "predictions", width=2.4)
-    box(ax, (8.9, 5), "true outputs", width=2.4)
-    box(ax, (12.6, 3), "loss", width=1.8)
-    box(ax, (12.6, 1), "gradient", width=1.8)
-    box(ax, (4.6, 1), "new parameters", width=3.2)
-    arrow(ax, (2.0, 3), (3.2, 3))
-    arrow(ax, (6.0, 3), (7.7, 3), "forward", lift=(0, 0.3))
-    arrow(ax, (10.1, 3), (11.7, 3))
-    arrow(ax, (10.1, 5), (12.6, 3.45))
-    back = _COLOURS[1]
-    arrow(ax, (12.6, 2.55), (12.6, 1.45), "backward", lift=(1.0, 0), color=back)
-    arrow(ax, (11.7, 1), (6.2, 1), "minus learning rate times gradient", lift=(0, 0.3), color=back)
-    arrow(ax, (4.6, 1.45), (4.6, 2.45), "repeat", lift=(-0.8, 0), color=back)
-    ax.set(xlim=(0, 14.6), ylim=(0.4, 5.6), aspect="equal")
-
-
-def _chain_rule(ax: Axes) -> None:
-    """Three samples stand for all: their paths from each parameter part, and meet in the loss."""
-    back = _COLOURS[1]
-    box(ax, (1, 4.2), "$w$", width=1.2)
-    box(ax, (1, 1.4), "$b$", width=1.2)
-    box(ax, (11, 2.8), "$L$", width=1.2)
-    for y, i, lift in ((4.8, "1", 0.4), (2.8, "i", 0.4), (0.8, "n", -0.45)):
-        box(ax, (6, y), f"$t_{{p,{i}}}$", width=1.5)
-        arrow(ax, (1.6, 4.2), (5.25, y), f"$t_{{u,{i}}}$", lift=(1.1, 0.25 + (y - 4.2) * 0.32))
-        arrow(ax, (1.6, 1.4), (5.25, y), color=_COLOURS[2])
-        rate = rf"$\frac{{2}}{{n}}\,(t_{{p,{i}}} - t_{{c,{i}}})$"
-        arrow(ax, (6.75, y), (10.4, 2.8 + (y - 2.8) / 8), rate, lift=(0.3, lift), color=back)
-    ax.text(2.6, 0.75, "each 1", color=_COLOURS[2], fontsize=9, ha="center")
-    ax.set(xlim=(0, 12), ylim=(0.1, 5.6), aspect="equal")
-
-
 @dataclass(frozen=True)
 class _Look:
-    """How a figure is drawn: its axes, and which of its series are points, or walks from point to point, and not lines.
-
-    A diagram is drawn by a function of its own, without axes.
-    """
+    """How a figure is drawn: its axes, and which of its series are points, or walks from point to point, and not lines."""
 
     x: str
     y: str
@@ -398,13 +335,10 @@ class _Look:
     log_y: bool = False
     points: tuple[str, ...] = ()
     walks: tuple[str, ...] = ()
-    diagram: Callable[[Axes], None] | None = None
     legend: Literal["best", "upper center", "lower left", ""] = "best"
 
 
 _LOOKS = {
-    "learning-loop": _Look("", "", diagram=_learning_loop),
-    "chain-rule": _Look("", "", diagram=_chain_rule),
     "error-and-bound": _Look(
         "bias (°C)",
         "error of the prediction (°C)",
@@ -439,26 +373,6 @@ _LOOKS = {
     "scale": _Look("step", "scale", log_y=True, legend=""),
     "minibatches": _Look("samples read", "loss on all data (°C²)", log_y=True),
 }
-_COLOURS = ("#1b4965", "#c8553d", "#5b8e7d", "#8a6fa8", "#b08900", "#555555")
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "calibrant",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#444444",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "path.simplify": False,
-    "mathtext.fontset": "dejavusans",
-    "figure.figsize": (6.0, 3.7),
-    "figure.facecolor": "white",
-    "lines.linewidth": 1.6,
-}
 
 
 def mark(label: str) -> str:
@@ -469,16 +383,9 @@ def mark(label: str) -> str:
 @contextmanager
 def drawing(name: str, shown: Series) -> Iterator[Figure]:
     """The figure `name`, with every series of `shown` plotted under its own label, in the style that it is saved in."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     look = _LOOKS[name]
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
-        figure = Figure(layout="constrained")
-        FigureCanvasSVG(figure)
-        ax = figure.add_subplot()
-        for colour, (label, (x, y)) in zip(_COLOURS, shown.items(), strict=False):
+    with canvas(grid=True) as ax:
+        for colour, (label, (x, y)) in zip(COLOURS, shown.items(), strict=False):
             style: dict[str, Any] = {"linestyle": "none", "marker": "o"} if label in look.points else {}
             if label in look.walks:
                 style = {"marker": "o", "markersize": 4, "linewidth": 0.9}
@@ -488,36 +395,15 @@ def drawing(name: str, shown: Series) -> Iterator[Figure]:
             ax.set_xscale("log")
         if look.log_y:
             ax.set_yscale("log", subs=None if look.log_x else [])  # beside a plain axis, marks at powers of ten will do
-        if look.diagram:
-            look.diagram(ax)
-            ax.axis("off")
-        elif look.legend:
+        if look.legend:
             ax.legend(loc=look.legend)
-        yield figure
-
-
-def drawn_with() -> str:
-    """What the bytes of a drawing depend on: who lays it out, and whose sums round in which order."""
-    import matplotlib
-
-    torch_version = torch.__version__.split("+")[0]
-    return f"matplotlib {matplotlib.__version__}, torch {torch_version}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def saved(directory: Path, drawings: Mapping[str, AbstractContextManager[Figure]]) -> list[Path]:
-    """Draw each as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
-    paths = []
-    for name, entered in drawings.items():
-        path = directory / f"{name}.svg"
-        with entered as figure:
-            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
-        paths.append(path)
-    return paths
+        yield ax.figure
 
 
 def draw(directory: Path) -> list[Path]:
     """Draw every figure."""
-    return saved(directory, {name: drawing(name, shown) for name, shown in series().items()})
+    paths: list[Path] = saved(directory, {name: drawing(name, shown) for name, shown in series().items()})
+    return paths
 
 
 if __name__ == "__main__":

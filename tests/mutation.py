@@ -61,6 +61,8 @@ TESTS = {
     "exact.validation": "test_validation conformance/test_validation",
     "exact.schedules": "test_schedules conformance/test_schedules",
     "exact.clipping": "test_schedules conformance/test_schedules",
+    "exact.quasi_newton": "test_quasi_newton conformance/test_lbfgs",
+    "exact.rows": "test_quasi_newton conformance/test_rows",
     "exact.training": "test_exact_training conformance/test_training",
     "mechanics.loss": "test_targets conformance/test_loss spec/loss",
     "mechanics.model": "test_targets conformance/test_model spec/model",
@@ -77,6 +79,8 @@ TESTS = {
     "mechanics.validation": "test_targets conformance/test_validation spec/validation",
     "mechanics.schedules": "conformance/test_schedules spec/training",
     "mechanics.clipping": "conformance/test_schedules spec/training",
+    "mechanics.lbfgs": "test_quasi_newton conformance/test_lbfgs spec/optimizers",
+    "mechanics.rows": "test_quasi_newton conformance/test_rows spec/optimizers",
     "mechanics.training": "conformance/test_training spec/training",
 }
 """The mutated modules, each with its tests; not mechanics.shards and mechanics.parallel, whose tests start real processes."""

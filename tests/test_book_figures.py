@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from calibrant.spec import diagrams, figures
+from calibrant.spec import diagrams, drawing, figures
 
 from calibrant.mechanics import validation
 
@@ -81,8 +81,8 @@ def test_every_point_of_a_series_is_drawn_and_the_drawing_is_small(name: str) ->
 @pytest.mark.parametrize("name", [*SERIES, *diagrams.DIAGRAMS])
 def test_drawing_again_gives_the_committed_bytes(name: str, drawn: dict[str, Path]) -> None:
     """A change of the code that changes a figure then shows in review."""
-    if figures.drawn_with() not in committed(name):
-        pytest.skip(f"the book's figures were not drawn with {figures.drawn_with()}")
+    if drawing.drawn_with() not in committed(name):
+        pytest.skip(f"the book's figures were not drawn with {drawing.drawn_with()}")
 
     assert drawn[name].read_text(encoding="utf-8") == committed(name)
 

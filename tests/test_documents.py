@@ -88,6 +88,17 @@ def test_names_in_a_document_are_names_of_files_and_clauses(document: Path) -> N
     assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work)/", text), "a file of the machine that it was written on"
 
 
+def test_a_link_to_a_clause_has_the_number_of_that_clause() -> None:
+    links = [
+        (document.name, number, name)
+        for document in DOCUMENTS
+        for number, name in re.findall(r"\[(\d+\.\d+)\]\([\w./-]*#([\w.-]+)\)", document.read_text(encoding="utf-8"))
+    ]
+
+    assert len(links) > 500
+    assert [one for one in links if one[1] != book()[one[2]].number] == []
+
+
 def test_modules_of_a_chapter_stand_under_one_name() -> None:
     """The name of a chapter finds its text, its reference and its properties."""
     for chapter in CHAPTERS:

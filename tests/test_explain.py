@@ -11,7 +11,7 @@ from calibrant.exact.optimizers import DEFAULTS
 from calibrant.impostors import catalog
 from calibrant.protocol.errors import UnknownName
 from calibrant.protocol.operations import OPERATIONS
-from calibrant.reports.explain import absent, explained, hyperparameters, legend, returns, unicode
+from calibrant.reports.explain import absent, explained, filled, hyperparameters, legend, returns, unicode
 
 
 def page(name: str) -> str:
@@ -42,6 +42,22 @@ def test_mathematics_reads_in_lines_and_code_stays_as_it_is() -> None:
     text = "For $\\eta <\n2 / \\lambda_{\\max}$:\n\n$$\n\\frac{1}{n} \\sum_i x_{i}^2\n$$\n\n```python\n>>> price = '$5'\n```"
 
     assert unicode(text) == "For η < 2 / λ_max:\n\n    (1) / (n) Σ x[i]²\n\n```python\n>>> price = '$5'\n```"
+
+
+def test_prose_is_filled_to_a_width_and_code_and_tables_stay() -> None:
+    text = (
+        "One two three four.\nFive.\n\n    (1) / (n) of a formula\n\n```python\n>>> long(code, that, stays)\n```\n\n"
+        "> Not required: a\n> quotation.\n\n- `f` as `g`: an\n  item.\n- Another.\n\n| a table | with rows that stay |\n"
+    )
+
+    assert filled(text, 16) == (
+        "One two three\nfour. Five.\n\n    (1) / (n) of a formula\n\n```python\n>>> long(code, that, stays)\n```\n\n"
+        "> Not required:\n> a quotation.\n\n- `f` as `g`: an\n  item.\n- Another.\n\n| a table | with rows that stay |\n"
+    )
+    for clause in book().values():
+        prose = unicode(clause.text)
+        words, due = ([word for word in said.split() if word != ">"] for said in (filled(prose, 60), prose))
+        assert words == due, clause.name
 
 
 def test_a_matrix_and_cases_are_in_one_line() -> None:

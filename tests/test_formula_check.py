@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +17,15 @@ import numpy as np
 import pytest
 import torch
 from support import calibrant, require_fit
+from typer.testing import CliRunner
 
+import calibrant as package
+from calibrant import cli
 from calibrant.adapters import torch_layers
 from calibrant.book.clauses import CHAPTERS, book, book_folder, properties
 from calibrant.book.formulas import checking
 from calibrant.checks import here
+from calibrant.checks.check import Checked
 from calibrant.checks.options import Options
 from calibrant.checks.verdicts import Result
 from calibrant.exact import FORMATS
@@ -30,6 +37,7 @@ from calibrant.protocol.errors import CheckError
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import decoded, plain
 from calibrant.reports import machine
+from calibrant.skeletons import skeleton
 from calibrant.strategies.drawing import Bytes
 from calibrant.strategies.formulas import Arguments, arguments
 from calibrant.target.loading import OBJECT, PROGRAM, load, of_object
@@ -144,6 +152,7 @@ def test_epsilon_in_the_wrong_place_is_seen(mine: str) -> None:
         (lambda x, w, eps, g: (g,), "returned 1 gradients where 2 are due, for x, w"),
         (lambda x, w, eps, g: (x[0], w), "has shape"),
         (lambda x, w, eps, g: (x * np.nan, w), "which float32 holds within"),
+        (lambda x, w, eps, g: (x, w, w, w), "returned 4 gradients where 2 are due"),
         (lambda x, w, eps, g: 1 / 0, "raised ZeroDivisionError"),
     ],
 )
@@ -176,6 +185,88 @@ def test_a_program_in_any_language_gets_both_operations(tmp_path: Path) -> None:
     assert statuses(result) == {"layers.squares": {"holds"}, "layers.squares.gradient": {"holds"}}
 
 
+needs_cc = pytest.mark.skipif(not shutil.which("cc"), reason="there is no cc")
+
+
+def in_c(folder: Path, layer: str) -> SimpleNamespace:
+    """A user's functions, put where the skeleton in C says, as a program to check."""
+    entries = "\n".join(f'    {{"{name}", {name}}},' for name in re.findall(r"static void (\w+)\(Value", layer))
+    text = skeleton("c").replace("typedef void Operation", f"{layer}\ntypedef void Operation")
+    source = written(
+        folder, text.replace('    {"loss_fn", loss_fn},', f'{entries}\n    {{"loss_fn", loss_fn}},'), "adapter.c"
+    )
+    subprocess.run(["cc", "-Wall", "-Werror", source, "-lm", "-o", folder / "adapter"], check=True)
+    return SimpleNamespace(program=[str(folder / "adapter")])
+
+
+@needs_cc
+@pytest.mark.parametrize(("slip", "status"), [("", "holds"), (" - row[j] / r * mean", "breaks")])
+def test_a_program_in_c_serves_a_layer_and_its_backward_pass(tmp_path: Path, mine: str, slip: str, status: str) -> None:
+    """The slip leaves a term of the gradient out."""
+    layer = (Path(__file__).parent / "programs" / "scaled_norm.c").read_text(encoding="utf-8")
+    assert slip in layer
+    report = package.check(
+        in_c(tmp_path, layer.replace(slip, "")), formulas=f"{mine}:scaled_norm", examples=4, profile="ci"
+    )
+
+    assert statuses(report._result) == {"layers.scaled-norm": {"holds"}, "layers.scaled-norm.gradient": {status}}
+
+
+@needs_cc
+def test_the_layer_in_c_of_the_page_holds(tmp_path: Path) -> None:
+    page = (book_folder() / "formulas.md").read_text(encoding="utf-8")
+    layer = page.partition("```c\n")[2].partition("```")[0]
+    report = package.check(in_c(tmp_path, layer), formulas=CATALOGUE, clauses="layers.relu*", examples=4, profile="ci")
+
+    assert statuses(report._result) == {"layers.relu": {"holds"}, "layers.relu.gradient": {"holds"}}
+
+
+def test_a_check_in_python_says_what_the_command_says(mine: str) -> None:
+    """A report needs the formulas again, after the check."""
+    wrong = {"scaled_norm": scaled_norm, "scaled_norm_vjp": lambda x, w, eps, g: [x, w], "dtypes": ["float32"]}
+    book_before = list(book())
+    report = package.check(wrong, formulas=Path(mine), examples=2, profile="ci")
+
+    assert list(book()) == book_before
+    assert not report.ok
+    assert {v.clause for v in report.failures} == {"layers.scaled-norm.gradient"}
+    assert "scaled_norm_vjp(" in str(report)
+    assert "does not conform" in repr(report)
+    assert "layers.scaled-norm.gradient" in report._repr_html_()
+    require_fit(json.loads(report.to_json()), "verdicts.schema.json")
+    assert package.check(scaled_norm, formulas=mine, examples=2, profile="ci").ok
+    with pytest.raises(CheckError, match="formulas is 'layers'"):
+        package.check(wrong, formulas="layers")
+
+
+def test_a_matrix_holds_several_targets_against_formulas(
+    tmp_path: Path, mine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is checked as `check` does; that a check runs in workers has a test of its own."""
+    layer = "import numpy as np\ndef scaled_norm(x, w, eps):\n    return x / np.sqrt(np.mean(x * x{}) + x.dtype.type(eps)) * w\n"
+    right = written(tmp_path, layer.format(", axis=-1, keepdims=True"), "right.py")
+    wrong = written(tmp_path, layer.format(""), "wrong.py")
+
+    def checked_here(plans: Any) -> Any:
+        for spec, options in plans:
+            yield Checked(spec, here.check(load(spec), options))
+
+    monkeypatch.setattr("calibrant.checks.check.checked", checked_here)
+    file, page = tmp_path / "matrix.json", tmp_path / "matrix.html"
+    given = ["matrix", right, wrong, "--formulas", mine, "--profile", "ci", "--examples", "4"]
+    ran = CliRunner().invoke(cli.app, [*given, "--json", str(file), "--html", str(page)])
+
+    assert ran.exit_code == 1, ran.output
+    lines = [line.split() for line in ran.output.splitlines()]
+    assert ["layers.scaled-norm", "holds", "BREAKS"] in lines
+    assert f"--formulas {mine}" in " ".join(ran.output.split())
+    said = json.loads(file.read_text(encoding="utf-8"))
+    require_fit(said, "matrix.schema.json")
+    assert [one["exit_status"] for one in said["targets"]] == [0, 1]
+    assert {"clause": "layers.scaled-norm", "statuses": ["holds", "breaks"]} in said["clauses"]
+    assert "layers.scaled-norm" in page.read_text(encoding="utf-8")
+
+
 def test_a_mask_crosses_a_process_border() -> None:
     mask = np.array([[True, False]])
 
@@ -183,7 +274,7 @@ def test_a_mask_crosses_a_process_border() -> None:
     assert decoded(plain(mask)).tolist() == mask.tolist()
 
 
-def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path) -> None:
+def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A detached argument has a gradient of zero, which is wrong."""
     source = written(tmp_path, 'def product(x: "n", y: "n"):\n    return x * y\n')
     right = {"product": lambda x, y: x * y, "autodiff": "torch"}
@@ -193,6 +284,9 @@ def test_autograd_differentiates_a_target_that_says_so(tmp_path: Path) -> None:
     assert statuses(held(detached, source)) == {"layers.product": {"holds"}, "layers.product.gradient": {"breaks"}}
     with pytest.raises(Exception, match="autodiff is 'pytorch', not one of torch, jax"):
         held(right | {"autodiff": "pytorch"}, source)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(Exception, match="jax is to differentiate its functions, and is not installed: pip install jax"):
+        held(right | {"autodiff": "jax"}, source)
 
 
 def test_a_check_leaves_the_book_as_it_was(mine: str) -> None:
@@ -266,6 +360,7 @@ def test_the_commands_run_in_workers_and_say_what_to_repeat(tmp_path: Path, mine
         ("from calibrant.formula import formula\n@formula(shapes='n')\ndef f(x, y): return x", "declares 1 shapes"),
         ("from calibrant.formula import formula\n@formula(shapes='n', z=1)\ndef f(x): return x", "draws 'z'"),
         ("from calibrant.formula import formula\n@formula(shapes='n', x='mast')\ndef f(x): return x", "perhaps|mask"),
+        ("from calibrant.formula import formula\n@formula(shapes='n', x=())\ndef f(x): return x", "empty tuple"),
         ('def f(x: "n", upstream: "n"): return x', "has an argument named upstream"),
         ('def f(*x: "n"): return x', "takes "),
         (f'def {"f" * 60}(x: "n"): return x', "60 letters"),
@@ -287,6 +382,29 @@ def test_a_source_that_is_not_there_is_one_sentence(tmp_path: Path, mine: str) -
     ):
         with pytest.raises(CheckError, match=said), checking(source):
             pass
+
+
+def test_labels_are_chosen_from_a_tuple_and_have_no_gradient(tmp_path: Path) -> None:
+    """autograd.Function returns None for them, and the framework a zero."""
+    source = written(
+        tmp_path,
+        """
+from calibrant.formula import formula
+@formula(shapes="n, n -> n", y=[0.0, 1.0])
+def chosen(x, y):
+    return x * x * y
+""",
+    )
+    one = formulas_of(source)["chosen"]
+    seen = {float(v) for byte in range(8) for v in drawn(one, bytes([byte]) * arguments(one).length).inputs[1]}
+    right = {"chosen": lambda x, y: x * x * y, "chosen_vjp": lambda x, y, g: [2 * x * y * g, None]}
+    by_torch = {"chosen": lambda x, y: x * x * y.detach(), "autodiff": "torch"}
+
+    assert one.differentiable == (0,)
+    assert seen == {0.0, 1.0}
+    assert "y holds 0.0 or 1.0" in chapter(source)
+    for mine in (right, by_torch):
+        assert statuses(held(mine, source)) == {"layers.chosen": {"holds"}, "layers.chosen.gradient": {"holds"}}
 
 
 def test_a_formula_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

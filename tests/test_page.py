@@ -323,9 +323,12 @@ def test_only_the_page_needs_jinja() -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, with no network of its own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="Playwright is not installed here, so no page is opened in a browser: pip install playwright",
+    )
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
+        pytest.skip("no Chromium is installed here, so no page is opened in a browser: apt-get install chromium")
     off = ("quic", "gpu", "background-networking", "component-update", "sync")
     with playwright.sync_playwright() as p:
         chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *(f"--disable-{x}" for x in off)])

@@ -18,7 +18,7 @@ import pytest
 from calibrant.book.clauses import CHAPTERS, book, properties
 
 if "CALIBRANT_SITE" not in os.environ:
-    pytest.skip("`tox -e site` builds the site that is tested", allow_module_level=True)
+    pytest.skip("the site is tested by `tox -e site`, which builds it", allow_module_level=True)
 
 from calibrant.edition import mathematics, notebooks  # its libraries are where the site is built
 
@@ -101,6 +101,13 @@ def test_each_clause_has_its_anchor_its_level_and_its_properties(chapter: str) -
     assert linked == {one.function for one in properties() if book()[one.clause].chapter == chapter}
 
 
+def test_each_statement_of_the_source_links_what_became_of_it() -> None:
+    links = parsed("claims.html").links
+
+    assert {"loss.html#loss.mean-square", "claims.html#the-first-loss", "errata.html#why-the-square"} <= {*links}
+    assert len(links) > 200
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_each_chapter_is_a_notebook_that_has_run(chapter: str) -> None:
     import nbformat
@@ -140,6 +147,10 @@ And ![a line](figures/fit.svg) is as it was, as [1.1](data.md#data.thermometer) 
 >>> y / 0
 Traceback (most recent call last):
 ZeroDivisionError: division by zero
+>>> import json
+>>> json.loads("")
+Traceback (most recent call last):
+json.decoder.JSONDecodeError: Expecting value: line 1 ...
 ```
 """
 
@@ -155,6 +166,7 @@ def test_an_example_of_a_notebook_finds_what_the_first_one_set(tmp_path: Path) -
         "x = 5\nx",
         "x = 1\ny, x",
         "y / 0",
+        'import json\njson.loads("")',
     ]
     figure = made.cells[4]
     assert (
@@ -197,9 +209,12 @@ def address() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="Playwright is not installed here, so no page is opened in a browser: pip install playwright",
+    )
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
+        pytest.skip("no Chromium is installed here, so no page is opened in a browser: apt-get install chromium")
     with playwright.sync_playwright() as p:
         chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium

@@ -459,6 +459,15 @@ GENERAL_CASES = {
         following("clip.epsilon", "added", "clip_by_norm", "clip_shards", "scaled_steps"),
         "clip.scaled clip.shards scale.clip",
     ),
+    ("lazy.epsilon", "outside"): (
+        following("lazy.epsilon", "outside", "optimize_rows"),
+        "optimizer.sparse-adam optimizer.sparse-adam.rows",
+    ),
+    ("lbfgs.first-rate", "l2"): (
+        following("lbfgs.first-rate", "l2", "lbfgs"),
+        "optimizer.lbfgs optimizer.lbfgs.memory optimizer.lbfgs.stop",
+    ),
+    ("lbfgs.curvature", "any"): (following("lbfgs.curvature", "any", "lbfgs"), "optimizer.lbfgs.memory"),
     ("resume.hyperparameters", "constructed"): (
         following("resume.hyperparameters", "constructed", "resume"),
         "resume.hyperparameters",

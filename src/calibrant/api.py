@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from calibrant.checks.options import Options
     from calibrant.checks.verdicts import Result, Verdict
     from calibrant.target.description import Target
@@ -25,15 +27,20 @@ def check(
     workers: int | None = None,
     isolated: bool = False,
     strict: bool = False,
+    formulas: str | os.PathLike[str] | None = None,
+    autodiff: str | None = None,
+    shapes: str | None = None,
 ) -> Report:
     """Hold a target against the book, and return a report. The arguments mean what the options of `calibrant check` mean.
 
     An object (a module, an instance, a dict of functions, a function with the name of an operation) runs in this process and is trusted:
     only Python code that hangs is stopped. A text or path ("mine.py", "package.module", "numpy") runs in workers that may be ended;
-    isolated=True keeps it apart from its judge, too. Raises CheckError, in one sentence, where no check can be made.
+    isolated=True keeps it apart from its judge, too. formulas, "catalogue" or a file, takes the place of the chapters. Raises CheckError, in one sentence, where no check can be made.
     """
+    from calibrant.book.formulas import checking
     from calibrant.checks.options import Options
 
+    source = os.fsdecode(formulas) if isinstance(formulas, os.PathLike) else formulas
     options = Options(
         chapters=_several(chapters),
         clauses=_several(clauses),
@@ -45,12 +52,16 @@ def check(
         workers=workers,
         isolated=isolated,
         strict=strict,
+        formulas=source,
+        autodiff=autodiff,
+        shapes=shapes,
     )
-    if isinstance(target, (str, os.PathLike)):
-        from calibrant.checks.check import check as in_workers
+    with checking(source, autodiff, shapes):
+        if isinstance(target, (str, os.PathLike)):
+            from calibrant.checks.check import check as in_workers
 
-        return Report(in_workers(os.fsdecode(target), options))
-    return Report(_in_this_process(target, options))
+            return Report(in_workers(os.fsdecode(target), options))
+        return Report(_in_this_process(target, options))
 
 
 class Report:
@@ -62,7 +73,15 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether the target conforms, as far as it was checked."""
-        return self._result.exit_status == 0
+        with self._book():
+            return self._result.exit_status == 0
+
+    def _book(self) -> AbstractContextManager[None]:
+        """The book with the formulas of the check."""
+        from calibrant.book.formulas import checking
+
+        options = self._result.options
+        return checking(options.formulas, options.autodiff, options.shapes)
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -80,24 +99,28 @@ class Report:
 
         from calibrant.reports.machine import document
 
-        return json.dumps(document(self._result), indent=1, allow_nan=False)
+        with self._book():
+            return json.dumps(document(self._result), indent=1, allow_nan=False)
 
     def __str__(self) -> str:
         import shutil
 
         from calibrant.reports.terminal import text
 
-        return text(self._result, width=shutil.get_terminal_size((120, 24)).columns).rstrip("\n")
+        with self._book():
+            return text(self._result, width=shutil.get_terminal_size((120, 24)).columns).rstrip("\n")
 
     def __repr__(self) -> str:
         from calibrant.reports.closing import closing_lines
 
-        return f"<Report: {closing_lines(self._result)[-1]}>"
+        with self._book():
+            return f"<Report: {closing_lines(self._result)[-1]}>"
 
     def _repr_html_(self) -> str:
         from calibrant.reports.notebook import table
 
-        return table(self._result)
+        with self._book():
+            return table(self._result)
 
 
 def _several(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import shlex
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -270,8 +271,9 @@ def gradcheck(
     )
 
 
-@app.command()
+@app.command(cls=_OfFormulas)
 def matrix(
+    context: typer.Context,
     target: Annotated[list[str] | None, typer.Argument(help="Targets, as `check` takes them.")] = None,
     program: Annotated[
         list[str] | None, typer.Option(help="A program that speaks the protocol (may be repeated).", metavar="COMMAND")
@@ -291,6 +293,9 @@ def matrix(
     ] = None,
     max_deviations: MostDeviations = None,
     max_undecided: Undecided = None,
+    formulas: Formulas = None,
+    autodiff: Autodiff = None,
+    shapes: Shapes = None,
     strict: Strict = False,
     no_color: Plain = False,
     json: Json = None,
@@ -304,27 +309,29 @@ def matrix(
 
     Exit status: 1 if one does not conform; else 2 if one could not be checked; else 0. If it is interrupted: 130.
     """
+    from calibrant.book.formulas import checking
     from calibrant.checks.check import checked, exit_status, planned
     from calibrant.checks.options import matrix_command
-    from calibrant.reports import machine, table, terminal, writers
-    from calibrant.reports.screen import bar, checking, screen
+    from calibrant.reports import machine, screen, table, terminal, writers
     from calibrant.target.loading import PROGRAM
 
     specs = [*(target or ()), *(PROGRAM + line for line in program or ())]
     if not specs:
         _fail("no target is named: calibrant matrix reference numpy --program 'node adapter.js'")
     found, limits = [], (max_deviations, max_undecided, strict)
+    context.with_resource(checking(formulas, autodiff, shapes))
     options = _options(chapter, clause, dtype, profile, examples, seed, timeout, workers, isolated, *limits)
+    options = replace(options, formulas=formulas, autodiff=autodiff, shapes=shapes)
     plans = planned(specs, options, deviations or ())
     files = {"html": html, "markdown": markdown, "junit_xml": junit_xml, "shield": shield}
-    console, interrupted = screen([json, *files.values()], no_color), False
-    with bar(console, checking(specs[0]), total=len(specs)) as update:
+    console, interrupted = screen.screen([json, *files.values()], no_color), False
+    with screen.bar(console, screen.checking(specs[0]), total=len(specs)) as update:
         try:
             for one in checked(plans):
                 found.append(one)
                 interrupted = one.result is not None and one.result.interrupted
                 left = specs[len(found) :]
-                update(advance=1, description=checking(left[0]) if left else "done")
+                update(advance=1, description=screen.checking(left[0]) if left else "done")
         except KeyboardInterrupt:
             if not found:
                 raise
@@ -346,7 +353,7 @@ def explain(
     """Print what the book says of a name: a clause with its properties, an operation with its arguments, and so on."""
     from calibrant.reports.explain import explained
 
-    for line in explained(name):
+    for line in explained(name, min(shutil.get_terminal_size().columns, 100) if sys.stdout.isatty() else None):
         typer.echo(line)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.adapters.numpy_lbfgs import lbfgs
 from calibrant.adapters.numpy_optimizers import Optimizer, optimize
+from calibrant.adapters.numpy_rows import optimize_rows
 from calibrant.adapters.numpy_schedules import clip_by_norm, clip_by_value, clip_shards, plateau, schedule
 from calibrant.adapters.numpy_training import (
     accumulate_and_step,
@@ -29,9 +31,11 @@ __all__ = [  # other modules define them, the protocol names them
     "clip_by_norm",
     "clip_by_value",
     "clip_shards",
+    "lbfgs",
     "minibatches",
     "optimize",
     "optimize_groups",
+    "optimize_rows",
     "plateau",
     "resume",
     "scaled_steps",

@@ -28,10 +28,12 @@ from calibrant.mechanics.gradients import (
     grad_fn,
     value_and_grad,
 )
+from calibrant.mechanics.lbfgs import lbfgs
 from calibrant.mechanics.loss import absolute_loss, dabsolute_loss, loss_fn
 from calibrant.mechanics.model import model
 from calibrant.mechanics.optimizers import Optimizer, optimize
 from calibrant.mechanics.regularization import regularized_grad, regularized_loss, ridge
+from calibrant.mechanics.rows import optimize_rows
 from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.training import (
     accumulate_and_step,
@@ -74,6 +76,7 @@ __all__ = [
     "figures",
     "finite_difference",
     "grad_fn",
+    "lbfgs",
     "least_squares",
     "loss_fn",
     "manual_training_loop",
@@ -85,6 +88,7 @@ __all__ = [
     "norris",
     "optimize",
     "optimize_groups",
+    "optimize_rows",
     "plateau",
     "regularized_grad",
     "regularized_loss",

@@ -60,9 +60,7 @@ deviations = {
 }
 conventions = {"schedule.after-cosine": "returns", "clip.epsilon": "added", "muon.precision": "bfloat16"}
 if checked_formulas():
-    deviations["layers.layer-norm.gradient"] = (
-        "the backward pass has x r - mean r, which rounds where x - mean does not"
-    )
+    deviations |= torch_layers.deviations
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -329,6 +327,48 @@ def optimize_groups(
     """The parameters after each step of an optimizer with a parameter group for each."""
     steps = _Steps(name, hyperparameters, params, together=False)
     return [steps.step(step) for step in grads]
+
+
+def optimize_rows(
+    name: str, hyperparameters: dict[str, Any], table: Tensor, rows: list[list[int]], grads: list[Tensor]
+) -> list[Tensor]:
+    """The table after each step of torch.optim.SparseAdam, whose gradients are sparse."""
+    settings = dict(hyperparameters)
+    rates = settings.pop("lr", 1e-3)
+    rates = rates if isinstance(rates, list) else [rates] * len(rows)
+    leaf = table.clone().requires_grad_()
+    optimizer, path = {"sparse_adam": torch.optim.SparseAdam}[name]([leaf], **settings), []
+    for rate, some, g in zip(rates, rows, grads, strict=True):
+        leaf.grad = torch.sparse_coo_tensor(torch.tensor([some], dtype=torch.int64), g, leaf.shape)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        path.append(leaf.detach().clone())
+    return path
+
+
+def lbfgs(
+    hyperparameters: dict[str, Any], params: Tensor, hessian: Tensor, slope: Tensor, n_steps: int
+) -> list[tuple[Tensor, Tensor, int]]:
+    """The parameters, the loss and the evaluations of each step of torch.optim.LBFGS."""
+    settings = dict(hyperparameters)
+    rates = settings.pop("lr", 1.0)
+    rates = rates if isinstance(rates, list) else [rates] * n_steps
+    leaf = params.clone().requires_grad_()
+    optimizer, path, losses = torch.optim.LBFGS([leaf], **settings), [], list[Tensor]()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = 0.5 * leaf @ hessian @ leaf + slope @ leaf
+        loss.backward()
+        losses.append(loss)
+        return loss
+
+    for rate, _ in zip(rates, range(n_steps), strict=True):
+        losses.clear()
+        optimizer.param_groups[0]["lr"] = rate
+        loss = optimizer.step(closure).detach()
+        path.append((leaf.detach().clone(), loss, len(losses)))
+    return path
 
 
 def resume(

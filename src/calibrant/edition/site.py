@@ -25,6 +25,7 @@ from calibrant.vectors.files import released
 
 _PAGE = re.compile(r"\]\(([\w-]+)\.md\)")
 _OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")
+_EXAMPLE = re.compile(r"([\w-]+)\.md::([\w-]+)-\d+")
 _ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 
 
@@ -114,6 +115,21 @@ class Clauses(SphinxTransform):
                 return
 
 
+class Names(SphinxTransform):
+    """Link each clause that a page names, and each example of a page (`PAGE.md::PLACE-N`)."""
+
+    default_priority = 310
+
+    def apply(self, **kwargs: Any) -> None:
+        """Put a reference around each name that is not in one."""
+        for literal in list(self.document.findall(nodes.literal)):
+            name = literal.astext()
+            clause, example = book().get(name), _EXAMPLE.fullmatch(name)
+            uri = f"{clause.chapter}.html#{name}" if clause else f"{example[1]}.html#{example[2]}" if example else None
+            if uri and not isinstance(literal.parent, (nodes.reference, nodes.title)):
+                literal.replace_self(nodes.reference("", "", literal.deepcopy(), internal=True, refuri=uri))
+
+
 def write_facts(writer: Any, node: facts) -> None:
     """Write the line below a clause's heading."""
     clause = book()[node["clause"]]
@@ -150,16 +166,18 @@ def _cases(chapter: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def sources(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """A page for each chapter's properties, and one for its vectors."""
+    """A page for each file of properties, and one for each chapter's vectors."""
     highlight = app.builder.highlighter.highlight_block
-    for chapter in CHAPTERS:
-        body = [f"<h1>The properties of the chapter {chapter}</h1>"]
-        for one in {one.function: one for one in properties() if one.file.stem == f"test_{chapter}"}.values():
+    for file in dict.fromkeys(one.file for one in properties()):
+        body = [f"<h1>The properties in {file.name}</h1>"]
+        for one in {one.function: one for one in properties() if one.file == file}.values():
             clause = book()[one.clause]
             up = f'<a href="../{clause.chapter}.html#{clause.name}">{clause.number} {clause.name}</a>'
             body.append(f'<section id="{one.function}"><h2 class="name">{one.function}</h2><p>Of the clause {up}.</p>')
             body.append(f"{highlight(one.source, 'python')}</section>")
-        yield f"properties/{chapter}", {"title": f"Properties: {chapter}", "body": "\n".join(body)}, "page.html"
+        name = file.stem.removeprefix("test_")
+        yield f"properties/{name}", {"title": f"Properties: {name}", "body": "\n".join(body)}, "page.html"
+    for chapter in CHAPTERS:
         if _cases(chapter):
             body = [
                 f"<h1>The vectors of the chapter {chapter}</h1>",
@@ -194,6 +212,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(Anchors)
     app.add_transform(Notebooks)
     app.add_transform(Clauses)
+    app.add_transform(Names)
     app.connect("source-read", prepare)
     app.connect("html-collect-pages", sources)
     app.connect("build-finished", finish)

@@ -16,6 +16,8 @@ from calibrant.exact.numbers import *
 from calibrant.exact.optimizers import DEFAULTS as OPTIMIZERS
 from calibrant.exact.optimizers import optimize, paths, steady
 from calibrant.exact.programs import derivatives
+from calibrant.exact.quasi_newton import LBFGS, Minimizer, lbfgs
+from calibrant.exact.rows import LAZY, Lazy, optimize_rows
 from calibrant.exact.schedules import PLATEAU, SCHEDULES, plateau, schedule
 from calibrant.exact.training import *
 from calibrant.exact.validation import *

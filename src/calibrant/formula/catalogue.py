@@ -402,10 +402,10 @@ def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
 
 
 @_shipped(
-    "n c h w, o c k l, o, , -> n o i j",
+    "n c h v, o c k l, o, , -> n o i j",
     "float32",
     h=(3, 5),
-    w=(4, 6),
+    v=(4, 6),
     k=(1, 3),
     l=(2, 1),
     stride=(1, 2),

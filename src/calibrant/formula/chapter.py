@@ -72,9 +72,9 @@ def _section(one: Declared, number: int) -> Iterator[str]:
 
 def _holds(one: Declared) -> str:
     said = [
-        f"{name} holds {_KINDS.get(kind.split(' ')[0], kind)}"
-        for name, kind in one.draws.items()
-        if isinstance(kind, str)
+        f"{name} holds {_KINDS.get(kind.split(' ')[0], kind) if isinstance(kind, str) else ' or '.join(map(str, kind))}"
+        for name, axes in zip(one.parameters, one.axes, strict=True)
+        if axes and (kind := one.draws.get(name))
     ]
     return f"{'; '.join(said).replace('holds index', 'holds an index')}." if said else ""
 

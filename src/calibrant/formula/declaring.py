@@ -50,7 +50,7 @@ class Declared:
     axes: tuple[tuple[str, ...], ...]
     """The axes of each argument."""
     draws: Mapping[str, Any]
-    """What each argument holds, or the values among which an axis or a number is chosen."""
+    """What each argument holds, or the values among which an axis, a number, or each element of an array is chosen."""
 
     @property
     def clause(self) -> str:
@@ -64,12 +64,12 @@ class Declared:
 
     @functools.cached_property
     def differentiable(self) -> tuple[int, ...]:
-        """The places of the arguments that have a gradient."""
-        whole = ("index", "mask")
+        """The places of the arguments that have a gradient: neither whole numbers and masks nor labels, whose elements are chosen from a tuple."""
+        said = [self.draws.get(name, KINDS[0]) for name in self.parameters]
         return tuple(
             i
-            for i, (name, axes) in enumerate(zip(self.parameters, self.axes, strict=True))
-            if axes and str(self.draws.get(name, "")).split(" ")[0] not in whole
+            for i, (kind, axes) in enumerate(zip(said, self.axes, strict=True))
+            if axes and isinstance(kind, str) and kind.split(" ")[0] not in ("index", "mask")
         )
 
     @functools.cached_property
@@ -122,11 +122,16 @@ def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
             raise wrong(f"declares the axis {axis!r}, which is neither a name, a number, nor a number before a name")
     if len(axes) != len(parameters):
         raise wrong(f"declares {len(axes)} shapes, {shapes!r}, for {len(parameters)} arguments")
-    draws = getattr(function, "draws", None) or {}
-    known = {*parameters, *(m for several in axes for axis in several if (m := _AXIS.fullmatch(axis)[2]))}  # type: ignore[index]
+    draws = {key: tuple(one) if isinstance(one, list) else one for key, one in getattr(function, "draws", {}).items()}
+    names = {m for several in axes for axis in several if (m := _AXIS.fullmatch(axis)[2])}  # type: ignore[index]
+    known = {*parameters, *names}
     for key, value in draws.items():
         if key not in known:
             raise wrong(f"draws {key!r}, which is no argument and no axis{nearest(key, known)}")
+        if key in parameters and key in names:
+            raise wrong(f"draws {key}, which is an argument and an axis: give the axis another name")
+        if value == ():
+            raise wrong(f"draws {key} from an empty tuple")
         if isinstance(value, str) and value.split(" ")[0] not in KINDS:
             raise wrong(f"draws {key} as {value!r}, which is none of {', '.join(KINDS)}{nearest(value, KINDS)}")
     return Declared(_limited(function, name), name, tuple(parameters), axes, draws)

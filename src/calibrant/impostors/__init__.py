@@ -105,7 +105,7 @@ def add(one: Impostor) -> None:
 
 
 MODULES = {
-    "optimizers": ("optimizers", "further_optimizers", "newest_optimizers"),
+    "optimizers": ("optimizers", "further_optimizers", "newest_optimizers", "quasi_newton", "rows"),
     "training": ("schedules", "clipping", "training"),
 }
 """The modules of a chapter that has several; any other chapter has one of its own name."""

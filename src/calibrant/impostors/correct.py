@@ -164,7 +164,7 @@ def _schedule(name: str, options: Mapping[str, Any], n_steps: int, follow: Mappi
 
 
 _IN_VARIANTS = """optimize optimize_groups resume accumulate_and_step scaled_steps train_minibatches clip_by_norm
-    clip_shards"""
+    clip_shards optimize_rows lbfgs"""
 FOLLOWING: dict[str, Callable[..., Any]] = {name: getattr(exact, name) for name in _IN_VARIANTS.split()} | {
     "schedule": _schedule
 }

@@ -39,14 +39,18 @@ def agree_with_formula(answer: Any, one: Declared, inputs: tuple[Any, ...], dtyp
 
 
 def _gradients(answer: Any, one: Declared, inputs: tuple[Any, ...]) -> list[Any]:
-    """The gradients, one for each argument that has one, or for each argument; raise Disagreement for another count."""
-    due = [one.parameters[i] for i in one.differentiable]
-    if len(due) == 1 and len(answer) != 1 and np.shape(answer) == np.shape(inputs[one.differentiable[0]]):
-        return [np.asarray(answer)]  # the array itself, which was read as a list of its rows
-    if len(answer) == len(inputs) != len(due):
-        answer = [answer[i] for i in one.differentiable]
-    if len(answer) != len(due):
-        raise Disagreement(
-            f"returned {len(answer)} gradients where {len(due)} are due, for {', '.join(due)}", answer, len(due)
-        )
-    return list(answer)
+    """A gradient, or None, for each array of floating-point numbers; raise Disagreement for another count.
+
+    The answer has one for each argument that has a gradient, or for each such array, labels included, or for each argument.
+    """
+    due = one.differentiable
+    rows = [np.shape(g) for g in answer if g is not None]
+    if len(due) == 1 and len(answer) != 1 and [*map(np.shape, inputs[due[0]])] == rows:
+        answer = [np.asarray(answer)]  # the array itself, which was read as a list of its rows
+    floating = [i for i, x in enumerate(inputs) if isinstance(x, np.ndarray) and x.dtype.kind not in "iub"]
+    for places in (due, floating, range(len(inputs))):
+        if len(answer) == len(places):
+            found = dict(zip(places, answer, strict=True))
+            return [found[i] if i in due else None for i in floating]
+    names = ", ".join(one.parameters[i] for i in due)
+    raise Disagreement(f"returned {len(answer)} gradients where {len(due)} are due, for {names}", answer, len(due))

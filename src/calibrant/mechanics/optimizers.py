@@ -90,18 +90,29 @@ def optimize(
 
 def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
     """The rule of that name. Raises ValueError unless it accepts the hyperparameters.  [optimizer.unknown, optimizer.invalid]"""
-    if name not in RULES:
-        raise ValueError(f"there is no optimizer {name!r}{_nearest(name, RULES)}")
+    require_settings(name, hyperparameters, {name: rule.defaults for name, rule in RULES.items()})
     rule = RULES[name]
-    for key, value in hyperparameters.items():
-        if key not in rule.defaults:
-            raise ValueError(f"{name} has no hyperparameter {key!r}{_nearest(key, rule.defaults)}")
-        require_value(key, value, rule.defaults[key])
     given = {**rule.defaults, **hyperparameters}
     if name == "sgd" and given["nesterov"] and not (given["momentum"] > 0 and given["dampening"] == 0):
         found = f"momentum {given['momentum']} and dampening {given['dampening']}"
         raise ValueError(f"nesterov is True with {found}: it needs a momentum, undampened")
     return rule
+
+
+def require_settings(name: str, hyperparameters: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ValueError unless the optimizer is known, has these hyperparameters, and each can have its value."""
+    require_names(name, hyperparameters, known)
+    for key, value in hyperparameters.items():
+        require_value(key, value, known[name][key])
+
+
+def require_names(name: str, hyperparameters: Iterable[str], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ValueError unless the optimizer is known and has hyperparameters of these names."""
+    if name not in known:
+        raise ValueError(f"there is no optimizer {name!r}{_nearest(name, known)}")
+    for key in hyperparameters:
+        if key not in known[name]:
+            raise ValueError(f"{name} has no hyperparameter {key!r}{_nearest(key, known[name])}")
 
 
 def require_value(key: str, value: Any, default: Any) -> None:

@@ -60,6 +60,9 @@ CONVENTIONS = {
 GENERAL = {
     "loss.scale": ("mean", "half", "sum"),
     "gradients.absent": ("skipped", "zero"),
+    "lazy.epsilon": ("hat", "outside"),
+    "lbfgs.first-rate": ("l1", "l2"),
+    "lbfgs.curvature": ("positive", "any"),
     "split.rounding": ("down", "up", "nearest"),
     "schedule.warm-up-count": ("one", "zero"),
     "schedule.after-cosine": ("stays", "returns"),

@@ -136,6 +136,18 @@ OPERATIONS = {
             conventions="gradients.absent, arithmetic.hyperparameters",
         ),
         _record(
+            "optimize_rows(name, hyperparameters, table, rows, grads)",
+            "optimizers",
+            lists=1,
+            conventions="lazy.epsilon, arithmetic.hyperparameters",
+        ),
+        _record(
+            "lbfgs(hyperparameters, params, hessian, slope, n_steps)",
+            "optimizers",
+            lists=2,
+            conventions="lbfgs.first-rate, lbfgs.curvature, arithmetic.hyperparameters",
+        ),
+        _record(
             "split(n_samples, val_fraction, seed)",
             "validation",
             "train_indices, val_indices",

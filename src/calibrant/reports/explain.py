@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from calibrant.book.clauses import CHAPTERS, book, book_folder, properties, unlinked
@@ -18,12 +19,12 @@ _FENCE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(\w+)\([^)]*\)` \| (.*) \|$", re.MULTILINE)
 
 
-def explained(name: str) -> Iterator[str]:
-    """The lines about everything that has this name. Raises UnknownName, with the nearest names, if nothing has."""
+def explained(name: str, width: int | None = None) -> Iterator[str]:
+    """The lines about everything that has this name, the book's prose filled to a width. Raises UnknownName, with the nearest names, if nothing has."""
     of_impostors = dict.fromkeys(word for one in catalog() for word in (one.name, f"{one.operation}.{one.name}"))
     kinds: tuple[tuple[Collection[str], Callable[[str], Iterator[str]]], ...] = (
         (CHAPTERS, _chapter),
-        (book(), _clause),
+        (book(), functools.partial(_clause, width=width)),
         (OPERATIONS, _operation),
         (DEFAULTS, _optimizer),
         (of_impostors, _impostors),
@@ -45,11 +46,11 @@ def _chapter(name: str) -> Iterator[str]:
             yield f"    {readable(clause.sentence)}"
 
 
-def _clause(name: str) -> Iterator[str]:
-    clause = book()[name]
+def _clause(name: str, width: int | None) -> Iterator[str]:
+    clause, text = book()[name], unicode(book()[name].text)
     yield f"{clause.number} {readable(clause.title)} · {clause.name} · {clause.level}"
     yield ""
-    yield from unicode(clause.text).split("\n")
+    yield from (filled(text, width) if width else text).split("\n")
     yield ""
     for prop in properties():
         if prop.clause == name:
@@ -159,6 +160,36 @@ def unicode(text: str) -> str:
     """A text of the book in its lines, with mathematics in Unicode; code stays as it is."""
     parts = _FENCE.split(text)
     return "".join(part if part.startswith("```") else _mathematics(part) for part in parts)
+
+
+def filled(text: str, width: int) -> str:
+    """A text of the book with its paragraphs and items in lines of at most `width`; code, tables and formulas on lines of their own stay."""
+    parts = _FENCE.split(text)
+    return "".join(
+        part if part.startswith("```") else "\n\n".join(_filled(block, width) for block in part.split("\n\n"))
+        for part in parts
+    )
+
+
+def _filled(block: str, width: int) -> str:
+    said = block.strip("\n")
+    if not said or said.startswith(("|", "    ")):
+        return block
+    quoted = "> " * said.startswith("> ")
+    items = re.split(r"\n(?=- |\d+\. )", said.replace("\n> ", "\n").removeprefix("> "))
+    lines = [
+        line
+        for item in items
+        for line in textwrap.wrap(
+            " ".join(item.split()),
+            width,
+            initial_indent=quoted,
+            subsequent_indent=quoted or "  " * (len(items) > 1 or item.startswith("- ")),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
+    return block.replace(said, "\n".join(lines))
 
 
 def _mathematics(prose: str) -> str:

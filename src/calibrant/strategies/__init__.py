@@ -11,6 +11,8 @@ from calibrant.strategies.autograd import *
 from calibrant.strategies.broadcasting import *
 from calibrant.strategies.drawing import Drawn, Strategy
 from calibrant.strategies.optimizers import *
+from calibrant.strategies.quadratics import *
+from calibrant.strategies.rows import *
 from calibrant.strategies.samples import *
 from calibrant.strategies.schedules import *
 from calibrant.strategies.training import *

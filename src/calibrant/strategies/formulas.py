@@ -55,8 +55,7 @@ def arguments(one: Declared) -> Strategy[Arguments]:
                 inputs.append(numbers.pop(0))
                 continue
             shape = tuple(size(axis, sizes) for axis in axes)
-            said = one.draws.get(name)
-            inputs.append(_array(data, shape, said if isinstance(said, str) else "numbers", sizes, near, form))
+            inputs.append(_array(data, shape, one.draws.get(name, "numbers"), sizes, near, form))
         shape = _shape_of_result(one, inputs)
         return Arguments(tuple(inputs), cast(_numbers(data, math.prod(shape), near, form), form).reshape(shape))
 
@@ -100,10 +99,13 @@ def _numbers(data: Bytes, n: int, near: list[float], form: Format) -> Array:
 
 
 def _array(
-    data: Bytes, shape: tuple[int, ...], said: str, sizes: dict[str, int], near: list[float], form: Format
+    data: Bytes, shape: tuple[int, ...], said: Any, sizes: dict[str, int], near: list[float], form: Format
 ) -> Any:
-    kind, _, of = said.partition(" ")
     n = math.prod(shape)
+    if isinstance(said, tuple):
+        labels = np.asarray(said)[_column(data, n) % len(said)].reshape(shape)
+        return cast(labels, form) if labels.dtype.kind == "f" else labels
+    kind, _, of = said.partition(" ")
     if kind == "numbers":
         return cast(_numbers(data, n, near, form), form).reshape(shape)
     column = _column(data, n).reshape(shape)
@@ -121,7 +123,8 @@ def _array(
         case "positive":
             return cast(0.25 + fraction * (0.5 + column % 7), form)
         case "probabilities":
-            return cast(fraction, form)
+            edge = np.maximum(2.0 ** -(3.0 + column // 8), 4 * form.u)  # a clamp or an epsilon shows near 0 and 1 alone
+            return cast(np.where(column % 8 == 7, edge, np.where(column % 8 == 6, 1 - edge, fraction)), form)
     share = fraction / fraction.sum(axis=-1, keepdims=True)
     return cast(np.log(share) if kind == "log-distribution" else share, form)
 

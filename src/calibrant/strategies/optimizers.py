@@ -146,7 +146,7 @@ def _optimization(
         kind_byte = data.one()
         course, rate, change, gaps = (data.pick(*some) for some in around.values())
         gap_bits = int(data.one()) | int(data.one()) << 8
-        hyperparameters = _hyperparameters(data.take(10), choices, own)
+        hyperparameters = hyperparameters_of(data.take(10), choices, own)
         if name == "rprop":  # its rate is its first size
             smallest, largest = hyperparameters.get("step_sizes", (1e-6, 50.0))
             rate = min(max(rate or 1e-2, smallest), largest)
@@ -186,9 +186,10 @@ def offered(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {key: x for key, x in options.items() if key not in lacking}
 
 
-def _hyperparameters(
+def hyperparameters_of(
     data: NDArray[np.uint8], choices: dict[str, tuple[Any, ...]], own: dict[str, tuple[Any, ...]]
 ) -> dict[str, Any]:
+    """One choice of each hyperparameter; `own` are the choices that no range replaces."""
     given: dict[str, Any] = {}
     for place, ((key, some), byte) in enumerate(zip(choices.items(), map(int, data), strict=False)):
         value = some[byte % len(some)]

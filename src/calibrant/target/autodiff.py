@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Differentiated:
 
 
 def differentiated(implementation: Any) -> Any:
-    """The implementation, with gradients where a check of formulas needs them and it names a framework. Raises TargetError for an unknown one."""
+    """The implementation, with gradients where a check of formulas needs them and it names a framework. Raises TargetError for an unknown one, or one that is not installed."""
     said = checked_formulas()
     if not said:
         return implementation
@@ -47,6 +48,10 @@ def differentiated(implementation: Any) -> Any:
     if framework not in FRAMEWORKS:
         raise TargetError(
             f"autodiff is {brief(framework)}, not one of {', '.join(FRAMEWORKS)}{nearest(str(framework), FRAMEWORKS)}"
+        )
+    if find_spec(framework) is None:
+        raise TargetError(
+            f"{framework} is to differentiate its functions, and is not installed: pip install {framework}"
         )
     return Differentiated(implementation, framework)
 

@@ -251,6 +251,30 @@ def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: 
     return "optimizer.changing-rate" if changing else f"optimizer.{name}"
 
 
+def _optimize_rows(answer: Any, name: str, hyperparameters: Any, table: Any, rows: Any, grads: Any) -> str:
+    """The clause on rows that are listed twice, if one is, else the plain rule's."""
+    return f"optimizer.sparse-adam{'.rows' if any(len({*some}) < len(some) for some in rows) else ''}"
+
+
+def _unfit_rows(name: str, hyperparameters: Any, table: Any, rows: Any, grads: Any) -> str:
+    known = exact.LAZY.get(name)
+    return f"optimizer.{'unknown' if known is None or set(hyperparameters) - set(known) else 'invalid'}"
+
+
+def _lbfgs(answer: Any, hyperparameters: Any, *loss: Any) -> Iterator[Claim]:
+    """The clause of what ends a step, of a short history, else the plain rule's."""
+    if hyperparameters.get("line_search_fn") or _spoiled(*loss[:3]):
+        return
+    path = [[*map(numbers, step)] for step in OVER_EXACT["lbfgs"](hyperparameters, *_of(*loss))]
+    short = hyperparameters.get("history_size", 100) < loss[-1]
+    yield f"optimizer.lbfgs{'.memory' if short else ''}", [[x, NOTHING, NOTHING] for x, *_ in path]
+    yield "optimizer.lbfgs.stop", [[NOTHING, loss_before, count] for _, loss_before, count in path]
+
+
+def _unfit_lbfgs(hyperparameters: Any, *loss: Any) -> str:
+    return f"optimizer.{'unknown' if set(hyperparameters) - set(exact.LBFGS) else 'invalid'}"
+
+
 def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Claim]:
     stopped, best = exact.early_stopping(val_losses.astype(np.float64).tolist(), patience)
     which = NOTHING if best is None else numbers(best)
@@ -427,6 +451,8 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "accumulated_grad": ("accumulation.full-batch", _unfit_batches),
     "data_parallel": ("accumulation.data-parallel", ""),
     "optimize": (_optimize, _unfit_optimizer),
+    "optimize_rows": (_optimize_rows, _unfit_rows),
+    "lbfgs": (_lbfgs, _unfit_lbfgs),
     "split": ((), "split.invalid"),
     "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else ""),
     "validation_loss": (_validation_loss, ""),
