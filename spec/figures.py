@@ -44,17 +44,20 @@ _EPOCHS = 500
 _GRADIENT_BY_W = 2484513 / 550  # the thermometer's at w = 1, b = 0, exactly [gradient.thermometer]
 
 
+def judged() -> dict[str, Series]:
+    """What the figures of the measurements, of the fit and of the losses show.  [data.plot]"""
+    return {"thermometer": _thermometer(), "fit": _thermometer() | _fit(), "losses": _losses()}
+
+
 def series() -> dict[str, Series]:
     """What every figure shows, by its name."""
     return {
-        "thermometer": _thermometer(),
-        "fit": _thermometer() | _fit(),
+        **judged(),
         "error-and-bound": _error_and_bound(),
         "losses-of-a-residual": _losses_of_a_residual(),
         "rounding": _rounding(),
         "parabola": _parabola(),
         "limit": _limit(),
-        "losses": _losses(),
         "trained": _thermometer() | _trained(),
         "optimizers": _optimizers(),
         "paths": _paths(),

@@ -247,6 +247,34 @@ def test_arithmetic_that_is_not_exact_is_refused(formula: Callable[[Exact], Any]
         formula(exact.of(np.array([1.0, 2.0])))
 
 
+@forms
+@settings(EXAMPLES, max_examples=100)
+@given(st.data())
+def test_one_number_is_that_of_an_array_of_one(form: Format, data: st.DataObject) -> None:
+    """Plain Python computes the first, and NumPy the last: value, bound and magnitude are the same to the last bit."""
+    drawn = [np.asarray(data.draw(floats(form)), dtype=numpy_dtype(form.name)) for _ in range(2)]
+
+    def results(shape: tuple[int, ...]) -> list[Any]:
+        x, y = (exact.of(number.reshape(shape)) for number in drawn)
+        third = x * Fraction(1, 3)
+        several = [x, y, x + y, x * y, third, third * y - x, third * third + y * 3]
+        return [(one.fraction(), one.err.item(), one.magnitude().item()) for one in several]
+
+    assert results(()) == results((1,))
+
+
+@forms
+@settings(EXAMPLES, max_examples=50)
+@given(st.data())
+def test_the_numbers_of_a_short_array_are_those_of_a_long_one(form: Format, data: st.DataObject) -> None:
+    few = [data.draw(floats(form)) for _ in range(3)]
+    short, long = (exact.of(np.array(few * n, dtype=numpy_dtype(form.name))) for n in (1, arithmetic._FEW))
+
+    assert long.size > arithmetic._FEW >= short.size
+    assert (short.fractions() * arithmetic._FEW, short.e, short.d) == (long.fractions(), long.e, long.d)
+    assert np.array_equal(np.tile(short.magnitude(), arithmetic._FEW), long.magnitude())
+
+
 # Formats and rounding
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -17,7 +18,9 @@ import numpy as np
 import pytest
 from support import PATIENCE, calibrant, checked, heeded, one_sentence, statuses, target
 
-from calibrant.target.calling import Absent, Subject
+from calibrant.protocol.declarations import numpy_dtype
+from calibrant.target import isolation
+from calibrant.target.calling import Absent, Subject, identical
 from calibrant.target.loading import load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt what a target leaves")
@@ -325,6 +328,27 @@ def test_the_judge_keeps_its_own_surroundings(tmp_path: Path) -> None:
     assert statuses(said) == {"loss.absolute": {"holds"}} | others
     switched = "NumPy's error state, flush-to-zero, the recursion limit, the rounding mode"
     assert f"The target has switched {switched}." in shown
+
+
+def test_the_arguments_of_a_call_are_read_as_they_were_written() -> None:
+    """Every dtype, numbers that are not finite, and nesting; nothing else that a target writes there is an argument, or an error."""
+    arrays = [np.array([1.5, np.nan, -np.inf]), np.float32([[0.1]]), np.array(7), np.array([True])]
+    arrays += [np.array(2.0, dtype=numpy_dtype("bfloat16")), np.zeros((0, 2))]
+    given = ["adam", {"betas": [0.9, math.inf]}, arrays, [[None, arrays[0]]]]
+
+    said = isolation._written(given)
+
+    read = isolation._unpacked(json.loads(said))
+    assert read[:2] == given[:2]
+    assert identical(read[2:], given[2:])
+    for word in (
+        '"bytes": "zz"',
+        '"bytes": 7',
+        '"bytes": "00", "dtype": "float64", "shape": [1]',
+        '"bytes": "", "dtype": "?x"',
+    ):
+        with pytest.raises((ValueError, TypeError, KeyError)):
+            isolation._unpacked(json.loads(f"{{{word}}}"))
 
 
 ATTACKS = {

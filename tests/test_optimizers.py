@@ -61,7 +61,12 @@ def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [(name, path) for name in torch_target.OPTIMIZERS for path in PATHS if path != "fused" or name in FUSED],
+    [
+        (name, path)
+        for name in torch_target.OPTIMIZERS
+        for path in PATHS
+        if (path != "fused" or name in FUSED) and name != "muon"  # it has one path, in bfloat16
+    ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None:
@@ -80,7 +85,7 @@ def test_defaults_are_those_of_pytorch() -> None:
         assert numpy_optimizers.DEFAULTS[name] == rule.defaults == exact.OPTIMIZERS[name]
         if name not in torch_target.OPTIMIZERS:
             continue
-        theirs = torch_target.OPTIMIZERS[name]([torch.ones(1)]).defaults
+        theirs = torch_target.OPTIMIZERS[name]([torch.ones(1, 1)]).defaults
 
         assert {key: theirs[key] for key in rule.defaults} == rule.defaults
         others = set(theirs) - set(rule.defaults) - {"foreach", "fused", "capturable", "differentiable"}

@@ -192,8 +192,8 @@ def plateau(val_losses: Tensor, lr: float, hyperparameters: dict[str, Any]) -> T
 
 @functools.cache
 def figures() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """The series of the book's figures."""
-    from calibrant.spec.figures import series
+    """The series of the figures that are judged."""
+    from calibrant.spec.figures import judged
 
-    shown: dict[str, dict[str, tuple[list[float], list[float]]]] = series()
+    shown: dict[str, dict[str, tuple[list[float], list[float]]]] = judged()
     return shown

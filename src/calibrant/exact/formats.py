@@ -6,6 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,12 @@ UNROUNDED = Format("unrounded", 0, 0, 0.0, 0.0, 0.0, 0.0, float("inf"))
 
 _formats = FORMATS
 _scale = "mean"
+
+
+@functools.cache
+def name_of(dtype: Any) -> str:
+    """The name of a NumPy dtype, which NumPy would compose anew each time."""
+    return str(dtype.name)
 
 
 def format_of(dtype: str) -> Format:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrant.exact.formats import UNROUNDED, Format, format_of
+from calibrant.exact.formats import UNROUNDED, Format, format_of, name_of
 
 Ints = NDArray[np.object_]
 Floats = NDArray[np.float64]
@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 _UP = 1 + 2.0**-44  # more than float64 arithmetic loses to rounding in one step of a bound
 _LEAST = 5e-324
 _LOST = 2 * _LEAST  # more than underflow takes from the errors that a product passes on: half of _LEAST each
+_FEW = 32  # so many numbers are converted faster one by one
 _KEPT_BITS = 2048  # numbers longer than twice this are cut to it; the bound grows by the part that is cut
 
 
@@ -274,8 +275,10 @@ def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1,
     m, e, d, cut = _trimmed(_objects(m), e, d)
     if form is UNROUNDED:
         return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
-    z = _magnitude(m, e, d)
     unit = roundings * form.u * (1 + form.u) if roundings <= 2 else gamma(roundings, form)
+    if m.ndim == 0 and np.ndim(err) == 0:
+        return _rounded_one(m, e, d, float(err), form, unit, least, cut)
+    z = _magnitude(m, e, d)
     rounded = (err + unit * (z + err) + least) * _UP + cut
     if np.count_nonzero(z) < z.size:  # a zero that is known exactly is never rounded
         rounded = np.where((z == 0) & (np.asarray(err) == 0), cut, rounded)
@@ -283,6 +286,28 @@ def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1,
     if np.count_nonzero(fits) < z.size:  # the number, or something on the way to it, may overflow [A.range]
         rounded = np.where(fits, rounded, np.inf)
     return Exact(m, e, d, rounded, form, z)
+
+
+def _rounded_one(m: Ints, e: int, d: int, err: float, form: Format, unit: float, least: float, cut: float) -> Exact:
+    """One number with the error of its rounding, as `_rounded` adds it: for a single number, plain Python is faster than NumPy."""
+    z = _size(m.item(), e, d)
+    rounded = cut if z == err == 0 else (err + unit * (z + err) + least) * _UP + cut
+    return Exact(m, e, d, rounded if z + rounded <= form.largest else math.inf, form, np.asarray(z))
+
+
+def _size(m: int, e: int, d: int) -> float:
+    """|m * 2**e / d|, rounded up, as `_magnitude` has it."""
+    try:
+        f = abs(float(m))
+    except OverflowError:
+        return float(_magnitude(_objects(m), e, d))
+    if d != 1:
+        shift = max(0, d.bit_length() - 64)
+        f, e = f / float(d >> shift), e - shift
+    try:
+        return math.ldexp(f * _UP, e) + min(f, _LEAST)
+    except OverflowError:
+        return math.inf
 
 
 def _trimmed(m: Ints, e: int, d: int) -> tuple[Ints, int, int, float]:
@@ -322,8 +347,10 @@ def gamma(k: int, form: Format) -> float:
 def of(x: Any, form: Format | None = None) -> Exact:
     """The numbers of a NumPy array of a judged dtype, in the dtype's format unless another is given."""
     x = np.asarray(x)
-    form = form or format_of(x.dtype.name)
+    form = form or format_of(name_of(x.dtype))
     wide = x.astype(np.float64)
+    if x.size <= _FEW:
+        return _of_few(wide, form)
     mantissa, exponent = np.frexp(wide)
     if np.count_nonzero(np.isfinite(mantissa)) < x.size:
         raise ValueError(f"{x} is not finite: only finite numbers are exact")
@@ -333,6 +360,20 @@ def of(x: Any, form: Format | None = None) -> Exact:
     size = np.abs(wide)
     err = np.where(size < form.flushed, size, 0.0) if form.flushed else np.zeros(x.shape)
     return Exact(m.astype(object) << (exponents - e).astype(object), e, 1, err, form, size)
+
+
+def _of_few(x: Floats, form: Format) -> Exact:
+    """The numbers of a short array, one by one: for these, plain Python is faster than NumPy."""
+    values = x.reshape(-1).tolist()
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"{x} is not finite: only finite numbers are exact")
+    pairs = [math.frexp(value) for value in values]
+    e = min((exponent - 53 for mantissa, exponent in pairs if mantissa), default=1100)
+    m = np.empty(len(values), dtype=object)
+    m[:] = [int(math.ldexp(f, 53)) << exponent - 53 - e if f else 0 for f, exponent in pairs]
+    size = np.abs(x)
+    err = np.where(size < form.flushed, size, 0.0) if form.flushed else np.zeros(x.shape)
+    return Exact(m.reshape(x.shape), e, 1, err, form, size)
 
 
 @functools.lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from calibrant.exact import further_rules, scalars
-from calibrant.exact.formats import Format, format_of
+from calibrant.exact.formats import Format, format_of, name_of
 from calibrant.exact.muon import muon
 from calibrant.exact.numbers import Exact
 from calibrant.exact.scalars import (
@@ -431,7 +431,7 @@ def optimize(
     unknown = sorted(set(hyperparameters) - set(DEFAULTS[name]))
     if unknown:
         raise ValueError(f"{name} has no hyperparameters {', '.join(unknown)}")
-    form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
+    form = params[0].form if isinstance(params[0], Exact) else format_of(name_of(params[0].dtype))
     given = {**DEFAULTS[name], **hyperparameters}
     lr = given.pop("lr")
     rates = [scalars.hyperparameter(x, form) for x in (lr if isinstance(lr, (list, tuple)) else [lr] * len(grads))]
@@ -457,7 +457,7 @@ def steady(name: str, hyperparameters: Mapping[str, Any], n_steps: int, grads: S
 
     Their states do not depend on rates and parameters: so a path that begins here costs no more than its own steps.
     """
-    frame, form = Frame(RULES[name]), format_of(grads[0].dtype.name)
+    frame, form = Frame(RULES[name]), format_of(name_of(grads[0].dtype))
     h = Hyperparameters({**DEFAULTS[name], **hyperparameters}, form.scalars)
     for k, slopes in enumerate(grads):
         frame.counts[k] = n_steps
@@ -480,7 +480,7 @@ def paths(
     They are two for RAdam where rounding may put one step on either side of the threshold. Where it may do so with several steps, as in
     bfloat16, nothing is claimed from the first of them on.
     """
-    form = params[0].form if isinstance(params[0], Exact) else format_of(params[0].dtype.name)
+    form = params[0].form if isinstance(params[0], Exact) else format_of(name_of(params[0].dtype))
     h = Hyperparameters({**DEFAULTS[name], **hyperparameters}, form)
     steps = range(1, len(grads) + 1) if name == "radam" else ()
     factors = [h.rectification(t, enough=_threshold(follow)) for t in steps]

@@ -21,19 +21,21 @@ from calibrant.exact.numbers import _LEAST, _LOST, _UP, Exact, gamma, to_float
 # Bits kept of numbers twice as long, and of numbers that no fraction holds: some 40 digits below anything that is compared.
 _BITS = 192
 _CUT = 2.0**-180
+_ldexp, _INFINITY = math.ldexp, math.inf
 _DIGITS = decimal.Context(prec=40)  # the digits of a power whose exponent is not whole
 
 
 def _size(m: int, e: int) -> float:
     """|m * 2**e| as float64, rounded up."""
-    if not m:
-        return 0.0
-    m = abs(m)
+    if m <= 0:
+        if not m:
+            return 0.0
+        m = -m
     extra = m.bit_length() - 64
     if extra > 0:
         m, e = (m >> extra) + 1, e + extra
     try:
-        return math.ldexp(m, e) * _UP + _LEAST
+        return _ldexp(m, e) * _UP + _LEAST
     except OverflowError:
         return math.inf
 
@@ -78,8 +80,10 @@ class Number:
             return self
         if not (self.m or self.err):
             return y
-        form = _wider(self.form, y.form)
-        return _rounded(*_aligned_sum(self.m, self.e, y.m, y.e), self.err + y.err, form, 1, form.flushed)
+        form = self.form if self.form is y.form else _wider(self.form, y.form)
+        e, f = self.e, y.e
+        m, e = ((self.m << e - f) + y.m, f) if e > f else (self.m + (y.m << f - e), e)
+        return _rounded(m, e, self.err + y.err, form, 1, form.flushed)
 
     __radd__ = __add__
 
@@ -97,10 +101,13 @@ class Number:
 
     def __mul__(self, other: Number | float) -> Number:
         y = other if isinstance(other, Number) else constant(other, self.form)
-        err = self.size * y.err + (y.size + y.err) * self.err
+        err = 0.0
+        if self.err or y.err:
+            err = self.size * y.err + (y.size + y.err) * self.err
+            err += _LOST * (err > 0)
         roundings = 0 if _is_power_of_two(self) or _is_power_of_two(y) else 1
-        form = _wider(self.form, y.form)
-        return _rounded(self.m * y.m, self.e + y.e, err + _LOST * (err > 0), form, roundings, form.tiny)
+        form = self.form if self.form is y.form else _wider(self.form, y.form)
+        return _rounded(self.m * y.m, self.e + y.e, err, form, roundings, form.tiny)
 
     __rmul__ = __mul__
 
@@ -116,22 +123,25 @@ def _aligned_sum(m: int, e: int, other: int, f: int) -> tuple[int, int]:
 
 
 def _is_power_of_two(x: Number) -> bool:
+    if x.err:
+        return False
     m = abs(x.m)
-    return not x.err and m & (m - 1) == 0
+    return m & (m - 1) == 0
 
 
 def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, least: float = 0.0) -> Number:
     """The number with the error of so many roundings added; unbounded where it, or something before it, may overflow."""
     if not m and not err:
         return Number(0, 0, 0.0, form, 0.0)
-    cut = 0.0
-    extra = m.bit_length() - _BITS
+    cut, extra = False, m.bit_length() - _BITS
     if extra > _BITS:
-        m, e = m >> extra, e + extra
-        cut = _CUT
+        m, e, cut = m >> extra, e + extra, True
     size = _size(m, e)
-    err = (err + roundings * form.u * (1 + form.u) * (size + err) + least + (size * cut + _LEAST if cut else 0.0)) * _UP
-    return Number(m, e, err if size + err <= form.largest else math.inf, form, size)
+    if roundings:
+        u = form.u
+        err += roundings * u * (1 + u) * (size + err)
+    err = (err + least + (size * _CUT + _LEAST if cut else 0.0)) * _UP
+    return Number(m, e, err if size + err <= form.largest else _INFINITY, form, size)
 
 
 def constant(x: float, form: Format) -> Number:
@@ -204,18 +214,22 @@ def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Numbe
     factor, whose product must not overflow. Where a divisor may be zero, nothing is claimed. Numbers of a narrower format, which are
     hyperparameters, may be multiplied with each other in that before.
     """
-    form = functools.reduce(_wider, (x.form for x in (*factors, *divisors)))
-    narrow = [[x for x in some if x.form is not form] for some in (factors, divisors)]
-    if any(narrow):
+    form, alike = factors[0].form, True
+    for x in (*factors, *divisors):
+        if x.form is not form:
+            form, alike = _wider(form, x.form), False
+    if not alike:
+        narrow = [[x for x in some if x.form is not form] for some in (factors, divisors)]
         one = product(narrow[0] or [constant(1.0, narrow[1][0].form)], narrow[1])
         wide = [[x for x in some if x.form is form] for some in (factors, divisors)]
         return product([Number(one.m, one.e, one.err, form, one.size), *wide[0]], wide[1])
-    m, e, size, err, stretch = 1, 0, 1.0, 0.0, 1.0
+    m, e, size, err, stretch, zero = 1, 0, 1.0, 0.0, 1.0, False
     for x in factors:
-        m, e = m * x.m, e + x.e
-        err = (size * x.err + (x.size + x.err) * err) * _UP + _LOST
+        m, e, reach = m * x.m, e + x.e, x.size + x.err
+        err = (size * x.err + reach * err) * _UP + _LOST
         size *= x.size * _UP
-        stretch *= max(x.size + x.err, 1.0) * _UP
+        stretch *= reach * _UP if reach > 1.0 else _UP
+        zero = zero or not reach
     for y in divisors:
         reach = y.least()
         if not reach:
@@ -224,10 +238,11 @@ def product(factors: Sequence[Number], divisors: Sequence[Number] = ()) -> Numbe
         m, e = (m << shift) // y.m, e - shift - y.e
         size = size / (reach + y.err) * _UP
         err = (err + size * y.err) / reach * _UP + _LOST
-        stretch /= min(reach, 1.0)
+        if reach < 1.0:
+            stretch /= reach
     if not stretch <= form.largest:
         return Number(m, e, math.inf, form)
-    if any(x.known_zero() for x in factors):
+    if zero:
         return Number(0, 0, 0.0, form, 0.0)
     count = len(factors) - 1 + 2 * len(divisors)
     return _rounded(m, e, err + gamma(count, form) * (size + err) + form.tiny * (count + 1) * stretch, form, 0)
@@ -321,17 +336,23 @@ def times_power(power: Number, base: Number) -> Number:
 def real_power(base: Number, exponent: Fraction) -> Number:
     """base ** exponent for a positive base, by any pow of the machine, from a base and an exponent that were rounded before [A.real-power]."""
     form = base.form
-    if exponent == 1:
-        value, log = base.fraction(), decimal.Decimal(math.log(base.fraction()))
-    else:
-        log = _log(base.fraction())
-        power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
-        value = Fraction(_DIGITS.exp(_DIGITS.multiply(power, log)))
+    value, log = _power(base.m, base.e, exponent)
     y = abs(to_float(exponent))
     # The base is rounded, the exponent twice (it is a product), and the power is within a unit in the last place.
-    slip = y * (base.err / base.least() + form.u) + 2 * y * abs(float(log)) * form.u + 2 * form.u
+    slip = y * (base.err / base.least() + form.u) + 2 * y * abs(log) * form.u + 2 * form.u
     x = fraction(value, form)
     return x.within((x.size * slip * math.exp(slip) + form.tiny) * _UP)
+
+
+@functools.lru_cache(maxsize=8192)  # several dtypes ask for the powers of a long run, one after the other
+def _power(m: int, e: int, exponent: Fraction) -> tuple[Fraction, float]:
+    """(m * 2**e) ** exponent, and the logarithm of the base."""
+    base = m * Fraction(2) ** e
+    if exponent == 1:
+        return base, math.log(base)
+    log = _log(base)
+    power = _DIGITS.divide(decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator))
+    return Fraction(_DIGITS.exp(_DIGITS.multiply(power, log))), float(log)
 
 
 @functools.lru_cache(maxsize=100)

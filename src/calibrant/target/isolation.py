@@ -23,6 +23,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+import numpy as np
+
+from calibrant.exact.formats import name_of
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.errors import NoAnswer, last_words
 from calibrant.protocol.operations import IMPORT_PATIENCE, OPERATIONS
 from calibrant.protocol.wire import decoded, is_array, plain
@@ -105,8 +109,27 @@ def _written(given: Sequence[Any]) -> bytes:
     """The arguments of a call as JSON; nothing if they are long."""
     if _count(given) > _MOST_NUMBERS:
         return b""
-    said = json.dumps(plain(list(given))).encode()
+    said = json.dumps(_packed(given)).encode()
     return said if len(said) < _LONGEST else b""
+
+
+def _packed(value: Any) -> Any:
+    """A value as JSON can hold it, with the bytes of its arrays: to spell out their numbers before each call would take longer than the call."""
+    if is_array(value):
+        return {"dtype": name_of(value.dtype), "shape": value.shape, "bytes": value.tobytes().hex()}
+    if isinstance(value, dict):
+        return {str(key): _packed(x) for key, x in value.items()}
+    return [*map(_packed, value)] if isinstance(value, (list, tuple)) else plain(value)
+
+
+def _unpacked(said: Any) -> Any:
+    """The value that was packed. Raises ValueError, TypeError, KeyError or NoAnswer if something else was."""
+    if isinstance(said, dict):
+        if "bytes" not in said:
+            return {key: _unpacked(x) for key, x in said.items()}
+        numbers = np.frombuffer(bytes.fromhex(said["bytes"]), numpy_dtype(said["dtype"]))
+        return numbers.reshape(said["shape"])
+    return [*map(_unpacked, said)] if isinstance(said, list) else decoded(said)
 
 
 def _count(value: Any) -> int:
@@ -299,8 +322,8 @@ class Watch(threading.Thread):
     def _given(self, worker: str) -> list[Any]:
         """The arguments of the last call of a worker; none if they are not known, or the target has written over them."""
         said = _bytes(self.folder / f"{worker}.request").partition(b"\0")[0]
-        with contextlib.suppress(ValueError, RecursionError, NoAnswer):
-            given = decoded(json.loads(said))
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError, NoAnswer):
+            given = _unpacked(json.loads(said))
             return given if isinstance(given, list) else []
         return []
 
