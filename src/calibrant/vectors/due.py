@@ -265,7 +265,7 @@ def _lbfgs(answer: Any, hyperparameters: Any, *loss: Any) -> Iterator[Claim]:
     """The clause of what ends a step, of a short history, else the plain rule's."""
     if hyperparameters.get("line_search_fn") or _spoiled(*loss[:3]):
         return
-    path = [[*map(numbers, step)] for step in OVER_EXACT["lbfgs"](hyperparameters, *_of(*loss))]
+    path = [[*map(numbers, step)] for step in OVER_EXACT["lbfgs"](hyperparameters, *_of(*loss[:3]), loss[3])]
     short = hyperparameters.get("history_size", 100) < loss[-1]
     yield f"optimizer.lbfgs{'.memory' if short else ''}", [[x, NOTHING, NOTHING] for x, *_ in path]
     yield "optimizer.lbfgs.stop", [[NOTHING, loss_before, count] for _, loss_before, count in path]
