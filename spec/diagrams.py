@@ -233,11 +233,11 @@ DIAGRAMS: dict[str, Callable[[Axes], None]] = {
 @contextmanager
 def drawing(name: str) -> Iterator[Figure]:
     """The diagram `name`, in the style that it is saved in."""
-    with canvas(grid=False) as ax:
+    with canvas(grid=False) as (figure, ax):
         DIAGRAMS[name](ax)
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-        ax.figure.set_size_inches(6, 6 * (top - bottom) / (right - left))
-        yield ax.figure
+        figure.set_size_inches(6, 6 * (top - bottom) / (right - left))
+        yield figure
 
 
 def draw(directory: Path) -> list[Path]:

@@ -39,8 +39,8 @@ Place = tuple[float, float]
 
 
 @contextmanager
-def canvas(*, grid: bool) -> Iterator[Axes]:
-    """Axes in the style of the book, with a grid or without, for as long as they are drawn and saved."""
+def canvas(*, grid: bool) -> Iterator[tuple[Figure, Axes]]:
+    """A figure and its axes in the style of the book, with a grid or without, for as long as they are drawn and saved."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -48,7 +48,7 @@ def canvas(*, grid: bool) -> Iterator[Axes]:
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "axes.grid": grid}):
         figure = Figure(layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure.add_subplot()
+        yield figure, figure.add_subplot()
 
 
 def box(ax: Axes, at: Place, text: str, *, width: float = 1.6, height: float = 0.7, **style: Any) -> None:

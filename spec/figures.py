@@ -387,7 +387,7 @@ def mark(label: str) -> str:
 def drawing(name: str, shown: Series) -> Iterator[Figure]:
     """The figure `name`, with every series of `shown` plotted under its own label, in the style that it is saved in."""
     look = _LOOKS[name]
-    with canvas(grid=True) as ax:
+    with canvas(grid=True) as (figure, ax):
         for colour, (label, (x, y)) in zip(COLOURS, shown.items(), strict=False):
             style: dict[str, Any] = {"linestyle": "none", "marker": "o"} if label in look.points else {}
             if label in look.walks:
@@ -400,7 +400,7 @@ def drawing(name: str, shown: Series) -> Iterator[Figure]:
             ax.set_yscale("log", subs=None if look.log_x else [])  # beside a plain axis, marks at powers of ten will do
         if look.legend:
             ax.legend(loc=look.legend)
-        yield ax.figure
+        yield figure
 
 
 def draw(directory: Path) -> list[Path]:

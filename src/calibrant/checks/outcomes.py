@@ -160,14 +160,14 @@ def outcome_of(
 def recording(clause: str, property_: str, subject: Subject, *, few: bool) -> Iterator[list[Outcome]]:
     """Yield a list that takes the outcome of the property that the block runs on a subject, with a diagnosis of its failure.
 
-    Errors of the property propagate. A property that runs out of requests before one is served is skipped.
+    Errors of the property propagate. A property that runs out of requests before an example is served is skipped.
     """
     record, raised, diagnosis = list[Outcome](), None, Diagnosis()
     try:
         try:
             yield record
         except Unsatisfiable:  # few requests are possible where shapes are all that varies
-            if subject.tally.refused and not subject.tally.answered:
+            if subject.tally.refused and not subject.tally.examples:
                 pytest.skip(f"none of {subject.tally.refused} requests is served")
             raise
     except BaseException as error:

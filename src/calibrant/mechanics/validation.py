@@ -95,7 +95,7 @@ def early_stopping(val_losses: Sequence[float] | Tensor, patience: int) -> tuple
     lowest, best_epoch, waited = math.inf, 0, 0
     for epoch, loss in enumerate(map(float, val_losses)):
         waited += 1
-        if loss < lowest:  # never true for a NaN
+        if math.isfinite(loss) and loss < lowest:
             lowest, best_epoch, waited = loss, epoch, 0
         if waited == patience:
             break
