@@ -47,8 +47,8 @@ def lbfgs(
     most = h["max_iter"] * 5 // 4 if h["max_eval"] is None else h["max_eval"]
 
     def evaluate(x: Array) -> tuple[Array, Array]:
-        g = hessian @ x + slope
-        return ((g + slope) @ x) * number(0.5), g
+        g = _product(hessian, x) + slope
+        return _product(g + slope, x) * number(0.5), g
 
     x, pairs, scale, last, path = params.copy(), deque[Any](maxlen=h["history_size"]), number(1.0), None, []
     for rate in rates:
@@ -58,11 +58,11 @@ def lbfgs(
             n, t = n + 1, number(rate)
             if last is None:
                 t = t / np.maximum(np.abs(g).sum(), number(1.0))
-            elif (curvature := (y := g - last[1]) @ last[0]) > 1e-10:
+            elif (curvature := _product(y := g - last[1], last[0])) > 1e-10:
                 pairs.append((last[0], y, number(1.0) / curvature))
-                scale = curvature / (y @ y)
+                scale = curvature / _product(y, y)
             d = -_inverse(pairs, scale, g)
-            steep, last = g @ d, (np.zeros_like(x), g)
+            steep, last = _product(g, d), (np.zeros_like(x), g)
             if steep > -h["tolerance_change"]:
                 break
             if h["line_search_fn"]:
@@ -84,15 +84,20 @@ def lbfgs(
     return path
 
 
+def _product(x: Array, y: Array) -> Array:
+    """The product in the numbers' own dtype: NumPy's of bfloat16 is float32."""
+    return (x @ y).astype(y.dtype)
+
+
 def _inverse(pairs: Any, scale: Any, g: Array) -> Array:
     """The estimated inverse Hessian times g: from the newest pair to the oldest, and back."""
     shares = []
     for s, y, over in reversed(pairs):
-        shares.append((s @ g) * over)
+        shares.append(_product(s, g) * over)
         g = g - y * shares[-1]
     g = g * scale
     for s, y, over in pairs:
-        g = g + s * (shares.pop() - (y @ g) * over)
+        g = g + s * (shares.pop() - _product(y, g) * over)
     return g
 
 
@@ -103,9 +108,9 @@ def _searched(
     low, high = t * 0, math.inf
     for tries in range(1, max(most, 1) + 1):
         value, g = evaluate(x + d * t)
-        if value > loss + 1e-4 * t * steep or (g @ d > -flattening * steep):
+        if value > loss + 1e-4 * t * steep or (slant := _product(g, d)) > -flattening * steep:
             high = t
-        elif g @ d < flattening * steep:
+        elif slant < flattening * steep:
             low = t
         else:
             return t, tries
