@@ -79,7 +79,7 @@ def test_arithmetic_in_the_dtype_alone_stays_within_the_bounds(name: str, form: 
     def rounded(x: Any) -> Any:
         if isinstance(x, (list, tuple)):
             return [*map(rounded, x)]
-        return x if x is None or isinstance(x, bool) else np.dtype(form.name).type(x)
+        return np.dtype(form.name).type(x) if isinstance(x, float) else x
 
     with np.errstate(all="ignore"):
         h = {key: rounded(x) for key, x in (exact.OPTIMIZERS[name] | run.hyperparameters).items() if key != "t0"}
@@ -106,7 +106,10 @@ def test_nesterovs_step_may_be_taken_in_two_parts(drawn: strategies.Drawn[Optimi
 
 @each_optimizer
 def test_the_bounds_are_narrow(name: str) -> None:
-    """Half of all numbers are claimed to some hundred units of roundoff, though betas near 1 lose a factor of a thousand."""
+    """Half of all numbers are claimed to some hundred units of roundoff, though betas near 1 lose a factor of a thousand.
+
+    Schedule-Free may add ten in each step, for ways that do not keep all of its points [A.schedule-free].
+    """
     ratios: list[float] = []
     unclaimed: list[bool] = []
 
@@ -120,7 +123,7 @@ def test_the_bounds_are_narrow(name: str) -> None:
             ratios.extend((due.err / sizes)[claimed & (sizes > 0)].tolist())
 
     looked()
-    assert np.median(ratios) < 100 * FLOAT64.u
+    assert np.median(ratios) < (200 if name.endswith("schedulefree") else 100) * FLOAT64.u
     assert np.mean(unclaimed) < 0.1
 
 

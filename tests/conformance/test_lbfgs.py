@@ -1,5 +1,6 @@
 """The chapter on optimizers: L-BFGS, on quadratic losses."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_a_step_has_so_many_iterations_and_evaluations(target: Subject, run: Qua
 @given(quadratics(steps=(1, 3), max_iter=(3, 2), tolerance_grad=(4.0, 1.0, 8.0, 2.0, 0.5, 1e-7)))
 def test_a_step_ends_where_the_gradient_is_small(target: Subject, run: Quadratic) -> None:
     ends_where_it_is_due(target, run)
+
+
+@clause("optimizer.lbfgs.stop", fraction_of_examples=0.2)
+@given(quadratics(steps=(1, 2), sizes=(2, 3), max_iter=(3, 2)))
+def test_the_largest_number_of_the_gradient_is_small(target: Subject, run: Quadratic) -> None:
+    """And not its Euclidean norm: an eighth above the first gradient's largest number, the first step ends at once."""
+    _, g = loss_and_gradient(run, run.params)
+    near_it = 1.125 * float(g.magnitude().max())
+
+    ends_where_it_is_due(target, replace(run, hyperparameters={**run.hyperparameters, "tolerance_grad": near_it}))
 
 
 @clause("optimizer.lbfgs.stop", fraction_of_examples=0.3)

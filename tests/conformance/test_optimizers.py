@@ -31,7 +31,7 @@ SHOWN = (1e-2, 0.25, 0.1)
 """Epsilons large enough to show where they are added; 1e-8 is too small for float32."""
 WIDE = (((2,),), ((2, 2),), ((3,), (2,)), ((1,),), ((2, 3), ()), ((4,), (2, 2)))
 """Shapes of parameters with norms that no single number has."""
-MATRICES = (((2, 2),), ((2, 3),), ((3, 2),), ((1, 2),), ((2, 2), (3, 1)), ((3, 3),))
+MATRICES = (((2, 2),), ((1, 2),), ((2, 1),), ((2, 3),), ((3, 2),), ((2, 2), (3, 1)), ((3, 3),))
 CORE = ("beta1", "beta2", "eps")
 WEIGHTS = ("weight_decay", "r", "weight_lr_power", "warmup_steps")
 SCHEDULE_FREE = ("sgdschedulefree", "adamwschedulefree")
