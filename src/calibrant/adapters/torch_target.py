@@ -49,12 +49,17 @@ deviations = {
     "accumulation.refused": "mse_loss sums over no samples, and without batches there is no gradient",
     "accumulation.same-shape": _BROADCASTS,
     "schedule.invalid": "schedulers take rates, factors and lengths as they are",
+    "clip.below[float16]": "0.0 over a norm is 0.0 times its reciprocal, which overflows",
     "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
     "average.swa[float64]": "get_swa_multi_avg_fn divides by a count that is a tensor, so that the quotient has float32's digits",
     "average.every[float64]": "get_swa_multi_avg_fn divides by a count that is a tensor, so that the quotient has float32's digits",
     "average.invalid": "a decay that is NaN is taken: the comparisons with a limit let it pass",
     "group.own": "Adagrad's sums begin at the initial_accumulator_value of its constructor, whatever that of a group",
-    "resume.same-steps[float64]": "NAdam's product of momenta is float32 until it is loaded, and float64 afterwards",
+    **{
+        f"resume.same-steps[{dtype}]": "NAdam's product of momenta is float32 until it is loaded, and then of the parameters' dtype"
+        for dtype in ("float16", "bfloat16", "float64")
+    },
+    "optimizer.muon[bfloat16]": "without Nesterov's momentum, Muon divides the buffer itself by its norm: of bfloat16 it makes no copy",
     "window.invalid": "a loop that counts modulo -1 makes a step for each micro-batch",
     "scale.invalid": "GradScaler takes any scale, and clip_grad_norm_ any norm",
 }

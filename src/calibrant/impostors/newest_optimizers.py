@@ -6,8 +6,8 @@ import numpy as np
 
 from calibrant.exact import muon as matrices
 from calibrant.exact.numbers import to_float
-from calibrant.exact.scalars import constant, mix, product, root
-from calibrant.exact.tensors import Tensor, each
+from calibrant.exact.scalars import constant, maximum, mix, product, root
+from calibrant.exact.tensors import Tensor, each, norm
 from calibrant.impostors import kinds
 from calibrant.impostors.kinds import Call
 from calibrant.impostors.optimizers import but, exchanged, of, rule, variant
@@ -44,6 +44,14 @@ def of_the_gradient(c: Call) -> Tensor:
     c.s.buffer = each(mix, c.s.buffer, o, c.h.momentum, c.h.part)
     ahead = each(mix, c.s.buffer, o, c.h.momentum, c.h.part) if c.h["nesterov"] else c.s.buffer
     return matrices.along(ahead, c.h, c.lr, c.p, c.follow)
+
+
+def overwriting(c: Call, b: Tensor) -> Tensor:
+    """The orthogonalized momentum; what is divided by its norm, where there is no copy, is the momentum itself."""
+    if not c.h["nesterov"]:
+        length = maximum(norm(b), c.h.eps)
+        c.s.buffer = each(lambda x: product([x], [length]), b)
+    return matrices.orthogonalized(b, c.h, c.follow)
 
 
 def scaled(factor: Any) -> kinds.Change:
@@ -116,6 +124,9 @@ muon("row-by-row", "each row of the momentum is orthogonalized alone, as if the 
 muon(
     "momentum-of-orthogonal-matrices", "each gradient is orthogonalized, and the momentum averages what comes of them"
 )(rule(of_the_gradient), MUON)
+muon(
+    "momentum-over-its-norm", "without Nesterov's, the momentum itself is divided by its norm, and goes on from there"
+)(along(overwriting), MUON)
 muon("nesterov-ignored", "`nesterov` is ignored: the momentum is not averaged with the gradient once more")(
     but(nesterov=False), MUON
 )

@@ -669,6 +669,7 @@ _SHOWN: dict[str, tuple[dict[str, Any], ...]] = {
     "muon": (
         {"momentum": 0.5, "eps": 0.25, "weight_decay": 0.25, "ns_coefficients": (1.5, -0.5, 0.0), "ns_steps": 2},
         {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 1},
+        {"momentum": 0.5, "nesterov": False, "ns_steps": 1},
         {},
     ),
     "sgdschedulefree": (
