@@ -453,7 +453,7 @@ GENERAL_CASES = {
     ("schedule.warm-up-count", "zero"): (following("schedule.warm-up-count", "zero", "schedule"), "schedule.warm-up"),
     ("schedule.after-cosine", "returns"): (
         following("schedule.after-cosine", "returns", "schedule"),
-        "schedule.cosine schedule.warm-up schedule.sequence",
+        "schedule.cosine schedule.warm-up",
     ),
     ("schedule.patience", "reached"): (
         following("schedule.patience", "reached", "plateau"),

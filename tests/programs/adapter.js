@@ -261,7 +261,7 @@ function early_stopping({ val_losses, patience }) {
   let best = 0, lowest = Infinity, since = 0;
   for (let epoch = 0; epoch < val_losses.data.length; epoch++) {
     since += 1;
-    if (val_losses.data[epoch] < lowest) [best, lowest, since] = [epoch, val_losses.data[epoch], 0];
+    if (Number.isFinite(val_losses.data[epoch]) && val_losses.data[epoch] < lowest) [best, lowest, since] = [epoch, val_losses.data[epoch], 0];
     if (since >= patience) return [epoch, best];
   }
   return [val_losses.data.length - 1, best];

@@ -680,7 +680,7 @@ def _facts(question: Any, told: Any, before: Any) -> Any:
         [sorted(rows) == list(range(len(rows))) for rows in flat],
         [len({*rows}) == len(rows) for rows in flat],
         [list(rows) == sorted(rows) for rows in flat],
-        [all(list(rows) == sorted(rows) for rows in map(list, epoch)) for epoch in told],
+        [all(rows == sorted(rows) for rows in (np.ravel(some).tolist() for some in epoch)) for epoch in told],
         [list(rows[len(rows) // 2 :]) == sorted(rows[len(rows) // 2 :]) for rows in flat],
         [sum(abs(a - b) == 1 for a, b in itertools.pairwise(rows)) > len(rows) // 2 for rows in flat],
         [rows in flat[:k] for k, rows in enumerate(flat)],

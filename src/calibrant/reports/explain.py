@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from calibrant.book.clauses import CHAPTERS, book, book_folder, properties, unlinked
+from calibrant.exact import LAZY, LBFGS
 from calibrant.exact.optimizers import DEFAULTS
 from calibrant.impostors import Impostor, breaking, catalog
 from calibrant.protocol.declarations import CONVENTIONS
@@ -68,11 +69,11 @@ def _operation(name: str) -> Iterator[str]:
     yield f"Returns {unmarked(returns()[name])}."
     yield ""
     yield from unmarked(legend()).split("\n")
-    if name in ("optimize", "training_loop"):
+    if served := hyperparameters("optimize" if name == "training_loop" else name):
         yield ""
         yield "Optimizers, with their hyperparameters and defaults:"
-        width = max(map(len, DEFAULTS))
-        yield from (f"  {optimizer:{width}}  {unmarked(row)}" for optimizer, row in hyperparameters().items())
+        width = max(map(len, served))
+        yield from (f"  {optimizer:{width}}  {unmarked(row)}" for optimizer, row in served.items())
     yield ""
     yield from unmarked(absent()).split("\n")
     yield ""
@@ -84,7 +85,7 @@ def _operation(name: str) -> Iterator[str]:
 def _optimizer(name: str) -> Iterator[str]:
     yield f"{name}, an optimizer of optimize and training_loop"
     yield ""
-    yield f"Hyperparameters and defaults: {unmarked(hyperparameters()[name])}."
+    yield f"Hyperparameters and defaults: {unmarked(hyperparameters('optimize')[name])}."
     for convention, values in CONVENTIONS.items():
         if convention.startswith(f"{name}."):
             yield f"The convention {convention} may be {_listed(values, 'or')}; the first is the book's."
@@ -133,11 +134,13 @@ _UNDEFINED = ("t0", "decoupled_weight_decay")
 """The hyperparameters of torch.optim that the book does not define."""
 
 
-def hyperparameters() -> dict[str, str]:
-    """The hyperparameters of each optimizer with their defaults, as the page on targets shows them."""
+def hyperparameters(operation: str) -> dict[str, str]:
+    """The hyperparameters of each optimizer of an operation with their defaults, as the page on targets shows them."""
     return {
         name: ", ".join(f"`{key}` {value}" for key, value in row.items() if key not in _UNDEFINED)
-        for name, row in DEFAULTS.items()
+        for name, row in {"optimize": DEFAULTS, "optimize_rows": LAZY, "lbfgs": {"lbfgs": LBFGS}}.get(
+            operation, {}
+        ).items()
     }
 
 
