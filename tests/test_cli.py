@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,16 @@ def test_targets_lists_what_can_be_checked_here_and_what_is_missing(tmp_path: Pa
     assert "can be checked" in lines["slow"]
     assert "cannot be checked here" in lines["lacking"]
     assert "needs no_such_library, which is not installed: pip install 'elsewhere[lacking]'" in lines["lacking"]
+
+
+@pytest.mark.parametrize("function", ["losses.py", "losses:log_cosh", "log_cosh"])
+def test_gradcheck_wants_a_file_and_a_function_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], function: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["calibrant", "gradcheck", function])
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert ended.value.code == 2
+    assert f"function is {function!r}: name a file and a function of it" in capsys.readouterr().err

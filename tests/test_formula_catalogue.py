@@ -241,3 +241,15 @@ def test_the_list_of_formulas_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(CheckError):
         cli.formulas(None)
+
+
+def test_a_long_run_asks_every_formula_of_pytorch_in_each_dtype_that_it_stores() -> None:
+    pytest.importorskip("torch")
+
+    wide, narrow = (
+        {(name, dtype) for library, name, dtype in alarms.runs(wide) if library == "torch"} for wide in (True, False)
+    )
+
+    assert wide == {(name, dtype) for name in FORMULAS for dtype in ("float32", "float64")}
+    assert {dtype for _, dtype in narrow} == {"bfloat16", "float16"}
+    assert ("cross_entropy", "bfloat16") in narrow

@@ -26,14 +26,24 @@ from calibrant.target.description import described
 if importlib.util.find_spec("torch") is not None:
     importlib.import_module("torch")  # only a generator that exists before a call shows that the call seeded it
 
-pytestmark = [pytest.mark.computing, pytest.mark.filterwarnings("ignore")]  # an impostor may warn
+pytestmark = pytest.mark.filterwarnings("ignore")  # an impostor may warn
 POSSIBLE = [one for one in catalog() if one.possible]
 EACH = pytest.mark.parametrize("one", POSSIBLE, ids=lambda one: f"{one.operation}.{one.name}")
+TRACED = (
+    "average",
+    "accumulate_and_step",
+    "scaled_steps",
+    "optimize_groups",
+    "optimize_rows",
+    "training_loop.nesterov-twice",
+)
+"""Impostors whose code no other traced test runs: operations, and one name."""
 
 # For each clause, the first impostor in the catalog.
 FIRST = [one for _, (one, *_) in itertools.groupby(sorted(POSSIBLE, key=lambda one: one.main), lambda one: one.main)]
 
 
+@pytest.mark.computing
 @EACH
 def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Impostor) -> None:
     """A sample of the others; `calibrant power` tries them all."""
@@ -42,6 +52,7 @@ def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Imposto
     assert (trial.missed, trial.beyond) == ([], [])
 
 
+@pytest.mark.computing
 @pytest.mark.parametrize(
     "one", [one for one in FIRST if not one.why_not_small], ids=lambda one: f"{one.operation}.{one.name}"
 )
@@ -54,6 +65,7 @@ def test_the_example_that_shows_an_impostor_is_one_that_a_person_would_write(one
     assert [r.told() for r in told if not a_person_would_write(r.arguments())] == []
 
 
+@pytest.mark.computing
 def test_impostors_break_every_clause_of_the_book_and_name_no_others() -> None:
     """A clause that no known mistake breaks is no clause, or the mistake is missing."""
     broken, named = (
@@ -84,7 +96,14 @@ def shown(one: Impostor) -> set[str]:
     return {clause.partition("@")[2] for clause in set.union(*due(one))}
 
 
-@EACH
+@pytest.mark.parametrize(
+    "one",
+    [
+        pytest.param(one, id=name, marks=() if name.startswith(TRACED) else pytest.mark.computing)
+        for one in POSSIBLE
+        for name in [f"{one.operation}.{one.name}"]
+    ],
+)
 def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
     """As a target it gives its own answers. One that answers differently the second time, or shows late, is not named."""
     dtype = max(shown(one))  # float64, if it shows there
@@ -94,6 +113,7 @@ def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
         assert {other.name for other in found} == ({one.name} if one.repeats and one.soon else set())
 
 
+@pytest.mark.computing
 @pytest.mark.parametrize("one", [one for one in catalog() if len(shown(one)) == 1])
 def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor) -> None:
     (other,) = {*DTYPES} - shown(one)
@@ -101,6 +121,7 @@ def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor)
     assert naming.among(Subject(target_from_impostor(one), other), one.operation, *one.applies_to[:1]) == []
 
 
+@pytest.mark.computing
 def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     """It refuses the questions with validation data, so those count for nothing."""
     (uphill,) = select(["training_loop.uphill"])
@@ -112,6 +133,7 @@ def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     assert found == [uphill]
 
 
+@pytest.mark.computing
 def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -> None:
     """One mistake breaks one clause; nothing is said of the momentum of an optimizer that goes uphill."""
     lines = [
@@ -132,6 +154,7 @@ def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -
     assert {verdict.status for verdict in result.verdicts if verdict.clause in options} == {"undecided"}
 
 
+@pytest.mark.computing
 def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:
     """Two of three comparisons fail, and both call the faulty way."""
     lines = [

@@ -22,7 +22,7 @@ def guards(operation, given, error):
     '''Whether plausible arguments would get a wrong number, or none is possible.'''
     pairs = [(given[x], given[y]) for x, y in COLUMNS if x in given and y in given] + [*given.get("batches", ())]
     diverged = operation == "diagnose" and not np.isfinite(np.concatenate([*given.values()])).all()
-    unknown = "name" in given and any(words in str(error) for words in ("there is no", " has no ", " needs "))
+    unknown = ("name" in given or operation == "lbfgs") and any(words in str(error) for words in ("there is no", " has no ", " needs "))
     return diverged or unknown or operation == "broadcast_shapes" or any(np.shape(x) != np.shape(y) for x, y in pairs)
 
 def careless(operation, answer):

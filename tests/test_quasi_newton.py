@@ -139,3 +139,17 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         for some, shape in (([0, 1], (1, 2)), ([2], (1, 2)), ([0], (1, 3))):
             with pytest.raises(ValueError, match="rows"):
                 walk("sparse_adam", {}, ones((2, 2)), [some], [ones(shape)])
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.5, 64.0])
+def test_the_line_search_of_numpy_meets_both_conditions(lr: float) -> None:
+    """From rates that are far too short, about right, and far too long."""
+    hessian, slope, start = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([0.25, -1.0]), np.array([3.0, -2.0])
+    given = {"lr": lr, "max_iter": 1, "max_eval": 40, "line_search_fn": "strong_wolfe"}
+
+    ((end, before, _),) = numpy_lbfgs.lbfgs(given, start, hessian, slope, 1)
+
+    move, g, ahead = end - start, hessian @ start + slope, hessian @ end + slope
+    loss = end @ hessian @ end / 2 + slope @ end
+    assert loss <= before + 1e-4 * (g @ move)
+    assert abs(ahead @ move) <= 0.9 * abs(g @ move)
