@@ -141,7 +141,7 @@ def stalled_runs(*drawn: str, spoiled: bool = False, **own: tuple[Any, ...]) -> 
 
 def _stalled(choices: dict[str, tuple[Any, ...]], spoiled: bool, data: Bytes, form: Format) -> Stalled:
     n, lr = 4 + data.one() % 24, data.pick(*_RATES)
-    kind = data.pick("levels", "near", "close", "falling", "real", "below zero", "close")
+    kind = data.pick("levels", "near", "close", "below zero", "falling", "real", "below zero", "close")
     own, wait = data.take(10), data.take(2 * WIDTH)
     bytes_ = np.resize(wait, n).astype(np.float64)
     losses = {

@@ -91,7 +91,7 @@ def scaled_runs(
     known = WITHOUT_ZEROS | options
 
     def scaled_of(data: Bytes, form: Format) -> Callable[[str], Scaled]:
-        start = data.pick(16.0, 256.0, 32.0, None, 128.0)
+        start = data.pick(16.0, None, 256.0, 32.0, None, 128.0)
         drawn = {
             "init_scale": start if start or form.max_exponent >= 100 else 64.0, "growth_interval": data.pick(2, 1, 3, None),
             "growth_factor": data.pick(None, 4.0, 2.0), "backoff_factor": data.pick(None, 0.25, 0.5),
