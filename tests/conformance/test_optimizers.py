@@ -232,7 +232,7 @@ def test_to_maximize_is_to_follow_the_gradient_upward(target: Subject, name: str
     against = [[None if g is None else -g for g in step] for step in run.grads]
     down = Optimization(name, {**run.hyperparameters, "maximize": False}, run.params, against)
 
-    up, others = walk(target, run), walk(target, down)
+    others, up = walk(target, down), walk(target, run)
 
     agree_lists(up, near(others, truth(target, run)), due="where the negated gradients, without maximize, led to")
 
