@@ -77,7 +77,7 @@ def _prepared(function: Any, fraction_of_examples: float) -> Any:
 
 
 _REFUSALS = 10
-"""An operation that refuses this many requests of a property, and serves none, counts as absent."""
+"""A property counts as absent if so many of its requests are refused and no call is answered, or ten times so many and no example is served."""
 
 
 class Apart(unittest.SkipTest):
@@ -112,7 +112,8 @@ def _one_example(
                 tally.examples -= 1
                 tally.refused += refused
                 tally.refusal = tally.refusal or str(absent) * refused
-                served = most is not None and (tally.answered or tally.refused < _REFUSALS)
+                few = tally.refused < _REFUSALS * (10 if tally.answered else 1)
+                served = most is not None and (tally.examples or few)
                 if isinstance(absent, NotCalled) or (refused and served):
                     hypothesis.reject()
                 pytest.skip(str(absent))
