@@ -156,9 +156,9 @@ def _places(chosen: Language) -> Iterator[str]:
             yield from (chosen.heading.format(chapter), "")
         said = [answers[one.name]]
         said[0] = f"{said[0][0].upper()}{said[0][1:]}."
-        if one.name == "optimize":
+        if served := hyperparameters(one.name):
             said += ["The hyperparameters and their defaults:"]
-            said += [f"{optimizer}: {row}" for optimizer, row in hyperparameters().items()]
+            said += [f"{optimizer}: {row}" for optimizer, row in served.items()]
         yield from chosen.place(one, [*map(unmarked, said)])
         yield ""
 
