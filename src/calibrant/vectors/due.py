@@ -1,7 +1,8 @@
 """The claims of the book's clauses on each operation's answer, as vectors hold them: values with their allowed errors, or an error."""
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -256,11 +257,6 @@ def _optimize_rows(answer: Any, name: str, hyperparameters: Any, table: Any, row
     return f"optimizer.sparse-adam{'.rows' if any(len({*some}) < len(some) for some in rows) else ''}"
 
 
-def _unfit_rows(name: str, hyperparameters: Any, table: Any, rows: Any, grads: Any) -> str:
-    known = exact.LAZY.get(name)
-    return f"optimizer.{'unknown' if known is None or set(hyperparameters) - set(known) else 'invalid'}"
-
-
 def _lbfgs(answer: Any, hyperparameters: Any, *loss: Any) -> Iterator[Claim]:
     """The clause of what ends a step, of a short history, else the plain rule's."""
     if hyperparameters.get("line_search_fn") or _spoiled(*loss[:3]):
@@ -269,10 +265,6 @@ def _lbfgs(answer: Any, hyperparameters: Any, *loss: Any) -> Iterator[Claim]:
     short = hyperparameters.get("history_size", 100) < loss[-1]
     yield f"optimizer.lbfgs{'.memory' if short else ''}", [[x, NOTHING, NOTHING] for x, *_ in path]
     yield "optimizer.lbfgs.stop", [[NOTHING, loss_before, count] for _, loss_before, count in path]
-
-
-def _unfit_lbfgs(hyperparameters: Any, *loss: Any) -> str:
-    return f"optimizer.{'unknown' if set(hyperparameters) - set(exact.LBFGS) else 'invalid'}"
 
 
 def _early_stopping(answer: Any, val_losses: Any, patience: int) -> Iterator[Claim]:
@@ -403,9 +395,14 @@ def _validation_loss(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[C
     yield "validation.not-recorded", [NOTHING, numbers(np.array(0.0))]
 
 
-def _unfit_optimizer(name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
-    known = exact.OPTIMIZERS.get(name)
-    return "optimizer.unknown" if known is None or set(hyperparameters) - set(known) else "optimizer.invalid"
+def _unfit(kind: str, known: Mapping[str, Mapping[str, Any]]) -> Callable[..., str]:
+    """The clause that has a request refused: that of unknown names if the table lacks one of them, else that of meaningless values."""
+
+    def clause(name: str, hyperparameters: Any, *others: Any) -> str:
+        fits = name in known and {*hyperparameters} <= {*known[name]}
+        return f"{kind}.{'invalid' if fits else 'unknown'}"
+
+    return clause
 
 
 def _unfit_schedule(name: str, hyperparameters: Any, n_steps: int) -> str:
@@ -413,11 +410,6 @@ def _unfit_schedule(name: str, hyperparameters: Any, n_steps: int) -> str:
     needed = {key for key, value in known.items() if value is None and key != "step_size_down"}
     fits = name in exact.SCHEDULES and needed <= {*hyperparameters} <= {*known, "warmup_steps"}
     return f"schedule.{'invalid' if fits else 'unknown'}"
-
-
-def _unfit_average(name: str, hyperparameters: Any, path: Any) -> str:
-    fits = name in exact.AVERAGES and {*hyperparameters} <= {*exact.AVERAGES[name]}
-    return f"average.{'invalid' if fits else 'unknown'}"
 
 
 def _unfit_logs(train_losses: Any, val_losses: Any) -> str:
@@ -455,9 +447,9 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     ),
     "accumulated_grad": ("accumulation.full-batch", _unfit_batches),
     "data_parallel": ("accumulation.data-parallel", ""),
-    "optimize": (_optimize, _unfit_optimizer),
-    "optimize_rows": (_optimize_rows, _unfit_rows),
-    "lbfgs": (_lbfgs, _unfit_lbfgs),
+    "optimize": (_optimize, _unfit("optimizer", exact.OPTIMIZERS)),
+    "optimize_rows": (_optimize_rows, _unfit("optimizer", exact.LAZY)),
+    "lbfgs": (_lbfgs, functools.partial(_unfit("optimizer", {"lbfgs": exact.LBFGS}), "lbfgs")),
     "split": ((), "split.invalid"),
     "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else ""),
     "validation_loss": (_validation_loss, ""),
@@ -477,7 +469,7 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "clip_by_value": ("clip.value", "clip.invalid"),
     "clip_shards": ("clip.shards", "clip.invalid"),
     "diagnose": (lambda answer, *given: [("overfitting.diagnosis", exact.diagnose(*_of(*given)))], _unfit_logs),
-    "average": (_average, _unfit_average),
+    "average": (_average, _unfit("average", exact.AVERAGES)),
     "optimize_groups": (lambda answer, *given: "group.own", "group.invalid"),
     "resume": (_resume, ""),
     "accumulate_and_step": (_accumulate_and_step, "window.invalid"),
