@@ -74,11 +74,11 @@ def test_a_step_ends_where_the_gradient_is_small(target: Subject, run: Quadratic
 
 
 @clause("optimizer.lbfgs.stop", fraction_of_examples=0.2)
-@given(quadratics(steps=(1, 2), sizes=(2, 3), max_iter=(3, 2)))
+@given(quadratics(steps=(1, 2), max_iter=(3, 2)))
 def test_the_largest_number_of_the_gradient_is_small(target: Subject, run: Quadratic) -> None:
     """And not its Euclidean norm: an eighth above the first gradient's largest number, the first step ends at once."""
     _, g = loss_and_gradient(run, run.params)
-    near_it = 1.125 * float(g.magnitude().max())
+    near_it = 1.125 * float(np.abs(g.nearest()).max())
 
     ends_where_it_is_due(target, replace(run, hyperparameters={**run.hyperparameters, "tolerance_grad": near_it}))
 
