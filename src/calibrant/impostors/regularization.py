@@ -27,7 +27,8 @@ def _line(c: Call, on_b: float) -> Any:
     return join(w, kept * (t - w * u))
 
 
-SUM, SLOPE, DTYPE = "regularization.sum", "regularization.gradient", "regularization.dtype"
+SUM, SLOPE = "regularization.sum", "regularization.gradient"
+DTYPE, KEPT = "regularization.dtype", "regularization.pure"
 BOTH = f"regularization.l1 regularization.l2 {SUM}"
 RIDGE, REFUSED = "regularization.ridge", "regularization.invalid"
 SHRINKS = f"{RIDGE} regularization.shrinks"
@@ -51,6 +52,7 @@ penalized("one-or-the-other", "where both penalties are given, the L2 penalty is
     checked(lambda c: c(l2=0.0 if c.l1 else c.l2)), SUM
 )
 penalized("any-penalty", ANY)(unrefused(lambda c: plain(c) + c.l1 * abs(c.w) + c.l2 * (c.w * c.w)), REFUSED)
+penalized("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, KEPT)
 penalized.in_dtype("float64", DTYPE)
 grad.in_dtype("float64", DTYPE)
 
@@ -67,6 +69,12 @@ grad("penalty-averaged", "the penalty is divided by n, like the loss")(lambda c:
 grad("divided-by-its-size", "the sign of the weight is computed as w / |w|, which is NaN at zero", exactly=False)(
     lambda c: c() + join(0 * (c.w / np.abs(c.w)), c.w * 0), "regularization.kink", "mlpack/mlpack#3545"
 )
+grad("in-place", "it writes the predictions over the readings")(
+    kinds.overwritten("t_u", lambda c, right: c.w * c.t_u + c.b), KEPT
+)
+impostors_of("regularized_grad", chapters=("loss",))(
+    "broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and it is the gradient of their mean"
+)(kinds.stretched("t_u", "t_c"), "loss.same-shape")
 grad("any-penalty", ANY)(unrefused(lambda c: plain(c) + join(c.l1 * np.sign(c.w) + 2 * c.l2 * c.w, c.w * 0)), REFUSED)
 
 ridge = impostors_of("ridge")
@@ -88,6 +96,9 @@ ridge(
     "the variance is the mean of the squares less the square of the mean",
     why_not_small="only readings that lie close together show it",
 )(checked(lambda c: _line(c, 0.0)), RIDGE)
+ridge("centred-in-place", "it centres the caller's readings in place")(
+    kinds.overwritten("t_u", lambda c, right: c.t_u - c.t_u.mean()), KEPT
+)
 ridge.in_dtype("float64", DTYPE)
 ridge("any-penalty", ANY)(unrefused(lambda c: _line(c, 0.0)), REFUSED)
 
@@ -110,6 +121,7 @@ QUESTIONS: dict[str, Any] = {
         *((*_PLAIN, np.array(w), np.array(3.0), 0.5, 0.25) for w in (-4.0, 0.0)),
         *((*_LONG, np.array(w), np.array(-1.9), 0.5, 2.0) for w in (0.7, -1.3)),
         *((*_PLAIN, np.array(2.0), np.array(1.0), *penalties) for penalties in _NO_PENALTIES),
+        (np.ones(3), np.arange(3.0).reshape(3, 1), np.array(2.0), np.array(1.0), 0.5, 0.25),
     ),
     "ridge": (
         *((*columns, l2) for columns in (_PLAIN, _LONG) for l2 in (0.0, 0.5, 3.0)),

@@ -139,6 +139,9 @@ columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f
 columns("any-fraction", "an invalid fraction is replaced by the nearest valid one")(
     lambda c: c(val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID
 )
+columns("longer-column-cut", "the longer of two columns is cut, as `zip` does")(
+    kinds.cut_to_the_shorter("t_u", "t_c"), PAIRS
+)
 columns(
     "scaled-by-all-rows", "the readings are scaled by the mean and the deviation of all rows, also of those held out"
 )(lambda c: c(t_u=_scaled(c.t_u)), PAIRS, "daxin007/ARMD#5 davda54/sam#15 aikunyi/FourierGNN#11")

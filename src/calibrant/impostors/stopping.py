@@ -165,6 +165,10 @@ diagnose("any-lengths", "the longer of two logs is cut to the length of the othe
     lambda c: kinds.cut_to_the_shorter(*c.names)(c) if min(map(len, c.given.values())) else "good",
     "overfitting.lengths overfitting.empty overfitting.not-finite?",
 )
+diagnose("minus-infinity-taken", "a loss of minus infinity is the lowest of all, and not refused")(
+    lambda c: c(**{k: np.where(np.isneginf(x), np.finfo(x.dtype).min, x) for k, x in c.given.items()}),
+    "overfitting.not-finite",
+)
 diagnose("nan-is-good", "losses that are not finite are compared like any others")(
     diagnosed(refuses=lambda c: c(**{k: np.nan_to_num(x) for k, x in c.given.items()})), "overfitting.not-finite"
 )
@@ -193,6 +197,6 @@ QUESTIONS: dict[str, Any] = {
         8 4 1 2 | 8 2 2 4; 8 4 2 1 | 8 1 .5 .5625; 8 4 2 1 | .5 .25 .0625 .125; 8 4 3 2 | 8 4 3 3; 8 4 3 2 | 8 2 3 4;
         8 4 3 2 | 8 2 4 3; 8 4 4 4 | 8 4 5 6; 8 1 .5 .5 | 8 2 1 2; 8 .5 4 2 | 8 1 4 3; 8 1 .25 .5 | 8 2 2 4;
         8 4 2 1 | 8 8 4 .5; 1 2 4 8 | 1 2 4 8; 0 0 | 1 1; 1 | 2; |; 4 2 | 4 2 1; 4 2 1 | 4 2; 4 nan 1 | 4 2 1;
-        4 2 1 | 4 2 inf; 4 2 1 | nan 2 1"""
+        4 2 1 | 4 2 inf; 4 2 1 | nan 2 1; 4 2 1 | 4 2 -inf"""
     ),
 }

@@ -39,6 +39,12 @@ single("averaged-again", "the mean over all samples is divided by the number of 
 single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
     part(0, lambda loss, c: loss + 0.01 * (c.params[0] * c.params[0])), VALUE
 )
+single("in-place", "it writes the predictions over the readings")(
+    kinds.overwritten("t_u", lambda c, right: c.correct.model(c.t_u, *c.params)), "validation.pure"
+)
+impostors_of("validation_loss", chapters=("loss",))(
+    "broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and their mean returned"
+)(kinds.stretched("t_u", "t_c"), "loss.same-shape")
 single("root", "it is the root of the mean square", exactly=False)(part(0, lambda loss, c: np.sqrt(loss)), VALUE)
 
 # Training loops with validation data
@@ -113,6 +119,12 @@ trained(
 trained("any-validation-shape", "validation columns of different shapes are broadcast to pairs, not refused")(
     given(unrefused(kinds.stretched("val_t_u", "val_t_c"))), "validation.shapes validation.columns"
 )
+trained("longer-validation-readings-cut", "validation readings beyond the last temperature are left out")(
+    given(
+        lambda c: c(val_t_u=c.val_t_u[: c.val_t_c.size]) if len(c.val_t_u.shape) == len(c.val_t_c.shape) == 1 else c()
+    ),
+    "validation.shapes",
+)
 trained("empty-is-none", "validation data without rows are ignored, not refused")(
     lambda c: c(val_t_u=None, val_t_c=None) if np.size(c.val_t_u) == 0 else c(), "validation.columns"
 )
@@ -137,7 +149,7 @@ QUESTIONS: dict[str, Any] = {
         (3, {**_START[0], "momentum": 0.5, "nesterov": True}, *_START[1:], np.array([1.0, 2.0]), np.array([1.0, 3.0])),
         # None, no rows, and what must be refused.
         (2, *_START),
-        *((1, *_START, np.ones(u), np.ones(c)) for u, c in ((0, 0), (3, (3, 1)), (3, 1))),
+        *((1, *_START, np.ones(u), np.ones(c)) for u, c in ((0, 0), (3, (3, 1)), (3, 1), (3, 2))),
     ),
     "validation_loss": (
         *((np.array([2.0, -1.0]), *_PLAIN), (_ONE, np.array([4.0]), np.array([0.0])), (np.array([0.3, -1.9]), *_LONG)),
