@@ -485,6 +485,8 @@ def test_a_forward_pass_of_the_model_restores_the_mode(
     """It was made in the other mode, or of columns of two lengths, inside an evaluation that goes on in its own."""
     arguments = fit.params, fit.t_u, fit.t_c[: len(fit.t_c) - shorter]
     arguments += (not is_train,) if forward == "calc_forward" else ()
+    target.refuses(forward, *arguments)  # if it is absent, so is this claim
+    target.calls.clear()
 
     answer = target.evaluate(Beside(target, forward, arguments, sample.losses[0]), sample.params, is_train)
 
