@@ -119,6 +119,34 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, op
         )
 
 
+@clause("split.random", fraction_of_examples=0.01)
+@WAYS
+@given(strategies.seeds())
+def test_each_of_many_rows_is_held_out_as_often_as_any_other(target: Subject, operation: str, seed: int) -> None:
+    """A shuffle through a buffer is fair to few rows, and not to many; a rotation keeps neighbours together.
+
+    A fair split of 64 rows into halves fails this with a probability of less than 1e-9: 64 rows, and 64 pairs of neighbours, each too
+    seldom or too often.
+    """
+    n, n_splits = 64, 200
+    either, held_out = Fraction(1, 10**9) / (4 * n), np.zeros((2, n), dtype=int)
+    limits = [exact.fair_counts(n_splits, chance, either) for chance in (Fraction(1, 2), Fraction(31, 126))]
+    for k in range(n_splits):
+        _, val = parts(target, operation, Split(n, 0.5, (seed + k) % 2**32))
+        held = np.isin(np.arange(n), val)
+        held_out += [held, held & np.roll(held, -1)]
+
+    for i, counts in enumerate(held_out.T.tolist()):
+        for rows, count, (fewest, most) in zip(
+            (f"row {i}", f"rows {i} and {(i + 1) % n}"), counts, limits, strict=True
+        ):
+            holds(
+                fewest <= count <= most,
+                f"is the last of {n_splits} seeds in a row: {rows} of {n} were held out by {count} of them,"
+                f" where {fewest} to {most} are due",
+            )
+
+
 @clause("split.seeded", fraction_of_examples=0.3)
 @WAYS
 @given(strategies.splits())

@@ -34,6 +34,16 @@ def seeding(seed: Callable[[int], Any]) -> Change:
     return lambda c: (seed(c.seed), c())[1]
 
 
+def _buffered(c: Call, rows: Any) -> Any:
+    """The rows in the order in which they leave a buffer of 16."""
+    generator, taken, waiting = np.random.default_rng(c.seed), list[int](), list[int]()
+    for row in range(len(rows)):
+        waiting.append(row)
+        if len(waiting) > 16:
+            taken.append(waiting.pop(generator.integers(len(waiting))))
+    return np.array([*taken, *generator.permutation(waiting)], dtype=np.int64)
+
+
 def _scaled(x: Any, by: Any = None) -> Any:
     by = x if by is None else by
     return (x - np.mean(by)) / np.std(by) if x.size else x
@@ -79,6 +89,14 @@ split("first-rows-held-out", "the rows are not shuffled: the first ones are held
 )
 split("turned-instead-of-shuffled", "the rows are rotated, not shuffled: each is held out with its neighbours")(
     cut(lambda c, rows: np.roll(np.sort(rows), rows[:1].sum())), RANDOM
+)
+split(
+    "through-a-buffer",
+    "the rows pass through a buffer of 16, of which a random one is taken: the last rows of many stay last",
+    soon=False,
+)(cut(_buffered), RANDOM)
+split("few-shuffled", "more than eight rows are not shuffled: the last ones are held out", soon=False)(
+    cut(lambda c, rows: np.sort(rows) if rows.size > 8 else rows), RANDOM
 )
 split("always-the-same-seed", "the seed is not used: every seed gives the same split")(lambda c: c(seed=0), RANDOM)
 for either in (split, columns):
