@@ -10,8 +10,10 @@ from calibrant.exact.scalars import Number, constant, mix, product, root, shrunk
 from calibrant.exact.tensors import States, Tensor, each, norm
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, rearranged
+from calibrant.impostors.frames import but, number, rule, zero
 from calibrant.impostors.kinds import Call
-from calibrant.impostors.optimizers import but, number, of, rule, variant, zero
+from calibrant.impostors.optimizer_variants import variant
+from calibrant.impostors.optimizers import of
 
 LION, BELIEF, LAMB, LARS, TRUST, APART = (
     f"optimizer.{name}" for name in ("lion", "adabelief", "lamb", "lars", "trust-ratio", "decoupled-decay")
