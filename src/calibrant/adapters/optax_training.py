@@ -135,7 +135,7 @@ def optimize_groups(
     _no_absent(grads)
     labels = list(range(len(params)))
     transformation = optax.multi_transform({k: made(name, h) for k, h in enumerate(hyperparameters)}, labels)
-    return _walk(transformation, params, grads)
+    return _walk(transformation, params, grads)[0]
 
 
 def accumulate_and_step(
@@ -144,7 +144,7 @@ def accumulate_and_step(
     """The parameters after each micro-batch of optax.MultiSteps, with sums in the dtype of the parameters."""
     dtype = params[0].dtype
     inner = made(name, hyperparameters, traced=True)
-    return _walk(optax.MultiSteps(inner, every, accumulator_dtype=dtype), params, grads)
+    return _walk(optax.MultiSteps(inner, every, accumulator_dtype=dtype), params, grads)[0]
 
 
 def resume(
@@ -158,25 +158,23 @@ def resume(
     """The parameters after each step; a second transformation goes on from the first one's state, which was pickled."""
     _no_absent(grads)
     first, second = made(name, hyperparameters), made(name, {**hyperparameters, **changed})
-    state, path = first.init(params), []
-    if jax.tree.structure(state) != jax.tree.structure(second.init(params)):
+    if jax.tree.structure(first.init(params)) != jax.tree.structure(second.init(params)):
         raise NotImplementedError("the state of an optimizer with other parts does not fit")
-    for t, step in enumerate(grads):
-        if t == after:
-            state = jax.tree.map(jnp.asarray, pickle.loads(pickle.dumps(jax.tree.map(np.asarray, state))))
-        updates, state = (first if t < after else second).update(step, state, params)
-        params = optax.apply_updates(params, updates)
-        path.append(params)
-    return path
+    path, state = _walk(first, params, grads[:after])
+    state = jax.tree.map(jnp.asarray, pickle.loads(pickle.dumps(jax.tree.map(np.asarray, state))))
+    return path + _walk(second, path[-1] if path else params, grads[after:], state)[0]
 
 
-def _walk(transformation: Any, params: list[Array], grads: list[list[Any]]) -> list[list[Array]]:
-    state, path = transformation.init(params), []
+def _walk(
+    transformation: Any, params: list[Array], grads: list[list[Any]], state: Any = None
+) -> tuple[list[list[Array]], Any]:
+    """The parameters after each step from a state, or from a fresh one, and the state that is left."""
+    state, path = transformation.init(params) if state is None else state, []
     for step in grads:
         updates, state = transformation.update(step, state, params)
         params = optax.apply_updates(params, updates)
         path.append(params)
-    return path
+    return path, state
 
 
 def _no_absent(grads: list[list[Any]]) -> None:
