@@ -282,7 +282,13 @@ def test_asgd_follows_its_rule(target: Subject, run: Optimization) -> None:
 
 
 @clause("optimizer.rprop")
-@given(plain("rprop"))
+@given(
+    plain(
+        "rprop",
+        step_sizes=((0.25, 0.5), None, (0.5, 1.0), (1e-3, 0.6)),
+        courses=("free", "alternating", "ending", "alternating", "shrinking", "constant"),
+    )
+)
 def test_rprop_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
