@@ -22,8 +22,7 @@ Array = Any
 
 def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
-    rates = _warmed_up(name, dict(hyperparameters), n_steps)(jnp.arange(n_steps))
-    return jnp.broadcast_to(jnp.asarray(rates), (n_steps,))
+    return jax.vmap(_warmed_up(name, dict(hyperparameters), n_steps))(jnp.arange(n_steps))
 
 
 def _warmed_up(name: str, settings: dict[str, Any], n_steps: int) -> optax.Schedule:
@@ -40,6 +39,26 @@ def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float
         lengths.append(lengths[-1] * T_mult)
     waves = [optax.cosine_decay_schedule(lr, length, eta_min / lr) for length in lengths]
     return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
+
+
+def _one_cycle(
+    max_lr: float,
+    total_steps: int,
+    pct_start: float = 0.3,
+    anneal_strategy: str = "cos",
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    three_phase: bool = False,
+) -> optax.Schedule:
+    """Optax's cosine in two phases, or its lines in three; their corners, which are rounded down, are whole steps."""
+    rise, n = pct_start * total_steps - 1, total_steps - 1
+    if rise != int(rise) or three_phase != (anneal_strategy == "linear"):
+        raise NotImplementedError("optax's one-cycles have whole corners, and two cosines or three lines")
+    factors = {"div_factor": div_factor, "final_div_factor": final_div_factor}
+    if three_phase:
+        factors["pct_final"] = (2 * rise + 0.5) / n
+    make = optax.linear_onecycle_schedule if three_phase else optax.cosine_onecycle_schedule
+    return make(n, max_lr, (rise + 0.5) / n, **factors)
 
 
 def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
@@ -78,6 +97,7 @@ def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
         "exponential": functools.partial(step, step_size=1),
         "cosine": cosine,
         "sequence": sequence,
+        "one_cycle": _one_cycle,
         "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
     }
     if name not in made:
