@@ -154,9 +154,12 @@ SIZES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129,
 """Sizes of tensors around which implementations cut them into blocks, and treat the last block by itself."""
 
 
-@clause("optimizer.sizes", fraction_of_examples=0.08)
+@clause("optimizer.sizes", fraction_of_examples=0.12)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_NORM])
-@given(drawn=strategies.of_each(shapes=(((3,),),), steps=(1, 4)), size=st.sampled_from(SIZES))
+@given(
+    drawn=strategies.of_each(shapes=(((3,),),), steps=(2, 4), momentum=(0.5, None, 0.9, 0.5)),
+    size=st.sampled_from(SIZES),
+)
 def test_every_number_of_a_tensor_moves_alike(target: Subject, name: str, drawn: Any, size: int) -> None:
     """Two numbers take turns, and the last is a third, so that a fault shows in the blocks as well as behind them."""
     run = drawn(name)

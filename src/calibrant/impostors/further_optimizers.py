@@ -153,7 +153,7 @@ trusting("norm-of-all-parameters", "one norm of all parameters together serves e
     as_one, f"{LAMB} optimizer.own-state {TRUST}?"
 )
 trusting("zeros-never-move", "the trust ratio of a parameter of zeros is zero: it never moves")(
-    rule(lambda c: (c(), c.p)[1] if norm(c.p).known_zero() else c()), f"{TRUST} {LAMB}"
+    rule(lambda c: (c(), c.p)[1] if norm(c.p).known_zero() else c()), f"{TRUST} {LAMB}?"
 )
 lars("trust-coefficient-ignored", "the trust coefficient is 1, whatever is given")(
     but(trust_coefficient=number(1.0)), LARS

@@ -60,7 +60,7 @@ batches("batches-shuffled-and-not-rows", "the rows are cut into batches first, a
         [epoch[k] for k in np.random.default_rng(c.seed + e).permutation(len(epoch))] if c.shuffle else epoch
         for e, epoch in enumerate(c(shuffle=False))
     ],
-    f"{SHUFFLED} {SIZES}",
+    f"{SHUFFLED} {SIZES}?",
 )
 batches("rest-in-order", "only the first batch is drawn, and the rest comes in order")(
     reordered(lambda c, g, epoch: (x := _ordered(c, g), np.append(x[: c.batch_size], np.sort(x[c.batch_size :])))[1]),
