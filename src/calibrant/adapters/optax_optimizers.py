@@ -129,7 +129,7 @@ def lbfgs(
     init, update = _directions(h["history_size"])
     state, path = init(params), []
     for rate in rates:
-        loss, g = _quadratic(params, hessian, slope)
+        loss, g = _loss_and_slopes(params, hessian, slope)
         direction, state = update(g, state, params)
         params = optax.apply_updates(params, optax.tree.scale(-rate, direction))
         path.append((params, loss, 1))
@@ -142,7 +142,8 @@ def _directions(history_size: int) -> tuple[Any, Any]:
     return transformation.init, jax.jit(transformation.update)
 
 
-@jax.jit
-@jax.value_and_grad
 def _quadratic(x: Any, hessian: Any, slope: Any) -> Any:
     return 0.5 * x @ hessian @ x + slope @ x
+
+
+_loss_and_slopes = jax.jit(jax.value_and_grad(_quadratic))
