@@ -177,6 +177,7 @@ adafactor(
     "share-stops-at-256",
     "the averages count steps in bfloat16, so that their share of new squares stops at step 256",
     why_not_small=MANY,
+    soon=False,
 )(but(once=share_of_step(256)), LONG)
 adafactor(
     "share-stops-at-2048",
