@@ -41,7 +41,7 @@ OWN = {
 
 def plain(name: str, **options: Any) -> st.SearchStrategy[Optimization]:
     """Runs of an optimizer by its plain rule, at a constant rate, which may be the default."""
-    return optimizations(name, only=OWN[name], rates=(1.0,), lr=(0.5, 0.25, None, 1.0, 0.1, 1e-2, 0.3, 1e-5), **options)
+    return optimizations(name, only=OWN[name], rates=(1.0,), lr=(0.5, None, 0.25, 1.0, None, 0.1, 0.3, 1e-5), **options)
 
 
 def asked(run: Optimization) -> tuple[Any, ...]:
