@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from calibrant.spec.drawing import BACKWARD, FORWARD, GHOST, GREY, PAPER, REST, Place, arrow, box, canvas, saved
 from torch import Tensor
 
 from calibrant.mechanics.autograd import backward
 from calibrant.mechanics.broadcasting import expand, multiply
+from calibrant.spec.drawing import BACKWARD, FORWARD, GHOST, GREY, PAPER, REST, Place, arrow, box, canvas, saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

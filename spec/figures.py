@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from calibrant.spec import training_figures
-from calibrant.spec.drawing import COLOURS, canvas, saved
 from torch import Tensor
 
 from calibrant.mechanics import validation
@@ -32,6 +30,8 @@ from calibrant.mechanics.optimizers import Optimizer
 from calibrant.mechanics.regularization import polynomial, ridge
 from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.validation import split_data
+from calibrant.spec import training_figures
+from calibrant.spec.drawing import COLOURS, canvas, saved
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,9 +12,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from calibrant.spec import diagrams, drawing, figures
-
 from calibrant.mechanics import validation
+from calibrant.spec import diagrams, drawing, figures
 
 if TYPE_CHECKING:
     from calibrant.spec.figures import Series

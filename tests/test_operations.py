@@ -34,7 +34,7 @@ SEVERAL = {
 def missing(one: Operation) -> list[str]:
     """The counterparts that an operation lacks, in words."""
     reference = pytest.importorskip("calibrant.adapters.reference")
-    properties = "".join(file.read_text(encoding="utf-8") for file in conformance_folder().glob("test_*.py"))
+    properties = "".join(file.read_text(encoding="utf-8") for file in conformance_folder().glob("*.py"))
     has_exact = one.name in OVER_EXACT or hasattr(exact, one.name)
     lacks = {
         "no function of `exact` gives its right answer": has_exact == (one.name in SEVERAL),

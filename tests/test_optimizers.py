@@ -16,7 +16,7 @@ from calibrant.judge import agree_lists
 
 torch = pytest.importorskip("torch")
 
-from calibrant.adapters import torch_target  # noqa: E402
+from calibrant.adapters import torch_optimizers  # noqa: E402
 from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need torch
 from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
 
@@ -44,7 +44,7 @@ def pytorch(run: strategies.Optimization, **path: bool) -> list[list[Any]]:
     rate = run.hyperparameters["lr"]
     rates = rate if isinstance(rate, list) else [rate] * len(run.grads)
     leaves = [leaf.clone() for leaf in tensors(run.params)]
-    made = torch_target.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
+    made = torch_optimizers.OPTIMIZERS[run.name](leaves, **{**run.hyperparameters, "lr": 0.0}, **path)
     steps = []
     for rate, grads in zip(rates, run.grads, strict=True):
         for leaf, grad in zip(leaves, tensors(grads), strict=True):
@@ -63,7 +63,7 @@ def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
     ("name", "path"),
     [
         (name, path)
-        for name in torch_target.OPTIMIZERS
+        for name in torch_optimizers.OPTIMIZERS
         for path in PATHS
         if (path != "fused" or name in FUSED) and name != "muon"  # it has one path, in bfloat16
     ],
@@ -83,9 +83,9 @@ def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None
 def test_defaults_are_those_of_pytorch() -> None:
     for name, rule in rules.RULES.items():
         assert numpy_optimizers.DEFAULTS[name] == rule.defaults == exact.OPTIMIZERS[name]
-        if name not in torch_target.OPTIMIZERS:
+        if name not in torch_optimizers.OPTIMIZERS:
             continue
-        theirs = torch_target.OPTIMIZERS[name]([torch.ones(1, 1)]).defaults
+        theirs = torch_optimizers.OPTIMIZERS[name]([torch.ones(1, 1)]).defaults
 
         theirs = {"maximize": False} | theirs  # Muon has no such hyperparameter
         assert {key: theirs[key] for key in rule.defaults} == rule.defaults

@@ -80,13 +80,13 @@ def test_a_table_whose_rows_all_have_gradients_follows_adam() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_pytorchs_own_optimizer_goes_where_the_reference_goes(dtype: str) -> None:
     """Through a closure, as people call both, with several steps, and with pairs that are not kept."""
-    from calibrant.adapters import torch_target
+    from calibrant.adapters import torch_optimizers
 
     @each_case(strategies.quadratics(steps=(1, 3), bent=(False, True), max_iter=(1, 2)), FORMATS[dtype], examples=10)
     def check(run: strategies.Quadratic) -> None:
         h, *loss, n_steps = run.asked
         asked = h, *map(torch.from_numpy, loss), n_steps
-        paths = [[x for x, *_ in walk(*asked)] for walk in (lbfgs.lbfgs, torch_target.lbfgs)]
+        paths = [[x for x, *_ in walk(*asked)] for walk in (lbfgs.lbfgs, torch_optimizers.lbfgs)]
         due = exact.lbfgs(*run.asked, PYTORCH)
         for bound, *places in zip(due, *paths, strict=True):
             claimed = np.isfinite(bound[0].err)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
@@ -113,3 +115,35 @@ def _schedule_free(name: str, hyperparameters: dict[str, Any]) -> optax.Gradient
     if not options["b1"]:
         raise NotImplementedError("optax divides by b1")
     return optax.chain(*before, make(**options))
+
+
+def lbfgs(
+    hyperparameters: dict[str, Any], params: Any, hessian: Any, slope: Any, n_steps: int
+) -> list[tuple[Any, Any, int]]:
+    """The parameters and the loss of each step of optax.scale_by_lbfgs without a line search, which is one iteration."""
+    h = {"lr": 1.0, "max_iter": 20, "max_eval": 1, "history_size": 100, **hyperparameters}
+    given = {key for key, x in h.items() if x}  # a tolerance of zero is none
+    if given != {"lr", "max_iter", "max_eval", "history_size"} or h["max_iter"] != 1:
+        raise NotImplementedError("an update of optax's L-BFGS is one iteration, and knows no tolerances")
+    rates = h["lr"] if isinstance(h["lr"], list) else [h["lr"]] * n_steps
+    init, update = _directions(h["history_size"])
+    state, path = init(params), []
+    for rate in rates:
+        loss, g = _loss_and_slopes(params, hessian, slope)
+        direction, state = update(g, state, params)
+        params = optax.apply_updates(params, optax.tree.scale(-rate, direction))
+        path.append((params, loss, 1))
+    return path
+
+
+@functools.cache
+def _directions(history_size: int) -> tuple[Any, Any]:
+    transformation = optax.scale_by_lbfgs(history_size)
+    return transformation.init, jax.jit(transformation.update)
+
+
+def _quadratic(x: Any, hessian: Any, slope: Any) -> Any:
+    return 0.5 * x @ hessian @ x + slope @ x
+
+
+_loss_and_slopes = jax.jit(jax.value_and_grad(_quadratic))

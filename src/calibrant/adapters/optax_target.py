@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import optax.contrib
 
-from calibrant.adapters.optax_optimizers import LONG, SCHEDULE_FREE, made
+from calibrant.adapters.optax_optimizers import LONG, SCHEDULE_FREE, lbfgs, made
 from calibrant.adapters.optax_training import (
     accumulate_and_step,
     average,
@@ -32,6 +32,7 @@ __all__ = [
     "average",
     "clip_by_norm",
     "clip_by_value",
+    "lbfgs",
     "optimize_groups",
     "resume",
     "schedule",
@@ -66,6 +67,7 @@ deviations = {
     "accumulation.refused": "a batch of no samples has a sum, which is zero",
     "optimizer.rprop": "scale_by_rprop returns the update of the step before: the first step is zero, and every other is one late",
     "optimizer.swap": "rprop is one step late",
+    "optimizer.lbfgs.memory": "with pairs of any curvature a direction may lead uphill, and is followed",
     "optimizer.invalid": "optax takes hyperparameters as they are",
     "optimizer.schedule-free.average[float64]": "the schedule of a warm-up counts in float32, whatever the dtype of the parameters",
     "validation.columns": _UNCHECKED,
@@ -87,6 +89,8 @@ conventions = {
     "nadam.schedule": "constant",
     "radam.epsilon": "outside",
     "lars.norm": "together",
+    "lbfgs.first-rate": "l2",
+    "lbfgs.curvature": "any",
     "muon.correction": "both",
     "muon.epsilon": "added",
     "muon.scale": "columns",

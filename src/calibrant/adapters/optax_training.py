@@ -22,8 +22,7 @@ Array = Any
 
 def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
-    rates = _warmed_up(name, dict(hyperparameters), n_steps)(jnp.arange(n_steps))
-    return jnp.broadcast_to(jnp.asarray(rates), (n_steps,))
+    return jax.vmap(_warmed_up(name, dict(hyperparameters), n_steps))(jnp.arange(n_steps))
 
 
 def _warmed_up(name: str, settings: dict[str, Any], n_steps: int) -> optax.Schedule:
@@ -40,6 +39,26 @@ def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float
         lengths.append(lengths[-1] * T_mult)
     waves = [optax.cosine_decay_schedule(lr, length, eta_min / lr) for length in lengths]
     return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
+
+
+def _one_cycle(
+    max_lr: float,
+    total_steps: int,
+    pct_start: float = 0.3,
+    anneal_strategy: str = "cos",
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    three_phase: bool = False,
+) -> optax.Schedule:
+    """Optax's cosine in two phases, or its lines in three; their corners, which are rounded down, are whole steps."""
+    rise, n = pct_start * total_steps - 1, total_steps - 1
+    if rise != int(rise) or three_phase != (anneal_strategy == "linear"):
+        raise NotImplementedError("optax's one-cycles have whole corners, and two cosines or three lines")
+    factors = {"div_factor": div_factor, "final_div_factor": final_div_factor}
+    if three_phase:
+        factors["pct_final"] = (2 * rise + 0.5) / n
+    make = optax.linear_onecycle_schedule if three_phase else optax.cosine_onecycle_schedule
+    return make(n, max_lr, (rise + 0.5) / n, **factors)
 
 
 def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
@@ -78,6 +97,7 @@ def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
         "exponential": functools.partial(step, step_size=1),
         "cosine": cosine,
         "sequence": sequence,
+        "one_cycle": _one_cycle,
         "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
     }
     if name not in made:
@@ -135,7 +155,7 @@ def optimize_groups(
     _no_absent(grads)
     labels = list(range(len(params)))
     transformation = optax.multi_transform({k: made(name, h) for k, h in enumerate(hyperparameters)}, labels)
-    return _walk(transformation, params, grads)
+    return _walk(transformation, params, grads)[0]
 
 
 def accumulate_and_step(
@@ -144,7 +164,7 @@ def accumulate_and_step(
     """The parameters after each micro-batch of optax.MultiSteps, with sums in the dtype of the parameters."""
     dtype = params[0].dtype
     inner = made(name, hyperparameters, traced=True)
-    return _walk(optax.MultiSteps(inner, every, accumulator_dtype=dtype), params, grads)
+    return _walk(optax.MultiSteps(inner, every, accumulator_dtype=dtype), params, grads)[0]
 
 
 def resume(
@@ -158,25 +178,23 @@ def resume(
     """The parameters after each step; a second transformation goes on from the first one's state, which was pickled."""
     _no_absent(grads)
     first, second = made(name, hyperparameters), made(name, {**hyperparameters, **changed})
-    state, path = first.init(params), []
-    if jax.tree.structure(state) != jax.tree.structure(second.init(params)):
+    if jax.tree.structure(first.init(params)) != jax.tree.structure(second.init(params)):
         raise NotImplementedError("the state of an optimizer with other parts does not fit")
-    for t, step in enumerate(grads):
-        if t == after:
-            state = jax.tree.map(jnp.asarray, pickle.loads(pickle.dumps(jax.tree.map(np.asarray, state))))
-        updates, state = (first if t < after else second).update(step, state, params)
-        params = optax.apply_updates(params, updates)
-        path.append(params)
-    return path
+    path, state = _walk(first, params, grads[:after])
+    state = jax.tree.map(jnp.asarray, pickle.loads(pickle.dumps(jax.tree.map(np.asarray, state))))
+    return path + _walk(second, path[-1] if path else params, grads[after:], state)[0]
 
 
-def _walk(transformation: Any, params: list[Array], grads: list[list[Any]]) -> list[list[Array]]:
-    state, path = transformation.init(params), []
+def _walk(
+    transformation: Any, params: list[Array], grads: list[list[Any]], state: Any = None
+) -> tuple[list[list[Array]], Any]:
+    """The parameters after each step from a state, or from a fresh one, and the state that is left."""
+    state, path = transformation.init(params) if state is None else state, []
     for step in grads:
         updates, state = transformation.update(step, state, params)
         params = optax.apply_updates(params, updates)
         path.append(params)
-    return path
+    return path, state
 
 
 def _no_absent(grads: list[list[Any]]) -> None:

@@ -173,7 +173,7 @@ def _properties(formulas: str) -> tuple[Property, ...]:
     for file in sorted(conformance_folder().glob("test_*.py")):
         text = file.read_text(encoding="utf-8")
         body = ast.parse(text).body
-        operations = _operations(body)
+        operations = _operations([*_imported(body), *body])
         for node in body:
             if isinstance(node, ast.FunctionDef):
                 calls = [decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
@@ -198,6 +198,14 @@ def _of_formulas() -> Iterator[Property]:
         for name, one in formulas_of(said["source"], said["shapes"]).items():
             yield Property(one.clause, VALUE + name, file, text, frozenset({name}))
             yield Property(f"{one.clause}.gradient", OF_GRADIENT + name, file, text, frozenset({name + GRADIENT}))
+
+
+def _imported(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The definitions of the modules of the suite from which a module imports."""
+    for node in body:
+        package, _, module = (getattr(node, "module", None) or "").rpartition(".")
+        if package == "calibrant.conformance":
+            yield from ast.parse((conformance_folder() / f"{module}.py").read_text(encoding="utf-8")).body
 
 
 def _operations(body: list[ast.stmt]) -> dict[str, frozenset[str]]:

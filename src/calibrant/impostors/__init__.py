@@ -105,8 +105,11 @@ def add(one: Impostor) -> None:
 
 
 MODULES = {
-    "optimizers": ("optimizers", "further_optimizers", "newest_optimizers", "quasi_newton", "rows"),
-    "training": ("schedules", "clipping", "training"),
+    "optimizers": (
+        *("optimizers", "optimizer_variants", "optimizer_questions"),
+        *("further_optimizers", "newest_optimizers", "quasi_newton", "rows"),
+    ),
+    "training": ("schedules", "clipping", "averages", "training", "minibatches"),
     "validation": ("splits", "validation", "regularization", "stopping"),
 }
 """The modules of a chapter that has several; any other chapter has one of its own name."""

@@ -1,17 +1,20 @@
 """Impostors of the optimizers that `exact.further_rules` has, in rows like those of `optimizers`."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from calibrant.exact.further_rules import lamb_update, trusted
 from calibrant.exact.optimizers import RULES, Hyperparameters
-from calibrant.exact.scalars import Number, constant, mix, product, root, shrunk
+from calibrant.exact.scalars import Number, constant, mix, product, real_power, root, shrunk
 from calibrant.exact.tensors import States, Tensor, each, norm
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, rearranged
+from calibrant.impostors.frames import but, number, rule, zero
 from calibrant.impostors.kinds import Call
-from calibrant.impostors.optimizers import but, number, of, rule, variant, zero
+from calibrant.impostors.optimizer_variants import variant
+from calibrant.impostors.optimizers import LONG, MANY, of
 
 LION, BELIEF, LAMB, LARS, TRUST, APART = (
     f"optimizer.{name}" for name in ("lion", "adabelief", "lamb", "lars", "trust-ratio", "decoupled-decay")
@@ -103,6 +106,22 @@ def as_a_column(c: Call) -> Tensor:
     return Tensor(moved.numbers, c.p.shape)
 
 
+def share_of_step(most: int) -> Any:
+    """What is computed once, with Adafactor's falling fraction of no later step than this."""
+
+    def changed(h: Hyperparameters) -> Any:
+        def stopped() -> Number:
+            return real_power(constant(float(most), h.form), Fraction(h["beta2_decay"]))
+
+        def once(key: Any, compute: Any) -> Any:
+            later = isinstance(key, tuple) and key[0] == "part" and key[1] > most
+            return h.once(("part", most, "stopped"), stopped) if later else h.once(key, compute)
+
+        return once
+
+    return changed
+
+
 lion("one-average", "the step takes the sign of the average that it remembers, by the second beta alone")(
     but(beta1=lambda h: h.beta2, part1=lambda h: h.part2), LION
 )
@@ -134,7 +153,7 @@ trusting("norm-of-all-parameters", "one norm of all parameters together serves e
     as_one, f"{LAMB} optimizer.own-state {TRUST}?"
 )
 trusting("zeros-never-move", "the trust ratio of a parameter of zeros is zero: it never moves")(
-    rule(lambda c: (c(), c.p)[1] if norm(c.p).known_zero() else c()), f"{TRUST} {LAMB}"
+    rule(lambda c: (c(), c.p)[1] if norm(c.p).known_zero() else c()), f"{TRUST} {LAMB}?"
 )
 lars("trust-coefficient-ignored", "the trust coefficient is 1, whatever is given")(
     but(trust_coefficient=number(1.0)), LARS
@@ -154,6 +173,18 @@ adafactor("update-not-clipped", "the update is not scaled down, however large it
 adafactor("beta2-constant", "the averages keep 0.999 of their past at every step but the first")(
     but(once=a_thousandth_new), FACTOR
 )
+adafactor(
+    "share-stops-at-256",
+    "the averages count steps in bfloat16, so that their share of new squares stops at step 256",
+    why_not_small=MANY,
+    soon=False,
+)(but(once=share_of_step(256)), LONG)
+adafactor(
+    "share-stops-at-2048",
+    "the averages count steps in float16, so that their share of new squares stops at step 2,048",
+    why_not_small=MANY,
+    soon=False,
+)(but(once=share_of_step(2048)), LONG)
 adafactor("size-at-least-one", "a parameter whose root mean square is below 1 moves as if it were 1")(
     but(eps2=number(1.0)), FACTOR
 )

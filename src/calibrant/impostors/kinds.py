@@ -6,6 +6,7 @@
 A change is a function of a `Call`. A change that no kind covers is a lambda: `lambda c: c(w=abs(c.w))`.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -225,6 +226,20 @@ def refused(condition: Callable[[Call], Any]) -> Change:
         return c()
 
     return changed
+
+
+def refusing(change: Change) -> Change:
+    """A change of calls that the right operation does not refuse; exact numbers are never refused."""
+    return lambda c: (
+        change(c) if any(isinstance(x, Exact) for x in leaves([*c.given.values()])) else (c(), change(c))[1]
+    )
+
+
+def leaves(value: Any) -> list[Any]:
+    """All that is in lists, at any depth."""
+    if isinstance(value, (list, tuple)):
+        return list(itertools.chain.from_iterable(map(leaves, value)))
+    return [value]
 
 
 def unrefused(change: Change) -> Change:

@@ -9,8 +9,10 @@ from calibrant.exact.numbers import to_float
 from calibrant.exact.scalars import constant, maximum, mix, product, root
 from calibrant.exact.tensors import Tensor, each, norm
 from calibrant.impostors import kinds
+from calibrant.impostors.frames import but, exchanged, rule
 from calibrant.impostors.kinds import Call
-from calibrant.impostors.optimizers import but, exchanged, of, rule, variant
+from calibrant.impostors.optimizer_variants import variant
+from calibrant.impostors.optimizers import of
 
 MUON, NEAR, FREE, FREE_ADAM, MEAN = (
     f"optimizer.{name}"

@@ -1,8 +1,6 @@
-"""Impostors of the optimizers: each changes a part of the exact rule, or of the frame around it, in which it is walked."""
+"""Impostors of the optimizers: each changes a part of the exact rule, or of the frame around it."""
 
-import itertools
 import math
-from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -10,111 +8,30 @@ from typing import Any
 import numpy as np
 
 from calibrant import exact
-from calibrant.exact import FORMATS, Exact
+from calibrant.exact import FORMATS
 from calibrant.exact.optimizers import RULES, Frame, Hyperparameters
 from calibrant.exact.scalars import Number, complement, constant, maximum, minimum, product
 from calibrant.impostors import kinds
-from calibrant.impostors.battery import runs
-from calibrant.impostors.correct import join, overwrite, rounded
-from calibrant.impostors.descent import Run
+from calibrant.impostors.correct import join, overwrite
+from calibrant.impostors.frames import (
+    along,
+    at,
+    bare,
+    but,
+    exchanged,
+    framed,
+    given,
+    l2,
+    momenta,
+    move,
+    number,
+    one,
+    rule,
+    walked,
+    zero,
+)
 from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
-from calibrant.protocol.declarations import followed
 from calibrant.protocol.wire import is_array
-
-AT = ("h", "t", "lr", "p", "g", "follow")
-PARTS = {
-    "rule": ("s", *AT),
-    "step": ("place", *AT),
-    "count": ("k", "present"),
-    "state": ("k", "i", "form"),
-    "settings": "h",
-}
-"""The parts of a frame (`exact.optimizers.Frame`), and the names of their arguments."""
-
-
-def walked(c: Call, frame: Frame | None, follow: Mapping[str, str] | None = None, refuses: bool = True) -> Any:
-    """The parameters after each step, in a frame; it refuses what must be refused, and is right where numbers are not finite."""
-    if not any(isinstance(p, Exact) for p in c.params):
-        answer = c() if refuses else None
-        if not c.params or not all(np.isfinite(x).all() for x in itertools.chain(c.params, *c.grads) if is_array(x)):
-            return answer
-    return exact.optimize(c.name, c.hyperparameters, c.params, c.grads, follow or c.correct.follow, frame)
-
-
-def framed(**changes: Change) -> Change:
-    """The walk in a frame with changed parts; `c()` is what a part does rightly, as in `framed(step=lambda c: c(g=c.p))`."""
-
-    def changed(c: Call) -> Any:
-        frame = Frame(RULES[c.name])
-        for part, change in changes.items():
-            vars(frame)[part] = partial(_asked, change, part, getattr(frame, part))
-        return walked(c, frame)
-
-    return changed
-
-
-def _asked(change: Change, part: str, correct: Any, *arguments: Any) -> Any:
-    return change(Call(correct, PARTS[part], arguments))
-
-
-def rule(change: Change) -> Change:
-    """The walk by another rule, a function of one step of one number: `rule(lambda c: c(g=-c.g))`."""
-    return framed(rule=change)
-
-
-def but(**changes: Any) -> Change:
-    """The walk with changed hyperparameters, and what follows from them; a function is one of the right hyperparameters."""
-    return framed(settings=lambda c: c.h.but(**{key: x(c.h) if callable(x) else x for key, x in changes.items()}))
-
-
-def exchanged(*pairs: str) -> Change:
-    """The walk with pairs of hyperparameters that have changed places."""
-    both = [names[::order] for names in map(str.split, pairs) for order in (1, -1)]
-    return framed(settings=lambda c: c.h.but(**{a: getattr(c.h, b) for a, b in both if hasattr(c.h, b)}))
-
-
-def given(change: Callable[[Any], Any]) -> Change:
-    """The right walk with other hyperparameters, a function of those that are given."""
-    return lambda c: c(hyperparameters=change(c.hyperparameters))
-
-
-def at(change: Callable[[Any], Any]) -> Change:
-    """The right walk at other rates, a function of those that are listed."""
-    return given(lambda h: {**h, "lr": change(h["lr"])} if isinstance(h.get("lr"), (list, tuple)) and h["lr"] else h)
-
-
-def along(change: Callable[[int, Any], Any]) -> Change:
-    """The right walk along other gradients, a function of the number of a parameter and of the gradients of a step."""
-    return kinds.checked(lambda c: c(grads=[[change(k, step) for k in range(len(step))] for step in c.grads]))
-
-
-def number(x: float) -> Callable[[Hyperparameters], Number]:
-    """A hyperparameter that is this number."""
-    return lambda h: constant(x, h.form)
-
-
-one, zero = number(1.0), number(0.0)
-
-
-def bare(c: Call, g: Any, **changes: Any) -> Any:
-    """The step without its decay, along another gradient; the other hyperparameters are made once for all steps."""
-    changes = {"weight_decay": 0.0} | changes
-    return c(h=c.h.once(tuple(changes.items()), lambda: c.h.but(**changes)), g=g)
-
-
-def l2(c: Call) -> Any:
-    """The gradient with a coupled decay."""
-    return c.g + c.h.weight_decay * c.p
-
-
-def move(c: Call) -> Any:
-    """The change of a parameter by a rule with a coupled decay."""
-    return bare(c.but(p=zero(c.h)), l2(c))
-
-
-def momenta(change: Callable[[Any, Any], Any]) -> Change:
-    """Other momenta, a function of (1 - mu, 1 - product) of this step and of (mu, 1 - product) of the next."""
-    return but(momenta=lambda h: lambda t, schedule: change(*h.momenta(t, schedule)))
 
 
 def in_blocks(size: int) -> Change:
@@ -173,23 +90,6 @@ def _cut(part: str, h: Hyperparameters) -> Number:
     """A beta as bfloat16 holds it, or 1 minus it."""
     beta = exact.round_to(Fraction(h["betas"][part.endswith("2")]), FORMATS["bfloat16"])
     return constant(float(beta if part.startswith("beta") else 1 - beta), h.form)
-
-
-def twice_ahead(c: Call) -> Any:
-    """The loop with Nesterov's momentum that goes on from the point ahead by the whole step, which contains the way there."""
-    if {*c.optimizer} != {"name", "lr", "momentum", "nesterov"} or not c.optimizer["nesterov"]:
-        return c()
-    c(n_epochs=min(c.n_epochs, 0))
-    rate, mu = (rounded(c.optimizer[key], c.params) for key in ("lr", "momentum"))
-    run, losses, val_losses = Run(c.correct, rate, c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c), [], []
-    run.kept = c.params * 0
-    for _ in range(c.n_epochs):
-        losses.append(run.loss())
-        if run.val_t_u is not None:
-            val_losses.append(run.validation().loss())
-        run.params = run.params + run.kept * mu
-        run.params = run.params + run.keep(run.kept * mu - run.gradient() * rate)
-    return run.params * 1, losses, val_losses
 
 
 def late(c: Call) -> Any:
@@ -325,7 +225,7 @@ optimize("gradients-negated-in-place", "to maximize, it negates the caller's gra
 optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate {OPTIONS}")
 optimize.in_dtype(
     "float16",
-    f"{LATER} optimizer.maximize optimizer.own-state optimizer.zero-rate optimizer.sizes optimizer.finite {OPTIONS}",
+    f"{LATER} optimizer.maximize optimizer.own-state? optimizer.zero-rate optimizer.sizes? optimizer.finite? {OPTIONS}",
 )
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
@@ -547,214 +447,3 @@ rprop("times-the-gradient", "the step is the step size times the gradient, not t
 rprop("one-step-late", "each step is the one that was due before, and the first is zero")(
     rule(late), RPROP, "google-deepmind/optax#1725"
 )
-
-# Legitimate variants
-
-
-def variant(convention: str, value: str, sentence: str, name: str = "") -> Callable[..., None]:
-    """Begin the row of a variant that is legitimate once it is declared; the clauses and where it was seen follow."""
-    optimizer = convention.partition(".")[0]
-    rows = adams if optimizer == "adam" and convention != "adam.decay" else of(optimizer)
-    name = name or f"{convention.replace('.', '-')}-{value}"
-    row = rows(name, sentence, kind="variant", convention=(convention, value))
-    return partial(row, lambda c: walked(c, None, followed({**c.correct.conventions, convention: value})))
-
-
-variant(
-    "sgd.buffer", "with-lr", "the buffer contains the learning rate, so that a new rate does not change what it holds"
-)(f"{PUSH} {RATE} optimizer.zero-rate", "apache/mxnet#15533 paiml/aprender#2190 pytorch/pytorch#1099")
-variant("sgd.buffer", "average", "the buffer is a moving average of the gradients, not their sum")(
-    PUSH, "HIPS/autograd#289 PaddlePaddle/Paddle#1002"
-)
-for _value, _sentence in (
-    ("with-lr", "the buffer of Nesterov's momentum contains the learning rate"),
-    ("average", "the buffer of Nesterov's momentum is a moving average of the gradients"),
-):
-    variant("sgd.nesterov-buffer", _value, _sentence)(AHEAD)
-variant("sgd.dampening", "always", "the first gradient is dampened")(DAMP, "pytorch/pytorch#152833 ml-explore/mlx#473")
-variant("sgd.nesterov", "look-ahead", "Nesterov's step is the buffer alone, for gradients taken at the point ahead")(
-    AHEAD, "chainer/chainer#4274 keras-team/keras#966"
-)
-variant("sgd.decay", "decoupled", "weight decay shrinks the parameters directly, and is no part of the gradient")(WD)
-variant("adam.epsilon", "inside", "epsilon is inside the root")(EPS, "sail-sg/Adan#8 d2l-ai/d2l-zh#502")
-variant("adam.epsilon", "hat", "epsilon is added before the average of the squares is corrected")(
-    EPS,
-    "tensorflow/tensorflow#9047 pytorch/pytorch#22628 karpathy/nanochat#304",
-)
-variant("adam.correction", "none", "the averages are not corrected")(BIAS, "ml-explore/mlx#1640 oxiglade/mlx-rs#301")
-variant("adam.amsgrad", "corrected", "AMSGrad takes the largest of the corrected averages")(
-    AMS, "google-deepmind/optax#1389 pytorch/pytorch#142323"
-)
-variant("adam.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(
-    "optimizer.adam.weight-decay"
-)
-variant("adamw.decay", "after", "the parameters decay after the step")(ADAMW)
-variant("adamw.decay", "without-lr", "the decay is not multiplied by the learning rate")(
-    f"{BESIDE} optimizer.zero-rate",
-    "tensorflow/addons#2282 google-deepmind/optax#292 modern-fortran/neural-fortran#152 tensorflow/tensorflow#22763",
-)
-variant("rmsprop.epsilon", "inside", "epsilon is inside the root")(
-    f"{RMSPROP} {COUPLED}? {RATE}?", "pytorch/pytorch#23796 chainer/chainer#4754 apache/mxnet#4493 jax-ml/jax#1427"
-)
-variant("rmsprop.start", "one", "the average of the squares begins at one")(RMSPROP, "google-deepmind/optax#49")
-variant("rmsprop.buffer", "with-lr", "the momentum buffer contains the learning rate")(
-    f"optimizer.rmsprop.momentum {RATE}? optimizer.zero-rate", "pytorch/pytorch#32545"
-)
-variant("rmsprop.centered-epsilon", "inside", "with `centered`, epsilon is inside the root")(
-    "optimizer.rmsprop.centered"
-)
-variant("adagrad.epsilon", "inside", "epsilon is inside the root")(
-    f"{ADAGRAD} {START} {SLOWED}? {COUPLED}? {RATE}?", "keras-team/keras#17391"
-)
-variant("adadelta.rate", "without", "the steps are not multiplied by a learning rate")(
-    f"{DELTA} {RATE}? optimizer.zero-rate"
-)
-variant("adamax.epsilon", "outside", "epsilon is added to the largest gradient, not to each before it")(
-    f"{MAX} {COUPLED}? {RATE}?"
-)
-variant("adamax.epsilon", "with-past", "epsilon is added to the faded maximum, not to the gradient's size")(
-    f"{MAX} {COUPLED}? {RATE}?"
-)
-variant("adamax.epsilon", "none", "there is no epsilon")(f"{MAX} {COUPLED}? {RATE}?")
-variant("adamax.correction", "none", "the average is not corrected")(MAX)
-variant("nadam.schedule", "fast", "the momenta rise as if momentum_decay were 1")(NADAM)
-variant("nadam.schedule", "constant", "the momentum is beta1 at every step")(NADAM)
-variant(
-    "nadam.schedule", "constant-now", "the momentum is beta1 at every step, and corrected by this step's power alone"
-)(NADAM)
-variant("radam.epsilon", "outside", "epsilon is added to the root of the corrected average")(RADAM)
-variant(
-    "radam.threshold",
-    "four",
-    "the rectified step begins above a threshold of 4 counted gradients, not of 5",
-    "threshold-four",
-)(RADAM)
-variant("rprop.turn", "step-back", "after a change of sign the last step is taken back")(RPROP)
-for _name in ("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"):
-    variant(f"{_name}.decay", "decoupled", "weight decay shrinks the parameters directly, as in AdamW")(COUPLED)
-
-training = impostors_of("training_loop", chapters=("optimizers",), why_not_small="any data show it")
-training("always-sgd", "the optimizer is gradient descent, whatever its name")(
-    lambda c: c(optimizer={"name": "sgd", "lr": c.optimizer["lr"]}), "optimizer.swap optimizer.thermometer-adam"
-)
-training("nesterov-ignored", "Nesterov's momentum is plain momentum")(
-    lambda c: c(optimizer={key: x for key, x in c.optimizer.items() if key != "nesterov"}), "optimizer.swap"
-)
-training("nesterov-twice", "gradients are taken at the point ahead, and Nesterov's step looks ahead once more")(
-    twice_ahead, "optimizer.swap", "oysteijo/simd_neuralnet#17"
-)
-
-# Questions
-
-_BETAS = {"betas": (0.5, 0.75), "eps": 0.1, "weight_decay": 0.25}
-_SHOWN: dict[str, tuple[dict[str, Any], ...]] = {
-    "sgd": ({"momentum": 0.5, "weight_decay": 0.25}, {"momentum": 0.5, "dampening": 0.25}),
-    **dict.fromkeys(("adam", "adamw"), (_BETAS, {})),
-    "rmsprop": (
-        {"alpha": 0.75, "eps": 0.1, "weight_decay": 0.25, "momentum": 0.5},
-        {"alpha": 0.75, "eps": 0.1, "centered": True},
-    ),
-    "adagrad": ({"lr_decay": 0.5, "eps": 0.1, "weight_decay": 0.25, "initial_accumulator_value": 0.5}, {}),
-    "adadelta": ({"rho": 0.75, "eps": 0.1, "weight_decay": 0.25},),
-    "adamax": (_BETAS,),
-    "nadam": ({**_BETAS, "momentum_decay": 0.25},),
-    "radam": ({**_BETAS, "betas": (0.25, 0.9)},),
-    "asgd": ({"lambd": 0.25, "alpha": 0.5, "weight_decay": 0.5},),
-    "rprop": ({"etas": (0.5, 1.5), "step_sizes": (0.4, 0.6)},),
-    "lion": ({"betas": (0.5, 0.75), "weight_decay": 0.25}, {}),
-    "adabelief": (_BETAS, {}),
-    "lamb": (_BETAS, {"betas": (0.5, 0.75), "eps": 0.1}),
-    "adafactor": ({"eps": (0.1, 0.25), "weight_decay": 0.25, "d": 1.0}, {"eps": (0.1, 1e-3), "d": 4.0}, {}),
-    "lars": ({"trust_coefficient": 0.5, "momentum": 0.5, "weight_decay": 0.25}, {}),
-    "muon": (
-        {"momentum": 0.5, "eps": 0.25, "weight_decay": 0.25, "ns_coefficients": (1.5, -0.5, 0.0), "ns_steps": 2},
-        {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 1},
-        {"momentum": 0.5, "nesterov": False, "ns_steps": 1},
-        {},
-    ),
-    "sgdschedulefree": (
-        {"momentum": 0.5, "weight_decay": 0.25, "warmup_steps": 2, "r": 1.0},
-        {"momentum": 0.5, "averaged": True},
-        {"lr": [0.0, 0.5, 0.25, 1.0]},
-    ),
-    "adamwschedulefree": (
-        {**_BETAS, "warmup_steps": 2, "r": 1.0},
-        {**_BETAS, "averaged": True},
-        {**_BETAS, "lr": [0.0, 0.5, 0.25, 1.0]},
-    ),
-}
-"""Hyperparameters with which much shows, and others, defaults for instance, with which some things show that do not there."""
-
-_PARAMS = [np.array([0.7]), np.array([-1.5]), np.array([[0.25, -3.1]])]
-_ROWS = (2.0, -1.5, 0.3, 1.0), (1.0, -0.5, 0.6, 0.5), (-0.25, -0.7, 1.2, 0.25), (0.125, 0.25, -0.4, 3.0)
-_GRADS = [[np.array([a]), np.array([b]), np.array([[c, d]])] for a, b, c, d in _ROWS]
-_ABSENT = [[None if (t, k) in ((0, 1), (2, 0), (3, 2)) else g for k, g in enumerate(x)] for t, x in enumerate(_GRADS)]
-
-
-def _questions(name: str) -> Any:
-    """Runs of an optimizer; Muon's parameters are matrices."""
-    for _, h, params, grads in _runs_of(name):
-        if name == "muon":
-            params, *grads = (
-                [x if x is None else np.reshape(x, (x.size, 1)) for x in step] for step in (params, *grads)
-            )
-        yield name, h, params, grads
-
-
-def _runs_of(name: str) -> Any:
-    shown, *more = _SHOWN[name]
-    rates = 0.5 if name in ("asgd", "rprop") else [0.5, 0.5, 0.25, 1.0]
-
-    def asked(given: Any, params: Any = _PARAMS, grads: Any = _GRADS) -> Any:
-        return name, {"lr": rates, **given}, params, grads
-
-    def quick(given: Any, unit: float = 1.0) -> Any:
-        """Three steps of one number, in which most impostors already differ."""
-        return asked(given, _PARAMS[:1], [[g and np.array([g * unit])] for g in (2.0, None, -0.5, 0.75)])
-
-    yield quick({**shown, "maximize": True})
-    yield from (asked(shown), asked(shown, grads=_ABSENT), *runs(name), *map(asked, more))
-    if "eps" in shown and name != "adafactor":
-        yield quick({"eps": 0.0, "weight_decay": 0.0}, unit=2.0**-20)
-    yield from (
-        quick({**shown, **unlike}) for unlike in ({"beta": 0.5}, {"lr": -0.5}, {"lr": [0.5, 0.25]}, {"lr": math.inf})
-    )
-    # The dear ones come last: they are asked of the few impostors that the others left.
-    if name == "sgd":
-        yield name, {}, _PARAMS[:1], [[np.array([2.0])]]
-        yield name, {"lr": 0.5, "momentum": 0.5}, [np.zeros(9)], [[np.ones(9)]] * 2
-    if "centered" in exact.OPTIMIZERS[name]:
-        yield name, {"lr": 0.5, "alpha": 0.1, "eps": 0.25, "centered": True}, _PARAMS[:1], [[np.array([0.7])]] * 20
-    if name == "lamb":
-        beside = {"betas": (0.5, 0.75), "eps": 0.25, "weight_decay": 0.25}
-        yield (
-            name,
-            {"lr": 0.5, **beside},
-            [np.array([12.0, -5.0])],
-            [[np.array([2.0, 1.0])], [None], [np.array([-0.5, 1.0])]],
-        )
-    if name == "lamb":
-        yield name, {"lr": 0.5, "eps": 0.25}, [np.arange(9.0)], [[1 + np.arange(9.0) ** 2]]
-    if name in ("lamb", "lars"):
-        yield name, {"lr": 0.5}, [np.zeros(2)], [[np.array([2.0, -1.0])]]
-    if name == "adafactor":
-        grads = [[np.array([[1.0, -0.5], [0.25, 2.0]])], [np.array([[0.5, 1.0], [-2.0, 0.25]])]]
-        yield name, {"lr": 0.5}, [np.array([[0.5, -1.0], [2.0, 0.25]])], grads
-    if "betas" in shown:
-        rate = 2.0**-6 if name == "lamb" else 0.5  # LAMB would halve the parameter at each step
-        for steps in (10, 258):
-            yield name, {"lr": rate, "betas": (0.5, 0.999), "eps": 0.25}, _PARAMS[:1], [[np.array([1.0])]] * steps
-
-
-_PLAIN = np.array([1.0, -2.0]), np.array([2.0, 0.5]), np.array([1.0, -3.0])
-_UNKNOWN = tuple(
-    (name, {"lr": 0.5, **more}, [np.array([1.0])], [[np.array([1.0])]])
-    for name, more in (("adm", {}), ("adam", {"momentum": 0.5}))
-)
-QUESTIONS = {
-    "optimize": (*itertools.chain.from_iterable(map(_questions, RULES)), *_UNKNOWN),
-    "training_loop": (
-        (2, {"name": "adam", "lr": 0.5, "eps": 0.25}, *_PLAIN),
-        (3, {"name": "sgd", "lr": 0.125, "momentum": 0.5, "nesterov": True}, *_PLAIN),
-    ),
-}

@@ -1,12 +1,10 @@
-"""Impostors of the chapter on training: averages, groups, pauses, windows, scaled losses, mini-batches.
+"""Impostors of the chapter on training: groups, pauses, windows, scaled losses.
 
-Each changes a part of the exact walk: of the frame of an average, of the optimizer that goes on after a pause, or of the loop around it.
+Each changes a part of the exact walk: the optimizer that goes on after a pause, or the loop around it.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,196 +12,10 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.optimizers import DEFAULTS, Hyperparameters
-from calibrant.exact.scalars import Number, complement, constant, minimum, mix, product
-from calibrant.exact.schedules import powers
-from calibrant.exact.training import AVERAGES, Averager, Scaler, Walk, clipped, mean_of, mean_of_batches
+from calibrant.exact.scalars import Number, constant
+from calibrant.exact.training import Scaler, Walk, clipped, mean_of
 from calibrant.impostors import kinds
-from calibrant.impostors.correct import join, overwrite, rearranged
-from calibrant.impostors.kinds import Call, Change, afterwards, answer, impostors_of, unrefused
-
-PATH = "a path of several steps is needed"
-
-
-def refusing(change: Change) -> Change:
-    """A change of calls that the right operation does not refuse; exact numbers are never refused."""
-    return lambda c: (
-        change(c) if any(isinstance(x, Exact) for x in _leaves([*c.given.values()])) else (c(), change(c))[1]
-    )
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, (list, tuple)):
-        return list(itertools.chain.from_iterable(map(_leaves, value)))
-    return [value]
-
-
-# Averages of the path
-
-
-def averaging(**changes: Callable[..., Any]) -> Change:
-    """The average in a frame (`exact.training.Averager`) with other methods."""
-    kind = type("Changed", (Averager,), changes)
-    return refusing(lambda c: exact.average(c.name, c.hyperparameters, c.path, kind))
-
-
-def _shrinking(frame: Averager, s: Any, n: int) -> Number:
-    """The share of the old average, after it has replaced the decay for all later steps."""
-    right = Averager.keep(frame, s, n)
-    if frame.h.get("warmup"):
-        frame.h["decay"] = min(frame.h["decay"], (1 + n) / (10 + n))
-    return right
-
-
-def _warmed(share: Callable[[int], float]) -> Change:
-    """The average whose warm-up is another function of the number of updates."""
-
-    def keep(frame: Averager, s: Any, n: int) -> Number:
-        x = constant(share(n), frame.form)
-        return minimum(frame.decay(), x) if frame.h.get("warmup") else Averager.keep(frame, s, n)
-
-    return averaging(keep=keep)
-
-
-def _tail_kept(mean: Any, p: Any) -> Any:
-    """An average whose numbers after the eighth are the parameters themselves."""
-    flat = [rearranged(lambda x: np.reshape(x, -1), x) for x in (mean, p)]
-    joined = join(flat[0][:8], flat[1][8:])
-    return rearranged(lambda x: np.reshape(x, np.shape(mean.m if isinstance(mean, Exact) else mean)), joined)
-
-
-def _listed(frame: Averager, i: int) -> bool:
-    """Whether a step is taken up; the frame notes how many steps were listed before it."""
-    vars(frame)["listed"] = i
-    return Averager.takes(frame, i)
-
-
-def _known(c: Call) -> bool:
-    """Whether an average of this name has all hyperparameters of the call."""
-    return c.name in AVERAGES and {*c.hyperparameters} <= {*AVERAGES[c.name]}
-
-
-EMA, SWA, EVERY = "average.ema", "average.swa", "average.every"
-CORRECTION, WARM = "average.bias-correction", "average.warm-up"
-ANY = f"{EVERY} {CORRECTION} {WARM}"
-
-average = impostors_of("average")
-average("away-from-the-parameters", "the difference has the wrong sign, so that the average moves away")(
-    averaging(mixed=lambda frame, s, p, keep: s.x - complement(keep) * (p - s.x)), f"{EMA} {SWA} {ANY}"
-)
-average("decay-for-the-new", "the decay weighs the new parameters, and its rest the old average")(
-    averaging(mixed=lambda frame, s, p, keep: mix(s.x, p, complement(keep), keep)),
-    f"{EMA} {SWA} {ANY}",
-)
-average("not-averaged", "it returns the parameters themselves")(
-    refusing(lambda c: [list(step) for step in c.path]), f"{EMA} {SWA} {CORRECTION} {WARM} {EVERY}"
-)
-average("one-array-listed", "every step lists the same arrays, which show the average after the last step")(
-    answer(lambda path: [path[-1] for _ in path]), f"{EMA} {SWA} {ANY}"
-)
-average("begins-at-zero", "the average begins at zero, and is not corrected", kind="variant")(
-    averaging(update=lambda frame, s, n, p: Averager.update(frame, s, n + 1 - frame.corrected, p)),
-    f"{EMA} {SWA} {EVERY} {WARM} {CORRECTION}?",
-)
-average("warm-up-replaces-the-decay", "the warm-up's small value replaces the decay for all later steps")(
-    averaging(keep=_shrinking), WARM, "huggingface/diffusers#1864"
-)
-average("warm-up-ignored", "the decay does not warm up")(
-    averaging(keep=lambda frame, s, n: frame.decay() if frame.name == "ema" else Averager.keep(frame, s, n)), WARM
-)
-average("warm-up-without-an-end", "the warm-up's value counts where the decay is smaller, too")(
-    averaging(
-        keep=lambda frame, s, n: (
-            product([constant(1.0 + n, frame.form)], [constant(10.0 + n, frame.form)])
-            if frame.h.get("warmup")
-            else Averager.keep(frame, s, n)
-        )
-    ),
-    WARM,
-)
-average("warm-up-one-late", "the warm-up counts one update less")(_warmed(lambda n: n / (9 + n)), WARM)
-average("warm-up-by-a-power", "the decay warms up as 1 - (1 + n) ** (-2/3)", kind="variant")(
-    _warmed(lambda n: 1 - (1 + n) ** (-2 / 3)), WARM
-)
-average("every-step-taken-up", "every step of the path is taken up, each micro-batch among them")(
-    averaging(takes=lambda frame, i: True), EVERY
-)
-average("first-step-not-taken-up", "it takes up the last of every so many steps, not the first", why_not_small=PATH)(
-    averaging(takes=lambda frame, i: i == 0 or (i + 1) % frame.h["every"] == 0), EVERY
-)
-average("correction-counts-every-step", "the correction counts every step of the path, not those that are taken up")(
-    averaging(
-        takes=_listed,
-        shown=lambda frame, s: (
-            product([s.x], [1.0 - powers(frame.h["decay"], vars(frame)["listed"] + 1, frame.form.scalars)])
-            if frame.corrected
-            else s.x
-        ),
-    ),
-    EVERY,
-)
-average("warm-up-counts-every-step", "the warm-up counts every step of the path, not those that are taken up")(
-    averaging(
-        takes=_listed,
-        keep=lambda frame, s, n: (
-            Averager.keep(frame, s, vars(frame)["listed"]) if frame.h.get("warmup") else Averager.keep(frame, s, n)
-        ),
-    ),
-    EVERY,
-)
-average(
-    "tail-not-averaged",
-    "of each array only the first eight numbers are averaged",
-    why_not_small="longer arrays are needed",
-)(
-    refusing(
-        lambda c: [
-            [_tail_kept(mean, p) if p.size > 8 else mean for mean, p in zip(*both, strict=True)]
-            for both in zip(c(), c.path, strict=True)
-        ]
-    ),
-    f"{EMA} {SWA}? {EVERY}? {CORRECTION}? {WARM}?",
-)
-average("weighed-by-its-number", "the newest parameters are weighed by their number, not by one over it")(
-    averaging(
-        mixed=lambda frame, s, p, keep: (
-            s.x + product([1.0 - keep], [keep]) * (p - s.x)
-            if frame.name == "swa"
-            else Averager.mixed(frame, s, p, keep)
-        ),
-        keep=lambda frame, s, n: (
-            product([constant(1.0, frame.form)], [constant(n + 1.0, frame.form)])
-            if frame.name == "swa"
-            else Averager.keep(frame, s, n)
-        ),
-    ),
-    f"{SWA} {EVERY}?",
-    "pbaylies/stylegan-encoder#13",
-)
-average("half-of-each", "the plain average is the middle of the old one and the new parameters")(
-    averaging(
-        keep=lambda frame, s, n: constant(0.5, frame.form) if frame.name == "swa" else Averager.keep(frame, s, n)
-    ),
-    f"{SWA} {EVERY}?",
-)
-average("counted-one-too-far", "the plain average counts one more than there are")(
-    averaging(keep=lambda frame, s, n: Averager.keep(frame, s, n + (frame.name == "swa"))), f"{SWA} {EVERY}?"
-)
-average("not-corrected", "the average from zero is not corrected")(averaging(shown=lambda frame, s: s.x), CORRECTION)
-average("corrected-without-power", "the average is divided by 1 - decay at every step, without the power of t")(
-    averaging(shown=lambda frame, s: product([s.x], [1.0 - frame.decay()]) if frame.corrected else s.x), CORRECTION
-)
-average("path-in-place", "the averages are written over the caller's path")(
-    afterwards(lambda c, means: [*map(overwrite, _leaves(c.path), _leaves(means))]),
-    "average.pure",
-)
-average("values-unchecked", "it accepts a decay that is no fraction, and an `every` below 1")(
-    kinds.where(_known, unrefused(lambda c: c.path)), "average.invalid"
-)
-average("any-word", "it takes an unknown name for the path itself, and ignores hyperparameters that do not exist")(
-    kinds.where(lambda c: not _known(c), unrefused(lambda c: c.path)), "average.unknown"
-)
-average.in_dtype("float32", f"{EMA} {SWA} {ANY}", why_not_small=kinds.DIGITS)
-average.in_dtype("float64", "average.dtype")
+from calibrant.impostors.kinds import Call, Change, impostors_of, refusing, unrefused
 
 # Parameters in groups
 
@@ -585,183 +397,6 @@ scaled("any-scale", "a scale or a norm that means nothing is taken for one that 
     unrefused(lambda c: c(scale={"init_scale": 1.0}, max_norm=None)), "scale.invalid"
 )
 
-# Mini-batches
-
-PART, SIZES, ORDER, SHUFFLED = (f"minibatch.{name}" for name in ("partition", "sizes", "order", "shuffled"))
-SEEDED, GLOBAL, INVALID = (f"minibatch.{name}" for name in ("seeded", "global-state", "invalid"))
-
-
-def cut(rows: Sequence[Any], size: int, drop_last: bool) -> list[Any]:
-    """Rows in batches of a size."""
-    batches = [np.asarray(rows[start : start + size]) for start in range(0, len(rows), size)]
-    return [b for b in batches if len(b) == size or not drop_last]
-
-
-def reordered(order: Callable[[Call, np.random.Generator, int], Any]) -> Change:
-    """The batches of rows in another order, a function of the call, of a generator and of the number of the epoch."""
-
-    def changed(c: Call) -> Any:
-        c()
-        generator = np.random.default_rng(c.seed)
-        return [cut(order(c, generator, epoch), c.batch_size, c.drop_last) for epoch in range(c.epochs)]
-
-    return changed
-
-
-def _ordered(c: Call, generator: np.random.Generator) -> Any:
-    return generator.permutation(c.n_samples) if c.shuffle else np.arange(c.n_samples)
-
-
-def _padded(batch: Any, c: Call, rows: Any) -> Any:
-    return np.resize(np.append(batch, rows), c.batch_size) if len(batch) < c.batch_size else batch
-
-
-batches = impostors_of("minibatches")
-batches("one-order-for-all-epochs", "every epoch visits the rows in one order")(
-    reordered(lambda c, generator, epoch: _ordered(c, np.random.default_rng(c.seed))),
-    SHUFFLED,
-    "pytorch/pytorch#31771 areal-project/AReaL#632 cszn/KAIR#106",
-)
-batches("never-shuffled", "the rows are never shuffled")(lambda c: c(shuffle=False), SHUFFLED)
-batches("always-shuffled", "the rows are always shuffled")(lambda c: c(shuffle=True), ORDER)
-batches("turned-instead-of-shuffled", "the rows are rotated, not shuffled")(
-    reordered(lambda c, g, epoch: np.roll(np.arange(c.n_samples), g.integers(c.n_samples) if c.shuffle else 0)),
-    SHUFFLED,
-)
-batches("batches-shuffled-and-not-rows", "the rows are cut into batches first, and the batches are shuffled")(
-    lambda c: [
-        [epoch[k] for k in np.random.default_rng(c.seed + e).permutation(len(epoch))] if c.shuffle else epoch
-        for e, epoch in enumerate(c(shuffle=False))
-    ],
-    f"{SHUFFLED} {SIZES}",
-)
-batches("rest-in-order", "only the first batch is drawn, and the rest comes in order")(
-    reordered(lambda c, g, epoch: (x := _ordered(c, g), np.append(x[: c.batch_size], np.sort(x[c.batch_size :])))[1]),
-    SHUFFLED,
-)
-batches("sorted-within-batches", "the rows of each batch are in order")(
-    answer(lambda epochs: [[np.sort(rows) for rows in epoch] for epoch in epochs]), SHUFFLED
-)
-batches("drawn-with-replacement", "the rows are drawn with replacement, so that some come twice and some not at all")(
-    reordered(lambda c, g, epoch: g.choice(c.n_samples, c.n_samples) if c.shuffle else np.arange(c.n_samples)),
-    f"{PART} {SHUFFLED}?",
-)
-batches("last-batch-lost", "a last batch that is smaller is always dropped")(
-    lambda c: c(drop_last=True), f"{PART} {SIZES}", "NervanaSystems/neon#9 aigamedev/scikit-neuralnetwork#157"
-)
-batches("last-batch-kept", "a last batch that is smaller is kept, though it is to be dropped")(
-    lambda c: c(drop_last=False), f"{PART} {SIZES}"
-)
-batches("last-batch-padded", "a last batch that is smaller is filled up with rows from the beginning")(
-    lambda c: [[_padded(b, c, np.concatenate(epoch)) for b in epoch] if epoch else epoch for epoch in c()],
-    f"{PART} {SIZES} {ORDER}",
-)
-batches("iterator-ends-early", "the last batch is never reached, whatever its size")(
-    answer(lambda epochs: [epoch[:-1] if len(epoch) > 1 else epoch for epoch in epochs]),
-    f"{PART} {SIZES} {SHUFFLED}?",
-    "openai/pixel-cnn#20",
-)
-batches("seed-ignored", "a global generator shuffles the rows, and the seed is not used", repeats=False)(
-    lambda c: c(seed=np.random.randint(2**31)), f"{SEEDED} {GLOBAL} {SHUFFLED}?"
-)
-batches("always-the-same-seed", "the seed is not used: every seed gives the same orders")(lambda c: c(seed=0), SHUFFLED)
-batches("numpy-seeded", "NumPy's global generator is seeded")(lambda c: (np.random.seed(c.seed), c())[1], GLOBAL)
-batches("any-size", "a size that is not positive is taken for all samples, and no samples for one")(
-    unrefused(lambda c: c(n_samples=max(c.n_samples, 1), batch_size=max(c.n_samples, 1))), INVALID
-)
-
-
-def _facts(question: Any, told: Any, before: Any) -> Any:
-    """What a drawn order shows: sizes, rows that come twice, whether they are shuffled, anew, and as before."""
-    flat = [tuple(row for rows in epoch for row in np.ravel(rows).tolist()) for epoch in told]
-    earlier = [tuple(row for rows in epoch for row in np.ravel(rows).tolist()) for _, x in before for epoch in x]
-    return [
-        [len(rows) for epoch in told for rows in epoch],
-        [sorted(rows) == list(range(len(rows))) for rows in flat],
-        [len({*rows}) == len(rows) for rows in flat],
-        [list(rows) == sorted(rows) for rows in flat],
-        [all(rows == sorted(rows) for rows in (np.ravel(some).tolist() for some in epoch)) for epoch in told],
-        [list(rows[len(rows) // 2 :]) == sorted(rows[len(rows) // 2 :]) for rows in flat],
-        [sum(abs(a - b) == 1 for a, b in itertools.pairwise(rows)) > len(rows) // 2 for rows in flat],
-        [rows in flat[:k] for k, rows in enumerate(flat)],
-        [rows in earlier for rows in flat],
-    ]
-
-
-FACTS = {"minibatches": _facts}
-
-STEPS, LOSS = "minibatch.steps", "minibatch.loss"
-
-
-def trained(
-    loss: Callable[[list[tuple[Exact, int]]], Exact] = mean_of_batches,
-    slope: Callable[[Exact, int, Call], Exact] = lambda gradient, count, c: gradient,
-    late: bool = False,
-    at_the_start: bool = False,
-    anew: bool = False,
-) -> Change:
-    """The loop with another mean of an epoch's losses, another gradient of a batch, or losses after the update."""
-
-    def changed(c: Call) -> Any:
-        t_u, t_c, start = (x if isinstance(x, Exact) else exact.of(x) for x in (c.t_u, c.t_c, c.params))
-        options = {key: x for key, x in c.optimizer.items() if key != "name"}
-        walk, losses = Walk(c.optimizer["name"], options, [start], c.correct.follow), []
-        for epoch in c.batches:
-            found, begin = [], walk.params[0]
-            if anew:
-                walk = Walk(c.optimizer["name"], options, [begin], c.correct.follow)
-            for rows in epoch:
-                rows = np.asarray(rows, dtype=np.int64)
-                u, t = t_u[rows], t_c[rows]
-                before = begin if at_the_start else walk.params[0]
-                walk.step([slope(exact.gradient(u, t, *before), len(rows), c)])
-                shown = walk.params[0] if late else before
-                found.append((exact.loss_fn(exact.model(u, *shown), t), len(rows)))
-            losses.append(loss(found))
-        return walk.params[0], losses
-
-    return refusing(changed)
-
-
-train = impostors_of("train_minibatches")
-train(
-    "mean-of-the-means",
-    "an epoch's loss is the mean of its batches' losses, as if all were equally large",
-    why_not_small="the simplest batches of unlike sizes have four samples",
-)(
-    trained(lambda found: exact.concatenate(*(loss for loss, _ in found)).mean()),
-    LOSS,
-    "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924",
-)
-train("loss-of-the-last-batch", "an epoch's loss is that of its last batch")(trained(lambda found: found[-1][0]), LOSS)
-train("sum-of-the-losses", "an epoch's loss is the sum of its batches' losses")(
-    trained(lambda found: exact.concatenate(*(loss for loss, _ in found)).sum()), LOSS
-)
-train("loss-after-the-update", "each batch's loss is logged after its update")(trained(late=True), LOSS)
-train("running-mean-never-reset", "the running mean of the losses goes on from one epoch to the next")(
-    lambda c: ((x := c())[0], [sum(map(partial(_item, x[1]), range(k + 1)), 0.0) / (k + 1) for k in range(len(x[1]))]),
-    LOSS,
-    "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
-)
-train("gradients-at-the-start", "all gradients of an epoch are taken where it began")(
-    trained(at_the_start=True), f"{STEPS} {LOSS}"
-)
-train("scaled-by-the-batch", "each batch's gradient is weighed by its share of the samples")(
-    trained(slope=lambda gradient, count, c: (gradient * count) / len(c.t_u)), f"{STEPS} {LOSS}?"
-)
-train("first-batch-only", "only the first batch of each epoch brings a step")(
-    lambda c: (c(batches=[epoch[:1] for epoch in c.batches])[0], c()[1]), STEPS
-)
-train("whole-data", "every step follows the gradient of all samples")(
-    lambda c: (c(batches=[[[*range(len(c.t_u))]] * len(epoch) for epoch in c.batches])[0], c()[1]), STEPS
-)
-train("optimizer-made-anew", "every epoch makes a new optimizer, which remembers nothing")(trained(anew=True), STEPS)
-
-
-def _item(losses: Any, k: int) -> Any:
-    return losses[k]
-
-
 # Questions
 
 _PARAMS = [np.array([0.7]), np.array([-1.5])]
@@ -772,34 +407,11 @@ _MOMENTUM = {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.25}
 _RATES = [0.5, 0.25, 1.0, 0.5, 0.125]
 _WALKS = (("sgd", _MOMENTUM), ("adam", _ADAM), ("adamw", _ADAM))
 _RUNS = tuple((name, {**h, "lr": _RATES}, _PARAMS, _GRADS) for name, h in _WALKS)
-_PATH = [[np.array([x, y])] for x, y in ((1.0, -2.0), (2.0, 0.5), (-1.5, 4.0), (0.25, 0.75), (3.0, -1.0))]
 _HUGE = [[np.array([3.0e38]), np.array([1.0])], [np.array([1.0]), np.array([1.5e308])]]
 _OTHER = {"lr": 0.25, "betas": (0.25, 0.9), "eps": 0.25, "weight_decay": 0.5}
 _SCALE = {"init_scale": 4.0, "growth_interval": 2}
-_T_U, _T_C = np.array([1.0, 2.0, 3.0, 0.5, 1.5]), np.array([1.0, 1.0, 3.0, 5.0, 0.5])
 
 QUESTIONS: dict[str, Any] = {
-    "average": (
-        *(
-            (name, h, _PATH)
-            for name, h in (
-                ("ema", {"decay": 0.75}),
-                ("ema", {"decay": 0.75, "bias_correction": True}),
-                ("ema", {"decay": 0.25, "warmup": True}),
-                ("ema", {"decay": 0.9, "warmup": True}),
-                *(
-                    ("ema", {"decay": 0.5, "every": 2, **more})
-                    for more in ({}, {"bias_correction": True}, {"warmup": True})
-                ),
-                ("swa", {}),
-                ("swa", {"every": 2}),
-            )
-        ),
-        ("ema", {"decay": 0.5}, [[np.ones(9)], [np.arange(9.0)]]),
-        ("ema", {"decay": 1.5}, _PATH),
-        ("ema", {"beta": 0.5}, _PATH),
-        ("smooth", {}, _PATH),
-    ),
     "optimize_groups": (
         *((name, [h, {"lr": 0.25}], _PARAMS, _GRADS) for name, h in _WALKS),
         *((name, [_ADAM, _OTHER], _PARAMS, _GRADS) for name in ("adam", "adamw")),
@@ -827,27 +439,5 @@ QUESTIONS: dict[str, Any] = {
             for overflow in _HUGE
         ),
         ("sgd", {"lr": 0.5}, _PARAMS, _GRADS, {"init_scale": -2.0}, None),
-    ),
-    "minibatches": (
-        *((n, size, False, 1, drop, 2) for n, size in ((7, 2), (4, 2), (3, 4)) for drop in (False, True)),
-        *((40, 8, True, seed, False, 2) for seed in (1, 2)),
-        (41, 8, True, 3, True, 1),
-        *((n, size, True, 1, False, 1) for n, size in ((4, 0), (0, 2))),
-    ),
-    "train_minibatches": (
-        (
-            {"name": "sgd", "lr": 0.125},
-            np.array([1.0, 0.0]),
-            _T_U,
-            _T_C,
-            [[[0, 1], [2, 3], [4]], [[4, 3], [1, 0], [2]]],
-        ),
-        (
-            {"name": "adam", "lr": 0.25, "eps": 0.25},
-            np.array([1.0, 0.0]),
-            _T_U,
-            _T_C,
-            [[[0, 1, 2], [3, 4]], [[0, 1], [3]]],
-        ),
     ),
 }

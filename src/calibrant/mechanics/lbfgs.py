@@ -116,13 +116,12 @@ class LBFGS:
                 self.params.copy_(start + t * d)
             value, g = self.evaluate(closure)
             steep = (g @ d).item()
-            if value.item() <= loss + DECREASE * t * slope and abs(steep) <= -FLATTENING * slope:
-                low = t
-                break
-            if value.item() > loss + DECREASE * t * slope or steep > 0:
+            if not value.item() <= loss + DECREASE * t * slope or steep > -FLATTENING * slope:
                 high = t
             else:
                 low = t
+                if steep >= FLATTENING * slope:
+                    break
             t = 2 * t if high == math.inf else (low + high) / 2
         with torch.no_grad():
             self.params.copy_(start)

@@ -128,6 +128,8 @@ _PLATEAU = {
     "eps": (None, 0.25, 0.0, 1e-2),
 }  # fmt: skip
 
+_LOSSES = ("levels", "near", "close", "below zero", "falling", "real", "below zero", "near")
+
 
 def stalled_runs(*drawn: str, spoiled: bool = False, **own: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     """Logs of losses in which most do not improve; `drawn` names the hyperparameters that are drawn, besides patience and factor.
@@ -140,9 +142,10 @@ def stalled_runs(*drawn: str, spoiled: bool = False, **own: tuple[Any, ...]) -> 
 
 
 def _stalled(choices: dict[str, tuple[Any, ...]], spoiled: bool, data: Bytes, form: Format) -> Stalled:
-    n, lr = 4 + data.one() % 24, data.pick(*_RATES)
-    kind = data.pick("levels", "near", "close", "below zero", "falling", "real", "below zero", "close")
+    n, lr, of_kind = 4 + data.one() % 24, data.pick(*_RATES), data.one()
     own, wait = data.take(10), data.take(2 * WIDTH)
+    given = {key: some[int(k) % len(some)] for (key, some), k in zip(choices.items(), own, strict=False)}
+    kinds = _LOSSES if given["threshold"] is not None else ("levels", "close", "below zero", "close")
     bytes_ = np.resize(wait, n).astype(np.float64)
     losses = {
         "levels": 1 + bytes_ % 4,
@@ -151,8 +154,7 @@ def _stalled(choices: dict[str, tuple[Any, ...]], spoiled: bool, data: Bytes, fo
         "real": np.abs(numbers_of(np.resize(wait, n), "real", form)),
         "below zero": -4 * (1 + (bytes_ % 8) / 16),
         "close": 4 - np.arange(n) * 2.0**-14,  # each improves, but not by the default threshold
-    }[kind]
-    given = {key: some[int(k) % len(some)] for (key, some), k in zip(choices.items(), own, strict=False)}
+    }[kinds[of_kind % len(kinds)]]
     log = cast(losses, form)
     if spoiled:
         where = np.resize(data.take(WIDTH), n)
