@@ -11,6 +11,7 @@ from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.exact.training import Walk, mean_of_batches
 from calibrant.impostors.kinds import Call, Change, answer, impostors_of, refusing, unrefused
+from calibrant.impostors.splits import buffered
 
 # Mini-batches
 
@@ -66,6 +67,11 @@ batches("rest-in-order", "only the first batch is drawn, and the rest comes in o
     reordered(lambda c, g, epoch: (x := _ordered(c, g), np.append(x[: c.batch_size], np.sort(x[c.batch_size :])))[1]),
     SHUFFLED,
 )
+batches(
+    "through-a-buffer",
+    "the rows pass through a buffer of 16, of which a random one is taken: the last rows of many never come first",
+    soon=False,
+)(reordered(lambda c, g, epoch: buffered(g, c.n_samples) if c.shuffle else np.arange(c.n_samples)), SHUFFLED)
 batches("sorted-within-batches", "the rows of each batch are in order")(
     answer(lambda epochs: [[np.sort(rows) for rows in epoch] for epoch in epochs]), SHUFFLED
 )

@@ -34,10 +34,10 @@ def seeding(seed: Callable[[int], Any]) -> Change:
     return lambda c: (seed(c.seed), c())[1]
 
 
-def _buffered(c: Call, rows: Any) -> Any:
-    """The rows in the order in which they leave a buffer of 16."""
-    generator, taken, waiting = np.random.default_rng(c.seed), list[int](), list[int]()
-    for row in range(len(rows)):
+def buffered(generator: np.random.Generator, n: int) -> Any:
+    """The numbers of n rows in the order in which they leave a buffer of 16."""
+    taken, waiting = list[int](), list[int]()
+    for row in range(n):
         waiting.append(row)
         if len(waiting) > 16:
             taken.append(waiting.pop(generator.integers(len(waiting))))
@@ -94,7 +94,7 @@ split(
     "through-a-buffer",
     "the rows pass through a buffer of 16, of which a random one is taken: the last rows of many stay last",
     soon=False,
-)(cut(_buffered), RANDOM)
+)(cut(lambda c, rows: buffered(np.random.default_rng(c.seed), len(rows))), RANDOM)
 split("few-shuffled", "more than eight rows are not shuffled: the last ones are held out", soon=False)(
     cut(lambda c, rows: np.sort(rows) if rows.size > 8 else rows), RANDOM
 )
