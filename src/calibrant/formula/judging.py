@@ -141,6 +141,8 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
         off[near] = _off(numbers[near], v[near])
         with np.errstate(all="ignore"):
             ratio = np.where(off == 0, 0.0, off * (1 - 2.0**-40) / np.where(due.allowed > 0, due.allowed, 5e-324))
+        if np.any(ratio > 1) and made.completed():
+            return _judged(made, answers, labels, slack)
         for position in np.argsort(-ratio, axis=None):
             place = tuple(int(i) for i in np.unravel_index(position, ratio.shape))
             if not ratio[place] > 1:
