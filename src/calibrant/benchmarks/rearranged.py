@@ -473,7 +473,7 @@ _NORMS = [
 
 def _flash(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Two blocks of keys, the second one corrects the first."""
-    made, top, total = 0.0, torch.full_like(q[..., :1], -math.inf), torch.zeros_like(q[..., :1])
+    made, top, total = torch.zeros(()).to(v), torch.full_like(q[..., :1], -math.inf), torch.zeros_like(q[..., :1])
     for part in (slice(0, 2), slice(2, None)):
         s = q @ k[..., part, :].mT * 0.5
         new = torch.maximum(top, s.amax(-1, True)).detach()

@@ -191,7 +191,7 @@ def cross_entropy_weighted(x: Any, labels: Any, weights: Any) -> Any:
     return -xp.sum(w * _picked(store(log_softmax(x)), labels)) / xp.sum(w)
 
 
-@_shipped("n d, n, ->", "float32", labels="index d", ignore_index=(-100, 0))
+@_shipped("n d, n, ->", "float32", labels="index d ignore_index", ignore_index=(-100, 0))
 def cross_entropy_ignoring(x: Any, labels: Any, ignore_index: int) -> Any:
     """The mean over the rows whose label is not ignore_index: divided by their count, not by n. Domain: one such row at least. Reference: as cross_entropy."""
     xp = namespace(x)

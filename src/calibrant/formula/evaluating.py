@@ -40,7 +40,7 @@ SHARP = 2.0**-20
 """A ball's radius is at most this share of the bound; else the precision is raised."""
 
 PATIENCE = 100.0
-"""The seconds in which a formula must end, on the arrays of whoever asks."""
+"""The seconds of computing in which a formula must end, on the arrays of whoever asks."""
 
 _beyond = each(lambda b, m: float(b - arb(m)), 2, np.float64)
 
