@@ -132,9 +132,8 @@ def _highest(x: Any) -> Any:
 @_shipped("n d -> n", "float32")
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
-    found = _normalizer(x, _highest(x))
-    again = _normalizer(x, found)  # a backward pass may use exp(x - log Σ exp(x))
-    return namespace(x).squeeze(either(found, backward=(again,)), axis=-1)
+    found = _normalizer(x, _highest(x))  # a backward pass may use exp(x - log Σ exp(x))
+    return namespace(x).squeeze(either(found, backward=[lambda: _normalizer(x, found)]), axis=-1)
 
 
 @_shipped("n d -> n d", "float32")
@@ -143,7 +142,7 @@ def softmax(x: Any) -> Any:
     xp = namespace(x)
     top = _highest(x)
     e = xp.exp(x - top)
-    return either(store(e) / _summed(e), xp.exp(x - _normalizer(x, top)))
+    return either(store(e) / _summed(e), lambda: xp.exp(x - _normalizer(x, top)))
 
 
 @_shipped("n d -> n d", "float32")
@@ -156,7 +155,8 @@ def log_softmax(x: Any) -> Any:
         return s - xp.log(_summed(xp.exp(s)))
 
     top = _highest(x)
-    return either(less(top), backward=(less(_normalizer(x, top)),))  # the gradient may use exp(x - log Σ exp(x))
+    # a backward pass may use exp(x - log Σ exp(x))
+    return either(less(top), backward=[lambda: less(_normalizer(x, top))])
 
 
 def _picked(x: Any, labels: Any) -> Any:

@@ -47,7 +47,8 @@ def namespace(x: Any) -> Any:
 def either(*arrangements: Any, backward: Sequence[Any] = ()) -> Any:
     """The same value, arranged in several ways that round differently: the bound is the largest one.
 
-    Only the gradient of the arrangements in `backward` counts, beside the gradients of the others.
+    Only the gradient of the arrangements in `backward` counts, beside the gradients of the others. An arrangement after the first may be a function without
+    arguments, which is called if its arrangement is needed.
     """
     first = arrangements[0]
     run = getattr(first, "run", None)
@@ -55,7 +56,8 @@ def either(*arrangements: Any, backward: Sequence[Any] = ()) -> Any:
         return first
     arrangements += tuple(backward) if run.backward else ()
     run.routes = max(run.routes, len(arrangements))
-    return arrangements[min(run.route, len(arrangements) - 1)]
+    chosen = arrangements[min(run.route, len(arrangements) - 1)]
+    return chosen() if callable(chosen) else chosen
 
 
 def store(x: Any, dtype: str | None = None) -> Any:
