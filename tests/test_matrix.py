@@ -6,6 +6,8 @@ import io
 import json
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from rich.console import Console
 from support import calibrant, require_fit, target
 
+from calibrant import cli
+from calibrant.checks import check
 from calibrant.checks.check import Checked, exit_status, planned
 from calibrant.checks.options import Options, matrix_command
 from calibrant.checks.outcomes import Outcome
@@ -139,3 +143,28 @@ def test_the_gravest_outcome_is_that_of_the_matrix(status: int, seen: str) -> No
         return Checked("x", Result({}, Options(), gathered(outcomes)) if one != "unchecked" else None)
 
     assert exit_status([checked(one) for one in seen.split()]) == status
+
+
+def test_an_interrupted_matrix_shows_the_targets_that_were_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without one of them there is nothing to show."""
+    whole = Result({"name": "numpy", "dtypes": ["float32"]}, Options(), gathered([]))
+    found = [Checked("numpy", whole)]
+
+    def interrupted(_: object) -> Iterator[Checked]:
+        yield from found
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "checked", interrupted)
+    monkeypatch.setattr(sys, "argv", ["calibrant", "matrix", "numpy", "torch"])
+    for given, said in (
+        ([*found], "interrupted: 1 of 2 targets were not checked"),
+        ([], "interrupted: there is no result"),
+    ):
+        found[:] = given
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        shown = capsys.readouterr()
+        assert (ended.value.code, shown.err.splitlines()[-1]) == (130, f"calibrant: {said}")
+        assert ("numpy" in shown.out) == bool(given)

@@ -383,7 +383,9 @@ def test_a_browser_filters_opens_and_copies(opened: Any, outcomes: list[Outcome]
     assert card.locator("figure").is_visible()
     copy = card.get_by_role("button", name="Copy")
     # The page copies after the click has returned, and the button says so for two seconds only: what it said is kept.
-    copy.evaluate("one => new MutationObserver(() => { window.told ??= one.textContent }).observe(one, {childList: true})")
+    copy.evaluate(
+        "one => new MutationObserver(() => { window.told ??= one.textContent }).observe(one, {childList: true})"
+    )
     copy.click()
     assert tab.wait_for_function("window.told").json_value() == "Copied"
     assert tab.evaluate("navigator.clipboard.readText()") == card.locator("pre code").inner_text()

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import PATIENCE, calibrant, ends, heeded, require_fit
 
+from calibrant import cli
+from calibrant.checks import power
 from calibrant.checks.here import Settings
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.power import Trial, due, sample, summary, tried
@@ -104,6 +107,30 @@ list(spread(exec, [(work.replace("NAME", repr(name)),) for name in ("one", "two"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are left")
+def test_an_interrupted_measurement_tells_what_it_knows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without one trial there is nothing to tell."""
+    trials = [Trial("loss_fn", "half")]
+
+    def interrupted(*_: object, **__: object) -> Iterator[Trial]:
+        yield from trials
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(power, "measured", interrupted)
+    monkeypatch.setattr(sys, "argv", ["calibrant", "power", "loss_fn.half", "loss_fn.expanded"])
+    for given, said in (
+        ([*trials], "interrupted: 1 of 2 impostors were not tried"),
+        ([], "interrupted: there is no result"),
+    ):
+        trials[:] = given
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        shown = capsys.readouterr()
+        assert (ended.value.code, shown.err) == (130, f"calibrant: {said}\n")
+        assert ("0 of 1 impostors are caught" in shown.out) == bool(given)
+
+
 def test_an_interrupt_ends_work_that_is_spread_at_once(tmp_path: Path) -> None:
     """The processes themselves say nothing of it."""
     command = [sys.executable, "-c", SPREADS]

@@ -70,6 +70,24 @@ def test_the_gravest_status_speaks_for_a_clause() -> None:
         assert verdict.properties == ["test_it", "test_more"]
 
 
+def test_a_failure_of_many_lines_is_cut_to_a_screen() -> None:
+    """In the middle of what the target did; -v tells all."""
+    lines = [f"  loss_fn([{k}.0]) returned {k + 1}.0, and is {'far ' * 10}off" for k in range(40)]
+    long = result([outcome("loss.mean-square", "breaks", failure=Finding("\n".join(lines)))])
+
+    short, whole = (printed(long, width=60, verbosity=verbosity) for verbosity in (0, 1))
+
+    told = short.partition("\n\n")[0].splitlines()
+    assert len(told) == 12
+    assert max(map(len, told)) <= 60
+    assert [line for line in told if line.endswith(" ...")] == [
+        "  loss_fn([2.0]) returned 3.0, and is far far far far ..."
+    ]
+    assert "  loss_fn([38.0]) returned 39.0, and is far far far far far" in told
+    assert " ..." not in whole
+    assert whole.count(") returned ") == 40
+
+
 def test_verdicts_stand_in_the_books_order_whatever_came_first() -> None:
     order = list(itertools.product(book(), ("float16", "float32", "float64")))
 
