@@ -1,14 +1,18 @@
 """The reference's autograd: what it refuses, and that the caller's tensors stay."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from calibrant.mechanics import autograd, descent  # noqa: E402  # it needs torch
+import calibrant  # noqa: E402  # after torch, which the reference needs
+from calibrant.adapters import reference  # noqa: E402
+from calibrant.mechanics import autograd, descent  # noqa: E402
 from calibrant.mechanics.data import scaled, thermometer  # noqa: E402
+from calibrant.mechanics.loss import loss_fn  # noqa: E402
 
 T_U, T_C = (column.double() for column in thermometer())
 START = torch.tensor([1.0, 0.0], dtype=torch.float64)
@@ -84,3 +88,27 @@ def test_the_callers_parameters_and_their_gradient_stay() -> None:
     assert torch.equal(trained, START)
     assert trained.data_ptr() != START.data_ptr()
     assert losses == []
+
+
+@pytest.mark.parametrize("left", [None, True], ids=["as it was set", "on"])
+def test_a_forward_pass_of_the_model_that_leaves_the_mode_is_found(left: bool | None) -> None:
+    """The mode is the process's, so that it shows in the evaluation around it alone."""
+
+    def calc_forward(params: Any, t_u: Any, t_c: Any, is_train: bool) -> list[Any]:
+        leaf = params.clone().requires_grad_()
+        torch.set_grad_enabled(is_train)
+        loss = loss_fn(leaf[0] * t_u + leaf[1], t_c)
+        if is_train:
+            loss.backward()
+        torch.set_grad_enabled(is_train if left is None else left)
+        return [loss.detach(), leaf.grad]
+
+    beside = {name: getattr(reference, name) for name in ("asarray", "to_numpy", "evaluate")}
+    mine = SimpleNamespace(**beside, calc_forward=calc_forward)
+
+    try:
+        report = calibrant.check(mine, clauses="autograd.mode-restored", dtypes="float64", examples=20)
+    finally:
+        torch.set_grad_enabled(True)
+
+    assert [verdict.status for verdict in report.verdicts] == ["breaks"], report

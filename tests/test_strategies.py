@@ -373,6 +373,8 @@ REACHED: dict[tuple[str, str], Condition] = {
     ("descents", "above the limit"): lambda x: fraction_of_limit(x) > 1,
     ("descents", "just below the limit"): lambda x: Fraction(99, 100) < fraction_of_limit(x) < 1,
     ("descents", "a rate that is no power of two"): lambda x: math.frexp(x.learning_rate)[0] != 0.5,
+    ("strides", "no epochs"): lambda x: x.n_epochs == 0 and np.ptp(x.t_u) > 0,
+    ("strides", "an odd number of many epochs"): lambda x: x.n_epochs > 100 and x.n_epochs % 2 == 1,
     ("long_descents", "many epochs"): lambda x: x.n_epochs >= 300 and np.ptp(x.t_u) > 0,
     ("sharded_descents", "three shards of three sizes"): lambda x: len({*x.sizes}) == 3 and min(x.sizes) > 0,
     ("sharded_descents", "shards of one size"): lambda x: len(x.sizes) > 2 and len({*x.sizes}) == 1,

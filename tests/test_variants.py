@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support import PYTORCH, bare, checked, subject, target
 
+import calibrant
 from calibrant import adapters, exact
 from calibrant.adapters import numpy_target
 from calibrant.book.clauses import book_folder
@@ -507,6 +508,24 @@ def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
             assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")
+
+
+@pytest.mark.parametrize(("scale", "factor"), [("sum", lambda n: 1), ("half", lambda n: 1 / (2 * n))])
+def test_a_scaled_loss_has_subgradients_and_wide_means_of_its_scale(scale: str, factor: Any) -> None:
+    """A slope of 1 at a zero residual is right for a sum, and half the mean is right where the sum overflows."""
+
+    def loss_fn(t_p: Any, t_c: Any) -> Any:
+        return np.sum(np.square(t_p - t_c) * t_p.dtype.type(factor(t_p.size)))
+
+    def dabsolute_loss(t_p: Any, t_c: Any) -> Any:
+        return np.where(t_p >= t_c, 1, -1) / t_p.dtype.type(1 if scale == "sum" else t_p.size)
+
+    mine = {"loss_fn": loss_fn, "dabsolute_loss": dabsolute_loss, "conventions": {"loss.scale": scale}}
+    clauses = ("loss.smooth-at-zero", "loss.absolute-slope", "loss.wide-accumulation")
+
+    report = calibrant.check(mine, clauses=clauses, dtypes="float64", examples=20, strict=True)
+
+    assert report.ok, report
 
 
 @pytest.mark.parametrize(("scale", "told"), [(2.0, "declare conventions = {'loss.scale': 'sum'}"), (1.0, "")])

@@ -345,7 +345,8 @@ ADAM = {"name": "adam", "lr": 0.5}
 @pytest.mark.parametrize(
     ("operation", "arguments", "claimed"),
     [
-        ("dloss_fn", (SAMPLES, COLUMN), []),
+        ("dloss_fn", (SAMPLES, COLUMN), [("loss.same-shape", REFUSED)]),
+        ("dloss_fn", (np.zeros(0), np.zeros(0)), []),
         ("closed_form", (1, 0.5, SAMPLES, SAMPLES, COLUMN), [("data.shapes", REFUSED)]),
         ("closed_form", (1, 0.5, SAMPLES, COLUMN, COLUMN), [("data.columns", REFUSED)]),
         ("ridge", (SAMPLES, COLUMN, 0.5), [("data.shapes", REFUSED)]),

@@ -87,6 +87,10 @@ COLUMNS = {
     "4.0 - params[1]": (-1, [0, -1]),
     "params.sum() ** 2": (64, [16, 16]),
     "params.sum() * (1.0 - params)[1]": (-32, [-4, -12]),
+    "(params + params - 1.0).sum()": (14, [2, 2]),
+    "(params * params[0]).sum()": (24, [11, 3]),
+    "(params[1] - params).sum()": (2, [-1, 1]),
+    "(params + params[0]).sum()": (14, [3, 1]),
 }
 """Programs of params = [3, 5], each with its value and its gradient."""
 
@@ -94,7 +98,7 @@ COLUMNS = {
 @clause("autograd.composition")
 @pytest.mark.parametrize("program", COLUMNS)
 def test_the_gradient_of_squares_and_sums_of_columns_follows_the_chain_rule(target: Subject, program: str) -> None:
-    """A square, a sum of a whole column, a constant on the left: each has a derivative of its own in most engines."""
+    """A square, a sum of a whole column, a constant on the left, a number that meets a column: engines have a rule for each."""
     due_value, due_gradient = COLUMNS[program]
 
     value, gradient = target.automatic_gradient(Written(f"lambda params: {program}"), target.array([3.0, 5.0]))
@@ -448,6 +452,44 @@ def test_evaluations_three_deep_restore_the_mode(target: Subject, is_train: bool
     nesting = Nesting(target, Nesting(target, loss, is_train, loss, params), not is_train, loss, params)
 
     answer = target.evaluate(nesting, params, is_train)
+    about(target, 0)
+    judge_evaluation(answer, sample, is_train)
+
+
+@dataclass
+class Beside:
+    """A loss that first has a forward pass of the model made, which may raise, and then goes on."""
+
+    target: Subject
+    forward: str
+    arguments: tuple[Any, ...]
+    loss: Program
+
+    def __call__(self, params: Any) -> Any:
+        self.target.refuses(self.forward, *self.arguments)
+        return self.loss(params)
+
+    @property
+    def source(self) -> str:
+        return f"lambda params: [target.{self.forward}(...), ({self.loss.source})(params)][1]"
+
+
+@clause("autograd.mode-restored", fraction_of_examples=0.2)
+@pytest.mark.parametrize("shorter", [False, True], ids=["it returns", "it may raise"])
+@pytest.mark.parametrize("forward", ["calc_forward", "validation_loss"])
+@RECORDED
+@given(sample=strategies.programs(), fit=strategies.simple_fits())
+def test_a_forward_pass_of_the_model_restores_the_mode(
+    target: Subject, is_train: bool, forward: str, shorter: bool, sample: Programs, fit: Fit
+) -> None:
+    """It was made in the other mode, or of columns of two lengths, inside an evaluation that goes on in its own."""
+    arguments = fit.params, fit.t_u, fit.t_c[: len(fit.t_c) - shorter]
+    arguments += (not is_train,) if forward == "calc_forward" else ()
+    target.refuses(forward, *arguments)  # if it is absent, so is this claim
+    target.calls.clear()
+
+    answer = target.evaluate(Beside(target, forward, arguments, sample.losses[0]), sample.params, is_train)
+
     about(target, 0)
     judge_evaluation(answer, sample, is_train)
 

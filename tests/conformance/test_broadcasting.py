@@ -243,7 +243,9 @@ def test_stretching_is_a_stride_of_zero_in_the_same_memory(target: Subject, samp
     repeated = [
         axis for axis, size in enumerate(shape) if size > 1 and (axis < missing or x.shape[axis - missing] == 1)
     ]
-    still = np.size(strides) == len(shape) and all(strides[axis] == 0 for axis in repeated)
+    still = np.size(strides) == len(shape) and all(
+        (strides[axis] == 0) == (axis in repeated) for axis, size in enumerate(shape) if size > 1
+    )
     # Where there are no elements, no memory is shared, and no step is taken.
     holds(
         0 in shape or (still and shared == 1),

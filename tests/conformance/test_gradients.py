@@ -12,6 +12,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import LINE, agree, as_exact, at_most, holds, shaped, show
+from calibrant.protocol.straight_line import Written
 from calibrant.strategies import Approach, Batched, Descent, Fit, Probe, Residuals
 from calibrant.suite.claims import keeps_dtype, last_of_many, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
@@ -88,6 +89,22 @@ def test_difference_quotients_of_any_loss_move_each_parameter_alone(target: Subj
     answer = target.difference_gradient(sample.loss, sample.params, delta)
 
     agree(answer, exact.difference_gradient(sample.loss, exact.of(sample.params), exact.of(delta)))
+
+
+@clause("gradient.central")
+@pytest.mark.parametrize("delta", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "source", ["(params * params * params).sum()", "params[0] * params[0] * params[1] * params[1]"]
+)
+def test_difference_quotients_have_the_truncation_error_of_the_given_step(
+    target: Subject, source: str, delta: float
+) -> None:
+    """Another step, or a formula of higher order, gives the same for a quadratic, and something else for these."""
+    loss, params = Written(f"lambda params: {source}"), target.array([1.0, -3.0])
+
+    answer = target.difference_gradient(loss, params, target.array(delta))
+
+    agree(answer, exact.difference_gradient(loss, exact.of(params), exact.of(target.array(delta))))
 
 
 @clause("gradient.cost")

@@ -1,6 +1,8 @@
 """The chapter on the loss."""
 
 import math
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,14 @@ from calibrant.target.calling import Subject
 
 LOSSES = pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss"])
 OPERATIONS = pytest.mark.parametrize("operation", ["loss_fn", "absolute_loss", "dabsolute_loss"])
+OF_READINGS: dict[str, Callable[[Subject, Any, Any], tuple[Any, ...]]] = {
+    "grad_fn": lambda target, t_u, t_c: (t_u, t_c, t_u, target.array(1.0), target.array(0.0)),
+    "value_and_grad": lambda target, t_u, t_c: (target.array([1.0, 0.0]), t_u, t_c),
+    "finite_difference": lambda target, t_u, t_c: (t_u, t_c, *map(target.array, (1.0, 0.0, 0.5))),
+    "validation_loss": lambda target, t_u, t_c: (target.array([1.0, 0.0]), t_u, t_c),
+    "regularized_grad": lambda target, t_u, t_c: (t_u, t_c, target.array(1.0), target.array(0.0), 0.5, 0.25),
+}
+"""The operations that compute a loss of the model, or its gradient, with their arguments for readings and measurements."""
 
 
 @clause("loss.mean-square")
@@ -107,16 +117,21 @@ def test_the_order_of_the_samples_does_not_matter(target: Subject, loss: str, sh
 
 
 @clause("loss.same-shape", fraction_of_examples=0.3)
-@pytest.mark.parametrize("loss", ["loss_fn", "absolute_loss", "regularized_loss"])
+@pytest.mark.parametrize(
+    "operation", ["loss_fn", "absolute_loss", "regularized_loss", "dloss_fn", "dabsolute_loss", *OF_READINGS]
+)
 @given(shapes=st.sampled_from(strategies.MISFITS))
 def test_different_shapes_are_refused(
-    target: Subject, loss: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    target: Subject, operation: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> None:
     """(n,) against (n, 1) averages n² pairs; a perfect fit then has the loss of twice the variance."""
-    t_p, t_c = (target.array(np.arange(math.prod(shape), dtype=np.float64).reshape(shape)) for shape in shapes)
-    penalty = (target.array(1.0), 0.5, 0.25) if loss == "regularized_loss" else ()
+    one, t_c = (target.array(np.arange(math.prod(shape), dtype=np.float64).reshape(shape)) for shape in shapes)
+    penalty = (target.array(1.0), 0.5, 0.25) if operation == "regularized_loss" else ()
+    arguments = OF_READINGS.get(operation, lambda target, t_p, t_c: (t_p, t_c, *penalty))
 
-    holds(target.refuses(loss, t_p, t_c, *penalty), f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
+    refused = target.refuses(operation, *arguments(target, one, t_c))
+
+    holds(refused, f"did not refuse the shapes {shapes[0]} and {shapes[1]}")
 
 
 @clause("loss.empty")
@@ -185,17 +200,21 @@ def test_the_loss_halfway_is_at_most_the_mean_of_the_ends(
 
 @clause("loss.wide-accumulation")
 @LOSSES
-def test_the_mean_is_found_where_the_sum_overflows(target: Subject, loss: str) -> None:
-    """Four equal terms of a quarter of the largest number: their mean is one of them, their sum is out of range."""
+@pytest.mark.parametrize("residuals", [[1.0] * 4, [1.0, 0.5, -1.0, -0.25, 1.0, 0.75], [0.5, *[1.0] * 64]], ids=len)
+def test_the_mean_is_found_where_the_sum_overflows(target: Subject, loss: str, residuals: list[float]) -> None:
+    """Terms of a quarter of the largest number at most: the dtype holds their mean, and the sum is out of range."""
     if target.follow["loss.scale"] == "sum":
         pytest.skip("a loss that is a sum overflows where the sum does")
     root = (target.form.max_exponent + 1) // 2 - 1
-    residual, mean = (root, 2 * root) if loss == "loss_fn" else [target.form.max_exponent - 1] * 2
+    power = root if loss == "loss_fn" else target.form.max_exponent - 1
+    t_p, n = target.array([x * 2.0**power for x in residuals]), len(residuals)
 
-    answer = target.call(loss, (target.array([2.0**residual] * 4), target.array([0.0] * 4)))
+    answer = target.call(loss, (t_p, target.array([0.0] * n)))
 
-    due = exact.constant(2**mean, target.form)
-    agree(answer, due.within(exact.gamma(6, target.form) * 2.0**mean, target.form))
+    sizes = [Fraction(x) ** 2 * 4**power if loss == "loss_fn" else abs(Fraction(x)) * 2**power for x in residuals]
+    due = exact.constant(sum(sizes) / n * (exact.of_mean(n) if loss == "loss_fn" else 1), target.form)
+    # n - 1 sums, nine roundings of a mean of squares (A.mean-square), and the square.
+    agree(answer, due.within(exact.gamma(n + 9, target.form) * due.magnitude(), target.form))
 
 
 @clause("loss.smooth-at-zero")
@@ -212,15 +231,14 @@ def test_squared_loss_is_flat_at_a_zero_residual(target: Subject, sample: Residu
 @clause("loss.smooth-at-zero")
 @given(strategies.residuals())
 def test_absolute_loss_has_a_slope_at_a_zero_residual(target: Subject, sample: Residuals) -> None:
-    """r / |r| is NaN at r = 0; any slope between -1/n and 1/n is right."""
+    """r / |r| is NaN at r = 0; any slope between -1/n and 1/n is right, and between -1 and 1 for a loss that is a sum."""
     t_p = sample.t_p.copy()
     t_p[-1] = sample.t_c[-1]
+    n = 1 if target.follow["loss.scale"] == "sum" else len(t_p)
 
     slope = float(shaped(target.dabsolute_loss(t_p, sample.t_c), t_p.shape)[-1])
 
-    holds(
-        abs(slope) * len(t_p) <= 1 + 2 * target.form.u, f"returned the slope {slope}, not one in [-1, 1] / {len(t_p)}"
-    )
+    holds(abs(slope) * n <= 1 + 2 * target.form.u, f"returned the slope {slope}, not one in [-1, 1] / {n}")
 
 
 @clause("loss.absolute-slope")

@@ -119,6 +119,34 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, op
         )
 
 
+@clause("split.random", fraction_of_examples=0.01)
+@WAYS
+@given(strategies.seeds())
+def test_each_of_many_rows_is_held_out_as_often_as_any_other(target: Subject, operation: str, seed: int) -> None:
+    """A shuffle through a buffer is fair to few rows, and not to many; a rotation keeps neighbours together.
+
+    A fair split of 64 rows into halves fails this with a probability of less than 1e-9: 64 rows, and 64 pairs of neighbours, each too
+    seldom or too often.
+    """
+    n, n_splits = 64, 200
+    either, held_out = Fraction(1, 10**9) / (4 * n), np.zeros((2, n), dtype=int)
+    limits = [exact.fair_counts(n_splits, chance, either) for chance in (Fraction(1, 2), Fraction(31, 126))]
+    for k in range(n_splits):
+        _, val = parts(target, operation, Split(n, 0.5, (seed + k) % 2**32))
+        held = np.isin(np.arange(n), val)
+        held_out += [held, held & np.roll(held, -1)]
+
+    for i, counts in enumerate(held_out.T.tolist()):
+        for rows, count, (fewest, most) in zip(
+            (f"row {i}", f"rows {i} and {(i + 1) % n}"), counts, limits, strict=True
+        ):
+            holds(
+                fewest <= count <= most,
+                f"is the last of {n_splits} seeds in a row: {rows} of {n} were held out by {count} of them,"
+                f" where {fewest} to {most} are due",
+            )
+
+
 @clause("split.seeded", fraction_of_examples=0.3)
 @WAYS
 @given(strategies.splits())
@@ -175,6 +203,15 @@ def paired(t_u: Any, t_c: Any) -> list[tuple[float, float]]:
     """The rows of two columns."""
     holds(t_u.shape == t_c.shape and t_u.ndim == 1, f"returned columns of shape {t_u.shape} and {t_c.shape}")
     return list(zip(t_u.astype(np.float64).tolist(), t_c.astype(np.float64).tolist(), strict=True))
+
+
+@clause("split.pairs")
+@pytest.mark.parametrize(("n_u", "n_c"), [(2, 3), (3, 2), (1, 3), (3, 1)])
+def test_columns_of_two_lengths_are_not_split(target: Subject, n_u: int, n_c: int) -> None:
+    """Cut to the shorter, or split by the rows of one of them, they lose their pairs without a sign."""
+    refused = target.refuses("split_data", target.array(np.ones(n_u)), target.array(np.ones(n_c)), 0.5, 0)
+
+    holds(refused, f"did not refuse {n_u} readings with {n_c} temperatures")
 
 
 @clause("split.pure", fraction_of_examples=0.3)
@@ -314,6 +351,12 @@ def test_validation_data_are_not_changed(target: Subject, sample: Descent, val: 
     leaves_arguments_alone(target, "training_loop", *run(sample), val.t_u, val.t_c)
 
 
+@clause("validation.pure", fraction_of_examples=0.3)
+@given(strategies.fits())
+def test_a_validation_loss_leaves_its_arguments_alone(target: Subject, sample: Fit) -> None:
+    leaves_arguments_alone(target, "validation_loss", sample.params, sample.t_u, sample.t_c)
+
+
 @clause("validation.value", fraction_of_examples=0.4)
 @given(strategies.fits())
 def test_the_validation_loss_is_the_mean_squared_error(target: Subject, sample: Fit) -> None:
@@ -437,16 +480,31 @@ def test_invalid_penalties_are_refused(target: Subject, operation: str, penalty:
         holds(target.refuses(operation, *arguments, *given_), f"did not refuse a penalty of {penalty}")
 
 
-@clause("regularization.dtype", fraction_of_examples=0.15)
-@pytest.mark.parametrize("operation", ["regularized_loss", "regularized_grad", "ridge"])
-@given(sample=strategies.penalized_fits())
-def test_penalties_keep_the_dtype(target: Subject, operation: str, sample: Penalized) -> None:
-    arguments = {
+PENALIZED = pytest.mark.parametrize("operation", ["regularized_loss", "regularized_grad", "ridge"])
+
+
+def of_penalized(target: Subject, operation: str, sample: Penalized) -> tuple[Any, ...]:
+    """What an operation with penalties is asked of a sample."""
+    return {
         "regularized_loss": (sample.t_p, sample.t_c, sample.w, sample.l1, sample.l2),
         "regularized_grad": (sample.t_u, sample.t_c, sample.w, sample.b, sample.l1, sample.l2),
         "ridge": (target.array([0.0, 1.0]), target.array([1.0, 2.0]), sample.l2),
-    }
-    keeps_dtype(target, target.call(operation, arguments[operation]))
+    }[operation]
+
+
+@clause("regularization.dtype", fraction_of_examples=0.15)
+@PENALIZED
+@given(sample=strategies.penalized_fits())
+def test_penalties_keep_the_dtype(target: Subject, operation: str, sample: Penalized) -> None:
+    keeps_dtype(target, target.call(operation, of_penalized(target, operation, sample)))
+
+
+@clause("regularization.pure", fraction_of_examples=0.15)
+@PENALIZED
+@given(sample=strategies.penalized_fits())
+def test_penalties_leave_their_arguments_alone(target: Subject, operation: str, sample: Penalized) -> None:
+    """A ridge that centres the readings in place fits other readings the next time."""
+    leaves_arguments_alone(target, operation, *of_penalized(target, operation, sample))
 
 
 def stop(target: Subject, losses: Any, patience: int) -> tuple[Any, Any, int, int | None]:
@@ -562,7 +620,7 @@ def test_logs_without_epochs_have_no_diagnosis(target: Subject) -> None:
 
 
 @clause("overfitting.not-finite")
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_a_run_that_diverged_has_no_diagnosis(target: Subject, value: float, epoch: int) -> None:
     """Comparisons with NaN are false, so that a careless reading of the table calls such a run good."""

@@ -107,6 +107,7 @@ def add(one: Impostor) -> None:
 MODULES = {
     "optimizers": ("optimizers", "further_optimizers", "newest_optimizers", "quasi_newton", "rows"),
     "training": ("schedules", "clipping", "training"),
+    "validation": ("splits", "validation", "regularization", "stopping"),
 }
 """The modules of a chapter that has several; any other chapter has one of its own name."""
 

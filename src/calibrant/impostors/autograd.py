@@ -1,5 +1,6 @@
 """Impostors of autograd: the walk, what passes leave, the steps and loops that use gradients, and the mode."""
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -194,6 +195,23 @@ walk("central-differences", "the gradient is a central difference quotient, with
     part(1, lambda grad, c: c.ask("difference_gradient", delta=c.params.dtype.type(0.5))), COST
 )
 
+
+class Column(np.ndarray[Any, Any]):
+    """A column of values. A number that meets it gets what its last element passes on, and not the sum."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [x.view(np.ndarray) if isinstance(x, Column) else self._alone(x) for x in inputs]
+        found = getattr(ufunc, method)(*plain, **options)
+        return found.view(Column) if isinstance(found, np.ndarray) else found
+
+    def _alone(self, x: Any) -> Any:
+        return np.array([*(Value(x.data, x.tape) for _ in self[1:]), x]) if isinstance(x, Value) else x
+
+
+walk("number-used-once", "a number that is combined with a column gets the gradient of the last element, not the sum")(
+    lambda c: c(loss=lambda params: c.loss(params.view(Column))), f"{COMPOSITION} {QUOTIENTS}?"
+)
+
 slope = impostors_of("difference_gradient", exactly=False)
 slope("forward", "it takes forward differences, all from the loss at the parameters themselves")(
     lambda c: (np.stack([c.loss(c.params + h) for h in np.diag(c.params * 0 + c.delta)]) - c.loss(c.params)) / c.delta,
@@ -205,6 +223,12 @@ slope("evaluated-twice", "the loss is evaluated twice at every point, at twice t
 )
 slope("over-delta", "the difference is divided by one step, although its points are two steps apart")(
     kinds.factor(2), "gradient.central", "drizopoulos/JMbayes2#9"
+)
+slope("twice-the-step", "the parameters are moved by twice the step that is given")(
+    lambda c: c(delta=c.delta * 2), "gradient.central"
+)
+slope("of-higher-order", "a formula of four evaluations takes away the first term of the truncation error")(
+    lambda c: (4 * c() - c(delta=c.delta * 2)) / 3, "gradient.central gradient.cost"
 )
 slope("along-all", "all parameters are moved at once, so that each component is the sum of all")(
     lambda c: c().sum() + c.params * 0, "gradient.central"
@@ -489,7 +513,7 @@ _SUM = of_steps(2, ("*", 1, 1), ("+", 0, 0))
 _PRODUCT, _SECOND, _AWAY = (of_steps(2, step) for step in (("*", 0, 1), ("*", 1, 2.0), ("-", 0, 1)))
 _BUFFER = of_steps(2, ("+", 0, 1), ("+", 2, 0))
 _TWO_LOSSES = Written("lambda params: [d := params[0] * params[1], [d * 3.0, d * d]][1]")
-_SQUARES = squared_distance(0.5)
+_SQUARES, _CUBES = squared_distance(0.5), Written("lambda params: (params * params * params).sum()")
 _PLACE, _START, _HALF = np.array([2.0, -1.0]), np.array([1.0, 0.5]), np.array(0.5)
 _COLUMNS = (np.array([1.0, -2.0]), np.array([0.5, 3.0]))
 _MANY_DIGITS = (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9]))
@@ -505,6 +529,7 @@ def _written(*sources: str) -> tuple[Written, ...]:
 _OPERATORS = _written(
     "(params ** 2).sum()",
     "(1.0 - params).sum()",
+    "(params * params[0]).sum()",
     "params[0] / params[1]",
     "1.0 / params[0]",
     "params.mean()",
@@ -521,7 +546,7 @@ QUESTIONS = {
     + tuple((loss, np.array([0.0, 1.0, 2.0, 3.0])) for loss in _FUNCTIONS),
     "backward_shared": tuple((_TWO_LOSSES, _PLACE, order) for order in ([0, 1], [1, 0], [0, 0], [0, 1, 0])),
     "difference_gradient": tuple(
-        (loss, _PLACE, _HALF) for loss in (_SQUARES, _SHARED, Limited(_PRODUCT, 4), Limited(_PRODUCT, 5))
+        (loss, _PLACE, _HALF) for loss in (_SQUARES, _CUBES, _SHARED, Limited(_PRODUCT, 4), Limited(_PRODUCT, 5))
     ),
     "backward": tuple(
         (losses, _PLACE, way) for losses in ([_SHARED, _SUM, _PRODUCT, _SECOND], [_SECOND]) for way in ZEROED
@@ -534,6 +559,7 @@ QUESTIONS = {
     "manual_training_loop": (
         *((n_epochs, 0.125, _START, *_COLUMNS) for n_epochs in (3, 1)),
         (3, 0.01, np.array([0.3, 0.7]), *_MANY_DIGITS),
+        *((*schedule, _START, *_COLUMNS) for schedule in ((1, -0.125), (1, math.nan), (-1, 0.125))),
         *((1, 0.125, _START, np.ones(u), np.ones(c)) for u, c in ((3, (3, 1)), ((3, 1), (3, 1)), (3, 2))),
     ),
     "evaluate": (

@@ -170,6 +170,9 @@ expand(
     "the elements of x are written one after the other, again and again, until the shape is full",
     why_not_small="an operand of two numbers is needed",
 )(part(0, lambda view, c: np.resize(c.x, c.shape)), VIEW)
+expand("zeros-for-strides", "it reports a stride of 0 along every axis, repeated or not")(
+    part(1, lambda strides, c: [0] * len(strides)), VIEW
+)
 expand("returned-in-float64", "the view that is returned is widened to float64", keeps_dtype=False)(
     part(0, lambda view, c: np.broadcast_to(c.x.astype(np.float64), c.shape)), "broadcast.dtype@float32"
 )

@@ -77,6 +77,9 @@ for rows in (shapes, impostors_of("training_loop", chapters=("data",))):
         kinds.stretched("t_u", "t_c"), f"{SHAPES} {COLUMNS}"
     )
     rows("longer-column-cut", "the longer column is cut, as `zip` does")(kinds.cut_to_the_shorter("t_u", "t_c"), SHAPES)
+    rows("longer-readings-cut", "readings beyond the last temperature are left out")(
+        lambda c: c(t_u=c.t_u[: c.t_c.size]) if len(c.t_u.shape) == len(c.t_c.shape) == 1 else c(), SHAPES
+    )
 for rows in (impostors_of(name, chapters=("data",)) for name in ("closed_form", "manual_training_loop", "ridge")):
     rows("flattened-and-cut", "arrays of any shape are flattened, and the longer is cut to the length of the other")(
         lambda c: c(t_u=join(c.t_u)[: c.t_c.size], t_c=join(c.t_c)[: c.t_u.size]), f"{SHAPES} {COLUMNS}"
@@ -90,6 +93,19 @@ shapes("line-of-nothing", "no samples give a line of zeros instead of an error")
 figures = impostors_of("figures", why_not_small="it has no arguments")
 figures("losses-after-the-update", "the loss that is drawn for an epoch is the one after its update")(
     kinds.answer(lambda f: f | {"losses": {run: (x[:-1], y[1:]) for run, (x, y) in f["losses"].items()}}), PLOT
+)
+figures("losses-between-drawn-by-hand", "the losses from the 21st epoch to the 90th lie on a straight line")(
+    kinds.answer(
+        lambda f: (
+            f
+            | {
+                "losses": {
+                    run: (x, [*y[:20], *np.linspace(y[20], y[89], 70), *y[90:]]) for run, (x, y) in f["losses"].items()
+                }
+            }
+        )
+    ),
+    PLOT,
 )
 figures("fit-by-hand", "the line that is drawn is 5/9 (t_u - 32), whatever was fitted")(
     kinds.answer(lambda f: f | {"fit": {"fit": (t_u := f["fit"]["fit"][0], [(u - 32) * 5 / 9 for u in t_u])}}), PLOT
@@ -110,6 +126,7 @@ QUESTIONS = {
         (np.array([1.0, 3.0]), np.array([[0.0], [4.0]])),
         (np.array([[1.0], [3.0]]), np.array([[0.0], [4.0]])),
         (np.array([1.0, 3.0]), np.array([0.0, 4.0, 1.0])),
+        (np.array([1.0, 3.0, 4.0]), np.array([0.0, 4.0])),
         (np.zeros(0), np.zeros(0)),
     ),
 }

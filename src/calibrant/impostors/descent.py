@@ -1,5 +1,6 @@
 """Impostors of the chapter on descent: training loops, and the closed form of where they end."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -271,6 +272,19 @@ descent.in_dtype("float32", f"{STEPS} {FORM} {FAR} descent.zero-epochs descent.z
 closed = impostors_of("closed_form")
 closed("one-step-more", "the matrix is raised to the power n + 1, not n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
 closed("one-step-less", "the power of the matrix is n - 1, not n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
+closed(
+    "last-bit-lost", "the power by squaring loses the last bit of n, so that an odd number of steps counts one less"
+)(lambda c: c(n_epochs=c.n_epochs - c.n_epochs % 2), FORM)
+for rows in closed, impostors_of("manual_training_loop", chapters=("descent",)):
+    rows(
+        "any-schedule",
+        "rates and numbers of epochs that mean nothing are taken: without a sign, and infinity and NaN as 1",
+    )(
+        lambda c: c(
+            n_epochs=abs(c.n_epochs), learning_rate=abs(c.learning_rate) if math.isfinite(c.learning_rate) else 1.0
+        ),
+        NEGATIVE,
+    )
 closed("hessian-halved", "the factor 2 is missing in the Hessian")(lambda c: c(learning_rate=c.learning_rate / 2), FORM)
 closed("hessian-not-averaged", "the Hessian is not divided by n")(
     lambda c: c(learning_rate=c.learning_rate * c.n), FORM
@@ -297,6 +311,7 @@ _SHAPES = (
     (np.array([1.0, 3.0]), np.array([[0.0], [4.0]])),
     (np.array([[1.0], [3.0]]), np.array([[0.0], [4.0]])),
     (np.array([1.0, 3.0]), np.array([0.0, 4.0, 1.0])),
+    (np.array([1.0, 3.0, 4.0]), np.array([0.0, 4.0])),
 )
 
 QUESTIONS = {
@@ -317,6 +332,7 @@ QUESTIONS = {
     ),
     "closed_form": (
         *((2, 0.125, *_PLAIN), (3, 0.25, *_PLAIN), (5, 0.01, *_DIGITS)),
+        *((1, -0.125, *_PLAIN), (1, math.nan, *_PLAIN), (-1, 0.125, *_PLAIN)),
         *((1, 0.125, np.array([1.0, 0.0]), t_u, t_c) for t_u, t_c in _SHAPES),
     ),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import Call, answer, factor, impostors_of, n, overwritten, part
+from calibrant.protocol.operations import OPERATIONS
 
 VALUE = "gradient.chain-rule gradient.symbolic gradient.thermometer"
 SIZES = f"{VALUE} gradient.additive"
@@ -208,6 +209,14 @@ both("nan-replaced", "NaN becomes zero in the gradient, and infinity the largest
     part(1, lambda gradient, c: np.nan_to_num(gradient)), "gradient.nan"
 )
 
+for operation in ("grad_fn", "finite_difference", "value_and_grad"):
+    impostors_of(operation, chapters=("loss",))(
+        "broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and it is the gradient of their mean"
+    )(
+        kinds.stretched(*(name for name in ("t_u", "t_c", "t_p") if name in OPERATIONS[operation].parameters)),
+        "loss.same-shape",
+    )
+
 _FITS = (
     # Small whole numbers, samples as many as a power of two, no parameter zero: nothing rounds.
     (np.array([1.0, -2.0, 4.0, 3.0]), np.array([0.0, 2.0, -2.0, 1.0]), np.array(2.0), np.array(-1.0)),
@@ -216,6 +225,8 @@ _FITS = (
     (np.array([32.0, 16.0]), np.array([8.0, -4.0]), np.array(1.0), np.array(2.0)),
     # Five samples, numbers with many digits.
     (np.array([0.1, 2.3, -1.7, 4.9, 0.3]), np.array([0.7, -1.1, 3.3, 0.2, 0.9]), np.array(0.7), np.array(-1.3)),
+    # Shapes.
+    (np.array([1.0, 3.0]), np.array([[0.0], [4.0]]), np.array(1.0), np.array(0.0)),
     # What is no number.
     (np.array([1.0, np.nan]), np.array([1.0, 3.0]), np.array(1.0), np.array(0.0)),
     (np.array([1.0, 2.0]), np.array([math.inf, 3.0]), np.array(1.0), np.array(0.0)),

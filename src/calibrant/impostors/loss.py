@@ -99,6 +99,9 @@ loss("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, and their m
     "loss.same-shape",
     "pytorch/pytorch#16045 pytorch/pytorch#19699 IntelLabs/matsciml#347",
 )
+loss("one-for-all", "a single measurement counts for all predictions")(
+    kinds.where(lambda c: c.t_p.shape and not c.t_c.shape, lambda c: c(t_c=c.t_p * 0 + c.t_c)), "loss.same-shape"
+)
 loss("empty-is-zero", "the mean of no samples is 0")(empty(lambda c: 0.0), "loss.empty", "pytorch/pytorch#50224")
 loss("empty-is-nan", "the mean of no samples is 0 divided by 0")(empty(lambda c: np.nan), "loss.empty")
 loss("nan-skipped", "residuals that are NaN count as zero")(nan_skipped, "loss.nan")
@@ -125,6 +128,15 @@ loss(
     "the sum is taken before the division, and overflows where the mean would not",
     why_not_small=LARGE,
 )(several(lambda c: ((c.t_p - c.t_c) ** 2).sum() / c.n), "loss.wide-accumulation", "chainer/chainer#6702")
+loss(
+    "largest-where-it-overflows",
+    "where the sum overflows, the largest square takes the place of the mean",
+    why_not_small=LARGE,
+    exactly=False,
+)(
+    several(lambda c: (c.t_p - c.t_c).max() ** 2 if np.isposinf(((c.t_p - c.t_c) ** 2).sum()) else c()),
+    "loss.wide-accumulation",
+)
 loss("tolerant", "a loss below 1e-8 is rounded down to zero", why_not_small=NEAR, exactly=False)(
     kinds.answer(lambda loss: 0.0 if loss < 1e-8 else loss), f"{MEAN} loss.zero loss.outliers?"
 )
@@ -202,6 +214,10 @@ sign("one-everywhere", "it is 1 for every residual, whatever its sign")(
 )
 sign("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 sign.in_dtype("float64", "loss.dtype")
+for rows in sign, impostors_of("dloss_fn", chapters=("loss",)):
+    rows("broadcasting", "(n,) against (n, 1) is broadcast to n² pairs, each with a derivative")(
+        kinds.stretched("t_p", "t_c"), "loss.same-shape"
+    )
 
 slope = impostors_of("dloss_fn")
 slope("factor-2-missing", "the factor 2 of the square's derivative is missing")(
@@ -229,6 +245,7 @@ _PAIRS = (
     # Squares whose sum overflows, and whose mean does not: in float32, and in float64.
     (np.full(4, 2.0**63), np.zeros(4)),
     (np.full(4, 2.0**511), np.zeros(4)),
+    *((x * np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]), np.zeros(8)) for x in (2.0**63, 2.0**511)),
     # Nearly equal ones, exactly representable: their difference is.
     (np.array([3.0, 3.0]), np.array([3.0 + 2.0**-16, 3.0 - 2.0**-16])),
     (np.array([0.0, 0.0]), np.array([2.0**-14, -(2.0**-14)])),
@@ -236,6 +253,7 @@ _PAIRS = (
     *((np.eye(1, n)[0] + 8 * np.eye(1, n, n - 1)[0], np.zeros(n)) for n in (65, 1025)),
     # Shapes.
     (np.array([1.0, 3.0]), np.array([[0.0], [4.0]])),
+    (np.array([1.0, 3.0]), np.array(4.0)),
     (np.zeros(0), np.zeros(0)),
     # What is no number.
     (np.array([np.nan, 1.0]), np.array([1.0, 3.0])),

@@ -28,24 +28,26 @@ class Value:
         self.grad: Any = None
         tape.append(self)
 
-    def _combined(self, combine: Combine, other: Any, own: int | None = None, its: int | None = None) -> Value:
-        """The combination with another number; the factors of both, where they are not each other."""
+    def _combined(self, combine: Combine, other: Any, own: int | None = None, its: int | None = None) -> Any:
+        """The combination with another number; the factors of both, where they are not each other. NumPy combines it with columns."""
+        if isinstance(other, np.ndarray) and other.ndim:
+            return NotImplemented
         y = other if isinstance(other, Value) else Value(type(self.data)(other), self.tape)
         operands = (self, own or y), (y, its or self)
         return Value(combine(self.data, y.data), self.tape, operands if self.tape.records() else ())
 
-    def __add__(self, other: Any) -> Value:
+    def __add__(self, other: Any) -> Any:
         return self._combined(operator.add, other, 1, 1)
 
-    def __sub__(self, other: Any) -> Value:
+    def __sub__(self, other: Any) -> Any:
         return self._combined(operator.sub, other, 1, -1)
 
-    def __mul__(self, other: Any) -> Value:
+    def __mul__(self, other: Any) -> Any:
         return self._combined(operator.mul, other)
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __rsub__(self, other: Any) -> Value:
+    def __rsub__(self, other: Any) -> Any:
         return self._combined(lambda x, y: y - x, other, -1, 1)
 
     def made(self, data: Any, *operands: tuple[Value, Any]) -> Value:
@@ -66,7 +68,8 @@ class Value:
 
     def __pow__(self, power: Any) -> Value:
         if isinstance(power, int) and power == 2:
-            return self * self
+            square: Value = self * self
+            return square
         y = self.lifted(power)
         value = self.data**y.data
         # A constant gets no gradient, and the logarithm of a negative base is none.

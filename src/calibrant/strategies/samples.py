@@ -187,6 +187,13 @@ def long_descents(data: Bytes, form: Format) -> Descent:
     return replace(descent, learning_rate=rate, n_epochs=descent.n_epochs * 30)
 
 
+@strategy(FIT + 3)
+def strides(data: Bytes, form: Format) -> Descent:
+    """Fits with a stable learning rate, and any number of epochs, from none to hundreds."""
+    descent = long_descents.decode(data, form)
+    return replace(descent, n_epochs=data.pick(descent.n_epochs + 1, 1, 2, 3, 0, 7, descent.n_epochs - 1))
+
+
 @strategy(FIT + 1)
 def steep_descents(data: Bytes, form: Format) -> Descent:
     """Descents above the limit, long enough to overflow, from a start off the optimum in the steepest direction.
@@ -222,6 +229,7 @@ spoiled_residuals = residuals.spoiled("t_p", "t_c")
 spoiled_probes = probes.spoiled("t_c", "t_u")
 
 MISFITS = (
-    ((2,), (2, 1)), ((2, 1), (2,)), ((1,), (2,)), ((2,), (1,)), ((), (2,)), ((3,), (2,)), ((2, 1), (1, 2)), ((1,), (1, 1)),
+    ((2,), (2, 1)), ((2, 1), (2,)), ((1,), (2,)), ((2,), (1,)), ((), (2,)), ((2,), ()), ((3,), (2,)), ((2, 1), (1, 2)),
+    ((1,), (1, 1)), ((1, 2), (2,)),
 )  # fmt: skip
 """Pairs of shapes that a loss must not take: they differ, and most of them broadcast."""

@@ -15,7 +15,7 @@ from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import Subject
 
 two_shapes = pytest.mark.parametrize(
-    ("of_u", "of_c"), [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,))], ids=str
+    ("of_u", "of_c"), [((3,), (3, 1)), ((3, 1), (3,)), ((2,), (3,)), ((1,), (3,)), ((3,), (2,)), ((3,), (1,))], ids=str
 )
 """Shapes of readings and temperatures that differ."""
 

@@ -388,6 +388,15 @@ def _unfit_losses(t_p: Any, t_c: Any) -> str:
     return "loss.empty" if t_p.shape == t_c.shape else "loss.same-shape"
 
 
+def _unfit_pairs(place: int, otherwise: str = "") -> Callable[..., str]:
+    """The clause that has two columns of two shapes refused, which stand at this place of the arguments; else another clause."""
+    return lambda *given: otherwise if given[place].shape == given[place + 1].shape else "loss.same-shape"
+
+
+def _unfit_descent(n_epochs: int, rate: float, params: Any, t_u: Any, t_c: Any) -> str:
+    return _unfit_data(t_u, t_c) if _no_columns(t_u, t_c) else "descent.negative-rate"
+
+
 def _validation_loss(answer: Any, params: Any, t_u: Any, t_c: Any) -> Iterator[Claim]:
     if not _spoiled(params, t_u, t_c):
         params, t_u, t_c = _of(params, t_u, t_c)
@@ -425,21 +434,27 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "model": (_model, ""),
     "loss_fn": (_loss("loss.mean-square", exact.loss_fn, 2), _unfit_losses),
     "absolute_loss": (_loss("loss.absolute", exact.absolute_loss, 1), _unfit_losses),
-    "dabsolute_loss": (_dabsolute_loss, ""),
-    "dloss_fn": (_dloss_fn, ""),
+    "dabsolute_loss": (_dabsolute_loss, _unfit_pairs(0)),
+    "dloss_fn": (_dloss_fn, _unfit_pairs(0)),
     "dmodel_dw": (_partial("gradient.by-hand-w"), ""),
     "dmodel_db": (_partial("gradient.by-hand-b"), ""),
-    "grad_fn": (lambda answer, u, c, p, w, b: [_slope("gradient.chain-rule", exact.gradient, u, c, w, b)], ""),
-    "finite_difference": (lambda answer, *given: [_slope("gradient.central", exact.finite_difference, *given)], ""),
-    "value_and_grad": (_value_and_grad, ""),
+    "grad_fn": (
+        lambda answer, u, c, p, w, b: [_slope("gradient.chain-rule", exact.gradient, u, c, w, b)],
+        _unfit_pairs(0),
+    ),
+    "finite_difference": (
+        lambda answer, *given: [_slope("gradient.central", exact.finite_difference, *given)],
+        _unfit_pairs(0),
+    ),
+    "value_and_grad": (_value_and_grad, _unfit_pairs(1)),
     "training_loop": (_training_loop, _untrainable),
-    "closed_form": ("descent.closed-form", lambda n_epochs, rate, params, *data: _unfit_data(*data)),
+    "closed_form": ("descent.closed-form", _unfit_descent),
     "broadcast_shapes": (_broadcast_shapes, "broadcast.otherwise-error"),
     "multiply": (_multiply, "broadcast.otherwise-error"),
     "multiply_in_place": (lambda answer, x, y: [("broadcast.in-place", numbers(answer))], "broadcast.in-place"),
     "expand": (_expand, ""),
     "multiply_grad": (_multiply_grad, ""),
-    "manual_training_loop": ("autograd.loop", lambda n_epochs, rate, params, *data: _unfit_data(*data)),
+    "manual_training_loop": ("autograd.loop", _unfit_descent),
     "calc_forward": ("autograd.set-grad-enabled", ""),
     "accumulate": (
         lambda answer, params, batches, zero_grad: f"accumulation.{'reset' if zero_grad else 'sum'}",
@@ -451,12 +466,12 @@ CLAIMS: dict[str, tuple[Any, str | Callable[..., str]]] = {
     "optimize_rows": (_optimize_rows, _unfit("optimizer", exact.LAZY)),
     "lbfgs": (_lbfgs, functools.partial(_unfit("optimizer", {"lbfgs": exact.LBFGS}), "lbfgs")),
     "split": ((), "split.invalid"),
-    "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else ""),
-    "validation_loss": (_validation_loss, ""),
-    "regularized_loss": ("regularization.sum", "regularization.invalid"),
+    "split_data": ((), lambda t_u, t_c, *given: "split.invalid" if t_u.shape == t_c.shape else "split.pairs"),
+    "validation_loss": (_validation_loss, _unfit_pairs(1)),
+    "regularized_loss": ("regularization.sum", _unfit_pairs(0, "regularization.invalid")),
     "regularized_grad": (
         lambda answer, t_u, t_c, w, b, l1, l2: f"regularization.{'gradient' if w else 'kink'}",
-        "regularization.invalid",
+        _unfit_pairs(0, "regularization.invalid"),
     ),
     "ridge": (
         "regularization.ridge",
