@@ -16,8 +16,9 @@ from calibrant.benchmarks import alarms, checkers
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.faults import Fault, faults
 from calibrant.benchmarks.formulas import sensitivities
+from calibrant.benchmarks.rearranged import rearranged
 from calibrant.benchmarks.versions import Case, asked, cases, held
-from calibrant.formula import FormulaError, assert_agrees, bound, namespace
+from calibrant.formula import FormulaError, assert_agrees, assert_gradient, bound, namespace
 from calibrant.formula.catalogue import FORMULAS
 from calibrant.protocol.errors import CheckError
 
@@ -87,6 +88,53 @@ def test_every_realistic_fault_is_seen(dtype: str) -> None:
 
     assert len(FAULTS) >= 60
     assert missed == (BELOW_FLOAT32 if dtype == "float32" else set())
+
+
+@pytest.mark.computing
+@pytest.mark.parametrize("case", sorted({row.case for row in rearranged()}))
+def test_no_correct_arrangement_is_rejected(case: str) -> None:
+    """Fused kernels, sums in other orders, one pass, float64 inside, backward passes by hand: each at several scales."""
+    for row in rearranged():
+        if row.case == case:
+            for dtype, scales in (("float32", row.scales), ("float64", row.scales[:1])):
+                for scale in scales:
+                    value, gradient = held(
+                        Case(case, CASES[case].draw, row.theirs), drawn(case, 0, *scale), dtype, upstream
+                    )
+                    assert value.judged, row.what
+                    assert gradient.judged, row.what
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "slopes"),
+    [
+        ("leaky_relu", (0.25,), (0.25, 0.6, 1.0)),
+        ("elu", (1.5,), (1.0, 1.2, 1.5)),
+        ("elu", (1.0,), (1.0,)),
+        ("relu", (), (0.0, 0.3, 1.0)),
+        ("sigmoid", (), (0.25,)),
+        ("softplus", (20.0,), (0.5,)),
+        ("log_sigmoid", (), (0.5,)),
+    ],
+)
+def test_at_0_the_slopes_of_both_sides_and_those_between_are_right(name: str, more: Any, slopes: Any) -> None:
+    """A smooth function has one slope there, although its formula is written in two pieces."""
+    x = np.zeros(1)
+    for slope in slopes:
+        assert_gradient(np.array([slope]), FORMULAS[name], (x, *more))
+    for wrong in (min(slopes) - 0.01, max(slopes) + 0.01):
+        with pytest.raises(AssertionError):
+            assert_gradient(np.array([wrong]), FORMULAS[name], (x, *more))
+
+
+def test_the_gradient_of_cross_entropy_with_logits_at_0_is_one_number() -> None:
+    x, y = np.zeros(2), np.array([0.3, 0.7])
+    right = (0.5 - y) / 2
+
+    assert_gradient([right, None], FORMULAS["binary_cross_entropy_with_logits"], (x, y))
+    for wrong in (right - 0.01, right + 0.25, -y / 2):
+        with pytest.raises(AssertionError):
+            assert_gradient([wrong, None], FORMULAS["binary_cross_entropy_with_logits"], (x, y))
 
 
 def test_a_tie_of_relu_lets_the_gradient_lie_between() -> None:
@@ -161,7 +209,6 @@ TRANSFORMS: dict[str, Any] = {
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_function_of_the_standard_agrees_with_numpy_and_its_gradient_with_torch(name: str) -> None:
     """Value by NumPy, gradient by automatic differentiation of the same text on PyTorch."""
-    from calibrant.formula import assert_gradient
 
     def formula(x: Any) -> Any:
         return TRANSFORMS[name](namespace(x), x)

@@ -439,6 +439,20 @@ def test_every_shipped_formula_draws_its_arguments(name: str) -> None:
         )
 
 
+def test_labels_that_are_ignored_are_drawn_and_long_axes_beside_short_ones() -> None:
+    one = formulas_of(CATALOGUE)["cross_entropy_ignoring"]
+    rng = np.random.default_rng(0)
+    seen = [drawn(one, rng.bytes(arguments(one).length)).inputs for _ in range(200)]
+
+    ignored = [(labels == ignore_index).mean() for _, labels, ignore_index in seen if ignore_index == -100]
+    assert any(0 < share < 1 for share in ignored)
+    assert any((labels >= 0).all() for _, labels, ignore_index in seen if ignore_index == -100)
+    assert max(max(x.shape) for x, *_ in seen) == 67
+    assert max(x.size for x, *_ in seen) <= 33 * 67
+    with pytest.raises(FormulaError, match=r"draws y as 'index d z', where z is no axis and no argument"):
+        declared(formula(shapes="n d, n -> n", y="index d z")(lambda x, y: x), "off")
+
+
 def test_numbers_near_a_constant_of_the_formula_are_drawn() -> None:
     """A threshold that is off by a little shows only there."""
     one = formulas_of(CATALOGUE)["softplus"]

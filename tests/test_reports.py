@@ -133,6 +133,15 @@ def test_a_clause_that_was_mostly_beyond_judgement_is_undecided() -> None:
     assert "loss.zero is undecided in float32: nothing is claimed of 19 of 32 numbers." in printed(found)
 
 
+def test_numbers_that_needed_the_second_tier_are_told() -> None:
+    """In the lines that close a report, and in its document."""
+    found = result([outcome("loss.zero", "holds", another_arrangement=n, property=f"test_{n}") for n in (2, 1)])
+
+    assert "loss.zero: 3 numbers needed the second tier, that of another arrangement." in printed(found)
+    assert [v.another_arrangement for v in found.verdicts] == [3]
+    assert "second tier" not in printed(result([outcome("loss.zero", "holds")]))
+
+
 EXIT = {
     0: ("holds absent", "deviates holds"),
     1: ("holds breaks", "holds broken", "holds stale"),

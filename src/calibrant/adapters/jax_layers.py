@@ -24,6 +24,7 @@ version = jax.__version__
 autodiff = "jax"
 
 _NARROW = "dot_product_attention takes the softmax in float32, whatever the dtype of its arguments"
+_IN_16 = "JAX rounds the steps in between to 16 bits, where PyTorch computes in float32; in float16 squares and cubes overflow, too"
 _LOG1P = "XLA's log1p in float64 errs by up to 128 units in the last place, around -0.4"
 _OF_LOG1P = ("binary-cross-entropy", "binary-cross-entropy-with-logits", "log-sigmoid", "softplus", "mish")
 deviations = {
@@ -37,7 +38,20 @@ deviations = {
         [f"layers.cross-entropy{of}" for of in ("", "-sum", "-each", "-weighted", "-ignoring")],
         "optax subtracts a logit from log Σ exp(x): where logits are large, that cancels (pytorch/pytorch#11752 mended the same)",
     ),
-    "layers.elu.gradient": "the derivative of expm1 is expm1 plus 1, which cancels for negative numbers",
+    **{
+        f"layers.{name}[{dtype}]": _IN_16
+        for name in ("gelu-tanh", "gelu-tanh.gradient", "elu.gradient")
+        for dtype in ("float16", "bfloat16")
+    },
+    **{
+        f"layers.{name}[float16]": _IN_16
+        for name in (
+            "silu",
+            "silu.gradient",
+            "mish.gradient",
+            *(f"{norm}-norm{part}" for norm in ("layer", "rms") for part in ("", ".gradient")),
+        )
+    },
     **{
         f"layers.{kind}attention{part}[float64]": _NARROW
         for kind in ("", "causal-", "masked-")

@@ -32,10 +32,10 @@ Run = tuple[str, str, str]
 
 
 def runs(wide: bool) -> list[Run]:
-    """What can be judged here: all formulas in float32 and float64, or PyTorch's where the formula says how it stores in 16 bits."""
+    """What can be judged here: all formulas in float32 and float64, or in 16 bits those that say what is stored."""
     made = []
     for library, module in LIBRARIES.items():
-        if not find_spec(library) or (library != "torch" and not wide):  # JAX computes in 16 bits throughout
+        if not find_spec(library):
             continue
         layers = importlib.import_module(module)
         for name, one in formulas_of(CATALOGUE).items():

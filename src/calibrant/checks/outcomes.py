@@ -29,7 +29,7 @@ _SHOWN = 8
 _MOST = 10_000
 """The most numbers of an answer that a finding holds."""
 
-COUNTS = ("examples", "judged", "unjudged", "refused")
+COUNTS = ("examples", "judged", "unjudged", "another_arrangement", "refused")
 """The counts of a tally that a clause adds up over its properties."""
 
 Status = Literal[
@@ -85,6 +85,8 @@ class Outcome:
     examples: int = 0
     judged: int = 0
     unjudged: int = 0
+    another_arrangement: int = 0
+    """The judged numbers of a formula that are right by its second tier alone."""
     refused: int = 0
     alike: list[int] = field(default_factory=lambda: [0, 0])
     """The calls that were served, and those that were not although they differ from served ones in their numbers alone."""

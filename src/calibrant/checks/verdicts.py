@@ -43,6 +43,8 @@ class Verdict:
     """Why the first request that was refused was not served."""
     largest: int = 0
     """The most numbers of an array in a request."""
+    another_arrangement: int = 0
+    """The judged numbers of a formula that are right by its second tier alone."""
     spread: list[int] = field(default_factory=list)
     """How many errors are 1/2 of their bound or more, 1/4 or more, and so on; the last count is of all that are smaller."""
 

@@ -40,6 +40,26 @@ def _positive(x: Any) -> Any:
     return xp.maximum(x, xp.zeros_like(x))
 
 
+def _sides(x: Any) -> tuple[Any, Any, Any]:
+    """max(x, 0), min(x, 0) and -|x|, which 0 takes for those of a negative number: a smooth formula of them has one slope there."""
+    xp = namespace(x)
+    above, zero = x > 0, xp.zeros_like(x)
+    return xp.where(above, x, zero), xp.where(above, zero, x), xp.where(above, -x, x)
+
+
+def _softplus(x: Any) -> Any:
+    """log(1 + exp(x)), where no exponential overflows."""
+    xp = namespace(x)
+    above, _, small = _sides(x)
+    return above + xp.log1p(xp.exp(small))
+
+
+def _with_corner(x: Any, below: Any, slope: float) -> Any:
+    """x above 0, else `below`, whose slope at 0 is `slope`: there any slope between that and 1 is right."""
+    r = _positive(x)
+    return namespace(x).where(x > 0, x, below + (r - slope * r))
+
+
 def _root(n: float, like: Any) -> Any:
     """√n as a number of the formula: a root that Python rounds to float64 is another number."""
     xp = namespace(like)
@@ -89,11 +109,9 @@ def binary_cross_entropy(p: Any, y: Any) -> Any:
 def binary_cross_entropy_with_logits(x: Any, y: Any) -> Any:
     """The mean of -y log σ(x) - (1 - y) log(1 - σ(x)), arranged so that no exponential overflows. Reference: torch.nn.BCEWithLogitsLoss."""
     xp = namespace(x)
-    loss = either(
-        _positive(x) - x * y + xp.log1p(xp.exp(-xp.abs(x))),
-        (1 - y) * x + _positive(-x) + xp.log1p(xp.exp(-xp.abs(x))),
-    )
-    return xp.mean(loss)
+    above, below, small = _sides(x)
+    rest = xp.log1p(xp.exp(small))
+    return xp.mean(either(above - x * y + rest, (1 - y) * x - below + rest))
 
 
 def _summed(e: Any) -> Any:
@@ -101,32 +119,44 @@ def _summed(e: Any) -> Any:
     return store(namespace(e).sum(store(e), axis=-1, keepdims=True))
 
 
+def _normalizer(x: Any, shift: Any) -> Any:
+    """log Σ exp(x), with a shift near it taken out first."""
+    xp = namespace(x)
+    return shift + xp.log(_summed(xp.exp(x - shift)))
+
+
+def _highest(x: Any) -> Any:
+    return namespace(x).max(x, axis=-1, keepdims=True)
+
+
 @_shipped("n d -> n", "float32")
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
-    xp = namespace(x)
-
-    def less(shift: Any) -> Any:
-        return shift + xp.log(_summed(xp.exp(x - shift)))
-
-    found = less(xp.max(x, axis=-1, keepdims=True))
-    return xp.squeeze(either(found, less(found)), axis=-1)  # a backward pass may use exp(x - log Σ exp(x))
+    found = _normalizer(x, _highest(x))  # a backward pass may use exp(x - log Σ exp(x))
+    return namespace(x).squeeze(either(found, backward=[lambda: _normalizer(x, found)]), axis=-1)
 
 
 @_shipped("n d -> n d", "float32")
 def softmax(x: Any) -> Any:
-    """exp(x) / Σ exp(x), with the maximum taken out first. Reference: Bridle 1990; torch.softmax."""
+    """exp(x) / Σ exp(x), with the maximum taken out first, or exp(x - log Σ exp(x)). Reference: Bridle 1990; torch.softmax."""
     xp = namespace(x)
-    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
-    return store(e) / _summed(e)
+    top = _highest(x)
+    e = xp.exp(x - top)
+    return either(store(e) / _summed(e), lambda: xp.exp(x - _normalizer(x, top)))
 
 
 @_shipped("n d -> n d", "float32")
 def log_softmax(x: Any) -> Any:
     """x - log Σ exp(x): not the logarithm of a softmax, which underflows. Reference: torch.log_softmax."""
     xp = namespace(x)
-    s = x - xp.max(x, axis=-1, keepdims=True)
-    return s - xp.log(_summed(xp.exp(s)))
+
+    def less(shift: Any) -> Any:
+        s = x - shift
+        return s - xp.log(_summed(xp.exp(s)))
+
+    top = _highest(x)
+    # a backward pass may use exp(x - log Σ exp(x))
+    return either(less(top), backward=[lambda: less(_normalizer(x, top))])
 
 
 def _picked(x: Any, labels: Any) -> Any:
@@ -161,7 +191,7 @@ def cross_entropy_weighted(x: Any, labels: Any, weights: Any) -> Any:
     return -xp.sum(w * _picked(store(log_softmax(x)), labels)) / xp.sum(w)
 
 
-@_shipped("n d, n, ->", "float32", labels="index d", ignore_index=(-100, 0))
+@_shipped("n d, n, ->", "float32", labels="index d ignore_index", ignore_index=(-100, 0))
 def cross_entropy_ignoring(x: Any, labels: Any, ignore_index: int) -> Any:
     """The mean over the rows whose label is not ignore_index: divided by their count, not by n. Domain: one such row at least. Reference: as cross_entropy."""
     xp = namespace(x)
@@ -251,15 +281,16 @@ def gaussian_negative_log_likelihood(x: Any, y: Any, variance: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)), without overflow for negative x. The slope y (1 - y) of a rounded y near 1 is right too. Reference: torch.sigmoid."""
     xp = namespace(x)
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, either(1 / (1 + e), 0.5 + 0.5 * xp.tanh(0.5 * x)), e / (1 + e))
+    e = xp.exp(_sides(x)[2])
+    return xp.where(x > 0, either(1 / (1 + e), 0.5 + 0.5 * xp.tanh(0.5 * x)), e / (1 + e))
 
 
 @_shipped("n -> n")
 def log_sigmoid(x: Any) -> Any:
     """log σ(x) = min(x, 0) - log(1 + exp(-|x|)). Reference: torch.nn.LogSigmoid."""
     xp = namespace(x)
-    return -_positive(-x) - xp.log1p(xp.exp(-xp.abs(x)))
+    _, below, small = _sides(x)
+    return below - xp.log1p(xp.exp(small))
 
 
 @_shipped("n -> n")
@@ -271,8 +302,7 @@ def tanh(x: Any) -> Any:
 @_shipped("n, -> n", threshold=(20.0,))
 def softplus(x: Any, threshold: float) -> Any:
     """log(1 + exp(x)), and x itself above a threshold, where torch stops adding exp(-x). Reference: Dugas et al. 2001; torch.nn.Softplus."""
-    xp = namespace(x)
-    return xp.where(x > threshold, x, _positive(x) + xp.log1p(xp.exp(-xp.abs(x))))
+    return namespace(x).where(x > threshold, x, _softplus(x))
 
 
 @_shipped("n -> n")
@@ -283,15 +313,14 @@ def relu(x: Any) -> Any:
 
 @_shipped("n, -> n", slope=(0.5, 0.01))
 def leaky_relu(x: Any, slope: float) -> Any:
-    """x above 0, slope times x below. Reference: Maas, Hannun and Ng 2013; torch.nn.LeakyReLU."""
-    return namespace(x).where(x > 0, x, slope * x)
+    """x above 0, slope times x below; at 0 any slope between the two is right. Reference: Maas, Hannun and Ng 2013; torch.nn.LeakyReLU."""
+    return _with_corner(x, slope * x, slope)
 
 
 @_shipped("n, -> n", "float32", alpha=(1.0, 1.3))
 def elu(x: Any, alpha: float) -> Any:
-    """x above 0, alpha (exp(x) - 1) below. Reference: Clevert, Unterthiner and Hochreiter 2016; torch.nn.ELU."""
-    xp = namespace(x)
-    return xp.where(x > 0, x, alpha * xp.expm1(-_positive(-x)))
+    """x above 0, alpha (exp(x) - 1) below; at 0 any slope between alpha and 1 is right. Reference: Clevert, Unterthiner and Hochreiter 2016; torch.nn.ELU."""
+    return _with_corner(x, alpha * namespace(x).expm1(_sides(x)[1]), alpha)
 
 
 @_shipped("n -> n", "float32")
@@ -316,8 +345,7 @@ def gelu_tanh(x: Any) -> Any:
 @_shipped("n -> n", "float32")
 def mish(x: Any) -> Any:
     """x tanh(log(1 + exp(x))). Reference: Misra 2019; torch.nn.Mish."""
-    xp = namespace(x)
-    return x * xp.tanh(_positive(x) + xp.log1p(xp.exp(-xp.abs(x))))
+    return x * namespace(x).tanh(_softplus(x))
 
 
 @_shipped("n -> n")
@@ -496,10 +524,8 @@ def l2_normalize(x: Any, eps: float) -> Any:
 
 
 def _attended(scores: Any, v: Any) -> Any:
-    """softmax(scores) v; the backward pass of a fused kernel finds the softmax again as exp(scores - log Σ exp(scores))."""
-    xp = namespace(scores)
-    again = xp.exp(scores - xp.expand_dims(log_sum_exp(scores), axis=-1))
-    return xp.matmul(store(either(softmax(scores), again)), v)
+    """softmax(scores) v."""
+    return namespace(scores).matmul(store(softmax(scores)), v)
 
 
 def _scores(q: Any, k: Any) -> Any:

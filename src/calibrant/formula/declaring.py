@@ -29,11 +29,14 @@ CATALOGUE = "catalogue"
 """The word for the formulas that ship."""
 
 KINDS = ("numbers", "positive", "probabilities", "signs", "distribution", "log-distribution", "index", "mask")
-"""What an argument may hold. `index d` are whole numbers below d; a mask holds somewhere in each row."""
+"""What an argument may hold. `index d` are whole numbers below d, `index d alone` also the argument `alone`; a mask holds somewhere in each row."""
 
 PATIENCE = 10.0
-"""The seconds in which a formula must end."""
+"""The seconds of computing in which a formula must end, however busy the machine is."""
 
+_RINGS = (
+    {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM} if hasattr(signal, "setitimer") else {}
+)
 _AXIS = re.compile(r"(\d+)?([a-z]\w*)?")
 _FUTURE_ANNOTATIONS = 0x1000000
 _LONGEST = 56
@@ -134,32 +137,45 @@ def declared(function: Any, name: str, shapes: str | None = None) -> Declared:
             raise wrong(f"draws {key} from an empty tuple")
         if isinstance(value, str) and value.split(" ")[0] not in KINDS:
             raise wrong(f"draws {key} as {value!r}, which is none of {', '.join(KINDS)}{nearest(value, KINDS)}")
+        if (
+            isinstance(value, str)
+            and value.startswith("index ")
+            and (lost := {word.lstrip("0123456789") for word in value.split()[1:]} - known - {""})
+        ):
+            raise wrong(
+                f"draws {key} as {value!r}, where {min(lost)} is no axis and no argument{nearest(min(lost), known)}"
+            )
     return Declared(_limited(function, name), name, tuple(parameters), axes, draws)
 
 
 @contextlib.contextmanager
 def in_time(name: str, seconds: float) -> Iterator[None]:
-    """Raise FormulaError if the block does not end in time; a timer that runs already goes on afterwards."""
+    """Raise FormulaError if the block takes more seconds of this process, or ten times as many of a loaded or sleeping one.
+
+    A timer that runs already goes on afterwards.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-    already, interval = signal.getitimer(signal.ITIMER_REAL)
-    if 0 < already < seconds:
         yield
         return
 
     def stop(signum: int, frame: Any) -> NoReturn:
         raise FormulaError(f"formula {name} did not end within {seconds:g} s")
 
-    start, before = time.monotonic(), signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    start, limits = time.monotonic(), {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: 10 * seconds}
+    running = {timer: signal.getitimer(timer) for timer in limits}
+    mine = [timer for timer in limits if not 0 < running[timer][0] < limits[timer]]
+    before = {timer: signal.signal(_RINGS[timer], stop) for timer in mine}
+    for timer in mine:
+        signal.setitimer(timer, limits[timer])
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-        if already:
-            signal.setitimer(signal.ITIMER_REAL, max(already - (time.monotonic() - start), 1e-6), interval)
+        for timer in mine:
+            signal.setitimer(timer, 0.0)
+            signal.signal(_RINGS[timer], before[timer])
+            left, interval = running[timer]
+            if left:
+                signal.setitimer(timer, max(left - (time.monotonic() - start), 1e-6), interval)
 
 
 def _limited(function: Any, name: str) -> Any:

@@ -51,27 +51,18 @@ def _reciprocal_root(x: Any) -> Any:
     return 1 / apply("sqrt", x)
 
 
+def _logarithm(base: Callable[[], Any]) -> tuple[Callable[[Any], Any], Callable[[Array, Array], Any]]:
+    """The ball and the derivative of a logarithm, from the natural one of its base."""
+    return lambda b: b.log() / base(), lambda x, y: 1 / (x * x.run.constant(base()))
+
+
 FUNCTIONS: dict[str, Function] = {
     "exp": Function(arb.exp, lambda x, y: y, 3, 2, "NumPy 2.2, XLA 1.6 in float64; CUDA 1"),
     "expm1": Function(arb.expm1, lambda x, y: y + 1, 6, 4, "XLA 4.9, 3.6, and 2.1 in float16; CUDA 1", 2.5),
     "log": Function(arb.log, lambda x, y: 1 / x, 4, 2, "NumPy 3.2; CUDA 1"),
     "log1p": Function(arb.log1p, lambda x, y: 1 / (1 + x), 3, 3, "XLA 2.3, not its 123 in float64; CUDA 1"),
-    "log2": Function(
-        lambda b: b.log() / arb.const_log2(),
-        lambda x, y: 1 / (x * x.run.constant(arb.const_log2())),
-        3,
-        3,
-        "XLA 2.1, 1.4, and 1.8 in bfloat16; CUDA 1",
-        2,
-    ),
-    "log10": Function(
-        lambda b: b.log() / arb.const_log10(),
-        lambda x, y: 1 / (x * x.run.constant(arb.const_log10())),
-        3,
-        3,
-        "XLA 2.4, 1.5, and 1.8 in bfloat16; CUDA 2",
-        2,
-    ),
+    "log2": Function(*_logarithm(arb.const_log2), 3, 3, "XLA 2.1, 1.4, and 1.8 in bfloat16; CUDA 1", 2),
+    "log10": Function(*_logarithm(arb.const_log10), 3, 3, "XLA 2.4, 1.5, and 1.8 in bfloat16; CUDA 2", 2),
     "sqrt": Function(
         arb.sqrt,
         lambda x, y: 0.5 / y,

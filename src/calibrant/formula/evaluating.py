@@ -40,7 +40,7 @@ SHARP = 2.0**-20
 """A ball's radius is at most this share of the bound; else the precision is raised."""
 
 PATIENCE = 100.0
-"""The seconds in which a formula must end, on the arrays of whoever asks."""
+"""The seconds of computing in which a formula must end, on the arrays of whoever asks."""
 
 _beyond = each(lambda b, m: float(b - arb(m)), 2, np.float64)
 
@@ -149,11 +149,24 @@ class Truth:
     storage: Format
     arguments: list[str]
     described: str
-    parts: list[_Evaluation]  # one for each route
+    parts: list[_Evaluation]  # one for each route that was evaluated
+    routes: int
     backward: bool
     bits: int
-    shared: Callable[[int], list[Array]]
-    """The gradients where each tie passes its gradient on in shares, chosen by a seed."""
+    evaluate: Callable[..., _Evaluation]
+    """The formula on exact arrays, by the fields of a `Run`."""
+
+    def shared(self, seed: int) -> list[Array]:
+        """The gradients where each tie passes its gradient on in shares, chosen by a seed."""
+        with precision(self.bits):
+            return self.evaluate(shares=np.random.default_rng(seed)).gradients
+
+    def completed(self) -> bool:
+        """Evaluate the arrangements that are left; False if none was."""
+        left = range(len(self.parts), self.routes)
+        with precision(self.bits):
+            self.parts += [self.evaluate(route=route) for route in left]
+        return bool(left)
 
     def answers(self) -> list[tuple[Any, Floats, Floats]]:
         """Balls, bounds and radii of each answer: the value, or the gradient for each array."""
@@ -185,7 +198,7 @@ class Truth:
 
 
 def _evaluated(
-    formula: Callable[..., Any], names: Sequence[str], inputs: Sequence[Any], run: Run, upstream: Any, backward: bool
+    formula: Callable[..., Any], names: Sequence[str], inputs: Sequence[Any], run: Run, upstream: Any
 ) -> _Evaluation:
     run.namespace, run.foreign = Namespace(run), torch_names
     arguments: list[Any] = []
@@ -211,7 +224,7 @@ def _evaluated(
     except Exception as error:
         raise run.fail(f"raised {type(error).__name__}: {error}; {_described(names, inputs)}") from error
     result = stored(result, run.storage)
-    if not backward:
+    if not run.backward:
         return _Evaluation(result, leaves, [])
     seed = run.array(np.ones(result.shape) if upstream is None else upstream)
     if seed.shape != result.shape:
@@ -254,23 +267,17 @@ def truth(
         if not has_numbers(upstream):
             raise FormulaError(f"upstream has dtype {upstream.dtype}, of which formula {name} has no bound")
 
-    def shared(seed: int) -> list[Array]:
-        run = Run(name, arithmetic, storage, shares=np.random.default_rng(seed))
-        with precision(PRECISIONS[0]):
-            return _evaluated(formula, names, inputs, run, upstream, backward).gradients
+    def evaluate(**fields: Any) -> _Evaluation:
+        run = Run(name, arithmetic, storage, backward=backward, **fields)
+        return _evaluated(formula, names, inputs, run, upstream)
 
-    made: Truth | None = None
     for bits in PRECISIONS:
         with precision(bits):
-            run = Run(name, arithmetic, storage)
-            parts = [_evaluated(formula, names, inputs, run, upstream, backward)]
-            for route in range(1, run.routes):
-                other = Run(name, arithmetic, storage, route)
-                parts.append(_evaluated(formula, names, inputs, other, upstream, backward))
-            made = Truth(name, storage, names, _described(names, inputs), parts, backward, bits, shared)
+            first = evaluate()
+            routes = first.result.run.routes
+            made = Truth(name, storage, names, _described(names, inputs), [first], routes, backward, bits, evaluate)
             if all(_sharp(*answer) for answer in made.answers()):
                 break
-    assert made is not None
     return made
 
 
@@ -298,6 +305,7 @@ def bound(formula: Callable[..., Any], inputs: Sequence[Any], dtype: str, *, acc
     """
     with np.errstate(all="ignore"):
         made = truth(formula, inputs, dtype, accumulate)
+        made.completed()
         return bound_of(*made.answers()[0], made.storage)
 
 
@@ -312,4 +320,5 @@ def gradient_bound(
     """The exact vector-Jacobian product for each array of floating-point numbers, and the error that it may show."""
     with np.errstate(all="ignore"):
         made = truth(formula, inputs, dtype, accumulate, upstream, backward=True)
+        made.completed()
         return [bound_of(*answer, made.storage) for answer in made.answers()]

@@ -141,6 +141,8 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
         off[near] = _off(numbers[near], v[near])
         with np.errstate(all="ignore"):
             ratio = np.where(off == 0, 0.0, off * (1 - 2.0**-40) / np.where(due.allowed > 0, due.allowed, 5e-324))
+        if np.any(ratio > 1) and made.completed():
+            return _judged(made, answers, labels, slack)
         for position in np.argsort(-ratio, axis=None):
             place = tuple(int(i) for i in np.unravel_index(position, ratio.shape))
             if not ratio[place] > 1:
@@ -148,11 +150,12 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
                 break
             size = abs(due.value[place])
             condition = made.condition(which, place) if math.isfinite(off[place]) else math.nan
-            if off[place] <= slack * BACKWARD * (made.storage.u * (condition + size) + made.storage.tiny):
+            second = slack * BACKWARD * (made.storage.u * (condition + size) + made.storage.tiny)
+            if off[place] <= second:
                 elsewhere += 1
                 continue
             count = int((ratio > 1).sum())
-            sentence, ulps = _sentence(place, numbers, due, off[place], ratio[place], condition, count)
+            sentence, ulps = _sentence(place, numbers, due, off[place], ratio[place], condition, second, count)
             sizes = {"error": off[place], "bound": due.allowed[place], "bounds": ratio[place], "ulps": ulps}
             raise Wrong(label, sentence, answer, due.value, {name: float(x) for name, x in sizes.items()})
         if shares:
@@ -218,7 +221,14 @@ def _require_sums_at_ties(name: str, parts: Sequence[_Part]) -> None:
 
 
 def _sentence(
-    place: tuple[int, ...], numbers: Any, due: Bound, off: float, ratio: float, condition: float, count: int
+    place: tuple[int, ...],
+    numbers: Any,
+    due: Bound,
+    off: float,
+    ratio: float,
+    condition: float,
+    second: float,
+    count: int,
 ) -> tuple[str, float]:
     """What is wrong with an element, after its label; and its error in units in the last place."""
     value, returned = float(due.value[place]), float(numbers[place])
@@ -242,4 +252,6 @@ def _sentence(
     text += f": off by {off:.3g}, {bounds}, {off / ulp:.3g} ulps of {due.dtype}"
     if math.isfinite(condition) and value:
         text += f"; a relative change of the inputs moves it by at most {condition / abs(value):.3g} times as much"
+    if math.isfinite(second):
+        text += f"; another arrangement may err by {second:.2g}"
     return f"{text} ({count} of {numbers.size} elements are beyond their bound)", off / ulp

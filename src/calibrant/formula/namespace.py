@@ -84,6 +84,23 @@ _MOVES: dict[str, Callable[..., Any]] = {
 """Functions that put elements elsewhere, as NumPy's act on the positions of the elements."""
 
 
+_OF_OTHERS: dict[str, Callable[..., Any]] = {
+    "std": lambda xp, x, axis=None, correction=0.0, keepdims=False: xp.sqrt(xp.var(x, axis, correction, keepdims)),
+    "vecdot": lambda xp, x, y, axis=-1: xp.sum(xp.asarray(x) * y, axis),
+    "logical_not": lambda xp, x: ~x,
+    "all": lambda xp, x, axis=None, keepdims=False: ~xp.any(~x, axis, keepdims),
+    "stack": lambda xp, xs, axis=0: xp.concat([xp.expand_dims(x, axis) for x in xs], axis=axis),
+    "tril": lambda xp, x, k=0: xp.where(np.tri(x.shape[-2], x.shape[-1], k, dtype=bool), x, _zero(x)),
+    "triu": lambda xp, x, k=0: xp.where(np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool), _zero(x), x),
+    "full_like": lambda xp, x, fill_value, dtype=None, **_: xp.full(x.shape, fill_value, dtype or x.dtype),
+}
+"""Functions made of others."""
+
+
+def _zero(x: Any) -> float | int:
+    return 0.0 if _is_exact(x) else 0
+
+
 def _is_floating(dtype: Any) -> bool:
     if isinstance(dtype, Format) or dtype is float:
         return True
@@ -117,6 +134,8 @@ class Namespace:
             return functools.partial(self._reduced, name)
         if name in _MOVES:
             return functools.partial(self._move, name)
+        if name in _OF_OTHERS:
+            return functools.partial(_OF_OTHERS[name], self)
         if name in ("zeros", "ones"):
             return functools.partial(self.full, fill_value=float(name == "ones"))
         if name in ("zeros_like", "ones_like"):
@@ -192,10 +211,6 @@ class Namespace:
             return np.full(shape, fill_value, dtype=dtype)
         return broadcast(self._run.array(fill_value), shape)
 
-    def full_like(self, x: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
-        """One number everywhere, in the shape of x."""
-        return self.full(x.shape, fill_value, dtype or x.dtype)
-
     def arange(self, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Any:
         """Counts, as NumPy's."""
         made = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
@@ -205,14 +220,6 @@ class Namespace:
         """The identity matrix."""
         made = np.eye(n, m, k)
         return self._run.array(made) if dtype is None or _is_floating(dtype) else made.astype(dtype)
-
-    def tril(self, x: Any, k: int = 0) -> Any:
-        """Zeros above a diagonal."""
-        return self.where(np.tri(x.shape[-2], x.shape[-1], k, dtype=bool), x, 0.0 if _is_exact(x) else 0)
-
-    def triu(self, x: Any, k: int = 0) -> Any:
-        """Zeros below a diagonal."""
-        return self.where(np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool), 0.0 if _is_exact(x) else 0, x)
 
     # Elements
 
@@ -231,10 +238,6 @@ class Namespace:
             return np.where(mask, x, y)
         return branches.where(self._run, mask, x, y)
 
-    def logical_not(self, x: Any) -> Any:
-        """Not x."""
-        return ~x
-
     # Reductions and products
 
     def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -248,10 +251,6 @@ class Namespace:
         centered = x - self.mean(x, axis, keepdims=True)
         return self.sum(centered * centered, axis, keepdims) / (n - correction)
 
-    def std(self, x: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-        """The root of the variance."""
-        return self.sqrt(self.var(x, axis, correction, keepdims))
-
     def any(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """Whether one holds."""
         if not isinstance(x, Mask):
@@ -264,10 +263,6 @@ class Namespace:
         true = np.any(x.true, axis=axis, keepdims=keepdims)
         return Mask(self._run, true, may_change(x.unsure), may_change(x.unknown))
 
-    def all(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        """Whether all hold."""
-        return ~self.any(~x, axis, keepdims)
-
     def cumulative_sum(self, x: Array, axis: int = -1, **_: Any) -> Any:
         """The sum of an element and all before it, in any order."""
         n = x.shape[axis]
@@ -277,10 +272,6 @@ class Namespace:
     def matmul(self, x: Any, y: Any) -> Array:
         """The matrix product."""
         return moving.matmul(self._run.array(x), self._run.array(y))
-
-    def vecdot(self, x: Any, y: Any, axis: int = -1) -> Any:
-        """The scalar product along an axis."""
-        return self.sum(self._run.array(x) * y, axis)
 
     # Several arrays
 
@@ -295,7 +286,3 @@ class Namespace:
             return gather(joined(parts), np.concatenate(shapes, axis=axis))
         except ValueError:
             raise self._run.fail(f"concatenates shapes {', '.join(str(x.shape) for x in parts)}") from None
-
-    def stack(self, xs: Sequence[Any], axis: int = 0) -> Any:
-        """Arrays side by side, on a new axis."""
-        return self.concat([self.expand_dims(x, axis) for x in xs], axis=axis)

@@ -62,6 +62,8 @@ class Run:
     storage: Format
     route: int = 0
     routes: int = 1
+    backward: bool = False
+    """Whether a gradient is judged, and not the value."""
     namespace: Any = field(default=None, repr=False)
     foreign: Any = field(default=None, repr=False)
     """The module that knows another library's names for the array API."""

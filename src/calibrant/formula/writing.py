@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,14 +44,20 @@ def namespace(x: Any) -> Any:
     return array_namespace(x)
 
 
-def either(*arrangements: Any) -> Any:
-    """The same value, arranged in several ways that round differently: the bound is the largest one."""
+def either(*arrangements: Any, backward: Sequence[Any] = ()) -> Any:
+    """The same value, arranged in several ways that round differently: the bound is the largest one.
+
+    Only the gradient of the arrangements in `backward` counts, beside the gradients of the others. An arrangement after the first may be a function without
+    arguments, which is called if its arrangement is needed.
+    """
     first = arrangements[0]
     run = getattr(first, "run", None)
     if run is None:
         return first
+    arrangements += tuple(backward) if run.backward else ()
     run.routes = max(run.routes, len(arrangements))
-    return arrangements[min(run.route, len(arrangements) - 1)]
+    chosen = arrangements[min(run.route, len(arrangements) - 1)]
+    return chosen() if callable(chosen) else chosen
 
 
 def store(x: Any, dtype: str | None = None) -> Any:

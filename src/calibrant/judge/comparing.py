@@ -32,6 +32,7 @@ class Tally:
     answered: int = 0  # calls that returned numbers
     judged: int = 0  # numbers compared with a bound or with an exact value
     unjudged: int = 0  # numbers of which nothing is claimed: they, or numbers before them, may leave the dtype's range
+    another_arrangement: int = 0  # judged numbers of a formula that are right by its second tier alone
     refused: int = 0  # requests that the target does not serve
     kinds: dict[Any, list[int]] = field(
         default_factory=dict

@@ -35,6 +35,7 @@ def agree_with_formula(answer: Any, one: Declared, inputs: tuple[Any, ...], dtyp
         raise Disagreement(f"{returned}{whole}{wrong.sentence}", wrong.actual, wrong.expected, wrong.measured) from None
     tally.judged += found.judged
     tally.unjudged += found.unclaimed
+    tally.another_arrangement += found.another_arrangement
     tally.worst = max(tally.worst, found.worst)
 
 

@@ -32,6 +32,9 @@ def closing_lines(result: Result, verbosity: int = 0) -> list[str]:
         lines.append(f"{one.name} is undecided in {dtypes}: {one.reason}.")
     if len(undecided) > _UNDECIDED:
         lines.append(f"{len(undecided) - _UNDECIDED} more clauses are undecided; --json tells why.")
+    for one in clauses:
+        if found := sum(verdict.another_arrangement for verdict in one.verdicts):
+            lines.append(f"{one.name}: {counted(found, 'number')} needed the second tier, that of another arrangement.")
     if target["slack"] != 1:
         lines.append(f"Every bound was widened {target['slack']:g} times, as the target asks (slack).")
     lines += _unserved(unserved(clauses), verbosity)

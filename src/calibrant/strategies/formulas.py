@@ -19,6 +19,8 @@ __all__ = ["Arguments", "arguments"]
 _SIZES = (2, 1, 3, 4, 2, 5, 3, 8, 1, 4, 7, 2, 3, 17, 5, 33)
 _NUMBERS = (1.0, 0.5, 1e-5)
 """The values of a number of which the formula says nothing."""
+_LONG = 67
+"""A size beyond the blocks of many kernels; the other axes are short then."""
 _KINDS = (
     "quarters", "real", "few", "offset", "near", "real", "whole", "readings",
     "real", "near", "large", "small", "offset", "alike", "spread", "constant",
@@ -47,7 +49,13 @@ def arguments(one: Declared) -> Strategy[Arguments]:
             said = one.draws.get(axis)
             choices = said if isinstance(said, tuple) else _SIZES
             sizes[axis] = choices[byte % len(choices)]
-        numbers = [_number(data, one, name) for name, axes in zip(one.parameters, one.axes, strict=True) if not axes]
+            if choices is _SIZES and _LONG in sizes.values():
+                sizes[axis] = min(sizes[axis], 3)
+            elif choices is _SIZES and byte >= 250:
+                sizes[axis] = _LONG
+        scalars = [name for name, axes in zip(one.parameters, one.axes, strict=True) if not axes]
+        numbers = [_number(data, one, name) for name in scalars]
+        named = dict(zip(scalars, numbers, strict=True)) | sizes
         near = [c for c in (*one.constants, *numbers) if isinstance(c, (int, float)) and math.isfinite(c)]
         inputs = []
         for name, axes in zip(one.parameters, one.axes, strict=True):
@@ -55,7 +63,7 @@ def arguments(one: Declared) -> Strategy[Arguments]:
                 inputs.append(numbers.pop(0))
                 continue
             shape = tuple(size(axis, sizes) for axis in axes)
-            inputs.append(_array(data, shape, one.draws.get(name, "numbers"), sizes, near, form))
+            inputs.append(_array(data, shape, one.draws.get(name, "numbers"), named, near, form))
         shape = _shape_of_result(one, inputs)
         return Arguments(tuple(inputs), cast(_numbers(data, math.prod(shape), near, form), form).reshape(shape))
 
@@ -99,13 +107,13 @@ def _numbers(data: Bytes, n: int, near: list[float], form: Format) -> Array:
 
 
 def _array(
-    data: Bytes, shape: tuple[int, ...], said: Any, sizes: dict[str, int], near: list[float], form: Format
+    data: Bytes, shape: tuple[int, ...], said: Any, named: dict[str, Any], near: list[float], form: Format
 ) -> Any:
     n = math.prod(shape)
     if isinstance(said, tuple):
         labels = np.asarray(said)[_column(data, n) % len(said)].reshape(shape)
         return cast(labels, form) if labels.dtype.kind == "f" else labels
-    kind, _, of = said.partition(" ")
+    kind, *of = said.split()
     if kind == "numbers":
         return cast(_numbers(data, n, near, form), form).reshape(shape)
     column = _column(data, n).reshape(shape)
@@ -113,7 +121,9 @@ def _array(
     fraction = (column.astype(np.float64) + 1) / 257
     match kind:
         case "index":
-            return (column % size(of, sizes)).astype(np.int64)
+            below, *alone = of
+            made = (column % size(below, named)).astype(np.int64)
+            return np.where(column % 5 == 4, named[alone[0]], made) if alone else made
         case "mask":
             made = column % 2 == 0
             made[..., :1] = True
