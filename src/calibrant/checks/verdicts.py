@@ -118,7 +118,10 @@ def _verdict(parts: list[Outcome]) -> Verdict:
             name: [part.drawn for part in parts if part.property == name and part.drawn]
             for name in dict.fromkeys(part.property for part in parts if part.drawn)
         },
-        failures=sorted((part.failure for part in parts if part.failure), key=lambda finding: len(finding.text)),
+        # A long array is told by its shape alone, and printed in full by the lines that repeat it.
+        failures=sorted(
+            (x.failure for x in parts if x.failure), key=lambda one: len(one.text) + len(one.snippet or "")
+        ),
         spread=[sum(counts) for counts in zip(*(part.spread for part in parts if part.spread), strict=True)],
     )
 
