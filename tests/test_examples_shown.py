@@ -118,7 +118,8 @@ JUDGED: dict[str, tuple[dict[str, Any], tuple[Any, ...], list[str]]] = {
         ["returned grad_y in float32 where float64 is due"],
     ),
     "test_invalid_schedules_are_refused": (
-        {"training_loop": lambda *arguments: (0.0, 0.0, [])}, (-np.inf, 1), ["did not refuse a learning rate of -inf, which is not finite"],
+        {"training_loop": lambda *arguments: (0.0, 0.0, [])}, ("training_loop", -np.inf, 1),
+        ["did not refuse a learning rate of -inf, which is not finite"],
     ),
     "test_invalid_hyperparameters_are_refused": (
         {"optimize": lambda name, options, *others: 1 / 0 if options.get("betas", (0, 0))[1] != 1 else 0.0},
