@@ -23,7 +23,7 @@ HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
 FINITE = HALF[np.isfinite(HALF)][::13]
 
 
-@pytest.mark.parametrize("library", ["numpy", pytest.param("torch", marks=pytest.mark.computing)])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_functions_err_by_no_more_than_the_table_allows(library: str) -> None:
     """The quick part of `python -m calibrant.benchmarks ulps`: every seventh number of 16 bits, and some of the others."""
     seen: dict[str, float] = {}

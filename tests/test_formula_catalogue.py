@@ -81,7 +81,6 @@ BELOW_FLOAT32 = {"softmax, sum plus 1e-6", "causal_attention, mask of -20"}
 """Faults that change a result by less than float32 may round it: 1e-6 in a sum of at least 1, and e⁻²⁰ = 2e-9."""
 
 
-@pytest.mark.computing
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_realistic_fault_is_seen(dtype: str) -> None:
     missed = {name for name, fault in FAULTS.items() if not rejected(fault, dtype)}
@@ -90,7 +89,6 @@ def test_every_realistic_fault_is_seen(dtype: str) -> None:
     assert missed == (BELOW_FLOAT32 if dtype == "float32" else set())
 
 
-@pytest.mark.computing
 @pytest.mark.parametrize("case", sorted({row.case for row in rearranged()}))
 def test_no_correct_arrangement_is_rejected(case: str) -> None:
     """Fused kernels, sums in other orders, one pass, float64 inside, backward passes by hand: each at several scales."""

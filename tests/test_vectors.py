@@ -437,7 +437,7 @@ def test_a_consumer_in_another_language_replays_a_chapter(language: str, tmp_pat
     right, wrong = said
     assert right.returncode == 0, right.stdout
     assert " 0 disagrees, 0 warns" in right.stdout
-    assert int(right.stdout.split()[0]) == 20
+    assert int(right.stdout.split()[0]) == 24
     assert wrong.returncode == 1
     assert "disagrees: loss_fn/mean-square/float64/" in wrong.stdout
 
