@@ -16,7 +16,7 @@ from calibrant import formula as formulas
 from calibrant.benchmarks import ulps
 from calibrant.benchmarks.__main__ import main
 from calibrant.exact.formats import FORMATS
-from calibrant.formula import assert_agrees, bound, gradient_bound, namespace
+from calibrant.formula import assert_agrees, assert_gradient, bound, gradient_bound, namespace
 from calibrant.formula.elementary import FUNCTIONS
 
 HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
@@ -272,6 +272,18 @@ def test_nothing_is_claimed_beyond_the_range(x: float, claimed: bool) -> None:
     found = bound(lambda x: namespace(x).exp(x), (np.array([x]),), "float32")
 
     assert bool(np.isfinite(found.allowed[0])) == claimed
+
+
+def test_nothing_is_claimed_of_the_gradient_of_a_value_beyond_the_range() -> None:
+    """Even where the upstream gradient is zero: infinity times zero is NaN in every framework."""
+    exp, x = lambda x: namespace(x).exp(x), np.array([89.0, 1.0])
+
+    allowed = gradient_bound(exp, (x,), "float32", np.zeros(2))[0].allowed
+
+    assert np.isfinite(allowed).tolist() == [False, True]
+    assert_gradient([np.array([math.nan, 0.0])], exp, (x,), dtype="float32", upstream=np.zeros(2))
+    with pytest.raises(AssertionError):
+        assert_gradient([np.array([0.0, math.nan])], exp, (x,), dtype="float32", upstream=np.zeros(2))
 
 
 def test_infinity_is_demanded_where_it_is_exact() -> None:

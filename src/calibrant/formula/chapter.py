@@ -23,7 +23,7 @@ Each formula has two clauses: one on its value, one on its gradient. [Judging yo
 either follows from the formula's text, and what holds of ties, poles, overflow, NaN and infinity in all of them:
 
 - **Tie or corner**: any slope between the slopes of the two sides is right. A tie passes its gradient on once, in any shares.
-- **Overflow or undefined value**: nothing is claimed where the value, or a number on the way to it, may leave the dtype's range.
+- **Overflow or undefined value**: nothing is claimed where the value, or a number on the way to it, may leave the dtype's range, and nothing of the gradient of such a value.
 - **NaN**: a result that is NaN is wrong wherever something is claimed. Of a NaN among the arguments nothing is claimed.
 - **Infinity**: an infinity that follows exactly is demanded.
 

@@ -229,6 +229,7 @@ def _evaluated(
     seed = run.array(np.ones(result.shape) if upstream is None else upstream)
     if seed.shape != result.shape:
         raise FormulaError(f"upstream has shape {seed.shape}, but formula {run.name} returns shape {result.shape}")
+    seed.err = np.where(np.isinf(result.err), np.inf, seed.err)  # infinity times zero is NaN on the way back [A.range]
     gradients = [stored(g, run.storage) for g in pullback(result, seed, leaves)]
     return _Evaluation(result, [*leaves, seed], gradients)
 
