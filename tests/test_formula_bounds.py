@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from fractions import Fraction
@@ -17,6 +18,7 @@ from calibrant.benchmarks import ulps
 from calibrant.benchmarks.__main__ import main
 from calibrant.exact.formats import FORMATS
 from calibrant.formula import assert_agrees, assert_gradient, bound, gradient_bound, namespace
+from calibrant.formula.catalogue import FORMULAS
 from calibrant.formula.elementary import FUNCTIONS
 
 HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
@@ -284,6 +286,18 @@ def test_nothing_is_claimed_of_the_gradient_of_a_value_beyond_the_range() -> Non
     assert_gradient([np.array([math.nan, 0.0])], exp, (x,), dtype="float32", upstream=np.zeros(2))
     with pytest.raises(AssertionError):
         assert_gradient([np.array([0.0, math.nan])], exp, (x,), dtype="float32", upstream=np.zeros(2))
+
+
+def test_a_backward_pass_may_use_what_the_forward_pass_has_stored() -> None:
+    """A softmax of 8e-8 is 6e-8 in float16, and so is its derivative."""
+    x, g = np.array([[-8.0, 7, 8, -6, 1]]), np.array([[995.5, -737.5, -616.0, -657.0, 254.1]], np.float16)
+    y = np.exp(x - 8) / np.exp(x - 8).sum()
+    kept = y.astype(np.float16).astype(float)
+
+    for right, p in ((True, kept), (False, np.where(kept < 1e-7, 4 * y, y))):
+        moved = (p * (g - (p * g).sum())).astype(np.float16)
+        with contextlib.nullcontext() if right else pytest.raises(AssertionError):
+            assert_gradient([moved], FORMULAS["softmax"], (x.astype(np.float16),), g)
 
 
 def test_infinity_is_demanded_where_it_is_exact() -> None:

@@ -76,14 +76,20 @@ def alive(adjoint: Array, product: Array) -> Array:
     return product
 
 
-def stored(x: Array, form: Format) -> Array:
-    """The array rounded to a dtype, forwards and backwards."""
+def stored(x: Array, form: Format, beside: Any = 0.0) -> Array:
+    """The array rounded to a dtype, forwards and backwards; `beside` is an error that its numbers have before.
+
+    On the way back the stored number may stand for x: the derivative errs by the share of x that underflows.
+    """
     if form.precision >= x.run.arithmetic.precision:
         return x
     with np.errstate(all="ignore"):
-        reach = x.magnitude + x.err
-        err = np.where(reach > 0, (x.err + form.u * (1 + form.u) * reach + form.tiny) * UP, 0.0)
+        before = x.err + beside
+        reach = x.magnitude + before
+        err = np.where(reach > 0, (before + form.u * (1 + form.u) * reach + form.tiny) * UP, 0.0)
         err = np.where((reach > form.largest) & ~infinite(x.v), np.inf, err)
+        lost = np.where(x.magnitude > 0, np.minimum(form.tiny / x.magnitude, 1.0) * UP, 0.0)
     given = (x.err == 0) & np.isfinite(x.magnitude)
     err[given] = np.where(exact_in(x.v[given], form), 0.0, err[given])
-    return Array(x.run, x.v, err, ((x, lambda a: stored(a, form)),), size=x.magnitude)
+    lost[given & (err == 0)] = 0.0
+    return Array(x.run, x.v, err, ((x, lambda a: stored(a, form, times(lost, a.magnitude))),), size=x.magnitude)
