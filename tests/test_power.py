@@ -98,15 +98,6 @@ def test_the_command_measures_and_writes(tmp_path: Path, quick: list[str]) -> No
     assert all(trial["caught"] and not trial["missed"] + trial["beyond"] for trial in written["trials"])
 
 
-SPREADS = """
-import pathlib
-from calibrant.checks.spread import spread
-work = "open(NAME, 'w').close(); __import__('time').sleep(600)"
-list(spread(exec, [(work.replace("NAME", repr(name)),) for name in ("one", "two")], 2))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are left")
 def test_an_interrupted_measurement_tells_what_it_knows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +122,15 @@ def test_an_interrupted_measurement_tells_what_it_knows(
         assert ("0 of 1 impostors are caught" in shown.out) == bool(given)
 
 
+SPREADS = """
+import pathlib
+from calibrant.checks.spread import spread
+work = "open(NAME, 'w').close(); __import__('time').sleep(600)"
+list(spread(exec, [(work.replace("NAME", repr(name)),) for name in ("one", "two")], 2))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes are left")
 def test_an_interrupt_ends_work_that_is_spread_at_once(tmp_path: Path) -> None:
     """The processes themselves say nothing of it."""
     command = [sys.executable, "-c", SPREADS]

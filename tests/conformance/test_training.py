@@ -15,7 +15,7 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import LINE, Disagreement, agree, agree_lists, holds, listed, shaped, tallying
 from calibrant.strategies import Averaged, Batches, Minibatched, Optimization, averages, runs_of_each, scaled_runs
-from calibrant.suite.claims import keeps_dtype, leaves_arguments_alone
+from calibrant.suite.claims import in_random_halves, keeps_dtype, leaves_arguments_alone
 from calibrant.suite.property import clause
 from calibrant.target.calling import Failure, Refused, Subject
 from calibrant.target.generators import seeded, stirred
@@ -476,26 +476,15 @@ def test_every_pair_of_rows_begins_an_epoch_as_often_as_any_other(target: Subjec
 @clause("minibatch.shuffled", fraction_of_examples=0.02)
 @given(strategies.seeds())
 def test_each_of_many_rows_comes_early_as_often_as_any_other(target: Subject, seed: int) -> None:
-    """A shuffle through a buffer is fair to few rows, and not to many.
-
-    Fair orders of 64 rows fail this with a probability of less than 1e-9: 64 rows in the first half, and 64 neighbours both in it, each
-    too seldom or too often.
-    """
+    """A shuffle through a buffer is fair to few rows, and not to many."""
     n, epochs = 64, 200
-    either, early = Fraction(1, 10**9) / (4 * n), np.zeros((2, n), dtype=int)
-    limits = [exact.fair_counts(epochs, chance, either) for chance in (Fraction(1, 2), Fraction(31, 126))]
-    for epoch in batched(target, Batches(n, n // 2, True, seed, False, epochs)):
-        first = np.isin(np.arange(n), epoch[0])
-        early += [first, first & np.roll(first, -1)]
+    firsts = [epoch[0] for epoch in batched(target, Batches(n, n // 2, True, seed, False, epochs))]
 
-    for i, counts in enumerate(early.T.tolist()):
-        for rows, count, (fewest, most) in zip(
-            (f"row {i}", f"rows {i} and {(i + 1) % n}"), counts, limits, strict=True
-        ):
-            holds(
-                fewest <= count <= most,
-                f"has {rows} in the first half of {count} of {epochs} epochs, not {fewest} to {most}",
-            )
+    for rows, count, fewest, most in in_random_halves(firsts, n):
+        holds(
+            fewest <= count <= most,
+            f"has {rows} in the first half of {count} of {epochs} epochs, not {fewest} to {most}",
+        )
 
 
 @clause("minibatch.seeded", fraction_of_examples=0.4)

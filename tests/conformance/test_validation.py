@@ -13,7 +13,15 @@ from calibrant import exact, strategies
 from calibrant.exact import Exact
 from calibrant.judge import LINE, agree, as_exact, at_most, holds, shaped, show
 from calibrant.strategies import Descent, Fit, Losses, Penalized, Split
-from calibrant.suite.claims import about, agrees_or_refuses, keeps_dtype, leaves_arguments_alone, no_columns, two_shapes
+from calibrant.suite.claims import (
+    about,
+    agrees_or_refuses,
+    in_random_halves,
+    keeps_dtype,
+    leaves_arguments_alone,
+    no_columns,
+    two_shapes,
+)
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
 from calibrant.target.generators import seeded, stirred
@@ -123,28 +131,16 @@ def test_every_set_of_rows_is_held_out_as_often_as_any_other(target: Subject, op
 @WAYS
 @given(strategies.seeds())
 def test_each_of_many_rows_is_held_out_as_often_as_any_other(target: Subject, operation: str, seed: int) -> None:
-    """A shuffle through a buffer is fair to few rows, and not to many; a rotation keeps neighbours together.
-
-    A fair split of 64 rows into halves fails this with a probability of less than 1e-9: 64 rows, and 64 pairs of neighbours, each too
-    seldom or too often.
-    """
+    """A shuffle through a buffer is fair to few rows, and not to many; a rotation keeps neighbours together."""
     n, n_splits = 64, 200
-    either, held_out = Fraction(1, 10**9) / (4 * n), np.zeros((2, n), dtype=int)
-    limits = [exact.fair_counts(n_splits, chance, either) for chance in (Fraction(1, 2), Fraction(31, 126))]
-    for k in range(n_splits):
-        _, val = parts(target, operation, Split(n, 0.5, (seed + k) % 2**32))
-        held = np.isin(np.arange(n), val)
-        held_out += [held, held & np.roll(held, -1)]
+    held_out = [parts(target, operation, Split(n, 0.5, (seed + k) % 2**32))[1] for k in range(n_splits)]
 
-    for i, counts in enumerate(held_out.T.tolist()):
-        for rows, count, (fewest, most) in zip(
-            (f"row {i}", f"rows {i} and {(i + 1) % n}"), counts, limits, strict=True
-        ):
-            holds(
-                fewest <= count <= most,
-                f"is the last of {n_splits} seeds in a row: {rows} of {n} were held out by {count} of them,"
-                f" where {fewest} to {most} are due",
-            )
+    for rows, count, fewest, most in in_random_halves(held_out, n):
+        holds(
+            fewest <= count <= most,
+            f"is the last of {n_splits} seeds in a row: {rows} of {n} were held out by {count} of them,"
+            f" where {fewest} to {most} are due",
+        )
 
 
 @clause("split.seeded", fraction_of_examples=0.3)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
+from calibrant.adapters.hyperparameters import rates_of
+
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sgd": (optax.sgd, {"lr": 1e-3}),
     "adam": (optax.adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
@@ -125,7 +127,7 @@ def lbfgs(
     given = {key for key, x in h.items() if x}  # a tolerance of zero is none
     if given != {"lr", "max_iter", "max_eval", "history_size"} or h["max_iter"] != 1:
         raise NotImplementedError("an update of optax's L-BFGS is one iteration, and knows no tolerances")
-    rates = h["lr"] if isinstance(h["lr"], list) else [h["lr"]] * n_steps
+    rates, _ = rates_of(h, n_steps)
     init, update = _directions(h["history_size"])
     state, path = init(params), []
     for rate in rates:

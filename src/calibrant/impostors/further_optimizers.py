@@ -173,18 +173,13 @@ adafactor("update-not-clipped", "the update is not scaled down, however large it
 adafactor("beta2-constant", "the averages keep 0.999 of their past at every step but the first")(
     but(once=a_thousandth_new), FACTOR
 )
-adafactor(
-    "share-stops-at-256",
-    "the averages count steps in bfloat16, so that their share of new squares stops at step 256",
-    why_not_small=MANY,
-    soon=False,
-)(but(once=share_of_step(256)), LONG)
-adafactor(
-    "share-stops-at-2048",
-    "the averages count steps in float16, so that their share of new squares stops at step 2,048",
-    why_not_small=MANY,
-    soon=False,
-)(but(once=share_of_step(2048)), LONG)
+for stop, dtype in ((256, "bfloat16"), (2048, "float16")):
+    adafactor(
+        f"share-stops-at-{stop}",
+        f"the averages count steps in {dtype}, so that their share of new squares stops at step {stop:,}",
+        why_not_small=MANY,
+        soon=False,
+    )(but(once=share_of_step(stop)), LONG)
 adafactor("size-at-least-one", "a parameter whose root mean square is below 1 moves as if it were 1")(
     but(eps2=number(1.0)), FACTOR
 )

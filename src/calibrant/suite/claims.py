@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
-from calibrant.exact import Exact
+from calibrant.exact import Exact, fair_counts
 from calibrant.judge import LINE, agree, holds, show
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.target.calling import Subject
@@ -80,3 +81,19 @@ def agrees_or_refuses(target: Subject, due: Exact, operation: str, *arguments: A
 def answers(target: Subject, due: Exact, operation: str, *arguments: Any) -> bool:
     """Whether an operation answers. It must if something is claimed of the answer, and may refuse if not."""
     return bool(np.isfinite(due.err).any()) or not target.refuses(operation, *arguments)
+
+
+def in_random_halves(halves: Sequence[Sequence[int]], n: int) -> Iterator[tuple[str, int, int, int]]:
+    """Each of n rows, and each with its neighbour: how many of the halves contain it, and the fewest and the most of fair ones.
+
+    Fair halves leave these limits with a probability of less than 1e-9: n rows, and n pairs of neighbours, each too seldom or too often.
+    """
+    counts = np.zeros((2, n), dtype=int)
+    for half in halves:
+        found = np.isin(np.arange(n), half)
+        counts += [found, found & np.roll(found, -1)]
+    chances = Fraction(1, 2), Fraction(n // 2 - 1, 2 * (n - 1))
+    of_row, of_pair = (fair_counts(len(halves), chance, Fraction(1, 10**9) / (4 * n)) for chance in chances)
+    for i, (alone, together) in enumerate(counts.T.tolist()):
+        yield f"row {i}", alone, *of_row
+        yield f"rows {i} and {(i + 1) % n}", together, *of_pair
