@@ -159,6 +159,16 @@ def test_a_timer_that_runs_already_goes_on() -> None:
     assert rang == [1]
 
 
+def test_a_timer_of_computing_is_not_charged_for_sleep() -> None:
+    signal.setitimer(signal.ITIMER_PROF, 0.5)
+    try:
+        with in_time("f", 0.1):
+            time.sleep(0.6)
+        assert signal.getitimer(signal.ITIMER_PROF)[0] > 0.3
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def test_a_formula_may_wait_for_a_busy_machine_but_not_forever() -> None:
     """The limit is of the process's own seconds; ten times as many may pass on the clock."""
     with in_time("f", 0.1):

@@ -206,6 +206,19 @@ def test_a_plateau_without_meaning_is_refused(target: Subject, hyperparameters: 
     holds(target.refuses("plateau", losses, 0.5, hyperparameters), f"did not refuse {hyperparameters}")
 
 
+@clause("schedule.pure", fraction_of_examples=0.3)
+@given(schedules(*strategies.WARMED, "sequence"))
+def test_a_schedule_leaves_its_hyperparameters_alone(target: Subject, run: Scheduled) -> None:
+    """A rate that is taken out, or written over, is missing from the next run."""
+    leaves_arguments_alone(target, "schedule", run.name, run.hyperparameters, run.n_steps)
+
+
+@clause("schedule.pure", fraction_of_examples=0.3)
+@given(stalled_runs("eps"))
+def test_a_plateau_leaves_its_arguments_alone(target: Subject, run: Stalled) -> None:
+    leaves_arguments_alone(target, "plateau", run.val_losses, run.lr, run.hyperparameters)
+
+
 # Gradients that are too long
 
 

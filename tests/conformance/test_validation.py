@@ -600,6 +600,19 @@ def test_diagnosis_of_the_runs_in_the_book(target: Subject, train: list[float], 
     holds(answer == due, f"returned {answer!r} where {due!r} is due")
 
 
+@clause("validation.logs-kept", fraction_of_examples=0.3)
+@given(strategies.spoiled_loss_logs())
+def test_early_stopping_leaves_the_losses_alone(target: Subject, log: Losses) -> None:
+    """Rises, ties, and losses that are not finite, which a running minimum would write over."""
+    leaves_arguments_alone(target, "early_stopping", log.val_losses, log.patience)
+
+
+@clause("validation.logs-kept", fraction_of_examples=0.3)
+@given(strategies.curves())
+def test_a_diagnosis_leaves_both_logs_alone(target: Subject, run: tuple[Any, Any]) -> None:
+    leaves_arguments_alone(target, "diagnose", *run)
+
+
 @clause("overfitting.lengths")
 @pytest.mark.parametrize(("n_train", "n_val"), [(2, 3), (3, 2), (1, 0), (0, 1)])
 def test_logs_of_two_lengths_have_no_diagnosis(target: Subject, n_train: int, n_val: int) -> None:

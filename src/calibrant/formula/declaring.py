@@ -35,8 +35,14 @@ PATIENCE = 10.0
 """The seconds of computing in which a formula must end, however busy the machine is."""
 
 _RINGS = (
-    {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM} if hasattr(signal, "setitimer") else {}
+    {
+        signal.ITIMER_PROF: (signal.SIGPROF, time.process_time),
+        signal.ITIMER_REAL: (signal.SIGALRM, time.monotonic),
+    }
+    if hasattr(signal, "setitimer")
+    else {}
 )
+"""Of each timer, the signal that it sends and the clock that it follows."""
 _AXIS = re.compile(r"(\d+)?([a-z]\w*)?")
 _FUTURE_ANNOTATIONS = 0x1000000
 _LONGEST = 56
@@ -161,10 +167,11 @@ def in_time(name: str, seconds: float) -> Iterator[None]:
     def stop(signum: int, frame: Any) -> NoReturn:
         raise FormulaError(f"formula {name} did not end within {seconds:g} s")
 
-    start, limits = time.monotonic(), {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: 10 * seconds}
+    limits = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: 10 * seconds}
     running = {timer: signal.getitimer(timer) for timer in limits}
     mine = [timer for timer in limits if not 0 < running[timer][0] < limits[timer]]
-    before = {timer: signal.signal(_RINGS[timer], stop) for timer in mine}
+    before = {timer: signal.signal(_RINGS[timer][0], stop) for timer in mine}
+    start = {timer: _RINGS[timer][1]() for timer in mine}
     for timer in mine:
         signal.setitimer(timer, limits[timer])
     try:
@@ -172,10 +179,11 @@ def in_time(name: str, seconds: float) -> Iterator[None]:
     finally:
         for timer in mine:
             signal.setitimer(timer, 0.0)
-            signal.signal(_RINGS[timer], before[timer])
+            ring, clock = _RINGS[timer]
+            signal.signal(ring, before[timer])
             left, interval = running[timer]
             if left:
-                signal.setitimer(timer, max(left - (time.monotonic() - start), 1e-6), interval)
+                signal.setitimer(timer, max(left - (clock() - start[timer]), 1e-6), interval)
 
 
 def _limited(function: Any, name: str) -> Any:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact.schedules import PLATEAU as DEFAULTS
+from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, narrow, rearranged
 from calibrant.impostors.kinds import DIGITS, Call, Change, impostors_of, unrefused
 
 CONSTANT, LINEAR, DECAY, POLYNOMIAL = (f"schedule.{name}" for name in ("constant", "linear", "decay", "polynomial"))
 ROOT, COSINE, RESTARTS, CYCLE = (f"schedule.{name}" for name in ("inverse-sqrt", "cosine", "restarts", "one-cycle"))
 CYCLIC, WARM, SEQUENCE, HORIZON = (f"schedule.{name}" for name in ("cyclic", "warm-up", "sequence", "horizon"))
+KEPT = "schedule.pure"
 RULES = f"{DECAY} {CONSTANT} {LINEAR} {POLYNOMIAL} {ROOT} {COSINE} {RESTARTS} {CYCLE} {CYCLIC} {WARM} {SEQUENCE}"
 TWICE = "only a schedule of several steps shows it"
 
@@ -228,6 +230,9 @@ rates("warm-up-of-a-part-ignored", "a schedule of a sequence has no warm-up of i
     given(schedules=lambda h: [{key: x for key, x in one.items() if key != "warmup_steps"} for one in h["schedules"]]),
     f"{SEQUENCE} {WARM}?",
 )
+rates("rate-taken-out", "the rate is taken out of the caller's hyperparameters, as by `pop`")(
+    kinds.afterwards(lambda c, right: c.hyperparameters.pop("lr", None)), KEPT
+)
 rates("any-word", "an unknown name gives a constant rate, and an unknown hyperparameter is ignored")(
     lambda c: c() if _known(c) else _half(c), "schedule.unknown"
 )
@@ -422,6 +427,9 @@ plateau("always-least", "the lowest loss is the best, even where the highest is"
 plateau("without-a-least", "the least rate is not used")(walking(switched(min_lr=0.0)), LEAST)
 plateau("nan-is-an-improvement", "NaN counts as an improvement, and so does every loss after it")(
     walking(_NanIsBest), NAN
+)
+plateau("running-minimum-in-place", "the lowest loss so far is written over each loss of the caller's log")(
+    kinds.overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses)), KEPT
 )
 plateau("any-hyperparameters", "no hyperparameter is checked")(
     unrefused(lambda c: np.full(len(c.val_losses), c.lr)), NO_PLATEAU

@@ -68,7 +68,7 @@ def diagnosed(
 
 DIAGNOSIS = "overfitting.diagnosis"
 WAITS = "two waits and an improvement between them are needed"
-NAN = "early-stopping.nan"
+NAN, LOGS = "early-stopping.nan", "validation.logs-kept"
 BEST = f"early-stopping.best {NAN}"
 LATE = f"early-stopping.patience {BEST}"
 EARLY = f"{LATE} early-stopping.never-triggered"
@@ -131,6 +131,9 @@ early("best-only-if-stopped", "where patience lasts to the end, the last epoch i
 early("lowest-of-the-run-before", "the lowest loss of one run must still be beaten in the next one", repeats=False)(
     _lowest_of_the_run_before, EARLY, "keras-team/keras#20533"
 )
+early("running-minimum-in-place", "the lowest loss so far is written over each loss of the caller's log")(
+    kinds.overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses)), LOGS
+)
 early("any-patience", "a patience that is not positive counts as 1, and no losses stop at once")(
     lambda c: c(patience=max(c.patience, 1)) if len(c.val_losses) else (0, 0), "early-stopping.invalid"
 )
@@ -161,6 +164,9 @@ diagnose("never-underfitting", "underfitting is never reported: all that does no
     diagnosed(stays=lambda *_: False), DIAGNOSIS
 )
 diagnose("logs-swapped", "the two logs are swapped")(kinds.swapped("train_losses", "val_losses"), DIAGNOSIS)
+diagnose("smoothed-in-place", "the mean of all losses so far is written over each validation loss")(
+    kinds.overwritten("val_losses", lambda c, right: c.val_losses.cumsum() / np.arange(1, len(c.val_losses) + 1)), LOGS
+)
 diagnose("any-lengths", "the longer of two logs is cut to the length of the other, and no epochs are good")(
     lambda c: kinds.cut_to_the_shorter(*c.names)(c) if min(map(len, c.given.values())) else "good",
     "overfitting.lengths overfitting.empty overfitting.not-finite?",
