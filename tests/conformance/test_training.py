@@ -544,3 +544,39 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(target: Subject, samp
     answer, due = trained(target, sample, {"name": "sgd", "lr": sample.learning_rate})
 
     agree(answer[1], exact.concatenate(*due[1]), "the losses")
+
+
+# Only reading
+
+CHANGES_NOTHING = ("optimize_groups", "resume", "accumulate_and_step", "scaled_steps")
+
+
+@clause("training.pure", fraction_of_examples=0.07)
+@pytest.mark.parametrize("operation", CHANGES_NOTHING)
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@given(drawn=scaled_runs(overflows=None, norms=(0.5, None), steps=(3, 6), maximize=(True, None)))
+def test_what_stands_around_an_optimizer_leaves_its_arguments_alone(
+    target: Subject, operation: str, name: str, drawn: Any
+) -> None:
+    """Gradients that are unscaled, clipped or added up in place are others when somebody logs them."""
+    sample = drawn(name)
+    run = sample.run
+    groups, rest = [run.hyperparameters] * len(run.params), (run.params, run.grads)
+    requests = {
+        "optimize_groups": (name, groups, *rest),
+        "resume": (name, run.hyperparameters, *rest, 2, {"lr": 0.125}),
+        "accumulate_and_step": (name, run.hyperparameters, *rest, 2),
+        "scaled_steps": (name, run.hyperparameters, *rest, sample.scale, sample.max_norm),
+    }
+
+    leaves_arguments_alone(target, operation, *requests[operation])
+
+
+@clause("training.pure", fraction_of_examples=0.3)
+@given(strategies.minibatch_descents())
+def test_a_loop_over_mini_batches_leaves_start_and_data_alone(target: Subject, sample: Minibatched) -> None:
+    optimizer = {"name": "sgd", "lr": sample.learning_rate}
+
+    leaves_arguments_alone(
+        target, "train_minibatches", optimizer, sample.params, sample.t_u, sample.t_c, sample.batches
+    )

@@ -33,7 +33,7 @@ CHAPTERS = {
     "accumulation": ("accumulation",),
     "optimizers": ("optimizer",),
     "validation": ("split", "validation", "regularization", "early-stopping", "overfitting"),
-    "training": ("schedule", "clip", "average", "group", "resume", "window", "scale", "minibatch"),
+    "training": ("training", "schedule", "clip", "average", "group", "resume", "window", "scale", "minibatch"),
 }
 """The chapters in reading order, each with the first words that its clauses' names may have."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.exact.training import Walk, mean_of_batches
+from calibrant.impostors import kinds
 from calibrant.impostors.kinds import Call, Change, answer, impostors_of, refusing, unrefused
 from calibrant.impostors.splits import buffered
 
@@ -165,6 +166,9 @@ train(
     trained(lambda found: exact.concatenate(*(loss for loss, _ in found)).mean()),
     LOSS,
     "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924",
+)
+train("parameters-in-place", "it changes the caller's parameters in place")(
+    kinds.overwritten("params", lambda c, right: right[0]), "training.pure"
 )
 train("loss-of-the-last-batch", "an epoch's loss is that of its last batch")(trained(lambda found: found[-1][0]), LOSS)
 train("sum-of-the-losses", "an epoch's loss is the sum of its batches' losses")(

@@ -15,7 +15,29 @@ from calibrant.exact.optimizers import DEFAULTS, Hyperparameters
 from calibrant.exact.scalars import Number, constant
 from calibrant.exact.training import Scaler, Walk, clipped, mean_of
 from calibrant.impostors import kinds
+from calibrant.impostors.correct import overwrite
 from calibrant.impostors.kinds import Call, Change, impostors_of, refusing, unrefused
+from calibrant.protocol.wire import is_array
+
+KEPT = "training.pure"
+
+
+def _moved_in_place(c: Call, path: Any) -> None:
+    for p, last in zip(c.params, path[-1] if path else [], strict=False):
+        overwrite(p, last)
+
+
+def _added_in_place(c: Call, path: Any) -> None:
+    for first, *others in (c.grads[k : k + c.every] for k in range(0, len(c.grads), c.every)):
+        for k, g in enumerate(first):
+            overwrite(g, sum((step[k] for step in others), g))
+
+
+def _left_scaled(c: Call, path: Any) -> None:
+    for g in filter(is_array, kinds.leaves(c.grads)):
+        with np.errstate(over="ignore"):
+            g *= g.dtype.type(c.scale.get("init_scale", 2.0**16))
+
 
 # Parameters in groups
 
@@ -83,6 +105,7 @@ groups("steps-count-groups", "all groups share one count of steps, which each of
 groups("last-group-not-stepped", "the last group is never stepped")(
     refusing(lambda c: [[*step[:-1], c.params[-1]] for step in c()]), OWN
 )
+groups("parameters-in-place", "it changes the caller's parameters in place")(kinds.afterwards(_moved_in_place), KEPT)
 groups("too-few-taken", "parameters without a group follow the last one, and groups without a parameter are ignored")(
     unrefused(lambda c: c(hyperparameters=[*c.hyperparameters, *[c.hyperparameters[-1]] * 9][: len(c.params)])),
     "group.invalid",
@@ -147,6 +170,7 @@ def _powers_before_the_betas(walk: Walk, c: Call) -> None:
 
 
 resume = impostors_of("resume")
+resume("parameters-in-place", "it changes the caller's parameters in place")(kinds.afterwards(_moved_in_place), KEPT)
 resume("state-lost", "the second optimizer starts without state, and counts its steps from 1")(
     loading(lambda walk, c: _forget(walk, "states", "counts")),
     BOTH,
@@ -244,6 +268,9 @@ def _advances(walk: Walk, step: Any, c: Call) -> None:
 
 
 window = impostors_of("accumulate_and_step")
+window("added-up-in-place", "the gradients of a window are added up in the memory of its first ones")(
+    kinds.afterwards(_added_in_place), KEPT
+)
 window("sum-of-the-window", "a window steps along the sum of its gradients, not along their mean")(
     windows(lambda window, c: _times(mean_of(window), len(window), 1)), ALL, "paiml/aprender#2123"
 )
@@ -351,6 +378,9 @@ def _never_grown(scaler: Scaler, skipped: bool) -> None:
 
 
 scaled = impostors_of("scaled_steps")
+scaled("scaled-in-place", "the caller's gradients are left multiplied by the scale")(
+    kinds.afterwards(_left_scaled), KEPT
+)
 scaled("never-unscaled", "the optimizer follows the scaled gradients")(
     scaling(found=lambda scaler, step, limit, follow: [g * scaler.scale for g in clipped(step, limit, follow)]),
     f"{UNSCALED} {CLIP} {SKIP}",
