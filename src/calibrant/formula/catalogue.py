@@ -373,10 +373,13 @@ def gated_linear(x: Any) -> Any:
 
 @_shipped("n d, m d, m -> n m", "float32")
 def linear(x: Any, w: Any, b: Any) -> Any:
-    """x wᵀ + b, the bias added in any order. Reference: torch.nn.Linear."""
+    """x wᵀ + b, the bias added in any order, or to the product as it is stored. Reference: torch.nn.Linear."""
     xp = namespace(x)
     ones = xp.ones_like(x[..., :1])
-    return xp.matmul(xp.concat([x, ones], axis=-1), xp.matrix_transpose(xp.concat([w, b[:, None]], axis=-1)))
+    return either(
+        xp.matmul(xp.concat([x, ones], axis=-1), xp.matrix_transpose(xp.concat([w, b[:, None]], axis=-1))),
+        lambda: store(xp.matmul(x, xp.matrix_transpose(w))) + b,
+    )
 
 
 @_shipped("b n d, d m -> b n m", "float32")
@@ -414,11 +417,13 @@ def _padded(x: Any, axis: int, padding: int) -> Any:
 
 
 def _convolved(patches: Any, w: Any, b: Any) -> Any:
-    """A weight row for each output channel, times the patches (n, c k, places), and the bias, in any order."""
+    """A weight row for each output channel, times the patches (n, c k, places), and the bias, in any order or to the stored product."""
     xp = namespace(patches)
-    ones = xp.ones_like(patches[:, :1, :])
-    rows = xp.concat([xp.reshape(w, (w.shape[0], -1)), b[:, None]], axis=-1)
-    return xp.matmul(rows, xp.concat([patches, ones], axis=1))
+    ones, rows = xp.ones_like(patches[:, :1, :]), xp.reshape(w, (w.shape[0], -1))
+    return either(
+        xp.matmul(xp.concat([rows, b[:, None]], axis=-1), xp.concat([patches, ones], axis=1)),
+        lambda: store(xp.matmul(rows, patches)) + b[:, None],
+    )
 
 
 @_shipped("n c l, o c k, o, , -> n o m", "float32", l=(5, 8), k=(1, 3), stride=(1, 2), padding=(0, 1))

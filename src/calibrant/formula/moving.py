@@ -12,7 +12,7 @@ from flint import arb_mat
 from numpy.typing import NDArray
 
 from calibrant.formula.balls import UP, ZERO, Floats, gamma, infinite, times
-from calibrant.formula.tape import Array, Pull, Run
+from calibrant.formula.tape import Array, Pull, Run, Sums
 
 
 def places(shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -28,33 +28,49 @@ def gather(x: Array, index: Any) -> Array:
     v = np.empty(index.shape, dtype=object)
     v[...] = x.v.reshape(-1)[index]
     size = None if x._size is None else np.asarray(x._size.reshape(-1)[index])
+    sums = x.sums and tuple(part.reshape(-1)[index] for part in x.sums)
     pull: Pull = lambda a: scatter(a, index, x.shape)  # noqa: E731  # the transpose stands beside what it transposes
-    return Array(x.run, v, x.err.reshape(-1)[index], ((x, pull),), number=x.number, size=size)
+    return Array(x.run, v, x.err.reshape(-1)[index], ((x, pull),), number=x.number, size=size, sums=sums)
 
 
 def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Array:
-    """An array of zeros to which each element of x is added at its flat position, each rounded `more` times before [A.sums]."""
+    """An array of zeros to which each element of x is added at its flat position, each rounded `more` times before [A.sums].
+
+    What are sums themselves are added in any order, too, all their terms with those of the others.
+    """
     flat, size, form = np.asarray(index).reshape(-1), math.prod(shape), x.run.arithmetic
-    counts = np.bincount(flat, minlength=size)
     v = np.full(size, ZERO, dtype=object)
     err: Floats = np.zeros(size)
+    counts = np.bincount(flat, minlength=size)
+    sums = None
     if flat.size and counts.max() == 1:
         v[flat] = x.v.reshape(-1)
         err[flat] = x.err.reshape(-1)
+        sums = x.sums and _at(x.sums, flat, size)
     elif flat.size:
         order = np.argsort(flat, kind="stable")
         filled = np.flatnonzero(counts)
         v[filled] = np.add.reduceat(x.v.reshape(-1)[order], np.searchsorted(flat[order], filled))
         with np.errstate(all="ignore"):
-            own: Any = np.bincount(flat, x.err.reshape(-1), size)
-            reach: Any = np.bincount(flat, (x.err + x.magnitude).reshape(-1), size)
-            n = np.maximum(counts - 1, 0)
+            own, reach, terms = sums = _at(terms_of(x), flat, size)
+            n = np.maximum(terms - 1, 0)
             under = np.where(reach > 0, n * form.flushed, 0.0)
-            err = (own + times(gamma(n + more, form), reach) + under) * (1 + (counts + 4) * 2.0**-52) * UP
+            err = (own + times(gamma(n + more, form), reach) + under) * (1 + (terms + 4) * 2.0**-52) * UP
             known = infinite(v)
             err = np.where(np.isnan(err) | ((reach > form.largest) & ~known), np.inf, err)
             err = np.where(known & (own == 0), 0.0, err)
-    return Array(x.run, v.reshape(shape), err.reshape(shape), ((x, lambda a: gather(a, index)),))
+    sums = sums and tuple(part.reshape(shape) for part in sums)
+    return Array(x.run, v.reshape(shape), err.reshape(shape), ((x, lambda a: gather(a, index)),), sums=sums)
+
+
+def _at(sums: Sums, flat: Any, size: int) -> Any:
+    """The terms of sums that are added up at flat positions."""
+    return tuple(np.bincount(flat, part.reshape(-1), size) for part in sums)
+
+
+def terms_of(x: Array) -> Sums:
+    """The terms of each element; it is its own only one if it is no sum."""
+    return x.sums or (x.err, x.err + x.magnitude, np.ones(x.shape))
 
 
 def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
@@ -94,7 +110,10 @@ def joined(arrays: Sequence[Array]) -> Array:
         for parts in zip(*((a.v, a.err, a.magnitude) for a in arrays), strict=True)
     )
     parents = tuple((a, part(start, a.shape)) for a, start in zip(arrays, starts, strict=False))
-    return Array(arrays[0].run, v, err, parents, size=sizes)
+    own, reach, terms = (
+        np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*map(terms_of, arrays), strict=True)
+    )
+    return Array(arrays[0].run, v, err, parents, size=sizes, sums=(own, reach, terms))
 
 
 def axes_of(x: Array, axis: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -152,7 +171,9 @@ def matmul(x: Array, y: Array) -> Array:
     with np.errstate(all="ignore"):
         err = x.magnitude @ y.err + x.err @ (y.magnitude + y.err)
         reach = (x.magnitude + x.err) @ (y.magnitude + y.err)
-        err = (err + gamma(n, form) * reach + n * form.tiny * (reach > 0)) * (1 + (4 * n + 8) * 2.0**-52) * UP
+        own, more = err + n * form.tiny * (reach > 0), (1 + (4 * n + 8) * 2.0**-52) * UP
+        err = (own + gamma(n, form) * reach) * more
         err = np.where((reach > form.largest) | np.isnan(err), np.inf, err)
+        sums = ((own + form.u * (1 + form.u) * reach) * more, reach * more, np.full(reach.shape, float(n)))
     parents = ((x, lambda a: matmul(a, y.mT)), (y, lambda a: matmul(x.mT, a)))
-    return Array(x.run, v.reshape((*batch, m, p)), err, parents)
+    return Array(x.run, v.reshape((*batch, m, p)), err, parents, sums=sums)

@@ -49,6 +49,8 @@ from calibrant.formula.balls import (
 
 Pull = Callable[["Array"], "Array"]
 Parents = tuple[tuple["Array", Pull], ...]
+Sums = tuple[Floats, Floats, Floats]
+"""Of the terms that were added up to each element: the sum of their errors, that of their reaches, and their number."""
 
 _serial = itertools.count()
 
@@ -127,17 +129,25 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
 class Array:
     """An array of balls with bounds; it follows the array API standard."""
 
-    __slots__ = ("_size", "err", "number", "parents", "run", "serial", "v")
+    __slots__ = ("_size", "err", "number", "parents", "run", "serial", "sums", "v")
     __array_ufunc__ = None  # NumPy arrays leave mixed arithmetic to us
     __hash__ = object.__hash__
 
     def __init__(
-        self, run: Run, v: Any, err: Any, parents: Parents, *, number: float | None = None, size: Floats | None = None
+        self,
+        run: Run,
+        v: Any,
+        err: Any,
+        parents: Parents,
+        *,
+        number: float | None = None,
+        size: Floats | None = None,
+        sums: Sums | None = None,
     ) -> None:
         self.run, self.v, self.parents, self.number = run, np.asarray(v, dtype=object), parents, number
         self.err: Floats = np.asarray(err, dtype=np.float64)
         self.serial = next(_serial)
-        self._size = size
+        self._size, self.sums = size, sums
 
     @property
     def magnitude(self) -> Floats:
@@ -170,7 +180,7 @@ class Array:
     __eq__, __ne__ = _operator("equal")[0], _operator("not_equal")[0]
 
     def __neg__(self) -> Array:
-        return Array(self.run, -self.v, self.err, ((self, operator.neg),), size=self._size)
+        return Array(self.run, -self.v, self.err, ((self, operator.neg),), size=self._size, sums=self.sums)
 
     def __pos__(self) -> Array:
         return self
