@@ -114,6 +114,37 @@ def fused(a: list[Fraction], b: list[Fraction]) -> set[Fraction]:
     return found
 
 
+SUMS_OF_SUMS = {
+    "sums": lambda x: namespace(x).sum(namespace(x).sum(x, axis=0), axis=0),
+    "a sum that is negated and moved": lambda x: -namespace(x).sum(-namespace(x).flip(namespace(x).sum(x, axis=0))),
+    "a product and a sum": lambda x: namespace(x).sum(namespace(x).matmul(x, np.ones((40, 1)))),
+    "sums one after the other": lambda x: namespace(x).sum(
+        namespace(x).concat([x[0], namespace(x).sum(x[1:], axis=0)])
+    ),
+}
+
+
+@pytest.mark.parametrize("nested", SUMS_OF_SUMS.values(), ids=SUMS_OF_SUMS)
+def test_a_sum_of_sums_may_be_added_up_one_number_after_the_other(nested: Any) -> None:
+    """1,600 equal numbers, each rounded down: off by 400 roundings, where sums of 40 and then of 40 err by 78 at most."""
+    x = np.full((40, 40), 1.3184204, dtype=np.float32)
+    total = x.reshape(-1).cumsum(dtype=np.float32)[-1]
+    assert abs(total / (1600 * float(x[0, 0])) - 1) > 390 * 2**-24
+
+    assert_agrees(total, nested, (x,))
+    with pytest.raises(AssertionError, match="times its bound"):
+        assert_agrees(np.float32(total * (1 - 1e-4)), nested, (x,))
+
+
+def test_the_gradient_of_a_bias_may_be_added_up_one_number_after_the_other() -> None:
+    x, w, b = np.ones((40, 1, 40)), np.ones((1, 1, 1)), np.zeros(1)
+    upstream = np.full((40, 1, 40), 1.3184204, dtype=np.float32)
+    total = upstream.reshape(-1).cumsum(dtype=np.float32)[-1:]
+
+    inputs = [a.astype(np.float32) for a in (x, w, b)]
+    assert_gradient([None, None, total], FORMULAS["convolution_1d"], (*inputs, 1, 0), upstream)
+
+
 def test_a_product_of_matrices_is_within_its_bound_with_fused_multiply_adds_and_without() -> None:
     rng, worst = np.random.default_rng(1), 0.0
     for _ in range(20):
