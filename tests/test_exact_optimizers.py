@@ -240,6 +240,7 @@ def test_a_root_of_what_may_be_zero() -> None:
     assert math.isfinite(scalars.root(uncertain).err)
     assert math.isinf(scalars.root(uncertain, signed=True).err)
     assert math.isinf(scalars.root(number(-1.0).within(0.5)).err)
+    assert all(math.isinf(scalars.root(number(x).within(math.inf)).err) for x in (0.0, 1.0))
 
 
 @SOME

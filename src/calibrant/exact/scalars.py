@@ -264,7 +264,7 @@ def root(x: Number, *, signed: bool = False) -> Number:
         err = 0.0
     elif below > 0 and x.m > 0:
         err = x.err / (math.sqrt(below + x.err) + math.sqrt(below)) * _UP + _LOST
-    elif signed or x.m < 0:
+    elif signed or x.m < 0 or math.isinf(x.err):
         err = math.inf
     else:
         err = max(math.sqrt(x.size), x.err / math.sqrt(x.size + x.err)) * _UP
