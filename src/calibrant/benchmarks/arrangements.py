@@ -387,6 +387,23 @@ def _torch_optimizer(name: str, **options: Any) -> Evaluate:
     return run
 
 
+def _under_autocast() -> Iterator[Arrangement]:
+    """PyTorch's loss and gradient under autocast, which takes products of matrices to 16 bits, and losses of a line not."""
+    import torch
+
+    def loss(u: Array, c: Array, w: Any, b: Any) -> tuple[Any, list[Any]]:
+        leaves = [tensor(np.asarray(x)).requires_grad_() for x in (w, b)]
+        with torch.autocast("cpu"):
+            return torch.nn.functional.mse_loss(leaves[0] * tensor(u) + leaves[1], tensor(c)), leaves
+
+    def slope(*fit: Any) -> Array:
+        return torch.stack(torch.autograd.grad(*loss(*fit))).numpy()
+
+    name = "torch under autocast"
+    yield Arrangement("loss of the model", name, lambda *fit: loss(*fit)[0].detach().numpy(), DTYPES[1:])
+    yield Arrangement("gradient", name, slope, DTYPES[1:])
+
+
 def _jitted() -> Iterator[Arrangement]:
     """The loss and the gradient as JAX compiles them, where it is installed."""
     import jax
@@ -479,6 +496,7 @@ def arrangements() -> list[Arrangement]:
         )
     found.append(Arrangement("look-ahead", "there and back, as river", _river))
     if find_spec("torch"):
+        found += _under_autocast()
         for name in ("adam", "adamw", "rmsprop"):
             for options in ({"foreach": True}, {"foreach": False}, {"fused": True}):
                 if not (name == "rmsprop" and "fused" in options):
