@@ -22,6 +22,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # otherwise TensorFlow print
 
 import tensorflow as tf
 
+from calibrant.adapters import tensorflow_training
+from calibrant.adapters.tensorflow_training import average, clip_by_norm, clip_by_value, minibatches
+
+__all__ = ["average", "clip_by_norm", "clip_by_value", "minibatches"]
+
 Array = Any
 """TensorFlow's tensors."""
 
@@ -40,6 +45,7 @@ _EMPTY = "a loss squeezes, stretches or broadcasts, and the mean of no samples i
 _NUMBERS = "Keras's operations take Python numbers into float32 on this backend, and only from there into float64"
 deviations = {
     **keras_optimizers.DEVIATIONS,
+    **tensorflow_training.deviations,
     "data.shapes": _EMPTY,
     "data.columns": _EMPTY,
     "data.scaling": "tf.linalg.lstsq solves the normal equations unless it is told fast=False",
