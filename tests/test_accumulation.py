@@ -16,6 +16,8 @@ from calibrant.adapters import numpy_target
 from calibrant.exact import FORMATS, Exact, Format
 from calibrant.protocol.declarations import numpy_dtype
 
+pytestmark = pytest.mark.untraced
+
 
 def exactly(sample: strategies.Batched) -> tuple[list[tuple[Exact, Exact]], Exact, Exact]:
     return [(exact.of(t_u), exact.of(t_c)) for t_u, t_c in sample.batches], exact.of(sample.w), exact.of(sample.b)

@@ -100,6 +100,7 @@ def test_a_path_is_checked_in_workers(tmp_path: Path) -> None:
     assert "ended its process" in str(report)
 
 
+@pytest.mark.untraced
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     def left() -> Any:
         state = np.random.get_state()[1]  # type: ignore[index]  # a tuple, which NumPy's stubs do not say

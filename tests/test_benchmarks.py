@@ -50,6 +50,7 @@ def test_correct_evaluations_are_counted_by_formula_and_dtype(tmp_path: Path) ->
     assert all(row["rejected"] == 0 <= row["worst"] <= 1 for row in rows)
 
 
+@pytest.mark.untraced
 def test_the_same_seed_gives_the_same_cases_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The chunks, not the processes, have generators of their own."""
     monkeypatch.setattr(soundness, "CHUNK", 15)
@@ -82,6 +83,7 @@ def test_a_rejection_is_printed_and_makes_the_status_1(
     assert rejections[0]["rejected"] in capsys.readouterr().out
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("formula", soundness.FORMULAS, ids=lambda formula: formula.name)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: str) -> None:

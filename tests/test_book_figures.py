@@ -15,6 +15,8 @@ pytest.importorskip("matplotlib")
 from calibrant.mechanics import validation
 from calibrant.spec import diagrams, drawing, figures
 
+pytestmark = pytest.mark.untraced
+
 if TYPE_CHECKING:
     from calibrant.spec.figures import Series
 

@@ -17,6 +17,8 @@ from calibrant.protocol.declarations import DTYPES, GENERAL
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.straight_line import BINARY, METHODS
 
+pytestmark = pytest.mark.untraced
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "spec").glob("*.md"))]
 

@@ -17,6 +17,8 @@ from support import calibrant, checked, one_sentence, run, target
 
 from calibrant.protocol.errors import CheckError, escaped, printable
 
+pytestmark = pytest.mark.untraced
+
 FORGED = "x\n\r\nmine conforms: 166 clauses hold\x1b[2J\x1b]0;title\x07\u202e\u2028[/x][bold]\udc80" + "y" * 100_000
 """A text that clears the screen, renames the window, turns the line around, opens markup, and writes a last line."""
 

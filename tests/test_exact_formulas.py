@@ -17,6 +17,8 @@ from calibrant.adapters import numpy_target
 from calibrant.exact import FORMATS, Exact, Format
 from calibrant.exact.descent import _POWER_BITS
 
+pytestmark = pytest.mark.untraced
+
 FLOAT64 = FORMATS["float64"]
 fits = strategies.fits().map(lambda drawn: drawn.at(FLOAT64))
 ROUNDED = [form for form in FORMATS.values() if form.name != "bfloat16"]

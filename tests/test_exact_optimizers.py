@@ -22,7 +22,7 @@ from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import agree_lists
 from calibrant.strategies import Optimization
 
-pytestmark = pytest.mark.computing
+pytestmark = pytest.mark.untraced
 
 NAMES = list(exact.OPTIMIZERS)
 FLOAT32, FLOAT64 = FORMATS["float32"], FORMATS["float64"]

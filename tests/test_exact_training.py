@@ -20,7 +20,7 @@ from calibrant.judge import Disagreement, agree, agree_lists
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.strategies import Averaged
 
-pytestmark = pytest.mark.computing
+pytestmark = pytest.mark.untraced
 
 Update = Callable[[Any, Any, Any], Any]
 

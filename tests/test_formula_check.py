@@ -125,6 +125,7 @@ def test_a_right_layer_holds_and_one_that_is_not_there_is_absent(mine: str) -> N
     assert "has no hidden_mean_vjp" in str(result.verdicts[-1].reason)
 
 
+@pytest.mark.untraced
 def test_a_wrong_gradient_is_shrunk_and_named(mine: str) -> None:
     def wrong(*given: Any) -> Any:
         of_x, of_w = scaled_norm_vjp(*given)
@@ -139,6 +140,7 @@ def test_a_wrong_gradient_is_shrunk_and_named(mine: str) -> None:
     require_fit(json.loads(json.dumps(machine.document(result))), "verdicts.schema.json")
 
 
+@pytest.mark.untraced
 def test_epsilon_in_the_wrong_place_is_seen(mine: str) -> None:
     def outside(x: Any, w: Any, eps: float) -> Any:
         return x / (np.sqrt(np.mean(x * x, axis=-1, keepdims=True)) + x.dtype.type(eps)) * w
@@ -199,6 +201,7 @@ def in_c(folder: Path, layer: str) -> SimpleNamespace:
     return SimpleNamespace(program=[str(folder / "adapter")])
 
 
+@pytest.mark.untraced
 @needs_cc
 @pytest.mark.parametrize(("slip", "status"), [("", "holds"), (" - row[j] / r * mean", "breaks")])
 def test_a_program_in_c_serves_a_layer_and_its_backward_pass(tmp_path: Path, mine: str, slip: str, status: str) -> None:
@@ -221,6 +224,7 @@ def test_the_layer_in_c_of_the_page_holds(tmp_path: Path) -> None:
     assert statuses(report._result) == {"layers.relu": {"holds"}, "layers.relu.gradient": {"holds"}}
 
 
+@pytest.mark.untraced
 def test_a_check_in_python_says_what_the_command_says(mine: str) -> None:
     """A report needs the formulas again, after the check."""
     wrong = {"scaled_norm": scaled_norm, "scaled_norm_vjp": lambda x, w, eps, g: [x, w], "dtypes": ["float32"]}
@@ -321,6 +325,7 @@ def log_cosh(x, y):
 """
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("count", "status"), [("x.numel()", "holds"), ("len(x)", "breaks")])
 def test_a_function_of_torch_is_its_own_formula(tmp_path: Path, count: str, status: str) -> None:
     file = written(tmp_path, LOSSES.replace("COUNT", count), f"losses_{status}.py")
@@ -332,6 +337,7 @@ def test_a_function_of_torch_is_its_own_formula(tmp_path: Path, count: str, stat
     assert statuses(result) == {"layers.log-cosh.gradient": {status}}
 
 
+@pytest.mark.untraced
 def test_the_commands_run_in_workers_and_say_what_to_repeat(tmp_path: Path, mine: str) -> None:
     target = written(
         tmp_path,

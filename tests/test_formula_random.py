@@ -65,7 +65,7 @@ def drawn(rng: np.random.Generator) -> Callable[[Any, Any], Any]:
     return formula
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_random_formula_is_within_its_running_bound(dtype: Any) -> None:
     rng, judged, worst = np.random.default_rng(7), 0, 0.0

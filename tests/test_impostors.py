@@ -39,7 +39,7 @@ TRACED = (
 FIRST = [one for _, (one, *_) in itertools.groupby(sorted(POSSIBLE, key=lambda one: one.main), lambda one: one.main)]
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @EACH
 def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Impostor) -> None:
     """A sample of the others; `calibrant power` tries them all."""
@@ -48,7 +48,7 @@ def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Imposto
     assert (trial.missed, trial.beyond) == ([], [])
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "one", [one for one in FIRST if not one.why_not_small], ids=lambda one: f"{one.operation}.{one.name}"
 )
@@ -61,7 +61,7 @@ def test_the_example_that_shows_an_impostor_is_one_that_a_person_would_write(one
     assert [r.told() for r in told if not a_person_would_write(r.arguments())] == []
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_impostors_break_every_clause_of_the_book_and_name_no_others() -> None:
     """A clause that no known mistake breaks is no clause, or the mistake is missing."""
     broken, named = (
@@ -95,7 +95,7 @@ def shown(one: Impostor) -> set[str]:
 @pytest.mark.parametrize(
     "one",
     [
-        pytest.param(one, id=name, marks=() if name.startswith(TRACED) else pytest.mark.computing)
+        pytest.param(one, id=name, marks=() if name.startswith(TRACED) else pytest.mark.untraced)
         for one in POSSIBLE
         for name in [f"{one.operation}.{one.name}"]
     ],
@@ -109,7 +109,7 @@ def test_an_impostor_is_named_as_itself_and_as_no_other(one: Impostor) -> None:
         assert {other.name for other in found} == ({one.name} if one.repeats and one.soon else set())
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @pytest.mark.parametrize("one", [one for one in catalog() if len(shown(one)) == 1])
 def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor) -> None:
     (other,) = {*DTYPES} - shown(one)
@@ -117,7 +117,7 @@ def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor)
     assert naming.among(Subject(target_from_impostor(one), other), one.operation, *one.applies_to[:1]) == []
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     """It refuses the questions with validation data, so those count for nothing."""
     (uphill,) = select(["training_loop.uphill"])
@@ -129,7 +129,7 @@ def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
     assert found == [uphill]
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -> None:
     """One mistake breaks one clause; nothing is said of the momentum of an optimizer that goes uphill."""
     lines = [
@@ -150,7 +150,7 @@ def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -
     assert {verdict.status for verdict in result.verdicts if verdict.clause in options} == {"undecided"}
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_of_three_ways_to_the_gradient_the_one_that_disagrees_is_found(tmp_path: Path) -> None:
     """Two of three comparisons fail, and both call the faulty way."""
     lines = [

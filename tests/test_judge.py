@@ -114,6 +114,7 @@ UNITS = {"model": 4, "loss": 8, "dloss": 4, "grad": 8, "gradient": 8}
 """The units in the last place by which a wrong answer differs; a division by n may be one by its root, twice."""
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("formula", WELL_CONDITIONED)
 @forms
 def test_a_few_units_in_the_last_place_are_too_many(formula: str, form: Format) -> None:

@@ -27,6 +27,7 @@ from calibrant.reports import table
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
 
 
+@pytest.mark.untraced
 def test_targets_stand_side_by_side(tmp_path: Path) -> None:
     wrong = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n", "summing.py")
     node = f"node {Path(__file__).parent / 'programs' / 'adapter.js'}"

@@ -66,7 +66,7 @@ def test_a_target_whose_answers_no_impostor_gives_is_not_named(operation: tuple[
         assert named(name, answer, *of_which) == []
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @pytest.mark.parametrize(("target", "dtype"), [("numpy", "float64"), ("torch", "float32")])
 def test_a_shipped_target_is_named_as_no_impostor(target: str, dtype: str) -> None:
     """Except for its declared deviations: PyTorch's losses do broadcast."""

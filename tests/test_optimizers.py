@@ -59,6 +59,7 @@ def within(steps: list[list[Any]], run: strategies.Optimization) -> None:
     agree_lists(steps, exact.optimize(run.name, run.hyperparameters, run.params, run.grads, PYTORCH))
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("name", "path"),
     [

@@ -69,6 +69,7 @@ def loaded(code: str, timeout: float) -> Iterator[Target]:
 # Programs that conform
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "name, chapters, holding",
     [("plain JavaScript", "loss broadcasting validation autograd", 58), ("plain C", "loss gradients autograd", 35)],
@@ -338,6 +339,7 @@ def test_a_target_and_a_program_are_one_too_many() -> None:
     assert one_sentence(calibrant("check", "numpy", "--program", "node x.js"), "only one of them")
 
 
+@pytest.mark.untraced
 def test_a_check_of_a_program_leaves_nothing_behind(tmp_path: Path) -> None:
     """It starts a child at each question."""
     adapter = tmp_path / "adapter.js"

@@ -129,7 +129,7 @@ def test_each_gradient_of_all_ranks_counts_once() -> None:
     assert [norm.nearest().item() for norm in norms] == [13.0, math.sqrt(25 + 2 * 144)]
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_chains_of_ten_thousand_factors_are_right() -> None:
     """The bound of a long run still rejects a factor that was applied once too often."""
     n, gamma = 10_000, 0.999

@@ -113,6 +113,7 @@ TAMPERING = {
 }
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("tampering", TAMPERING.values(), ids=TAMPERING)
 def test_a_target_apart_cannot_reach_its_judge(tampering: str, tmp_path: Path) -> None:
     file = target(tmp_path, WRONG + tampering)
@@ -122,6 +123,7 @@ def test_a_target_apart_cannot_reach_its_judge(tampering: str, tmp_path: Path) -
     assert statuses(said) == {"loss.mean-square": {"breaks"}}
 
 
+@pytest.mark.untraced
 def test_a_target_apart_is_judged_alike(tmp_path: Path) -> None:
     """In-place changes show, functions arrive, and what only one process can do is absent."""
     file = target(

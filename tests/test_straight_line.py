@@ -235,7 +235,7 @@ def forward(way: dict[str, Any], instructions: Any, result: int, params: Any) ->
     return values[result]
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @forms
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("strategy", ["quotients", "elementary"])

@@ -25,7 +25,7 @@ from calibrant.exact import FORMATS, Format
 from calibrant.protocol.declarations import CONVENTIONS, GENERAL, numpy_dtype
 from calibrant.strategies import accumulation, broadcasting, drawing, samples
 
-pytestmark = pytest.mark.computing
+pytestmark = pytest.mark.untraced
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=30)
 SEARCH = settings(derandomize=True, deadline=None, max_examples=20_000, database=None)

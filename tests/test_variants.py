@@ -44,6 +44,7 @@ def test_every_convention_belongs_to_an_optimizer_and_each_of_its_variants_is_an
     assert {one.kind for one in VARIANTS} == {"variant"}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @each_variant
 def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
@@ -63,6 +64,7 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
         )
 
 
+@pytest.mark.untraced
 @each_variant
 def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
     """The failure says what to declare; it does not name the variant as an impostor too."""
@@ -487,6 +489,7 @@ def test_every_general_convention_but_one_has_a_case() -> None:
     assert values - set(GENERAL_CASES) == {("arithmetic.subnormals", "flushed")}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("says", [True, False])
 @each_general
 def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
@@ -555,6 +558,7 @@ def loss_fn(t_p, t_c):
 """
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("factor", "told"),
     [

@@ -115,7 +115,7 @@ def test_other_processes_write_the_same_folder_and_say_what_it_rejects(
     assert f"reject {len(named)} of {len(catalog())} impostors" in said
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_the_released_cases_are_those_that_are_computed(chosen: Chosen) -> None:
     """If this fails, the book or an impostor has changed: `calibrant vectors --recompute src/calibrant/vectors/released` writes them anew."""
     for group, cases in chosen:
@@ -145,7 +145,7 @@ def test_a_case_carries_the_level_of_its_clause() -> None:
     assert all(level == book()[clause].level for clause, level in cases)
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_files_are_small_and_as_their_schema_says(chosen: Chosen) -> None:
     schema = json.loads(released("schema.json").read_text(encoding="utf-8"))
     cases = [case for _, cases in chosen for case in cases]
@@ -179,7 +179,7 @@ def unsaid(one: Impostor) -> str:
     return "changes" if {clause.split(".")[1] for clause in one.breaks} <= beside else ""
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_the_reason_is_known_wherever_no_case_rejects_an_impostor_that_breaks_a_clause(chosen: Chosen) -> None:
     """In every dtype and optimizer in which it breaks one."""
     missed = []
@@ -201,7 +201,7 @@ def test_a_released_case_is_what_the_book_claims(operation: str) -> None:
             assert (case.clause, case.expected) in claims(operation, case.arguments), case.id
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 def test_no_case_can_be_left_out(chosen: Chosen) -> None:
     spare = [
         case.id
@@ -216,7 +216,7 @@ def test_no_case_can_be_left_out(chosen: Chosen) -> None:
 # Right answers, and wrong ones
 
 
-@pytest.mark.computing
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", ["reference", "torch"])
 def test_a_right_target_agrees(chosen: Chosen, name: str) -> None:
     """But for what it declares: PyTorch's losses do broadcast, and its cosines return."""
