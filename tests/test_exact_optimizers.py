@@ -240,7 +240,33 @@ def test_a_root_of_what_may_be_zero() -> None:
     assert math.isfinite(scalars.root(uncertain).err)
     assert math.isinf(scalars.root(uncertain, signed=True).err)
     assert math.isinf(scalars.root(number(-1.0).within(0.5)).err)
-    assert all(math.isinf(scalars.root(number(x).within(math.inf)).err) for x in (0.0, 1.0))
+    assert all(math.isinf(scalars.root(number(x).within(err)).err) for x in (0.0, 1.0) for err in (math.inf, math.nan))
+
+
+def test_nothing_is_claimed_after_a_number_beyond_float64() -> None:
+    large = scalars.constant(2e160, FLOAT64)
+    beyond = large * large - scalars.constant(1e160, FLOAT64) * scalars.constant(1e160, FLOAT64)
+
+    assert beyond.least() == 0.0
+    assert math.isinf(scalars.product([scalars.constant(0.0, FLOAT64)], [beyond]).err)
+    assert math.isinf(scalars.real_power(number(1e30), Fraction(2)).err)
+
+
+@pytest.mark.parametrize("name", ["lars", "lamb", "adafactor", "sgdschedulefree"])
+def test_sizes_whose_sum_overflows_are_no_error(name: str) -> None:
+    large = np.array([1e308 if name == "sgdschedulefree" else 1e154] * 2)
+
+    ((step,),) = exact.optimize(name, {}, [large], [[np.ones(2)]], PYTORCH)
+
+    assert step.shape == (2,)
+
+
+def test_an_average_that_may_overflow_has_no_sign() -> None:
+    grads = [[np.array([x], dtype=np.float32)] for x in (3.4e38, -3.4e38, 3.4e38)]
+
+    path = exact.optimize("lion", {}, [np.array([1.0], dtype=np.float32)], grads, PYTORCH)
+
+    assert np.isinf(path[2][0].errors()).all()
 
 
 @SOME

@@ -17,7 +17,16 @@ from calibrant import formula as formulas
 from calibrant.benchmarks import ulps
 from calibrant.benchmarks.__main__ import main
 from calibrant.exact.formats import FORMATS
-from calibrant.formula import assert_agrees, assert_gradient, bound, gradient_bound, namespace
+from calibrant.formula import (
+    Undecided,
+    assert_agrees,
+    assert_gradient,
+    bound,
+    formula,
+    gradient_bound,
+    namespace,
+    store,
+)
 from calibrant.formula.catalogue import FORMULAS
 from calibrant.formula.elementary import FUNCTIONS
 
@@ -117,7 +126,6 @@ def fused(a: list[Fraction], b: list[Fraction]) -> set[Fraction]:
 SUMS_OF_SUMS = {
     "sums": lambda x: namespace(x).sum(namespace(x).sum(x, axis=0), axis=0),
     "a sum that is negated and moved": lambda x: -namespace(x).sum(-namespace(x).flip(namespace(x).sum(x, axis=0))),
-    "a product and a sum": lambda x: namespace(x).sum(namespace(x).matmul(x, np.ones((40, 1)))),
     "sums one after the other": lambda x: namespace(x).sum(
         namespace(x).concat([x[0], namespace(x).sum(x[1:], axis=0)])
     ),
@@ -143,6 +151,46 @@ def test_the_gradient_of_a_bias_may_be_added_up_one_number_after_the_other() -> 
 
     inputs = [a.astype(np.float32) for a in (x, w, b)]
     assert_gradient([None, None, total], FORMULAS["convolution_1d"], (*inputs, 1, 0), upstream)
+
+
+def test_a_sum_that_is_repeated_and_a_product_are_numbers_for_the_sum_after_them() -> None:
+    """Nobody adds up all terms of the products with each other, or those of one sum forty times: the bound would allow what is wrong."""
+    rng = np.random.default_rng(0)
+    x, w, b, v = (rng.normal(size=shape).astype(np.float32) for shape in ((64, 4), (4, 3), (3,), (3, 128)))
+    upstream = rng.normal(size=(64, 128)).astype(np.float32)
+
+    def layers(x: Any, w: Any, b: Any, v: Any) -> Any:
+        return namespace(x).matmul(namespace(x).matmul(x, w) + b, v)
+
+    (allowed,) = (found.allowed.max() for found in gradient_bound(layers, (x, w, b, v), "float32", upstream)[2:3])
+    assert allowed < 0.1
+    repeated = lambda x: namespace(x).sum(namespace(x).broadcast_to(namespace(x).sum(x, axis=0), (40, 3)))  # noqa: E731
+    assert bound(repeated, (x[:, :3],), "float32").allowed < 0.05
+
+
+def test_a_narrow_dtype_adds_up_no_more_terms_than_it_can_tell_apart() -> None:
+    x = np.full((32, 65), 0.01, dtype=np.float16)
+
+    assert np.isfinite(bound(SUMS_OF_SUMS["sums"], (x,), "float16").allowed)
+
+
+def test_an_infinity_is_not_demanded_where_the_other_terms_may_overflow() -> None:
+    x = np.array([[-3e38, np.inf], [-3e38, 0]], dtype=np.float32)
+
+    for adding, inputs in ((SUMS_OF_SUMS["sums"], x), (lambda x: namespace(x).sum(x), x)):
+        with pytest.raises(Undecided):
+            assert_agrees(np.float32(np.nan), adding, (inputs,))
+    assert_agrees(np.float32(np.inf), lambda x: namespace(x).sum(x), (x / 4,))
+
+
+def test_a_product_of_matrices_may_underflow_and_may_have_no_terms() -> None:
+    tiny = np.array([[1e-200]])
+    assert_agrees(np.zeros((1, 1)), lambda x: namespace(x).matmul(x, x), (tiny,))
+    with pytest.raises(Undecided):
+        assert_agrees(np.zeros((1, 1)), lambda x: 1 / namespace(x).matmul(x, x), (tiny,))
+
+    empty = np.zeros((2, 0))
+    assert_agrees(np.zeros((2, 2)), lambda x: namespace(x).matmul(x, x.mT), (empty,))
 
 
 def test_a_product_of_matrices_is_within_its_bound_with_fused_multiply_adds_and_without() -> None:
@@ -329,6 +377,18 @@ def test_a_backward_pass_may_use_what_the_forward_pass_has_stored() -> None:
         moved = (p * (g - (p * g).sum())).astype(np.float16)
         with contextlib.nullcontext() if right else pytest.raises(AssertionError):
             assert_gradient([moved], FORMULAS["softmax"], (x.astype(np.float16),), g)
+
+
+def test_what_was_stored_may_be_used_whatever_the_upstream_gradient_is() -> None:
+    """exp(-16.8) is stored as 5.96e-8, the smallest number of float16."""
+
+    @formula(shapes="n -> n", accumulate="float32")
+    def kept(x: Any) -> Any:
+        return store(namespace(x).exp(x))
+
+    x, upstream = np.array([-16.8], dtype=np.float16), np.array([1024.0], dtype=np.float16)
+
+    assert_gradient([np.exp(x.astype(np.float32)).astype(np.float16) * upstream], kept, (x,), upstream)
 
 
 def test_infinity_is_demanded_where_it_is_exact() -> None:

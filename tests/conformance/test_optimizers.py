@@ -188,7 +188,7 @@ def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimizat
 
 
 @clause("optimizer.adamw")
-@given(plain("adamw"))
+@given(plain("adamw", weight_decay=(None, 0.0, 0.25, 0.0, 0.1, 1e-2)))
 def test_adamw_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 

@@ -207,15 +207,16 @@ def test_a_plateau_without_meaning_is_refused(target: Subject, hyperparameters: 
 
 
 @clause("schedule.pure", fraction_of_examples=0.3)
-@given(schedules(*strategies.WARMED, "sequence"))
+@given(schedules(*strategies.WARMED, warm_up=True))
 def test_a_schedule_leaves_its_hyperparameters_alone(target: Subject, run: Scheduled) -> None:
     """A rate that is taken out, or written over, is missing from the next run."""
     leaves_arguments_alone(target, "schedule", run.name, run.hyperparameters, run.n_steps)
 
 
 @clause("schedule.pure", fraction_of_examples=0.3)
-@given(stalled_runs("eps"))
+@given(stalled_runs("threshold", "cooldown", "mode", "threshold_mode", "min_lr", "eps", spoiled=True))
 def test_a_plateau_leaves_its_arguments_alone(target: Subject, run: Stalled) -> None:
+    """Losses that are not finite, too, which somebody might replace."""
     leaves_arguments_alone(target, "plateau", run.val_losses, run.lr, run.hyperparameters)
 
 

@@ -551,10 +551,19 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(target: Subject, samp
 CHANGES_NOTHING = ("optimize_groups", "resume", "accumulate_and_step", "scaled_steps")
 
 
-@clause("training.pure", fraction_of_examples=0.07)
+@clause("training.pure", fraction_of_examples=0.15)
 @pytest.mark.parametrize("operation", CHANGES_NOTHING)
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-@given(drawn=scaled_runs(overflows=None, norms=(0.5, None), steps=(3, 6), maximize=(True, None)))
+@given(
+    drawn=scaled_runs(
+        overflows=None,
+        norms=(0.5, None),
+        steps=(3, 6),
+        maximize=(True, None),
+        momentum=(0.5, 0.9),
+        nesterov=(True, None),
+    )
+)
 def test_what_stands_around_an_optimizer_leaves_its_arguments_alone(
     target: Subject, operation: str, name: str, drawn: Any
 ) -> None:

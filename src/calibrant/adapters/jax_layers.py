@@ -43,6 +43,7 @@ deviations = {
         for name in ("gelu-tanh", "gelu-tanh.gradient", "elu.gradient")
         for dtype in ("float16", "bfloat16")
     },
+    "layers.rms-norm.gradient[bfloat16]": "two terms that nearly cancel are rounded to 16 bits before they are added",
     "layers.layer-norm[bfloat16]": "jax.nn.standardize rounds the mean to 16 bits before it is subtracted",
     **{
         f"layers.{name}[float16]": _IN_16
@@ -258,7 +259,7 @@ if find_spec("optax"):
         return optax.cosine_similarity(x, y, epsilon=eps * eps)
 
     def l2_normalize(x: Array, eps: float) -> Array:
-        """optax.safe_norm over the last axis; jax.numpy.linalg.norm has the gradient NaN at a row of zeros."""
+        """optax.safe_norm over the last axis, at least eps; jax.numpy.linalg.norm has the gradient NaN at a row of zeros."""
         return x / optax.safe_norm(x, eps, axis=-1, keepdims=True)
 
 

@@ -14,7 +14,7 @@ Array = Any
 
 _DECAY = "1 - decay is computed in float32, whatever the dtype of the variables"
 deviations = {
-    "clip.below": "at a limit of 0 the factor is 0 times infinity",
+    "clip.below": "the factor is limit min(1 / norm, 1 / limit), which may round below 1, and for a limit of 0 or infinity is NaN",
     "clip.invalid": "any limit is taken",
     "average.ema[float64]": _DECAY,
     "average.warm-up[float64]": _DECAY,
@@ -48,7 +48,7 @@ def average(name: str, hyperparameters: dict[str, Any], path: list[list[Array]])
         raise ValueError(f"every is {every}")
     count = tf.Variable(0, dtype=tf.int64)
     averages = tf.train.ExponentialMovingAverage(decay, count if warmed else None)
-    variables = [tf.Variable(p) for p in path[0]]
+    variables = [tf.Variable(p) for p in path[0]] if path else []
     shown: list[list[Array]] = []
     for i, step in enumerate(path):
         if i % every == 0:

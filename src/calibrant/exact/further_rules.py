@@ -28,8 +28,9 @@ def lion(s: State, h: Hyperparameters, t: int, lr: Number, p: Number, g: Number,
     s.m = mix(s.m, g, h.beta2, h.part2)
     direction = (ahead.m > 0) - (ahead.m < 0)
     step = lr * direction
-    if ahead.sign() is None:
-        step = step.within((lr.err + (1 + abs(direction)) * (lr.size + lr.err)) * (1 + 2.0**-40))
+    if ahead.sign() is None:  # NaN has none at all
+        known = math.isfinite(ahead.err)
+        step = step.within((lr.err + (1 + abs(direction)) * (lr.size + lr.err)) * (1 + 2.0**-40) if known else math.inf)
     return shrunk(p, lr, h.weight_decay, step) if apart else p - step
 
 

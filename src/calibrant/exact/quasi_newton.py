@@ -16,7 +16,7 @@ from calibrant.exact import scalars
 from calibrant.exact.formats import format_of
 from calibrant.exact.numbers import Exact, gamma
 from calibrant.exact.numbers import constant as exactly
-from calibrant.exact.scalars import Number, constant, hyperparameter, maximum, product
+from calibrant.exact.scalars import Number, added, constant, hyperparameter, maximum, product
 from calibrant.exact.tensors import Tensor, each, norm, total
 
 LBFGS: dict[str, Any] = {
@@ -79,9 +79,7 @@ class Minimizer:
             [*map(product, zip(row, self.x.numbers, strict=True)), s]
             for row, s in zip(self.hessian, self.slope.numbers, strict=True)
         ]
-        self.slips = [
-            _up(many * math.fsum(t.size + t.err for t in row) + 4 * len(row) * self.form.tiny) for row in terms
-        ]
+        self.slips = [_up(many * added(t.size + t.err for t in row) + 4 * len(row) * self.form.tiny) for row in terms]
         return self.along(self.x, self.slips, self.slope)
 
     def along(self, x: Tensor, slips: Sequence[float], plus: Tensor) -> Tensor:
@@ -92,8 +90,8 @@ class Minimizer:
                 b.within(0.0),
                 *(Number(h.m * y.m, h.e + y.e, 0.0, self.form) for h, y in zip(row, x.numbers, strict=True)),
             ]
-            err = _up(math.fsum(h.size * y.err for h, y in zip(row, x.numbers, strict=True)) + slip)
-            fits = math.fsum(t.size for t in terms) + err <= self.form.largest
+            err = _up(added(h.size * y.err for h, y in zip(row, x.numbers, strict=True)) + slip)
+            fits = added(t.size for t in terms) + err <= self.form.largest
             found.append(sum(terms[1:], terms[0]).within(err if fits else math.inf))
         return Tensor(found, x.shape)
 

@@ -62,11 +62,12 @@ class Number:
 
     def within(self, err: float) -> Number:
         """The same value, to be found within `err`."""
-        return Number(self.m, self.e, err, self.form, self.size)
+        return Number(self.m, self.e, err if err >= 0 else math.inf, self.form, self.size)  # what is NaN is unknown
 
     def least(self) -> float:
         """A magnitude that every evaluation exceeds, or zero."""
-        return max(self.size / (_UP * _UP) - 2 * _LEAST - self.err, 0.0)
+        below = self.size / (_UP * _UP) - 2 * _LEAST - self.err
+        return below if below > 0 else 0.0  # also where the size is infinite, and so NaN is left
 
     def sign(self) -> int | None:
         """-1, 0 or 1; None where evaluations may differ."""
@@ -142,6 +143,14 @@ def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, lea
         err += roundings * u * (1 + u) * (size + err)
     err = (err + least + (size * _CUT + _LEAST if cut else 0.0)) * _UP
     return Number(m, e, err if size + err <= form.largest else _INFINITY, form, size)
+
+
+def added(sizes: Iterable[float]) -> float:
+    """The sum of sizes and errors, infinite where it overflows."""
+    try:
+        return math.fsum(sizes)
+    except OverflowError:
+        return math.inf
 
 
 def constant(x: float, form: Format) -> Number:
@@ -341,7 +350,8 @@ def real_power(base: Number, exponent: Fraction) -> Number:
     # The base is rounded, the exponent twice (it is a product), and the power is within a unit in the last place.
     slip = y * (base.err / base.least() + form.u) + 2 * y * abs(log) * form.u + 2 * form.u
     x = fraction(value, form)
-    return x.within((x.size * slip * math.exp(slip) + form.tiny) * _UP)
+    err = (x.size * slip * math.exp(slip) + form.tiny) * _UP
+    return x.within(err if x.size + err <= form.largest else math.inf)
 
 
 @functools.lru_cache(maxsize=8192)  # several dtypes ask for the powers of a long run, one after the other

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from calibrant.exact.scalars import (
     Number,
+    added,
     constant,
     either,
     maximum,
@@ -79,7 +80,7 @@ def averaged(s: State, h: Hyperparameters, t: int, rate: Number, z: Number, keep
     s.m = mix(z, x, part, keep)
     # Found in y and z, x has their roundings over beta: at most ten, of numbers that are no larger than all of these.
     parts = (y, before, z, s.m)
-    size = 0.0 if all(one.known_zero() for one in parts) else math.fsum(one.size + one.err for one in parts)
+    size = 0.0 if all(one.known_zero() for one in parts) else added(one.size + one.err for one in parts)
     lost = (10 * x.form.u * (size + (z - before).size) + 4 * (x.form.tiny + 2 * x.form.flushed)) * (size > 0)
     s.m = s.m.within((s.m.err + lost) * _UP)
     s.x = x.within((x.err + (lost / keep.least() if keep.least() else 0.0)) * _UP)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from calibrant.exact.numbers import gamma
-from calibrant.exact.scalars import Number, root
+from calibrant.exact.scalars import Number, added, root
 
 State = SimpleNamespace
 
@@ -47,8 +47,8 @@ def total(numbers: Sequence[Number]) -> Number:
     """The sum in any order, of which zeros are no part [A.sums]."""
     first, *others = [x for x in numbers if not x.known_zero()] or numbers[:1]
     value = sum((x.within(0.0) for x in others), first.within(0.0))
-    reach = math.fsum(x.size + x.err for x in numbers)
-    err = math.fsum(x.err for x in numbers) + gamma(len(others), first.form) * reach + len(others) * first.form.flushed
+    reach = added(x.size + x.err for x in numbers)
+    err = added(x.err for x in numbers) + gamma(len(others), first.form) * reach + len(others) * first.form.flushed
     fits = reach <= first.form.largest
     return value.within(err * (1 + 2.0**-40) if fits else math.inf)
 

@@ -273,9 +273,8 @@ def scaled_steps(
             walk.step(found(scale_now, step, max_norm, follow))
         scale_now.update(skipped)
         path.append([*walk.params, exactly(scale_now.scale, form)])
-        if (
-            scale_now.scale > form.largest
-        ):  # nothing is claimed of a scale that the dtype does not hold, and of what follows
+        # Nothing is claimed of a scale that the dtype does not hold, and of what follows.
+        if not form.normal <= scale_now.scale <= form.largest:
             path[-1][-1] = path[-1][-1].within(math.inf, form)
             walk.params = [p.within(math.inf, form) for p in walk.params]
     return path

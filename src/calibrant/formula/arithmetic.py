@@ -89,7 +89,7 @@ def stored(x: Array, form: Format, beside: Any = 0.0) -> Array:
         err = np.where(reach > 0, (before + form.u * (1 + form.u) * reach + form.tiny) * UP, 0.0)
         err = np.where((reach > form.largest) & ~infinite(x.v), np.inf, err)
         lost = np.where(x.magnitude > 0, np.minimum(form.tiny / x.magnitude, 1.0) * UP, 0.0)
-    given = (x.err == 0) & np.isfinite(x.magnitude)
+    given = (before == 0) & np.isfinite(x.magnitude)
     err[given] = np.where(exact_in(x.v[given], form), 0.0, err[given])
     lost[given & (err == 0)] = 0.0
     return Array(x.run, x.v, err, ((x, lambda a: stored(a, form, times(lost, a.magnitude))),), size=x.magnitude)

@@ -132,8 +132,10 @@ def _highest(x: Any) -> Any:
 @_shipped("n d -> n", "float32")
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
-    found = _normalizer(x, _highest(x))  # a backward pass may use exp(x - log Σ exp(x))
-    return namespace(x).squeeze(either(found, backward=[lambda: _normalizer(x, found)]), axis=-1)
+    found = _normalizer(
+        x, _highest(x)
+    )  # a backward pass may use exp(x - log Σ exp(x)), with the logarithm as it is stored
+    return namespace(x).squeeze(either(found, backward=[lambda: _normalizer(x, store(found))]), axis=-1)
 
 
 @_shipped("n d -> n d", "float32")
@@ -428,7 +430,7 @@ def _convolved(patches: Any, w: Any, b: Any) -> Any:
 
 @_shipped("n c l, o c k, o, , -> n o m", "float32", l=(5, 8), k=(1, 3), stride=(1, 2), padding=(0, 1))
 def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
-    """Σ over channels and taps of w x, plus b; the filter is not turned around. Reference: torch.nn.Conv1d."""
+    """Σ over channels and taps of w x, plus b, in any order or added to the sum as it is stored; the filter is not turned around. Reference: torch.nn.Conv1d."""
     xp = namespace(x)
     cuts = xp.permute_dims(_patches(_padded(x, 2, padding), 2, w.shape[2], stride), (1, 2, 0, 3))
     return _convolved(xp.reshape(cuts, (cuts.shape[0], -1, cuts.shape[3])), w, b)
@@ -445,7 +447,7 @@ def convolution_1d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
     padding=(0, 1),
 )
 def convolution_2d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
-    """Σ over channels and taps of w x, plus b, in two dimensions. Reference: torch.nn.Conv2d."""
+    """Σ over channels and taps of w x, plus b, in two dimensions, as in one. Reference: torch.nn.Conv2d."""
     xp = namespace(x)
     x = _padded(_padded(x, 2, padding), 3, padding)
     cuts = _patches(_patches(x, 3, w.shape[3], stride), 3, w.shape[2], stride)  # (k, l, n, c, i, j)

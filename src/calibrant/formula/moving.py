@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from calibrant.formula.balls import UP, ZERO, Floats, gamma, infinite, times
 from calibrant.formula.tape import Array, Pull, Run, Sums
 
+MANY = 1 / 8
+"""The most roundings, in all, of a sum of sums that a sensible evaluation adds up number by number: float16 holds 256 terms, bfloat16 32."""
+
 
 def places(shape: tuple[int, ...]) -> NDArray[np.intp]:
     """The positions of the elements of an array of this shape, in row-major order."""
@@ -28,7 +31,9 @@ def gather(x: Array, index: Any) -> Array:
     v = np.empty(index.shape, dtype=object)
     v[...] = x.v.reshape(-1)[index]
     size = None if x._size is None else np.asarray(x._size.reshape(-1)[index])
-    sums = x.sums and tuple(part.reshape(-1)[index] for part in x.sums)
+    sums = None
+    if x.sums and index.size <= x.size and np.bincount(index.reshape(-1), minlength=1).max() == 1:
+        sums = tuple(part.reshape(-1)[index] for part in x.sums)  # of a sum that is repeated, each copy is a number
     pull: Pull = lambda a: scatter(a, index, x.shape)  # noqa: E731  # the transpose stands beside what it transposes
     return Array(x.run, v, x.err.reshape(-1)[index], ((x, pull),), number=x.number, size=size, sums=sums)
 
@@ -36,7 +41,7 @@ def gather(x: Array, index: Any) -> Array:
 def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Array:
     """An array of zeros to which each element of x is added at its flat position, each rounded `more` times before [A.sums].
 
-    What are sums themselves are added in any order, too, all their terms with those of the others.
+    Terms that are sums themselves may be added up number by number, all of them in any order, unless the dtype is too narrow for so many.
     """
     flat, size, form = np.asarray(index).reshape(-1), math.prod(shape), x.run.arithmetic
     v = np.full(size, ZERO, dtype=object)
@@ -52,24 +57,31 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Arra
         filled = np.flatnonzero(counts)
         v[filled] = np.add.reduceat(x.v.reshape(-1)[order], np.searchsorted(flat[order], filled))
         with np.errstate(all="ignore"):
-            own, reach, terms = sums = _at(terms_of(x), flat, size)
+            size_of_each = x.err + x.magnitude
+            own, reach, terms = sums = _at((x.err, size_of_each, np.ones(x.shape)), flat, size)
+            sound = np.isfinite(own)
+            if x.sums:
+                many = _at(x.sums, flat, size)
+                own, reach, terms = sums = np.where(sound & (many[2] * form.u <= MANY), many, sums)
             n = np.maximum(terms - 1, 0)
             under = np.where(reach > 0, n * form.flushed, 0.0)
             err = (own + times(gamma(n + more, form), reach) + under) * (1 + (terms + 4) * 2.0**-52) * UP
             known = infinite(v)
             err = np.where(np.isnan(err) | ((reach > form.largest) & ~known), np.inf, err)
-            err = np.where(known & (own == 0), 0.0, err)
-    sums = sums and tuple(part.reshape(shape) for part in sums)
+            if known.any():  # unless the other terms may overflow, to the other side
+                (others,) = _at((np.where(np.isfinite(size_of_each), size_of_each, 0.0),), flat, size)
+                err = np.where(known & (own == 0), np.where(sound & (others <= form.largest), 0.0, np.inf), err)
+    sums = None if sums is None else tuple(part.reshape(shape) for part in sums)
     return Array(x.run, v.reshape(shape), err.reshape(shape), ((x, lambda a: gather(a, index)),), sums=sums)
 
 
-def _at(sums: Sums, flat: Any, size: int) -> Any:
-    """The terms of sums that are added up at flat positions."""
-    return tuple(np.bincount(flat, part.reshape(-1), size) for part in sums)
+def _at(parts: Sequence[Floats], flat: Any, size: int) -> Any:
+    """What is known of terms, added up at flat positions."""
+    return [np.bincount(flat, part.reshape(-1), size) for part in parts]
 
 
 def terms_of(x: Array) -> Sums:
-    """The terms of each element; it is its own only one if it is no sum."""
+    """The terms of each element; what is no sum is its own only one."""
     return x.sums or (x.err, x.err + x.magnitude, np.ones(x.shape))
 
 
@@ -149,8 +161,11 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     return made
 
 
-def matmul(x: Array, y: Array) -> Array:
-    """The matrix product, batched and broadcast as the standard says, in any blocking, with fused multiply-adds or without (Higham, 3.5)."""
+def matmul(x: Array, y: Array, *, summed: bool = False) -> Array:
+    """The matrix product, batched and broadcast as the standard says, in any blocking, with fused multiply-adds or without (Higham, 3.5).
+
+    `summed` says that products of a batch are added up afterwards, which may be one sum with their own.
+    """
     if x.ndim == 0 or y.ndim == 0:
         raise x.run.fail("multiplies a number as if it were a matrix")
     if x.ndim == 1 or y.ndim == 1:
@@ -163,17 +178,21 @@ def matmul(x: Array, y: Array) -> Array:
     if n != n2:
         raise x.run.fail(f"multiplies matrices of shapes {x.shape} and {y.shape}")
     batch = common_shape(x.run, x.shape[:-2], y.shape[:-2])
+    one_x, one_y = (a.size < math.prod((*batch, *a.shape[-2:])) for a in (x, y))
     x, y = broadcast(x, (*batch, m, n)), broadcast(y, (*batch, n, p))
-    v = np.empty((math.prod(batch), m, p), dtype=object)
-    for i, (left, right) in enumerate(zip(x.v.reshape(-1, m * n), y.v.reshape(-1, n * p), strict=True)):
-        v[i].reshape(-1)[:] = (arb_mat(m, n, list(left)) * arb_mat(n, p, list(right))).entries()
+    count = math.prod(batch)
+    v = np.full((count, m, p), ZERO, dtype=object)
+    for i, (left, right) in enumerate(zip(x.v.reshape(count, m * n), y.v.reshape(count, n * p), strict=True)):
+        if n:
+            v[i].reshape(-1)[:] = (arb_mat(m, n, list(left)) * arb_mat(n, p, list(right))).entries()
     form = x.run.arithmetic
     with np.errstate(all="ignore"):
-        err = x.magnitude @ y.err + x.err @ (y.magnitude + y.err)
+        own = x.magnitude @ y.err + x.err @ (y.magnitude + y.err)
         reach = (x.magnitude + x.err) @ (y.magnitude + y.err)
-        own, more = err + n * form.tiny * (reach > 0), (1 + (4 * n + 8) * 2.0**-52) * UP
+        touched = (x.magnitude + x.err > 0) @ (y.magnitude + y.err > 0)  # reach itself may underflow
+        own, more = own + n * form.tiny * touched, (1 + (4 * n + 8) * 2.0**-52) * UP
         err = (own + gamma(n, form) * reach) * more
         err = np.where((reach > form.largest) | np.isnan(err), np.inf, err)
         sums = ((own + form.u * (1 + form.u) * reach) * more, reach * more, np.full(reach.shape, float(n)))
-    parents = ((x, lambda a: matmul(a, y.mT)), (y, lambda a: matmul(x.mT, a)))
-    return Array(x.run, v.reshape((*batch, m, p)), err, parents, sums=sums)
+    parents = ((x, lambda a: matmul(a, y.mT, summed=one_x)), (y, lambda a: matmul(x.mT, a, summed=one_y)))
+    return Array(x.run, v.reshape((*batch, m, p)), err, parents, sums=sums if summed else None)

@@ -50,7 +50,7 @@ from calibrant.formula.balls import (
 Pull = Callable[["Array"], "Array"]
 Parents = tuple[tuple["Array", Pull], ...]
 Sums = tuple[Floats, Floats, Floats]
-"""Of the terms that were added up to each element: the sum of their errors, that of their reaches, and their number."""
+"""Of the terms that were added up to each element: the sum of their errors, that of their reaches, and their number. Any other operation ends a sum."""
 
 _serial = itertools.count()
 

@@ -219,6 +219,9 @@ optimize("flattened", "every parameter is returned as one column", why_not_small
 optimize("parameters-in-place", "it changes the caller's parameters in place")(
     kinds.afterwards(lambda c, path: [*map(overwrite, c.params, path[-1] if path else [])]), KEPT
 )
+optimize("rate-taken-out", "the rate is taken out of the caller's hyperparameters, as by `pop`")(
+    kinds.afterwards(lambda c, path: c.hyperparameters.pop("lr", None)), KEPT
+)
 optimize("gradients-negated-in-place", "to maximize, it negates the caller's gradients in place")(
     maximized(kinds.afterwards(lambda c, _: [np.negative(g, g) for x in c.grads for g in x if is_array(g)])), KEPT
 )

@@ -230,6 +230,9 @@ rates("warm-up-of-a-part-ignored", "a schedule of a sequence has no warm-up of i
     given(schedules=lambda h: [{key: x for key, x in one.items() if key != "warmup_steps"} for one in h["schedules"]]),
     f"{SEQUENCE} {WARM}?",
 )
+rates("warm-up-taken-out", "the length of the warm-up is taken out of the caller's hyperparameters, as by `pop`")(
+    kinds.afterwards(lambda c, right: c.hyperparameters.pop("warmup_steps", None)), KEPT
+)
 rates("rate-taken-out", "the rate is taken out of the caller's hyperparameters, as by `pop`")(
     kinds.afterwards(lambda c, right: c.hyperparameters.pop("lr", None)), KEPT
 )
@@ -427,6 +430,9 @@ plateau("always-least", "the lowest loss is the best, even where the highest is"
 plateau("without-a-least", "the least rate is not used")(walking(switched(min_lr=0.0)), LEAST)
 plateau("nan-is-an-improvement", "NaN counts as an improvement, and so does every loss after it")(
     walking(_NanIsBest), NAN
+)
+plateau("nan-replaced-in-place", "losses that are no numbers are replaced in the caller's log")(
+    kinds.afterwards(lambda c, right: np.nan_to_num(c.val_losses, copy=False)), KEPT
 )
 plateau("running-minimum-in-place", "the lowest loss so far is written over each loss of the caller's log")(
     kinds.overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses)), KEPT
