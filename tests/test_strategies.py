@@ -748,3 +748,10 @@ def test_one_draw_serves_every_optimizer() -> None:
 def test_a_hyperparameter_that_an_optimizer_lacks_cannot_be_chosen() -> None:
     with pytest.raises(ValueError, match="cannot be chosen for adam"):
         strategies.optimizations("adam", momentun=(0.5,))
+
+
+def test_numbers_that_are_all_alike_are_never_zero_whatever_the_first_byte_is() -> None:
+    """A byte of 255 and one are 256, not the 0 of eight bits."""
+    every = np.arange(256, dtype=np.uint8)
+
+    assert all((drawing.numbers_of(every[k : k + 1], "constant", FORMATS["float32"]) > 0).all() for k in range(256))

@@ -153,7 +153,7 @@ def numbers_of(data: NDArray[np.uint8], kind: str, form: Format, place: int = 0)
     if kind == "alike":
         return np.asarray((1 + data[0] * 0.37) * (1 + (data % 8) * form.u * 2))
     if kind == "constant":
-        return np.full(len(data), (1 + data[0]) * 0.37)
+        return np.full(len(data), (1 + int(data[0])) * 0.37)
     numbers: dict[str, Callable[[], Array]] = {
         "few": lambda: ZIGZAG[data % 4],
         "whole": lambda: ZIGZAG[data % 17],
