@@ -144,7 +144,9 @@ def softmax(x: Any) -> Any:
     xp = namespace(x)
     top = _highest(x)
     e = xp.exp(x - top)
-    return either(store(e) / _summed(e), lambda: xp.exp(x - _normalizer(x, top)))
+    # a backward pass may use exp(x - log Σ exp(x)), as it is stored
+    way = [lambda: xp.exp(x - _normalizer(x, _normalizer(x, top)))]
+    return either(store(e) / _summed(e), lambda: xp.exp(x - _normalizer(x, top)), backward=way)
 
 
 @_shipped("n d -> n d", "float32")
@@ -207,7 +209,8 @@ def cross_entropy_smoothed(x: Any, labels: Any, smoothing: float) -> Any:
     """The label has probability 1 - smoothing, and smoothing is spread over all d classes, the label's included. Reference: Szegedy et al. 2016, section 7."""
     xp = namespace(x)
     lp = store(log_softmax(x))
-    return -((1 - smoothing) * xp.mean(_picked(lp, labels)) + smoothing / x.shape[-1] * (xp.sum(lp) / x.shape[0]))
+    rows = store(xp.sum(lp, axis=-1))
+    return -((1 - smoothing) * xp.mean(_picked(lp, labels)) + smoothing / x.shape[-1] * (xp.sum(rows) / x.shape[0]))
 
 
 @_shipped("n d, n ->", lp="log-distribution", labels="index d")
