@@ -73,7 +73,7 @@ def test_a_step_ends_where_the_gradient_is_small(target: Subject, run: Quadratic
     ends_where_it_is_due(target, run)
 
 
-@clause("optimizer.lbfgs.stop", fraction_of_examples=0.2)
+@clause("optimizer.lbfgs.stop", fraction_of_examples=0.4)
 @given(quadratics(steps=(1, 2), max_iter=(3, 2)))
 def test_the_largest_number_of_the_gradient_is_small(target: Subject, run: Quadratic) -> None:
     """And not its Euclidean norm: an eighth above the first gradient's largest number, the first step ends at once."""

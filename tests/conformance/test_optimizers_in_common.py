@@ -63,7 +63,7 @@ def test_parameters_do_not_share_state(target: Subject, name: str, drawn: Any) -
     agree_lists(apart, due, due="where it went, among others, to")
 
 
-@clause("optimizer.absent-gradient", fraction_of_examples=0.14)
+@clause("optimizer.absent-gradient", fraction_of_examples=0.3)
 @each_optimizer
 @given(drawn=strategies.of_each(steps=(2, 8), absent=(True,)))
 def test_a_step_without_a_gradient_does_not_count(target: Subject, name: str, drawn: Any) -> None:

@@ -68,7 +68,7 @@ ALL_AVERAGES = pytest.mark.parametrize(
 )
 
 
-@clause("average.every", fraction_of_examples=0.2)
+@clause("average.every", fraction_of_examples=0.4)
 @ALL_AVERAGES
 @given(sample=averages(every=None, decay=None))
 def test_an_average_takes_up_only_every_so_many_steps(
@@ -366,7 +366,7 @@ def test_a_step_that_overflows_is_as_if_it_had_not_been(target: Subject, name: s
     steps_as_due(target, drawn(name))
 
 
-@clause("scale.growth", fraction_of_examples=0.6)
+@clause("scale.growth")
 @given(scaled_runs(overflows=None, steps=(2, 8)))
 def test_the_scale_grows_after_so_many_steps_and_shrinks_after_an_overflow(target: Subject, drawn: Any) -> None:
     """The steps since the last change are counted, so that an overflow begins the count anew."""
