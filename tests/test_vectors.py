@@ -175,7 +175,7 @@ def unsaid(one: Impostor) -> str:
         return "dtype"
     if {clause.split(".")[1] for clause in one.breaks} <= {"long-run", "finite"}:
         return "rounding"  # in float32 the bound of hundreds of steps covers it, or it is the rounding that shows it
-    beside = {"in-place", "pure", "input-kept", "gradients-kept", "no-copy"}
+    beside = {"in-place", "pure", "input-kept", "gradients-kept", "logs-kept", "no-copy"}
     return "changes" if {clause.split(".")[1] for clause in one.breaks} <= beside else ""
 
 
