@@ -20,7 +20,8 @@ from calibrant.target.description import described
 OURS = [
     one
     for one in arrangements()
-    if "jax" not in one.name and ("torch" not in one.name or (one.operation, one.name) == ("adam", "torch, foreach"))
+    if "jax" not in one.name
+    and ("torch" not in one.name or "autocast" in one.name or (one.operation, one.name) == ("adam", "torch, foreach"))
 ]
 FLOAT32 = np.float32
 

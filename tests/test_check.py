@@ -124,7 +124,6 @@ def failures(said: Any, clause: str) -> list[Any]:
     return found
 
 
-@pytest.mark.untraced
 def test_each_fault_is_a_verdict_of_its_own(faulty: tuple[Any, str]) -> None:
     said, shown = faulty
 
@@ -162,7 +161,6 @@ def test_a_split_that_serves_no_single_row_is_judged_by_the_others(faulty: tuple
     assert "subnormal" not in shown
 
 
-@pytest.mark.untraced
 def test_the_same_examples_give_the_same_verdicts(faulty: tuple[Any, str], folder: Path) -> None:
     """Whichever of two processes reports first. Clauses are told in the order in which they end."""
     said, shown = checked(folder, str(folder / "planted.py"), *of(*FAULTS), "--profile=ci", "--workers=2")
@@ -171,7 +169,6 @@ def test_the_same_examples_give_the_same_verdicts(faulty: tuple[Any, str], folde
     assert shown.split("\nchapter ")[1] == faulty[1].split("\nchapter ")[1]
 
 
-@pytest.mark.untraced
 def test_a_seed_draws_its_own_examples(tmp_path: Path) -> None:
     file = target(tmp_path, "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n")
     worst = []
@@ -260,7 +257,6 @@ JUDGED = {
 }
 
 
-@pytest.mark.untraced
 def test_a_target_is_judged_by_what_the_book_claims(tmp_path: Path) -> None:
     """A refusal or a deviation where nothing is claimed leaves the clause decided."""
     said, shown = checked(tmp_path, target(tmp_path, FAIR), *of(*JUDGED), "--profile=ci", "--examples=300")
@@ -269,7 +265,6 @@ def test_a_target_is_judged_by_what_the_book_claims(tmp_path: Path) -> None:
     assert "does not answer the same question the same way twice" in shown
 
 
-@pytest.mark.untraced
 def test_a_target_may_ask_for_wider_bounds_and_declare_deviations(tmp_path: Path) -> None:
     """The report shows both. A deviation that does not deviate is stale, unless few examples or a dtype left out may have missed it."""
     source = """
@@ -372,7 +367,6 @@ ENDS = {
 """A part of the text of each failing clause."""
 
 
-@pytest.mark.untraced
 def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_path: Path) -> None:
     """A declared deviation counts even where the operation ends its process."""
     mark = f"calibrant-test-{os.getpid()}-{time.monotonic_ns()}"
@@ -404,7 +398,6 @@ UNLOADABLE = {
 }
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize(("source", "sentence", "timeout"), UNLOADABLE.values(), ids=UNLOADABLE)
 def test_a_target_that_cannot_be_loaded_is_one_sentence(
     source: str, sentence: str, timeout: float, tmp_path: Path
@@ -414,7 +407,6 @@ def test_a_target_that_cannot_be_loaded_is_one_sentence(
     assert one_sentence(process, sentence), process.stderr
 
 
-@pytest.mark.untraced
 def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path: Path) -> None:
     source = f"""
     import os, pathlib
@@ -434,7 +426,6 @@ def test_a_target_that_cannot_be_loaded_again_leaves_properties_undone(tmp_path:
     assert "PARTIAL: 1 property did not run to an end." in shown
 
 
-@pytest.mark.untraced
 def test_a_property_whose_process_dies_after_its_report_has_one_outcome(tmp_path: Path) -> None:
     """The target waits for the tear-down that follows the report."""
     source = """
@@ -469,7 +460,6 @@ def test_options_of_pytest_in_the_environment_change_nothing(tmp_path: Path) -> 
 NUMBER = re.compile(r"[-+]?(?:inf|nan|\d+\.?\d*(?:e[-+]?\d+)?)")
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("inner", ["", ":Shelf.inner"])
 @pytest.mark.parametrize("file", ["deep/planted.py", "deep.planted"])
 def test_the_printed_lines_print_what_was_returned(file: str, inner: str, tmp_path: Path) -> None:
@@ -525,7 +515,6 @@ def test_a_check_inside_another_run_of_pytest_leaves_it_as_it_was(tmp_path: Path
     assert document(result)["outcome"] == "conforms, as far as it was checked"
 
 
-@pytest.mark.untraced
 def test_a_failing_clause_is_told_at_once_and_an_interrupted_check_tells_what_it_knows(tmp_path: Path) -> None:
     source = """
     import time

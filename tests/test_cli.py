@@ -13,8 +13,6 @@ from calibrant import __version__, cli
 from calibrant.protocol.errors import CheckError
 from calibrant.vectors import choosing
 
-pytestmark = pytest.mark.untraced
-
 RIGHT = "def absolute_loss(t_p, t_c):\n    return abs(t_p - t_c).mean()\n"
 
 

@@ -20,10 +20,7 @@ from support import PATIENCE, checked, ends, heeded, run, target
 from calibrant.target import forking
 from calibrant.target.forking import nursery
 
-pytestmark = [
-    pytest.mark.untraced,
-    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system can have no nursery"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system can have no nursery")
 
 BOTH = pytest.mark.parametrize("python", [True, False], ids=["forked", "not forked"], indirect=True)
 

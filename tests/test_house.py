@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.untraced
-
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "calibrant"
 

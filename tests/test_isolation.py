@@ -23,10 +23,7 @@ from calibrant.target import isolation
 from calibrant.target.calling import Absent, Subject, identical
 from calibrant.target.loading import load
 
-pytestmark = [
-    pytest.mark.untraced,
-    pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt what a target leaves"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt what a target leaves")
 
 
 def of(*clauses: str) -> list[str]:

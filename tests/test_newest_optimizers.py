@@ -11,8 +11,6 @@ from calibrant.exact.muon import steepest
 from calibrant.judge import Disagreement, agree
 from calibrant.protocol.declarations import followed
 
-pytestmark = pytest.mark.untraced
-
 Array = Any
 PUBLISHED = exact.OPTIMIZERS["muon"]["ns_coefficients"]
 MUON = {"lr": 1.0, "weight_decay": 0.0, "nesterov": False, "momentum": 0.0}

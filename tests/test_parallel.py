@@ -235,7 +235,6 @@ def test_a_process_that_goes_on_heeds_sigterm_as_before(monkeypatch: pytest.Monk
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize(("rank", "sentence"), [("0", "address already in use"), ("1", "gave no answer within 2 s")])
 def test_a_port_that_another_program_has_taken_keeps_nobody(rank: str, sentence: str, tmp_path: Path) -> None:
     """It accepts connections, and says nothing."""
@@ -333,7 +332,6 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.untraced
 def test_every_run_ends_alike_on_all_its_workers(files: Path) -> None:
     """With one sentence if it fails, whichever worker found out."""
     stores = [dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) for _ in RUNS]
@@ -360,7 +358,6 @@ def test_every_run_ends_alike_on_all_its_workers(files: Path) -> None:
         assert re.fullmatch(complaint, "".join(said)), (name, said)
 
 
-@pytest.mark.untraced
 def test_torchrun_starts_workers_that_end_together(files: Path) -> None:
     """If they fail, torchrun adds its own report, and a status of its own."""
     done = run(
@@ -419,7 +416,6 @@ def test_workers_answer_after_a_call_that_failed() -> None:
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.untraced
 def test_workers_end_with_the_process_that_asked() -> None:
     """Nothing that has its standard output is left."""
     code = """

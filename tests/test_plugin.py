@@ -13,8 +13,6 @@ from support import run, target, warm
 
 from calibrant.book.clauses import conformance_folder
 
-pytestmark = pytest.mark.untraced
-
 RIGHT = """
 def loss_fn(t_p, t_c):
     if t_p.shape != t_c.shape or not t_p.size:

@@ -44,7 +44,6 @@ def test_every_convention_belongs_to_an_optimizer_and_each_of_its_variants_is_an
     assert {one.kind for one in VARIANTS} == {"variant"}
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @each_variant
 def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
@@ -64,7 +63,6 @@ def test_an_undeclared_variant_is_named(variant: Impostor, dtype: str) -> None:
         )
 
 
-@pytest.mark.untraced
 @each_variant
 def test_a_variant_is_explained_once_or_declared(variant: Impostor) -> None:
     """The failure says what to declare; it does not name the variant as an impostor too."""
@@ -558,7 +556,6 @@ def loss_fn(t_p, t_c):
 """
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("factor", "told"),
     [
