@@ -164,8 +164,8 @@ def test_the_rate_falls_when_the_losses_have_not_improved_for_longer_than_patien
     stalled_runs(
         *("threshold_mode", "mode", "threshold"),
         patience=(0, 1),
-        threshold=(0.25, None, 0.1, 0.5, None),
-        threshold_mode=("abs", None, "abs", "rel"),
+        threshold=(0.25, None, 0.1, None, 0.5),
+        threshold_mode=("abs", None, "rel"),
     )
 )
 def test_an_improvement_is_by_more_than_the_threshold(target: Subject, run: Stalled) -> None:
