@@ -128,7 +128,7 @@ _PLATEAU = {
     "eps": (None, 0.25, 0.0, 1e-2),
 }  # fmt: skip
 
-_LOSSES = ("levels", "near", "close", "below zero", "falling", "real", "below zero", "near")
+_LOSSES = ("levels", "near", "close", "below zero", "falling", "real", "below zero", "below zero")
 
 
 def stalled_runs(*drawn: str, spoiled: bool = False, **own: tuple[Any, ...]) -> st.SearchStrategy[Any]:
