@@ -132,9 +132,8 @@ def _highest(x: Any) -> Any:
 @_shipped("n d -> n", "float32")
 def log_sum_exp(x: Any) -> Any:
     """log Σ exp(x), with the maximum taken out first: exp overflows in float32 above 88. Reference: Blanchard, Higham and Higham 2021; torch.logsumexp."""
-    found = _normalizer(
-        x, _highest(x)
-    )  # a backward pass may use exp(x - log Σ exp(x)), with the logarithm as it is stored
+    # a backward pass may use exp(x - log Σ exp(x)), with the logarithm as it is stored
+    found = _normalizer(x, _highest(x))
     return namespace(x).squeeze(either(found, backward=[lambda: _normalizer(x, store(found))]), axis=-1)
 
 

@@ -57,8 +57,7 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Arra
         filled = np.flatnonzero(counts)
         v[filled] = np.add.reduceat(x.v.reshape(-1)[order], np.searchsorted(flat[order], filled))
         with np.errstate(all="ignore"):
-            size_of_each = x.err + x.magnitude
-            own, reach, terms = sums = _at((x.err, size_of_each, np.ones(x.shape)), flat, size)
+            own, reach, terms = sums = _at(_alone(x), flat, size)
             sound = np.isfinite(own)
             if x.sums:
                 many = _at(x.sums, flat, size)
@@ -69,7 +68,8 @@ def scatter(x: Array, index: Any, shape: tuple[int, ...], more: int = 0) -> Arra
             known = infinite(v)
             err = np.where(np.isnan(err) | ((reach > form.largest) & ~known), np.inf, err)
             if known.any():  # unless the other terms may overflow, to the other side
-                (others,) = _at((np.where(np.isfinite(size_of_each), size_of_each, 0.0),), flat, size)
+                most = x.err + x.magnitude
+                (others,) = _at((np.where(np.isfinite(most), most, 0.0),), flat, size)
                 err = np.where(known & (own == 0), np.where(sound & (others <= form.largest), 0.0, np.inf), err)
     sums = None if sums is None else tuple(part.reshape(shape) for part in sums)
     return Array(x.run, v.reshape(shape), err.reshape(shape), ((x, lambda a: gather(a, index)),), sums=sums)
@@ -80,9 +80,9 @@ def _at(parts: Sequence[Floats], flat: Any, size: int) -> Any:
     return [np.bincount(flat, part.reshape(-1), size) for part in parts]
 
 
-def terms_of(x: Array) -> Sums:
-    """The terms of each element; what is no sum is its own only one."""
-    return x.sums or (x.err, x.err + x.magnitude, np.ones(x.shape))
+def _alone(x: Array) -> Sums:
+    """Each element as the only term of itself."""
+    return x.err, x.err + x.magnitude, np.ones(x.shape)
 
 
 def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
@@ -123,7 +123,8 @@ def joined(arrays: Sequence[Array]) -> Array:
     )
     parents = tuple((a, part(start, a.shape)) for a, start in zip(arrays, starts, strict=False))
     own, reach, terms = (
-        np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*map(terms_of, arrays), strict=True)
+        np.concatenate([part.reshape(-1) for part in parts])
+        for parts in zip(*(a.sums or _alone(a) for a in arrays), strict=True)
     )
     return Array(arrays[0].run, v, err, parents, size=sizes, sums=(own, reach, terms))
 

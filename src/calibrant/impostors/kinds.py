@@ -273,6 +273,18 @@ def overwritten(name: str, values: Callable[[Call, Any], Any]) -> Change:
 residuals_written = overwritten("t_p", lambda c, right: c.t_p - c.t_c)
 """The right answer, and the residuals written over the predictions."""
 
+running_minimum_written = overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses))
+"""The right answer, and the lowest loss so far written over each loss of the caller's log."""
+
+last_step_written = afterwards(lambda c, path: [*map(overwrite, c.params, path[-1] if path else [])])
+"""The right path, and its last step written over the caller's parameters."""
+
+
+def taken_out(key: str) -> Change:
+    """The right answer, and a hyperparameter taken out of the caller's, as by `pop`."""
+    return afterwards(lambda c, right: c.hyperparameters.pop(key, None))
+
+
 # What one call leaves for the next
 
 

@@ -216,11 +216,9 @@ optimize("flattened", "every parameter is returned as one column", why_not_small
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
     f"{LATER} optimizer.maximize optimizer.zero-rate?",
 )
-optimize("parameters-in-place", "it changes the caller's parameters in place")(
-    kinds.afterwards(lambda c, path: [*map(overwrite, c.params, path[-1] if path else [])]), KEPT
-)
+optimize("parameters-in-place", "it changes the caller's parameters in place")(kinds.last_step_written, KEPT)
 optimize("rate-taken-out", "the rate is taken out of the caller's hyperparameters, as by `pop`")(
-    kinds.afterwards(lambda c, path: c.hyperparameters.pop("lr", None)), KEPT
+    kinds.taken_out("lr"), KEPT
 )
 optimize("gradients-negated-in-place", "to maximize, it negates the caller's gradients in place")(
     maximized(kinds.afterwards(lambda c, _: [np.negative(g, g) for x in c.grads for g in x if is_array(g)])), KEPT

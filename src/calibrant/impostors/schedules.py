@@ -231,10 +231,10 @@ rates("warm-up-of-a-part-ignored", "a schedule of a sequence has no warm-up of i
     f"{SEQUENCE} {WARM}?",
 )
 rates("warm-up-taken-out", "the length of the warm-up is taken out of the caller's hyperparameters, as by `pop`")(
-    kinds.afterwards(lambda c, right: c.hyperparameters.pop("warmup_steps", None)), KEPT
+    kinds.taken_out("warmup_steps"), KEPT
 )
 rates("rate-taken-out", "the rate is taken out of the caller's hyperparameters, as by `pop`")(
-    kinds.afterwards(lambda c, right: c.hyperparameters.pop("lr", None)), KEPT
+    kinds.taken_out("lr"), KEPT
 )
 rates("any-word", "an unknown name gives a constant rate, and an unknown hyperparameter is ignored")(
     lambda c: c() if _known(c) else _half(c), "schedule.unknown"
@@ -435,7 +435,7 @@ plateau("nan-replaced-in-place", "losses that are no numbers are replaced in the
     kinds.afterwards(lambda c, right: np.nan_to_num(c.val_losses, copy=False)), KEPT
 )
 plateau("running-minimum-in-place", "the lowest loss so far is written over each loss of the caller's log")(
-    kinds.overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses)), KEPT
+    kinds.running_minimum_written, KEPT
 )
 plateau("any-hyperparameters", "no hyperparameter is checked")(
     unrefused(lambda c: np.full(len(c.val_losses), c.lr)), NO_PLATEAU

@@ -132,7 +132,7 @@ early("lowest-of-the-run-before", "the lowest loss of one run must still be beat
     _lowest_of_the_run_before, EARLY, "keras-team/keras#20533"
 )
 early("running-minimum-in-place", "the lowest loss so far is written over each loss of the caller's log")(
-    kinds.overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses)), LOGS
+    kinds.running_minimum_written, LOGS
 )
 early("any-patience", "a patience that is not positive counts as 1, and no losses stop at once")(
     lambda c: c(patience=max(c.patience, 1)) if len(c.val_losses) else (0, 0), "early-stopping.invalid"

@@ -22,11 +22,6 @@ from calibrant.protocol.wire import is_array
 KEPT = "training.pure"
 
 
-def _moved_in_place(c: Call, path: Any) -> None:
-    for p, last in zip(c.params, path[-1] if path else [], strict=False):
-        overwrite(p, last)
-
-
 def _added_in_place(c: Call, path: Any) -> None:
     for first, *others in (c.grads[k : k + c.every] for k in range(0, len(c.grads), c.every)):
         for k, g in enumerate(first):
@@ -105,7 +100,7 @@ groups("steps-count-groups", "all groups share one count of steps, which each of
 groups("last-group-not-stepped", "the last group is never stepped")(
     refusing(lambda c: [[*step[:-1], c.params[-1]] for step in c()]), OWN
 )
-groups("parameters-in-place", "it changes the caller's parameters in place")(kinds.afterwards(_moved_in_place), KEPT)
+groups("parameters-in-place", "it changes the caller's parameters in place")(kinds.last_step_written, KEPT)
 groups("too-few-taken", "parameters without a group follow the last one, and groups without a parameter are ignored")(
     unrefused(lambda c: c(hyperparameters=[*c.hyperparameters, *[c.hyperparameters[-1]] * 9][: len(c.params)])),
     "group.invalid",
@@ -170,7 +165,7 @@ def _powers_before_the_betas(walk: Walk, c: Call) -> None:
 
 
 resume = impostors_of("resume")
-resume("parameters-in-place", "it changes the caller's parameters in place")(kinds.afterwards(_moved_in_place), KEPT)
+resume("parameters-in-place", "it changes the caller's parameters in place")(kinds.last_step_written, KEPT)
 resume("state-lost", "the second optimizer starts without state, and counts its steps from 1")(
     loading(lambda walk, c: _forget(walk, "states", "counts")),
     BOTH,
