@@ -63,33 +63,23 @@ FUNCTIONS: dict[str, Function] = {
     "log1p": Function(arb.log1p, lambda x, y: 1 / (1 + x), 3, 3, "XLA 2.3, not its 123 in float64; CUDA 1"),
     "log2": Function(*_logarithm(arb.const_log2), 3, 3, "XLA 2.1, 1.4, and 1.8 in bfloat16; CUDA 1", 2),
     "log10": Function(*_logarithm(arb.const_log10), 3, 3, "XLA 2.4, 1.5, and 1.8 in bfloat16; CUDA 2", 2),
-    "sqrt": Function(
-        arb.sqrt,
-        lambda x, y: 0.5 / y,
-        3,
-        2.5,
-        "x times the reciprocal root: XLA 2.9, PyTorch 1.7, and 1.4 in 16 bits; CUDA 2 for rsqrt and half a unit for the product",
-        1.5,
-    ),
+    # by way of the reciprocal root: CUDA's rsqrt, and half a unit for the product
+    "sqrt": Function(arb.sqrt, lambda x, y: 0.5 / y, 3, 2.5, "XLA 2.9, PyTorch 1.7, 1.4 in 16 bits; CUDA 2 + 0.5", 1.5),
     "sin": Function(arb.sin, lambda x, y: apply("cos", x), 2.5, 2.5, "CUDA 2; NumPy 1.4"),
     "cos": Function(arb.cos, lambda x, y: -apply("sin", x), 2.5, 2.5, "CUDA 2; NumPy 1.4"),
     "tan": Function(arb.tan, lambda x, y: 1 + y * y, 4.5, 3, "CUDA 4 / 2; PyTorch 1.0"),
     "sinh": Function(arb.sinh, lambda x, y: apply("cosh", x), 4, 4, "CUDA 3; not XLA's 25, and 495 in float64"),
-    "cosh": Function(
-        arb.cosh, lambda x, y: apply("sinh", x), 4, 4, "CUDA 2, glibc 2; not XLA's 25, and 495 in float64"
-    ),
+    "cosh": Function(arb.cosh, lambda x, y: apply("sinh", x), 4, 4, "CUDA, glibc 2; not XLA's 25, and 495 in float64"),
     "tanh": Function(arb.tanh, lambda x, y: 1 - y * y, 6, 7, "XLA 5.3 and 6.5; CUDA 2"),
     "asin": Function(arb.asin, lambda x, y: _reciprocal_root(1 - x * x), 3, 3, "CUDA 2; XLA 1.3 in 16 bits", 2),
     "acos": Function(arb.acos, lambda x, y: -_reciprocal_root(1 - x * x), 3, 3, "CUDA 2; XLA 1.2 in 16 bits", 2),
     "atan": Function(arb.atan, lambda x, y: 1 / (1 + x * x), 3, 3, "CUDA 2; PyTorch 0.8"),
-    "asinh": Function(
-        arb.asinh, lambda x, y: _reciprocal_root(1 + x * x), 4, 4, "CUDA 3; XLA 2.9, and 1.4 in 16 bits", 2
-    ),
+    "asinh": Function(arb.asinh, lambda x, y: _reciprocal_root(1 + x * x), 4, 4, "CUDA 3; XLA 2.9, 1.4 in 16 bits", 2),
     "acosh": Function(
-        arb.acosh, lambda x, y: _reciprocal_root(x * x - 1), 5, 5, "CUDA 4 / 3; XLA 3.9, and 1.8 in 16 bits", 2
+        arb.acosh, lambda x, y: _reciprocal_root(x * x - 1), 5, 5, "CUDA 4 / 3; XLA 3.9, 1.8 in 16 bits", 2
     ),
     "atanh": Function(
-        arb.atanh, lambda x, y: 1 / (1 - x * x), 4, 4, "CUDA 3; XLA 2.6, and 1.3 in 16 bits; not its 128 in float64", 2
+        arb.atanh, lambda x, y: 1 / (1 - x * x), 4, 4, "CUDA 3; XLA 2.6, 1.3 in 16 bits, not its 128 in float64", 2
     ),
     "erf": Function(
         arb.erf,
@@ -147,10 +137,5 @@ def _raised(x: Array, y: arb, unsure: float) -> Array:
     less = unsure + run.arithmetic.u * abs(near - 1) * (unsure > 0)
     pull = (x, lambda a: alive(a, a * (factor * _raised(x, y - 1, less))))
     unknown = y + arb(0, unsure)
-    return _evaluated(
-        POWER,
-        lambda b: b**exponent,
-        x,
-        (pull,),
-        (lambda b: b if b.is_zero() else b**unknown) if unsure else None,
-    )
+    near_by = (lambda b: b if b.is_zero() else b**unknown) if unsure else None
+    return _evaluated(POWER, lambda b: b**exponent, x, (pull,), near_by)

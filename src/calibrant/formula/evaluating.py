@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flint
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 from numpy.typing import NDArray
 
 from calibrant.exact.formats import Format
@@ -123,17 +121,6 @@ def _described(names: Sequence[str], inputs: Sequence[Any]) -> str:
     return ", ".join(said)
 
 
-@contextlib.contextmanager
-def precision(bits: int) -> Iterator[None]:
-    """Balls of so many bits."""
-    before = flint.ctx.prec
-    flint.ctx.prec = bits
-    try:
-        yield
-    finally:
-        flint.ctx.prec = before
-
-
 @dataclass
 class _Evaluation:
     result: Array
@@ -158,13 +145,13 @@ class Truth:
 
     def shared(self, seed: int) -> list[Array]:
         """The gradients where each tie passes its gradient on in shares, chosen by a seed."""
-        with precision(self.bits):
+        with ctx.workprec(self.bits):
             return self.evaluate(shares=np.random.default_rng(seed)).gradients
 
     def completed(self) -> bool:
         """Evaluate the arrangements that are left; False if none was."""
         left = range(len(self.parts), self.routes)
-        with precision(self.bits):
+        with ctx.workprec(self.bits):
             self.parts += [self.evaluate(route=route) for route in left]
         return bool(left)
 
@@ -191,7 +178,7 @@ class Truth:
         answer = part.gradients[which] if self.backward else part.result
         seed = np.zeros(answer.shape)
         seed[place] = 1.0
-        with precision(self.bits):
+        with ctx.workprec(self.bits):
             moved = pullback(answer, answer.run.array(seed), part.given)
             pairs = zip(moved, part.given, strict=True)
             return float(sum((g.magnitude * x.magnitude)[g.magnitude > 0].sum() for g, x in pairs))
@@ -273,7 +260,7 @@ def truth(
         return _evaluated(formula, names, inputs, run, upstream)
 
     for bits in PRECISIONS:
-        with precision(bits):
+        with ctx.workprec(bits):
             first = evaluate()
             routes = first.result.run.routes
             made = Truth(name, storage, names, _described(names, inputs), [first], routes, backward, bits, evaluate)
@@ -304,10 +291,7 @@ def bound(formula: Callable[..., Any], inputs: Sequence[Any], dtype: str, *, acc
 
     `accumulate` names the dtype of the arithmetic where it is wider than `dtype`: then only inputs, results and `store` round to `dtype`.
     """
-    with np.errstate(all="ignore"):
-        made = truth(formula, inputs, dtype, accumulate)
-        made.completed()
-        return bound_of(*made.answers()[0], made.storage)
+    return _bounds(formula, inputs, dtype, accumulate)[0]
 
 
 def gradient_bound(
@@ -319,7 +303,12 @@ def gradient_bound(
     accumulate: str | None = None,
 ) -> list[Bound]:
     """The exact vector-Jacobian product for each array of floating-point numbers, and the error that it may show."""
+    return _bounds(formula, inputs, dtype, accumulate, upstream, True)
+
+
+def _bounds(*of: Any) -> list[Bound]:
+    """The bounds of all answers, in every arrangement, of what `truth` takes."""
     with np.errstate(all="ignore"):
-        made = truth(formula, inputs, dtype, accumulate, upstream, backward=True)
+        made = truth(*of)
         made.completed()
         return [bound_of(*answer, made.storage) for answer in made.answers()]

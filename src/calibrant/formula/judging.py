@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 from numpy.typing import NDArray
 
 from calibrant.formula.balls import Bools, Floats, FormulaError, balls, distance, each, format_named, has_numbers, shown
-from calibrant.formula.evaluating import SHARP, Bound, Truth, bound_of, has_gradient, plain, precision, truth
+from calibrant.formula.evaluating import SHARP, Bound, Truth, bound_of, has_gradient, plain, truth
 
 BACKWARD = 8
 """The second tier: units of roundoff by which a backward stable method may move every input, and the result."""
@@ -139,8 +139,7 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
         near = claimed & np.isfinite(numbers) & np.isfinite(due.value)
         off[same] = 0.0
         off[near] = _off(numbers[near], v[near])
-        with np.errstate(all="ignore"):
-            ratio = np.where(off == 0, 0.0, off * (1 - 2.0**-40) / np.where(due.allowed > 0, due.allowed, 5e-324))
+        ratio = np.where(off == 0, 0.0, off * (1 - 2.0**-40) / np.where(due.allowed > 0, due.allowed, 5e-324))
         if np.any(ratio > 1) and made.completed():
             return _judged(made, answers, labels, slack)
         for position in np.argsort(-ratio, axis=None):
@@ -164,7 +163,7 @@ def _judged(made: Truth, answers: Sequence[NDArray[Any] | None], labels: Sequenc
                 _Part(label, numbers, due.value, due.between, allowed, (shares[0][which].v, shares[1][which].v))
             )
     if parts:
-        with precision(made.bits):
+        with ctx.workprec(made.bits):
             _require_sums_at_ties(made.name, parts)
     if unclaimed and not judged:
         raise Undecided(
@@ -183,7 +182,7 @@ class _Part:
     value: Floats
     between: Bools
     allowed: Floats
-    shares: tuple[Any, Any]
+    shares: Sequence[Any]
     """The balls for two choices of the shares at ties."""
 
 
@@ -193,42 +192,26 @@ def _require_sums_at_ties(name: str, parts: Sequence[_Part]) -> None:
     Each element at a tie may have any share, but the shares add up to 1. A sum of elements that is the same for two random choices of the shares is the
     same for all, because it is a polynomial in them: it is judged, of the last axis, of whole arrays, and of all together.
     """
-
-    def joined(of: Callable[[_Part], Any]) -> Any:
-        return np.concatenate([of(part).reshape(-1) for part in parts])
-
-    together = _Part(
-        f"{name}: the gradient for all arguments",
-        joined(lambda part: part.numbers),
-        joined(lambda part: part.value),
-        joined(lambda part: part.between),
-        joined(lambda part: part.allowed),
-        (joined(lambda part: part.shares[0]), joined(lambda part: part.shares[1])),
-    )
+    fields = zip(*((p.numbers, p.value, p.between, p.allowed, *p.shares) for p in parts), strict=True)
+    numbers, value, between, allowed, *shares = (np.concatenate([x.reshape(-1) for x in field]) for field in fields)
+    together = _Part(f"{name}: the gradient for all arguments", numbers, value, between, allowed, shares)
     for part in (*parts, together):
         for axis in (None, -1)[: 1 + (part.value.ndim > 0)]:
             due, other = (np.sum(v, axis=axis) for v in part.shares)
             returned = np.sum(balls(part.numbers), axis=axis)
-            allowed = np.sum(part.allowed, axis=axis) * (1 + part.numbers.size * 2.0**-50)
-            fixed = np.any(part.between, axis=axis) & np.isfinite(allowed) & (_apart(due, other) <= SHARP * allowed)
+            limit = np.sum(part.allowed, axis=axis) * (1 + part.numbers.size * 2.0**-50)
+            fixed = np.any(part.between, axis=axis) & np.isfinite(limit) & (_apart(due, other) <= SHARP * limit)
             off = np.where(fixed, distance(returned, due), 0.0)
-            if np.any(off > allowed):
-                place = np.unravel_index(int(np.argmax(off - np.where(fixed, allowed, np.inf))), np.shape(off))
-                got, exact, most, error = (float(np.asarray(x)[place]) for x in (returned, due, allowed, off))
+            if np.any(off > limit):
+                place = np.unravel_index(int(np.argmax(off - np.where(fixed, limit, np.inf))), np.shape(off))
+                got, exact, most, error = (float(np.asarray(x)[place]) for x in (returned, due, limit, off))
                 sentence = f" adds up to {got!r}, where a tie passes its gradient on once: exactly {exact!r}, with a bound of {most:.2g}"
                 sizes = {"error": error, "bound": most, "bounds": error / max(most, 5e-324)}
                 raise Wrong(part.label, sentence, part.numbers, part.value, sizes)
 
 
 def _sentence(
-    place: tuple[int, ...],
-    numbers: Any,
-    due: Bound,
-    off: float,
-    ratio: float,
-    condition: float,
-    second: float,
-    count: int,
+    place: Any, numbers: Any, due: Bound, off: float, ratio: float, condition: float, second: float, count: int
 ) -> tuple[str, float]:
     """What is wrong with an element, after its label; and its error in units in the last place."""
     value, returned = float(due.value[place]), float(numbers[place])

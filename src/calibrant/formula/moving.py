@@ -117,15 +117,9 @@ def joined(arrays: Sequence[Array]) -> Array:
     def part(start: int, shape: tuple[int, ...]) -> Pull:
         return lambda adjoint: gather(adjoint, start + places(shape))
 
-    v, err, sizes = (
-        np.concatenate([part.reshape(-1) for part in parts])
-        for parts in zip(*((a.v, a.err, a.magnitude) for a in arrays), strict=True)
-    )
+    fields = zip(*((a.v, a.err, a.magnitude, *(a.sums or _alone(a))) for a in arrays), strict=True)
+    v, err, sizes, own, reach, terms = (np.concatenate([x.reshape(-1) for x in field]) for field in fields)
     parents = tuple((a, part(start, a.shape)) for a, start in zip(arrays, starts, strict=False))
-    own, reach, terms = (
-        np.concatenate([part.reshape(-1) for part in parts])
-        for parts in zip(*(a.sums or _alone(a) for a in arrays), strict=True)
-    )
     return Array(arrays[0].run, v, err, parents, size=sizes, sums=(own, reach, terms))
 
 

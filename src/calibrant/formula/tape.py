@@ -48,6 +48,7 @@ from calibrant.formula.balls import (
 )
 
 Pull = Callable[["Array"], "Array"]
+Operator = Callable[[Any, Any], Any]
 Parents = tuple[tuple["Array", Pull], ...]
 Sums = tuple[Floats, Floats, Floats]
 """Of the terms that were added up to each element: the sum of their errors, that of their reaches, and their number. Any other operation ends a sum."""
@@ -114,16 +115,10 @@ def rounded(run: Run, v: Any, err: Any, k: float, least: Any = 0.0, parents: Par
     return Array(run, v, new, parents, size=size)
 
 
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+def _operator(name: str) -> tuple[Operator, Operator]:
     """An operator and its reflected form: the function of that name in the namespace."""
-
-    def forward(x: Any, y: Any) -> Any:
-        return getattr(x.run.namespace, name)(x, y)
-
-    def reflected(x: Any, y: Any) -> Any:
-        return getattr(x.run.namespace, name)(y, x)
-
-    return forward, reflected
+    forward: Operator = lambda x, y: getattr(x.run.namespace, name)(x, y)  # noqa: E731  # beside its reflection
+    return forward, lambda x, y: getattr(x.run.namespace, name)(y, x)
 
 
 class Array:
@@ -243,12 +238,8 @@ class Mask:
     __array_ufunc__ = None
 
     def __init__(self, run: Run, true: Any, unsure: Any = False, unknown: Any = False) -> None:
-        self.run, self.true, self.unsure, self.unknown = (
-            run,
-            np.asarray(true, bool),
-            np.asarray(unsure),
-            np.asarray(unknown),
-        )
+        self.run, self.true = run, np.asarray(true, bool)
+        self.unsure, self.unknown = np.asarray(unsure), np.asarray(unknown)
 
     shape: Any = property(lambda x: x.true.shape)
     ndim: Any = property(lambda x: x.true.ndim)
