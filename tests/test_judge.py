@@ -16,7 +16,7 @@ from support import forms
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.judge import Disagreement, Tally, agree, agree_lists, as_exact, at_most, holds, listed, tallying
-from calibrant.judge.comparing import show, show_exact, show_fraction
+from calibrant.judge.comparing import LINE, show, show_exact, show_fraction
 from calibrant.protocol.declarations import numpy_dtype
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
@@ -200,6 +200,22 @@ def test_plain_numbers_and_lists_are_as_good_as_arrays(answer: Any, expected: An
     disagreement(np.array(differing), np.array(expected))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_zero_is_as_good_as_a_number_that_is_taken_for_zero(dtype: str) -> None:
+    """Subnormal numbers and no others, of floating-point numbers and no others, and only where the target says so."""
+    normal = np.finfo(dtype).smallest_normal
+    lost = np.array([normal / 2, -normal / 4, 0.5], dtype=dtype)
+
+    with tallying(Tally(flushes=True)):
+        agree(lost * [0, 0, 1], lost)
+        agree(np.array([0, 3]), np.array([0, 3]))
+        disagreement(lost * [0, 0, 0], lost)
+        disagreement(lost * [0, 2, 1], lost)
+        disagreement(np.array([0.0]), np.array([normal]))
+        disagreement(np.array([0, 3]), np.array([1, 3]))
+    disagreement(lost * [0, 0, 1], lost)
+
+
 # Shapes
 
 
@@ -219,6 +235,9 @@ def test_several_numbers_have_the_shape_that_is_due(shape: tuple[int, ...], due:
         caught = disagreement(np.zeros(shape), expected)
         assert caught.actual.shape == shape
         assert caught.expected == due
+        assert str(caught) == f"returned shape {shape} where {due} is due"
+        with pytest.raises(Disagreement, match=r"^returned gradient 0 of shape"):
+            agree(np.zeros(shape), expected, "gradient 0")
 
 
 def test_an_answer_is_taken_exactly_if_it_is_finite_and_of_the_shape_that_is_due() -> None:
@@ -227,9 +246,14 @@ def test_an_answer_is_taken_exactly_if_it_is_finite_and_of_the_shape_that_is_due
     assert not as_exact(np.array([1.0, 2.0]), (2,)).err.any()
     assert as_exact(np.float32(0.1), ()).form is UNROUNDED
 
-    for answer, shape in ((np.zeros(3), (2,)), (np.array([1.0, math.nan]), (2,)), (np.array(math.inf), ())):
-        with pytest.raises(Disagreement):
+    for answer, shape, sentence in (
+        (np.zeros(3), (2,), "returned shape (3,) where (2,) is due"),
+        (np.array([1.0, math.nan]), (2,), "returned [1.0, nan] where finite numbers are due"),
+        (np.array(math.inf), (), "returned inf where finite numbers are due"),
+    ):
+        with pytest.raises(Disagreement) as caught:
             as_exact(answer, shape)
+        assert str(caught.value) == sentence
 
 
 # Lists
@@ -270,6 +294,9 @@ def test_a_list_disagrees_by_one_array_which_is_named(place: str, wrong: Any, se
     assert str(caught.value).startswith(sentence)
     assert caught.value.sentence == str(caught.value)
     assert caught.value.actual is wrong or np.array_equal(caught.value.actual, wrong, equal_nan=True)
+    with pytest.raises(Disagreement, match=r"is \[1\.0, 9\.0\], where it was \[1\.0, 2\.0\]: off") as before:
+        agree_lists(paths(t1k0=np.array([1.0, 9.0])), TRUTHS, due="where it was")
+    assert before.value.due == "where it was"
     with pytest.raises(Disagreement, match=r"^after step 2 (is|returned) 9\.0"):  # one parameter has no number
         agree_lists([[np.array(1.0)], [np.array(9.0)]], [[number(1)], [number(2)]])
 
@@ -312,6 +339,33 @@ def test_a_rejection_names_the_worst_element_in_units_of_its_bound() -> None:
     assert without_bound["error"] == pytest.approx(0.5)
     assert without_bound["bound"] == 0
     assert without_bound["bounds"] > 1e300
+
+
+def test_a_rejection_says_what_was_returned_and_what_is_due() -> None:
+    for expected, options, sentence in (
+        (np.array([1.0, 2.0]), {}, "returned [1.0, 3.0] where [1.0, 2.0] is due, exactly"),
+        (np.array([1.0, 2.0]), {"due": "and before"}, "returned [1.0, 3.0], and before [1.0, 2.0]"),
+        (np.array([1.0, 2.0]), {"what": "row 1"}, "returned row 1 [1.0, 3.0] where [1.0, 2.0] is due, exactly"),
+        (
+            exact.of(np.array([1.0, 2.0])),
+            {"names": LINE},
+            "returned [1.0, 3.0], exactly [1.0, 2.0]: off by 1 (in b), allowed 0",
+        ),
+        (
+            exact.of(np.array([1.0, 2.0])),
+            {"what": "row 1", "due": "and before"},
+            "returned row 1 [1.0, 3.0], and before [1.0, 2.0]: off by 1 (element 1), allowed 0",
+        ),
+        (
+            exact.of(np.array([[1.0, 2.0]])),
+            {"names": LINE},
+            "returned [[1.0, 3.0]], exactly [1.0, 2.0]: off by 1 (element 0, in b), allowed 0",
+        ),
+    ):
+        with pytest.raises(Disagreement) as caught:
+            agree(np.array([1.0, 3.0]).reshape(expected.shape), expected, **options)
+        assert str(caught.value) == sentence
+        assert caught.value.due == options.get("due", "exactly")
 
 
 @every_form
@@ -365,6 +419,20 @@ def test_errors_are_counted_by_halvings_of_what_is_allowed(tally: Tally) -> None
     agree(2.0, number(2, 0.0))
 
     assert tally.spread == [1, 1, 1, 0, 0, 0, 0, 0, 0, 2]
+
+
+def test_a_block_is_judged_as_its_tally_says() -> None:
+    subnormal = np.array([1e-40], dtype=np.float32)
+    with tallying(Tally(flushes=True)):
+        assert exact.of(subnormal).err.item() > 0
+    with tallying(Tally(narrow=True)):
+        assert exact.of(np.array([1.0])).form.narrower == FORMATS["float32"]
+    with tallying(Tally(scale="half")):
+        assert exact.loss_fn(exact.of(np.array([2.0])), exact.of(np.array([0.0]))).fractions() == [2]
+
+
+def test_requests_are_alike_of_which_some_were_served() -> None:
+    assert Tally(kinds={"adam": [5, 2], "muon": [0, 7], "sgd": [3, 0]}).alike() == [8, 2]
 
 
 def test_counts_go_to_the_innermost_block() -> None:

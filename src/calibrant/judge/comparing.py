@@ -111,7 +111,7 @@ def agree(answer: Any, expected: Any, what: str = "", *, due: str = EXACTLY, nam
     Answers of one element may have any shape of one element: the clauses on shape judge that. Zeros have no sign, and a NaN
     equals a NaN, where `expected` is an array; where subnormal numbers are taken for zero, zero is as good as one.
     """
-    answer = shaped(answer, expected.shape if isinstance(expected, Exact) else np.shape(expected), what)
+    answer = shaped(answer, np.shape(expected), what)
     if isinstance(expected, Exact):
         _agree_within(answer, expected, what, due, names)
     else:
@@ -156,7 +156,7 @@ def agree_lists(
     if not leaves:
         return
     try:
-        together = np.concatenate([shaped(array, truth.shape).reshape(-1) for *_, array, truth in leaves])
+        together = np.concatenate([shaped(array, truth.shape).ravel() for *_, array, truth in leaves])
         _agree_within(together, exact.concatenate(*(truth for *_, truth in leaves)))
     except Disagreement:
         of_list, of_array = places
