@@ -253,7 +253,19 @@ def test_all_gradients_are_scaled_alike(target: Subject, sample: Clipped) -> Non
 @clause("clip.below", fraction_of_examples=0.3)
 @given(strategies.short_gradients())
 def test_short_gradients_stay_as_they_are(target: Subject, sample: Clipped) -> None:
-    """To the last bit; zeros too, whose norm nothing can be divided by."""
+    """To the last bit."""
+    stays(target, sample)
+
+
+@clause("clip.zeros", fraction_of_examples=0.2)
+@given(strategies.gradients_of_zero())
+def test_gradients_of_zero_stay_zero(target: Subject, sample: Clipped) -> None:
+    """Nothing can be divided by their norm."""
+    stays(target, sample)
+
+
+def stays(target: Subject, sample: Clipped) -> None:
+    """Clipped gradients are what they were."""
     _, grads = target.clip_by_norm(sample.grads, sample.max_norm, sample.norm_type)
 
     for k, (answer, grad) in enumerate(zip(listed([grads], [len(sample.grads)])[0], sample.grads, strict=True)):

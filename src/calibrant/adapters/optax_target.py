@@ -77,7 +77,7 @@ deviations = {
     "window.invalid": "a window of 0 never ends",
     "average.invalid": "decays are taken as they are",
     "group.invalid": "transformations that no parameter is labelled with are ignored",
-    "clip.below": "gradients of zero, which are no shorter than a limit of zero, are divided by their norm",
+    "clip.zeros": "gradients of zero, which are no shorter than a limit of zero, are divided by their norm",
     "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
 }
 elementary = {"exp": jnp.exp, "log": jnp.log, "tanh": jnp.tanh, "maximum": jnp.maximum}

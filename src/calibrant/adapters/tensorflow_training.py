@@ -14,7 +14,8 @@ Array = Any
 
 _DECAY = "1 - decay is computed in float32, whatever the dtype of the variables"
 deviations = {
-    "clip.below": "the factor is limit min(1 / norm, 1 / limit), which may round below 1, and for a limit of 0 or infinity is NaN",
+    "clip.below": "the factor is limit min(1 / norm, 1 / limit), which may round below 1, and for an infinite limit is NaN",
+    "clip.zeros": "the factor is limit min(1 / norm, 1 / limit), which for a limit of 0 or infinity is NaN",
     "clip.invalid": "any limit is taken",
     "average.ema[float64]": _DECAY,
     "average.warm-up[float64]": _DECAY,

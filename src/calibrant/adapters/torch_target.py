@@ -75,7 +75,7 @@ deviations = {
     "accumulation.refused": "mse_loss sums over no samples, and without batches there is no gradient",
     "accumulation.same-shape": _BROADCASTS,
     "schedule.invalid": "schedulers take rates, factors and lengths as they are",
-    "clip.below[float16]": "0.0 over a norm is 0.0 times its reciprocal, which overflows",
+    "clip.zeros[float16]": "0.0 over a norm is 0.0 times its reciprocal, which overflows",
     "clip.invalid": "a limit is taken as it is, and a negative one turns the gradients around",
     "average.swa[float64]": "get_swa_multi_avg_fn divides by a count that is a tensor, so that the quotient has float32's digits",
     "average.every[float64]": "get_swa_multi_avg_fn divides by a count that is a tensor, so that the quotient has float32's digits",

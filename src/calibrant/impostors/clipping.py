@@ -11,7 +11,9 @@ from calibrant.impostors.correct import join, overwrite
 from calibrant.impostors.kinds import DIGITS, Call, Change, answer, impostors_of, nonfinite, unrefused
 
 NORM, SCALED, BELOW, SHARDS, VALUE = (f"clip.{name}" for name in ("norm", "scaled", "below", "shards", "value"))
-INVALID, NOT_FINITE, PURE, DTYPE = (f"clip.{name}" for name in ("invalid", "not-finite", "pure", "dtype"))
+ZEROS, INVALID, NOT_FINITE, PURE, DTYPE = (
+    f"clip.{name}" for name in ("zeros", "invalid", "not-finite", "pure", "dtype")
+)
 NEGATIVE = "a limit that is negative or NaN is taken"
 
 
@@ -57,6 +59,11 @@ def _with_epsilon(c: Call) -> Any:
     return (norm, grads) if not exceeds(c, longer) else (norm, [_over(g, c.max_norm, longer) for g in c.grads])
 
 
+def _over_nothing(c: Call) -> Any:
+    norm, grads = c()
+    return norm, [_over(g, c.max_norm, norm) for g in c.grads] if not norm else grads
+
+
 def _overwritten(c: Call, right: Any) -> Any:
     for g, clipped in zip(c.grads, right[1], strict=True):
         overwrite(g, clipped)
@@ -86,6 +93,9 @@ norm("each-by-itself", "each gradient is clipped by its own norm, so that the di
 )
 norm("scaled-up", "short gradients are scaled up to the limit")(
     scaled(lambda c, g, norm: _over(g, c.max_norm, norm), always=True), f"{BELOW} {SCALED}", "sony/nnabla-ext-cuda#201"
+)
+norm("zeros-over-their-norm", "gradients of zero are divided by their norm, which is zero", exactly=False)(
+    nonfinite(_over_nothing), ZEROS
 )
 norm("over-the-square", "the gradients are divided by the square of the norm")(
     scaled(lambda c, g, norm: _over(g, c.max_norm, norm * norm)), SCALED, "paiml/entrenar#311"

@@ -27,7 +27,7 @@ def total_norm(grads: Sequence[Tensor], norm_type: float = 2.0) -> Tensor:
 
 
 def _shortened(grad: Tensor, norm: Tensor, max_norm: float) -> Tensor:
-    """The gradient as it is where the norm does not exceed max_norm; NaN exceeds everything.  [clip.below]"""
+    """The gradient as it is where the norm does not exceed max_norm; NaN exceeds everything.  [clip.below, clip.zeros]"""
     return grad.clone() if norm <= max_norm else grad * (max_norm / norm)
 
 

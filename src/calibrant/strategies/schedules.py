@@ -206,14 +206,17 @@ def clipped_gradients(data: Bytes, form: Format) -> Clipped:
 
 @strategy(6 + WIDTH)
 def short_gradients(data: Bytes, form: Format) -> Clipped:
-    """Gradients whose norm is clearly below the limit, some of them all zero, then with a limit of zero as well."""
-    case, zero = clipped_gradients.decode(data, form), data.one()
-    if zero < 80:
-        for grad in case.grads:
-            grad[...] = 0
-        return Clipped(case.grads, (1.0, 0.0, 1e-3)[zero % 3], case.norm_type)
+    """Gradients whose norm is clearly below the limit."""
+    case, times = clipped_gradients.decode(data, form), data.pick(1.25, 2.0, 64.0, math.inf)
     total = sum(float(np.sum(np.abs(g.astype(np.float64)))) for g in case.grads)
-    return Clipped(case.grads, (1.25, 2.0, 64.0, math.inf)[zero % 4] * (total or 1.0), case.norm_type)
+    return Clipped(case.grads, times * (total or 1.0), case.norm_type)
+
+
+@strategy(6 + WIDTH)
+def gradients_of_zero(data: Bytes, form: Format) -> Clipped:
+    """Gradients that are all zero, and any limit."""
+    case = clipped_gradients.decode(data, form)
+    return Clipped([0 * g for g in case.grads], data.pick(0.0, 1.0, 1e-3, math.inf), case.norm_type)
 
 
 @strategy(8 + WIDTH)
@@ -256,6 +259,7 @@ __all__ = [
     "Shards",
     "Stalled",
     "clipped_gradients",
+    "gradients_of_zero",
     "schedules",
     "sharded_gradients",
     "short_gradients",
