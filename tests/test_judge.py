@@ -294,9 +294,10 @@ def test_a_list_disagrees_by_one_array_which_is_named(place: str, wrong: Any, se
     assert str(caught.value).startswith(sentence)
     assert caught.value.sentence == str(caught.value)
     assert caught.value.actual is wrong or np.array_equal(caught.value.actual, wrong, equal_nan=True)
-    with pytest.raises(Disagreement, match=r"is \[1\.0, 9\.0\], where it was \[1\.0, 2\.0\]: off") as before:
-        agree_lists(paths(t1k0=np.array([1.0, 9.0])), TRUTHS, due="where it was")
-    assert before.value.due == "where it was"
+    with pytest.raises(Disagreement, match=r"is \[1\.0, 9\.0\], where it first returned \[1\.0, 2\.0\]: off") as before:
+        agree_lists(paths(t1k0=np.array([1.0, 9.0])), TRUTHS, due="where it first returned")
+    assert before.value.due == "where it first returned"
+    assert before.value.path is TRUTHS
     with pytest.raises(Disagreement, match=r"^after step 2 (is|returned) 9\.0"):  # one parameter has no number
         agree_lists([[np.array(1.0)], [np.array(9.0)]], [[number(1)], [number(2)]])
 
@@ -335,37 +336,53 @@ def test_a_rejection_names_the_worst_element_in_units_of_its_bound() -> None:
     assert isinstance(caught, AssertionError)
     assert "(element 1)" in str(caught)
     assert "element" not in str(disagreement([3.0], column([2.0], [0.5])))
+    assert "(element 1)" in str(disagreement([1e-300, 2e-300], column([0.0, 0.0], 0.0)))
     without_bound = disagreement(1.5, number(1)).measured
     assert without_bound["error"] == pytest.approx(0.5)
     assert without_bound["bound"] == 0
     assert without_bound["bounds"] > 1e300
 
 
-def test_a_rejection_says_what_was_returned_and_what_is_due() -> None:
-    for expected, options, sentence in (
-        (np.array([1.0, 2.0]), {}, "returned [1.0, 3.0] where [1.0, 2.0] is due, exactly"),
-        (np.array([1.0, 2.0]), {"due": "and before"}, "returned [1.0, 3.0], and before [1.0, 2.0]"),
-        (np.array([1.0, 2.0]), {"what": "row 1"}, "returned row 1 [1.0, 3.0] where [1.0, 2.0] is due, exactly"),
-        (
-            exact.of(np.array([1.0, 2.0])),
-            {"names": LINE},
-            "returned [1.0, 3.0], exactly [1.0, 2.0]: off by 1 (in b), allowed 0",
-        ),
-        (
-            exact.of(np.array([1.0, 2.0])),
-            {"what": "row 1", "due": "and before"},
-            "returned row 1 [1.0, 3.0], and before [1.0, 2.0]: off by 1 (element 1), allowed 0",
-        ),
-        (
-            exact.of(np.array([[1.0, 2.0]])),
-            {"names": LINE},
-            "returned [[1.0, 3.0]], exactly [1.0, 2.0]: off by 1 (element 0, in b), allowed 0",
-        ),
-    ):
-        with pytest.raises(Disagreement) as caught:
-            agree(np.array([1.0, 3.0]).reshape(expected.shape), expected, **options)
-        assert str(caught.value) == sentence
-        assert caught.value.due == options.get("due", "exactly")
+SAID: list[tuple[Any, dict[str, Any], str]] = [
+    (np.array([1.0, 2.0]), {}, "returned [1.0, 3.0] where [1.0, 2.0] is due, exactly"),
+    (np.array([1.0, 2.0]), {"due": "and before"}, "returned [1.0, 3.0], and before [1.0, 2.0]"),
+    (np.array([1.0, 2.0]), {"what": "row 1"}, "returned row 1 [1.0, 3.0] where [1.0, 2.0] is due, exactly"),
+    (number(2.0), {}, "returned 3.0, exactly 2.0: off by 1, allowed 0"),
+    (column([1.0, 2.0], 0.0), {"names": LINE}, "returned [1.0, 3.0], exactly [1.0, 2.0]: off by 1 (in b), allowed 0"),
+    (
+        column([1.0, 2.0], 0.0),
+        {"what": "row 1", "due": "and before"},
+        "returned row 1 [1.0, 3.0], and before [1.0, 2.0]: off by 1 (element 1), allowed 0",
+    ),
+    (
+        column([1.0, 3.0, 3.5], 0.0),
+        {"names": LINE},
+        "returned [1.0, 3.0, 3.0], exactly [1.0, 3.0, 3.5]: off by 0.5 (element 2), allowed 0",
+    ),
+    (
+        exact.of(np.array([[1.0, 2.0]])),
+        {"names": LINE},
+        "returned [[1.0, 3.0]], exactly [1.0, 2.0]: off by 1 (element 0, in b), allowed 0",
+    ),
+    (
+        exact.of(np.array([[1.0, 2.0], [3.0, 4.0]])),
+        {},
+        "returned [[1.0, 3.0], [3.0, 4.0]], exactly [1.0, 2.0, 3.0, 4.0]: off by 1 (element 0, 1), allowed 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("expected", "options", "sentence"), SAID)
+def test_a_rejection_says_what_was_returned_and_what_is_due(
+    expected: Any, options: dict[str, Any], sentence: str
+) -> None:
+    answer = np.resize([1.0, 3.0, 3.0, 4.0], expected.shape) if expected.shape else 3.0
+
+    with pytest.raises(Disagreement) as caught:
+        agree(answer, expected, **options)
+
+    assert str(caught.value) == sentence
+    assert caught.value.due == options.get("due", "exactly")
 
 
 @every_form
@@ -392,6 +409,7 @@ def test_at_most_allows_the_errors_of_both_and_no_more(tally: Tally) -> None:
 
     assert caught.value.measured == {"error": 1.0, "bound": 0.75, "bounds": 1 / 0.75}
     assert exactly.value.measured["bounds"] == math.inf
+    assert str(caught.value) == "2 is at most 1, within their errors: 2.0 is more than 1.0, by 1, allowed 0.75"
     assert (tally.judged, tally.unjudged) == (5, 2)
 
 
@@ -457,6 +475,7 @@ def test_counts_go_to_the_innermost_block() -> None:
         (np.array(math.nan), "nan"),
         (np.array([]), "[]"),
         (np.array(True), "True"),
+        (np.zeros(60), f"[{', '.join(['0.0'] * 60)}]"),
         (np.zeros(61), "an array of shape (61,)"),
     ],
 )
@@ -470,6 +489,8 @@ def test_arrays_are_written_with_the_shortest_digits_of_their_dtype(x: Any, text
         (Fraction(1, 2), "0.5"),
         (Fraction(1, 3), "0.3333333333333333 (1/3)"),
         (Fraction(-7), "-7.0"),
+        (Fraction(1, 33333333333333), "3.00000000000003e-14 (1/33333333333333)"),
+        (Fraction(1, 333333333333333), "3.000000000000003e-15"),
         (Fraction(10**30 + 1, 10**30), "1.0"),
         (Fraction(10) ** 400, "inf"),
     ],

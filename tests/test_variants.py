@@ -478,7 +478,7 @@ GENERAL_CASES = {
         "resume.hyperparameters",
     ),
 }
-each_general = pytest.mark.parametrize(("convention", "case"), GENERAL_CASES.items(), ids=".".join)
+each_general = pytest.mark.parametrize(("convention", "case"), GENERAL_CASES.items(), ids=map(".".join, GENERAL_CASES))
 
 
 def test_every_general_convention_but_one_has_a_case() -> None:

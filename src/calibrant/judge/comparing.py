@@ -236,7 +236,7 @@ def show(x: Any) -> str:
     """An array as a person would write it: shortest digits of its own dtype."""
     x = np.asarray(x)
     if x.ndim == 0:
-        return str(x.item()) if x.dtype.kind in "biuUS" else str(x[()])
+        return str(x[()])
     if x.size > 60:
         return f"an array of shape {x.shape}"
     return "[" + ", ".join(show(row) for row in x) + "]"
