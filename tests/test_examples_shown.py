@@ -10,7 +10,7 @@ from support import bare, subject
 
 from calibrant.adapters import numpy_target as right
 from calibrant.checks.outcomes import outcome_of
-from calibrant.judge import Disagreement
+from calibrant.judge import Disagreement, tallying
 from calibrant.strategies import Batched, Descent, Fit, Losses, Operands, Optimization, Programs, of_steps
 
 
@@ -141,3 +141,18 @@ def test_the_shown_example_is_the_call_that_was_judged(name: str, case: Any) -> 
         assert part in rest, text
         rest = rest[rest.index(part) + len(part) :]
     assert ("exactly" in text) == ("exactly" in "".join(said))
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+def test_no_claim_is_made_where_a_number_on_the_way_may_overflow() -> None:
+    """Parameters whose squares overflow under a decay, and a gradient that overflows before it is multiplied by a rate of zero."""
+    growing = {"alpha": 0.0, "eps": 0.01, "weight_decay": 0.25, "centered": True, "lr": 0.25}
+    run = Optimization("rmsprop", growing, [np.zeros(2, np.float32)], [[np.array([0, 1], np.float32)]] * 28)
+    half, target = np.float16, subject("float16", training_loop=right.training_loop)
+    steep = Descent(np.full(13, 60.2, half), np.full(13, 72.06, half), half(-7.777), half(-4.39), 0.5, 1)
+
+    with tallying(target.tally):
+        bare("test_the_variance_of_steady_gradients_is_not_negative")(subject("float32", optimize=right.optimize), run)
+        bare("test_a_rate_of_zero_leaves_the_parameters")(target, steep)
+
+    assert (target.tally.judged, target.tally.unjudged) == (2, 1)

@@ -20,6 +20,7 @@ from calibrant.conformance.optimizer_walks import (
     truth,
     walk,
 )
+from calibrant.exact import Exact
 from calibrant.judge import Disagreement, agree_lists, holds, tallying
 from calibrant.strategies import Optimization, optimizations
 from calibrant.suite.property import clause
@@ -145,9 +146,20 @@ def stays_finite(target: Subject, run: Optimization) -> None:
     steps = walk(target, run)
 
     finite = all(np.isfinite(x).all() for step in steps for x in step)
-    largest = 0.0 if finite else max(float(x.magnitude().max()) for step in truth(target, run) for x in step)
-    beyond = (largest**2 if run.name in BY_NORM else largest) > target.form.largest / 64
-    holds(finite or beyond, "returned numbers that are not finite, where all that it computes fits")
+    holds(finite or beyond(target, run, steps), "returned numbers that are not finite, where all that it computes fits")
+
+
+def beyond(target: Subject, run: Optimization, steps: list[list[Any]]) -> bool:
+    """Whether the parameters on the exact path, or their squares, come near the end of the range: the target's, where the exact ones are not known."""
+
+    def size(answer: Any, due: Exact) -> float:
+        own = np.where(np.isfinite(answer), np.abs(answer), 0.0).reshape(due.shape)
+        return float(np.where(np.isfinite(due.err), due.magnitude(), own).max(initial=0.0))
+
+    paths = zip(steps, truth(target, run), strict=True)
+    largest = max(size(x, due) for answers, dues in paths for x, due in zip(answers, dues, strict=True))
+    squared = run.name in BY_NORM or run.hyperparameters.get("weight_decay")  # of gradients that grow with parameters
+    return (largest**2 if squared else largest) > target.form.largest / 64
 
 
 SIZES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
