@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import astuple
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,7 @@ from support import forms
 from calibrant import exact
 from calibrant.exact import FORMATS, UNROUNDED, Exact, Format
 from calibrant.exact import numbers as arithmetic
+from calibrant.exact.formats import formats_of, loss_scale
 from calibrant.protocol.declarations import numpy_dtype
 
 # True values
@@ -163,10 +165,12 @@ def test_whether_subnormal_numbers_are_kept_is_said_for_a_block() -> None:
     def form() -> Format:
         return exact.of(np.ones(1, dtype=np.float32)).form
 
-    with exact.evaluated(flushes=True):
+    with exact.evaluated(flushes=True, scale="half"):
         assert form() is exact.FLUSHING["float32"]
-        with exact.evaluated(flushes=False):
-            assert form() is FORMATS["float32"]
+        assert loss_scale() == "half"
+        with exact.evaluated():
+            assert exact.of(np.ones(1)).form is FORMATS["float64"]
+            assert loss_scale() == "mean"
         with pytest.raises(ZeroDivisionError), exact.evaluated(flushes=False):
             _ = 1 / 0
         assert form() is exact.FLUSHING["float32"]
@@ -282,9 +286,18 @@ def test_the_numbers_of_a_short_array_are_those_of_a_long_one(form: Format, data
 def test_formats_are_those_of_numpy(form: Format) -> None:
     finfo = pytest.importorskip("ml_dtypes").finfo if form.name == "bfloat16" else np.finfo
     info = finfo(form.name)
-    due = [float(x) for x in (info.eps / 2, info.smallest_normal, info.smallest_subnormal, info.max)]
+    u, normal, least, largest = (
+        float(x) for x in (info.eps / 2, info.smallest_normal, info.smallest_subnormal, info.max)
+    )
+    sizes = form.name, info.nmant + 1, info.maxexp - 1
 
-    assert [form.u, form.normal, form.tiny, form.largest] == due
+    assert astuple(form) == (*sizes, u, normal, least, 0.0, largest, None)
+    for flushes, lost in {False: (least, 0.0), True: (normal, normal)}.items():
+        plain, narrow = (formats_of.__wrapped__(flushes=flushes, narrow=narrow) for narrow in (False, True))
+        assert plain.keys() == narrow.keys() == FORMATS.keys()
+        assert astuple(plain[form.name]) == (*sizes, u, normal, *lost, largest, None)
+        held = astuple(plain["float32"]) if form.name == "float64" else None
+        assert astuple(narrow[form.name]) == (*sizes, u, normal, *lost, largest, held)
 
 
 @forms
