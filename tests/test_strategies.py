@@ -6,6 +6,7 @@ import ast
 import contextlib
 import itertools
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -153,6 +154,16 @@ def test_a_line_of_one_sample_of_any_kind_has_two_different_readings(form: Forma
 def fraction_of_limit(descent: strategies.Descent) -> Fraction:
     """The learning rate as a fraction of its limit."""
     return Fraction(descent.learning_rate) * exact.curvatures(exact.of(descent.t_u))[1] / 2
+
+
+def test_short_gradients_are_short_with_an_epsilon_too() -> None:
+    """PyTorch adds 1e-6 to the norm before it compares; a norm is at most the sum of the magnitudes."""
+    chance, length = random.Random(0), strategies.short_gradients.length
+    samples = [strategies.short_gradients.decode(drawing.Bytes(chance.randbytes(length)), FLOAT32) for _ in range(1000)]
+    longest = [sum(float(np.abs(g.astype(np.float64)).sum()) for g in sample.grads) for sample in samples]
+
+    assert sum(0 < total < 1e-6 for total in longest) > 10
+    assert all(total + 2e-6 < sample.max_norm for total, sample in zip(longest, samples, strict=True))
 
 
 @always("long_descents")

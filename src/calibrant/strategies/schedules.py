@@ -206,10 +206,10 @@ def clipped_gradients(data: Bytes, form: Format) -> Clipped:
 
 @strategy(6 + WIDTH)
 def short_gradients(data: Bytes, form: Format) -> Clipped:
-    """Gradients whose norm is clearly below the limit."""
+    """Gradients whose norm is clearly below the limit, also where 1e-6 is added to it."""
     case, times = clipped_gradients.decode(data, form), data.pick(1.25, 2.0, 64.0, math.inf)
     total = sum(float(np.sum(np.abs(g.astype(np.float64)))) for g in case.grads)
-    return Clipped(case.grads, times * (total or 1.0), case.norm_type)
+    return Clipped(case.grads, times * (total or 1.0) + 1e-5, case.norm_type)
 
 
 @strategy(6 + WIDTH)
