@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,9 +151,11 @@ def test_no_claim_is_made_where_a_number_on_the_way_may_overflow() -> None:
     run = Optimization("rmsprop", growing, [np.zeros(2, np.float32)], [[np.array([0, 1], np.float32)]] * 28)
     half, target = np.float16, subject("float16", training_loop=right.training_loop)
     steep = Descent(np.full(13, 60.2, half), np.full(13, 72.06, half), half(-7.777), half(-4.39), 0.5, 1)
+    twice = replace(steep, n_epochs=2)  # by then the other parameter is NaN as well
 
     with tallying(target.tally):
         bare("test_the_variance_of_steady_gradients_is_not_negative")(subject("float32", optimize=right.optimize), run)
         bare("test_a_rate_of_zero_leaves_the_parameters")(target, steep)
+        bare("test_a_rate_of_zero_leaves_the_parameters")(target, twice)
 
-    assert (target.tally.judged, target.tally.unjudged) == (2, 1)
+    assert (target.tally.judged, target.tally.unjudged) == (2, 3)

@@ -168,9 +168,9 @@ def test_a_rate_of_zero_leaves_the_parameters(target: Subject, sample: Descent) 
 
     params, _ = descend(target, sample)
 
-    once, _ = exact.trajectory(1, 0.0, *numbers(sample))
+    walked, _ = exact.trajectory(sample.n_epochs, 0.0, *numbers(sample))
     # Nothing is claimed where the gradient may overflow.
-    ends(params, exact.of(sample.params).within(np.where(np.isfinite(once.err), 0.0, np.inf), once.form))
+    ends(params, exact.of(sample.params).within(np.where(np.isfinite(walked.err), 0.0, np.inf), walked.form))
 
 
 def thermometer(target: Subject, scale: float, rate: float, n_epochs: int) -> Descent:
