@@ -144,18 +144,38 @@ def test_the_shown_example_is_the_call_that_was_judged(name: str, case: Any) -> 
     assert ("exactly" in text) == ("exactly" in "".join(said))
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
-def test_no_claim_is_made_where_a_number_on_the_way_may_overflow() -> None:
-    """Parameters whose squares overflow under a decay, and a gradient that overflows before it is multiplied by a rate of zero."""
-    growing = {"alpha": 0.0, "eps": 0.01, "weight_decay": 0.25, "centered": True, "lr": 0.25}
-    run = Optimization("rmsprop", growing, [np.zeros(2, np.float32)], [[np.array([0, 1], np.float32)]] * 28)
-    half, target = np.float16, subject("float16", training_loop=right.training_loop)
-    steep = Descent(np.full(13, 60.2, half), np.full(13, 72.06, half), half(-7.777), half(-4.39), 0.5, 1)
-    twice = replace(steep, n_epochs=2)  # by then the other parameter is NaN as well
+HALF = np.float16
+STEEP = Descent(np.full(13, 60.2, HALF), np.full(13, 72.06, HALF), HALF(-7.777), HALF(-4.39), 0.5, 1)
+GROWING = {"alpha": 0.0, "eps": 0.01, "weight_decay": 0.25, "centered": True, "lr": 0.25}
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")
+@pytest.mark.parametrize(
+    ("operation", "name", "sample", "unjudged"),
+    [
+        ("training_loop", "test_a_rate_of_zero_leaves_the_parameters", STEEP, 1),  # the gradient, times zero
+        ("training_loop", "test_a_rate_of_zero_leaves_the_parameters", replace(STEEP, n_epochs=2), 2),  # then the other
+        (
+            "optimize",  # the squares of gradients that grow with the parameters
+            "test_the_variance_of_steady_gradients_is_not_negative",
+            Optimization("rmsprop", GROWING, [np.zeros(2, HALF)], [[np.array([0, 1], HALF)]] * 8),
+            0,
+        ),
+        (
+            "optimize",  # the ratio of two norms
+            "test_the_variance_of_steady_gradients_is_not_negative",
+            Optimization("lamb", {"eps": 0.1, "lr": 0.25}, [HALF([-3, 0])], [[HALF([2.36e-5, 0])]] * 9),
+            0,
+        ),
+    ],
+)
+def test_no_claim_is_made_where_a_number_on_the_way_may_overflow(
+    operation: str, name: str, sample: Any, unjudged: int
+) -> None:
+    target = subject("float16", **{operation: getattr(right, operation)})
 
     with tallying(target.tally):
-        bare("test_the_variance_of_steady_gradients_is_not_negative")(subject("float32", optimize=right.optimize), run)
-        bare("test_a_rate_of_zero_leaves_the_parameters")(target, steep)
-        bare("test_a_rate_of_zero_leaves_the_parameters")(target, twice)
+        bare(name)(target, sample)
 
-    assert (target.tally.judged, target.tally.unjudged) == (2, 3)
+    assert target.tally.unjudged == unjudged
+    assert not all(np.isfinite(x).all() for x in target.calls[-1].answer[-1 if operation == "optimize" else 0])

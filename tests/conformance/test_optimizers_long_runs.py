@@ -150,10 +150,14 @@ def stays_finite(target: Subject, run: Optimization) -> None:
 
 
 def beyond(target: Subject, run: Optimization, steps: list[list[Any]]) -> bool:
-    """Whether the parameters on the exact path, or their squares, come near the end of the range: the target's, where the exact ones are not known."""
+    """Whether the parameters on the exact path, or their squares, come near the end of the range: the target's, where the exact ones are not known.
+
+    Where nothing is known of an optimizer by norms, the ratio of two of them may leave the range.
+    """
 
     def size(answer: Any, due: Exact) -> float:
         own = np.where(np.isfinite(answer), np.abs(answer), 0.0).reshape(due.shape)
+        own = np.full(due.shape, np.inf) if run.name in BY_NORM else own
         return float(np.where(np.isfinite(due.err), due.magnitude(), own).max(initial=0.0))
 
     paths = zip(steps, truth(target, run), strict=True)
