@@ -142,6 +142,36 @@ def test_a_few_units_in_the_last_place_are_too_many(formula: str, form: Format) 
     check()
 
 
+@pytest.mark.parametrize(("scale", "times"), [("mean", 1), ("half", Fraction(1, 2)), ("sum", 3)])
+@forms
+def test_a_loss_of_another_scale_has_its_own_value_and_bound(form: Format, scale: str, times: Fraction) -> None:
+    """Of the residuals 2, 0 and -1, whose squares add up to 5, and their sizes to 3."""
+    dtype = numpy_dtype(form.name)
+    t_p, t_c = (exact.of(np.array(x, dtype=dtype)) for x in ([3, 1, 0], [1, 1, 1]))
+    mean, n = exact.loss_fn(t_p, t_c), 1 if scale == "sum" else 3
+
+    with exact.evaluated(scale=scale):
+        loss, absolute, slope = (f(t_p, t_c) for f in (exact.loss_fn, exact.absolute_loss, exact.dabsolute_loss))
+        of_one = exact.dabsolute_loss(t_p[2:] + t_c[:1], t_p[2:])
+        assert exact.of_mean(3) == times
+
+    assert loss.fraction() == times * Fraction(5, 3)
+    assert (
+        float(times) * mean.err - form.tiny
+        <= loss.err
+        <= float(times) * mean.err + 8 * float(times) * form.u + form.tiny
+    )
+    assert (loss.err > float(times) * mean.err) == (scale != "mean")
+    assert loss.form is mean.form
+    assert absolute.fraction() == Fraction(3, n)
+    assert absolute.err <= 12 * form.u
+    assert slope.fractions() == [Fraction(1, n), 0, Fraction(-1, n)]
+    assert np.isfinite(slope.err).tolist() == [True, False, True]
+    assert (slope.err[0] == slope.err[2] == 0) == (n == 1)
+    assert slope.err[0] <= 2 * form.u
+    assert of_one.fractions() == [1]
+
+
 def beyond(x: Fraction, side: int) -> float:
     """The float64 number next to x on that side."""
     nearest = float(x)

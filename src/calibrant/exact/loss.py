@@ -37,9 +37,8 @@ def absolute_loss(t_p: Exact, t_c: Exact) -> Exact:
 def dabsolute_loss(t_p: Exact, t_c: Exact) -> Exact:
     """sign(t_p - t_c) / n; nothing is claimed where the residual is zero, or may be taken for zero."""
     residual = t_p.true() - t_c.true()
-    signs = [(int(m) > 0) - (int(m) < 0) for m in residual.m.flat]
-    sign: Ints = np.array(signs, dtype=np.object_).reshape(residual.shape)
+    sign: Ints = np.sign(residual.m)
     n = 1 if loss_scale() == "sum" else residual.size
-    slope = Exact(sign, 0, 1, np.zeros(residual.shape), t_p.form) / n
+    slope = Exact(sign, 0, 1, 0.0, t_p.form) / n
     apart = (sign != 0) & (residual.magnitude() >= 2 * t_p.form.flushed)
     return slope.within(np.where(apart, slope.errors(), np.inf), t_p.form)
