@@ -40,6 +40,17 @@ def test_the_gradient_vanishes_at_the_optimum(fit: strategies.Fit) -> None:
         assert w == 0
 
 
+@pytest.mark.parametrize(("scale", "times"), [("mean", 1), ("half", Fraction(1, 2)), ("sum", 3)])
+def test_a_penalty_counts_beside_the_loss_of_its_scale(scale: str, times: Fraction) -> None:
+    """The slope of the scaled loss and that of l2 w ** 2 cancel."""
+    t_u, t_c = exact.of(np.array([1.0, 2.0, 4.0])), exact.of(np.array([0.0, 3.0, 1.0]))
+    with exact.evaluated(scale=scale):
+        w, b = exact.optimum(t_u, t_c, 0.75)
+    readings = zip(t_u.fractions(), t_c.fractions(), strict=True)
+
+    assert times * sum(2 * (w * u + b - c) * u for u, c in readings) / 3 + 2 * Fraction(0.75) * w == 0
+
+
 @EXAMPLES
 @given(fits)
 def test_curvatures_enclose_the_eigenvalues(fit: strategies.Fit) -> None:
