@@ -129,13 +129,16 @@ def test_above_the_limit_the_parameters_overflow(target: Subject, sample: Descen
 
 
 @clause("descent.diverges")
-def test_a_little_above_the_limit_the_parameters_overflow(target: Subject) -> None:
-    """An eighth above it the book's small example grows by a quarter at each step: to clip steps, or the rate, hides that."""
-    rate = 1.125 * 0.25 / float(exact.of_mean(2))
-    n_epochs = math.ceil(math.log(target.form.largest) / math.log(1.25 - 8 * target.form.u)) + 10
+@pytest.mark.parametrize("excess", [1.125, 1.0625])
+def test_a_little_above_the_limit_the_parameters_overflow(target: Subject, excess: float) -> None:
+    """The book's small example grows by a quarter at each step, or by an eighth, then from far off: to clip steps, or the rate, hides that."""
+    start = 0.0 if excess > 1.1 else target.form.largest * 2.0**-24
+    rate = excess * 0.25 / float(exact.of_mean(2))
+    growth = math.log(2 * excess - 1 - 8 * target.form.u)
+    n_epochs = math.ceil(math.log(target.form.largest / max(start, 1.0)) / growth) + 10
     columns = target.array([-2.0, 2.0]), target.array([-1.0, 3.0])
 
-    params, _ = descend(target, Descent(*columns, target.array(0.0), target.array(0.0), rate, n_epochs))
+    params, _ = descend(target, Descent(*columns, target.array(start), target.array(0.0), rate, n_epochs))
 
     holds(not np.isfinite(params).all(), f"returned {params} where an overflow is due after {n_epochs} epochs")
 
