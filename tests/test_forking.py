@@ -178,6 +178,23 @@ def test_an_interrupt_of_the_whole_group_reaches_the_child_and_not_the_nursery()
         assert run(*python[1:], "-c", "import sys; sys.exit('statistics' in sys.modules)").returncode == 1
 
 
+def test_an_interrupt_before_there_is_a_child_reaches_it(tmp_path: Path) -> None:
+    """The stand-in has asked a nursery that does not answer, and will start the interpreter itself."""
+    with heeded(signal.SIGINT), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.bind(str(tmp_path / "nursery"))
+        silent.listen()
+        process = child(
+            [sys.executable, "-IS", forking.__file__, str(tmp_path / "nursery")], "import time; time.sleep(600)"
+        )
+        asking = silent.accept()[0]
+
+        process.send_signal(signal.SIGINT)
+
+        with asking:
+            assert process.wait(PATIENCE) == -signal.SIGINT
+        process.communicate()
+
+
 def test_xdist_learns_that_a_worker_closed_its_files_and_hangs(python: list[str]) -> None:
     process = child(python, "import os, time; print('closes', flush=True); os.closerange(0, 3); time.sleep(20)")
     assert process.stdout is not None

@@ -73,7 +73,7 @@ def _end(child: int) -> None:
 
 def _stand_for_child(path: str, *arguments: str) -> None:  # pragma: no cover  # without site, nothing is measured
     """Ask the nursery at `path` for a child, or start the interpreter without one; end as it does."""
-    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until there is a child to pass it on to
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where ends of children are ignored, they have no status
     nursery = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     nursery.settimeout(_PATIENCE)
@@ -90,7 +90,9 @@ def _stand_for_child(path: str, *arguments: str) -> None:  # pragma: no cover  #
     if not child:
         os.setsid()
         _end_with_parent()
-        signal.signal(signal.SIGINT, interrupted)
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.execv(sys.executable, [sys.executable, "-P", *arguments])
     _end_with_child(child)
 
@@ -98,6 +100,7 @@ def _stand_for_child(path: str, *arguments: str) -> None:  # pragma: no cover  #
 def _end_with_child(child: int, nursery: socket.socket | None = None) -> None:  # pragma: no cover  # likewise
     """End as a child does, whose status the nursery tells if it is no child of this process."""
     signal.signal(signal.SIGINT, lambda *_: os.kill(child, signal.SIGINT))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     os.closerange(0, 3)  # so that whoever reads them is told when the child closes them
     if nursery is None:
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
