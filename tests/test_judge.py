@@ -156,12 +156,9 @@ def test_a_loss_of_another_scale_has_its_own_value_and_bound(form: Format, scale
         assert exact.of_mean(3) == times
 
     assert loss.fraction() == times * Fraction(5, 3)
-    assert (
-        float(times) * mean.err - form.tiny
-        <= loss.err
-        <= float(times) * mean.err + 8 * float(times) * form.u + form.tiny
-    )
-    assert (loss.err > float(times) * mean.err) == (scale != "mean")
+    err = float(times) * mean.err
+    assert err - form.tiny <= loss.err <= err + 8 * float(times) * form.u + form.tiny
+    assert (loss.err > err) == (scale != "mean")
     assert loss.form is mean.form
     assert absolute.fraction() == Fraction(3, n)
     assert absolute.err <= 12 * form.u

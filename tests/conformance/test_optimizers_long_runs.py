@@ -157,8 +157,8 @@ def beyond(target: Subject, run: Optimization, steps: list[list[Any]]) -> bool:
 
     def size(answer: Any, due: Exact) -> float:
         own = np.where(np.isfinite(answer), np.abs(answer), 0.0).reshape(due.shape)
-        own = np.full(due.shape, np.inf) if run.name in BY_NORM else own
-        return float(np.where(np.isfinite(due.err), due.magnitude(), own).max(initial=0.0))
+        unknown = np.inf if run.name in BY_NORM else own
+        return float(np.where(np.isfinite(due.err), due.magnitude(), unknown).max(initial=0.0))
 
     paths = zip(steps, truth(target, run), strict=True)
     largest = max(size(x, due) for answers, dues in paths for x, due in zip(answers, dues, strict=True))

@@ -117,8 +117,10 @@ def rounded(run: Run, v: Any, err: Any, k: float, least: Any = 0.0, parents: Par
 
 def _operator(name: str) -> tuple[Operator, Operator]:
     """An operator and its reflected form: the function of that name in the namespace."""
-    forward: Operator = lambda x, y: getattr(x.run.namespace, name)(x, y)  # noqa: E731  # beside its reflection
-    return forward, lambda x, y: getattr(x.run.namespace, name)(y, x)
+    return (
+        lambda x, y: getattr(x.run.namespace, name)(x, y),
+        lambda x, y: getattr(x.run.namespace, name)(y, x),
+    )
 
 
 class Array:

@@ -90,6 +90,7 @@ def _stand_for_child(path: str, *arguments: str) -> None:  # pragma: no cover  #
     if not child:
         os.setsid()
         _end_with_parent()
+        # Python's own handler would raise here, before the interpreter begins.
         if callable(signal.getsignal(signal.SIGINT)):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
