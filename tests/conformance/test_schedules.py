@@ -172,6 +172,16 @@ def test_an_improvement_is_by_more_than_the_threshold(target: Subject, run: Stal
     falls(target, run)
 
 
+@clause("schedule.plateau-threshold")
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_where_no_threshold_is_given_some_are_too_small_to_be_improvements(target: Subject, mode: str) -> None:
+    """Each loss improves by a relative 2^-15; the default threshold asks for 1e-4. A half format may keep no such step."""
+    sign = -1 if mode == "min" else 1
+    losses = target.array([2 + sign * k * 2.0**-14 for k in range(8)])
+
+    falls(target, Stalled(losses, 1.0, {"patience": 1, "mode": mode}))
+
+
 @clause("schedule.plateau-cooldown", fraction_of_examples=0.5)
 @given(stalled_runs("cooldown", cooldown=(1, 2, 3, 5)))
 def test_losses_of_a_cooldown_do_not_count(target: Subject, run: Stalled) -> None:
