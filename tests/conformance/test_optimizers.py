@@ -188,7 +188,7 @@ def test_scaled_gradients_lead_adam_the_same_way(target: Subject, run: Optimizat
 
 
 @clause("optimizer.adamw")
-@given(plain("adamw", weight_decay=(None, 0.0, 0.25, 0.0, 0.1, 1e-2)))
+@given(plain("adamw", weight_decay=(None, 0.0, 0.25, 0.0, 0.1, 0.0)))
 def test_adamw_follows_its_rule(target: Subject, run: Optimization) -> None:
     follows_its_rule(target, run)
 
@@ -307,7 +307,7 @@ def test_adabelief_follows_its_rule(target: Subject, run: Optimization) -> None:
 
 
 @clause("optimizer.lamb", fraction_of_examples=0.9)
-@given(plain("lamb", shapes=WIDE))
+@given(plain("lamb", shapes=WIDE, weight_decay=(None, 0.25, 0.0, 0.1, None)))
 def test_lamb_follows_its_rule(target: Subject, run: Optimization) -> None:
     """The norms are those of one parameter."""
     follows_its_rule(target, run)
@@ -325,6 +325,16 @@ def test_lars_follows_its_rule(target: Subject, run: Optimization) -> None:
 def test_adafactor_follows_its_rule(target: Subject, run: Optimization) -> None:
     """A matrix has an average for each row and for each column, a vector one for each number."""
     follows_its_rule(target, run)
+
+
+@clause("optimizer.adafactor")
+def test_a_small_parameter_moves_by_little(target: Subject) -> None:
+    params, grads = (
+        [target.array([0.25, -0.125]), target.array([[0.5, 0.25]])],
+        [target.array([1.0, -2.0]), target.array([[2.0, 3.0]])],
+    )
+
+    follows_its_rule(target, Optimization("adafactor", {"lr": 0.5}, params, [grads, grads]))
 
 
 @clause("optimizer.trust-ratio", fraction_of_examples=0.2)
@@ -356,6 +366,16 @@ def test_the_decay_of_lion_and_adabelief_is_beside_the_step(target: Subject, nam
 def test_muon_follows_its_rule(target: Subject, run: Optimization) -> None:
     """The bound on a matrix grows with each iteration; where it exceeds the matrix, nothing is claimed."""
     follows_its_rule(target, run)
+
+
+@clause("optimizer.muon")
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_the_momentum_of_a_matrix_goes_on_from_what_it_was(target: Subject, nesterov: bool) -> None:
+    """The sides of the matrix differ, and so do its gradients."""
+    matrices = [target.array(rows) for rows in ([[1.0, -2.0]] * 3, [[4.0, 1.0], [0.5, -1.0], [2.0, 8.0]])]
+    given = {"lr": 0.5, "momentum": 0.5, "nesterov": nesterov, "ns_steps": 1, "adjust_lr_fn": "match_rms_adamw"}
+
+    follows_its_rule(target, Optimization("muon", given, matrices[:1], [[m] for m in (*matrices, matrices[0])]))
 
 
 @clause("optimizer.muon.orthogonal", fraction_of_examples=0.4)

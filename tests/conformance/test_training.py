@@ -42,13 +42,20 @@ def test_the_average_keeps_a_fraction_of_itself(target: Subject, sample: Average
     is_average(target, "ema", sample)
 
 
+@clause("average.ema")
+def test_every_number_of_a_long_array_is_averaged(target: Subject) -> None:
+    path = [[target.array(k + np.arange(65.0))] for k in (0, 8, 4)]
+
+    is_average(target, "ema", Averaged({"decay": 0.5}, path))
+
+
 @clause("average.bias-correction", fraction_of_examples=0.6)
 @given(averages(decay=None, bias_correction=True))
 def test_an_average_from_zero_is_divided_by_the_sum_of_its_weights(target: Subject, sample: Averaged) -> None:
     is_average(target, "ema", sample)
 
 
-@clause("average.warm-up", fraction_of_examples=0.6)
+@clause("average.warm-up", fraction_of_examples=0.8)
 @given(averages(decay=None, warmup=True))
 def test_the_decay_warms_up_and_stays_what_it_is(target: Subject, sample: Averaged) -> None:
     """A young average forgets faster. The warm-up is a limit at each step, and does not replace the decay for good."""
@@ -537,7 +544,7 @@ def test_each_batch_brings_one_step_along_its_own_gradient(
     agree(answer[0], due[0], "the parameters", names=LINE)
 
 
-@clause("minibatch.loss", fraction_of_examples=0.5)
+@clause("minibatch.loss", fraction_of_examples=0.8)
 @given(strategies.minibatch_descents())
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(target: Subject, sample: Minibatched) -> None:
     """A small last batch counts by its size, and each batch by the loss before its update."""

@@ -43,7 +43,7 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     "cosine_restarts": {"lr": _RATES, "T_0": _LENGTHS[:6], "T_mult": (None, 2, 1, 3), **_WAVES},
     "one_cycle": {
         "max_lr": _RATES, "total_steps": (10, 8, 12, 20, 16, 25), "pct_start": (0.5, None, 0.25, 0.4), "div_factor": (4.0, None, 10.0),
-        "anneal_strategy": ("linear", None, "cos"), "final_div_factor": (4.0, None, 100.0), "three_phase": (None, False, True),
+        "anneal_strategy": ("linear", None, "cos"), "final_div_factor": (4.0, None, 100.0), "three_phase": (None, True, False, True),
     },
     "cyclic": {
         "base_lr": (0.25, 0.0, 0.1, 1e-3), "max_lr": (1.0, 0.5, 0.3), "step_size_up": (2, 1, 3, 4, 5, None), "step_size_down": (None, 3, 1, 4),
@@ -173,7 +173,7 @@ class Clipped:
 
 _SHAPES: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((1,), (1,)), ((2,),), ((1,),), ((2,), (2,)), ((2,), (), (2,)), ((2, 2), (1,)), ((), (2, 1)), ((3,), (40,)), ((5,), (3, 7)),
-    ((129,), (130,)), ((2, 100),), ((150,), (1,)),
+    ((129,), (130,)), ((2, 100),), ((150,), (1,)), ((140,),),
 )  # fmt: skip
 _KINDS = ("few", "whole", "quarters", "real", "spread", "readings", "large", "small", "whole", "few")
 _SHARES = (0.5, 0.25, 2.0, 1.0, 0.1, 0.75, 0.999, 1.001, 8.0, 1e-3, 0.0)
