@@ -1,8 +1,8 @@
 """Mutation testing of the judge and of the reference: `tox -e mutation -- [--jobs N] [MODULE...]`.
 
 mutmut makes the mutants: all of a module in one file, of which one at a time is awake. There are seven thousand, so this module
-tries them: each in a process forked from one that has imported and collected everything, with the tests of its module (TESTS)
-until one fails. build/mutation/results.jsonl keeps the results: a run goes on where the last one ended, and tries
+tries them: each in a process forked from one that has imported and collected everything, with those tests of its module (TESTS)
+that reach its function, the fastest first, until one fails. build/mutation/results.jsonl keeps the results: a run goes on where the last one ended, and tries
 again the mutants that lived unexplained. tests/survivors.toml must explain every mutant that lives, and every mutant explained must live.
 
 mutmut skips functions that have a decorator, so it gets modules in which a decorator is a call below its function. It does not
@@ -14,16 +14,21 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import dataclasses
 import difflib
+import functools
 import gc
 import json
+import math
 import os
 import re
 import resource
 import shutil
 import signal
 import sys
+import time
 import tomllib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,6 +47,9 @@ OPTIONS = (
     "--target", "reference", "--target-profile", "ci", "--target-examples", "20",
     "--target-timeout", "120", "-k", "not shrinks and not shipped",
 )  # fmt: skip
+
+WIDE = "test_answers_kept test_vectors::test_a_released_case_is_what_the_book_claims test_variants::test_a_variant_is_explained_once_or_declared"
+"""Tests of all modules, besides their own: those of released answers with their bounds, and of conventions."""
 
 OPTIMIZERS = "conformance/test_optimizers conformance/test_optimizers_in_common conformance/test_optimizers_long_runs"
 
@@ -89,12 +97,13 @@ TESTS = {
     "mechanics.rows": "test_quasi_newton conformance/test_rows spec/optimizers",
     "mechanics.training": "conformance/test_training spec/training",
 }
-"""The mutated modules, each with its tests; not mechanics.shards and mechanics.parallel, whose tests start real processes."""
+"""The mutated modules, each with its tests beside WIDE; not mechanics.shards and mechanics.parallel, whose tests start real processes."""
 
 
 def file_of(name: str) -> str:
-    """The file of a name in TESTS."""
-    return f"{name}.md" if name.startswith("spec/") else f"tests/{name}.py"
+    """The file of a name in TESTS, or a test in it."""
+    file, colons, test = name.partition("::")
+    return f"{file}.md" if file.startswith("spec/") else f"tests/{file}.py{colons}{test}"
 
 
 def made(module: str) -> dict[str, str]:
@@ -144,8 +153,12 @@ def change(module: str, name: str, texts: dict[str, list[str]]) -> str:
     return f"{module} {whole.removeprefix('x_').removeprefix('x').strip('ǁ').replace('ǁ', '.')}: {old} -> {new}"
 
 
-class Quick:
-    """The plugin of a run that neither shrinks nor diagnoses a failure."""
+class Trial:
+    """The plugin of a run that neither shrinks nor diagnoses a failure, and tries mutants instead of running the collected tests once."""
+
+    def __init__(self, mutants: dict[str, dict[str, str]], jobs: int) -> None:
+        self.mutants, self.jobs = mutants, jobs
+        self.wrong = ["no mutant was tried"]
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
@@ -155,17 +168,64 @@ class Quick:
         current().shrink = False
         outcomes.diagnose = lambda *_: outcomes.Diagnosis()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        gc.freeze()
+        self.wrong = []
+        for module, mutants in self.mutants.items():
+            try_all(module, mutants, session.items, self.jobs)
+            known = results()
+            print(module, dict(collections.Counter(known[said] for said in mutants)), flush=True)
+            self.wrong += errors(module, mutants, known)
+        return True
 
-def run(tests: str, mutant: str, *more: str) -> int:
-    """Run these tests here while the mutant is awake: pytest's status."""
-    from mutmut.mutation.trampoline import set_mutant_under_test
 
-    set_mutant_under_test(mutant)
-    return int(pytest.main([*OPTIONS, *more, *map(file_of, tests.split())], plugins=[Quick()]))
+@dataclasses.dataclass
+class Tests:
+    """The collected tests of some module, the functions of it that each reaches, and the seconds that each takes."""
+
+    items: list[pytest.Item]
+    reached: dict[str, list[str]]
+    seconds: dict[str, float]
+
+    def of(self, mutant: str) -> list[pytest.Item]:
+        """The tests that reach a mutant's function, the fastest first."""
+        function = mutant.partition("__mutmut_")[0]
+        able = [item for item in self.items if function in self.reached[item.nodeid]]
+        return sorted(able, key=lambda item: self.seconds[item.nodeid])
 
 
-def tried(tests: str, mutant: str, limit: int) -> tuple[str, int]:
-    """Try a mutant in a process of its own, for so many seconds: killed, timeout or lived, and the seconds that it took."""
+def passes(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Run these tests, and yield each that passes, until one fails."""
+    for item, after in zip(items, [*items[1:], None], strict=True):
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+        if item.session.testsfailed:
+            return
+        yield item
+
+
+def measured(items: list[pytest.Item]) -> dict[str, Any]:
+    """Run these tests without a mutant: what Tests holds of them, of which those that passed."""
+    from mutmut.mutation import trampoline
+
+    caches = [x for x in gc.get_objects() if isinstance(x, functools._lru_cache_wrapper)]
+    reached: dict[str, list[str]] = {}
+    seconds: dict[str, float] = {}
+    hit: set[str] = set()
+    trampoline.record_trampoline_hit = lambda name, caller: hit.add(name)
+    trampoline.set_mutant_under_test("stats")
+    started = time.process_time()
+    for item in passes(items):
+        reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.process_time() - started
+        hit.clear()
+        for cache in caches:  # what one test has computed does not hide that the next one needs it
+            cache.cache_clear()
+        started = time.process_time()
+    return {"reached": reached, "seconds": seconds}
+
+
+def forked(work: Callable[[], int], limit: int) -> str:
+    """Do some work in a process of its own, for so many seconds: lived if it returns 0, else killed or timeout."""
     pid = os.fork()
     if not pid:
         code = 1
@@ -175,12 +235,19 @@ def tried(tests: str, mutant: str, limit: int) -> tuple[str, int]:
                 os.dup2(output.fileno(), 2)
                 resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
                 resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-                code = run(tests, mutant)
+                code = work()
         finally:
             os._exit(code)
-    _, status, used = os.wait4(pid, 0)
-    found = {0: "lived", -signal.SIGXCPU: "timeout"}.get(os.waitstatus_to_exitcode(status), "killed")
-    return found, int(used.ru_utime + used.ru_stime)
+    _, status = os.waitpid(pid, 0)
+    return {0: "lived", -signal.SIGXCPU: "timeout"}.get(os.waitstatus_to_exitcode(status), "killed")
+
+
+def awake(mutant: str, items: list[pytest.Item]) -> int:
+    """Run these tests here while the mutant is awake: how many failed, before the first of which no more are run."""
+    from mutmut.mutation.trampoline import set_mutant_under_test
+
+    set_mutant_under_test(mutant)
+    return len(items) - sum(1 for _ in passes(items))
 
 
 def survivors() -> list[dict[str, Any]]:
@@ -202,18 +269,36 @@ def results() -> dict[str, str]:
     return dict(map(json.loads, lines))
 
 
-def try_all(module: str, mutants: dict[str, str], jobs: int) -> None:
+def tests_of(module: str, items: list[pytest.Item]) -> Tests:
+    """The tests of a module, measured in a process of its own."""
+    names = tuple(map(file_of, f"{TESTS[module]} {WIDE}".split()))
+    own = [item for item in items if item.nodeid.startswith(names)]
+    file = Path(f"{module}.json")
+
+    def work() -> int:
+        found = measured(own)
+        file.write_text(json.dumps(found), encoding="utf-8")
+        return len(own) - len(found["seconds"])
+
+    if forked(work, 3600) != "lived":
+        sys.exit(f"the tests of {module} do not pass without a mutant: see {FOLDER}/output.txt")
+    return Tests(own, **json.loads(file.read_text(encoding="utf-8")))
+
+
+def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs: int) -> None:
     """Try the mutants of a module that have no result, or lived unexplained; write down the results."""
     known = results()
     fresh = [
         said for said in mutants if known.get(said, "lived") == "lived" and not (said in known and explained(said))
     ]
-    status, seconds = tried(TESTS[module], "", 3600) if fresh else ("lived", 0)
-    if status != "lived":
-        sys.exit(f"the tests of {module} do not pass without a mutant: see {FOLDER}/output.txt")
+    if not fresh:
+        return
+    tests = tests_of(module, items)
 
     def one(said: str) -> None:
-        result, _ = tried(TESTS[module], mutants[said], 10 + 3 * seconds)
+        able = tests.of(mutants[said])
+        limit = 10 + 3 * math.ceil(sum(tests.seconds[item.nodeid] for item in able))
+        result = forked(functools.partial(awake, mutants[said], able), limit)
         with LEDGER.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps([said, result])}\n")
 
@@ -248,15 +333,10 @@ def main() -> None:
     sys.path[:0] = [f"{FOLDER}/src", f"{FOLDER}/tests"]
     settings.register_profile("mutation", phases=(Phase.explicit, Phase.generate), database=None)
     settings.load_profile("mutation")
-    run(" ".join(TESTS[module] for module in mutants), "", "--collect-only", "-qq")
-    gc.freeze()
-    wrong = []
-    for module in mutants:
-        try_all(module, mutants[module], options.jobs)
-        known = results()
-        print(module, dict(collections.Counter(known[said] for said in mutants[module])), flush=True)
-        wrong += errors(module, mutants[module], known)
-    sys.exit("\n".join(wrong) if wrong else 0)
+    trial = Trial(mutants, options.jobs)
+    files = {file_of(name) for module in mutants for name in f"{TESTS[module]} {WIDE}".split()}
+    pytest.main([*OPTIONS, *sorted(files)], plugins=[trial])
+    sys.exit("\n".join(trial.wrong) if trial.wrong else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""The exact answers, and the errors that they allow, are what they were, also where numbers leave the range, and by every convention.
+
+Whoever changes a bound on purpose sees here what else it changes. `python tests/test_answers_kept.py` writes down what is answered now.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibrant.diagnosis.explaining import questions
+from calibrant.exact import FORMATS, Exact
+from calibrant.exact.formats import evaluated
+from calibrant.impostors.correct import FOLLOWING, OVER_EXACT, as_exact, narrow
+from calibrant.protocol.declarations import CONVENTIONS, GENERAL, followed
+from calibrant.protocol.wire import is_array
+
+KEPT = Path(__file__).with_name("answers.json")
+"""A digest of the answers of each operation, by dtype, size of the numbers, and how they are evaluated."""
+
+SIZES = {
+    "as asked": 0.0,
+    "squares near overflow": 0.45,
+    "near overflow": 0.97,
+    "squares near underflow": -0.52,
+    "subnormal": -1.02,
+}
+"""Powers of two by which numbers are multiplied, as shares of the largest exponent."""
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plainly": {},
+    "flushed": {"flushes": True},
+    "half": {"scale": "half"},
+    "sum": {"scale": "sum"},
+}
+
+DTYPES = ("float32", "float64")
+
+
+def scaled(argument: Any, power: int) -> Any:
+    """An argument with its arrays multiplied by a power of two, as far as they stay finite."""
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(scaled(one, power) for one in argument)
+    if not is_array(argument) or argument.dtype.kind != "f":
+        return argument
+    with np.errstate(all="ignore"):
+        large = np.ldexp(argument, power)
+    return np.where(np.isfinite(large), large, argument).astype(argument.dtype)
+
+
+def said(answer: Any) -> Any:
+    """An answer, with its numbers to the last digit, and five digits of the error that each may have."""
+    if isinstance(answer, (list, tuple)):
+        return [*map(said, answer)]
+    if not isinstance(answer, Exact):
+        return str(answer)
+    with np.errstate(all="ignore"):
+        return [
+            str(answer.shape),
+            *map(float.hex, answer.nearest().ravel()),
+            *(f"{x:.4e}" for x in answer.allowed().ravel()),
+        ]
+
+
+@functools.cache
+def asked() -> dict[str, list[Any]]:
+    """The questions that name impostors of each operation, and of each optimizer: but no runs of thousands of steps."""
+    found: dict[str, list[Any]] = {}
+    for operation in sorted(set(OVER_EXACT) & set(questions())):
+        for one in questions()[operation]:
+            if operation != "optimize" or len(one[3]) < 100:
+                found.setdefault(f"{operation} {one[0]}" if operation == "optimize" else operation, []).append(one)
+    return found
+
+
+def answered(ask: Any, questions: Iterable[Any], dtype: str, size: float) -> Iterator[Any]:
+    """What is answered to each question in a dtype, with numbers of this size."""
+    for question in questions:
+        arguments = scaled(narrow(question, dtype), round(size * FORMATS[dtype].max_exponent))
+        try:
+            with np.errstate(all="ignore"):
+                yield said(ask(*as_exact(tuple(arguments))))
+        except (ValueError, ArithmeticError, LookupError) as refusal:
+            yield str(refusal)
+
+
+def evaluations(operation: str) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
+    """How an operation is evaluated: a title, a dtype, a size, and what `evaluated` is told."""
+    sizes = {"as asked": 0.0} if operation == "closed_form" else SIZES  # its numbers have millions of digits
+    for dtype, (title, size) in itertools.product(DTYPES, sizes.items()):
+        ways = WAYS if dtype == "float32" and size in (0.0, -1.02) else {"plainly": {}}
+        for way, how in ways.items():
+            yield f"{dtype}, {title}, {way}", dtype, size, how
+    yield "float64, hyperparameters in float32", "float64", 0.0, {"narrow": True}
+
+
+def variants(part: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each variant that may concern an operation or an optimizer, but for the usual ones."""
+    operation, _, optimizer = part.partition(" ")
+    if operation in FOLLOWING:
+        for name, (_, *others) in (CONVENTIONS | GENERAL).items():
+            if name in GENERAL or name.partition(".")[0] == optimizer:
+                yield from ((f"{name} {value}", followed({name: value})) for value in others)
+
+
+def digests(part: str) -> dict[str, str]:
+    """The digests of the answers of an operation, or of an optimizer."""
+    operation, found = part.partition(" ")[0], {}
+
+    def keep(title: str, answers: Iterator[Any]) -> None:
+        found[title] = f"{zlib.crc32(json.dumps([*answers]).encode()):08x}"
+
+    for title, dtype, size, how in evaluations(operation):
+        with evaluated(**how):
+            keep(title, answered(OVER_EXACT[operation], asked()[part], dtype, size))
+    for title, follow in variants(part):
+        keep(title, answered(lambda *given, f=follow: FOLLOWING[operation](*given, f), asked()[part], "float32", 0.0))
+    return found
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("part", asked())
+def test_answers_and_their_bounds_are_what_they_were(part: str) -> None:
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+
+    assert digests(part) == kept[part]
+
+
+if __name__ == "__main__":
+    KEPT.write_text(json.dumps({part: digests(part) for part in asked()}, indent=1) + "\n", encoding="utf-8")
