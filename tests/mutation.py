@@ -96,8 +96,18 @@ TESTS = {
     "mechanics.lbfgs": "test_quasi_newton conformance/test_lbfgs spec/optimizers",
     "mechanics.rows": "test_quasi_newton conformance/test_rows spec/optimizers",
     "mechanics.training": "conformance/test_training spec/training",
+    "mechanics.parallel": "test_parallel",
+    "mechanics.shards": "test_parallel",
 }
-"""The mutated modules, each with its tests beside WIDE; not mechanics.shards and mechanics.parallel, whose tests start real processes."""
+"""The mutated modules, each with its tests beside WIDE."""
+
+ELSEWHERE = ("mechanics.parallel", "mechanics.shards")
+"""Modules that run in processes of their own, where nobody sees which tests reach them: all of their own tests are run."""
+
+
+def names_of(module: str) -> list[str]:
+    """The names of the tests of a module."""
+    return f"{TESTS[module]} {'' if module in ELSEWHERE else WIDE}".split()
 
 
 def file_of(name: str) -> str:
@@ -189,9 +199,10 @@ class Tests:
     seconds: dict[str, float]
 
     def of(self, mutant: str) -> list[pytest.Item]:
-        """The tests that reach a mutant's function, the fastest first."""
+        """The tests that reach a mutant's function, the fastest first; all of them for a module that runs in other processes."""
         function = mutant.partition("__mutmut_")[0]
-        able = [item for item in self.items if function in self.reached[item.nodeid]]
+        unseen = function.rpartition(".")[0].removeprefix("calibrant.") in ELSEWHERE
+        able = [item for item in self.items if unseen or function in self.reached[item.nodeid]]
         return sorted(able, key=lambda item: self.seconds[item.nodeid])
 
 
@@ -271,7 +282,7 @@ def results() -> dict[str, str]:
 
 def tests_of(module: str, items: list[pytest.Item]) -> Tests:
     """The tests of a module, measured in a process of its own."""
-    names = tuple(map(file_of, f"{TESTS[module]} {WIDE}".split()))
+    names = tuple(map(file_of, names_of(module)))
     own = [item for item in items if item.nodeid.startswith(names)]
     file = Path(f"{module}.json")
 
@@ -334,7 +345,7 @@ def main() -> None:
     settings.register_profile("mutation", phases=(Phase.explicit, Phase.generate), database=None)
     settings.load_profile("mutation")
     trial = Trial(mutants, options.jobs)
-    files = {file_of(name) for module in mutants for name in f"{TESTS[module]} {WIDE}".split()}
+    files = {file_of(name) for module in mutants for name in names_of(module)}
     pytest.main([*OPTIONS, *sorted(files)], plugins=[trial])
     sys.exit("\n".join(trial.wrong) if trial.wrong else 0)
 
