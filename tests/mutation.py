@@ -42,7 +42,7 @@ LEDGER = FOLDER / "results.jsonl"
 MEMORY = 12 * 2**30
 """Bytes of address space that a mutant may use."""
 OPTIONS = (
-    "-q", "-x", "--rootdir=.", "-n", "0", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
+    "-q", "-x", "--tb=native", "--rootdir=.", "-n", "0", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
     "-p", "no:unraisableexception", "-p", "no:threadexception", "-W", "ignore::pytest.PytestAssertRewriteWarning",
     "--target", "reference", "--target-profile", "ci", "--target-examples", "20",
     "--target-timeout", "120", "-k", "not shrinks and not shipped",
@@ -50,6 +50,9 @@ OPTIONS = (
 
 WIDE = "test_answers_kept test_vectors::test_a_released_case_is_what_the_book_claims test_variants::test_a_variant_is_explained_once_or_declared"
 """Tests of all modules, besides their own: those of released answers with their bounds, and of conventions."""
+
+CACHES: list[Any] = []
+"""Functions of calibrant that keep their answers."""
 
 OPTIMIZERS = "conformance/test_optimizers conformance/test_optimizers_in_common conformance/test_optimizers_long_runs"
 
@@ -180,6 +183,8 @@ class Trial:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        kept = [x for x in gc.get_objects() if type(x) is functools._lru_cache_wrapper]
+        CACHES[:] = [x for x in kept if str(x.__wrapped__.__module__).startswith("calibrant.")]
         gc.freeze()
         self.wrong = []
         for module, mutants in self.mutants.items():
@@ -219,7 +224,6 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     """Run these tests without a mutant: what Tests holds of them, of which those that passed."""
     from mutmut.mutation import trampoline
 
-    caches = [x for x in gc.get_objects() if isinstance(x, functools._lru_cache_wrapper)]
     reached: dict[str, list[str]] = {}
     seconds: dict[str, float] = {}
     hit: set[str] = set()
@@ -229,7 +233,7 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     for item in passes(items):
         reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.process_time() - started
         hit.clear()
-        for cache in caches:  # what one test has computed does not hide that the next one needs it
+        for cache in CACHES:  # what one test has computed does not hide that the next one needs it
             cache.cache_clear()
         started = time.process_time()
     return {"reached": reached, "seconds": seconds}
