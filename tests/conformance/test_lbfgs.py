@@ -140,7 +140,7 @@ def loss_and_gradient(run: Quadratic, x: Any) -> tuple[Exact, Exact]:
 # What holds of all optimizers
 
 
-@clause("optimizer.gradients-kept", fraction_of_examples=0.1)
+@clause("optimizer.gradients-kept", fraction_of_examples=0.2)
 @given(quadratics(steps=(1, 2)))
 def test_lbfgs_leaves_its_arguments_alone(target: Subject, run: Quadratic) -> None:
     leaves_arguments_alone(target, "lbfgs", *run.asked)

@@ -39,13 +39,13 @@ def test_gradients_of_a_repeated_row_add_up(target: Subject, run: RowSteps) -> N
     goes_where_it_is_due(target, run)
 
 
-@clause("optimizer.gradients-kept", fraction_of_examples=0.1)
+@clause("optimizer.gradients-kept", fraction_of_examples=0.3)
 @given(row_steps(repeated=True, maximize=(True, None)))
 def test_lazy_optimizers_leave_their_arguments_alone(target: Subject, run: RowSteps) -> None:
     leaves_arguments_alone(target, "optimize_rows", *run.asked)
 
 
-@clause("optimizer.fresh", fraction_of_examples=0.1)
+@clause("optimizer.fresh", fraction_of_examples=0.3)
 @given(row_steps())
 def test_a_fresh_lazy_optimizer_remembers_nothing(target: Subject, run: RowSteps) -> None:
     tables(target, run)

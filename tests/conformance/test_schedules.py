@@ -350,7 +350,7 @@ def test_clipped_gradients_have_their_dtype(target: Subject, operation: str, sam
     keeps_dtype(target, target.call(operation, requests(sample, shards)[operation]))
 
 
-@clause("clip.pure", fraction_of_examples=0.15)
+@clause("clip.pure", fraction_of_examples=0.5)
 @each_clip
 @given(sample=strategies.clipped_gradients(), shards=strategies.sharded_gradients())
 def test_clipping_leaves_its_arguments_alone(target: Subject, operation: str, sample: Clipped, shards: Shards) -> None:

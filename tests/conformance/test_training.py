@@ -91,7 +91,7 @@ def test_an_average_takes_up_only_every_so_many_steps(
     is_average(target, name, sample)
 
 
-@clause("average.pure", fraction_of_examples=0.1)
+@clause("average.pure", fraction_of_examples=0.3)
 @ALL_AVERAGES
 @given(sample=averages())
 def test_averages_leave_the_path_alone(target: Subject, name: str, options: dict[str, Any], sample: Averaged) -> None:
@@ -558,7 +558,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(target: Subject, samp
 CHANGES_NOTHING = ("optimize_groups", "resume", "accumulate_and_step", "scaled_steps")
 
 
-@clause("training.pure", fraction_of_examples=0.15)
+@clause("training.pure", fraction_of_examples=0.4)
 @pytest.mark.parametrize("operation", CHANGES_NOTHING)
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 @given(
