@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calibrant import exact
 from calibrant.diagnosis.explaining import questions
 from calibrant.exact import FORMATS, Exact
 from calibrant.exact.formats import evaluated
@@ -70,6 +71,18 @@ def said(answer: Any) -> Any:
         ]
 
 
+_COLUMNS = np.array([-2.0, 2.0, 1.0]), np.array([-1.0, 3.0, 0.5])
+_WALKS = [(k, lr, np.array([1.0, 8.0]), *_COLUMNS) for k in (0, 1, 7, 300) for lr in (0.0625, 0.25, 0.3125, 0.4)]
+
+FURTHER = {
+    "dabsolute_loss": (questions()["absolute_loss"], exact.dabsolute_loss),
+    "walk": (_WALKS, exact.closed_form),
+}
+"""What the judge answers beside operations: questions, and the answer to each."""
+
+ANSWERING = OVER_EXACT | {name: answer for name, (_, answer) in FURTHER.items()}
+
+
 @functools.cache
 def asked() -> dict[str, list[Any]]:
     """The questions that name impostors of each operation, and of each optimizer: but no runs of thousands of steps."""
@@ -78,7 +91,7 @@ def asked() -> dict[str, list[Any]]:
         for one in questions()[operation]:
             if operation != "optimize" or len(one[3]) < 100:
                 found.setdefault(f"{operation} {one[0]}" if operation == "optimize" else operation, []).append(one)
-    return found
+    return found | {name: [*some] for name, (some, _) in FURTHER.items()}
 
 
 def answered(ask: Any, questions: Iterable[Any], dtype: str, size: float) -> Iterator[Any]:
@@ -94,7 +107,7 @@ def answered(ask: Any, questions: Iterable[Any], dtype: str, size: float) -> Ite
 
 def evaluations(operation: str) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
     """How an operation is evaluated: a title, a dtype, a size, and what `evaluated` is told."""
-    sizes = {"as asked": 0.0} if operation == "closed_form" else SIZES  # its numbers have millions of digits
+    sizes = {"as asked": 0.0} if operation in ("closed_form", "walk") else SIZES  # its numbers have millions of digits
     for dtype, (title, size) in itertools.product(DTYPES, sizes.items()):
         ways = WAYS if dtype == "float32" and size in (0.0, -1.02) else {"plainly": {}}
         for way, how in ways.items():
@@ -120,7 +133,7 @@ def digests(part: str) -> dict[str, str]:
 
     for title, dtype, size, how in evaluations(operation):
         with evaluated(**how):
-            keep(title, answered(OVER_EXACT[operation], asked()[part], dtype, size))
+            keep(title, answered(ANSWERING[operation], asked()[part], dtype, size))
     for title, follow in variants(part):
         keep(title, answered(lambda *given, f=follow: FOLLOWING[operation](*given, f), asked()[part], "float32", 0.0))
     return found
