@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -478,37 +479,50 @@ GENERAL_CASES = {
         "resume.hyperparameters",
     ),
 }
-each_general = pytest.mark.parametrize(("convention", "case"), GENERAL_CASES.items(), ids=map(".".join, GENERAL_CASES))
+TOGETHER = {
+    "half": (
+        ("loss.scale", "half"), ("split.rounding", "up"), ("gradients.absent", "zero"), ("schedule.warm-up-count", "zero"),
+        ("schedule.patience", "reached"), ("clip.epsilon", "added"), ("lazy.epsilon", "outside"), ("lbfgs.first-rate", "l2"),
+        ("resume.hyperparameters", "constructed"),
+    ),
+    "sum": (
+        ("loss.scale", "sum"), ("split.rounding", "nearest"), ("arithmetic.hyperparameters", "float32"),
+        ("schedule.after-cosine", "returns"), ("lbfgs.curvature", "any"),
+    ),
+}  # fmt: skip
+"""The cases by the target that they make together: each says what other operations do."""
 
 
 def test_every_general_convention_but_one_has_a_case() -> None:
     values = {(name, value) for name, values in GENERAL.items() for value in values[1:]}
 
     assert values - set(GENERAL_CASES) == {("arithmetic.subnormals", "flushed")}
+    assert sorted(itertools.chain(*TOGETHER.values())) == sorted(GENERAL_CASES)
 
 
 @pytest.mark.untraced
 @pytest.mark.parametrize("says", [True, False])
-@each_general
-def test_a_general_convention_is_held_to_if_declared_and_told_if_not(
-    tmp_path: Path, convention: tuple[str, str], case: tuple[str, str], says: bool
+@pytest.mark.parametrize("together", TOGETHER.values(), ids=TOGETHER)
+def test_general_conventions_are_held_to_if_declared_and_told_if_not(
+    tmp_path: Path, together: tuple[tuple[str, str], ...], says: bool
 ) -> None:
-    name, value = convention
-    source, clauses = case
-    file = target(tmp_path, OTHERWISE.replace("{conventions}", repr({name: value} if says else {})) + source)
-    asked = [f"--clause={clause}" for clause in clauses.split()]
-    consistent = ["--clause=gradient.of-the-reported-loss"] * (name == "loss.scale")
-
-    said, _ = checked(
-        tmp_path, file, *asked, *consistent, "--examples=60", "--seed=1", "--workers=1", "--dtype=float64"
+    cases = [(name, value, *GENERAL_CASES[name, value]) for name, value in together]
+    file = target(
+        tmp_path,
+        OTHERWISE.replace("{conventions}", repr(dict(together) if says else {}))
+        + "".join(source for *_, source, _ in cases),
     )
+    due = {clause: (name, value) for name, value, _, clauses in cases for clause in clauses.split()}
+    asked = [f"--clause={clause}" for clause in (*due, "gradient.of-the-reported-loss")]
+
+    said, _ = checked(tmp_path, file, *asked, "--examples=60", "--seed=1", "--dtype=float64")
 
     verdicts = {verdict["clause"]: verdict for verdict in said["verdicts"]}
     broken = {clause for clause, verdict in verdicts.items() if verdict["status"] != "holds"}
-    assert broken == (set() if says else set(clauses.split()))
+    assert broken == (set() if says else set(due))
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
-            assert failure["text"].endswith(f"declare conventions = { ({name: value}) }")
+            assert failure["text"].endswith(f"declare conventions = { ({due[clause][0]: due[clause][1]}) }")
 
 
 @pytest.mark.parametrize(("scale", "factor"), [("sum", lambda n: 1), ("half", lambda n: 1 / (2 * n))])
