@@ -48,6 +48,26 @@ def test_one_parameter_has_its_curvature_after_one_move() -> None:
     assert abs(float(path[1][0].fractions()[0]) + 0.5 / 3) < 1e-15
 
 
+def test_all_iterations_are_made_where_no_evaluations_are_counted() -> None:
+    """Of four, where `max_eval` is five by default; each of six curvatures needs one."""
+    loss = np.full(6, 2.0), np.diag([1.0, 2.0, 3.0, 5.0, 8.0, 13.0]), np.zeros(6)
+    h = {**exact.LBFGS, "max_iter": 4, "lr": 0.5}
+
+    few, many = (exact.lbfgs(h | {"max_eval": most}, *loss, 1, PYTORCH)[0] for most in (None, 100))
+
+    assert few[0].nearest().tolist() == many[0].nearest().tolist()
+    assert few[2].nearest() == many[2].nearest() == 4
+
+
+def test_a_step_ends_where_the_loss_changes_by_little() -> None:
+    """The move, 0.3, and the slope along it, 0.25, are above the tolerance; the loss falls from 2.5 by less."""
+    h = {"tolerance_change": 0.2, "max_iter": 4, "lr": 0.6}
+
+    ((_, _, count),) = exact.lbfgs(h, np.array([10.0]), np.array([[0.05]]), np.zeros(1), 1, PYTORCH)
+
+    assert count.nearest() == 2
+
+
 def test_where_rounding_may_decide_nothing_is_claimed_from_there_on() -> None:
     """At the minimum the gradient is what rounding leaves of it: zero, or not."""
     path = exact.lbfgs({**FREE, "lr": 1.0}, np.array([0.1]), np.array([[0.7]]), np.array([0.3]), 5, PYTORCH)
@@ -75,6 +95,14 @@ def test_a_table_whose_rows_all_have_gradients_follows_adam() -> None:
 
     for one, (other,) in zip(lazy, dense, strict=True):
         assert (abs(one.nearest() - other.nearest()) <= one.err + other.err).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "row"), [("adm", {}, 0), ("sparse_adam", {"decay": 0.5}, 0), ("sparse_adam", {}, 2)]
+)
+def test_a_table_knows_its_rows_and_hyperparameters(name: str, given: dict[str, float], row: int) -> None:
+    with pytest.raises(ValueError, match="there is no"):
+        exact.optimize_rows(name, given, np.ones((2, 1)), [[row]], [np.ones((1, 1))], PYTORCH)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -75,9 +75,8 @@ def optimize_rows(
     kind: type[Lazy] = Lazy,
 ) -> list[Exact]:
     """The table after each step: `rows` are numbers of rows, in any order and repeated or not, and `grads` a gradient for each."""
-    if not set(hyperparameters) <= set(LAZY.get(name, ())) or any(
-        row >= table.shape[0] for some in rows for row in some
-    ):
+    known = name in LAZY and set(hyperparameters) <= set(LAZY[name])
+    if not known or any(row >= table.shape[0] for some in rows for row in some):
         raise ValueError(f"there is no {name} with {', '.join(hyperparameters)}, or a row is beyond the table")
     form = table.form if isinstance(table, Exact) else format_of(table.dtype.name)
     given = {**LAZY[name], **hyperparameters}
