@@ -74,7 +74,14 @@ def said(answer: Any) -> Any:
 _COLUMNS = np.array([-2.0, 2.0, 1.0]), np.array([-1.0, 3.0, 0.5])
 _WALKS = [(k, lr, np.array([1.0, 8.0]), *_COLUMNS) for k in (0, 1, 7, 300) for lr in (0.0625, 0.25, 0.3125, 0.4)]
 
+_RATES = ("lr", "base_lr", "max_lr", "eta_min")
+_LEAST_RATES = [
+    (name, {key: x * 2.0**-1060 if key in _RATES else x for key, x in h.items()}, n)
+    for name, h, n in questions()["schedule"]
+]
+
 FURTHER = {
+    "schedule of the least rates": (_LEAST_RATES, OVER_EXACT["schedule"]),
     "dabsolute_loss": (questions()["absolute_loss"], exact.dabsolute_loss),
     "walk": (_WALKS, exact.closed_form),
 }
