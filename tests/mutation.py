@@ -1,9 +1,10 @@
 """Mutation testing of the judge and of the reference: `tox -e mutation -- [--jobs N] [MODULE...]`.
 
-mutmut makes the mutants: all of a module in one file, of which one at a time is awake. There are seven thousand, so this module
-tries them: each in a process forked from one that has imported and collected everything, with those tests of its module (TESTS)
-that reach its function, the fastest first, until one fails. build/mutation/results.jsonl keeps the results: a run goes on where the last one ended, and tries
-again the mutants that lived unexplained. tests/survivors.toml must explain every mutant that lives, and every mutant explained must live.
+mutmut makes the mutants: all of a module in one file, of which one at a time is awake. There are fourteen thousand, so this
+module tries them: each in a process forked from one that has imported and collected everything, with those tests of its module
+(TESTS) that reach its function until one fails, and those first that take little time and have killed others.
+build/mutation/results.jsonl keeps the results: a run goes on where the last one ended, and tries again the mutants that lived
+unexplained. tests/survivors.toml must explain every mutant that lives, and every mutant explained must live.
 
 mutmut skips functions that have a decorator, so it gets modules in which a decorator is a call below its function. It does not
 change code outside functions (constants, tables of defaults).
@@ -203,13 +204,15 @@ class Tests:
     items: list[pytest.Item]
     reached: dict[str, list[str]]
     seconds: dict[str, float]
+    kills: collections.Counter[tuple[str, str]] = dataclasses.field(default_factory=collections.Counter)
+    """How many mutants of a function each test has killed."""
 
     def of(self, mutant: str) -> list[pytest.Item]:
-        """The tests that reach a mutant's function, the fastest first; all of them for a module that runs in other processes."""
+        """The tests that reach a mutant's function, those first that kill most in a second; all for a module that runs in other processes."""
         function = mutant.partition("__mutmut_")[0]
         unseen = function.rpartition(".")[0].removeprefix("calibrant.") in ELSEWHERE
         able = [item for item in self.items if unseen or function in self.reached[item.nodeid]]
-        return sorted(able, key=lambda item: self.seconds[item.nodeid])
+        return sorted(able, key=lambda item: self.seconds[item.nodeid] / (self.kills[function, item.nodeid] + 0.2))
 
 
 def passes(items: list[pytest.Item]) -> Iterator[pytest.Item]:
@@ -240,8 +243,8 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     return {"reached": reached, "seconds": seconds}
 
 
-def forked(work: Callable[[], int], limit: int) -> str:
-    """Do some work in a process of its own, for so many seconds: lived if it returns 0, else killed or timeout."""
+def forked(work: Callable[[], int], limit: int) -> tuple[str, int]:
+    """Do some work in a process of its own, for so many seconds: lived if it returns 0, else killed or timeout; and what it returns."""
     pid = os.fork()
     if not pid:
         code = 1
@@ -255,15 +258,17 @@ def forked(work: Callable[[], int], limit: int) -> str:
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
-    return {0: "lived", -signal.SIGXCPU: "timeout"}.get(os.waitstatus_to_exitcode(status), "killed")
+    code = os.waitstatus_to_exitcode(status)
+    return {0: "lived", -signal.SIGXCPU: "timeout"}.get(code, "killed"), code
 
 
 def awake(mutant: str, items: list[pytest.Item]) -> int:
-    """Run these tests here while the mutant is awake: how many failed, before the first of which no more are run."""
+    """Run these tests here while the mutant is awake: the number of the first that fails, from 1 and at most 255, or 0."""
     from mutmut.mutation.trampoline import set_mutant_under_test
 
     set_mutant_under_test(mutant)
-    return len(items) - sum(1 for _ in passes(items))
+    passed = sum(1 for _ in passes(items))
+    return min(passed + 1, 255) if passed < len(items) else 0
 
 
 def survivors() -> list[dict[str, Any]]:
@@ -296,7 +301,7 @@ def tests_of(module: str, items: list[pytest.Item]) -> Tests:
         file.write_text(json.dumps(found), encoding="utf-8")
         return len(own) - len(found["seconds"])
 
-    if forked(work, 3600) != "lived":
+    if forked(work, 3600)[0] != "lived":
         sys.exit(f"the tests of {module} do not pass without a mutant: see {FOLDER}/output.txt")
     return Tests(own, **json.loads(file.read_text(encoding="utf-8")))
 
@@ -314,7 +319,9 @@ def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs
     def one(said: str) -> None:
         able = tests.of(mutants[said])
         limit = 10 + 3 * math.ceil(sum(tests.seconds[item.nodeid] for item in able))
-        result = forked(functools.partial(awake, mutants[said], able), limit)
+        result, number = forked(functools.partial(awake, mutants[said], able), limit)
+        if 0 < number < 255:
+            tests.kills[mutants[said].partition("__mutmut_")[0], able[number - 1].nodeid] += 1
         with LEDGER.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps([said, result])}\n")
 
