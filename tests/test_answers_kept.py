@@ -122,13 +122,15 @@ def evaluations(operation: str) -> Iterator[tuple[str, str, float, dict[str, Any
     yield "float64, hyperparameters in float32", "float64", 0.0, {"narrow": True}
 
 
-def variants(part: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each variant that may concern an operation or an optimizer, but for the usual ones."""
+def variants(part: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Each variant that may concern an operation or an optimizer, but for the usual ones, and sizes of numbers."""
     operation, _, optimizer = part.partition(" ")
     if operation in FOLLOWING:
         for name, (_, *others) in (CONVENTIONS | GENERAL).items():
-            if name in GENERAL or name.partition(".")[0] == optimizer:
-                yield from ((f"{name} {value}", followed({name: value})) for value in others)
+            own = name.partition(".")[0] == optimizer
+            for value, (title, size) in itertools.product(others, SIZES.items() if own else [("as asked", 0.0)]):
+                if own or name in GENERAL:
+                    yield f"{name} {value}, {title}", followed({name: value}), size
 
 
 def digests(part: str) -> dict[str, str]:
@@ -141,8 +143,8 @@ def digests(part: str) -> dict[str, str]:
     for title, dtype, size, how in evaluations(operation):
         with evaluated(**how):
             keep(title, answered(ANSWERING[operation], asked()[part], dtype, size))
-    for title, follow in variants(part):
-        keep(title, answered(lambda *given, f=follow: FOLLOWING[operation](*given, f), asked()[part], "float32", 0.0))
+    for title, follow, size in variants(part):
+        keep(title, answered(lambda *given, f=follow: FOLLOWING[operation](*given, f), asked()[part], "float32", size))
     return found
 
 

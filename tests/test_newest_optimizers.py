@@ -1,5 +1,6 @@
 """The bounds of Muon and of Schedule-Free hold for evaluations of other forms than the shipped ones."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from calibrant import exact
+from calibrant.exact import FORMATS, schedule_free
 from calibrant.exact.muon import steepest
+from calibrant.exact.scalars import constant
 from calibrant.judge import Disagreement, agree
 from calibrant.protocol.declarations import followed
 
@@ -87,3 +90,21 @@ def test_an_average_that_is_found_in_the_two_other_points_is_within_the_bound(be
             y = keep * x + rest * z
             agree(y, due[t][0])
             agree((y - rest * z) / keep, mean[t][0])
+
+
+def test_an_average_of_zeros_is_exactly_zero_and_one_without_momentum_is_bounded() -> None:
+    h, zero, ones = {"lr": 0.5, "momentum": 0.0, "averaged": True}, np.zeros(1), np.ones(1)
+
+    ((still,),) = exact.optimize("sgdschedulefree", h | {"momentum": 0.5}, [zero], [[zero]], followed({}))
+    (_, (moved,)) = exact.optimize("sgdschedulefree", h, [ones], [[ones], [ones]], followed({}))
+
+    assert (still.nearest(), still.err) == (0, 0)
+    assert moved.err < 1e-14
+
+
+def test_nothing_is_claimed_of_the_power_of_a_rate_that_may_be_zero() -> None:
+    rate = constant(1e-3, FORMATS["float32"])
+
+    assert math.isinf(schedule_free.power(rate.within(2e-3), 2.0).err)
+    assert schedule_free.power(rate.within(1e-9), 2.0).err < 1e-11
+    assert schedule_free.power(constant(0.0, rate.form), 2.0).known_zero()
