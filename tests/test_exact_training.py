@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from support import PYTORCH, each_case, forms
 
 from calibrant import exact, strategies
-from calibrant.exact import Format
+from calibrant.exact import FORMATS, Format
 from calibrant.exact.training import clipped, mean_of, mean_of_batches
 from calibrant.judge import Disagreement, agree, agree_lists
 from calibrant.protocol.declarations import numpy_dtype
@@ -169,3 +170,96 @@ def test_a_skipped_step_leaves_rates_and_counts_for_the_next() -> None:
     assert [[x.fractions()[0] for x in step] for step in steps] == [
         [Fraction(1, 2), 8], [Fraction(1, 2), 4], [Fraction(1, 4), 8]
     ]  # fmt: skip
+
+
+# Where rounding decides, and where numbers leave the range
+
+FORM = FORMATS["float32"]
+
+
+def f32(*numbers: float) -> Any:
+    return np.array(numbers, dtype=np.float32)
+
+
+def test_a_norm_passes_on_the_errors_of_its_numbers() -> None:
+    """sqrt(3.5^2 + 4^2) and sqrt(2.5^2 + 4^2) are 5.315 and 4.717."""
+    numbers = exact.of(f32(3.0, 4.0)).within(np.array([0.5, 0.0]), FORM)
+
+    of_squares, of_sizes = (exact.clip_by_norm([numbers], math.inf, power, PYTORCH)[0] for power in (2.0, 1.0))
+
+    assert 0.315 < of_squares.err < 0.34
+    assert 0.5 < of_sizes.err < 0.501
+
+
+@pytest.mark.parametrize("last", [0.0, -(2.0**-21), 2.0**-21])
+def test_a_norm_that_may_be_at_the_limit_leaves_both_answers(last: float) -> None:
+    """They are 3 and 4, or a little less, where the norm exceeds the limit."""
+    given = exact.of(f32(3.0, 4.0 + last, 0.0))
+
+    norm, (clipped,) = exact.clip_by_norm([given], 5.0, 2.0, PYTORCH)
+
+    error = clipped.errors()
+    assert error[2] == 0
+    assert (error[:2] >= given.magnitude()[:2] * float(norm.err) / 5).all()
+    assert (error[:2] < 100 * FORM.u * given.magnitude()[:2]).all()
+    assert (clipped.nearest()[:2] < given.nearest()[:2]).all() == (last > 0)
+    assert (clipped.nearest()[:2] == given.nearest()[:2]).all() == (last <= 0)
+
+
+def test_nothing_is_claimed_where_the_limit_may_be_zero_or_the_norm_overflow() -> None:
+    _, (least,) = exact.clip_by_norm([exact.of(f32(1e-45))], 1e-46, 2.0, PYTORCH)
+    norm, (largest,) = exact.clip_by_norm([exact.of(f32(1e30))], 1.0, 2.0, PYTORCH)
+
+    assert np.isinf([*least.errors(), norm.err, *largest.errors()]).all()
+    assert largest.shape == (1,)
+    assert largest.form is FORM
+
+
+@pytest.mark.parametrize(
+    ("x", "err", "limit", "due"),
+    [
+        (2.25, 0.5, 2.0, (2.0, 0.5)),
+        (1.75, 0.5, 2.0, (1.75, 0.5)),
+        (-2.25, 0.5, 2.0, (-2.0, 0.5)),
+        (4.0, 0.0, 2.0, (2.0, 0.0)),
+        (-4.0, 0.0, 2.0, (-2.0, 0.0)),
+        (0.0625, 0.0, 0.1, (0.0625, 0.0)),
+    ],
+)
+def test_a_number_that_may_be_beyond_the_limit_is_the_limit_or_stays(
+    x: float, err: float, limit: float, due: tuple[float, float]
+) -> None:
+    (clamped,) = exact.clip_by_value([exact.of(f32(x)).within(np.array([err]), FORM)], limit)
+
+    assert (clamped.nearest().item(), clamped.errors().item()) == due
+
+
+def claims(scale: dict[str, float], *grads: float) -> list[list[bool]]:
+    """Of a run of scaled steps: whether the parameter and the scale are claimed after each."""
+    path = exact.scaled_steps("sgd", {"lr": 0.5}, [f32(1.0)], [[f32(g)] for g in grads], scale, None, PYTORCH)
+    return [[bool(np.isfinite(x.errors()).all()) for x in step] for step in path]
+
+
+def test_nothing_is_claimed_of_a_scale_that_the_dtype_does_not_hold_and_of_what_follows() -> None:
+    assert claims({"init_scale": 2.0**126, "growth_interval": 1}, 0.0, 0.0, 0.0) == [
+        [True, True],
+        [True, False],
+        [False, False],
+    ]
+    assert claims({"init_scale": 2.0**-125}, math.inf, math.inf, 0.0) == [[True, True], [True, False], [False, False]]
+    assert claims({"init_scale": 0.5}, 0.0) == [[True, True]]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
+def test_a_scale_that_scales_nothing_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match="scales nothing"):
+        claims({"init_scale": scale}, 0.0)
+
+
+def test_an_average_may_keep_all_or_nothing_of_itself() -> None:
+    path = [[np.array(x)] for x in (1.0, 3.0)]
+    ends = [exact.average("ema", {"decay": decay}, path)[-1][0].nearest() for decay in (0.0, 1.0)]
+
+    assert ends == [3.0, 1.0]
+    assert exact.average("ema", {}, [[], []]) == [[], []]
+    assert exact.average("ema", {}, []) == []
