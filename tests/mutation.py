@@ -77,7 +77,7 @@ TESTS = {
     "exact.broadcasting": "test_exact_numbers conformance/test_broadcasting",
     "exact.validation": "test_validation conformance/test_validation",
     "exact.schedules": "test_schedules conformance/test_schedules",
-    "exact.clipping": "test_schedules conformance/test_schedules",
+    "exact.clipping": "test_schedules test_exact_training conformance/test_schedules",
     "exact.quasi_newton": "test_quasi_newton conformance/test_lbfgs",
     "exact.rows": "test_quasi_newton conformance/test_rows",
     "exact.training": "test_exact_training conformance/test_training",

@@ -11,7 +11,7 @@ import pytest
 from support import each_case
 
 from calibrant import exact, strategies
-from calibrant.exact import FORMATS, UNROUNDED
+from calibrant.exact import FORMATS, UNROUNDED, evaluated
 from calibrant.exact.validation import MARGIN
 
 FLOAT32 = FORMATS["float32"]
@@ -121,6 +121,24 @@ def test_training_stops_after_its_patience(losses: list[float], patience: int, d
     ],
 )
 def test_a_diagnosis_is_decided_on_the_boundary_and_not_beside_it(last: float, val: float, due: str | None) -> None:
-    train_losses, val_losses = (exact.of(np.array(x, dtype=np.float32)) for x in ([8.0, last], [1.0, val]))
+    """In any unit of the losses."""
+    for unit in (1.0, 2.0**20, 2.0**-20):
+        logs = (np.array(x, dtype=np.float32) * np.float32(unit) for x in ([8.0, last], [1.0, val]))
 
-    assert exact.diagnose(train_losses, val_losses) == due
+        assert exact.diagnose(*map(exact.of, logs)) == due
+
+
+def test_a_training_loss_that_stands_still_since_the_best_epoch_does_not_fall() -> None:
+    assert exact.diagnose(exact.of(np.array([8.0, 0.5, 0.5])), exact.of(np.array([2.0, 1.0, 4.0]))) == "good"
+
+
+def test_a_penalty_of_the_size_of_a_weight_that_may_be_taken_for_zero_leaves_any_slope() -> None:
+    """The least normal number is kept, and its slope is that of its sign; the next smaller one may be lost, where machines flush."""
+    normal = FLOAT32.normal
+    with evaluated(flushes=True):
+        column = exact.of(np.array([1.0], dtype=np.float32))
+        weights = (exact.of(np.array(x, dtype=np.float32)) for x in (normal, -normal * (1 - 2.0**-23)))
+        kept, lost = (exact.regularized_grad(column, column, w, column[0], 8.0, 0.0).err[0] for w in weights)
+
+    assert kept < 1e-4
+    assert 15.9 < lost < 16.1
