@@ -84,9 +84,8 @@ def regularized_grad(t_u: Exact, t_c: Exact, w: Exact, b: Exact, l1: float, l2: 
     slope = np.sign(float(w.nearest()))
     kink = (first * 0.0).within(first.magnitude() + first.err, w.form)
     inclined = first * slope if slope else kink
-    if (
-        slope and w.magnitude().item() < w.form.flushed
-    ):  # the weight may be taken for zero, where the slope may be the other one
+    # A weight that may be taken for zero has any slope there, its own or the other one.
+    if slope and w.magnitude().item() < w.form.flushed:
         inclined = inclined.within(inclined.err + 2 * kink.err, w.form)
     by_w = concatenate(by_w, *(_averaged(x, t_u.size) for x in (inclined, second))).sum()
     return concatenate(by_w, by_b)
