@@ -221,3 +221,42 @@ def test_algebra_derives_the_gradient(n: int) -> None:
 
     assert exact.symbolic_identity(n)
     check()
+
+
+FLOAT32 = FORMATS["float32"]
+
+
+def f32(*numbers: float) -> Any:
+    return exact.of(np.array(numbers, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("share", "claimed"), [(0.35, True), (0.51, False)])
+def test_a_gradient_is_claimed_until_its_sums_may_overflow(share: float, claimed: bool) -> None:
+    """Twice the residual is 0.7, or 1.02, of the largest number."""
+    readings, temperatures, one = f32(1.0), f32(1 - share * FLOAT32.largest), f32(1.0)[0]
+
+    grad = exact.accumulated_grad([(readings, temperatures)], one, one * 0)
+
+    assert np.isfinite(grad.errors()).all() == claimed
+
+
+def test_a_bound_of_a_fit_grows_with_the_distance_of_the_readings_until_nothing_is_claimed() -> None:
+    temperatures = f32(1.0, 2.0, 4.0)
+    bounds = [
+        exact.least_squares(f32(far, far + 1, far + 3), temperatures).errors() for far in map(float, 2 ** np.arange(21))
+    ]
+
+    claimed = [*np.isfinite(bounds).all(axis=1)]
+    assert claimed == sorted(claimed, reverse=True)
+    assert 5 < sum(claimed) < 21
+    assert (np.diff(np.array(bounds[: sum(claimed)]), axis=0) > 0).all()
+
+
+@pytest.mark.parametrize(("residual", "claimed"), [(2.0, True), (2.5, True), (1.5, False), (-2.0, True)])
+def test_the_slope_of_a_magnitude_is_claimed_where_no_residual_may_be_lost(residual: float, claimed: bool) -> None:
+    """In least normal numbers, below which a machine that flushes has nothing: each of two temperatures may be that much off."""
+    with exact.evaluated(flushes=True):
+        slope = exact.dabsolute_loss(f32(residual * FLOAT32.normal), f32(0.0))
+
+    assert np.isfinite(float(slope.errors()[0])) == claimed
+    assert slope.nearest()[0] == np.sign(residual)
