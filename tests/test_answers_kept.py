@@ -22,6 +22,7 @@ from calibrant.exact import FORMATS, Exact
 from calibrant.exact.formats import evaluated
 from calibrant.impostors.correct import FOLLOWING, OVER_EXACT, as_exact, narrow
 from calibrant.protocol.declarations import CONVENTIONS, GENERAL, followed
+from calibrant.protocol.straight_line import Written
 from calibrant.protocol.wire import is_array
 
 KEPT = Path(__file__).with_name("answers.json")
@@ -80,7 +81,20 @@ _LEAST_RATES = [
     for name, h, n in questions()["schedule"]
 ]
 
+_PROGRAMS = (
+    "params[0] ** params[1]", "(params[0] * 0.1) ** (params[1] * 0.7)", "(params[0] * 0.1) ** 3.0", "params[0] ** 2.0", "params[0] ** 1.0",
+    "(params[0] * 0.1) ** 0.0", "(params[0] - params[0]) ** 0.0", "(params[0] - params[0]) ** 2.0", "(params[0] * 0.1) ** 2.5",
+    "(params[0] * 0.1) ** -1.0", "(params[0] * 0.1) ** -1.5", "2.0 ** (params[0] * 0.1)", "(params[0] * 0.1).log()", "(params[0] * 0.7).exp()",
+    "(params[0] * 0.7).tanh()", "(params * 0.1).mean()", "(params * 0.1).sum()", "params[0] / (params[1] * 0.1)", "params[0] / (params[1] - params[1])",
+    "(params * 0.3).mean().exp()",
+)  # fmt: skip
+_POINTS = ([2.0, 3.0, 5.0], [1.0, 1.0], [-2.0, 2.0, 4.0, 8.0], [0.5, -1.5], [64.0, 0.0], [0.0, 1.0])
+
 FURTHER = {
+    "programs": (
+        [(Written(f"lambda params: {source}"), np.array(point)) for source in _PROGRAMS for point in _POINTS],
+        OVER_EXACT["automatic_gradient"],
+    ),
     "schedule of the least rates": (_LEAST_RATES, OVER_EXACT["schedule"]),
     "dabsolute_loss": (questions()["absolute_loss"], exact.dabsolute_loss),
     "walk": (_WALKS, exact.closed_form),
@@ -114,7 +128,9 @@ def answered(ask: Any, questions: Iterable[Any], dtype: str, size: float) -> Ite
 
 def evaluations(operation: str) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
     """How an operation is evaluated: a title, a dtype, a size, and what `evaluated` is told."""
-    sizes = {"as asked": 0.0} if operation in ("closed_form", "walk") else SIZES  # its numbers have millions of digits
+    sizes = (
+        {"as asked": 0.0} if operation in ("closed_form", "walk", "programs") else SIZES
+    )  # its numbers have millions of digits
     for dtype, (title, size) in itertools.product(DTYPES, sizes.items()):
         ways = WAYS if dtype == "float32" and size in (0.0, -1.02) else {"plainly": {}}
         for way, how in ways.items():
