@@ -12,6 +12,8 @@ from support import PYTORCH, each_case
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_lbfgs, numpy_rows
 from calibrant.exact import FORMATS
+from calibrant.exact.scalars import constant
+from calibrant.exact.tensors import Tensor
 
 torch = pytest.importorskip("torch")
 
@@ -66,6 +68,23 @@ def test_a_step_ends_where_the_loss_changes_by_little() -> None:
     ((_, _, count),) = exact.lbfgs(h, np.array([10.0]), np.array([[0.05]]), np.zeros(1), 1, PYTORCH)
 
     assert count.nearest() == 2
+
+
+def test_at_a_rate_of_zero_all_stays_exactly() -> None:
+    path = exact.lbfgs({**FREE, "lr": 0.0}, np.array([1.0, 0.3]), np.diag([1.0, 3.0]), np.zeros(2), 3, PYTORCH)
+
+    assert [x.errors().tolist() for x, *_ in path] == [[0.0, 0.0]] * 3
+
+
+def test_a_magnitude_is_clearly_not_below_zero_however_little_is_known_of_it() -> None:
+    form, zero = FORMATS["float64"], constant(0.0, FORMATS["float64"])
+    state = exact.Minimizer(exact.LBFGS, Tensor([zero], (1,)), [[zero]], Tensor([zero], (1,)), PYTORCH)
+
+    assert not state.less(constant(1e-3, form).within(2e-3), zero)
+    assert not state.less(zero.within(2e-3), zero)
+    assert state.clear
+    assert not state.less(constant(1e-3, form).within(2e-3), zero, or_equal=True)
+    assert not state.clear
 
 
 def test_where_rounding_may_decide_nothing_is_claimed_from_there_on() -> None:
