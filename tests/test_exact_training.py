@@ -273,3 +273,9 @@ def test_an_average_may_keep_all_or_nothing_of_itself() -> None:
     assert ends == [3.0, 1.0]
     assert exact.average("ema", {}, [[], []]) == [[], []]
     assert exact.average("ema", {}, []) == []
+
+
+def test_gradients_may_be_clipped_to_a_share_of_the_limit() -> None:
+    (short,) = clipped([f32(3.0, 4.0)], 5.0, PYTORCH, 2.0)
+
+    assert np.allclose(short.nearest(), [1.5, 2.0], rtol=1e-6)
