@@ -372,7 +372,7 @@ def test_muon_follows_its_rule(target: Subject, run: Optimization) -> None:
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_the_momentum_of_a_matrix_goes_on_from_what_it_was(target: Subject, nesterov: bool) -> None:
     """The sides of the matrix differ, and so do its gradients."""
-    matrices = [target.array(rows) for rows in ([[1.0, -2.0]] * 3, [[4.0, 1.0], [0.5, -1.0], [2.0, 8.0]])]
+    matrices = [target.array([[x], [y], [z]]) for x, y, z in ((1.0, -2.0, 1.0), (4.0, 0.5, 2.0))]
     given = {"lr": 0.5, "momentum": 0.5, "nesterov": nesterov, "ns_steps": 1, "adjust_lr_fn": "match_rms_adamw"}
 
     follows_its_rule(target, Optimization("muon", given, matrices[:1], [[m] for m in (*matrices, matrices[0])]))

@@ -42,13 +42,6 @@ def test_the_average_keeps_a_fraction_of_itself(target: Subject, sample: Average
     is_average(target, "ema", sample)
 
 
-@clause("average.ema")
-def test_every_number_of_a_long_array_is_averaged(target: Subject) -> None:
-    path = [[target.array(k + np.arange(65.0))] for k in (0, 8, 4)]
-
-    is_average(target, "ema", Averaged({"decay": 0.5}, path))
-
-
 @clause("average.bias-correction", fraction_of_examples=0.6)
 @given(averages(decay=None, bias_correction=True))
 def test_an_average_from_zero_is_divided_by_the_sum_of_its_weights(target: Subject, sample: Averaged) -> None:

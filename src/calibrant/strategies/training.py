@@ -68,7 +68,7 @@ def _averages(fixed: tuple[tuple[str, Any], ...]) -> Callable[[Bytes, Format], A
         decay = _DECAYS[byte % len(_DECAYS)] if byte < 192 else float(FRACTIONS[byte, 1])
         drawn = {"decay": decay, "every": data.pick(2, 3, 1, 4)}
         found = {key: drawn[key] if x is None else x for key, x in fixed}
-        grads: Any = (long if byte % 5 == 4 else run)(data, form).grads
+        grads: Any = (long if byte % 5 in (2, 4) else run)(data, form).grads
         return Averaged(found, grads)
 
     return averaged
