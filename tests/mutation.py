@@ -52,9 +52,6 @@ OPTIONS = (
 WIDE = "test_answers_kept test_vectors::test_a_released_case_is_what_the_book_claims test_variants::test_a_variant_is_explained_once_or_declared"
 """Tests of all modules, besides their own: those of released answers with their bounds, and of conventions."""
 
-CACHES: list[Any] = []
-"""Functions of calibrant that keep their answers, but for formats, of which there is one each."""
-
 OPTIMIZERS = "conformance/test_optimizers conformance/test_optimizers_in_common conformance/test_optimizers_long_runs"
 
 TESTS = {
@@ -173,7 +170,7 @@ class Trial:
 
     def __init__(self, mutants: dict[str, dict[str, str]], jobs: int) -> None:
         self.mutants, self.jobs = mutants, jobs
-        self.wrong = ["no mutant was tried"]
+        self.wrong = ["the run did not come to its end"]
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
@@ -185,15 +182,14 @@ class Trial:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        kept = [x for x in gc.get_objects() if type(x) is functools._lru_cache_wrapper]
-        CACHES[:] = [x for x in kept if re.match(r"calibrant\.(?!exact\.formats)", str(x.__wrapped__.__module__))]
         gc.freeze()
-        self.wrong = []
+        wrong = []
         for module, mutants in self.mutants.items():
             try_all(module, mutants, session.items, self.jobs)
             known = results()
             print(module, dict(collections.Counter(known[said] for said in mutants)), flush=True)
-            self.wrong += errors(module, mutants, known)
+            wrong += errors(module, mutants, known)
+        self.wrong = wrong
         return True
 
 
@@ -228,6 +224,10 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     """Run these tests without a mutant: what Tests holds of them, of which those that passed."""
     from mutmut.mutation import trampoline
 
+    gc.unfreeze()  # what is frozen is not listed
+    kept = [x for x in gc.get_objects() if type(x) is functools._lru_cache_wrapper]
+    # Formats are known by identity: there is one of each.
+    caches = [x for x in kept if re.match(r"calibrant\.(?!exact\.formats)", str(x.__wrapped__.__module__))]
     reached: dict[str, list[str]] = {}
     seconds: dict[str, float] = {}
     hit: set[str] = set()
@@ -237,7 +237,7 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     for item in passes(items):
         reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.process_time() - started
         hit.clear()
-        for cache in CACHES:  # what one test has computed does not hide that the next one needs it
+        for cache in caches:  # what one test has computed does not hide that the next one needs it
             cache.cache_clear()
         started = time.process_time()
     return {"reached": reached, "seconds": seconds}
@@ -297,13 +297,16 @@ def tests_of(module: str, items: list[pytest.Item]) -> Tests:
     file = Path(f"{module}.json")
 
     def work() -> int:
-        found = measured(own)
-        file.write_text(json.dumps(found), encoding="utf-8")
-        return len(own) - len(found["seconds"])
+        file.write_text(json.dumps(measured(own)), encoding="utf-8")
+        return 0
 
+    file.unlink(missing_ok=True)
     if forked(work, 3600)[0] != "lived":
-        sys.exit(f"the tests of {module} do not pass without a mutant: see {FOLDER}/output.txt")
-    return Tests(own, **json.loads(file.read_text(encoding="utf-8")))
+        pytest.exit(f"the tests of {module} do not end: see {FOLDER}/output.txt", 1)
+    tests = Tests(own, **json.loads(file.read_text(encoding="utf-8")))
+    if failing := [item.nodeid for item in own if item.nodeid not in tests.seconds]:
+        pytest.exit(f"without a mutant {failing[0]} does not pass", 1)
+    return tests
 
 
 def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs: int) -> None:

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
@@ -99,6 +100,11 @@ def each_case(
         return test
 
     return decorated
+
+
+def f32(*numbers: float) -> Any:
+    """A column in float32."""
+    return np.array(numbers, dtype=np.float32)
 
 
 def subject(dtype: str = "float64", timeout: float = 10.0, **attributes: Any) -> Subject:

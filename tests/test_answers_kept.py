@@ -45,6 +45,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 DTYPES = ("float32", "float64")
+AS_ASKED = ("closed_form", "walk", "programs")
+"""What is asked at one size alone: at others its numbers have millions of digits."""
 
 
 def scaled(argument: Any, power: int) -> Any:
@@ -115,9 +117,9 @@ def asked() -> dict[str, list[Any]]:
     return found | {name: [*some] for name, (some, _) in FURTHER.items()}
 
 
-def answered(ask: Any, questions: Iterable[Any], dtype: str, size: float) -> Iterator[Any]:
+def answered(ask: Any, some: Iterable[Any], dtype: str, size: float) -> Iterator[Any]:
     """What is answered to each question in a dtype, with numbers of this size."""
-    for question in questions:
+    for question in some:
         arguments = scaled(narrow(question, dtype), round(size * FORMATS[dtype].max_exponent))
         try:
             with np.errstate(all="ignore"):
@@ -128,13 +130,11 @@ def answered(ask: Any, questions: Iterable[Any], dtype: str, size: float) -> Ite
 
 def evaluations(operation: str) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
     """How an operation is evaluated: a title, a dtype, a size, and what `evaluated` is told."""
-    sizes = (
-        {"as asked": 0.0} if operation in ("closed_form", "walk", "programs") else SIZES
-    )  # its numbers have millions of digits
-    for dtype, (title, size) in itertools.product(DTYPES, sizes.items()):
-        ways = WAYS if dtype == "float32" and size in (0.0, -1.02) else {"plainly": {}}
+    sizes = ["as asked"] if operation in AS_ASKED else [*SIZES]
+    for dtype, title in itertools.product(DTYPES, sizes):
+        ways = WAYS if dtype == "float32" and title in ("as asked", "subnormal") else {"plainly": {}}
         for way, how in ways.items():
-            yield f"{dtype}, {title}, {way}", dtype, size, how
+            yield f"{dtype}, {title}, {way}", dtype, SIZES[title], how
     yield "float64, hyperparameters in float32", "float64", 0.0, {"narrow": True}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import f32
 
 from calibrant import exact
 from calibrant.benchmarks import arrangements as benchmark
@@ -24,10 +25,6 @@ OURS = [
     and ("torch" not in one.name or "autocast" in one.name or (one.operation, one.name) == ("adam", "torch, foreach"))
 ]
 FLOAT32 = np.float32
-
-
-def f32(*values: float) -> Any:
-    return np.array(values, dtype=FLOAT32)
 
 
 @pytest.mark.parametrize("one", OURS, ids=lambda one: f"{one.operation}, {one.name}")

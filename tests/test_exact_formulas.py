@@ -11,6 +11,7 @@ import pytest
 from algebras import EXAMPLES, Overflow, Rounding, objects, off, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import f32
 
 from calibrant import exact, strategies
 from calibrant.adapters import numpy_target
@@ -226,14 +227,14 @@ def test_algebra_derives_the_gradient(n: int) -> None:
 FLOAT32 = FORMATS["float32"]
 
 
-def f32(*numbers: float) -> Any:
-    return exact.of(np.array(numbers, dtype=np.float32))
+def column(*numbers: float) -> Exact:
+    return exact.of(f32(*numbers))
 
 
 @pytest.mark.parametrize(("share", "claimed"), [(0.35, True), (0.51, False)])
 def test_a_gradient_is_claimed_until_its_sums_may_overflow(share: float, claimed: bool) -> None:
     """Twice the residual is 0.7, or 1.02, of the largest number."""
-    readings, temperatures, one = f32(1.0), f32(1 - share * FLOAT32.largest), f32(1.0)[0]
+    readings, temperatures, one = column(1.0), column(1 - share * FLOAT32.largest), column(1.0)[0]
 
     grad = exact.accumulated_grad([(readings, temperatures)], one, one * 0)
 
@@ -241,9 +242,10 @@ def test_a_gradient_is_claimed_until_its_sums_may_overflow(share: float, claimed
 
 
 def test_a_bound_of_a_fit_grows_with_the_distance_of_the_readings_until_nothing_is_claimed() -> None:
-    temperatures = f32(1.0, 2.0, 4.0)
+    temperatures = column(1.0, 2.0, 4.0)
     bounds = [
-        exact.least_squares(f32(far, far + 1, far + 3), temperatures).errors() for far in map(float, 2 ** np.arange(21))
+        exact.least_squares(column(far, far + 1, far + 3), temperatures).errors()
+        for far in map(float, 2 ** np.arange(21))
     ]
 
     claimed = [*np.isfinite(bounds).all(axis=1)]
@@ -256,7 +258,7 @@ def test_a_bound_of_a_fit_grows_with_the_distance_of_the_readings_until_nothing_
 def test_the_slope_of_a_magnitude_is_claimed_where_no_residual_may_be_lost(residual: float, claimed: bool) -> None:
     """In least normal numbers, below which a machine that flushes has nothing: each of two temperatures may be that much off."""
     with exact.evaluated(flushes=True):
-        slope = exact.dabsolute_loss(f32(residual * FLOAT32.normal), f32(0.0))
+        slope = exact.dabsolute_loss(column(residual * FLOAT32.normal), column(0.0))
 
     assert np.isfinite(float(slope.errors()[0])) == claimed
     assert slope.nearest()[0] == np.sign(residual)
@@ -264,7 +266,7 @@ def test_the_slope_of_a_magnitude_is_claimed_where_no_residual_may_be_lost(resid
 
 @pytest.mark.parametrize("scale", ["mean", "half", "sum"])
 def test_two_derivations_agree_in_every_scale_of_the_loss(scale: str) -> None:
-    data = f32(1.0, 2.0, 5.0), f32(0.5, -1.0, 3.0), f32(0.75)[0], f32(-2.0)[0]
+    data = column(1.0, 2.0, 5.0), column(0.5, -1.0, 3.0), column(0.75)[0], column(-2.0)[0]
     with exact.evaluated(scale=scale):
         assert exact.symbolic_gradient(*data) == exact.gradient(*data).fractions()
 
@@ -282,7 +284,7 @@ def test_dual_numbers_keep_fractions_and_know_squares_alone() -> None:
 
 @pytest.mark.parametrize(("n", "claimed"), [(1, True), (8, False)])
 def test_a_penalty_is_claimed_until_its_sum_over_the_samples_may_overflow(n: int, claimed: bool) -> None:
-    zeros, one = f32(*[0.0] * n), f32(1.0)[0]
+    zeros, one = column(*[0.0] * n), column(1.0)[0]
 
     loss = exact.regularized_loss(zeros, zeros, one, 1e38, 0.0)
 

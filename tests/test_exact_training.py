@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import PYTORCH, each_case, forms
+from support import PYTORCH, each_case, f32, forms
 
 from calibrant import exact, strategies
 from calibrant.exact import FORMATS, Format
@@ -175,10 +175,6 @@ def test_a_skipped_step_leaves_rates_and_counts_for_the_next() -> None:
 # Where rounding decides, and where numbers leave the range
 
 FORM = FORMATS["float32"]
-
-
-def f32(*numbers: float) -> Any:
-    return np.array(numbers, dtype=np.float32)
 
 
 def test_a_norm_passes_on_the_errors_of_its_numbers() -> None:

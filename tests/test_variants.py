@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PYTORCH, bare, checked, subject, target
+from support import PYTORCH, bare, checked, f32, subject, target
 
 import calibrant
 from calibrant import adapters, exact
@@ -312,10 +312,6 @@ def test_sums_and_products_of_normal_numbers_may_be_lost_where_they_are_subnorma
             assert (x * exact.constant(0.5, x.form)).err.max() == pytest.approx(lost, rel=1e-6, abs=3e-45)
 
 
-def f32(*numbers: float) -> Any:
-    return np.array(numbers, dtype=np.float32)
-
-
 def doubled_after(t_p: Any, t_c: Any) -> Any:
     return np.float32(2) * ((t_p - t_c) / np.float32(len(t_p)))
 
@@ -522,7 +518,7 @@ def test_general_conventions_are_held_to_if_declared_and_told_if_not(
     assert broken == (set() if says else set(due))
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
-            assert failure["text"].endswith(f"declare conventions = { ({due[clause][0]: due[clause][1]}) }")
+            assert failure["text"].endswith(f"declare conventions = {dict([due[clause]])}")
 
 
 @pytest.mark.parametrize(("scale", "factor"), [("sum", lambda n: 1), ("half", lambda n: 1 / (2 * n))])

@@ -329,10 +329,8 @@ def test_adafactor_follows_its_rule(target: Subject, run: Optimization) -> None:
 
 @clause("optimizer.adafactor")
 def test_a_small_parameter_moves_by_little(target: Subject) -> None:
-    params, grads = (
-        [target.array([0.25, -0.125]), target.array([[0.5, 0.25]])],
-        [target.array([1.0, -2.0]), target.array([[2.0, 3.0]])],
-    )
+    params = [target.array([0.25, -0.125]), target.array([[0.5, 0.25]])]
+    grads = [target.array([1.0, -2.0]), target.array([[2.0, 3.0]])]
 
     follows_its_rule(target, Optimization("adafactor", {"lr": 0.5}, params, [grads, grads]))
 
