@@ -1,5 +1,6 @@
 """The bounds of Muon and of Schedule-Free hold for evaluations of other forms than the shipped ones."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -108,3 +109,14 @@ def test_nothing_is_claimed_of_the_power_of_a_rate_that_may_be_zero() -> None:
     assert math.isinf(schedule_free.power(rate.within(2e-3), 2.0).err)
     assert schedule_free.power(rate.within(1e-9), 2.0).err < 1e-11
     assert schedule_free.power(constant(0.0, rate.form), 2.0).known_zero()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_first_weight_that_the_format_may_lose_is_all_of_the_sum_or_nothing(dtype: Any, lost: bool) -> None:
+    """The square of 1e-5 is less than half the least number of float16: what computes in that alone weighs nothing."""
+    start, rate = np.zeros(1, dtype), 1e-5
+    ((due,),) = exact.optimize("sgdschedulefree", {"lr": rate, "averaged": True}, [start], [[start + 1]], followed({}))
+
+    with contextlib.nullcontext() if dtype == np.float16 or not lost else pytest.raises(Disagreement):
+        agree(start - dtype(0.0 if lost else rate), due)

@@ -95,8 +95,10 @@ def weight(s: State, h: Hyperparameters, t: int, rate: Number) -> Number:
     if h["r"] and not raised.known_zero():
         raised = raised * h.once(("r", t), lambda: power(constant(float(t), h.form), h["r"]))
     before, s.u = s.u, s.u + raised
-    if before.known_zero() or raised.known_zero():  # the first weight is all of the sum
-        return constant(0.0 if raised.known_zero() else 1.0, h.form)
+    if raised.known_zero():
+        return constant(0.0, h.form)
+    if before.known_zero():  # the first weight is all of the sum, unless it is too small for the format
+        return constant(1.0, h.form).within(0.0 if raised.least() else 1.0)
     return product([raised], [s.u])
 
 
