@@ -9,13 +9,14 @@ Without Sybil or torch the book is not collected: whoever checks an implementati
 from __future__ import annotations
 
 import doctest
+import functools
 import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sybil import Example
+    from sybil import Document, Example
 
 SPEC = Path(__file__).parent / "spec"
 _PLACE = re.compile(r"^<a id=\"(?P<clause>[a-z0-9.-]+)\"></a>$|^(?P<marks>#{1,2}) (?P<heading>.+)$", re.MULTILINE)
@@ -46,19 +47,21 @@ if find_spec("sybil") is not None and find_spec("torch") is not None:
     from sybil import Sybil
     from sybil.parsers.markdown import CodeBlockParser
 
+    @functools.cache
+    def names(document: Document) -> dict[int, str]:
+        """The name of each example of a document, by where it starts: `loss.same-shape-2` for the second example of that clause."""
+        found: dict[int, str] = {}
+        for _, region in document.regions:
+            here = place(document.text, region.start)
+            found[region.start] = f"{here}-{1 + sum(name.rpartition('-')[0] == here for name in found.values())}"
+        return found
+
     class Chapter(Sybil):
         """Names an example by its place in the book, which does not change when a line is added above it."""
 
         def identify(self, example: Example) -> str:
-            """`loss.same-shape-2` for the second example of that clause."""
-            text = example.document.text
-            here = place(text, example.start)
-            ordinal = sum(
-                place(text, other.start) == here
-                for _, other in example.document.regions
-                if other.start <= example.start
-            )
-            return f"{here}-{ordinal}"
+            """Its place and ordinal."""
+            return names(example.document)[example.start]
 
     def evaluate(example: Example) -> str:
         """Run the document's first example, then this one, in a namespace of their own."""

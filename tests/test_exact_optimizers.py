@@ -17,7 +17,7 @@ from support import PYTORCH
 
 from calibrant import exact, strategies
 from calibrant.adapters.numpy_optimizers import optimize
-from calibrant.exact import FORMATS, Format, scalars
+from calibrant.exact import FORMATS, Format, scalars, tensors
 from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import agree_lists
 from calibrant.strategies import Optimization
@@ -455,6 +455,8 @@ def test_the_extremes_of_a_number() -> None:
 
     assert math.isinf(scalars.product([large, number(1e-5)], [number(1e-5)]).err)
     assert math.isinf(scalars.mix(large, large, number(0.5), number(0.5)).err)
+    assert math.isinf(tensors.total([large, -large]).err)
+    assert tensors.total([number(1e38), number(-2e38)]).err < 1e32
     assert scalars._size(1, 5000) == math.inf
     assert scalars.mix(number(0.0), number(0.0), number(0.9), number(0.1)).known_zero()
     assert (1.0 - number(1.0)).err <= FLOAT32.tiny
