@@ -172,6 +172,31 @@ def test_every_step_of_a_walk_that_stands_still_counts() -> None:
     assert off(params.astype(np.float64), judged.fractions())[1] > 100 * Fraction(FORMATS["float32"].u)
 
 
+@pytest.mark.parametrize(("n_epochs", "claimed"), [(20, True), (50, False), (100, False)])
+def test_nothing_is_claimed_of_a_walk_whose_roundings_take_it_beyond_its_reach(n_epochs: int, claimed: bool) -> None:
+    """In float16, where the errors of so many steps are as large as what they are taken of."""
+    ones = exact.of(np.ones(3, dtype=np.float16))
+
+    end = exact.closed_form(n_epochs, 0.4, exact.of(np.array([2.0, 0.0], dtype=np.float16)), ones, ones)
+
+    assert np.isfinite(end.err).all() == claimed
+
+
+def test_a_walk_of_many_steps_is_claimed_where_none_lengthens_anything() -> None:
+    readings, start = column(-1.0, 1.0), exact.of(f32([1.0, 1.0]))
+
+    assert (exact.closed_form(1000, 0.25, start, readings, readings).err < 1e-5).all()
+    assert not exact.closed_form(1000, 0.25, start * 0.0, readings, readings * 0.0).err.any()
+
+
+def test_parameters_that_nobody_moves_may_be_flushed() -> None:
+    with exact.evaluated(flushes=True):
+        start = exact.of(f32([1.0, 1.0]))
+        (lost, _) = exact.closed_form(0, 0.25, start, column(1.0), column(1.0)).err.tolist()
+
+    assert math.sqrt(2) <= lost / FLOAT32.normal < 2
+
+
 def test_a_gradient_whose_sums_overflow_before_they_are_divided_has_no_bound() -> None:
     """Divided first, it is 10240; but a mean may be divided last."""
     t_u, t_p = np.full(40, 16, dtype=np.float16), np.full(40, 320, dtype=np.float16)

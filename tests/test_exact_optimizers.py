@@ -17,7 +17,7 @@ from support import PYTORCH
 
 from calibrant import exact, strategies
 from calibrant.adapters.numpy_optimizers import optimize
-from calibrant.exact import FORMATS, Format, scalars, tensors
+from calibrant.exact import FORMATS, Format, further_rules, scalars, tensors
 from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import agree_lists
 from calibrant.strategies import Optimization
@@ -448,6 +448,56 @@ def test_numbers_are_scattered_and_gathered() -> None:
     again = scalars.gather(scalars.scatter(thirds, FLOAT64), (2, 2), FLOAT64)
     assert again.nearest().tolist() == thirds.nearest().tolist()
     assert (again.err >= thirds.err).all()
+
+
+def test_rows_and_columns_are_those_of_the_last_two_dimensions() -> None:
+    across, down = further_rules.lines((2, 2, 3))
+
+    assert [*map(list, across[::3])] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert [*map(list, down[:3])] == [[0, 3], [1, 4], [2, 5]]
+    assert down[6:9] == [range(6, 12, 3), range(7, 12, 3), range(8, 12, 3)]
+
+
+@pytest.mark.parametrize(("gradient", "claimed"), [(0.0, True), (1e-30, False), (1e-10, True)])
+def test_nothing_is_claimed_of_a_trust_ratio_whose_norm_may_be_zero(gradient: float, claimed: bool) -> None:
+    """The square of 1e-30 is lost in float32, and a ratio without a norm is 1."""
+    one = np.ones(1, dtype=np.float32)
+    ((step,),) = exact.optimize("lars", {"eps": 1.0, "momentum": 0.0}, [one], [[gradient * one]], PYTORCH)
+
+    assert bool(np.isfinite(step.err).all()) == claimed
+
+
+def test_a_point_ahead_is_as_far_away_whether_the_buffer_holds_the_rate_or_not() -> None:
+    h, zero, ones = {"lr": 2.0**-10, "momentum": 0.5, "nesterov": True}, np.zeros(1, np.float32), np.ones(1, np.float32)
+    ahead = PYTORCH | {"sgd.nesterov": "look-ahead"}
+
+    paths = [
+        exact.optimize("sgd", h, [zero], [[ones]] * 2, ahead | {"sgd.nesterov-buffer": buffer})
+        for buffer in ("plain", "with-lr")
+    ]
+
+    assert float(paths[0][1][0].err[0]) == pytest.approx(float(paths[1][1][0].err[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "radam"])
+def test_a_decay_is_decoupled_where_the_call_or_the_target_says_so(name: str) -> None:
+    arguments = [np.ones(1)], [[np.ones(1)]] * 2
+    asked = exact.optimize(name, {"weight_decay": 0.25, "decoupled_weight_decay": True}, *arguments, PYTORCH)
+    declared = exact.optimize(name, {"weight_decay": 0.25}, *arguments, PYTORCH | {f"{name}.decay": "decoupled"})
+    coupled = exact.optimize(name, {"weight_decay": 0.25}, *arguments, PYTORCH)
+
+    assert [x.fractions() for (x,) in asked] == [x.fractions() for (x,) in declared]
+    assert asked[1][0].nearest() != coupled[1][0].nearest()
+
+
+@pytest.mark.parametrize(("steps", "claimed"), [(5, True), (40, False)])
+def test_nothing_is_claimed_where_a_variance_may_be_found_negative(steps: int, claimed: bool) -> None:
+    """Under a constant gradient it falls by half in each step; an epsilon inside the root is smaller than its rounding here."""
+    one, inside = np.ones(1, dtype=np.float32), PYTORCH | {"rmsprop.centered-epsilon": "inside"}
+
+    path = exact.optimize("rmsprop", {"alpha": 0.5, "centered": True, "eps": 1e-12}, [one], [[one]] * steps, inside)
+
+    assert bool(np.isfinite(path[-1][0].err).all()) == claimed
 
 
 def test_the_extremes_of_a_number() -> None:

@@ -277,6 +277,7 @@ def test_an_answer_is_taken_exactly_if_it_is_finite_and_of_the_shape_that_is_due
         (np.zeros(3), (2,), "returned shape (3,) where (2,) is due"),
         (np.array([1.0, math.nan]), (2,), "returned [1.0, nan] where finite numbers are due"),
         (np.array(math.inf), (), "returned inf where finite numbers are due"),
+        (np.array([[0.5, -math.inf]]), (1, 2), "returned [[0.5, -inf]] where finite numbers are due"),
     ):
         with pytest.raises(Disagreement) as caught:
             as_exact(answer, shape)

@@ -10,7 +10,7 @@ import pytest
 
 from calibrant import exact
 from calibrant.exact import FORMATS, schedule_free
-from calibrant.exact.muon import steepest
+from calibrant.exact.muon import held, steepest
 from calibrant.exact.scalars import constant
 from calibrant.judge import Disagreement, agree
 from calibrant.protocol.declarations import followed
@@ -66,6 +66,13 @@ def test_the_iteration_is_its_polynomial_of_the_singular_values() -> None:
     ((step,),) = exact.optimize("muon", MUON, [np.zeros((2, 2))], [[np.diag([3.0, 4.0])]], followed({}))
 
     assert np.allclose(step.nearest(), -np.diag(s), rtol=0, atol=1e-13)
+
+
+def test_a_number_beyond_the_range_of_a_narrower_format_is_unbounded_there() -> None:
+    large = constant(1e5, FORMATS["float32"])
+
+    assert math.isinf(held(large, FORMATS["float16"]).err)
+    assert held(large, FORMATS["bfloat16"]).err < 400
 
 
 def test_the_steepest_slope_may_lie_between_the_ends() -> None:

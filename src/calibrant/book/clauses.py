@@ -172,14 +172,16 @@ def _properties(formulas: str) -> tuple[Property, ...]:
     found = []
     for file in sorted(conformance_folder().glob("test_*.py")):
         text = file.read_text(encoding="utf-8")
-        body = ast.parse(text).body
+        body, lines = ast.parse(text).body, text.splitlines()
         operations = _operations([*_imported(body), *body])
         for node in body:
             if isinstance(node, ast.FunctionDef):
                 calls = [decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
-                clauses = [str(ast.literal_eval(call.args[0])) for call in calls if ast.unparse(call.func) == "clause"]
+                clauses = [
+                    str(ast.literal_eval(call.args[0])) for call in calls if getattr(call.func, "id", "") == "clause"
+                ]
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                source = "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+                source = "\n".join(lines[first - 1 : node.end_lineno])
                 found += [Property(clause, node.name, file, source, operations[node.name]) for clause in clauses]
     return (*found, *_of_formulas())
 
@@ -223,7 +225,7 @@ def _operations(body: list[ast.stmt]) -> dict[str, frozenset[str]]:
             ]
         for part in ast.walk(node):
             word = getattr(part, "id", getattr(part, "attr", getattr(part, "value", None)))
-            of_exact = isinstance(part, ast.Attribute) and ast.unparse(part.value) == "exact"
+            of_exact = isinstance(part, ast.Attribute) and getattr(part.value, "id", "") == "exact"
             if isinstance(word, str) and not of_exact:
                 for name in names:
                     words.setdefault(name, set()).add(word)
