@@ -191,7 +191,7 @@ def test_no_pass_without_a_judgement(tmp_path: Path) -> None:
     assert found.pop("regularization.shrinks") <= {"undecided", "absent"}
     assert {status for seen in found.values() for status in seen} == {"absent"}
     assert said["exit_status"] == 2
-    assert "was not checked: nothing could be judged" in shown
+    assert "was not checked: no clause could be decided" in shown
 
 
 def test_a_dtype_that_the_target_does_not_name_can_be_asked_for(tmp_path: Path) -> None:

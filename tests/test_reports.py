@@ -19,13 +19,14 @@ from support import SCHEMA, subject
 
 from calibrant.book.clauses import book
 from calibrant.checks import outcomes as recorded
+from calibrant.checks.here import judged
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, Result, gathered
 from calibrant.judge import Disagreement
 from calibrant.protocol.wire import plain
 from calibrant.reports import findings, machine, mathematics, terminal
-from calibrant.target.calling import Call, written
+from calibrant.target.calling import Call, Subject, written
 from calibrant.target.loading import load
 from calibrant.target.snippets import snippet
 
@@ -131,6 +132,29 @@ def test_a_clause_that_was_mostly_beyond_judgement_is_undecided() -> None:
         ("loss.zero", "float64", "holds"),
     ]
     assert "loss.zero is undecided in float32: nothing is claimed of 19 of 32 numbers." in printed(found)
+
+
+@pytest.mark.parametrize(
+    ("unjudged", "said"), [(3, "nothing is claimed of the 3 numbers of muon"), (0, "no answer of muon could be judged")]
+)
+def test_a_property_that_judges_nothing_leaves_its_clause_undecided_and_says_why(unjudged: int, said: str) -> None:
+    one = subject(loss_fn=len, dtype="float32")
+
+    def property_(target: Subject, name: str) -> None:
+        target.tally.unjudged += unjudged
+
+    nothing, _ = judged(property_, {"target": one, "name": "muon"}, "loss.zero", "test_it", one, None, few=False)
+
+    shown = printed(result([outcome("loss.zero", "holds"), nothing]))
+    assert f"loss.zero is undecided in float32: {said}." in shown
+    assert "was not checked: no clause could be decided" in shown
+
+
+def test_with_v_all_undecided_clauses_are_told() -> None:
+    undecided = [outcome(name, "undecided", reason="so it is") for name in [*book()][:9]]
+
+    assert "Undecided, too: 3 more clauses (`-v`)." in printed(result(undecided))
+    assert printed(result(undecided), verbosity=1).count("is undecided in float32: so it is.") == 9
 
 
 def test_numbers_that_needed_the_second_tier_are_told() -> None:

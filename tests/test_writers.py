@@ -150,7 +150,7 @@ def test_many_annotations_end_with_the_names_of_the_rest() -> None:
     [
         ([outcome("loss.zero", "holds"), outcome("loss.nan", "absent")], "1 of 1 clauses", "brightgreen"),
         (MIXED[:2] + MIXED[5:6], "does not conform, 1 of 2 clauses", "red"),
-        ([outcome("loss.nan", "absent")], "was not checked: nothing could be judged", "lightgrey"),
+        ([outcome("loss.nan", "absent")], "was not checked: no clause could be decided", "lightgrey"),
     ],
 )
 def test_a_badge_says_how_many_clauses_hold(seen: list[object], message: str, color: str) -> None:

@@ -8,7 +8,7 @@ import runpy
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,16 @@ def judged(
         raise
     except BaseException as error:  # the target's code may raise anything
         return record[0], error
-    return record[0], None
+    return _with_reason(record[0], arguments), None
+
+
+def _with_reason(outcome: Outcome, arguments: dict[str, Any]) -> Outcome:
+    """The outcome, with the reason why a property that ran to its end has judged nothing."""
+    if outcome.status != "undecided" or outcome.reason:
+        return outcome
+    case = "".join(f" of {x}" for x in arguments.values() if isinstance(x, str))
+    unjudged = f"nothing is claimed of the {outcome.unjudged} numbers{case}"
+    return replace(outcome, reason=unjudged if outcome.unjudged else f"no answer{case} could be judged")
 
 
 @functools.lru_cache(maxsize=64)

@@ -104,8 +104,8 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         status = "undecided"
         differ = f"{alike[1]} of {sum(alike)} requests that differ in their numbers alone were not served ({refusal})"
         reason = reason or differ
-    if not reason and status == "absent":
-        reason = next((part.reason for part in parts if part.reason), None)
+    if not reason and status in ("absent", "undecided"):
+        reason = next((part.reason for part in parts if part.status == status and part.reason), None)
     return Verdict(
         *(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status),
         properties=[part.property for part in parts],

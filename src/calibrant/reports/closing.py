@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _UNSERVED = 3
 """The most clauses of which a report tells what was not served, without `-v`."""
 _UNDECIDED = 6
-"""The most undecided clauses whose reasons are told."""
+"""The most undecided clauses whose reasons are told without `-v`."""
 
 
 def closing_lines(result: Result, verbosity: int = 0) -> list[str]:
@@ -27,11 +27,12 @@ def closing_lines(result: Result, verbosity: int = 0) -> list[str]:
     name = target["name"] + (f" ({target['version']})" if target["version"] else "")
     lines = [f"{one.name} deviates as declared: {one.reason}" for one in clauses if one.status == "deviates"]
     undecided = by_clause(verdict for verdict in verdicts if verdict.status == "undecided" and verdict.reason)
-    for one in undecided[:_UNDECIDED]:
+    shown = len(undecided) if verbosity > 0 else _UNDECIDED
+    for one in undecided[:shown]:
         dtypes = ", ".join(verdict.dtype for verdict in one.verdicts)
         lines.append(f"{one.name} is undecided in {dtypes}: {one.reason}.")
-    if len(undecided) > _UNDECIDED:
-        lines.append(f"{len(undecided) - _UNDECIDED} more clauses are undecided; --json tells why.")
+    if len(undecided) > shown:
+        lines.append(f"Undecided, too: {counted(len(undecided) - shown, 'more clause')} (`-v`).")
     for one in clauses:
         if found := sum(verdict.another_arrangement for verdict in one.verdicts):
             lines.append(f"{one.name}: {counted(found, 'number')} needed the second tier, that of another arrangement.")
@@ -73,7 +74,7 @@ def outcome(result: Result) -> str:
         )
     if status == 2:
         if all(verdict.status in ("absent", "undecided") for verdict in result.verdicts):
-            return "was not checked: nothing could be judged"
+            return "was not checked: no clause could be decided"
         finished = not result.unfinished and all(verdict.status != "error" for verdict in result.verdicts)
         too_many = f"was left with {undecided}, where at most {options.max_undecided} may be"
         return too_many if finished else "could not be checked to the end"
