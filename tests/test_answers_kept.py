@@ -125,7 +125,7 @@ def answered(ask: Any, some: Iterable[Any], dtype: str, size: float) -> Iterator
             with np.errstate(all="ignore"):
                 yield said(ask(*as_exact(tuple(arguments))))
         except (ValueError, ArithmeticError, LookupError) as refusal:
-            yield str(refusal)
+            yield type(refusal).__name__
 
 
 def evaluations(operation: str) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
