@@ -18,6 +18,7 @@ from support import PYTORCH
 from calibrant import exact, strategies
 from calibrant.adapters.numpy_optimizers import optimize
 from calibrant.exact import FORMATS, Format, further_rules, scalars, tensors
+from calibrant.exact.optimizers import Hyperparameters
 from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import agree_lists
 from calibrant.strategies import Optimization
@@ -488,6 +489,20 @@ def test_a_decay_is_decoupled_where_the_call_or_the_target_says_so(name: str) ->
 
     assert [x.fractions() for (x,) in asked] == [x.fractions() for (x,) in declared]
     assert asked[1][0].nearest() != coupled[1][0].nearest()
+
+
+def test_hyperparameters_may_be_others_numbers_or_functions() -> None:
+    h = Hyperparameters({"betas": (0.5, 0.75), "eps": 1.0}, FLOAT64)
+    other = h.but(eps=2.0, beta1=number(3.0), power=lambda beta, t: number(float(t)))
+
+    assert [float(x.fraction()) for x in (other.eps, other.beta1, other.beta2, other.power("beta2", 7))] == [
+        2,
+        3,
+        0.75,
+        7,
+    ]
+    assert h.power("beta2", 2).fraction() == Fraction(9, 16)
+    assert not hasattr(h, "momentum")
 
 
 @pytest.mark.parametrize(("steps", "claimed"), [(5, True), (40, False)])

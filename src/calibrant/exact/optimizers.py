@@ -292,7 +292,7 @@ class Hyperparameters:
             self._values |= zip(names, pair if isinstance(pair, (list, tuple)) else (), strict=False)
 
     def __getitem__(self, key: str) -> Any:
-        return self._given.get(key, False)
+        return self._given[key]
 
     def __getattr__(self, key: str) -> Number:
         """Make an exact number of a hyperparameter, or of its complement, when it is first asked for."""
@@ -399,7 +399,6 @@ class Frame:
             return p
         if isinstance(p, Tensor):
             s: Any = States([self.state(at[0], i, x.form) for i, x in enumerate(p.numbers)], p.shape)
-            g = filled(g, p) if isinstance(g, Number) else g
         else:
             s = self.state(*at, p.form)
         return self.rule(s, h, t, lr, p, -g if h["maximize"] else g, follow)
