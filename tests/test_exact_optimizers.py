@@ -491,6 +491,30 @@ def test_a_decay_is_decoupled_where_the_call_or_the_target_says_so(name: str) ->
     assert asked[1][0].nearest() != coupled[1][0].nearest()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "steps", "threshold", "claimed"),
+    [
+        (np.float32, 4, "five", [4]),
+        (np.float32, 5, "five", [5, 5]),
+        (np.float32, 12, "five", [12, 12]),
+        (np.float32, 12, "four", [12, 3]),
+        (np.float64, 12, "five", [12]),
+        (np.float16, 12, "five", [0]),
+    ],
+)
+def test_radam_takes_one_of_two_paths_where_rounding_decides_when_it_rectifies(
+    dtype: Any, steps: int, threshold: str, claimed: list[int]
+) -> None:
+    """At its default betas the fifth gradient makes the count 5 - 0.004; with a threshold of four the first adaptive step divides by zero."""
+    one, follow = np.ones(1, dtype), PYTORCH | {"radam.threshold": threshold}
+
+    taken = [*exact.paths("radam", {}, [exact.of(one)], [[one]] * steps, follow)]
+
+    assert [sum(bool(np.isfinite(p.err).all()) for (p,) in path) for path in taken] == claimed
+    assert len({path[-1][0].nearest().item() for path in taken}) == len(taken)
+    assert len([*exact.paths("adam", {}, [exact.of(one)], [[one]] * steps, follow)]) == 1
+
+
 def test_hyperparameters_may_be_others_numbers_or_functions() -> None:
     h = Hyperparameters({"betas": (0.5, 0.75), "eps": 1.0}, FLOAT64)
     other = h.but(eps=2.0, beta1=number(3.0), power=lambda beta, t: number(float(t)))
