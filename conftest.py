@@ -11,6 +11,7 @@ from __future__ import annotations
 import doctest
 import functools
 import re
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,17 +51,18 @@ if find_spec("sybil") is not None and find_spec("torch") is not None:
     @functools.cache
     def names(document: Document) -> dict[int, str]:
         """The name of each example of a document, by where it starts: `loss.same-shape-2` for the second example of that clause."""
-        found: dict[int, str] = {}
+        found, counts = dict[int, str](), Counter[str]()
         for _, region in document.regions:
             here = place(document.text, region.start)
-            found[region.start] = f"{here}-{1 + sum(name.rpartition('-')[0] == here for name in found.values())}"
+            counts[here] += 1
+            found[region.start] = f"{here}-{counts[here]}"
         return found
 
     class Chapter(Sybil):
         """Names an example by its place in the book, which does not change when a line is added above it."""
 
         def identify(self, example: Example) -> str:
-            """Its place and ordinal."""
+            """Return the name of an example, from `names`."""
             return names(example.document)[example.start]
 
     def evaluate(example: Example) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calibrant import exact
 from calibrant.book.clauses import book
 from calibrant.checks.check import check
 from calibrant.checks.here import Settings
@@ -115,6 +116,17 @@ def test_in_a_dtype_in_which_an_impostor_is_right_it_is_not_named(one: Impostor)
     (other,) = {*DTYPES} - shown(one)
 
     assert naming.among(Subject(target_from_impostor(one), other), one.operation, *one.applies_to[:1]) == []
+
+
+@pytest.mark.parametrize("one", [x for x in POSSIBLE if x.operation == "optimize"], ids=lambda one: one.name)
+def test_an_impostor_of_optimizers_answers_for_each_that_it_applies_to(one: Impostor) -> None:
+    """An error would pass for a refusal, and a target that behaves like it would not be named."""
+    params = [np.array([[0.5, -1.0]]), np.array([[0.25]])]
+    grads = [[np.array([[1.0, -0.5]]), None], [np.array([[0.5, 0.25]]), np.array([[2.0]])]]
+    for name in one.applies_to or exact.OPTIMIZERS:
+        answer = target_from_impostor(one).implementation.optimize(name, {"maximize": True}, params, grads)
+
+        assert [len(step) for step in answer] == [2, 2]
 
 
 @pytest.mark.untraced

@@ -127,3 +127,13 @@ def test_a_first_weight_that_the_format_may_lose_is_all_of_the_sum_or_nothing(dt
 
     with contextlib.nullcontext() if dtype == np.float16 or not lost else pytest.raises(Disagreement):
         agree(start - dtype(0.0 if lost else rate), due)
+    with pytest.raises(Disagreement):
+        agree(start - dtype(4 * rate), due)
+
+
+def test_nothing_is_claimed_where_the_first_weight_overflows() -> None:
+    """The square of 300 in float16, and infinity over itself."""
+    start = np.zeros(1, np.float16)
+    ((due,),) = exact.optimize("sgdschedulefree", {"lr": 300.0}, [start], [[start + 1]], followed({}))
+
+    assert np.isinf(due.err).all()

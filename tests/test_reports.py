@@ -135,7 +135,7 @@ def test_a_clause_that_was_mostly_beyond_judgement_is_undecided() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unjudged", "said"), [(3, "nothing is claimed of the 3 numbers of muon"), (0, "no answer of muon could be judged")]
+    ("unjudged", "said"), [(3, "nothing is claimed of 3 of 3 numbers (muon)"), (0, "nothing could be judged (muon)")]
 )
 def test_a_property_that_judges_nothing_leaves_its_clause_undecided_and_says_why(unjudged: int, said: str) -> None:
     one = subject(loss_fn=len, dtype="float32")
@@ -153,7 +153,7 @@ def test_a_property_that_judges_nothing_leaves_its_clause_undecided_and_says_why
 def test_with_v_all_undecided_clauses_are_told() -> None:
     undecided = [outcome(name, "undecided", reason="so it is") for name in [*book()][:9]]
 
-    assert "Undecided, too: 3 more clauses (`-v`)." in printed(result(undecided))
+    assert "Also undecided: 3 more clauses (`-v` lists them)." in printed(result(undecided))
     assert printed(result(undecided), verbosity=1).count("is undecided in float32: so it is.") == 9
 
 

@@ -135,12 +135,14 @@ def judged(
 
 
 def _with_reason(outcome: Outcome, arguments: dict[str, Any]) -> Outcome:
-    """The outcome, with the reason why a property that ran to its end has judged nothing."""
-    if outcome.status != "undecided" or outcome.reason:
+    """The outcome of a property that ran to its end, with the reason why it has judged nothing."""
+    if outcome.status != "undecided":
         return outcome
-    case = "".join(f" of {x}" for x in arguments.values() if isinstance(x, str))
-    unjudged = f"nothing is claimed of the {outcome.unjudged} numbers{case}"
-    return replace(outcome, reason=unjudged if outcome.unjudged else f"no answer{case} could be judged")
+    case = ", ".join(x for x in arguments.values() if isinstance(x, str))
+    said = "nothing could be judged"
+    if outcome.unjudged:
+        said = f"nothing is claimed of {outcome.unjudged} of {outcome.unjudged} numbers"
+    return replace(outcome, reason=f"{said} ({case})" if case else said)
 
 
 @functools.lru_cache(maxsize=64)

@@ -97,8 +97,9 @@ def weight(s: State, h: Hyperparameters, t: int, rate: Number) -> Number:
     before, s.u = s.u, s.u + raised
     if raised.known_zero():
         return constant(0.0, h.form)
-    if before.known_zero():  # the first weight is all of the sum, unless it is too small for the format
-        return constant(1.0, h.form).within(0.0 if raised.least() else 1.0)
+    if before.known_zero():  # the first weight is all of the sum, unless it is too small for the format, or too large
+        lost = 1.0 if math.isfinite(raised.err) else math.inf
+        return constant(1.0, h.form).within(0.0 if raised.least() else lost)
     return product([raised], [s.u])
 
 

@@ -11,7 +11,7 @@ from calibrant.exact.scalars import Number, constant, mix, product, real_power, 
 from calibrant.exact.tensors import States, Tensor, each, norm
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, rearranged
-from calibrant.impostors.frames import but, number, rule, zero
+from calibrant.impostors.frames import but, framed, number, rule, zero
 from calibrant.impostors.kinds import Call
 from calibrant.impostors.optimizer_variants import variant
 from calibrant.impostors.optimizers import LONG, MANY, of
@@ -134,7 +134,7 @@ of("lion adabelief")("decay-without-the-rate", "the decay is not multiplied by t
     f"{APART} optimizer.zero-rate",
 )
 adabelief("squares-of-the-gradients", "it averages the squares of the gradients, as Adam does")(
-    rule(lambda c: RULES["adamw"](*c.given.values())), BELIEF
+    framed(settings=lambda c: c.h.but(amsgrad=False), rule=lambda c: RULES["adamw"](*c.given.values())), BELIEF
 )
 adabelief("from-the-old-average", "it measures each gradient from the average before it, not after it")(
     rule(from_the_old_average), BELIEF

@@ -32,7 +32,7 @@ def closing_lines(result: Result, verbosity: int = 0) -> list[str]:
         dtypes = ", ".join(verdict.dtype for verdict in one.verdicts)
         lines.append(f"{one.name} is undecided in {dtypes}: {one.reason}.")
     if len(undecided) > shown:
-        lines.append(f"Undecided, too: {counted(len(undecided) - shown, 'more clause')} (`-v`).")
+        lines.append(f"Also undecided: {counted(len(undecided) - shown, 'more clause')} (`-v` lists them).")
     for one in clauses:
         if found := sum(verdict.another_arrangement for verdict in one.verdicts):
             lines.append(f"{one.name}: {counted(found, 'number')} needed the second tier, that of another arrangement.")

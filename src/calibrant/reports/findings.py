@@ -79,7 +79,9 @@ class Told:
     @property
     def reason(self) -> str:
         """Why it was not judged, or the declared reason of a deviation."""
-        return next((verdict.reason for verdict in self.verdicts if verdict.reason), "")
+        return next(
+            (verdict.reason for verdict in self.verdicts if verdict.reason and verdict.status == self.status), ""
+        )
 
     @property
     def stale(self) -> str:
