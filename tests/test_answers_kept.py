@@ -88,9 +88,10 @@ _PROGRAMS = (
     "(params[0] * 0.1) ** 0.0", "(params[0] - params[0]) ** 0.0", "(params[0] - params[0]) ** 2.0", "(params[0] * 0.1) ** 2.5",
     "(params[0] * 0.1) ** -1.0", "(params[0] * 0.1) ** -1.5", "2.0 ** (params[0] * 0.1)", "(params[0] * 0.1).log()", "(params[0] * 0.7).exp()",
     "(params[0] * 0.7).tanh()", "(params * 0.1).mean()", "(params * 0.1).sum()", "params[0] / (params[1] * 0.1)", "params[0] / (params[1] - params[1])",
-    "(params * 0.3).mean().exp()",
+    "(params * 0.3).mean().exp()", "(params[0] * 0.1) ** 1.0", "(params[0] * 0.0 + 1.0).log()", "(params[0] * 0.0 + 1.0) ** params[1]",
+    "params[0] * 3.1 + ((params[0].tanh() * 0.7).exp() * 0.3).tanh()", "(params[0] * 0.1).maximum(params[1] * 0.7)",
 )  # fmt: skip
-_POINTS = ([2.0, 3.0, 5.0], [1.0, 1.0], [-2.0, 2.0, 4.0, 8.0], [0.5, -1.5], [64.0, 0.0], [0.0, 1.0])
+_POINTS = ([2.0, 3.0, 5.0], [1.0, 1.0], [3.0, 0.75], [-2.0, 2.0, 4.0, 8.0], [0.5, -1.5], [64.0, 0.0], [0.0, 1.0])
 
 FURTHER = {
     "programs": (

@@ -258,7 +258,7 @@ def test_a_walk_forward_in_the_format_itself_stays_within_the_bounds(strategy: s
     [
         "params[0].maximum(params[0] * 1.0)", "(params[0] - params[0]).log()", "1.0 / (params[1] - params[1])",
         "(params[0] - 3.0) ** 0.5", "params[1] ** (params[0] - 3.0).log()", "(params[0] * 1000.0).exp()",
-        "(params[0] * 1000.0).tanh()",
+        "(params[0] * 1000.0).tanh()", "params[0] * 1e-300 * 1e160 * 1e160",
     ],
 )  # fmt: skip
 def test_nothing_is_claimed_at_a_place_without_a_derivative_or_beyond_the_range(source: str) -> None:
