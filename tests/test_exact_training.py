@@ -240,9 +240,9 @@ def test_a_number_that_may_be_beyond_the_limit_is_the_limit_or_stays(
     assert (clamped.nearest().item(), clamped.errors().item()) == due
 
 
-def claims(scale: dict[str, float], *grads: float) -> list[list[bool]]:
-    """Of a run of scaled steps: whether the parameter and the scale are claimed after each."""
-    path = exact.scaled_steps("sgd", {"lr": 0.5}, [f32(1.0)], [[f32(g)] for g in grads], scale, None, PYTORCH)
+def claims(scale: dict[str, float], *grads: float, n: int = 1) -> list[list[bool]]:
+    """Of a run of scaled steps: whether n parameters and the scale are claimed after each."""
+    path = exact.scaled_steps("sgd", {"lr": 0.5}, [f32(1.0)] * n, [[f32(g)] * n for g in grads], scale, None, PYTORCH)
     return [[bool(np.isfinite(x.errors()).all()) for x in step] for step in path]
 
 
@@ -254,6 +254,11 @@ def test_nothing_is_claimed_of_a_scale_that_the_dtype_does_not_hold_and_of_what_
     ]
     assert claims({"init_scale": 2.0**-125}, math.inf, math.inf, 0.0) == [[True, True], [True, False], [False, False]]
     assert claims({"init_scale": 0.5}, 0.0) == [[True, True]]
+    assert claims({"init_scale": 2.0**125, "growth_interval": 1}, 0.0, 0.0, 0.0, n=2) == [
+        [True, True, True],
+        [True, True, True],
+        [True, True, False],
+    ]
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])

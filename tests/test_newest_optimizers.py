@@ -128,7 +128,7 @@ def test_a_first_weight_that_the_format_may_lose_is_all_of_the_sum_or_nothing(dt
     with contextlib.nullcontext() if dtype == np.float16 or not lost else pytest.raises(Disagreement):
         agree(start - dtype(0.0 if lost else rate), due)
     with pytest.raises(Disagreement):
-        agree(start - dtype(4 * rate), due)
+        agree(start - dtype(2.5 * rate), due)
 
 
 def test_nothing_is_claimed_where_the_first_weight_overflows() -> None:
