@@ -4,7 +4,8 @@ mutmut makes the mutants: all of a module in one file, of which one at a time is
 module tries them: each in a process forked from one that has imported and collected everything, with those tests of its module
 (TESTS) that reach its function until one fails, and those first that take little time and have killed others.
 build/mutation/results.jsonl keeps the results: a run goes on where the last one ended, and tries again the mutants that lived
-unexplained. tests/survivors.toml must explain every mutant that lives, and every mutant explained must live.
+unexplained. tests/survivors.toml must explain every mutant that lives, and every mutant explained must live; those of a class that
+is explained as a whole are not tried.
 
 mutmut skips functions that have a decorator, so it gets modules in which a decorator is a call below its function. It does not
 change code outside functions (constants, tables of defaults).
@@ -187,7 +188,7 @@ class Trial:
         for module, mutants in self.mutants.items():
             try_all(module, mutants, session.items, self.jobs)
             known = results()
-            print(module, dict(collections.Counter(known[said] for said in mutants)), flush=True)
+            print(module, dict(collections.Counter(known.get(said, "not tried") for said in mutants)), flush=True)
             wrong += errors(module, mutants, known)
         self.wrong = wrong
         return True
@@ -271,6 +272,7 @@ def awake(mutant: str, items: list[pytest.Item]) -> int:
     return min(passed + 1, 255) if passed < len(items) else 0
 
 
+@functools.cache
 def survivors() -> list[dict[str, Any]]:
     """The entries of tests/survivors.toml: a reason each, and `changes` or a `pattern` of them."""
     text = Path(__file__).with_name("survivors.toml").read_text(encoding="utf-8")
@@ -278,10 +280,12 @@ def survivors() -> list[dict[str, Any]]:
     return entries
 
 
-def explained(said: str) -> bool:
-    """Whether there is a reason why this mutant lives."""
+def explained(said: str, tried: bool = True) -> bool:
+    """Whether there is a reason why this mutant lives; for one that was not tried, that of a whole class."""
     once = said.removesuffix(" (again)" * said.count(" (again)"))
-    return any(once in one.get("changes", ()) or re.fullmatch(one.get("pattern", "$"), once) for one in survivors())
+    return any(
+        (tried and once in one.get("changes", ())) or re.fullmatch(one.get("pattern", "$"), once) for one in survivors()
+    )
 
 
 def results() -> dict[str, str]:
@@ -313,7 +317,7 @@ def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs
     """Try the mutants of a module that have no result, or lived unexplained; write down the results."""
     known = results()
     fresh = [
-        said for said in mutants if known.get(said, "lived") == "lived" and not (said in known and explained(said))
+        said for said in mutants if known.get(said, "lived") == "lived" and not explained(said, tried=said in known)
     ]
     if not fresh:
         return
@@ -336,7 +340,7 @@ def errors(module: str, mutants: dict[str, str], known: dict[str, str]) -> list[
     """Every error in the list of survivors of a module."""
     named = [said for one in survivors() for said in one.get("changes", ()) if said.startswith(f"{module} ")]
     return [
-        *(f"lives: {said}" for said in mutants if known[said] == "lived" and not explained(said)),
+        *(f"lives: {said}" for said in mutants if known.get(said, "lived") == "lived" and not explained(said)),
         *(f"is explained, but was {known[said]}: {said}" for said in named if known.get(said, "lived") != "lived"),
     ]
 

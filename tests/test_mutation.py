@@ -79,3 +79,13 @@ def test_a_reason_explains_what_it_names_and_nothing_else() -> None:
     assert mutation.explained(zipped.format(""))
     assert not mutation.explained(zipped.format("strict=True"))
     assert not mutation.explained("exact.loss loss_fn: return a + b -> return a - b")
+
+
+def test_a_mutant_that_nobody_has_tried_needs_the_reason_of_a_class() -> None:
+    named = next(said for one in mutation.survivors() for said in one.get("changes", ()))
+
+    assert mutation.explained(
+        "exact.loss f: for x in zip(a, strict=True): -> for x in zip(a, strict=None):", tried=False
+    )
+    assert mutation.explained(named)
+    assert not mutation.explained(named, tried=False)
