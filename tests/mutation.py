@@ -57,7 +57,7 @@ OPTIMIZERS = "conformance/test_optimizers conformance/test_optimizers_in_common 
 
 TESTS = {
     "judge.comparing": "test_judge",
-    "judge.formulas": "test_formula_check",
+    "judge.formulas": "test_formula_agreement",
     "exact.formats": "test_exact_numbers test_judge",
     "exact.numbers": "test_exact_numbers test_judge",
     "exact.scalars": "test_exact_optimizers",
