@@ -125,10 +125,19 @@ def test_a_gradient_is_for_an_argument_that_has_one_or_for_each_array() -> None:
     assert said == "returned 4 gradients where 2 are due, for x, k"
 
 
+def test_labels_and_numbers_have_no_gradient_whatever_is_returned_for_them() -> None:
+    labels, junk = np.array([0.0, 1.0, 1.0], dtype=np.float32), X * 7
+    to_labels, by_a_number = declared(scaled, ("n",), ("n",), k=(0.0, 1.0)), declared(scaled, ("n",), ())
+
+    assert judged([UPSTREAM * labels, junk], to_labels, X, labels, upstream=UPSTREAM).judged == 3
+    assert judged([UPSTREAM * 2, junk], by_a_number, X, 2.0, upstream=UPSTREAM).judged == 3
+
+
 def test_one_array_may_come_as_a_list_of_its_rows() -> None:
     one, x = declared(tenths, ("m", "n")), X.reshape(3, 1)
     rows = [*(UPSTREAM.reshape(3, 1) * np.float32(0.1))]
 
     assert judged(rows, one, x, upstream=UPSTREAM.reshape(3, 1)).judged == 3
+    assert judged(rows[:2], one, x[:2], upstream=UPSTREAM[:2].reshape(2, 1)).judged == 2
     assert complaint(rows[:2], one, x, upstream=UPSTREAM.reshape(3, 1)) == "returned 2 gradients where 1 are due, for x"
     assert math.isfinite(judged([np.asarray(rows)], one, x, upstream=UPSTREAM.reshape(3, 1)).worst)

@@ -15,10 +15,10 @@ from calibrant.judge.comparing import Disagreement, show
 def agree_with_formula(answer: Any, one: Declared, inputs: tuple[Any, ...], dtype: str, upstream: Any = None) -> None:
     """Raise Disagreement unless the answer is the formula's value, or with an upstream gradient the gradient of each argument that has one."""
     tally = comparing._tally
-    count = int(np.size(answer)) if upstream is None else 0
     try:
         with np.errstate(all="ignore"):
             if upstream is None:
+                count = int(np.size(answer))
                 found = assert_agrees(answer, one.function, inputs, dtype=dtype, slack=tally.slack)
             else:
                 gradients = _gradients(answer, one, inputs)
