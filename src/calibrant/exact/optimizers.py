@@ -352,7 +352,7 @@ class Hyperparameters:
         now, ahead = (1.0 - self.powers("momenta", momentum, step) for step in (t, t + (schedule != "constant-now")))
         return (1.0 - momentum(t), now), (momentum(t + 1), ahead)
 
-    def rectification(self, t: int, *, enough: float = 5.0, unclear: bool | None = None) -> Number | None:
+    def rectification(self, t: int, *, enough: float, unclear: bool | None = None) -> Number | None:
         """RAdam's factor; None where too few gradients count. Evaluations may differ about that: then `unclear` decides, or it is unbounded."""
         longest = product([constant(2.0, self.form)], [self.part2]) - 1.0
         counted = longest - product([constant(2.0 * t, self.form), self.power("beta2", t)], [self.correction2(t)])
