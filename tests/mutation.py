@@ -263,11 +263,33 @@ def forked(work: Callable[[], int], limit: int) -> tuple[str, int]:
     return {0: "lived", -signal.SIGXCPU: "timeout"}.get(code, "killed"), code
 
 
+def without_detours(mutant: str) -> None:
+    """Put the functions of a mutant's module where those stand that ask at each call which mutant is awake.
+
+    Where such a function is kept otherwise, in a table or a cache, it goes on asking.
+    """
+    home, _, chosen = mutant.rpartition(".")
+    module, instead = sys.modules[home], dict[int, Any]()
+    for key, functions in vars(module).items():
+        if key.startswith("mutants_x"):
+            of_class, _, name = key.removeprefix("mutants_x").removesuffix("__mutmut").rpartition("ǁ")
+            place = vars(getattr(module, of_class.strip("ǁ"))) if of_class else vars(module)
+            detour = place.get(name if of_class else name[1:])
+            if getattr(getattr(detour, "__code__", None), "co_name", "") == "_trampoline_wrapper":
+                instead[id(detour)] = functions.get(chosen, functions["_mutmut_orig"])
+    ours = [one for one in sys.modules.values() if str(getattr(one, "__file__", "")).startswith(str(FOLDER))]
+    for holder in [*ours, *(one for one in vars(module).values() if isinstance(one, type))]:
+        for name, held in [*vars(holder).items()]:
+            if id(held) in instead:
+                setattr(holder, name, instead[id(held)])
+
+
 def awake(mutant: str, items: list[pytest.Item]) -> int:
     """Run these tests here while the mutant is awake: the number of the first that fails, from 1 and at most 255, or 0."""
     from mutmut.mutation.trampoline import set_mutant_under_test
 
     set_mutant_under_test(mutant)
+    without_detours(mutant)
     passed = sum(1 for _ in passes(items))
     return min(passed + 1, 255) if passed < len(items) else 0
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import mutation
+import pytest
 
 SOURCE = Path(mutation.ROOT / "src" / "calibrant")
 
@@ -89,3 +92,35 @@ def test_a_mutant_that_nobody_has_tried_needs_the_reason_of_a_class() -> None:
     )
     assert mutation.explained(named)
     assert not mutation.explained(named, tried=False)
+
+
+DETOURS = """
+def detour():
+    def _trampoline_wrapper(*arguments):
+        raise AssertionError("asked which mutant is awake")
+    return _trampoline_wrapper
+
+f = detour()
+mutants_x_f__mutmut = {"_mutmut_orig": lambda: "right", "x_f__mutmut_1": lambda: "wrong"}
+_g = detour()
+mutants_x__g__mutmut = {"_mutmut_orig": lambda: "right"}
+
+class C:
+    h = k = detour()
+
+mutants_xǁCǁh__mutmut = {"_mutmut_orig": lambda self: "right", "xǁCǁh__mutmut_1": lambda self: "wrong"}
+"""
+
+
+def test_only_the_mutant_that_is_awake_takes_the_place_of_what_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each module of the copy that names it."""
+    home, user = types.ModuleType("home"), types.ModuleType("user")
+    exec(DETOURS, vars(home))
+    vars(user).update(f=home.f, C=home.C)
+    for module in (home, user):
+        module.__file__ = f"{mutation.FOLDER}/{module.__name__}.py"
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    mutation.without_detours("home.x_f__mutmut_1")
+
+    assert [home.f(), user.f(), home._g(), user.C().h(), user.C().k()] == ["wrong", "wrong", "right", "right", "right"]
