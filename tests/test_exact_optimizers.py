@@ -540,6 +540,13 @@ def test_nothing_is_claimed_where_a_variance_may_be_found_negative(steps: int, c
     assert bool(np.isfinite(path[-1][0].err).all()) == claimed
 
 
+def test_a_hyperparameter_errs_by_what_its_format_drops() -> None:
+    """The last bit beyond float32's 24, and none of its least number."""
+    errors = [scalars.hyperparameter(x, FLOAT32).err for x in (1 + 2.0**-24, 2.0**-149, 2.0**-150)]
+
+    assert errors == pytest.approx([2.0**-24, 0.0, 2.0**-150], rel=1e-6, abs=0)
+
+
 def test_the_extremes_of_a_number() -> None:
     large = number(3e38)
 
