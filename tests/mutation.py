@@ -155,8 +155,9 @@ def undecorated(source: str) -> str:
 def change(module: str, name: str, texts: dict[str, list[str]]) -> str:
     """The change that a mutant makes: `module function: old -> new`."""
     whole = name.partition("__mutmut_")[0]
-    before = [line.replace(f"{whole}__mutmut_orig", whole) for line in texts[f"{whole}__mutmut_orig"]]
-    after = [line.replace(name, whole) for line in texts[name]]
+    own = whole.removeprefix("x_").rpartition("ǁ")[2]
+    before = [line.replace(f"{whole}__mutmut_orig", own) for line in texts[f"{whole}__mutmut_orig"]]
+    after = [line.replace(name, own) for line in texts[name]]
     differing = [
         (before[a:b], after[c:d])
         for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()

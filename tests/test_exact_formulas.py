@@ -183,7 +183,7 @@ def test_nothing_is_claimed_of_a_walk_whose_roundings_take_it_beyond_its_reach(n
 
 
 def test_a_walk_of_many_steps_is_claimed_where_none_lengthens_anything() -> None:
-    readings, start = column(-1.0, 1.0), exact.of(f32([1.0, 1.0]))
+    readings, start = column(-1.0, 1.0), column(1.0, 1.0)
 
     assert (exact.closed_form(1000, 0.25, start, readings, readings).err < 1e-5).all()
     assert not exact.closed_form(1000, 0.25, start * 0.0, readings, readings * 0.0).err.any()
@@ -191,7 +191,7 @@ def test_a_walk_of_many_steps_is_claimed_where_none_lengthens_anything() -> None
 
 def test_parameters_that_nobody_moves_may_be_flushed() -> None:
     with exact.evaluated(flushes=True):
-        start = exact.of(f32([1.0, 1.0]))
+        start = column(1.0, 1.0)
         (lost, _) = exact.closed_form(0, 0.25, start, column(1.0), column(1.0)).err.tolist()
 
     assert math.sqrt(2) <= lost / FLOAT32.normal < 2

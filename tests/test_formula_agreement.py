@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -79,7 +78,7 @@ def test_bounds_are_wider_by_the_slack_of_the_target(off: float, upstream: Any) 
     if off < 10:
         assert judged(answer, ONE, X, another_arrangement=2, **how).another_arrangement == 5
     else:
-        assert complaint(answer, ONE, X, **how)
+        assert " times its bound of " in complaint(answer, ONE, X, **how)
 
 
 def test_of_a_wrong_answer_the_worst_place_is_told() -> None:
@@ -108,7 +107,7 @@ def test_numbers_of_which_nothing_is_claimed_count_as_such(answer: Any, upstream
 
 
 def test_some_numbers_may_be_beyond_judgement() -> None:
-    tally = judged(np.array([math.nan, 1.5]), declared(lambda x: x / (x - 0.5), ("n",)), X[:2])
+    tally = judged(np.array([np.nan, 1.5]), declared(lambda x: x / (x - 0.5), ("n",)), X[:2])
 
     assert (tally.judged, tally.unjudged) == (1, 1)
 
@@ -140,4 +139,4 @@ def test_one_array_may_come_as_a_list_of_its_rows() -> None:
     assert judged(rows, one, x, upstream=UPSTREAM.reshape(3, 1)).judged == 3
     assert judged(rows[:2], one, x[:2], upstream=UPSTREAM[:2].reshape(2, 1)).judged == 2
     assert complaint(rows[:2], one, x, upstream=UPSTREAM.reshape(3, 1)) == "returned 2 gradients where 1 are due, for x"
-    assert math.isfinite(judged([np.asarray(rows)], one, x, upstream=UPSTREAM.reshape(3, 1)).worst)
+    assert judged([np.asarray(rows)], one, x, upstream=UPSTREAM.reshape(3, 1)).judged == 3

@@ -57,8 +57,11 @@ def test_every_module_that_is_mutated_has_tests() -> None:
 def test_the_change_of_a_mutant_is_told_without_its_name() -> None:
     texts = {"x_f__mutmut_orig": ["def x_f__mutmut_orig(a):", "    b = a + 1", "    return b"]}
     texts["x_f__mutmut_2"] = ["def x_f__mutmut_2(a):", "    b = a - 1", "    return b"]
+    texts |= {f"xǁCǁ_g__mutmut_{k}": [f"def xǁCǁ_g__mutmut_{k}(self, a={n}):"] for k, n in (("orig", 0), (1, 1))}
 
     assert mutation.change("exact.loss", "x_f__mutmut_2", texts) == "exact.loss f: b = a + 1 -> b = a - 1"
+    told = "exact.loss C._g: def _g(self, a=0): -> def _g(self, a=1):"
+    assert mutation.change("exact.loss", "xǁCǁ_g__mutmut_1", texts) == told
 
 
 def test_survivors_are_mutants_of_code_that_is_there() -> None:
@@ -72,7 +75,7 @@ def test_survivors_are_mutants_of_code_that_is_there() -> None:
         old = changed.partition(" -> ")[0]
 
         assert f"def {function.rpartition('.')[2]}(" in source, said
-        assert old in " ".join(source.split()), said
+        assert " ".join(old.split()) in " ".join(source.split()), said
 
 
 def test_a_reason_explains_what_it_names_and_nothing_else() -> None:

@@ -130,7 +130,7 @@ def _is_power_of_two(x: Number) -> bool:
     return m & (m - 1) == 0
 
 
-def _rounded(m: int, e: int, err: float, form: Format, roundings: float = 1, least: float = 0.0) -> Number:
+def _rounded(m: int, e: int, err: float, form: Format, roundings: float, least: float = 0.0) -> Number:
     """The number with the error of so many roundings added; unbounded where it, or something before it, may overflow."""
     if not m and not err:
         return Number(0, 0, 0.0, form, 0.0)
