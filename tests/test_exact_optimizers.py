@@ -242,6 +242,8 @@ def test_a_root_of_what_may_be_zero() -> None:
     assert math.isinf(scalars.root(uncertain, signed=True).err)
     assert math.isinf(scalars.root(number(-1.0).within(0.5)).err)
     assert all(math.isinf(scalars.root(number(x).within(err)).err) for x in (0.0, 1.0) for err in (math.inf, math.nan))
+    zero = scalars.root(number(0.0).within(2.0**-40))
+    assert (zero.m, zero.err) == (0, pytest.approx(2.0**-20))
 
 
 def test_nothing_is_claimed_after_a_number_beyond_float64() -> None:
@@ -279,6 +281,13 @@ def test_powers_are_true(base: float, exponent: float) -> None:
 
     assert abs(due.fraction() - power) <= power * Fraction(2) ** -100
     assert is_within(rounded(base) ** rounded(exponent), due)
+
+
+def test_powers_at_the_ends_of_the_range() -> None:
+    least = scalars.real_power(number(2.0**-100), Fraction(3, 2))
+
+    assert FLOAT32.tiny <= least.err < FLOAT32.tiny * 1.001
+    assert math.isinf(scalars.real_power(number(FLOAT32.largest), Fraction(1)).err)
 
 
 # Their bounds, by the rules in fractions: wider ones would pass everything above
@@ -433,7 +442,7 @@ def test_powers_err_by_a_rounding_more_or_by_a_unit_in_the_last_place(beta: floa
         roundings = 0 if scales(before) or scales(base) else 1
         _, error = rounding(value, reach(before) * reach(base) - value, roundings, TINY)
         assert error is not None
-        assert agrees(power, (value, error + (U * value if error else 0)))
+        assert agrees(power, (value, error + U * value))
 
 
 def test_a_sign_is_known_beyond_the_error() -> None:
@@ -449,6 +458,16 @@ def test_numbers_are_scattered_and_gathered() -> None:
     again = scalars.gather(scalars.scatter(thirds, FLOAT64), (2, 2), FLOAT64)
     assert again.nearest().tolist() == thirds.nearest().tolist()
     assert (again.err >= thirds.err).all()
+    assert [x.known_zero() for x in scalars.scatter(thirds, FLOAT64)] == [False, False, True, False]
+
+
+def test_a_parameter_that_is_subnormal_may_be_flushed() -> None:
+    normal, most = 2.0**-1022, 2.0**-1022 - 5e-324
+    for flushes, lost in ((False, 0.0), (True, most)):
+        with exact.evaluated(flushes=flushes):
+            ((kept,),) = exact.optimize("sgd", {}, [np.array([most, normal, -2.0, -most])], [[None]], PYTORCH)
+
+        assert kept.errors().tolist() == [lost, 0.0, 0.0, lost]
 
 
 def test_rows_and_columns_are_those_of_the_last_two_dimensions() -> None:

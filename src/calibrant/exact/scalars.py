@@ -193,11 +193,14 @@ def complement(keep: Number) -> Number:
 def scatter(x: np.ndarray | Exact, form: Format) -> list[Number]:
     """The numbers of an array, in row-major order."""
     if not isinstance(x, Exact):
-        pairs = (math.frexp(value) for value in np.asarray(x, dtype=np.float64).reshape(-1).tolist())
-        numbers = [Number(int(math.ldexp(m, 53)), e - 53, 0.0, form) for m, e in pairs]
-        return [x.within(x.size) if x.size < form.flushed else x for x in numbers] if form.flushed else numbers
+        return [_given(value, form) for value in np.asarray(x, dtype=np.float64).reshape(-1).tolist()]
     errors = x.errors().reshape(-1).tolist()
     return [_over(int(m), x.e, x.d, err, form) for m, err in zip(x.m.flat, errors, strict=True)]
+
+
+def _given(x: float, form: Format) -> Number:
+    m, e = math.frexp(x)
+    return Number(int(math.ldexp(m, 53)), e - 53, abs(x) if abs(x) < form.flushed else 0.0, form)
 
 
 def _over(m: int, e: int, d: int, err: float, form: Format) -> Number:
@@ -296,7 +299,7 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     big_keep, big_part = keep.size + part.err, part.size + part.err
     towards = (1 + rounds) * big_part * span
     back = (1 + rounds + (keep.size <= part.size)) * big_keep * span
-    local = max(big_keep * big_x + big_part * big_y, towards, back)
+    local = max(towards, back)  # one of them is more than the first form rounds
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * (1 + 2 * form.u) * local
     m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
@@ -339,7 +342,7 @@ def either(ways: Iterable[Number]) -> Number:
 def times_power(power: Number, base: Number) -> Number:
     """The next power of a hyperparameter: one product more, or a power of the machine's, within a unit in the last place [A.power]."""
     after = power * base
-    return after.within(after.err + base.form.u * after.size * (after.err > 0))
+    return after.within(after.err + base.form.u * after.size)
 
 
 def real_power(base: Number, exponent: Fraction) -> Number:
