@@ -350,7 +350,7 @@ def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs
         able = tests.of(mutants[said])
         limit = 10 + 3 * math.ceil(sum(tests.seconds[item.nodeid] for item in able))
         result, number = forked(functools.partial(awake, mutants[said], able), limit)
-        if 0 < number < 255:
+        if 0 < number <= len(able[:254]):
             tests.kills[mutants[said].partition("__mutmut_")[0], able[number - 1].nodeid] += 1
         with LEDGER.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps([said, result])}\n")
