@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -28,6 +29,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -235,13 +237,13 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     hit: set[str] = set()
     trampoline.record_trampoline_hit = lambda name, caller: hit.add(name)
     trampoline.set_mutant_under_test("stats")
-    started = time.process_time()
+    started = time.monotonic()
     for item in passes(items):
-        reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.process_time() - started
+        reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.monotonic() - started
         hit.clear()
         for cache in caches:  # what one test has computed does not hide that the next one needs it
             cache.cache_clear()
-        started = time.process_time()
+        started = time.monotonic()
     return {"reached": reached, "seconds": seconds}
 
 
@@ -251,6 +253,7 @@ def forked(work: Callable[[], int], limit: int) -> tuple[str, int]:
     if not pid:
         code = 1
         try:
+            os.setsid()
             with open("output.txt", "w") as output:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
@@ -259,7 +262,12 @@ def forked(work: Callable[[], int], limit: int) -> tuple[str, int]:
                 code = work()
         finally:
             os._exit(code)
+    waiting = threading.Timer(4 * limit, os.kill, (pid, signal.SIGXCPU))  # for a process that it has started
+    waiting.start()
     _, status = os.waitpid(pid, 0)
+    waiting.cancel()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(status)
     return {0: "lived", -signal.SIGXCPU: "timeout"}.get(code, "killed"), code
 
@@ -350,7 +358,7 @@ def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs
         able = tests.of(mutants[said])
         limit = 10 + 3 * math.ceil(sum(tests.seconds[item.nodeid] for item in able))
         result, number = forked(functools.partial(awake, mutants[said], able), limit)
-        if 0 < number <= len(able[:254]):
+        if 0 < number <= min(len(able), 254):
             tests.kills[mutants[said].partition("__mutmut_")[0], able[number - 1].nodeid] += 1
         with LEDGER.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps([said, result])}\n")
@@ -382,7 +390,7 @@ def main() -> None:
         shutil.copy(ROOT / name, FOLDER)
     mutants = {module: made(module) for module in options.modules or TESTS}
     os.chdir(FOLDER)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{FOLDER}/src"}
     sys.path[:0] = [f"{FOLDER}/src", f"{FOLDER}/tests"]
     settings.register_profile("mutation", phases=(Phase.explicit, Phase.generate), database=None)
     settings.load_profile("mutation")

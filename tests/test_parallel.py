@@ -33,6 +33,7 @@ import torch.distributed as dist  # noqa: E402  # it needs torch
 from calibrant.adapters import workers  # noqa: E402
 from calibrant.mechanics import parallel, shards  # noqa: E402
 from calibrant.mechanics.data import thermometer  # noqa: E402
+from calibrant.mechanics.descent import training_loop  # noqa: E402
 from calibrant.mechanics.shards import read_shard  # noqa: E402
 
 PAIRS = [(35.7, 0.5), (-1e-3, 14.0), (7.0, -125.25), (81.9, 28.0), (0.0, 11.0), (48.875, 8.0), (1e4, 3.0)]
@@ -294,12 +295,10 @@ json.dump(ended, sys.stdout)
 
 USUAL, REFUSED = "0 data.csv --scale 0.1 --epochs 250", [2, 2, 2]
 RUNS = {
-    "alone": ([USUAL], [0], LOGGED, ""),
     "lines": ([USUAL] * 3, [0, 0, 0], LOGGED, ""),
     "rows": ([USUAL.replace("csv", "npy")] * 2, [0, 0], LOGGED, ""),
     "more workers than rows": (["0 two.csv --epochs 0"] * 3, [0, 0, 0], "w = 1, b = 0\n", ""),
     "no rows": (["0 names.csv --header"] * 3, REFUSED, "", "no worker has a sample: there is no mean"),
-    "no finite scale": (["0 two.csv --scale nan"], [2], "", "scale is nan: it must be finite"),
     "a negative number": (["0 two.csv --epochs -1"] * 3, REFUSED, "", "n_epochs is -1: it cannot be negative"),
     "a line is cut": (["0 last.csv"] * 3, REFUSED, "", "last.csv, line 11: '68.4' is no pair of finite numbers"),
     "no file for one": ([*["0 two.csv"] * 2, "0 none.csv"], REFUSED, "", "none.csv cannot be read: No such file .*"),
@@ -330,6 +329,38 @@ def files(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.csv").write_text(text)
     np.save(tmp_path / "data.npy", torch.stack([T_U, T_C], dim=1).numpy())
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "printed", "said"),
+    [
+        ("data.csv --scale 0.1 --epochs 250", 0, LOGGED, ""),
+        ("names.csv --header", 2, "", "no worker has a sample: there is no mean\n"),
+        ("two.csv --scale nan", 2, "", "scale is nan: it must be finite\n"),
+    ],
+)
+def test_a_process_alone_trains(
+    options: str,
+    status: int,
+    printed: str,
+    said: str,
+    files: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(files)
+
+    assert parallel.main(options.split()) == status
+    assert capsys.readouterr() == (printed, said)
+
+
+def test_a_run_is_of_a_thousand_epochs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (w, b), _ = training_loop(1000, 1e-2, torch.tensor([1.0, 0.0], dtype=torch.float64), 0.1 * T_U, T_C)
+
+    assert parallel.main([str(files / "data.csv"), "--scale", "0.1"]) == 0
+    *epochs, last = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[1][:-1]) for line in epochs] == [*range(100, 1001, 100)]
+    assert last == f"w = {w:.9g}, b = {b:.9g}"
 
 
 def test_every_run_ends_alike_on_all_its_workers(files: Path) -> None:
