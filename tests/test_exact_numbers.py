@@ -72,6 +72,11 @@ def test_long_numbers_are_cut_within_their_error() -> None:
         tower, long_and_short = tower * tower, [x * x for x in long_and_short]
 
         assert within([abs(x - y) for x, y in zip(tower.fractions(), long_and_short, strict=True)], tower.err)
+    long = Exact(2**5000 + 1, -5000, 1, 0.0, UNROUNDED)
+    for part in (long / exact.constant(3, UNROUNDED), long.over_count(3)):
+        assert 0 < abs(part.fraction() - long.fraction() / 3) <= Fraction(part.err.item()) <= 5e-324
+    short = exact.constant(1, UNROUNDED) / exact.constant(3**3000, UNROUNDED)
+    assert 0 < abs(short.fraction() * 3**3000 - 1) < Fraction(2) ** -2000
     assert cut
     assert x.err.item() <= exact.to_float(truth) * 2.0**-1000 + 16 * 5e-324
 
@@ -145,6 +150,14 @@ def test_a_bound_is_what_the_rules_give_without_rounding(name: str, data: st.Dat
             assert due.error <= Fraction(bound) <= due.error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
 
 
+def test_an_error_is_that_of_every_number_and_the_truth_has_none() -> None:
+    x = Exact(objects([3, 5]), 0, 1, 0.25, FORMATS["float32"])
+
+    assert x.errors().tolist() == x.within(0.25, x.form).err.tolist() == [0.25, 0.25]
+    assert x.true().errors().tolist() == [0.0, 0.0]
+    assert x.true().over_count(3).errors().tolist() == [0.0, 0.0]
+
+
 def test_sums_over_axes_carry_the_error_of_their_own_terms() -> None:
     """Each sum has the bound that the row alone has, and an overflow spares its neighbours."""
     rows = exact.of(np.array([[0.1, 0.2, 0.3], [1e6, 2e6, 3e6]]))
@@ -153,12 +166,27 @@ def test_sums_over_axes_carry_the_error_of_their_own_terms() -> None:
     nothing = exact.of(np.ones((0, 2))).sum((0,))
 
     assert both.fractions() == [row.fraction() for row in alone]
-    assert both.err.tolist() == pytest.approx([float(row.err) for row in alone], rel=1e-12)
+    assert both.err.tolist() == pytest.approx([float(row.err) for row in alone], rel=1e-12, abs=0)
     assert rows.sum(()).fractions() == rows.fractions()
     assert rows.sum((0, 1)).fraction() == rows.sum().fraction()
     assert np.isfinite(large.sum((1,)).err).tolist() == [False, True]
     assert nothing.fractions() == [0, 0]
     assert not nothing.rounds()
+
+
+def test_a_sum_of_three_terms_errs_as_in_its_worst_order() -> None:
+    """The first two are 0 exactly; a third that comes before one of them makes 7 or 3, and that is rounded."""
+    form = FORMATS["float32"]
+    rounding = form.u * (1 + form.u)
+    a, b, c = (exact.constant(x, form).within(err, form) for x, err in ((2.0, 0.25), (-2.0, 0.125), (5.0, 0.0625)))
+    due = 0.4375 + rounding * (7.0 + 0.3125)
+
+    for third in ((a + b).of_terms(a, b) + c, c + (b + a).of_terms(b, a)):
+        assert float(third.err) == pytest.approx(due + rounding * (5 + due), rel=form.u / 100)
+    with exact.evaluated(flushes=True):
+        least = exact.of(np.array(2.0**-126, dtype=np.float32))
+        lost = (least - least).of_terms(least, -least) + least
+    assert float(lost.err) == pytest.approx(2 * 2.0**-126, rel=1e-6, abs=0)
 
 
 def test_whether_subnormal_numbers_are_kept_is_said_for_a_block() -> None:
@@ -178,6 +206,10 @@ def test_whether_subnormal_numbers_are_kept_is_said_for_a_block() -> None:
     for kept, flushing in zip(FORMATS.values(), exact.FLUSHING.values(), strict=True):
         assert (kept.flushed, flushing.flushed) == (0.0, kept.normal)
         assert (kept.tiny, flushing.tiny) == (kept.normal * 2 * kept.u, kept.normal)
+    with exact.evaluated(flushes=True):
+        for n in (1, 40):  # of a short array, and of a long one
+            given = exact.of(np.array([2.0**-1022, 2.0**-1022 - 5e-324] * n))
+            assert given.errors().tolist() == [0.0, 2.0**-1022 - 5e-324] * n
 
 
 def test_a_sum_that_rounds_past_the_largest_number_has_no_bound() -> None:
@@ -338,6 +370,16 @@ def test_ulp_is_the_distance_to_the_next_number(form: Format, data: st.DataObjec
         following = np.nextafter(x, dtype.type(math.inf))
         assert exact.ulp(here, form) == Fraction(float(following)) - here
     assert exact.ulp(-here, form) == exact.ulp(here, form)
+
+
+def test_ulp_of_a_number_between_two_of_the_format() -> None:
+    assert [exact.ulp(Fraction(n, 3), FORMATS["float32"]) * 2**25 for n in (1, 4, 64, 100)] == [1, 4, 64, 128]
+
+
+def test_so_many_roundings_that_nothing_is_left() -> None:
+    errors = [arithmetic.gamma(k, FORMATS["float32"]) for k in (2**23, 2**24, 2**24 + 1, 2**25, 2**26)]
+
+    assert errors == [pytest.approx(1.0), *[math.inf] * 4]
 
 
 @forms

@@ -117,7 +117,7 @@ def _quotient(x: Exact, y: Exact) -> Exact:
         err = np.inf
     elif y_err or x.rounds():
         passed = x.err + _magnitude(m, e, d) * y_err if y_err else x.err
-        err = passed / reach * _UP if reach > 0 else np.inf
+        err = passed / reach * _UP
         least += _LOST
     return _rounded(m, e, d, err + cut, x.form, 0 if _is_power_of_two(y) else 2, least)
 
@@ -206,8 +206,7 @@ class Exact:
 
     def within(self, err: Any, form: Format) -> Exact:
         """The same values, each within `err` of its evaluation in `form`."""
-        err = np.broadcast_to(np.asarray(err, dtype=np.float64), self.shape)
-        return Exact(self.m, self.e, self.d, err, form, self._magnitude)
+        return Exact(self.m, self.e, self.d, np.broadcast_to(err, self.shape), form, self._magnitude)
 
     # Arithmetic
 
@@ -276,7 +275,7 @@ def _rounded(m: Any, e: int, d: int, err: Any, form: Format, roundings: int = 1,
     if form is UNROUNDED:
         return Exact(m, e, d, np.zeros(m.shape) + (err + least) * _UP + cut, form)
     unit = roundings * form.u * (1 + form.u) if roundings <= 2 else gamma(roundings, form)
-    if m.ndim == 0 and np.ndim(err) == 0:
+    if m.ndim == 0:
         return _rounded_one(m, e, d, float(err), form, unit, least, cut)
     z = _magnitude(m, e, d)
     rounded = (err + unit * (z + err) + least) * _UP + cut
