@@ -237,6 +237,7 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     hit: set[str] = set()
     trampoline.record_trampoline_hit = lambda name, caller: hit.add(name)
     trampoline.set_mutant_under_test("stats")
+    del os.environ["MUTANT_UNDER_TEST"]  # which processes that a test starts would heed, too
     started = time.monotonic()
     for item in passes(items):
         reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.monotonic() - started
