@@ -122,6 +122,9 @@ ONES = np.ones((3, 2))
         ("nan.csv", line(b"nan,1"), "line 5: 'nan,1' is no pair of finite numbers"),
         ("binary.csv", line(b"\xff\x00,1"), "line 5: '.*' is no pair of finite numbers"),
         ("groups.csv", line(b"1_000,1"), "line 5: '1_000,1' is no pair of finite numbers"),
+        ("blank.csv", b"\n" + line(b"x"), "line 6: 'x' is no pair of finite numbers"),
+        ("wide.csv", line(b"-" * 99), f"line 5: '{'-' * 40}' is no pair of finite numbers"),
+        ("large.csv", b"1,2%b\n" % (b" " * 2**12) * 300 + line(b"x"), "line 305: 'x' is no pair of finite numbers"),
         ("none.csv", None, "cannot be read: No such file or directory"),
         ("text.npy", TEXT.encode(), "does not begin as a .npy file does"),
         ("half.npy", npy(ONES)[:40], "does not begin as a .npy file does"),
@@ -163,7 +166,7 @@ def test_a_pipe_is_no_file_of_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])
-@pytest.mark.parametrize("left", [0, 1, 2, 3])
+@pytest.mark.parametrize("left", [0, 1, 2, 3, 2047])
 def test_rows_that_vanish_while_they_are_read_are_told(
     kind: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +188,20 @@ def test_rows_that_vanish_while_they_are_read_are_told(
 
 
 # The trainer
+
+
+def test_a_lost_worker_is_told_in_the_words_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+
+    with pytest.raises(parallel.WorkerLost, match="^connection closed$"):
+        parallel.exchange(Mock(side_effect=RuntimeError("connection closed")))
+
+
+def test_an_empty_shard_adds_zeros_of_the_dtype_of_the_parameters() -> None:
+    loss, gradient = parallel.value_and_grad(torch.ones(2, dtype=torch.float64), U[:0], C[:0], 4)
+
+    assert (loss.dtype, loss.item()) == (torch.float64, 0.0)
+    assert (gradient.dtype, gradient.tolist()) == (torch.float64, [0.0, 0.0])
 
 
 def test_the_lowest_worker_left_says_who_is_gone() -> None:
@@ -302,6 +319,7 @@ RUNS = {
     "a negative number": (["0 two.csv --epochs -1"] * 3, REFUSED, "", "n_epochs is -1: it cannot be negative"),
     "a line is cut": (["0 last.csv"] * 3, REFUSED, "", "last.csv, line 11: '68.4' is no pair of finite numbers"),
     "no file for one": ([*["0 two.csv"] * 2, "0 none.csv"], REFUSED, "", "none.csv cannot be read: No such file .*"),
+    "a copy for one": (["0 two.csv --epochs 0", "0 copy.csv --epochs 0"], [0, 0], "w = 1, b = 0\n", ""),
     "another file for one": (["0 two.csv", "0 data.csv"], [2, 2], "", "worker 1 has another file or .*"),
     "other options for one": ([*["0 data.csv"] * 2, USUAL], REFUSED, "", "worker 2 has another file or .*"),
     "worker 1 dies": (
@@ -324,7 +342,8 @@ RUNS = {
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """A folder with the files of the runs."""
-    texts = {"data": CSV, "last": CSV[:-6], "two": "35.7,0.5\n55.9,14.0\n", "names": "t_u,t_c\n"}
+    two = "35.7,0.5\n55.9,14.0\n"
+    texts = {"data": CSV, "last": CSV[:-6], "two": two, "copy": two, "names": "t_u,t_c\n"}
     for name, text in texts.items():
         (tmp_path / f"{name}.csv").write_text(text)
     np.save(tmp_path / "data.npy", torch.stack([T_U, T_C], dim=1).numpy())

@@ -105,7 +105,10 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         differ = f"{alike[1]} of {sum(alike)} requests that differ in their numbers alone were not served ({refusal})"
         reason = reason or differ
     if not reason and status in ("absent", "undecided"):
-        reason = next((part.reason for part in parts if part.status == status and part.reason), None)
+        reasons = [part.reason for part in parts if part.status == status and part.reason]
+        reason = reasons[0] if reasons else None
+        if status == "undecided" and len(reasons) > 1:
+            reason = f"{reason}, and so in {len(reasons) - 1} more case{'s' * (len(reasons) > 2)}"
     return Verdict(
         *(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status),
         properties=[part.property for part in parts],
