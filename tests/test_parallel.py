@@ -220,6 +220,49 @@ def test_the_lowest_worker_left_says_who_is_gone() -> None:
     assert parallel.lost(Mock(set=Mock(side_effect=RuntimeError)), 1, 3) == "worker 0 was lost"
 
 
+def test_a_worker_that_waits_too_long_for_the_others_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that has met them does not."""
+    ended = threading.Event()
+    monkeypatch.setattr(parallel.os, "_exit", lambda status: ended.set() if status == 1 else None)
+    monkeypatch.setenv("MASTER_ADDR", "far.example")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+
+    with parallel.joined_within(0.05):
+        pass
+    assert not ended.wait(0.2)
+    with parallel.joined_within(0.05):
+        assert [thread.daemon for thread in threading.enumerate() if isinstance(thread, threading.Timer)] == [True]
+        assert ended.wait(PATIENCE)
+    said = "this worker could not join the others: far.example:29500 gave no answer within 0.05 s\n"
+    assert capsys.readouterr() == ("", said)
+
+
+def test_sigterm_ends_a_worker_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    timer = Mock()
+    monkeypatch.setattr(parallel.threading, "Timer", timer)
+    before = signal.signal(signal.SIGTERM, parallel.end_soon)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    timer.assert_called_once_with(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+    assert timer.return_value.daemon
+    timer.return_value.start.assert_called_once_with()
+
+
+def test_nobody_waits_once_a_single_worker_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, waited = dist.HashStore(), Mock()
+    store.set("left/1", "")
+    monkeypatch.setattr(parallel.time, "sleep", waited)
+
+    assert parallel.lost(store, 0, 3, patience=1.0) == "worker 2 was lost"
+    assert waited.call_count == 1
+
+
 @pytest.mark.parametrize(
     ("rank", "world", "sentence"),
     [
