@@ -193,7 +193,7 @@ def test_rows_that_vanish_while_they_are_read_are_told(
 def test_a_lost_worker_is_told_in_the_words_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
 
-    with pytest.raises(parallel.WorkerLost, match="^connection closed$"):
+    with pytest.raises(parallel.WorkerLost, match=r"^connection closed$"):
         parallel.exchange(Mock(side_effect=RuntimeError("connection closed")))
 
 
