@@ -264,22 +264,29 @@ def test_nobody_waits_once_a_single_worker_is_missing(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("rank", "world", "sentence"),
+    ("rank", "world", "timeout", "sentence"),
     [
-        ("x", "1", "invalid literal"),
-        ("2", "2", "RANK is 2"),
-        ("0", "-1", "WORLD_SIZE is -1"),
-        ("1", "2", "MASTER_ADDR"),
+        ("x", "1", "1", "invalid literal"),
+        ("2", "2", "1", "RANK is 2"),
+        ("0", "-1", "1", "WORLD_SIZE is -1"),
+        ("1", "2", "1", "MASTER_ADDR"),
+        ("0", "2", "0", "timeout is 0.0"),
+        ("0", "2", "inf", "timeout is inf"),
     ],
 )
 def test_a_worker_that_cannot_join_the_others_says_so(
-    rank: str, world: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    rank: str,
+    world: str,
+    timeout: str,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", world)
     monkeypatch.delenv("MASTER_ADDR", raising=False)
 
-    assert parallel.main(["data.csv"]) == 1
+    assert parallel.main(["data.csv", "--timeout", timeout]) == 1
     assert re.fullmatch(f"this worker could not join the others: .*{sentence}.*\n", capsys.readouterr().err)
     timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
     assert all(timer.finished.is_set() for timer in timers)  # or one would end this process, minutes later
@@ -290,9 +297,11 @@ def test_a_process_that_goes_on_heeds_sigterm_as_before(monkeypatch: pytest.Monk
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(parallel, "rendezvous", lambda *arguments: iter([(None, 0, 2)]))
     monkeypatch.setattr(parallel.dist, "init_process_group", lambda *arguments, **options: None)
+    monkeypatch.setattr(parallel, "joined_within", joining := Mock(side_effect=parallel.joined_within))
     before = signal.getsignal(signal.SIGTERM)
 
     assert parallel.main(["none.csv"]) == 2
+    joining.assert_called_once_with(300.0)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -399,6 +408,7 @@ def files(tmp_path: Path) -> Path:
         ("data.csv --scale 0.1 --epochs 250", 0, LOGGED, ""),
         ("names.csv --header", 2, "", "no worker has a sample: there is no mean\n"),
         ("two.csv --scale nan", 2, "", "scale is nan: it must be finite\n"),
+        ("two.csv --epochs 1", 0, "w = -34.9885, b = -0.771\n", ""),
     ],
 )
 def test_a_process_alone_trains(
