@@ -207,7 +207,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
             if not 0 < options.timeout < threading.TIMEOUT_MAX:
                 raise ValueError(f"timeout is {options.timeout}")
             with joined_within(options.timeout):
-                store, _, _ = next(rendezvous("env://", rank, world))
+                store, _, _ = next(rendezvous("env://"))
                 dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
             signal.signal(signal.SIGTERM, end_soon)
     except (RuntimeError, ValueError) as error:
