@@ -43,6 +43,8 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "mutation"
 """A copy of the project, with the mutants."""
 LEDGER = FOLDER / "results.jsonl"
+UNSETTLED = ("lived", "stalled")
+"""Results that are tried again: a machine that is busy may be why a mutant stalled."""
 MEMORY = 12 * 2**30
 """Bytes of address space that a mutant may use."""
 OPTIONS = (
@@ -237,7 +239,7 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
     hit: set[str] = set()
     trampoline.record_trampoline_hit = lambda name, caller: hit.add(name)
     trampoline.set_mutant_under_test("stats")
-    del os.environ["MUTANT_UNDER_TEST"]  # which processes that a test starts would heed, too
+    del os.environ["MUTANT_UNDER_TEST"]  # or the processes that a test starts would count, too
     started = time.monotonic()
     for item in passes(items):
         reached[item.nodeid], seconds[item.nodeid] = sorted(hit), time.monotonic() - started
@@ -249,7 +251,10 @@ def measured(items: list[pytest.Item]) -> dict[str, Any]:
 
 
 def forked(work: Callable[[], int], limit: int) -> tuple[str, int]:
-    """Do some work in a process of its own, for so many seconds: lived if it returns 0, else killed or timeout; and what it returns."""
+    """Do some work in a process of its own: lived if it returns 0, else killed, timeout or stalled; and what it returns.
+
+    It has so many seconds of the processor's time, and four times as many by the clock: it may wait for a process that it has started.
+    """
     pid = os.fork()
     if not pid:
         code = 1
@@ -263,14 +268,25 @@ def forked(work: Callable[[], int], limit: int) -> tuple[str, int]:
                 code = work()
         finally:
             os._exit(code)
-    waiting = threading.Timer(4 * limit, os.kill, (pid, signal.SIGXCPU))  # for a process that it has started
+    stalled = threading.Event()
+
+    def stop() -> None:
+        stalled.set()
+        os.kill(pid, signal.SIGKILL)
+
+    waiting = threading.Timer(4 * limit, stop)
+    waiting.daemon = True
     waiting.start()
-    _, status = os.waitpid(pid, 0)
-    waiting.cancel()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        waiting.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    return {0: "lived", -signal.SIGXCPU: "timeout"}.get(code, "killed"), code
+    result = {0: "lived", -signal.SIGXCPU: "timeout"}.get(code, "killed")
+    return "stalled" if stalled.is_set() else result, code
 
 
 def without_detours(mutant: str) -> None:
@@ -349,7 +365,7 @@ def try_all(module: str, mutants: dict[str, str], items: list[pytest.Item], jobs
     """Try the mutants of a module that have no result, or lived unexplained; write down the results."""
     known = results()
     fresh = [
-        said for said in mutants if known.get(said, "lived") == "lived" and not explained(said, tried=said in known)
+        said for said in mutants if known.get(said, "lived") in UNSETTLED and not explained(said, tried=said in known)
     ]
     if not fresh:
         return
@@ -372,7 +388,7 @@ def errors(module: str, mutants: dict[str, str], known: dict[str, str]) -> list[
     """Every error in the list of survivors of a module."""
     named = [said for one in survivors() for said in one.get("changes", ()) if said.startswith(f"{module} ")]
     return [
-        *(f"lives: {said}" for said in mutants if known.get(said, "lived") == "lived" and not explained(said)),
+        *(f"lives: {said}" for said in mutants if known.get(said, "lived") in UNSETTLED and not explained(said)),
         *(f"is explained, but was {known[said]}: {said}" for said in named if known.get(said, "lived") != "lived"),
     ]
 

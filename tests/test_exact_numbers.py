@@ -76,6 +76,8 @@ def test_long_numbers_are_cut_within_their_error() -> None:
     for part in (long / exact.constant(3, UNROUNDED), long.over_count(3)):
         assert 0 < abs(part.fraction() - long.fraction() / 3) <= Fraction(part.err.item())
         assert part.err.item() == pytest.approx(2.0**part.e, rel=1e-6, abs=0)
+    third_of_it = long.within(1.0, UNROUNDED) / exact.constant(3, UNROUNDED)
+    assert third_of_it.err.item() == pytest.approx(1 / 3)
     short = exact.constant(1, UNROUNDED) / exact.constant(3**3000, UNROUNDED)
     assert 0 < abs(short.fraction() * 3**3000 - 1) < Fraction(2) ** -2000
     assert cut
@@ -177,9 +179,10 @@ def test_sums_over_axes_carry_the_error_of_their_own_terms() -> None:
     assert not nothing.rounds()
 
 
-def test_a_sum_of_three_terms_errs_as_in_its_worst_order() -> None:
+@pytest.mark.parametrize("name", ["bfloat16", "float32"])
+def test_a_sum_of_three_terms_errs_as_in_its_worst_order(name: str) -> None:
     """The first two are 0 exactly; a third that comes before one of them makes 7 or 3, and that is rounded."""
-    form = FORMATS["float32"]
+    form = FORMATS[name]
     rounding = form.u * (1 + form.u)
     a, b, c = (exact.constant(x, form).within(err, form) for x, err in ((2.0, 0.25), (-2.0, 0.125), (5.0, 0.0625)))
     due = 0.4375 + rounding * (7.0 + 0.3125)
@@ -234,6 +237,8 @@ def test_a_divisor_whose_interval_reaches_zero_leaves_no_bound(form: Format) -> 
     assert (one / one.within(0.5, form)).err < math.inf
     assert (one / one.within(1.0, form)).err == math.inf
     assert (one / one.within(math.inf, form)).err == math.inf
+    whole = exact.constant(1, UNROUNDED)
+    assert [(whole / whole.within(err, UNROUNDED)).err.item() for err in (0.0, 1.0, 2.0)] == [0.0, math.inf, math.inf]
 
 
 @forms

@@ -132,6 +132,7 @@ ONES = np.ones((3, 2))
         ("huge.npy", npy(ONES, b"(3, 2), }", b"(3" + b"0" * 19 + b", 2), }"), "is cut short: .*"),
         ("floats.npy", npy(ONES, b"(3, 2), }", b"(3.0, 2), }"), r"holds {.*\(3.0, 2\).*"),
         ("pickled.npy", npy(np.array([[None, 1]])), r"holds {.*\|O.*"),
+        ("braces.npy", npy(ONES, b"(3, 2), }", b"(3, 2), }X"), "holds {.*}X.*"),
         ("fortran.npy", npy(ONES.T.copy().T), "holds {.* True.*, not .* in C order"),
         ("integers.npy", npy(ONES.astype("i8")), "holds {.*<i8.*"),
         ("big-endian.npy", npy(ONES.astype(">f8")), "holds {.*>f8.*"),
@@ -224,16 +225,22 @@ def test_a_worker_that_waits_too_long_for_the_others_ends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one that has met them does not."""
-    ended = threading.Event()
+    ended, timers = threading.Event(), list[Any]()
+
+    class Timer(threading.Timer):
+        def start(self) -> None:
+            timers.append(self)
+            super().start()
+
+    monkeypatch.setattr(parallel.threading, "Timer", Timer)
     monkeypatch.setattr(parallel.os, "_exit", lambda status: ended.set() if status == 1 else None)
     monkeypatch.setenv("MASTER_ADDR", "far.example")
     monkeypatch.setenv("MASTER_PORT", "29500")
 
-    with parallel.joined_within(0.05):
+    with parallel.joined_within(PATIENCE):
         pass
-    assert not ended.wait(0.2)
+    assert [(timer.daemon, timer.finished.is_set()) for timer in timers] == [(True, True)]
     with parallel.joined_within(0.05):
-        assert [thread.daemon for thread in threading.enumerate() if isinstance(thread, threading.Timer)] == [True]
         assert ended.wait(PATIENCE)
     said = "this worker could not join the others: far.example:29500 gave no answer within 0.05 s\n"
     assert capsys.readouterr() == ("", said)
@@ -259,7 +266,7 @@ def test_nobody_waits_once_a_single_worker_is_missing(monkeypatch: pytest.Monkey
     store.set("left/1", "")
     monkeypatch.setattr(parallel.time, "sleep", waited)
 
-    assert parallel.lost(store, 0, 3, patience=1.0) == "worker 2 was lost"
+    assert parallel.lost(store, 0, 3, patience=PATIENCE) == "worker 2 was lost"
     assert waited.call_count == 1
 
 

@@ -150,7 +150,7 @@ def test_a_property_that_judges_nothing_leaves_its_clause_undecided_and_says_why
     assert "was not checked: no clause could be decided" in shown
     for more, cases in ((1, "1 more case"), (2, "2 more cases")):
         others = [outcome("loss.zero", "undecided", reason="so it is", property=f"test_then_{n}") for n in range(more)]
-        assert f"{said}, and so in {cases}." in printed(result([nothing, *others]))
+        assert f"{said}, and {cases} could not be judged." in printed(result([nothing, *others]))
 
 
 def test_with_v_all_undecided_clauses_are_told() -> None:

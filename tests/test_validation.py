@@ -132,12 +132,13 @@ def test_a_training_loss_that_stands_still_since_the_best_epoch_does_not_fall() 
     assert exact.diagnose(exact.of(np.array([8.0, 0.5, 0.5])), exact.of(np.array([2.0, 1.0, 4.0]))) == "good"
 
 
-def test_a_penalty_of_the_size_of_a_weight_that_may_be_taken_for_zero_leaves_any_slope() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_penalty_of_the_size_of_a_weight_that_may_be_taken_for_zero_leaves_any_slope(dtype: str) -> None:
     """The least normal number is kept, and its slope is that of its sign; the next smaller one may be lost, where machines flush."""
-    normal = FLOAT32.normal
+    normal = np.finfo(dtype).smallest_normal
     with evaluated(flushes=True):
-        column = exact.of(np.array([1.0], dtype=np.float32))
-        weights = (exact.of(np.array(x, dtype=np.float32)) for x in (normal, -normal * (1 - 2.0**-23)))
+        column = exact.of(np.array([1.0], dtype=dtype))
+        weights = [exact.of(np.array(x)) for x in (normal, -np.nextafter(normal, normal * 0))]
         kept, lost = (exact.regularized_grad(column, column, w, column[0], 8.0, 0.0).err[0] for w in weights)
 
     assert kept < 1e-4

@@ -108,7 +108,7 @@ def _verdict(parts: list[Outcome]) -> Verdict:
         reasons = [part.reason for part in parts if part.status == status and part.reason]
         reason = reasons[0] if reasons else None
         if status == "undecided" and len(reasons) > 1:
-            reason = f"{reason}, and so in {len(reasons) - 1} more case{'s' * (len(reasons) > 2)}"
+            reason = f"{reason}, and {len(reasons) - 1} more case{'s' * (len(reasons) > 2)} could not be judged"
     return Verdict(
         *(clause.name, clause.chapter, clause.level, clause.sentence, parts[0].dtype, status),
         properties=[part.property for part in parts],

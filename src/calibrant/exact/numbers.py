@@ -117,7 +117,7 @@ def _quotient(x: Exact, y: Exact) -> Exact:
         err = np.inf
     elif y_err or x.rounds():
         passed = x.err + _magnitude(m, e, d) * y_err if y_err else x.err
-        err = passed / reach * _UP
+        err = passed / reach * _UP if reach > 0 else np.inf
         least += _LOST
     return _rounded(m, e, d, err + cut, x.form, 0 if _is_power_of_two(y) else 2, least)
 

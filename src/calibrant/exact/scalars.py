@@ -299,7 +299,7 @@ def mix(x: Number, y: Number, keep: Number, part: Number) -> Number:
     big_keep, big_part = keep.size + part.err, part.size + part.err
     towards = (1 + rounds) * big_part * span
     back = (1 + rounds + (keep.size <= part.size)) * big_keep * span
-    local = max(towards, back)  # one of them is more than the first form rounds
+    local = max(towards, back)  # the larger is no less than what the first form rounds
     err = keep.size * x.err + part.size * y.err + part.err * span + form.u * (1 + 2 * form.u) * local
     m, e = _aligned_sum(keep.m * x.m, keep.e + x.e, part.m * y.m, part.e + y.e)
     # Two products may underflow, or one and then a quotient by a bias correction before a root is taken of it.
