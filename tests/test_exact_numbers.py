@@ -216,6 +216,7 @@ def test_whether_subnormal_numbers_are_kept_is_said_for_a_block() -> None:
         for n in (1, 40):  # of a short array, and of a long one
             given = exact.of(np.array([2.0**-1022, 2.0**-1022 - 5e-324] * n))
             assert given.errors().tolist() == [0.0, 2.0**-1022 - 5e-324] * n
+            assert given.magnitude().tolist() == [2.0**-1022, 2.0**-1022 - 5e-324] * n
 
 
 def test_a_sum_that_rounds_past_the_largest_number_has_no_bound() -> None:
