@@ -41,7 +41,7 @@ def started(language: str, file: Path) -> Any:
         return SimpleNamespace(program=["node", str(file)])
     adapter = file.with_suffix("")
     compilers = {
-        "c": ["cc", "-Wall", "-Werror", str(file), "-lm"],
+        "c": ["cc", "-O2", "-Wall", "-Wextra", "-Werror", str(file), "-lm"],
         "rust": ["rustc", "--edition=2021", "-Dwarnings", str(file)],
     }
     subprocess.run([*compilers[language], "-o", str(adapter)], check=True)
