@@ -215,19 +215,19 @@ _OPTIONS = {
 
 
 _RULED = {
-    ("weight_decay", "adamw"),
-    ("weight_decay", "lamb"),
-    ("weight_decay", "lars"),
-    ("weight_decay", "adafactor"),
-    ("momentum", "lars"),
-    ("weight_decay", "muon"),
-    ("momentum", "muon"),
-    ("nesterov", "muon"),
-    ("weight_decay", "sgdschedulefree"),
-    ("momentum", "sgdschedulefree"),
-    ("weight_decay", "adamwschedulefree"),
+    "weight_decay": {"adamw", "lamb", "lars", "adafactor", "muon", "sgdschedulefree", "adamwschedulefree"},
+    "momentum": {"lars", "muon", "sgdschedulefree"},
+    "nesterov": {"muon"},
 }
-"""Options that are part of the plain rule of an optimizer."""
+"""The optimizers whose plain rule has an option in it: AdamW, for instance, has no rule without decay."""
+
+_DECAYS = {
+    "sgd": "optimizer.sgd.weight-decay",
+    "adam": "optimizer.adam.weight-decay",
+    "lion": "optimizer.decoupled-decay",
+    "adabelief": "optimizer.decoupled-decay",
+}
+"""The clause on the decay of an optimizer, where it is not that of `_OPTIONS`."""
 
 
 def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: Any) -> str:
@@ -235,18 +235,8 @@ def _optimize(answer: Any, name: str, hyperparameters: Any, params: Any, grads: 
     if any(grad is None for step in grads for grad in step):
         return "optimizer.absent-gradient"
     for option, clause in _OPTIONS.items():
-        # AdamW has no rule without decay; the others' clauses have these options in their rules.
-        ruled = (option, name) in _RULED
-        if hyperparameters.get(option) and not ruled:
-            own = option == "weight_decay" and name in ("sgd", "adam")
-            apart = option == "weight_decay" and name in ("lion", "adabelief")
-            return (
-                f"optimizer.{name}.weight-decay"
-                if own
-                else "optimizer.decoupled-decay"
-                if apart
-                else clause.format(name)
-            )
+        if hyperparameters.get(option) and name not in _RULED.get(option, ()):
+            return _DECAYS.get(name, clause) if option == "weight_decay" else clause.format(name)
     rates = hyperparameters.get("lr")
     changing = isinstance(rates, (list, tuple)) and len(set(rates)) > 1
     return "optimizer.changing-rate" if changing else f"optimizer.{name}"
