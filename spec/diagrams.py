@@ -1,16 +1,9 @@
-"""The diagrams of the book: shapes, strides, graphs and cycles. Their numbers come from `calibrant.mechanics`.
-
-To draw them again:
-
-    python -m calibrant.spec.diagrams DIRECTORY
-"""
+"""The diagrams of the book: shapes, strides, graphs and cycles. Their numbers come from `calibrant.mechanics`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +11,7 @@ from torch import Tensor
 
 from calibrant.mechanics.autograd import backward
 from calibrant.mechanics.broadcasting import expand, multiply
-from calibrant.spec.drawing import BACKWARD, FORWARD, GHOST, GREY, PAPER, REST, Place, arrow, box, canvas, saved
+from calibrant.spec.drawing import BACKWARD, FORWARD, GHOST, GREY, PAPER, REST, Place, arrow, box, canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -238,16 +231,3 @@ def drawing(name: str) -> Iterator[Figure]:
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
         figure.set_size_inches(6, 6 * (top - bottom) / (right - left))
         yield figure
-
-
-def draw(directory: Path) -> list[Path]:
-    """Draw every diagram."""
-    paths: list[Path] = saved(directory, {name: drawing(name) for name in DIAGRAMS})
-    return paths
-
-
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.mkdir(parents=True, exist_ok=True)
-    for written in draw(target):
-        print(written)

@@ -1,10 +1,9 @@
-"""What all drawings of the book share: colours, a style, boxes and arrows, and the way to a file."""
+"""What all drawings of the book share: colours, a style, boxes and arrows, and what their bytes depend on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -76,14 +75,3 @@ def drawn_with() -> str:
 
     torch_version = torch.__version__.split("+")[0]
     return f"matplotlib {matplotlib.__version__}, torch {torch_version}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def saved(directory: Path, drawings: Mapping[str, AbstractContextManager[Figure]]) -> list[Path]:
-    """Draw each as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
-    paths = []
-    for name, entered in drawings.items():
-        path = directory / f"{name}.svg"
-        with entered as figure:
-            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
-        paths.append(path)
-    return paths

@@ -1,6 +1,6 @@
 """The figures of the book: what each of them shows, as numbers, and how it is drawn.
 
-The numbers come from `calibrant.mechanics` alone and need no matplotlib. To draw them again:
+The numbers come from `calibrant.mechanics` alone and need no matplotlib. To draw them again, and the diagrams:
 
     python -m calibrant.spec.figures DIRECTORY
 """
@@ -30,8 +30,8 @@ from calibrant.mechanics.optimizers import Optimizer
 from calibrant.mechanics.regularization import polynomial, ridge
 from calibrant.mechanics.schedules import schedule
 from calibrant.mechanics.validation import split_data
-from calibrant.spec import training_figures
-from calibrant.spec.drawing import COLOURS, canvas, saved
+from calibrant.spec import diagrams, training_figures
+from calibrant.spec.drawing import COLOURS, canvas, drawn_with
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -404,8 +404,15 @@ def drawing(name: str, shown: Series) -> Iterator[Figure]:
 
 
 def draw(directory: Path) -> list[Path]:
-    """Draw every figure."""
-    paths: list[Path] = saved(directory, {name: drawing(name, shown) for name, shown in series().items()})
+    """Draw every figure and diagram as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
+    paths = []
+    drawings = {name: drawing(name, shown) for name, shown in series().items()}
+    drawings |= {name: diagrams.drawing(name) for name in diagrams.DIAGRAMS}
+    for name, entered in drawings.items():
+        path = directory / f"{name}.svg"
+        with entered as figure:
+            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
+        paths.append(path)
     return paths
 
 
