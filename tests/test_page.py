@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsing import chromium, tabs
 from support import PATIENCE, PYTORCH, run, subject
 from test_reports import outcome, result
 
@@ -30,7 +30,6 @@ HOSTILE = (
     "\u202eevil\x1b[31m\ud800<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;{{ 7*7 }}</style>\n\x00"
 )
 PLAIN = "theirs"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Elements(HTMLParser):
@@ -323,42 +322,22 @@ def test_only_the_page_needs_jinja() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, with no network of its own."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api",
-        reason="Playwright is not installed here, so no page is opened in a browser: pip install playwright",
-    )
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed here, so no page is opened in a browser: apt-get install chromium")
-    off = ("quic", "gpu", "background-networking", "component-update", "sync")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *(f"--disable-{x}" for x in off)])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """A function that opens a page. In the end the browser must have complained of nothing and fetched nothing."""
-    said: list[str] = []
-    contexts = []
+    """A function that opens a page from its text."""
+    file = tmp_path / "page.html"
 
-    def open_page(html: str, anchor: str = "", **settings: Any) -> Any:
-        file = tmp_path / "page.html"
-        file.write_text(html, encoding="utf-8")
-        contexts.append(context := browser.new_context(**settings))
-        tab = context.new_page()
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("dialog", lambda dialog: said.append(dialog.message))
-        tab.on("request", lambda request: said.extend([request.url] * (not request.url.startswith("file:"))))
-        tab.goto(f"file://{file}{anchor}")
-        return tab
+    with tabs(browser, "file:") as open_page:
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
+        def open_text(html: str, anchor: str = "", **settings: Any) -> Any:
+            file.write_text(html, encoding="utf-8")
+            return open_page(f"file://{file}{anchor}", **settings)
+
+        yield open_text
 
 
 def test_a_browser_filters_opens_and_copies(opened: Any, outcomes: list[Outcome]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsing import chromium, tabs
 
 from calibrant.book.clauses import CHAPTERS, book, properties
 
@@ -24,7 +24,6 @@ from calibrant.edition import mathematics, notebooks  # its libraries are where 
 
 SITE = Path(os.environ["CALIBRANT_SITE"])
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Page(HTMLParser):
@@ -208,42 +207,17 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api",
-        reason="Playwright is not installed here, so no page is opened in a browser: pip install playwright",
-    )
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed here, so no page is opened in a browser: apt-get install chromium")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Any]:
-    """A function that opens a page. In the end the browser must have complained of nothing, and asked nobody else."""
-    said: list[str] = []
-    contexts = []
-
-    def open_page(path: str, width: int = 1280, **settings: Any) -> Any:
-        contexts.append(context := browser.new_context(viewport={"width": width, "height": 800}, **settings))
-        tab = context.new_page()
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        # The search asks for pages while the reader is already leaving: that is no failure.
-        tab.on("requestfailed", lambda request: said.append(request.url) if "ABORTED" not in request.failure else None)
-        tab.on(
-            "request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url)
+    """A function that opens a page of the site."""
+    with tabs(browser, address, "data:") as open_page:
+        yield lambda path, width=1280, **settings: open_page(
+            address + path, viewport={"width": width, "height": 800}, **settings
         )
-        tab.goto(address + path)
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said
 
 
 def test_the_search_finds_a_clause(visit: Any) -> None:
