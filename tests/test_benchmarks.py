@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.benchmarks import margins, peers, soundness, speed
+from calibrant.benchmarks import peers, soundness, speed
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.evaluations import STYLES
 from calibrant.exact import Exact
@@ -142,15 +142,3 @@ def test_a_meaningless_measurement_is_refused(arguments: list[str]) -> None:
         main(arguments)
 
     assert exit_.value.code == 2
-
-
-def test_margins_are_the_largest_errors_of_the_clauses_that_hold() -> None:
-    clauses = ("loss.mean-square", "loss.same-shape")
-
-    runs, rows, rejections = margins.measure(5, 0, ["numpy"], ["float32"], clauses).values()
-
-    assert [(run["target"], run["dtype"], run["holds"], run["breaks"]) for run in runs] == [("numpy", "float32", 2, 0)]
-    assert runs[0]["judged"] > 0
-    assert [row["clause"] for row in rows] == list(clauses)
-    assert 0 < rows[0]["float32"] <= 1
-    assert rejections == []
