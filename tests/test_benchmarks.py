@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibrant.benchmarks import peers, soundness, speed
+from calibrant.benchmarks import soundness, speed
 from calibrant.benchmarks.__main__ import main
 from calibrant.benchmarks.evaluations import STYLES
 from calibrant.exact import Exact
@@ -94,34 +93,9 @@ def test_every_way_evaluates_every_formula(formula: soundness.Formula, dtype: st
         agree(soundness.evaluate(way, formula, arguments), expected)
 
 
-def test_checkers_are_compared_on_wrong_and_on_right_gradients(tmp_path: Path) -> None:
-    figures = result(tmp_path, "peers", "--cases", "3")
-
-    kinds = [(dtype, peer) for dtype in ("float64", "float32") for peer in peers.available_peers()]
-    assert sorted((row["dtype"], row["peer"]) for row in figures[peers.SIZES]) == sorted(3 * kinds)
-    assert sorted((row["dtype"], row["peer"]) for row in figures[peers.ALARMS]) == sorted(2 * kinds)
-    ours = [row for rows in figures.values() for row in rows if row["peer"] == "calibrant"]
-    assert not any(row.get("rejected") for row in ours)
-    smallest = [max(row["both"], row["dw"], row["db"]) for row in ours if "thermometer" in row.get("point", "")]
-    assert 0 < smallest[0] < 1e-13 < smallest[1] < 1e-4
-
-
-def test_each_checker_accepts_the_right_gradient_and_rejects_an_error() -> None:
-    here = peers.point("float64", [1.0, 2.0, 4.0], [1.0, 0.0, 3.0], [1.0, 0.5])
-    zero = peers.point("float64", [1.0, -1.0], [0.0, 0.0], [0.0, 0.0])
-
-    for peer in peers.available_peers():
-        assert peers.accepted_by(peer, peers.gradient(here), here)
-        assert not peers.accepted_by(peer, 2 * peers.gradient(here), here)
-    assert peers.smallest_rejected("assert_allclose", here, (True, True)) == pytest.approx(1e-7, rel=0.02)
-    assert peers.smallest_rejected("calibrant", zero, (True, True)) == math.inf
-
-
 def test_without_torch_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (peers, soundness):
-        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(soundness, "find_spec", lambda name: None)
 
-    assert peers.available_peers() == ["calibrant", "assert_allclose"]
     assert soundness.dtypes() == ["float16", "float32", "float64"]
     assert soundness.evaluators("float32") == list(STYLES)
 

@@ -3,7 +3,6 @@
     python -m calibrant.benchmarks judge
     python -m calibrant.benchmarks soundness --cases 1000000
     python -m calibrant.benchmarks arrangements
-    python -m calibrant.benchmarks peers
     python -m calibrant.benchmarks speed
     python -m calibrant.benchmarks ulps
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import arrangements, peers, soundness, speed
+from calibrant.benchmarks import arrangements, soundness, speed
 
 
 def _formulas(cases: int, seed: int) -> dict[str, Any]:
@@ -29,7 +29,6 @@ COMMANDS = {
     "judge": (soundness.judge_times, 200),
     "soundness": (soundness.measure, 1_000_000),
     "arrangements": (arrangements.measure, 500),
-    "peers": (peers.measure, 2000),
     "speed": (speed.measure, 50),
     "formulas": (_formulas, 2000),
     "ulps": (_ulps, 200_000),
