@@ -18,12 +18,7 @@ from calibrant.judge import Disagreement, agree, agree_lists
 from calibrant.target.calling import Absent, Subject
 from calibrant.target.description import described
 
-OURS = [
-    one
-    for one in arrangements()
-    if "jax" not in one.name
-    and ("torch" not in one.name or "autocast" in one.name or (one.operation, one.name) == ("adam", "torch, foreach"))
-]
+OURS = [one for one in arrangements() if "jax" not in one.name]
 FLOAT32 = np.float32
 
 
@@ -36,17 +31,37 @@ def test_a_legitimate_arrangement_is_accepted(one: Arrangement) -> None:
         assert tally.judged > 0
 
 
-def test_the_benchmark_counts_and_tells_what_was_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    twice = Arrangement("loss", "twice", lambda p, c: 2 * np.mean((p - c) ** 2), ("float64",))
-    monkeypatch.setattr(benchmark, "arrangements", lambda: [twice, OURS[0]])
+@pytest.mark.untraced
+@pytest.mark.parametrize("one", OURS, ids=lambda one: f"{one.operation}, {one.name}")
+def test_it_is_accepted_in_half_formats(one: Arrangement) -> None:
+    for dtype in one.dtypes[:-2]:
+        assert tried(one, dtype, 4, 20)[1] == ""
 
-    tables = benchmark.measure(3, 1, 1)
 
-    rows = {row["arrangement"]: row for row in tables[benchmark.JUDGED]}
-    assert rows["twice"]["rejected"] > 0
-    assert rows["twice"]["worst"] > 1
-    assert rows[OURS[0].name]["rejected"] == 0
-    assert ["loss, twice, float64" in row["rejected"] for row in tables[benchmark.REJECTED]] == [True]
+@pytest.mark.untraced
+def test_the_same_seed_gives_the_same_cases_on_any_number_of_cores() -> None:
+    one, two, other = (
+        benchmark.measure(2, seed, workers, ("look-ahead", "regularized_grad"))
+        for seed, workers in ((5, 1), (5, 2), (6, 1))
+    )
+
+    assert one == two != other
+    rows = one[benchmark.JUDGED]
+    assert [row["cases"] for row in rows] == [2] * 4 * 3
+    assert all(row["rejected"] == 0 <= row["worst"] <= 1 for row in rows)
+
+
+def test_every_operation_has_an_arrangement_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "find_spec", lambda name: None)
+
+    assert {one.operation for one in arrangements()} == {*benchmark.OPERATIONS}
+    assert {one.dtypes for one in arrangements()} == {benchmark.DTYPES}
+
+
+def test_the_name_of_an_arrangement_is_its_own() -> None:
+    names = [(one.operation, one.name) for one in arrangements()]
+
+    assert len(names) == len({*names})
 
 
 def test_a_residual_may_be_taken_from_left_to_right() -> None:

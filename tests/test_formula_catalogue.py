@@ -258,6 +258,7 @@ def test_a_right_answer_that_is_rejected_ends_the_benchmark_with_status_1(monkey
     rows, rejections = alarms.measure(2, seed=0, workers=1)
 
     assert sum(row["rejected"] for row in rows) == len(rejections) > 0
+    assert max(row["worst"] for row in rows) > 1
     assert "torch, cross_entropy in float64" in rejections[0]["rejected"]
 
 

@@ -2,59 +2,43 @@
 
 import argparse
 import json
+import pkgutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from calibrant import benchmarks
-from calibrant.benchmarks import arrangements, soundness, speed
-
-
-def _formulas(cases: int, seed: int) -> dict[str, Any]:
-    """Measure formulas; they need python-flint, which the others do not."""
-    from calibrant.benchmarks import formulas
-
-    return formulas.measure(cases, seed)
-
-
-def _ulps(cases: int, seed: int) -> dict[str, Any]:
-    """Measure elementary functions; they need python-flint, too."""
-    from calibrant.benchmarks import ulps
-
-    return ulps.measure(cases, seed)
-
 
 COMMANDS = {
-    "judge": (soundness.judge_times, 200),
-    "soundness": (soundness.measure, 1_000_000),
-    "arrangements": (arrangements.measure, 500),
-    "speed": (speed.measure, 50),
-    "formulas": (_formulas, 2000),
-    "ulps": (_ulps, 200_000),
+    "judge": ("speed:judge_times", 200),
+    "arrangements": ("arrangements:measure", 500),
+    "speed": ("speed:measure", 50),
+    "formulas": ("formulas:measure", 2000),
+    "ulps": ("ulps:measure", 200_000),
 }
-"""Each measurement, which returns tables by their titles, and its number of timings, cases, data sets or examples."""
+"""Each measurement, imported when it is asked for, which returns tables by their titles, and its number of timings, cases or examples."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark; 1 if the judge rejected what is right."""
     parser = argparse.ArgumentParser("python -m calibrant.benchmarks", description=benchmarks.__doc__.splitlines()[0])
     parser.add_argument("name", choices=COMMANDS, help="what to measure")
-    defaults = ", ".join(str(cases) for _, cases in COMMANDS.values())
-    parser.add_argument("--cases", type=int, metavar="N", help=f"timings, cases, data sets or examples ({defaults})")
+    defaults = ", ".join(f"{name} {cases}" for name, (_, cases) in COMMANDS.items())
+    parser.add_argument("--cases", type=int, metavar="N", help=f"timings, cases or examples ({defaults})")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random numbers (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     options = parser.parse_args(arguments)
-    command, default = COMMANDS[options.name]
+    place, default = COMMANDS[options.name]
     cases = default if options.cases is None else options.cases
     if cases < 1:
         parser.error(f"--cases is {cases}: there is nothing to measure")
-    tables = command(cases, options.seed)
+    tables = pkgutil.resolve_name(f"calibrant.benchmarks.{place}")(cases, options.seed)
     for title, rows in tables.items():
         print(f"\n{title}\n{table(rows)}")
     if options.json:
         options.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
-    return 1 if tables.get(soundness.REJECTED) else 0
+    return 1 if tables.get(benchmarks.REJECTED) else 0
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.benchmarks.soundness import random_bytes
+from calibrant.benchmarks.arrangements import count_rejection, random_bytes
 from calibrant.benchmarks.versions import DRAWS, scale_of
 from calibrant.checks.spread import spread
 from calibrant.exact import FORMATS
@@ -75,16 +75,16 @@ def judged_chunk(wide: bool, seed: int, chunk: int, cases: int) -> tuple[dict[Ru
         with tallying(tallies.setdefault((library, name, dtype), Tally())) as tally:
             tally.examples += 1
             try:
-                for sentence in _held(layers, one, inputs, upstream, dtype, rng):
+                for wrong in _wrong(layers, one, inputs, upstream, dtype, rng):
                     place = f"seed {seed}, chunk {chunk}, case {i}"
-                    rejections.append({"rejected": f"{library}, {name} in {dtype}: {sentence}; {place}"})
-                    tally.rejected += 1
+                    rejections.append({"rejected": f"{library}, {name} in {dtype}: {wrong}; {place}"})
+                    count_rejection(tally, wrong)
             except NotImplementedError:  # the adapter says of which shapes the library has no function
                 tally.refused += 1
     return tallies, rejections
 
 
-def _held(layers: Any, one: Declared, inputs: Any, upstream: Any, dtype: str, rng: Any) -> Iterator[str]:
+def _wrong(layers: Any, one: Declared, inputs: Any, upstream: Any, dtype: str, rng: Any) -> Iterator[Disagreement]:
     """What is wrong with the value and with the gradients."""
     given = [layers.asarray(x.copy()) if isinstance(x, np.ndarray) else x for x in inputs]
     value = layers.to_numpy(getattr(layers, one.name)(*given))
@@ -97,7 +97,7 @@ def _held(layers: Any, one: Declared, inputs: Any, upstream: Any, dtype: str, rn
             if not _deviates(layers, clause, dtype):
                 agree_with_formula(answer, one, inputs, dtype, seed)
         except Disagreement as wrong:
-            yield str(wrong)
+            yield wrong
 
 
 def measure(cases: int, seed: int, workers: int | None = None) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:

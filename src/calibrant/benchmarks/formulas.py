@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.benchmarks.soundness import REJECTED
+from calibrant.benchmarks import REJECTED
 from calibrant.benchmarks.versions import Case, asked, cases
 from calibrant.formula import gradient_bound
 from calibrant.formula.catalogue import FORMULAS

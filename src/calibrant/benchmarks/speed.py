@@ -1,4 +1,4 @@
-"""Examples a second, chapter by chapter, beside the bare cost of drawing them and the target's own time."""
+"""The time of a judgement; examples a second, chapter by chapter, beside the bare cost of drawing them and the target's own time."""
 
 import contextlib
 import functools
@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from hypothesis.errors import Unsatisfiable
 
+from calibrant.benchmarks.arrangements import OPERATIONS, Arrangement, arrangements
 from calibrant.book.clauses import CHAPTERS, properties
 from calibrant.checks.here import Settings, parametrized, suite_of
 from calibrant.suite import property as suite
@@ -69,3 +71,22 @@ def measure(cases: int, seed: int, target: str = "", chapters: Iterable[str] = C
         rows.append({"chapter": chapter, "a second": rate, **spent, "drawing": drawn["seconds"]})
     title = "examples a second, and the seconds of each chapter, its target's functions, and drawing alone"
     return {f"{target}: {title}": rows}
+
+
+def judge_times(cases: int, seed: int) -> dict[str, Any]:
+    """Measure the quartiles of the time to find the truth and its bound, and to compare, in milliseconds."""
+    rng, first, times = np.random.default_rng(seed), dict[str, Arrangement](), dict[tuple[str, str], list[float]]()
+    for one in arrangements():
+        first.setdefault(one.operation, one)
+    for _ in range(cases):  # all operations in turn, so that a disturbance of the machine falls on each
+        for name, asked in OPERATIONS.items():
+            for dtype in ("float32", "float64"):
+                arguments = asked.drawn(dtype, rng)
+                with np.errstate(all="ignore"):
+                    answer = first[name].evaluate(*arguments)
+                timed(asked.judge, times.setdefault((name, dtype), []))(answer, arguments, dtype)
+    rows: list[dict[str, Any]] = []
+    for (name, dtype), taken in times.items():
+        low, median, high = (1e3 * np.quantile(taken, [0.25, 0.5, 0.75])).tolist()
+        rows.append({"operation": name, "dtype": dtype, "low": low, "median": median, "high": high})
+    return {"Quartiles of the time of one judgement, in milliseconds": rows}

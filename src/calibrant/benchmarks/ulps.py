@@ -11,7 +11,7 @@ import numpy as np
 from flint import arb, ctx
 from numpy.typing import NDArray
 
-from calibrant.benchmarks.soundness import REJECTED
+from calibrant.benchmarks import REJECTED
 from calibrant.exact.formats import FORMATS, Format
 from calibrant.formula.elementary import FUNCTIONS, POWER, Function
 
