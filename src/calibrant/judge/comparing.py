@@ -155,10 +155,12 @@ def agree_lists(
     ]
     if not leaves:
         return
+    counted = _tally.judged, _tally.unjudged
     try:
         together = np.concatenate([shaped(array, truth.shape).ravel() for *_, array, truth in leaves])
         _agree_within(together, exact.concatenate(*(truth for *_, truth in leaves)))
     except Disagreement:
+        _tally.judged, _tally.unjudged = counted
         of_list, of_array = places
         for t, k, array, truth in leaves:  # one by one, to name the place
             try:
