@@ -323,9 +323,9 @@ def ends_at(target: Subject, path: list[Any], due: list[list[Exact]]) -> None:
 
 @clause("optimizer.thermometer-adam")
 def test_adam_on_raw_readings_reaches_the_values_of_the_book(target: Subject) -> None:
-    """The data need no scaling, because Adam scales each parameter's step by itself. A half format cannot hold the values."""
+    """The data need no scaling, because Adam scales each parameter's step by itself."""
     if target.form.precision < exact.FORMATS["float32"].precision:
-        return
+        pytest.skip("a half format cannot hold the values of the book")
     data = map(target.array, ([1.0, 0.0], T_U, T_C))
 
     params, _, _ = target.training_loop(2000, {"name": "adam", "lr": 1e-1}, *data)
