@@ -296,17 +296,6 @@ def test_two_derivations_agree_in_every_scale_of_the_loss(scale: str) -> None:
         assert exact.symbolic_gradient(*data) == exact.gradient(*data).fractions()
 
 
-def test_dual_numbers_keep_fractions_and_know_squares_alone() -> None:
-    params = exact.of(np.array([0.5, 0.25]))
-
-    value, slopes = exact.differentiate(lambda p: p[0] * p[1] + 0.5 - p[0] ** 2, params)
-
-    assert value.fractions() == [Fraction(3, 8)]
-    assert slopes.fractions() == [Fraction(-3, 4), Fraction(1, 2)]
-    with pytest.raises(TypeError):
-        exact.differentiate(lambda p: p[0] ** 3, params)
-
-
 @pytest.mark.parametrize(("n", "claimed"), [(1, True), (8, False)])
 def test_a_penalty_is_claimed_until_its_sum_over_the_samples_may_overflow(n: int, claimed: bool) -> None:
     zeros, one = column(*[0.0] * n), column(1.0)[0]

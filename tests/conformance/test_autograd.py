@@ -53,9 +53,15 @@ def listed(answer: list[Any], *lengths: int) -> list[Any]:
     return answer
 
 
+def truth(loss: Written, params: Any) -> tuple[Exact, Exact]:
+    """The value and the gradient of a program."""
+    assert loss.straight_line is not None
+    return exact.derivatives(**loss.straight_line, params=exact.of(params))
+
+
 def gradients(sample: Programs) -> list[Any]:
     """The gradient of each program, without error."""
-    return [exact.differentiate(loss, exact.of(sample.params))[1].true() for loss in sample.losses]
+    return [truth(loss, sample.params)[1].true() for loss in sample.losses]
 
 
 def passes(target: Subject, sample: Programs, zero_grad: str) -> list[Any]:
@@ -69,7 +75,7 @@ def test_the_gradient_of_any_program_follows_the_chain_rule(target: Subject, sam
     """A value that is used several times counts each time, with a minus sign where it is subtracted."""
     value, gradient = target.automatic_gradient(sample.losses[0], sample.params)
 
-    true_value, true_gradient = exact.differentiate(sample.losses[0], exact.of(sample.params))
+    true_value, true_gradient = truth(sample.losses[0], sample.params)
     agree(value, true_value.nearest(), "the value")
     agree(gradient, true_gradient.nearest(), "the gradient")
 
@@ -121,10 +127,9 @@ ELEMENTARY = (
 
 def judge_rounding(target: Subject, loss: Written, params: Any) -> None:
     """Hold the value and the gradient of a program that rounds against the truth."""
-    assert loss.straight_line is not None
     value, gradient = target.automatic_gradient(loss, params)
 
-    true_value, true_gradient = exact.derivatives(**loss.straight_line, params=exact.of(params))
+    true_value, true_gradient = truth(loss, params)
     agree(value, true_value)
     agree(gradient, true_gradient)
 
@@ -368,7 +373,7 @@ def judge_recorded(answer: Any, due: Any, due_gradient: Any, is_train: bool) -> 
 
 def judge_evaluation(answer: Any, sample: Programs, is_train: bool) -> None:
     """Hold the evaluation of the first program, which rounds nothing, against the truth."""
-    value, gradient = exact.differentiate(sample.losses[0], exact.of(sample.params))
+    value, gradient = truth(sample.losses[0], sample.params)
     judge_recorded(answer, value.nearest(), gradient.nearest(), is_train)
 
 

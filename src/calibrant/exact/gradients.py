@@ -1,19 +1,17 @@
-"""The true gradients, by the three ways of the book, by computer algebra and by derivatives that every value carries."""
+"""The true gradients, by the three ways of the book and by computer algebra."""
 
 from __future__ import annotations
 
 import functools
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
-from calibrant.exact.formats import UNROUNDED, loss_scale
+from calibrant.exact.formats import loss_scale
 from calibrant.exact.loss import loss_fn, model, of_mean
-from calibrant.exact.numbers import Exact, concatenate, constant, gamma
+from calibrant.exact.numbers import Exact, concatenate, gamma
 
 
 def slopes(t_p: Exact, t_c: Exact) -> tuple[Exact, int]:
@@ -101,49 +99,3 @@ def _derived(n: int):  # type: ignore[no-untyped-def]  # SymPy has no types
     loss = sum((w * x + b - y) ** 2 for x, y in zip(t_u, t_c, strict=True)) / sympy.Integer(n)
     symbols, polynomials = [w, b, *t_u, *t_c], [sympy.expand(n * sympy.diff(loss, x)) for x in (w, b)]
     return symbols, sympy.lambdify(symbols, polynomials, modules=[{}])
-
-
-@dataclass(frozen=True)
-class _Dual:
-    """A value and its derivative by each parameter; whole numbers are int, which is faster."""
-
-    value: Fraction | int
-    slopes: tuple[Fraction | int, ...]
-
-    def _other(self, other: Any) -> _Dual:
-        return other if isinstance(other, _Dual) else _Dual(_number(other), (0,) * len(self.slopes))
-
-    def __add__(self, other: Any) -> _Dual:
-        y = self._other(other)
-        return _Dual(self.value + y.value, tuple(a + b for a, b in zip(self.slopes, y.slopes, strict=True)))
-
-    def __sub__(self, other: Any) -> _Dual:
-        return self + self._other(other) * -1
-
-    def __mul__(self, other: Any) -> _Dual:
-        y = self._other(other)
-        slopes = tuple(a * y.value + self.value * b for a, b in zip(self.slopes, y.slopes, strict=True))
-        return _Dual(self.value * y.value, slopes)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __rsub__(self, other: Any) -> _Dual:
-        return self._other(other) - self
-
-    def __pow__(self, power: int) -> _Dual:
-        return self * self if power == 2 else NotImplemented
-
-
-def differentiate(function: Callable[[Any], Any], params: Exact) -> tuple[Exact, Exact]:
-    """The value and the gradient of a function of a column of parameters, for a function whose operations never round."""
-    values = params.fractions()
-    rows = [tuple(int(i == j) for j in range(len(values))) for i in range(len(values))]
-    duals = [_Dual(_number(value), row) for value, row in zip(values, rows, strict=True)]
-    result = function(np.array(duals, dtype=object))
-    value, *slopes = (constant(x, UNROUNDED) for x in (result.value, *result.slopes))
-    return value, concatenate(*slopes)
-
-
-def _number(x: Any) -> Fraction | int:
-    fraction = Fraction(x)
-    return fraction.numerator if fraction.denominator == 1 else fraction
