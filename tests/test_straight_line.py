@@ -165,6 +165,14 @@ def test_the_derivatives_are_those_of_computer_algebra(source: str) -> None:
         assert abs(sympy.Rational(mine.numerator, mine.denominator) - theirs) <= 1e-40
 
 
+def test_the_hyperbolic_tangent_of_a_tiny_number_is_that_number() -> None:
+    tiny = 2.0**-300
+
+    value, _ = exact.derivatives([("index", 0, 0), ("tanh", 1)], 2, exact.of(np.array([tiny])))
+
+    assert float(value.nearest()) == tiny
+
+
 def each(name: str) -> Callable[[Any], Any]:
     """A function of SymPy's, element by element."""
     import sympy

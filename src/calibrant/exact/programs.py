@@ -7,11 +7,9 @@ the factors along its edges. Forward and backward walks evaluate this sum in dif
 
 from __future__ import annotations
 
-import decimal
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -19,9 +17,8 @@ import numpy as np
 
 from calibrant.exact.formats import UNROUNDED, Format
 from calibrant.exact.numbers import _UP, Exact, gamma, to_float
-from calibrant.exact.scalars import Number, constant, gather, product, scatter
+from calibrant.exact.scalars import MP, Number, computed, constant, gather, product, scatter
 
-_DIGITS = decimal.Context(prec=60, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 _ELEMENTARY = 8
 """The roundings that four units in the last place are worth: what an elementary function adds [A.elementary]."""
 
@@ -78,12 +75,9 @@ def _widened(x: Number, roundings: int) -> Number:
     return x.within((x.err + gamma(roundings, x.form) * (x.size + x.err) + x.form.tiny) * _UP)
 
 
-def _computed(value: Decimal, passed: float, form: Format) -> Number:
+def _computed(value: Any, passed: float, form: Format) -> Number:
     """The value of an elementary function, with the error that its argument passes on [A.elementary]."""
-    m, d = value.as_integer_ratio()
-    shift = max(0, 256 + d.bit_length() - m.bit_length())
-    number = Number((m << shift) // d, -shift, 0.0, form)
-    return _ranged(_widened(number.within(passed * _UP), _ELEMENTARY))
+    return _ranged(_widened(computed(value, passed * _UP, form), _ELEMENTARY))
 
 
 def _ranged(x: Number) -> Number:
@@ -91,9 +85,8 @@ def _ranged(x: Number) -> Number:
     return x if x.size + x.err <= x.form.largest else x.within(math.inf)
 
 
-def _decimal(x: Number) -> Decimal:
-    value = x.fraction()
-    return _DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
+def _real(x: Number) -> Any:
+    return MP.mpf((x.m, x.e))
 
 
 def _unclaimed(form: Format) -> Number:
@@ -156,29 +149,27 @@ def _raised(base: Number, exponent: Number, less: int = 0) -> Number:
     if power.denominator == 1 and not exponent.err and (power >= 0 or base.least()):
         near = to_float(abs(base.fraction())) * _UP + base.err if power >= 1 else base.least()
         steep = abs(float(power)) * near ** float(power - 1) * _UP if power else 0.0
-        value = _DIGITS.power(_decimal(base), int(power)) if base.m or power else Decimal(1)
-        return _computed(value, steep * base.err, form)
+        return _computed(_real(base) ** int(power), steep * base.err, form)
     if not base.m > 0 or not base.least():
         return _unclaimed(form)
-    log = _DIGITS.ln(_decimal(base))
-    y = _DIGITS.divide(Decimal(power.numerator), Decimal(power.denominator))
+    log, y = MP.log(_real(base)), _real(exponent) - less
     slip = (abs(float(y)) + exponent.err) * base.err / base.least() + abs(float(log)) * exponent.err
     slip += less * form.u * abs(float(log)) * (abs(float(y)) + 1)  # the exponent less 1 is rounded
-    value = _DIGITS.exp(_DIGITS.multiply(y, log))
-    return _computed(value, to_float(Fraction(value)) * math.expm1(min(slip * _UP, 700.0)), form)
+    value = MP.exp(y * log)
+    return _computed(value, float(value) * math.expm1(min(slip * _UP, 700.0)), form)
 
 
 def _logarithm(x: Number) -> Number:
     if not x.m > 0 or not x.least():
         return _unclaimed(x.form)
-    return _computed(_DIGITS.ln(_decimal(x)), x.err / x.least(), x.form)
+    return _computed(MP.log(_real(x)), x.err / x.least(), x.form)
 
 
 def _exp(x: _Node) -> _Combined:
     if not x.number.size + x.number.err < 700:
         return _unclaimed(x.number.form), [(x, _unclaimed(x.number.form))]
-    value = _DIGITS.exp(_decimal(x.number))
-    number = _computed(value, to_float(Fraction(value)) * math.expm1(x.number.err), x.number.form)
+    value = MP.exp(_real(x.number))
+    number = _computed(value, float(value) * math.expm1(x.number.err), x.number.form)
     return number, [(x, number)]
 
 
@@ -193,10 +184,7 @@ def _tanh(x: _Node) -> _Combined:
     form = x.number.form
     if not x.number.size + x.number.err < 700:
         return _unclaimed(form), [(x, _unclaimed(form))]
-    twice = _DIGITS.exp(_DIGITS.multiply(Decimal(2), _decimal(x.number)))
-    t = _computed(
-        _DIGITS.divide(_DIGITS.subtract(twice, Decimal(1)), _DIGITS.add(twice, Decimal(1))), x.number.err, form
-    )
+    t = _computed(MP.tanh(_real(x.number)), x.number.err, form)
     return t, [(x, _widened(constant(1.0, form) - t * t, 2 * _ELEMENTARY + 2))]
 
 

@@ -7,7 +7,6 @@ factor, as schedulers that can be chained do [A.schedule].
 from __future__ import annotations
 
 import bisect
-import decimal
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -67,8 +66,6 @@ PLATEAU = {
 
 Given = Mapping[str, Any]
 _UP = 1 + 2.0**-40
-_PI = Fraction("3.14159265358979323846264338327950288419716939937510")
-_DIGITS = decimal.Context(prec=50)
 
 
 def schedule(name: str, hyperparameters: Given, n_steps: int, follow: Mapping[str, str], form: Format) -> Exact:
@@ -184,17 +181,8 @@ def _inverse_sqrt(h: Given, t: int, follow: Mapping[str, str], form: Format) -> 
 @functools.lru_cache(maxsize=4096)
 def cosine(half_turns: Fraction, form: Format) -> Number:
     """cos(pi x), from an argument that was rounded five times; the function errs by two and a half units in the last place [A.cosine]."""
-    x = half_turns % 2
-    x = 2 - x if x > 1 else x
-    sign, x = (-1, 1 - x) if x > Fraction(1, 2) else (1, x)
-    angle = _PI * x
-    square = _DIGITS.divide(decimal.Decimal((angle * angle).numerator), decimal.Decimal((angle * angle).denominator))
-    term = value = decimal.Decimal(1)
-    for k in range(1, 30):
-        term = _DIGITS.divide(_DIGITS.multiply(term, _DIGITS.minus(square)), decimal.Decimal((2 * k - 1) * (2 * k)))
-        value = _DIGITS.add(value, term)
-    number = scalars.fraction(sign * Fraction(value), form)
-    return number.within(number.err + form.u * (5 * 3.15 * to_float(abs(half_turns)) + 5))
+    value = scalars.MP.cospi(scalars.MP.mpf(half_turns.numerator) / half_turns.denominator)
+    return scalars.computed(value, form.u * (5 * 3.15 * to_float(abs(half_turns)) + 5), form)
 
 
 def _between(high: Number, low: Number, half_turns: Fraction, form: Format) -> Number:
