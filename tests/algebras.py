@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -220,15 +221,110 @@ class Judge(Algebra):
 
 @dataclass(frozen=True)
 class Ruled:
-    """A true value, and the bound that the rules of the running error analysis give it; None where it may overflow."""
+    """A true value, and the bound that the rules of Appendix A give it, without their own rounding; None where it may overflow."""
 
     value: Fraction
-    error: Fraction | None
+    form: Format
+    error: Fraction | None = Fraction(0)
 
+    @property
+    def known(self) -> Fraction:
+        """The bound of a number that has one."""
+        assert self.error is not None
+        return self.error
+
+    @property
     def reach(self) -> Fraction:
         """As far from zero as an evaluation may find it."""
-        assert self.error is not None
-        return abs(self.value) + self.error
+        return abs(self.value) + self.known
+
+    @property
+    def least(self) -> Fraction:
+        """As near to zero, if that is positive."""
+        return abs(self.value) - self.known
+
+    def scales(self) -> bool:
+        """Whether it is a power of two, or zero, without error: a product with it is not rounded."""
+        m, d = abs(self.value).as_integer_ratio()
+        return self.error == 0 and not m & (m - 1) and not d & (d - 1)
+
+    def rounded(self, k: int, lost: Fraction | float = 0) -> Ruled:
+        """A.roundings, underflow, and A.range."""
+        if self.error is None or not self.reach:
+            return self
+        u = Fraction(self.form.u)
+        error = self.error + (k * u * (1 + u) if k <= 2 else gamma(k, self.form)) * self.reach + Fraction(lost)
+        return Ruled(self.value, self.form, error if abs(self.value) + error <= self.form.largest else None)
+
+    def __neg__(self) -> Ruled:
+        return Ruled(-self.value, self.form, self.error)
+
+    def __abs__(self) -> Ruled:
+        return Ruled(abs(self.value), self.form, self.error)
+
+    def __add__(self, y: Ruled) -> Ruled:
+        """A.sum."""
+        error = None if None in (self.error, y.error) else self.known + y.known
+        return Ruled(self.value + y.value, self.form, error).rounded(1)
+
+    def __sub__(self, y: Ruled) -> Ruled:
+        return self + -y
+
+    def __mul__(self, y: Ruled) -> Ruled:
+        """A.product."""
+        return self.times(y, 0 if self.scales() or y.scales() else 1)
+
+    def times(self, y: Ruled, k: int) -> Ruled:
+        """The same, with so many roundings."""
+        value = self.value * y.value
+        error = None if None in (self.error, y.error) else self.reach * y.reach - abs(value)
+        return Ruled(value, self.form, error).rounded(k, self.form.tiny)
+
+
+def gamma(k: int, form: Format) -> Fraction:
+    return k * Fraction(form.u) / (1 - k * Fraction(form.u))
+
+
+def stretch(factors: list[Ruled], divisors: list[Ruled]) -> Fraction:
+    """How much a product may enlarge an underflow on the way."""
+    large, small = [max(x.reach, Fraction(1)) for x in factors], [min(y.least, Fraction(1)) for y in divisors]
+    return math.prod(large, start=Fraction(1)) / math.prod(small, start=Fraction(1))
+
+
+def products(factors: list[Ruled], divisors: list[Ruled]) -> Ruled:
+    """A.products, of divisors that are not zero."""
+    form, k, most = factors[0].form, len(factors) - 1 + 2 * len(divisors), stretch(factors, divisors)
+    z, e = Fraction(1), Fraction(0)
+    for x in factors:
+        z, e = z * x.value, abs(z) * x.known + x.reach * e
+    for y in divisors:
+        z /= y.value
+        e = (e + abs(z) * y.known) / y.least
+    error = e + gamma(k, form) * (abs(z) + e) + (k + 1) * Fraction(form.tiny) * most
+    return Ruled(z, form, error if max(most, abs(z) + error) <= form.largest else None)
+
+
+def average(x: Ruled, y: Ruled, keep: Ruled, part: Ruled) -> Ruled:
+    """A.average."""
+    u, k, p = Fraction(x.form.u), keep.value, part.value
+    s, r, c = x.reach + y.reach, int(bool(x.reach and y.reach)), int(k <= p)
+    b, q = k + part.known, part.reach
+    local = max(b * x.reach + q * y.reach, (1 + r) * q * s, (1 + r + c) * b * s)
+    error = k * x.known + p * y.known + part.known * s + u * (1 + 2 * u) * local
+    value = k * x.value + p * y.value
+    return Ruled(value, x.form, error if s <= x.form.largest else None).rounded(1, 3 * x.form.tiny)
+
+
+def root(x: Ruled) -> Ruled:
+    """A.root, of a number that cannot be negative."""
+    value = _root(x.value)
+    error = value - _root(x.least) if x.least > 0 else max(value, x.known / _root(x.reach)) if x.error else Fraction(0)
+    return Ruled(value, x.form, error).rounded(2)
+
+
+def _root(x: Fraction) -> Fraction:
+    with decimal.localcontext(prec=80):
+        return Fraction((decimal.Decimal(x.numerator) / decimal.Decimal(x.denominator)).sqrt())
 
 
 class Bounds(Algebra):
@@ -236,81 +332,45 @@ class Bounds(Algebra):
 
     def __init__(self, numbers: dict[str, Any], form: Format) -> None:
         self.form = form
-        self.u, self.tiny = Fraction(form.u), Fraction(form.tiny)
-        self.numbers = {name: self.each(lambda x: Ruled(x, Fraction(0)), fractions(x)) for name, x in numbers.items()}
+        self.numbers = {name: self.each(lambda x: Ruled(x, form), fractions(x)) for name, x in numbers.items()}
 
     def each(self, rule: Any, *operands: Any) -> Any:
         return objects(np.frompyfunc(rule, len(operands), 1)(*operands))
 
     def __call__(self, tree: Tree) -> Any:
-        match tree:
-            case int():
-                return objects(Ruled(Fraction(tree), Fraction(0)))
-            case ("abs", a):
-                return self.each(lambda x: Ruled(abs(x.value), x.error), self(a))
-        return super().__call__(tree)
-
-    def rounded(self, value: Fraction, error: Fraction | None, roundings: int, least: Fraction) -> Ruled:
-        if error is None or (not value and not error):
-            return Ruled(value, error)
-        error += roundings * self.u * (1 + self.u) * (abs(value) + error) + least
-        return Ruled(value, error if abs(value) + error <= Fraction(self.form.largest) else None)
-
-    def add(self, a: Any, b: Any, sign: str, tree: Tree) -> Any:
-        def rule(x: Ruled, y: Ruled) -> Ruled:
-            value = x.value + y.value if sign == "+" else x.value - y.value
-            error = None if x.error is None or y.error is None else x.error + y.error
-            return self.rounded(value, error, 1, Fraction(0))
-
-        return self.each(rule, a, b)
-
-    def scales(self, a: Any) -> bool:
-        """Whether it is one power of two, or zero, without error: a product with it is not rounded."""
-        x = a.item() if a.size == 1 else Ruled(Fraction(3), None)
-        numerator, denominator = abs(x.value.numerator), x.value.denominator
-        return x.error == 0 and not numerator & (numerator - 1) and not denominator & (denominator - 1)
+        return objects(Ruled(Fraction(tree), self.form)) if isinstance(tree, int) else super().__call__(tree)
 
     def multiply(self, a: Any, b: Any) -> Any:
-        roundings = 0 if self.scales(a) or self.scales(b) else 1
-
-        def rule(x: Ruled, y: Ruled) -> Ruled:
-            unknown = x.error is None or y.error is None
-            error = None if unknown else x.reach() * y.reach() - abs(x.value * y.value)
-            return self.rounded(x.value * y.value, error, roundings, self.tiny)
-
-        return self.each(rule, a, b)
+        k = 0 if any(x.size == 1 and x.item().scales() for x in (a, b)) else 1
+        return self.each(lambda x, y: x.times(y, k), a, b)
 
     def divide(self, a: Any, b: Any) -> Any:
-        y, roundings = b.item(), 0 if self.scales(b) else 2
+        y = b.item()
 
         def rule(x: Ruled) -> Ruled:
-            value = x.value / y.value
-            if x.error is None or y.error is None or (abs(y.value) - y.error) * Fraction(self.form.largest) < 1:
-                return Ruled(value, None)  # the divisor may be zero, or its reciprocal may overflow
-            error = (x.error + abs(value) * y.error) / (abs(y.value) - y.error)
-            return self.rounded(value, error, roundings, self.tiny)
+            value, error = x.value / y.value, None
+            # Else the divisor may be zero, or its reciprocal may overflow.
+            if None not in (x.error, y.error) and y.least * Fraction(self.form.largest) >= 1:
+                error = (x.known + abs(value) * y.known) / y.least
+            return Ruled(value, self.form, error).rounded(0 if y.scales() else 2, self.form.tiny)
 
         return self.each(rule, a)
 
-    def summed(self, a: Any, roundings: int) -> tuple[Fraction, Fraction | None]:
-        """The sum, with the error that the terms' errors and so many roundings of each term give it."""
-        terms = list(a.flat)
+    def summed(self, a: Any, k: int, n: int = 1, lost: float = 0) -> Any:
+        """The sum over n, with the error that the terms' errors and so many roundings of each term give it."""
+        terms, error = list(a.flat), None
         value = sum((x.value for x in terms), Fraction(0))
-        ku = roundings * self.u
-        if ku >= 1 or any(x.error is None for x in terms):
-            return value, None
-        span = sum(x.reach() for x in terms)
-        rounding = ku / (1 - ku) * span
-        fits = span + rounding <= Fraction(self.form.largest)
-        return value, sum(x.error for x in terms) + rounding if fits else None
+        if k * self.form.u < 1 and all(x.error is not None for x in terms):
+            span = sum(x.reach for x in terms)
+            rounding = gamma(k, self.form) * span
+            error = sum(x.error for x in terms) + rounding if span + rounding <= self.form.largest else None
+        return objects(Ruled(value / n, self.form, None if error is None else error / n + Fraction(lost)).rounded(0))
 
     def sum(self, a: Any, tree: Tree) -> Any:
-        return objects(self.rounded(*self.summed(a, a.size - 1), 0, Fraction(0)))
+        return self.summed(a, a.size - 1)
 
     def mean(self, a: Any) -> Any:
-        n = a.size
-        value, error = self.summed(a, n - 1 + (2 if n & (n - 1) else 0))
-        return objects(self.rounded(value / n, None if error is None else error / n + n * self.tiny, 0, Fraction(0)))
+        return self.summed(a, a.size - 1 + (2 if a.size & (a.size - 1) else 0), a.size, a.size * self.form.tiny)
 
 
 def objects(x: Any) -> Any:

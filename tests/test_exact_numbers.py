@@ -148,7 +148,7 @@ def test_a_bound_is_what_the_rules_give_without_rounding(name: str, data: st.Dat
     for bound, due in zip(judged.errors().ravel().tolist(), ruled.ravel(), strict=True):
         if due.error is None or bound == math.inf:
             assert bound == math.inf
-            assert due.error is None or due.reach() * (1 + Fraction(2) ** -36) > Fraction(form.largest)
+            assert due.error is None or due.reach * (1 + Fraction(2) ** -36) > Fraction(form.largest)
         else:
             assert due.error <= Fraction(bound) <= due.error * (1 + Fraction(2) ** -36) + Fraction(2) ** -1000
 

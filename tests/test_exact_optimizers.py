@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from algebras import Ruled, average, products, root, stretch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import PYTORCH
@@ -292,35 +293,20 @@ def test_powers_at_the_ends_of_the_range() -> None:
 
 # Their bounds, by the rules in fractions: wider ones would pass everything above
 
-U, TINY, LARGEST = (Fraction(x) for x in (FLOAT32.u, FLOAT32.tiny, FLOAT32.largest))
-Rounds = tuple[Fraction, Fraction | None]
-"""A true value and its bound; None where nothing is claimed."""
+LARGEST = Fraction(FLOAT32.largest)
 
 uncertain = st.builds(
     lambda x, units: number(x).within(units * FLOAT32.u * abs(x)),
     st.sampled_from([1.0, 0.0, 0.75, -2.0, -1.375])
     | numbers
     | st.floats(width=32, allow_nan=False, allow_infinity=False),
-    st.sampled_from([0, 0, 1, 5, 2**22]),
+    st.sampled_from([0, 0, 1, 5, 2**22, 2**25]),
 )
 shares = st.sampled_from([0.9, 0.5, 0.0, 1.0, 0.25, 0.999]) | st.floats(0, 1)
 
 
-def reach(x: Number) -> Fraction:
-    return abs(x.fraction()) + Fraction(x.err)
-
-
-def scales(x: Number) -> bool:
-    """Whether it is a power of two, or zero, without error."""
-    return not x.err and not abs(x.m) & (abs(x.m) - 1)
-
-
-def rounding(value: Fraction, error: Fraction, roundings: int, least: Fraction = Fraction(0)) -> Rounds:
-    """The error of a value after this many roundings more."""
-    if not value and not error:
-        return value, error
-    error += roundings * U * (1 + U) * (abs(value) + error) + least
-    return value, error if abs(value) + error <= LARGEST else None
+def ruled(x: Number) -> Ruled:
+    return Ruled(x.fraction(), FLOAT32, Fraction(x.err))
 
 
 def at_the_border(x: Fraction) -> bool:
@@ -328,9 +314,9 @@ def at_the_border(x: Fraction) -> bool:
     return abs(x - LARGEST) <= LARGEST * Fraction(2) ** -36
 
 
-def agrees(judged: Number, due: Rounds) -> bool:
+def agrees(judged: Number, due: Ruled) -> bool:
     """Whether a bound is the one that is due, except that each step rounds up, and a value is true to 160 bits."""
-    value, error = due
+    value, error = due.value, due.error
     if error is None or math.isinf(judged.err):
         near = error is None or abs(value) + error * (1 + Fraction(2) ** -36) > LARGEST * (1 - Fraction(2) ** -36)
         return math.isinf(judged.err) and near
@@ -341,41 +327,27 @@ def agrees(judged: Number, due: Rounds) -> bool:
 @SOME
 @given(uncertain, uncertain)
 def test_sums_and_products_of_two_err_by_their_rules(x: Number, y: Number) -> None:
-    a, b = x.fraction(), y.fraction()
-    scaled = rounding(a * b, reach(x) * reach(y) - abs(a * b), 0 if scales(x) or scales(y) else 1, TINY)
+    a, b = ruled(x), ruled(y)
+    as_it_is = x.known_zero() or y.known_zero()
+    larger, smaller = (Ruled(pick(a.value, b.value), FLOAT32, max(a.known, b.known)) for pick in (max, min))
 
-    assert agrees(x * y, scaled)
-    for sign, judged in ((1, x + y), (-1, x - y)):
-        value, error = a + sign * b, Fraction(x.err) + Fraction(y.err)
-        as_it_is = x.known_zero() or y.known_zero()
-        assert agrees(judged, (value, error) if as_it_is else rounding(value, error, 1))
-    assert agrees(maximum(x, y), (max(a, b), Fraction(max(x.err, y.err))))
-    assert agrees(minimum(x, y), (min(a, b), Fraction(max(x.err, y.err))))
+    assert agrees(x * y, a * b)
+    assert agrees(x + y, Ruled(a.value + b.value, FLOAT32, a.known + b.known) if as_it_is else a + b)
+    assert agrees(x - y, Ruled(a.value - b.value, FLOAT32, a.known + b.known) if as_it_is else a - b)
+    assert agrees(maximum(x, y), larger)
+    assert agrees(minimum(x, y), smaller)
 
 
 @SOME
 @given(st.lists(uncertain, min_size=1, max_size=4), st.lists(uncertain, max_size=3))
 def test_a_product_of_many_errs_by_its_rule(factors: list[Number], divisors: list[Number]) -> None:
-    value = math.prod((x.fraction() for x in factors), start=Fraction(1))
-    error = math.prod(map(reach, factors), start=Fraction(1)) - abs(value)
-    stretch = math.prod((max(reach(x), Fraction(1)) for x in factors), start=Fraction(1))
-    lost = any(abs(y.fraction()) <= Fraction(y.err) for y in divisors)
-    for y in () if lost else divisors:
-        least = abs(y.fraction()) - Fraction(y.err)
-        error = (error + abs(value / y.fraction()) * Fraction(y.err)) / least
-        value, stretch = value / y.fraction(), stretch / min(least, Fraction(1))
-    count = len(factors) - 1 + 2 * len(divisors)
-    error += count * U / (1 - count * U) * (abs(value) + error) + TINY * (count + 1) * stretch
-    judged = scalars.product(factors, divisors)
+    judged, terms = scalars.product(factors, divisors), ([*map(ruled, factors)], [*map(ruled, divisors)])
 
-    if at_the_border(stretch):
-        return
-    if lost or stretch > LARGEST:
+    if any(y.least <= 0 for y in terms[1]):
         assert math.isinf(judged.err)
-    elif any(x.known_zero() for x in factors):
-        assert judged.known_zero()
-    else:
-        assert agrees(judged, (value, error if abs(value) + error <= LARGEST else None))
+    elif not at_the_border(most := stretch(*terms)):
+        due = products(*terms)
+        assert judged.known_zero() if most <= LARGEST and any(x.known_zero() for x in factors) else agrees(judged, due)
 
 
 @pytest.mark.parametrize("units", [0, 1, 3, 8])
@@ -392,18 +364,9 @@ def test_quotients_among_float64s_least_numbers_err_by_no_less_than_their_rule(u
 @SOME
 @given(uncertain.map(abs), st.booleans())
 def test_a_root_errs_by_its_rule(x: Number, signed: bool) -> None:
-    def of(square: Fraction) -> Fraction:
-        with decimal.localcontext(prec=80):
-            return Fraction((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())
+    judged, due = scalars.root(x, signed=signed), ruled(x)
 
-    a, error = x.fraction(), Fraction(x.err)
-    judged = scalars.root(x, signed=signed)
-
-    if x.err and a <= error and signed:
-        assert math.isinf(judged.err)
-    else:
-        zero = x.err and a <= error  # may be found
-        assert agrees(judged, rounding(of(a), max(of(a), error / of(a + error)) if zero else of(a) - of(a - error), 2))
+    assert math.isinf(judged.err) if signed and x.err and due.least <= 0 else agrees(judged, root(due))
 
 
 @SOME
@@ -411,38 +374,23 @@ def test_a_root_errs_by_its_rule(x: Number, signed: bool) -> None:
 def test_a_moving_average_errs_by_its_rule(x: Number, y: Number, keep: float) -> None:
     kept = scalars.hyperparameter(keep, FLOAT32)
     part = scalars.complement(kept)
-    k, p, span = Fraction(keep), 1 - Fraction(keep), reach(x) + reach(y)
-    rounds = 0 if x.known_zero() or y.known_zero() else 1  # a difference from zero is exact
-    most_k, most_p = k + Fraction(part.err), p + Fraction(part.err)
-    ways = [
-        most_k * reach(x) + most_p * reach(y),
-        (1 + rounds) * most_p * span,
-        (1 + rounds + (k <= p)) * most_k * span,
-    ]
-    error = k * Fraction(x.err) + p * Fraction(y.err) + Fraction(part.err) * span + U * (1 + 2 * U) * max(ways)
-    value = k * x.fraction() + p * y.fraction()
-    error += U * (1 + U) * (abs(value) + error) + 3 * TINY
-    off = abs(exact.round_to(p, FLOAT32) - p)
+    p, err = 1 - Fraction(keep), Fraction(kept.err)
+    off = err + Fraction(FLOAT32.u) * (p + err) if err else abs(exact.round_to(p, FLOAT32) - p)
+    span, judged = ruled(x).reach + ruled(y).reach, scalars.mix(x, y, kept, part)
 
-    assert agrees(part, (p, Fraction(kept.err) + U * (p + Fraction(kept.err)) if kept.err else off))
-    if not span:
-        assert scalars.mix(x, y, kept, part).known_zero()
-    elif not at_the_border(span):
-        fits = max(span, abs(value) + error) <= LARGEST
-        assert agrees(scalars.mix(x, y, kept, part), (value, error if fits else None))
+    assert agrees(part, Ruled(p, FLOAT32, off))
+    assert span or judged.known_zero()
+    assert at_the_border(span) or agrees(judged, average(*map(ruled, (x, y, kept, part))))
 
 
 @SOME
 @given(shares)
 def test_powers_err_by_a_rounding_more_or_by_a_unit_in_the_last_place(beta: float) -> None:
-    base = scalars.hyperparameter(beta, FLOAT32)
-    square, cube = scalars.times_power(base, base), scalars.times_power(scalars.times_power(base, base), base)
+    base = before = scalars.hyperparameter(beta, FLOAT32)
 
-    for power, before, value in ((square, base, Fraction(beta) ** 2), (cube, square, Fraction(beta) ** 3)):
-        roundings = 0 if scales(before) or scales(base) else 1
-        _, error = rounding(value, reach(before) * reach(base) - value, roundings, TINY)
-        assert error is not None
-        assert agrees(power, (value, error + U * value))
+    for _ in range(2):
+        due, before = ruled(before) * ruled(base), scalars.times_power(before, base)
+        assert agrees(before, Ruled(due.value, FLOAT32, due.known + Fraction(FLOAT32.u) * due.value))
 
 
 def test_a_sign_is_known_beyond_the_error() -> None:
