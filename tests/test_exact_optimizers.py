@@ -14,7 +14,7 @@ import pytest
 from algebras import Ruled, average, products, root, stretch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import PYTORCH
+from support import PYTORCH, forms
 
 from calibrant import exact, strategies
 from calibrant.adapters.numpy_optimizers import optimize
@@ -22,6 +22,7 @@ from calibrant.exact import FORMATS, Format, further_rules, scalars, tensors
 from calibrant.exact.optimizers import Hyperparameters
 from calibrant.exact.scalars import Number, maximum, minimum
 from calibrant.judge import agree_lists
+from calibrant.protocol.declarations import numpy_dtype
 from calibrant.strategies import Optimization
 
 pytestmark = pytest.mark.untraced
@@ -202,26 +203,27 @@ def test_a_product_may_be_evaluated_in_any_order(factors: list[float], divisors:
     assert abs(due.fraction() - value) <= abs(value) * Fraction(2) ** -100
 
 
+@forms
 @SOME
 @given(numbers, numbers, st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 0.5, 0.9, 0.999])))
-def test_a_moving_average_may_be_written_in_any_way(x: float, y: float, keep: float) -> None:
-    kept = scalars.hyperparameter(keep, FLOAT32)
-    due = scalars.mix(number(x), number(y), kept, scalars.complement(kept))
-    a, b, k, p = rounded(x), rounded(y), rounded(keep), rounded(1 - keep)
+def test_a_moving_average_may_be_written_in_any_way(form: Format, x: float, y: float, keep: float) -> None:
+    kept, dtype = scalars.hyperparameter(keep, form), numpy_dtype(form.name).type
+    a, b, k, p, one = map(dtype, (x / 64, y / 64, keep, 1 - keep, 1))
+    due = scalars.mix(number(float(a), form), number(float(b), form), kept, scalars.complement(kept))
     ways = [
         k * a + p * b,
         a + p * (b - a),
-        k * a + (rounded(1) - k) * b,
-        a + (rounded(1) - k) * (b - a),
-        (rounded(1) - p) * a + p * b,
+        k * a + (one - k) * b,
+        a + (one - k) * (b - a),
+        (one - p) * a + p * b,
         b + k * (a - b),
         b - k * (b - a),
     ]
     if p >= 0.5:
-        ways.append(b - (b - a) * (rounded(1) - p))  # as torch.lerp does
+        ways.append(b - (b - a) * (one - p))  # as torch.lerp does
 
     assert all(is_within(way, due) for way in ways)
-    value = Fraction(keep) * Fraction(x) + (1 - Fraction(keep)) * Fraction(y)
+    value = Fraction(keep) * Fraction(float(a)) + (1 - Fraction(keep)) * Fraction(float(b))
     assert abs(due.fraction() - value) <= Fraction(due.err) * Fraction(2) ** -100
 
 

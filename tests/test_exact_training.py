@@ -25,12 +25,7 @@ pytestmark = pytest.mark.untraced
 
 Update = Callable[[Any, Any, Any], Any]
 
-# The ways to write an average: the old one, the new number, and the fraction of the old that stays, in the dtype of the numbers
-EMA_WAYS: dict[str, Update] = {
-    "weights": lambda a, p, d: d * a + (1 - d) * p,
-    "towards": lambda a, p, d: a + (1 - d) * (p - a),
-    "back": lambda a, p, d: p + d * (a - p),
-}
+# The ways to write a plain average: the old one, the new number, and how many came before, in the dtype of the numbers
 SWA_WAYS: dict[str, Update] = {
     "towards": lambda a, p, n: a + (p - a) / (n + 1),
     "times its reciprocal": lambda a, p, n: a + (p - a) * (type(n)(1) / (n + 1)),
@@ -38,41 +33,13 @@ SWA_WAYS: dict[str, Update] = {
 }
 
 
-@pytest.mark.parametrize("way", EMA_WAYS.values(), ids=EMA_WAYS)
-@forms
-def test_a_moving_average_may_be_written_in_any_of_three_ways(form: Format, way: Update) -> None:
-    dtype = numpy_dtype(form.name).type
-
-    @each_case_of(strategies.averages(decay=None), form)
-    def check(sample: Averaged) -> None:
-        decay = dtype(sample.hyperparameters["decay"])
-        answer = [sample.path[0]]
-        for step in sample.path[1:]:
-            answer.append([np.asarray(way(a, p, decay), dtype) for a, p in zip(answer[-1], step, strict=True)])
-        agree_lists(answer, exact.average("ema", sample.hyperparameters, sample.path))
-
-    check()
-
-
-def each_case_of(strategy: Any, form: Format) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
-    """A test of some cases in one format, in which overflow does not warn."""
-
-    def decorated(check: Callable[[Any], None]) -> Callable[[], None]:
-        def quiet(case: Any) -> None:
-            with np.errstate(all="ignore"):
-                check(case)
-
-        return each_case(strategy, form, examples=15)(quiet)
-
-    return decorated
-
-
 @pytest.mark.parametrize("way", [*SWA_WAYS.values(), None], ids=[*SWA_WAYS, "a sum that is divided"])
 @forms
 def test_a_plain_average_may_be_written_in_any_way(form: Format, way: Update | None) -> None:
     dtype = numpy_dtype(form.name).type
 
-    @each_case_of(strategies.averages(), form)
+    @each_case(strategies.averages(), form, examples=15)
+    @np.errstate(all="ignore")
     def check(sample: Averaged) -> None:
         totals = list(
             itertools.accumulate(
