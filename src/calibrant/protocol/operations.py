@@ -60,7 +60,7 @@ class Operation:
         return timeout * IMPORT_PATIENCE if self.starts_processes else timeout
 
 
-def _record(signature: str, chapters: str, parts: str = "", conventions: str = "", **about: Any) -> Operation:
+def _record(signature: str, chapters: str, conventions: str = "", parts: str = "", **about: Any) -> Operation:
     name, _, parameters = signature.removesuffix(")").partition("(")
     about["conventions"] = _words(conventions)
     about["depths"] = tuple(part.count("*") for part in _words(parts))
@@ -72,134 +72,103 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _SCALE = "loss.scale"
-_HYPERPARAMETERS = "arithmetic.hyperparameters"
-_RATE = f"loss.scale, {_HYPERPARAMETERS}"
-_SCHEDULE = f"schedule.warm-up-count, schedule.after-cosine, {_HYPERPARAMETERS}"
-_CLIP = f"clip.epsilon, {_HYPERPARAMETERS}"
+_GIVEN = "arithmetic.hyperparameters"
+_RATE = f"loss.scale, {_GIVEN}"
+_SCHEDULE = f"schedule.warm-up-count, schedule.after-cosine, {_GIVEN}"
+_CLIP = f"clip.epsilon, {_GIVEN}"
 
-OPERATIONS = {
-    one.name: one
-    for one in (
-        _record("thermometer()", "data", "t_u, t_c"),
-        _record("norris()", "data", "x, y"),
-        _record("least_squares(t_u, t_c)", "data"),
-        _record("figures()", "data", returns="figures"),
-        _record("model(t_u, w, b)", "model"),
-        _record("loss_fn(t_p, t_c)", "loss", beside=("model",), conventions=_SCALE),
-        _record("absolute_loss(t_p, t_c)", "loss", beside=("model",), conventions=_SCALE),
-        _record("dabsolute_loss(t_p, t_c)", "loss", conventions=_SCALE),
-        _record("dloss_fn(t_p, t_c)", "loss, gradients", conventions=_SCALE),
-        _record("dmodel_dw(t_u, w, b)", "gradients"),
-        _record("dmodel_db(t_u, w, b)", "gradients"),
-        _record("grad_fn(t_u, t_c, t_p, w, b)", "gradients", conventions=_SCALE),
-        _record("finite_difference(t_u, t_c, w, b, delta)", "gradients", conventions=_SCALE),
-        _record("difference_gradient(loss, params, delta)", "gradients", takes_functions=True),
-        _record("automatic_gradient(loss, params)", "autograd, gradients", "loss, grad", takes_functions=True),
-        _record("value_and_grad(params, t_u, t_c)", "gradients", "loss, grad", conventions=_SCALE),
-        _record(
-            "training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)",
-            "data, descent, validation",
-            "params, train_losses, val_losses",
-            conventions=_RATE,
-        ),
-        _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent", conventions=_RATE),
-        _record("broadcast_shapes(*shapes)", "broadcasting", returns="shape"),
-        _record("multiply(x, y)", "broadcasting"),
-        _record("multiply_in_place(x, y)", "broadcasting"),
-        _record("expand(x, shape)", "broadcasting", "expanded, strides, shared"),
-        _record("multiply_grad(x, y, upstream)", "broadcasting", "grad_x, grad_y"),
-        _record("backward(losses, params, zero_grad)", "autograd", lists=2, takes_functions=True),
-        _record("backward_shared(losses, params, order)", "autograd", lists=1, takes_functions=True),
-        _record("descend(loss, params, learning_rate, n_steps, no_grad)", "autograd", lists=2, takes_functions=True),
-        _record(
-            "manual_training_loop(n_epochs, learning_rate, params, t_u, t_c)",
-            "autograd",
-            "params, losses",
-            beside=("training_loop",),
-            conventions=_RATE,
-        ),
-        _record("evaluate(loss, params, is_train)", "autograd", lists=1, takes_functions=True),
-        _record("calc_forward(params, t_u, t_c, is_train)", "autograd", lists=1, conventions=_SCALE),
-        _record("accumulate(params, batches, zero_grad)", "accumulation", conventions=_SCALE),
-        _record("accumulated_grad(params, batches)", "accumulation", conventions=_SCALE),
-        _record(
-            "data_parallel(params, shards, n_epochs, lr)",
-            "accumulation",
-            "grad, params",
-            starts_processes=True,
-            conventions=_RATE,
-        ),
-        _record(
-            "optimize(name, hyperparameters, params, grads)",
-            "optimizers",
-            lists=2,
-            conventions="gradients.absent, arithmetic.hyperparameters",
-        ),
-        _record(
-            "optimize_rows(name, hyperparameters, table, rows, grads)",
-            "optimizers",
-            lists=1,
-            conventions="lazy.epsilon, arithmetic.hyperparameters",
-        ),
-        _record(
-            "lbfgs(hyperparameters, params, hessian, slope, n_steps)",
-            "optimizers",
-            lists=2,
-            conventions="lbfgs.first-rate, lbfgs.curvature, arithmetic.hyperparameters",
-        ),
-        _record(
-            "split(n_samples, val_fraction, seed)",
-            "validation",
-            "train_indices, val_indices",
-            conventions="split.rounding",
-        ),
-        _record(
-            "split_data(t_u, t_c, val_fraction, seed)",
-            "validation",
-            "train_t_u, train_t_c, val_t_u, val_t_c",
-            conventions="split.rounding",
-        ),
-        _record("validation_loss(params, t_u, t_c)", "validation", "loss, recorded", conventions=_SCALE),
-        _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation", conventions=_SCALE),
-        _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation", conventions=_SCALE),
-        _record("ridge(t_u, t_c, l2)", "validation", conventions=_SCALE),
-        _record("early_stopping(val_losses, patience)", "validation", "stopped_epoch, best_epoch"),
-        _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
-        _record("schedule(name, hyperparameters, n_steps)", "training", conventions=_SCHEDULE),
-        _record(
-            "plateau(val_losses, lr, hyperparameters)", "training", conventions=f"schedule.patience, {_HYPERPARAMETERS}"
-        ),
-        _record("clip_by_norm(grads, max_norm, norm_type)", "training", "norm, grads*", conventions=_CLIP),
-        _record("clip_by_value(grads, limit)", "training", lists=1, conventions="arithmetic.hyperparameters"),
-        _record("clip_shards(shards, replicated, max_norm)", "training", "norm, shards**", conventions=_CLIP),
-        _record("average(name, hyperparameters, path)", "training", lists=2),
-        _record(
-            "optimize_groups(name, hyperparameters, params, grads)", "training", lists=2, conventions=_HYPERPARAMETERS
-        ),
-        _record(
-            "resume(name, hyperparameters, params, grads, after, changed)",
-            "training",
-            lists=2,
-            conventions=f"resume.hyperparameters, {_HYPERPARAMETERS}",
-        ),
-        _record(
-            "accumulate_and_step(name, hyperparameters, params, grads, every)",
-            "training",
-            lists=2,
-            conventions=_HYPERPARAMETERS,
-        ),
-        _record(
-            "scaled_steps(name, hyperparameters, params, grads, scale, max_norm)",
-            "training",
-            lists=2,
-            conventions=_CLIP,
-        ),
-        _record("minibatches(n_samples, batch_size, shuffle, seed, drop_last, epochs)", "training", lists=2),
-        _record(
-            "train_minibatches(optimizer, params, t_u, t_c, batches)", "training", "params, losses", conventions=_RATE
-        ),
-    )
-}
+_RECORDS = (
+    _record("thermometer()", "data", parts="t_u, t_c"),
+    _record("norris()", "data", parts="x, y"),
+    _record("least_squares(t_u, t_c)", "data"),
+    _record("figures()", "data", returns="figures"),
+    _record("model(t_u, w, b)", "model"),
+    _record("loss_fn(t_p, t_c)", "loss", _SCALE, beside=("model",)),
+    _record("absolute_loss(t_p, t_c)", "loss", _SCALE, beside=("model",)),
+    _record("dabsolute_loss(t_p, t_c)", "loss", _SCALE),
+    _record("dloss_fn(t_p, t_c)", "loss, gradients", _SCALE),
+    _record("dmodel_dw(t_u, w, b)", "gradients"),
+    _record("dmodel_db(t_u, w, b)", "gradients"),
+    _record("grad_fn(t_u, t_c, t_p, w, b)", "gradients", _SCALE),
+    _record("finite_difference(t_u, t_c, w, b, delta)", "gradients", _SCALE),
+    _record("difference_gradient(loss, params, delta)", "gradients", takes_functions=True),
+    _record("automatic_gradient(loss, params)", "autograd, gradients", parts="loss, grad", takes_functions=True),
+    _record("value_and_grad(params, t_u, t_c)", "gradients", _SCALE, parts="loss, grad"),
+    _record(
+        "training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)",
+        "data, descent, validation",
+        _RATE,
+        parts="params, train_losses, val_losses",
+    ),
+    _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent", _RATE),
+    _record("broadcast_shapes(*shapes)", "broadcasting", returns="shape"),
+    _record("multiply(x, y)", "broadcasting"),
+    _record("multiply_in_place(x, y)", "broadcasting"),
+    _record("expand(x, shape)", "broadcasting", parts="expanded, strides, shared"),
+    _record("multiply_grad(x, y, upstream)", "broadcasting", parts="grad_x, grad_y"),
+    _record("backward(losses, params, zero_grad)", "autograd", lists=2, takes_functions=True),
+    _record("backward_shared(losses, params, order)", "autograd", lists=1, takes_functions=True),
+    _record("descend(loss, params, learning_rate, n_steps, no_grad)", "autograd", lists=2, takes_functions=True),
+    _record(
+        "manual_training_loop(n_epochs, learning_rate, params, t_u, t_c)",
+        "autograd",
+        _RATE,
+        parts="params, losses",
+        beside=("training_loop",),
+    ),
+    _record("evaluate(loss, params, is_train)", "autograd", lists=1, takes_functions=True),
+    _record("calc_forward(params, t_u, t_c, is_train)", "autograd", _SCALE, lists=1),
+    _record("accumulate(params, batches, zero_grad)", "accumulation", _SCALE),
+    _record("accumulated_grad(params, batches)", "accumulation", _SCALE),
+    _record(
+        "data_parallel(params, shards, n_epochs, lr)",
+        "accumulation",
+        _RATE,
+        parts="grad, params",
+        starts_processes=True,
+    ),
+    _record("optimize(name, hyperparameters, params, grads)", "optimizers", f"gradients.absent, {_GIVEN}", lists=2),
+    _record(
+        "optimize_rows(name, hyperparameters, table, rows, grads)", "optimizers", f"lazy.epsilon, {_GIVEN}", lists=1
+    ),
+    _record(
+        "lbfgs(hyperparameters, params, hessian, slope, n_steps)",
+        "optimizers",
+        f"lbfgs.first-rate, lbfgs.curvature, {_GIVEN}",
+        lists=2,
+    ),
+    _record("split(n_samples, val_fraction, seed)", "validation", "split.rounding", parts="train_indices, val_indices"),
+    _record(
+        "split_data(t_u, t_c, val_fraction, seed)",
+        "validation",
+        "split.rounding",
+        parts="train_t_u, train_t_c, val_t_u, val_t_c",
+    ),
+    _record("validation_loss(params, t_u, t_c)", "validation", _SCALE, parts="loss, recorded"),
+    _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation", _SCALE),
+    _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation", _SCALE),
+    _record("ridge(t_u, t_c, l2)", "validation", _SCALE),
+    _record("early_stopping(val_losses, patience)", "validation", parts="stopped_epoch, best_epoch"),
+    _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
+    _record("schedule(name, hyperparameters, n_steps)", "training", _SCHEDULE),
+    _record("plateau(val_losses, lr, hyperparameters)", "training", f"schedule.patience, {_GIVEN}"),
+    _record("clip_by_norm(grads, max_norm, norm_type)", "training", _CLIP, parts="norm, grads*"),
+    _record("clip_by_value(grads, limit)", "training", _GIVEN, lists=1),
+    _record("clip_shards(shards, replicated, max_norm)", "training", _CLIP, parts="norm, shards**"),
+    _record("average(name, hyperparameters, path)", "training", lists=2),
+    _record("optimize_groups(name, hyperparameters, params, grads)", "training", _GIVEN, lists=2),
+    _record(
+        "resume(name, hyperparameters, params, grads, after, changed)",
+        "training",
+        f"resume.hyperparameters, {_GIVEN}",
+        lists=2,
+    ),
+    _record("accumulate_and_step(name, hyperparameters, params, grads, every)", "training", _GIVEN, lists=2),
+    _record("scaled_steps(name, hyperparameters, params, grads, scale, max_norm)", "training", _CLIP, lists=2),
+    _record("minibatches(n_samples, batch_size, shuffle, seed, drop_last, epochs)", "training", lists=2),
+    _record("train_minibatches(optimizer, params, t_u, t_c, batches)", "training", _RATE, parts="params, losses"),
+)
+OPERATIONS = {one.name: one for one in _RECORDS}
 """All operations by name, in the order of the protocol."""
 
 
