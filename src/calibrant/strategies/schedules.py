@@ -26,7 +26,7 @@ _GAMMAS = (0.5, 0.1, 0.9, 0.25, 0.99, 1.0)
 _LENGTHS = (4, 2, 1, 3, 5, 8, 7, 12)
 _WAVES = {"eta_min": (None, 0.25, 0.0, 1e-4, 0.1)}
 
-CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
+_CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     "constant": {"lr": _RATES, "factor": (0.5, None, 0.1, 1.0, 1e-3), "total_iters": (*_LENGTHS, None)},
     "linear": {
         "lr": _RATES, "start_factor": (0.5, None, 0.1, 1.0, 1e-3, 0.25), "end_factor": (None, 1.0, 0.0, 0.25, 0.5),
@@ -52,14 +52,8 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
 }  # fmt: skip
 """The choices of each hyperparameter, simplest first; None leaves it out."""
 
-SINGLE_SCHEDULES = tuple(CHOICES)
-"""The schedules that are drawn, but for sequences of them."""
-
-WARMED = (*SINGLE_SCHEDULES, *("cosine",) * 5, "sequence")
+WARMED = (*_CHOICES, *("cosine",) * 5, "sequence")
 """All schedules, the most usual one more often."""
-
-NAMES = (*SINGLE_SCHEDULES, "sequence")
-"""The schedules that are drawn."""
 
 _SCHEDULE = 3 + 8
 _LONG = 200  # steps, in the place of one in thirty
@@ -67,7 +61,7 @@ _LONG = 200  # steps, in the place of one in thirty
 
 def schedules(*names: str, warm_up: bool = False) -> st.SearchStrategy[Any]:
     """Runs of some schedules until a few steps beyond their hand-overs, seldom of many steps; with warm-up or without."""
-    return Strategy(functools.partial(_scheduled, names or NAMES, warm_up), 2 + _SCHEDULE * 4)()
+    return Strategy(functools.partial(_scheduled, names, warm_up), 2 + _SCHEDULE * 4)()
 
 
 def _scheduled(names: tuple[str, ...], warm_up: bool, data: Bytes, form: Format) -> Scheduled:
@@ -86,7 +80,7 @@ def _one(name: str, data: Bytes) -> tuple[dict[str, Any], int]:
     """The hyperparameters of a schedule, and how many steps to ask for."""
     byte, more, own = data.one(), data.one(), data.take(_SCHEDULE - 2)
     given = {
-        key: some[int(k) % len(some)] for (key, some), k in zip(CHOICES[name].items(), own, strict=False)
+        key: some[int(k) % len(some)] for (key, some), k in zip(_CHOICES[name].items(), own, strict=False)
     }  # each hyperparameter has a byte of its own
     given = {key: x for key, x in given.items() if x is not None}
     if name == "one_cycle":
@@ -100,7 +94,7 @@ def _one(name: str, data: Bytes) -> tuple[dict[str, Any], int]:
 def _sequence(data: Bytes, form: Format) -> tuple[dict[str, Any], int]:
     """Two or three schedules at one rate, each of which takes over after a few steps."""
     count, lr, shared = 2 + data.one() % 2, data.pick(*_RATES), data.one() % 4
-    plain = [name for name in CHOICES if "lr" in CHOICES[name]]
+    plain = [name for name in _CHOICES if "lr" in _CHOICES[name]]
     schedules, milestones, start = [], [], 0
     for _ in range(count):
         name, length = plain[data.one() % len(plain)], 1 + data.one() % 6
@@ -250,19 +244,3 @@ def sharded_gradients(data: Bytes, form: Format) -> Shards:
         for rank in shards[1:]:
             rank[k] = shards[0][k].copy()
     return Shards(shards, replicated, _limit([g for rank in shards for g in rank], data))
-
-
-__all__ = [
-    "WARMED",
-    "Clipped",
-    "Scheduled",
-    "Shards",
-    "Stalled",
-    "clipped_gradients",
-    "gradients_of_zero",
-    "schedules",
-    "sharded_gradients",
-    "short_gradients",
-    "spoiled_gradients",
-    "stalled_runs",
-]
