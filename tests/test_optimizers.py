@@ -83,7 +83,7 @@ def test_every_rule_is_that_of_pytorch(name: str, path: str, dtype: str) -> None
 
 def test_defaults_are_those_of_pytorch() -> None:
     for name, rule in rules.RULES.items():
-        assert numpy_optimizers.DEFAULTS[name] == rule.defaults == exact.OPTIMIZERS[name]
+        assert rule.defaults == exact.OPTIMIZERS[name]
         if name not in torch_optimizers.OPTIMIZERS:
             continue
         theirs = torch_optimizers.OPTIMIZERS[name]([torch.ones(1, 1)]).defaults

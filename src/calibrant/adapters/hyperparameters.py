@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from calibrant.adapters.numpy_optimizers import DEFAULTS
+from calibrant.exact import OPTIMIZERS
 
 
 def offered(library: str, optimizer: str, given: dict[str, Any], names: str) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def offered(library: str, optimizer: str, given: dict[str, Any], names: str) -> 
 
     Raises NotImplementedError for one of PyTorch's that the library does not offer, unless it changes nothing.
     """
-    defaults = DEFAULTS[optimizer]
+    defaults = OPTIMIZERS[optimizer]
     for key, value in given.items():
         if key in defaults and key not in names.split() and value != defaults[key]:
             raise NotImplementedError(f"{library}'s {optimizer} has no {key}")

@@ -8,21 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from calibrant.adapters.numpy_optimizers import _check
+from calibrant.exact import LBFGS
 from calibrant.protocol.errors import nearest
 
 Array = Any
 """NumPy arrays."""
-
-USUAL: dict[str, Any] = {
-    "lr": 1.0,
-    "max_iter": 20,
-    "max_eval": None,
-    "tolerance_grad": 1e-7,
-    "tolerance_change": 1e-9,
-    "history_size": 100,
-    "line_search_fn": None,
-}
-"""The hyperparameters with their defaults."""
 
 
 def lbfgs(
@@ -43,7 +34,7 @@ def lbfgs(
             f"{p} parameters do not fit {hessian.shape} and {slope.shape}, or {len(rates)} rates {n_steps} steps"
         )
     for rate in rates:
-        _number("lr", rate)
+        _check("lr", rate, 0.0)
     most = h["max_iter"] * 5 // 4 if h["max_eval"] is None else h["max_eval"]
 
     def evaluate(x: Array) -> tuple[Array, Array]:
@@ -118,22 +109,16 @@ def _searched(
     return low, tries
 
 
-def _number(key: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"{key} is {value!r}: it must be a finite number, and not negative")
-
-
 def _checked(hyperparameters: dict[str, Any]) -> dict[str, Any]:
     """The hyperparameters, with defaults. Raises ValueError for one that does not exist or means nothing."""
     for key, value in hyperparameters.items():
-        if key not in USUAL:
-            raise ValueError(f"lbfgs has no {key!r}{nearest(key, list(USUAL))}")
+        if key not in LBFGS:
+            raise ValueError(f"lbfgs has no {key!r}{nearest(key, list(LBFGS))}")
         if key.startswith("tolerance") or (key == "lr" and not isinstance(value, (list, tuple))):
-            _number(key, value)
-        if key in ("max_iter", "history_size") and (type(value) is not int or value < 1):
+            _check(key, value, 0.0)
+        whole = key in ("max_iter", "history_size") or (key == "max_eval" and value is not None)
+        if whole and (type(value) is not int or value < 1):
             raise ValueError(f"{key} is {value!r}: it must be at least 1")
-        if key == "max_eval" and value is not None and (type(value) is not int or value < 1):
-            raise ValueError(f"max_eval is {value!r}: it must be None or at least 1")
         if key == "line_search_fn" and value not in (None, "strong_wolfe"):
             raise ValueError(f"line_search_fn is {value!r}: it must be None or 'strong_wolfe'")
-    return USUAL | hyperparameters
+    return LBFGS | hyperparameters

@@ -9,18 +9,6 @@ import numpy as np
 Array = Any
 """NumPy arrays."""
 
-_AVERAGING = {"weight_decay": 0.0, "warmup_steps": 0, "r": 0.0, "weight_lr_power": 2.0, "averaged": False}
-
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "muon": {
-        "lr": 1e-3, "momentum": 0.95, "weight_decay": 0.1, "nesterov": True, "ns_coefficients": (3.4445, -4.775, 2.0315),
-        "ns_steps": 5, "eps": 1e-7, "adjust_lr_fn": None, "maximize": False,
-    },
-    "sgdschedulefree": {"lr": 1.0, "momentum": 0.9, "maximize": False} | _AVERAGING,
-    "adamwschedulefree": {"lr": 2.5e-3, "betas": (0.9, 0.999), "eps": 1e-8, "maximize": False} | _AVERAGING,
-}  # fmt: skip
-"""The hyperparameters of each optimizer, with their defaults."""
-
 
 class Muon:
     """Along the momentum as a nearly orthogonal matrix."""

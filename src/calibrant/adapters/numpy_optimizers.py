@@ -6,44 +6,18 @@ Parameters and gradients are flat while they are worked on: NumPy 1 would widen 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from calibrant.adapters import numpy_matrices
+from calibrant.exact import OPTIMIZERS
 from calibrant.protocol.errors import nearest
 
 Array = Any
 """NumPy arrays."""
-
-_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
-_SWITCH = {"decoupled_weight_decay": False}
-_RMSPROP = {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False}
-_LARS = {"momentum": 0.9, "trust_coefficient": 1e-3, "eps": 0.0}
-_ADAFACTOR = {"beta2_decay": -0.8, "eps": (None, 1e-3), "d": 1.0}
-_ADAGRAD = {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10}
-
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
-    "adam": _ADAM | _SWITCH | {"amsgrad": False},
-    "adamw": _ADAM | {"weight_decay": 1e-2, "amsgrad": False},
-    "rmsprop": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _RMSPROP,
-    "adagrad": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _ADAGRAD,
-    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0, "maximize": False},
-    "adamax": _ADAM | {"lr": 2e-3},
-    "nadam": _ADAM | _SWITCH | {"lr": 2e-3, "momentum_decay": 4e-3},
-    "radam": _ADAM | _SWITCH,
-    "asgd": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
-    "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
-    "lion": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "maximize": False},
-    "adabelief": _ADAM | {"eps": 1e-16},
-    "lamb": _ADAM | {"eps": 1e-6},
-    "lars": {"lr": 1e-3, "weight_decay": 0.0, "maximize": False} | _LARS,
-    "adafactor": {"lr": 1e-2, "weight_decay": 0.0, "maximize": False} | _ADAFACTOR,
-    **numpy_matrices.DEFAULTS,
-}
-"""The hyperparameters of each optimizer, with their defaults."""
 
 
 class Mover:
@@ -294,59 +268,56 @@ MOVERS = {mover.__name__.lower(): mover for mover in _MOVERS} | {"adamw": Adam} 
 
 
 class Optimizer:
-    """A fresh optimizer of the given parameters: K arrays, each with a mover."""
+    """A fresh optimizer of K parameters, with a mover for each; `lr` may be a list, a rate for each step."""
 
     def __init__(self, name: str, hyperparameters: dict[str, Any], params: list[Array]) -> None:
-        if name not in MOVERS:
-            raise ValueError(f"there is no optimizer {name!r}{nearest(name, list(MOVERS))}")
-        known = DEFAULTS[name]
-        for key, value in hyperparameters.items():
-            if key not in known:
-                raise ValueError(f"{name} has no {key!r}{nearest(key, list(known))}")
-            _check(key, value, known[key])
-        given = (
-            {"weight_decay": 0.0, "decoupled_weight_decay": name in ("adamw", "lion", "adabelief")}
-            | known
-            | hyperparameters
-        )
+        given = checked(name, hyperparameters, OPTIMIZERS)
+        shared = {"weight_decay": 0.0, "decoupled_weight_decay": name in ("adamw", "lion", "adabelief")}
         if name == "sgd" and given["nesterov"] and (given["momentum"] <= 0 or given["dampening"] != 0):
             raise ValueError("nesterov is True: it needs a momentum, and no dampening")
-        self.lr = given["lr"]
-        self.movers = [MOVERS[name](SimpleNamespace(**given), p.ravel(), p.shape) for p in params]
+        self.lr, self.used, self.params = given["lr"], 0, params
+        self.movers = [MOVERS[name](SimpleNamespace(**shared | given), p.ravel(), p.shape) for p in params]
 
-    def step(self, params: list[Array], grads: list[Array | None], lr: float) -> list[Array]:
+    def step(self, grads: Sequence[Array | None]) -> list[Array]:
         """The parameters after one step, in their dtype (bfloat16 times a Python number is float32); None leaves a parameter."""
-        return [
-            p.copy()
-            if g is None
-            else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape).astype(p.dtype, copy=False)
-            for mover, p, g in zip(self.movers, params, grads, strict=True)
+        lr = self.lr[self.used] if isinstance(self.lr, (list, tuple)) else self.lr
+        self.used += 1
+        self.params = [
+            p if g is None else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape).astype(p.dtype, copy=False)
+            for mover, p, g in zip(self.movers, self.params, grads, strict=True)
         ]
+        return self.now()
+
+    def now(self) -> list[Array]:
+        """Copies of the parameters."""
+        return [np.array(p) for p in self.params]
 
 
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
     """The K parameters after each of T steps; `lr` may be a list of T rates."""
-    settings = dict(hyperparameters)
-    rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
-    optimizer = Optimizer(name, settings, params)
-    if rates is None:
-        rates = [optimizer.lr] * len(grads)
-    for rate in rates:
-        _check("lr", rate, 0.0)
+    optimizer = Optimizer(name, hyperparameters, params)
     shapes = [p.shape for p in params]
     for step in grads:
         given = [shape if g is None else g.shape for g, shape in zip(step, shapes, strict=False)]
         if len(step) != len(params) or given != shapes:
             raise ValueError(f"grads has a step with {given}: the parameters have {shapes}")
-    if len(rates) != len(grads):
-        raise ValueError(f"lr has {len(rates)} rates for {len(grads)} steps")
-    path = []
-    for rate, step in zip(rates, grads, strict=True):
-        params = optimizer.step(params, step, rate)
-        path.append(params)
-    return path
+    if isinstance(optimizer.lr, (list, tuple)) and len(optimizer.lr) != len(grads):
+        raise ValueError(f"lr has {len(optimizer.lr)} rates for {len(grads)} steps")
+    return [optimizer.step(step) for step in grads]
+
+
+def checked(name: str, hyperparameters: dict[str, Any], known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """All hyperparameters. Raises ValueError for an unknown optimizer or hyperparameter, and for an impossible number."""
+    if name not in known:
+        raise ValueError(f"there is no optimizer {name!r}{nearest(name, list(known))}")
+    for key, value in hyperparameters.items():
+        if key not in known[name]:
+            raise ValueError(f"{name} has no {key!r}{nearest(key, list(known[name]))}")
+        for one in value if key == "lr" and isinstance(value, (list, tuple)) else [value]:
+            _check(key, one, known[name][key])
+    return {**known[name], **hyperparameters}
 
 
 def _check(key: str, value: Any, usual: Any) -> None:

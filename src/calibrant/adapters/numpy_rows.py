@@ -8,37 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from calibrant.adapters.numpy_optimizers import _check
-from calibrant.protocol.errors import nearest
+from calibrant.adapters.numpy_optimizers import checked
+from calibrant.exact import LAZY
 
 Array = Any
 """NumPy arrays."""
-
-USUAL: dict[str, dict[str, Any]] = {
-    "sparse_adam": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "maximize": False},
-}
-"""The lazy optimizers, with the defaults of their hyperparameters."""
 
 
 def optimize_rows(
     name: str, hyperparameters: dict[str, Any], table: Array, rows: list[list[int]], grads: list[Array]
 ) -> list[Array]:
     """The table after each of T steps; `lr` may be a list of T rates."""
-    if name not in USUAL:
-        raise ValueError(f"there is no optimizer {name!r}{nearest(name, list(USUAL))}")
-    h = SimpleNamespace(**USUAL[name] | hyperparameters)
-    for key, value in hyperparameters.items():
-        if key not in USUAL[name]:
-            raise ValueError(f"{name} has no {key!r}{nearest(key, list(USUAL[name]))}")
-        if not isinstance(value, list):
-            _check(key, value, USUAL[name][key])
+    h = SimpleNamespace(**checked(name, hyperparameters, LAZY))
     rates = h.lr if isinstance(h.lr, (list, tuple)) else [h.lr] * len(rows)
     if not len(rates) == len(rows) == len(grads):
         raise ValueError(f"{len(rows)} lists of rows have {len(grads)} gradients and {len(rates)} rates")
     table, m, v, (beta1, beta2) = table.copy(), np.zeros_like(table), np.zeros_like(table), h.betas
     path = []
     for t, (rate, some, g) in enumerate(zip(rates, rows, grads, strict=True), start=1):
-        _check("lr", rate, 0.0)
         if g.shape != (len(some), *table.shape[1:]) or any(not 0 <= row < len(table) for row in some):
             raise ValueError(f"rows {some} of a table of {table.shape} have gradients of {g.shape}")
         summed: dict[int, Array] = {}

@@ -19,7 +19,6 @@ from calibrant.adapters.numpy_training import (
     optimize_groups,
     resume,
     scaled_steps,
-    trained,
 )
 
 Array = Any
@@ -108,11 +107,7 @@ def finite_difference(t_u: Array, t_c: Array, w: Array, b: Array, delta: Array) 
 
 def least_squares(t_u: Array, t_c: Array) -> Array:
     """The least-squares parameters [w, b], (2,); if all readings are the same, the slope is 0."""
-    _columns(t_u, t_c)
-    centred = t_u - np.mean(t_u)
-    spread = np.sum(np.square(centred))
-    w = np.sum(centred * (t_c - np.mean(t_c))) / spread if np.ptp(t_u) > 0 else np.zeros_like(spread)
-    return np.stack([w, np.mean(t_c) - w * np.mean(t_u)])
+    return ridge(t_u, t_c, 0.0)
 
 
 def training_loop(
@@ -126,7 +121,6 @@ def training_loop(
 ) -> tuple[Array, list[Array], list[Array]]:
     """Training on the whole data: (params, losses before each step, validation losses if there are validation data)."""
     options = dict(optimizer)
-    params = params.copy()
     mover = Optimizer(options.pop("name"), options, [params])
     if n_epochs < 0:
         raise ValueError(f"n_epochs is {n_epochs}: it must not be negative")
@@ -134,13 +128,13 @@ def training_loop(
     validated = _validated(val_t_u, val_t_c)
     losses, val_losses = [], []
     for _ in range(n_epochs):
-        w, b = params
+        w, b = mover.params[0]
         t_p = model(t_u, w, b)
         losses.append(loss_fn(t_p, t_c))
         if validated:
             val_losses.append(loss_fn(model(val_t_u, w, b), val_t_c))
-        (params,) = mover.step([params], [grad_fn(t_u, t_c, t_p, w, b)], mover.lr)
-    return params, losses, val_losses
+        mover.step([grad_fn(t_u, t_c, t_p, w, b)])
+    return mover.now()[0], losses, val_losses
 
 
 def train_minibatches(
@@ -148,13 +142,17 @@ def train_minibatches(
 ) -> tuple[Array, list[Array]]:
     """The parameters after a step for each batch, and the loss of each epoch."""
     _columns(t_u, t_c)
-
-    def slopes(params: Array, rows: Array) -> tuple[Array, Array]:
-        u, c, (w, b) = t_u[rows], t_c[rows], params
-        t_p = model(u, w, b)
-        return loss_fn(t_p, c), grad_fn(u, c, t_p, w, b)
-
-    return trained(optimizer, params, batches, slopes)
+    options = dict(optimizer)
+    mover, losses = Optimizer(options.pop("name"), options, [params]), []
+    for epoch in batches:
+        found, n = [], params.dtype.type(sum(map(len, epoch)))
+        for rows in epoch:
+            (w, b), u, c = mover.params[0], *(column[np.asarray(rows, dtype=np.int64)] for column in (t_u, t_c))
+            t_p = model(u, w, b)
+            found.append(loss_fn(t_p, c) * params.dtype.type(len(rows)) / n)
+            mover.step([grad_fn(u, c, t_p, w, b)])
+        losses.append(np.sum(np.stack(found)))
+    return mover.now()[0], losses
 
 
 def _columns(t_u: Array, t_c: Array) -> None:
@@ -199,9 +197,6 @@ def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:
     return summed(upstream * y, x.shape), summed(upstream * x, y.shape)
 
 
-# Autograd
-
-
 # Accumulation
 
 
@@ -226,9 +221,6 @@ def _batch_gradients(params: Array, batches: list[tuple[Array, Array]]) -> list[
         _columns(t_u, t_c)
     w, b = params
     return [grad_fn(t_u, t_c, model(t_u, w, b), w, b) for t_u, t_c in batches]
-
-
-# Optimizers
 
 
 # Validation

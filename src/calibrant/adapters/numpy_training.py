@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,35 +41,14 @@ def average(name: str, hyperparameters: dict[str, Any], path: list[list[Array]])
     return averages[: len(path)]
 
 
-class Stepper:
-    """An optimizer, its parameters, and the rates of its steps."""
-
-    def __init__(self, name: str, hyperparameters: dict[str, Any], params: list[Array]) -> None:
-        settings = dict(hyperparameters)
-        rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
-        self.optimizer = Optimizer(name, settings, params)
-        self.rates, self.used, self.params = rates, 0, [p.copy() for p in params]
-
-    def step(self, grads: Sequence[Any]) -> list[Array]:
-        """The parameters after one step more."""
-        rate = self.optimizer.lr if self.rates is None else self.rates[self.used]
-        self.params = self.optimizer.step(self.params, list(grads), rate)
-        self.used += 1
-        return self.now()
-
-    def now(self) -> list[Array]:
-        """Copies of the parameters."""
-        return [np.array(p) for p in self.params]
-
-
 def optimize_groups(
     name: str, hyperparameters: list[dict[str, Any]], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
     """The parameters after each step, each by hyperparameters of its own."""
     if len(hyperparameters) != len(params):
         raise ValueError(f"{len(hyperparameters)} groups are given for {len(params)} parameters")
-    steppers = [Stepper(name, h, [p]) for h, p in zip(hyperparameters, params, strict=True)]
-    return [[one.step([g])[0] for one, g in zip(steppers, step, strict=True)] for step in grads]
+    optimizers = [Optimizer(name, h, [p]) for h, p in zip(hyperparameters, params, strict=True)]
+    return [[one.step([g])[0] for one, g in zip(optimizers, step, strict=True)] for step in grads]
 
 
 def resume(
@@ -82,14 +60,12 @@ def resume(
     changed: dict[str, Any],
 ) -> list[list[Array]]:
     """The parameters after each step; a second optimizer loads the state of the first and goes on."""
-    first = Stepper(name, hyperparameters, params)
+    first = Optimizer(name, hyperparameters, params)
     path = [first.step(step) for step in grads[:after]]
-    second = Stepper(name, hyperparameters | changed, first.params)
-    saved = copy.deepcopy((first.optimizer.lr, [vars(mover) for mover in first.optimizer.movers]))
-    second.optimizer.lr, memories = saved
-    for mover, memory in zip(second.optimizer.movers, memories, strict=True):
+    second = Optimizer(name, hyperparameters | changed, first.params)
+    second.lr, second.used, memories = copy.deepcopy((first.lr, first.used, [vars(mover) for mover in first.movers]))
+    for mover, memory in zip(second.movers, memories, strict=True):
         vars(mover).update(memory)
-    second.rates, second.used = first.rates, first.used
     return path + [second.step(step) for step in grads[after:]]
 
 
@@ -99,16 +75,16 @@ def accumulate_and_step(
     """The parameters after each micro-batch, of which each window brings one step."""
     if every < 1:
         raise ValueError(f"every is {every}: it must be positive")
-    stepper, path = Stepper(name, hyperparameters, params), []
+    optimizer, path = Optimizer(name, hyperparameters, params), []
     total: list[Any] = []
     for number, step in enumerate(grads, start=1):
         size = min(every, len(grads) - (number - 1) // every * every)
         parts = [np.asarray(g / g.dtype.type(size)) for g in step]
         total = [np.asarray(t + g) for t, g in zip(total, parts, strict=True)] if total else parts
         if number % every == 0 or number == len(grads):
-            stepper.step(total)
+            optimizer.step(total)
             total = []
-        path.append(stepper.now())
+        path.append(optimizer.now())
     return path
 
 
@@ -124,19 +100,19 @@ def scaled_steps(
     h = {"init_scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000} | scale
     if not 0 < h["init_scale"] < math.inf or (max_norm is not None and not max_norm >= 0):
         raise ValueError(f"the scale begins at {h['init_scale']}, and max_norm is {max_norm}")
-    stepper, path, now, good = Stepper(name, hyperparameters, params), [], h["init_scale"], 0
+    optimizer, path, now, good = Optimizer(name, hyperparameters, params), [], h["init_scale"], 0
     for step in grads:
         with np.errstate(all="ignore"):
             scaled = [np.asarray(g * g.dtype.type(now)) for g in step]
         if all(np.isfinite(g).all() for g in scaled):
             found = [np.asarray(g / g.dtype.type(now)) for g in scaled]
-            stepper.step(found if max_norm is None else clip_by_norm(found, max_norm, 2.0)[1])
+            optimizer.step(found if max_norm is None else clip_by_norm(found, max_norm, 2.0)[1])
             good += 1
             if good % h["growth_interval"] == 0:
                 now *= h["growth_factor"]
         else:
             now, good = now * h["backoff_factor"], 0
-        path.append([*stepper.now(), np.array(now, dtype=params[0].dtype)])
+        path.append([*optimizer.now(), np.array(now, dtype=params[0].dtype)])
     return path
 
 
@@ -152,23 +128,3 @@ def minibatches(
         stop = n_samples - n_samples % batch_size * drop_last
         found.append([rows[start : start + batch_size] for start in range(0, stop, batch_size)])
     return found
-
-
-def trained(
-    optimizer: dict[str, Any],
-    params: Array,
-    batches: list[list[list[int]]],
-    slopes: Callable[[Array, Array], tuple[Array, Array]],
-) -> tuple[Array, list[Array]]:
-    """The parameters after a step for each batch, and each epoch's loss; `slopes` gives a batch's loss and gradient."""
-    options = dict(optimizer)
-    stepper, losses = Stepper(options.pop("name"), options, [params]), []
-    for epoch in batches:
-        found, n = [], sum(map(len, epoch))
-        for rows in epoch:
-            picked = np.asarray(rows, dtype=np.int64)
-            loss, gradient = slopes(stepper.params[0], picked)
-            found.append(loss * loss.dtype.type(len(picked)) / loss.dtype.type(n))
-            stepper.step([gradient])
-        losses.append(np.sum(np.stack(found)))
-    return stepper.params[0], losses
