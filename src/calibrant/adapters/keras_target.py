@@ -37,17 +37,6 @@ from calibrant.adapters.keras_training import (
     schedule,
 )
 
-__all__ = [
-    "accumulate_and_step",
-    "average",
-    "clip_by_norm",
-    "clip_by_value",
-    "plateau",
-    "resume",
-    "scaled_steps",
-    "schedule",
-]
-
 Array = Any
 """PyTorch's tensors."""
 

@@ -16,8 +16,6 @@ import numpy as np
 from calibrant.adapters.hyperparameters import rates_of
 from calibrant.adapters.mlx_training import clip_by_norm, made, optimize_groups, resume, schedule, stepped, tree
 
-__all__ = ["clip_by_norm", "optimize_groups", "resume", "schedule"]
-
 Array = Any
 """MLX's arrays."""
 

@@ -24,23 +24,6 @@ from calibrant.adapters.numpy_training import (
 Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
 
-__all__ = [  # other modules define them, the protocol names them
-    "accumulate_and_step",
-    "average",
-    "clip_by_norm",
-    "clip_by_value",
-    "clip_shards",
-    "lbfgs",
-    "minibatches",
-    "optimize",
-    "optimize_groups",
-    "optimize_rows",
-    "plateau",
-    "resume",
-    "scaled_steps",
-    "schedule",
-]
-
 name = "numpy"
 version = np.__version__
 

@@ -27,17 +27,6 @@ from calibrant.adapters.optax_training import (
     schedule,
 )
 
-__all__ = [
-    "accumulate_and_step",
-    "average",
-    "clip_by_norm",
-    "clip_by_value",
-    "lbfgs",
-    "optimize_groups",
-    "resume",
-    "schedule",
-]
-
 Array = Any
 """JAX arrays."""
 

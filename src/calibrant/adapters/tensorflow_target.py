@@ -25,8 +25,6 @@ import tensorflow as tf
 from calibrant.adapters import tensorflow_training
 from calibrant.adapters.tensorflow_training import average, clip_by_norm, clip_by_value, minibatches
 
-__all__ = ["average", "clip_by_norm", "clip_by_value", "minibatches"]
-
 Array = Any
 """TensorFlow's tensors."""
 

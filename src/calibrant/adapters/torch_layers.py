@@ -10,8 +10,6 @@ from torch import Tensor
 
 from calibrant.adapters.reference import asarray, to_numpy
 
-__all__ = ["asarray", "to_numpy"]
-
 name = "torch"
 version = torch.__version__
 autodiff = "torch"

@@ -29,25 +29,6 @@ from calibrant.adapters.torch_training import (
 )
 from calibrant.protocol.operations import checked_formulas
 
-__all__ = [
-    "accumulate_and_step",
-    "asarray",
-    "average",
-    "clip_by_norm",
-    "clip_by_value",
-    "lbfgs",
-    "minibatches",
-    "optimize",
-    "optimize_groups",
-    "optimize_rows",
-    "plateau",
-    "resume",
-    "scaled_steps",
-    "schedule",
-    "to_numpy",
-    "train_minibatches",
-]
-
 name = "torch"
 version = torch.__version__
 autodiff = "torch"
