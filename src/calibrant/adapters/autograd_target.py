@@ -15,6 +15,8 @@ from autograd import grad, jacobian, make_vjp
 from autograd import value_and_grad as with_value
 from autograd.misc import optimizers
 
+from calibrant.adapters.line import derivatives, model, multiply
+
 Array = Any
 """NumPy arrays, or autograd's boxes around them."""
 
@@ -55,11 +57,6 @@ NAMES = {"lr": "step_size", "momentum": "mass", "alpha": "gamma"}
 ABSENT = ("dampening", "nesterov", "weight_decay", "decoupled_weight_decay", "maximize", "amsgrad", "centered")
 
 
-def model(t_u: Array, w: Array, b: Array) -> Array:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Array, t_c: Array) -> Array:
     """The mean of the squares, in autograd.numpy."""
     return np.mean((t_p - t_c) ** 2)
@@ -68,16 +65,6 @@ def loss_fn(t_p: Array, t_c: Array) -> Array:
 def absolute_loss(t_p: Array, t_c: Array) -> Array:
     """The mean of the magnitudes, in autograd.numpy."""
     return np.mean(np.abs(t_p - t_c))
-
-
-def dloss_fn(t_p: Array, t_c: Array) -> Array:
-    """The derivative of the mean square by each prediction, (n,)."""
-    return grad(loss_fn)(t_p, t_c)
-
-
-def dabsolute_loss(t_p: Array, t_c: Array) -> Array:
-    """The derivative of the mean magnitude by each prediction, (n,)."""
-    return grad(absolute_loss)(t_p, t_c)
 
 
 def dmodel_dw(t_u: Array, w: Array, b: Array) -> Array:
@@ -96,10 +83,7 @@ def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[A
     return value, slope
 
 
-def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]:
-    """The loss of the line and its gradient, (2,)."""
-    value, slope = with_value(_loss)(params, t_u, t_c)
-    return value, slope
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 def _loss(params: Array, t_u: Array, t_c: Array) -> Array:
@@ -132,11 +116,6 @@ def training_loop(
 
 
 # Broadcasting
-
-
-def multiply(x: Array, y: Array) -> Array:
-    """x * y."""
-    return x * y
 
 
 def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:

@@ -20,6 +20,7 @@ import torch
 
 from calibrant.adapters import keras_optimizers
 from calibrant.adapters.hyperparameters import rates_of
+from calibrant.adapters.line import derivatives, model
 
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it once
 
@@ -77,11 +78,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return np.asarray(keras.ops.convert_to_numpy(x) if torch.is_tensor(x) else x)
 
 
-def model(t_u: Array, w: Array, b: Array) -> Array:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Array, t_c: Array) -> Array:
     """keras.losses.mean_squared_error; its first argument is the truth."""
     return keras.losses.mean_squared_error(t_c, t_p)
@@ -92,16 +88,6 @@ def absolute_loss(t_p: Array, t_c: Array) -> Array:
     return keras.losses.mean_absolute_error(t_c, t_p)
 
 
-def dloss_fn(t_p: Array, t_c: Array) -> Array:
-    """The derivative of the mean squared error by each prediction, (n,)."""
-    return automatic_gradient(lambda t_p: loss_fn(t_p, t_c), t_p)[1]
-
-
-def dabsolute_loss(t_p: Array, t_c: Array) -> Array:
-    """The derivative of the mean absolute error by each prediction, (n,)."""
-    return automatic_gradient(lambda t_p: absolute_loss(t_p, t_c), t_p)[1]
-
-
 def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[Array, Array]:
     """A loss and its gradient by the backend, (p,)."""
     leaf = params.clone().requires_grad_()
@@ -110,9 +96,7 @@ def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[A
     return value, leaf.grad
 
 
-def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]:
-    """The loss of the line and its gradient, (2,)."""
-    return automatic_gradient(lambda leaf: loss_fn(model(t_u, *leaf), t_c), params)
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 def training_loop(

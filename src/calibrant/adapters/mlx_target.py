@@ -14,6 +14,7 @@ import mlx.nn as nn
 import numpy as np
 
 from calibrant.adapters.hyperparameters import rates_of
+from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
 from calibrant.adapters.mlx_training import clip_by_norm, made, optimize_groups, resume, schedule, stepped, tree
 
 Array = Any
@@ -59,11 +60,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return np.array(x)
 
 
-def model(t_u: Array, w: Array, b: Array) -> Array:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Array, t_c: Array) -> Array:
     """mlx.nn.losses.mse_loss."""
     return nn.losses.mse_loss(t_p, t_c)
@@ -72,16 +68,6 @@ def loss_fn(t_p: Array, t_c: Array) -> Array:
 def absolute_loss(t_p: Array, t_c: Array) -> Array:
     """mlx.nn.losses.l1_loss."""
     return nn.losses.l1_loss(t_p, t_c)
-
-
-def dloss_fn(t_p: Array, t_c: Array) -> Array:
-    """The derivative of mse_loss by each prediction, (n,)."""
-    return mx.grad(nn.losses.mse_loss)(t_p, t_c)
-
-
-def dabsolute_loss(t_p: Array, t_c: Array) -> Array:
-    """The derivative of l1_loss by each prediction, (n,)."""
-    return mx.grad(nn.losses.l1_loss)(t_p, t_c)
 
 
 def dmodel_dw(t_u: Array, w: Array, b: Array) -> Array:
@@ -100,9 +86,7 @@ def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[A
     return value, gradient
 
 
-def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]:
-    """The loss of the line and its gradient, (2,)."""
-    return automatic_gradient(lambda params: loss_fn(model(t_u, *params), t_c), params)
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 class Line(nn.Module):  # type: ignore[misc]  # mypy does not look into MLX
@@ -160,17 +144,6 @@ def manual_training_loop(
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """mlx.core.broadcast_shapes."""
     return tuple(mx.broadcast_shapes(*shapes))
-
-
-def multiply(x: Array, y: Array) -> Array:
-    """x * y."""
-    return x * y
-
-
-def multiply_in_place(x: Array, y: Array) -> Array:
-    """x *= y."""
-    x *= y
-    return x
 
 
 def expand(x: Array, shape: tuple[int, ...]) -> tuple[Array, list[int], int]:

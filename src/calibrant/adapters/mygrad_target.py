@@ -16,6 +16,8 @@ import numpy as np
 from mynn.losses import l1_loss, mean_squared_loss
 from mynn.optimizers import SGD, Adadelta, Adam, AdaMax
 
+from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
+
 Tensor = Any
 """MyGrad's tensors."""
 
@@ -78,11 +80,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return x.data if isinstance(x, mg.Tensor) else np.asarray(x)
 
 
-def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
     """mynn's mean_squared_loss."""
     return mean_squared_loss(t_p, t_c)
@@ -93,16 +90,6 @@ def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
     return l1_loss(t_p, t_c)
 
 
-def dloss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """The derivative of mean_squared_loss by each prediction, (n,)."""
-    return automatic_gradient(lambda leaf: mean_squared_loss(leaf, t_c), t_p)[1]
-
-
-def dabsolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """The derivative of l1_loss by each prediction, (n,)."""
-    return automatic_gradient(lambda leaf: l1_loss(leaf, t_c), t_p)[1]
-
-
 def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
     """A loss and the gradient that its backward pass leaves, (p,)."""
     leaf = mg.tensor(params)
@@ -111,9 +98,7 @@ def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tupl
     return value, leaf.grad
 
 
-def value_and_grad(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of the line and its gradient, (2,)."""
-    return automatic_gradient(lambda leaf: _loss(leaf, t_u, t_c), params)
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 def _loss(params: Tensor, t_u: Tensor, t_c: Tensor) -> Tensor:
@@ -146,17 +131,6 @@ def training_loop(
 
 
 # Broadcasting
-
-
-def multiply(x: Tensor, y: Tensor) -> Tensor:
-    """x * y."""
-    return x * y
-
-
-def multiply_in_place(x: Tensor, y: Tensor) -> Tensor:
-    """x *= y."""
-    x *= y
-    return x
 
 
 def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from calibrant.adapters.line import model, multiply
 from calibrant.adapters.optax_optimizers import LONG, SCHEDULE_FREE, lbfgs, made
 from calibrant.adapters.optax_training import (
     accumulate_and_step,
@@ -88,11 +89,6 @@ conventions = {
     "schedule.warm-up-count": "zero",
     "resume.hyperparameters": "constructed",
 }
-
-
-def model(t_u: Array, w: Array, b: Array) -> Array:
-    """A line, (n,)."""
-    return w * t_u + b
 
 
 def loss_fn(t_p: Array, t_c: Array) -> Array:
@@ -176,11 +172,6 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """jnp.broadcast_shapes."""
     shape: tuple[int, ...] = jnp.broadcast_shapes(*shapes)
     return shape
-
-
-def multiply(x: Array, y: Array) -> Array:
-    """x * y."""
-    return x * y
 
 
 def multiply_grad(x: Array, y: Array, upstream: Array) -> tuple[Array, Array]:

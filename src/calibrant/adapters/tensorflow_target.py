@@ -17,6 +17,7 @@ import numpy as np
 
 from calibrant.adapters import keras_optimizers
 from calibrant.adapters.hyperparameters import rates_of
+from calibrant.adapters.line import derivatives, model, multiply
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # otherwise TensorFlow prints the processor that it found
 
@@ -85,11 +86,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return np.asarray(x)
 
 
-def model(t_u: Array, w: Array, b: Array) -> Array:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Array, t_c: Array) -> Array:
     """tf.keras.losses.MSE; its first argument is the truth."""
     return keras.losses.MSE(t_c, t_p)
@@ -98,16 +94,6 @@ def loss_fn(t_p: Array, t_c: Array) -> Array:
 def absolute_loss(t_p: Array, t_c: Array) -> Array:
     """tf.keras.losses.MAE."""
     return keras.losses.MAE(t_c, t_p)
-
-
-def dloss_fn(t_p: Array, t_c: Array) -> Array:
-    """The derivative of MSE by each prediction, (n,)."""
-    return automatic_gradient(lambda t_p: loss_fn(t_p, t_c), t_p)[1]
-
-
-def dabsolute_loss(t_p: Array, t_c: Array) -> Array:
-    """The derivative of MAE by each prediction, (n,)."""
-    return automatic_gradient(lambda t_p: absolute_loss(t_p, t_c), t_p)[1]
 
 
 def dmodel_dw(t_u: Array, w: Array, b: Array) -> Array:
@@ -134,9 +120,7 @@ def automatic_gradient(loss: Callable[[Array], Array], params: Array) -> tuple[A
     return value, tape.gradient(value, params)
 
 
-def value_and_grad(params: Array, t_u: Array, t_c: Array) -> tuple[Array, Array]:
-    """The loss of the line and its gradient, (2,)."""
-    return automatic_gradient(lambda params: loss_fn(model(t_u, params[0], params[1]), t_c), params)
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 def least_squares(t_u: Array, t_c: Array) -> Array:
@@ -180,11 +164,6 @@ def training_loop(
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """tf.broadcast_static_shape, of two at a time."""
     return tuple(functools.reduce(tf.broadcast_static_shape, map(tf.TensorShape, shapes), tf.TensorShape([])))
-
-
-def multiply(x: Array, y: Array) -> Array:
-    """x * y."""
-    return x * y
 
 
 def expand(x: Array, shape: tuple[int, ...]) -> tuple[Array, list[int], int]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters.hyperparameters import offered, rates_of
+from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
 
 os.environ.setdefault("DEV", "PYTHON")  # tinygrad reads it once
 
@@ -72,11 +73,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return np.array((x.clone(Device.DEFAULT) if x.device is None else x).numpy())
 
 
-def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
     """The mean squared error, written out."""
     return (t_p - t_c).square().mean()
@@ -85,16 +81,6 @@ def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
 def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
     """The mean absolute error, written out."""
     return (t_p - t_c).abs().mean()
-
-
-def dloss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Its derivative by each prediction, (n,)."""
-    return loss_fn(t_p, t_c).gradient(t_p)[0]
-
-
-def dabsolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Its derivative by each prediction, (n,)."""
-    return absolute_loss(t_p, t_c).gradient(t_p)[0]
 
 
 def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,9 +92,7 @@ def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tupl
     return value, params.grad
 
 
-def value_and_grad(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of the line and its gradient, (2,)."""
-    return automatic_gradient(lambda params: loss_fn(model(t_u, params[0], params[1]), t_c), params)
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 def training_loop(
@@ -144,17 +128,6 @@ def training_loop(
 
 
 # Broadcasting
-
-
-def multiply(x: Tensor, y: Tensor) -> Tensor:
-    """x * y."""
-    return x * y
-
-
-def multiply_in_place(x: Tensor, y: Tensor) -> Tensor:
-    """x *= y."""
-    x *= y
-    return x
 
 
 def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from calibrant.adapters import torch_layers
+from calibrant.adapters.line import derivatives, model, multiply
 from calibrant.adapters.reference import asarray, to_numpy
 from calibrant.adapters.torch_optimizers import lbfgs, optimize, optimize_groups, optimize_rows, optimizer_of, resume
 from calibrant.adapters.torch_training import (
@@ -80,11 +81,6 @@ def __getattr__(name: str) -> Any:
     return getattr(torch_layers, name)
 
 
-def model(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """A line, (n,)."""
-    return w * t_u + b
-
-
 def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
     """torch.nn.functional.mse_loss."""
     return F.mse_loss(t_p, t_c)
@@ -93,16 +89,6 @@ def loss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
 def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
     """torch.nn.functional.l1_loss."""
     return F.l1_loss(t_p, t_c)
-
-
-def dloss_fn(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """The derivative of mse_loss by each prediction, (n,)."""
-    return _gradient(lambda leaf: F.mse_loss(leaf, t_c), t_p)[1]
-
-
-def dabsolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
-    """The derivative of l1_loss by each prediction, (n,)."""
-    return _gradient(lambda leaf: F.l1_loss(leaf, t_c), t_p)[1]
 
 
 def dmodel_dw(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -117,20 +103,14 @@ def dmodel_db(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
     """A loss and its gradient by autograd, (p,)."""
-    return _gradient(loss, params)
-
-
-def value_and_grad(params: Tensor, t_u: Tensor, t_c: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of the line and its gradient by autograd, (2,)."""
-    return _gradient(lambda leaf: F.mse_loss(model(t_u, *leaf), t_c), params)
-
-
-def _gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
     leaf = params.clone().requires_grad_()
     value = loss(leaf)
     value.backward()
     assert leaf.grad is not None
     return value.detach(), leaf.grad
+
+
+dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)
 
 
 def _jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -179,11 +159,6 @@ def training_loop(
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """torch.broadcast_shapes."""
     return tuple(torch.broadcast_shapes(*shapes))
-
-
-def multiply(x: Tensor, y: Tensor) -> Tensor:
-    """x * y."""
-    return x * y
 
 
 def multiply_grad(x: Tensor, y: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
