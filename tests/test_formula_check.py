@@ -413,6 +413,29 @@ def chosen(x, y):
         assert statuses(held(mine, source)) == {"layers.chosen": {"holds"}, "layers.chosen.gradient": {"holds"}}
 
 
+@pytest.mark.parametrize("name", ["mine.py", "json.py"])
+def test_a_file_may_define_dataclasses_and_its_name_shadows_no_module(tmp_path: Path, name: str) -> None:
+    """A dataclass with annotations of the future looks for its module."""
+    source = written(
+        tmp_path,
+        """
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class Factor:
+    by: float
+
+def scaled(x: "n"):
+    return x * Factor(2.0).by
+""",
+        name,
+    )
+
+    assert "x * Factor(2.0).by" in chapter(source)
+    assert sys.modules["json"] is json
+
+
 def test_a_formula_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declaring, "PATIENCE", 0.1)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import importlib.util
 import inspect
 import re
+import runpy
 import signal
 import sys
 import threading
@@ -44,6 +44,8 @@ _RINGS = (
 )
 """Of each timer, the signal that it sends and the clock that it follows."""
 _AXIS = re.compile(r"(\d+)?([a-z]\w*)?")
+_MODULE = "<formulas>"
+"""The name of a file's module while it runs: no other module's."""
 _FUTURE_ANNOTATIONS = 0x1000000
 _LONGEST = 56
 """The most letters of a formula's name: a worker's record of its call has room for no more."""
@@ -241,8 +243,8 @@ def formulas_of(source: str, shapes: str | None = None) -> dict[str, Declared]:
         raise FormulaError(f"formulas is {source!r}: give a file that ends in .py, or {CATALOGUE}")
     functions = {
         name: one
-        for name, one in vars(_imported(path)).items()
-        if inspect.isfunction(one) and one.__module__ == path.stem and not name.startswith("_")
+        for name, one in _imported(path).items()
+        if inspect.isfunction(one) and one.__module__ == _MODULE and not name.startswith("_")
     }
     if only and only not in functions:
         raise FormulaError(f"{path} has no function {only!r}{nearest(only, functions)}")
@@ -258,21 +260,16 @@ def framework_of(file: str) -> str:
     return "jax" if re.search(r"^\s*(?:import|from) jax\b", text, re.MULTILINE) else "torch"
 
 
-def _imported(path: Path) -> Any:
+def _imported(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FormulaError(f"formulas is {str(path)!r}: there is no such file")
     path = path.resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        return runpy.run_path(str(path), run_name=_MODULE)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise FormulaError(f"{path} cannot be imported: {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove(str(path.parent))
-    return module
