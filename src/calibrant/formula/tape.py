@@ -217,7 +217,7 @@ class Array:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any, kwargs: Any = None) -> Any:
-        run = next(x.run for x in _flat((args, kwargs)) if isinstance(x, Array))
+        run = next(x.run for x in _flat((args, kwargs)) if isinstance(x, (Array, Mask)))
         name = function.__name__
         if run.foreign is None:
             raise run.fail(f"uses torch.{name} where the array API is due: xp.{name}, with xp = namespace(x)")
@@ -238,6 +238,7 @@ class Mask:
 
     __slots__ = ("run", "true", "unknown", "unsure")
     __array_ufunc__ = None
+    __torch_function__ = Array.__torch_function__
 
     def __init__(self, run: Run, true: Any, unsure: Any = False, unknown: Any = False) -> None:
         self.run, self.true = run, np.asarray(true, bool)

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from calibrant.formula.tape import Array, Mask, Run
+from calibrant.formula.writing import erf
 
 _Extreme = namedtuple("_Extreme", "values indices")
 
 _SAME = {
     *("abs", "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh"),
     *("asin", "acos", "atan", "asinh", "acosh", "atanh", "square", "reciprocal", "sign", "hypot", "logaddexp"),
-    *("maximum", "minimum", "where", "sum", "mean", "matmul", "flip", "roll", "tile", "stack", "take", "tril", "triu"),
-    *("squeeze", "moveaxis", "broadcast_to", "zeros_like", "ones_like", "full_like", "pow"),
+    *("maximum", "minimum", "where", "sum", "mean", "matmul", "flip", "roll", "tile", "stack", "tril", "triu"),
+    *("max", "min", "squeeze", "moveaxis", "broadcast_to", "zeros_like", "ones_like", "full_like", "pow"),
     *("isnan", "isinf", "isfinite", "any", "all", "logical_and", "logical_or", "logical_not"),
 }
 """The functions with the array API's name and order of arguments."""
@@ -31,11 +32,14 @@ _OTHER = {
     "amax": "max", "amin": "min", "clamp": "clip", "clip": "clip", "cat": "concat", "concat": "concat", "mm": "matmul",
     "bmm": "matmul", "mv": "matmul", "dot": "matmul", "unsqueeze": "expand_dims", "lt": "less", "le": "less_equal",
     "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "cumsum": "cumulative_sum",
-    "movedim": "moveaxis", "gather": "take_along_axis",
+    "movedim": "moveaxis",
 }  # fmt: skip
 
-_KEYWORDS = {"dim": "axis", "keepdim": "keepdims", "input": "x"}
-_ACTIVATIONS = {"sigmoid": "sigmoid", "logsigmoid": "log_sigmoid", "relu": "relu", "silu": "silu", "mish": "mish"}
+_KEYWORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "input": "x", "other": "y"}
+_ACTIVATIONS = {
+    "sigmoid": "sigmoid", "logsigmoid": "log_sigmoid", "relu": "relu", "silu": "silu", "mish": "mish",
+    "gelu none": "gelu", "gelu tanh": "gelu_tanh",
+}  # fmt: skip
 
 
 def called(run: Run, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -48,18 +52,18 @@ def called(run: Run, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     kwargs = {key: value for key, value in kwargs.items() if key != "dtype" and not key.startswith("_")}
     if name in ("softmax", "log_softmax", "logsumexp"):
         return _over_an_axis(xp, FORMULAS["log_sum_exp" if name == "logsumexp" else name], *args, **kwargs)
+    if name == "gelu":
+        name = f"gelu {kwargs.get('approximate', 'none')}"
     if name in _ACTIVATIONS:
         return FORMULAS[_ACTIVATIONS[name]](args[0])
-    if name in ("max", "min") and (len(args) > 1 or kwargs):
-        if len(args) > 1 and isinstance(args[1], Array):
-            return getattr(xp, f"{name}imum")(*args)
-        return _Extreme(getattr(xp, name)(*args, **kwargs), None)
+    if name in ("max", "min") and len(args) + len(kwargs) > 1:
+        if "axis" in kwargs or any(isinstance(a, int) for a in args):
+            return _Extreme(getattr(xp, name)(*args, **kwargs), None)
+        return getattr(xp, f"{name}imum")(*args, **kwargs)
     if name in ("var", "std"):
         if not kwargs.pop("unbiased", True):
             kwargs["correction"] = 0.0
         return getattr(xp, name)(*args, **{"correction": 1.0, **kwargs})
-    if name == "gather":
-        return xp.take_along_axis(args[0], args[2], axis=args[1])
     if name in _METHODS:
         return _METHODS[name](xp, *args, **kwargs)
     if name in _SAME or name in _OTHER:
@@ -105,10 +109,13 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "view": lambda xp, x, *shape: xp.reshape(x, _shape(shape)),
     "flatten": lambda xp, x: xp.reshape(x, (-1,)),
     "expand": lambda xp, x, *shape: xp.broadcast_to(x, _shape(shape)),
+    "gather": lambda xp, x, axis, index: xp.take_along_axis(
+        x[tuple(slice(None if a == axis % x.ndim else n) for a, n in enumerate(index.shape))], index, axis=axis
+    ),
+    "take": lambda xp, x, index: xp.take(xp.reshape(x, (-1,)), index),
+    "erf": lambda xp, x: erf(x),
     "rsqrt": lambda xp, x: 1 / xp.sqrt(x),
     "masked_fill": lambda xp, x, mask, value: xp.where(mask, value, x),
 }  # fmt: skip
 
-NAMES = frozenset(
-    {*_SAME, *_OTHER, *_METHODS, *_ACTIVATIONS, "softmax", "log_softmax", "logsumexp", "max", "min", "var", "std"}
-)
+NAMES = frozenset({*_SAME, *_OTHER, *_METHODS, *_ACTIVATIONS, "softmax", "log_softmax", "logsumexp", "var", "std"})
