@@ -287,6 +287,16 @@ def test_a_tie_passes_its_gradient_on_once() -> None:
             formulas.assert_gradient(np.array(wrong) * g[:, None], top, (x,), upstream=g)
 
 
+def test_the_equal_shares_of_a_tie_are_rounded() -> None:
+    """PyTorch's amax divides by their number, and three thirds of 0.1 are not 0.1."""
+    x, g = np.array([2.0, 2.0, 2.0]), np.array(0.1)
+
+    for shares in (np.full(3, g / 3), np.full(3, g * (1 / 3))):
+        assert formulas.assert_gradient(shares, lambda x: namespace(x).max(x), (x,), upstream=g).between == 3
+    with pytest.raises(AssertionError, match="adds up to"):
+        formulas.assert_gradient(shares * (1 + 1e-14), lambda x: namespace(x).max(x), (x,), upstream=g)
+
+
 def test_corners_whose_shares_are_free_have_any_slope() -> None:
     """A ReLU at 0, an absolute value, and a maximum of two arrays of which each has a gradient."""
     x, y, g = np.array([0.0, 0.0, 2.0]), np.array([0.0, 0.0, 2.0]), np.array([3.0, -1.0, 2.0])

@@ -14,7 +14,7 @@ import numpy as np
 from flint import arb
 
 from calibrant.formula.arithmetic import alive
-from calibrant.formula.balls import ONE, UP, ZERO, distance, overlap, size_of, times, union
+from calibrant.formula.balls import ONE, UP, ZERO, distance, gamma, overlap, size_of, times, union
 from calibrant.formula.moving import axes_of, broadcast, common_shape, gather, groups, joined, paired, places
 from calibrant.formula.tape import Array, Mask, Run
 
@@ -78,6 +78,7 @@ def largest(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     tied = truly & (rivals > 1)
     weight[tied] = arb(0.5, 0.5) if x.run.shares is None else _shared(flat[tied], x.run.shares)
     unsure = np.where(may_be & (chances > 1) & (rivals == 1), 1.0, 0.0)
+    unsure[tied] = gamma(2, x.run.arithmetic)  # a share is a quotient, and a product with it
     weights = Array(x.run, weight.reshape(x.shape), unsure.reshape(x.shape), ())
 
     def pull(a: Array) -> Array:
@@ -98,7 +99,7 @@ def _shared(groups: Any, rng: np.random.Generator) -> Any:
 
 
 def _weighted(adjoint: Array, weights: Array) -> Array:
-    """The adjoint times a weight that is 0 or 1, or not sure: this does not round."""
+    """The adjoint times a weight that is 0, 1, or not sure: this does not round but for what the weight errs by."""
     with np.errstate(all="ignore"):
         kept = times(adjoint.err, np.minimum(weights.magnitude, 1.0))
         err = (kept + times(adjoint.magnitude + adjoint.err, weights.err)) * UP
