@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
 
+from calibrant.exact.numbers import round_to
 from calibrant.formula.arithmetic import stored
 from calibrant.formula.balls import format_named
 from calibrant.formula.elementary import apply
@@ -71,13 +73,7 @@ def store(x: Any, dtype: str | None = None) -> Any:
 def rounded(x: float, like: Any) -> Any:
     """A constant as the dtype of `like` holds it: the rounded number is the exact one."""
     run = getattr(like, "run", None)
-    if run is None:
-        return x
-    form = run.arithmetic
-    if x == 0 or not math.isfinite(x):
-        return x
-    unit = 2.0 ** (max(math.frexp(x)[1] - 1, 1 - form.max_exponent) + 1 - form.precision)
-    return math.ldexp(float(round(x / unit)), 0) * unit
+    return x if run is None or not math.isfinite(x) else float(round_to(Fraction(float(x)), run.arithmetic))
 
 
 def erf(x: Any) -> Any:
