@@ -229,10 +229,6 @@ def ask(formula: Any, *inputs: Any) -> Any:
     return calibrant.bound(formula, inputs or (X,), "float64")
 
 
-def wanders(x: Any) -> Any:
-    return x if x[0, 0] > 0 else -x
-
-
 def assigns(x: Any) -> Any:
     x[0] = 1
     return x
@@ -241,14 +237,10 @@ def assigns(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("formula", "sentence"),
     [
-        (lambda x: namespace(x).fft(x), "<lambda> uses fft, which calibrant's exact arrays do not have"),
-        (wanders, "formula wanders branches in Python on the value of an array"),
+        (lambda x: torch.erfinv(x), "<lambda> uses torch's erfinv, which calibrant's exact arrays do not have"),
         (assigns, "formula assigns assigns to elements of an array"),
         (lambda x: float(x[0, 0]), "takes it out as a number"),
-        (lambda x: 3, "returned int 3 where one array of numbers is due"),
-        (lambda x: x > 0, "returned Mask"),
         (lambda x: (x, x), "returned tuple"),
-        (lambda x: x + np.ones(5), r"combines arrays of shapes \(4, 6\) and \(5,\)"),
         (lambda x: x @ x, r"multiplies matrices of shapes \(4, 6\) and \(4, 6\)"),
         (lambda x: x.real, "raised AttributeError"),
         (
@@ -256,20 +248,13 @@ def assigns(x: Any) -> Any:
             r"calls reshape on an array of shape \(4, 6\): .* into shape \(5,5\); x is \(4, 6\) from",
         ),
         (lambda x: namespace(x).sum(x, axis=2), r"reduces axis 2 of an array of shape \(4, 6\)"),
-        (
-            lambda x: namespace(x).take(x, np.array([9]), axis=0),
-            r"calls take on an array of shape \(4, 6\): index 9 is out of bounds",
-        ),
         (lambda x: x[x > 0], "selects by a mask that depends on values"),
         (lambda x: namespace(x).max(x[:0], axis=0), "takes the maximum of no elements"),
         (lambda x: namespace(x).mean(x[:0]), "takes the mean of no elements"),
         (lambda x: namespace(x).broadcast_to(x, (3, 3)), "calls broadcast_to on an array of shape"),
-        (lambda x: x + "a", "mixes an array with str 'a'"),
         (lambda x: namespace(x).concat([x, x[0]], axis=1), r"concatenates shapes \(4, 6\), \(6,\)"),
         (lambda x: namespace(x).astype(x, np.int64), "turns numbers into whole numbers"),
         (lambda x: either(x, x + 1), r"has arrangements of different values in either\(\)"),
-        (lambda: 1, "does not take these 1 inputs"),
-        (17, "formula is 17: give a function of arrays"),
     ],
 )
 def test_a_formula_that_misbehaves_is_told_in_a_sentence(formula: Any, sentence: str) -> None:
@@ -280,12 +265,9 @@ def test_a_formula_that_misbehaves_is_told_in_a_sentence(formula: Any, sentence:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: calibrant.bound(layer_norm, INPUTS, "float8"), "dtype is 'float8': choose one of float16"),
         (lambda: calibrant.bound(layer_norm, X, "float64"), "inputs is ndarray: give a tuple"),
         (lambda: calibrant.bound(layer_norm, INPUTS, "float64", accumulate="float32"), "narrower than dtype"),
-        (lambda: calibrant.assert_agrees("one", layer_norm, INPUTS), "actual is str 'one'"),
         (lambda: calibrant.assert_agrees([1.0], layer_norm, INPUTS), "actual is list"),
-        (lambda: calibrant.assert_gradient([], layer_norm, INPUTS), "actual has no gradient"),
         (
             lambda: calibrant.assert_gradient([G, G], layer_norm, INPUTS),
             "actual has 2 gradients, but formula layer_norm has 3",
@@ -344,6 +326,7 @@ OF_TORCH: dict[str, Any] = {
     "logsumexp without its axis": lambda x: torch.logsumexp(x, dim=0),
     "sigmoid": lambda x: torch.sigmoid(x),
     "max along an axis": lambda x: torch.max(x, dim=1).values,
+    "methods": lambda x: (x - x.max(dim=-1, keepdim=True).values).sum(-1, keepdim=True).transpose(0, 1),
     "max of two": lambda x: torch.max(x, -x),
     "extremes of all": lambda x: (x - torch.min(x)) / (x.max() - x.min()),
     "var": lambda x: torch.var(x, dim=1, unbiased=False),

@@ -260,17 +260,6 @@ def test_given_numbers_and_results_that_the_dtype_holds_are_exact() -> None:
     assert bound(lambda x: x * 0.1, (x,), "float32").allowed[0] == pytest.approx(1.5 * 0.1 * 2**-23, rel=1e-3)
 
 
-def test_a_maximum_at_a_tie_lets_the_gradient_lie_between() -> None:
-    x = np.array([2.0, 2.0, 1.0])
-    (found,) = gradient_bound(lambda x: namespace(x).max(x), (x,), "float64")
-
-    assert found.between.tolist() == [True, True, False]
-    for right in ([1.0, 0.0, 0.0], [0.5, 0.5, 0.0]):
-        assert formulas.assert_gradient(np.array(right), lambda x: namespace(x).max(x), (x,)).between == 2
-    with pytest.raises(AssertionError):
-        formulas.assert_gradient(np.array([1.5, 0.0, 0.0]), lambda x: namespace(x).max(x), (x,))
-
-
 def test_a_tie_passes_its_gradient_on_once() -> None:
     """`upstream * (x == max)`, as people write it by hand, gives it to each of several."""
     x, g = np.array([[2.0, 2.0, 1.0], [5.0, 1.0, 5.0]]), np.array([3.0, 0.25])
@@ -285,6 +274,8 @@ def test_a_tie_passes_its_gradient_on_once() -> None:
             AssertionError, match=r"the gradient for x adds up to .* where a tie passes its gradient on once"
         ):
             formulas.assert_gradient(np.array(wrong) * g[:, None], top, (x,), upstream=g)
+    with pytest.raises(AssertionError, match=r"the gradient for x at \[0, 0\] is 4\.5, exactly between"):
+        formulas.assert_gradient(np.array([[1.5, 0, 0], [0, 0, 1]]) * g[:, None], top, (x,), upstream=g)
 
 
 def test_the_equal_shares_of_a_tie_are_rounded() -> None:

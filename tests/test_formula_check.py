@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support import calibrant, require_fit
 from typer.testing import CliRunner
 
@@ -29,7 +28,7 @@ from calibrant.checks.check import Checked
 from calibrant.checks.options import Options
 from calibrant.checks.verdicts import Result
 from calibrant.exact import FORMATS
-from calibrant.formula import FormulaError, assert_agrees, assert_gradient, bound, declaring, formula
+from calibrant.formula import FormulaError, assert_gradient, declaring, formula
 from calibrant.formula.catalogue import FORMULAS
 from calibrant.formula.chapter import chapter
 from calibrant.formula.declaring import CATALOGUE, Declared, declared, formulas_of
@@ -511,22 +510,6 @@ def test_the_adapter_of_pytorch_has_every_formula() -> None:
 
 
 # PyTorch's names
-
-
-def test_functions_of_torch_run_on_exact_arrays() -> None:
-    def with_torch(x: Any) -> Any:
-        shifted = x - x.max(dim=-1, keepdim=True).values
-        e = torch.exp(shifted)
-        return torch.cat([e / e.sum(-1, keepdim=True), torch.softmax(x, dim=-1)], dim=0).transpose(0, 1)
-
-    x = torch.tensor([[1.0, 2.0], [3.0, 5.0]], dtype=torch.float64)
-    assert assert_agrees(with_torch(x), with_torch, (x,)).judged == 8
-
-    def missing(x: Any) -> Any:
-        return torch.erfinv(x)
-
-    with pytest.raises(FormulaError, match="uses torch's erfinv"):
-        bound(missing, (x,), "float64")
 
 
 def test_what_is_detached_has_no_gradient() -> None:
