@@ -34,14 +34,10 @@ KINDS = ("numbers", "positive", "probabilities", "signs", "distribution", "log-d
 PATIENCE = 10.0
 """The seconds of computing in which a formula must end, however busy the machine is."""
 
-_RINGS = (
-    {
-        signal.ITIMER_PROF: (signal.SIGPROF, time.process_time),
-        signal.ITIMER_REAL: (signal.SIGALRM, time.monotonic),
-    }
-    if hasattr(signal, "setitimer")
-    else {}
-)
+_RINGS = {
+    signal.ITIMER_PROF: (signal.SIGPROF, time.process_time),
+    signal.ITIMER_REAL: (signal.SIGALRM, time.monotonic),
+}
 """Of each timer, the signal that it sends and the clock that it follows."""
 _AXIS = re.compile(r"(\d+)?([a-z]\w*)?")
 _MODULE = "<formulas>"
@@ -162,7 +158,7 @@ def in_time(name: str, seconds: float) -> Iterator[None]:
 
     A timer that runs already goes on afterwards.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 

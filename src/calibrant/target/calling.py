@@ -436,7 +436,7 @@ watch: Callable[[str, float, Sequence[Any]], None] | None = None
 
 def _in_time(seconds: float, code: Callable[[], _Value]) -> _Value:
     """Run code, and raise Hang in it after so many seconds, and again until it ends. This stops the main thread only."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if threading.current_thread() is not threading.main_thread():
         return code()
 
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
