@@ -66,6 +66,8 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("ridge", (ONE, NONE, 1.0), "t_c|t_u"),
     ("regularized_loss", (ONE, TWO, 1.0, 0.0, 0.0), "t_p"),
     ("split_data", (ONE, TWO, 0.5, 0), "t_u"),
+    ("schedule", ("step", {"lr": 0.5, "step_size": INF}, 2), "step_size"),
+    ("schedule", ("multistep", {"lr": 0.5, "milestones": 3}, 2), "milestones|dimension"),
 ]
 
 

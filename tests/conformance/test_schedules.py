@@ -119,6 +119,8 @@ INVALID = {
     "infinite factor": ("exponential", {"lr": 0.5, "gamma": math.inf}),
     "no steps in a wave": ("cosine", {"lr": 0.5, "T_max": 0}),
     "half a step": ("step", {"lr": 0.5, "step_size": 1.5}),
+    "half a step of warm-up": ("exponential", {"lr": 0.5, "gamma": 0.5, "warmup_steps": 2.5}),
+    "an infinite length": ("step", {"lr": 0.5, "step_size": math.inf}),
     "no such mode": ("cyclic", {"base_lr": 0.25, "max_lr": 0.5, "step_size_up": 2, "mode": "sine"}),
     "no such shape": ("one_cycle", {"max_lr": 0.5, "total_steps": 10, "anneal_strategy": "cubic"}),
     "a negative factor": ("constant", {"lr": 0.5, "factor": -0.5}),

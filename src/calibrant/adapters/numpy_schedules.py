@@ -143,7 +143,7 @@ def _settings(n_steps: int, settings: dict[str, Any]) -> None:
         known = key not in words or value in words[key]
         numbers = np.array(value if key == "milestones" else [value] if isinstance(value, (int, float)) else [])
         least = 1 if key in _COUNTS else 0
-        whole = key not in (*_COUNTS, "n_steps", "warmup_steps") or not np.any(numbers % 1)
+        whole = key not in (*_COUNTS, "n_steps", "warmup_steps") or np.all(numbers == np.floor(numbers))
         if not (known and whole and np.all(np.isfinite(numbers)) and np.all(numbers >= least)):
             raise ValueError(f"{key} is {value!r}, which is out of its range")
 

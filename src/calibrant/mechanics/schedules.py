@@ -5,6 +5,7 @@ A step is one update of the parameters. A schedule is a function of its own step
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -160,16 +161,20 @@ def make(name: str, hyperparameters: Mapping[str, Any]) -> Schedule:
     return warmed_up(after, warmup_steps) if warmup_steps else after
 
 
-_COUNTS = ("step_size", "total_iters", "T_max", "T_0", "T_mult", "total_steps", "step_size_up", "step_size_down")
+_LENGTHS = ("step_size", "total_iters", "T_max", "T_0", "T_mult", "total_steps", "step_size_up", "step_size_down")
+_LEAST = dict.fromkeys(_LENGTHS, 1) | {"warmup_steps": 0}
 _WORDS = {"anneal_strategy": ("cos", "linear"), "mode": ("triangular", "triangular2", "exp_range")}
 
 
 def require_setting(key: str, value: Any) -> None:
-    """Raise ValueError unless a hyperparameter can have this value: lengths are positive, rates and factors finite and not negative."""
+    """Raise ValueError unless a hyperparameter can have this value: lengths are whole, rates and factors finite and not negative."""
     if key in _WORDS and value not in _WORDS[key]:
         raise ValueError(f"{key} is {value!r}: it must be one of {', '.join(_WORDS[key])}")
-    if key in _COUNTS and value is not None and (value != int(value) or value < 1):
-        raise ValueError(f"{key} is {value!r}: it must be a whole number, 1 at least")
+    least = _LEAST.get(key) if value is not None else None
+    if least is not None and not (isinstance(value, Real) and value % 1 == 0 and value >= least):
+        raise ValueError(f"{key} is {value!r}: it must be a whole number, {least} at least")
+    if key == "milestones" and not isinstance(value, (list, tuple)):
+        raise ValueError(f"milestones is {value!r}: it must be a list of steps")
     numbers = value if key == "milestones" else [value]
     for x in numbers:
         if isinstance(x, (int, float)) and not (math.isfinite(x) and x >= 0):
