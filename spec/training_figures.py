@@ -9,8 +9,8 @@ from calibrant.mechanics.data import least_squares, scaled, thermometer
 from calibrant.mechanics.gradients import value_and_grad
 from calibrant.mechanics.loss import loss_fn
 from calibrant.mechanics.model import model
-from calibrant.mechanics.optimizers import Optimizer
-from calibrant.mechanics.training import Stepper, average, minibatches, scaled_steps
+from calibrant.mechanics.optimizers import Optimizer, Stepper
+from calibrant.mechanics.training import average, minibatches, scaled_steps
 
 Series = dict[str, tuple[list[float], list[float]]]
 _START = torch.tensor([1.0, 0.0], dtype=torch.float64)

@@ -280,7 +280,11 @@ class Optimizer:
 
     def step(self, grads: Sequence[Array | None]) -> list[Array]:
         """The parameters after one step, in their dtype (bfloat16 times a Python number is float32); None leaves a parameter."""
-        lr = self.lr[self.used] if isinstance(self.lr, (list, tuple)) else self.lr
+        lr = self.lr
+        if isinstance(lr, (list, tuple)):
+            if self.used == len(lr):
+                raise ValueError(f"lr has {self.used} rates, and there are more steps")
+            lr = lr[self.used]
         self.used += 1
         self.params = [
             p if g is None else mover.follow(p.ravel(), g.ravel(), lr).reshape(p.shape).astype(p.dtype, copy=False)

@@ -4,6 +4,7 @@
 T steps has K gradients of the shapes of their parameters.
 """
 
+import copy
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,29 +64,63 @@ class Optimizer:
             p.copy_(self.rule.apply(theta, g, memory, h))
 
 
+class Stepper:
+    """An optimizer of copies of the parameters; `lr` may be a list, one rate for each of its steps."""
+
+    def __init__(self, name: str, hyperparameters: Mapping[str, Any], params: Sequence[Tensor]) -> None:
+        settings = dict(hyperparameters)
+        self.rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
+        self.leaves = [p.detach().clone() for p in params]
+        self.optimizer = Optimizer(name, self.leaves, **settings)
+        self.n_steps = 0
+
+    def step(self, grads: Sequence[Tensor | None]) -> list[Tensor]:
+        """Step along these gradients, and return copies of the parameters.
+
+        Raises ValueError unless there is a rate, and as `require_step` does.
+        """
+        if self.rates is not None:
+            if self.n_steps == len(self.rates):
+                raise ValueError(f"lr is a list of {len(self.rates)}, but there are more steps")
+            self.optimizer.hyperparameters.lr = rate = self.rates[self.n_steps]
+            require_value("lr", rate, 0.0)
+        require_step(self.n_steps + 1, self.leaves, grads)
+        for leaf, g in zip(self.leaves, grads, strict=True):
+            leaf.grad = g
+        self.optimizer.step()
+        self.n_steps += 1
+        return self.now()
+
+    def now(self) -> list[Tensor]:
+        """Copies of the parameters."""
+        return [leaf.clone() for leaf in self.leaves]
+
+    def saved(self) -> dict[str, Any]:
+        """All that the next steps depend on, apart from the parameters: hyperparameters, memories, and which step is next."""
+        of_optimizer = vars(self.optimizer.hyperparameters), [vars(memory) for memory in self.optimizer.memories]
+        return copy.deepcopy({"optimizer": of_optimizer, "rates": self.rates, "n_steps": self.n_steps})
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what was saved, whatever this one was made with.  [resume.hyperparameters]"""
+        hyperparameters, memories = state["optimizer"]
+        vars(self.optimizer.hyperparameters).update(hyperparameters)
+        for memory, saved in zip(self.optimizer.memories, memories, strict=True):
+            vars(memory).update(saved)
+        self.rates, self.n_steps = state["rates"], state["n_steps"]
+
+
 def optimize(
     name: str, hyperparameters: Mapping[str, Any], params: Sequence[Tensor], grads: Sequence[Sequence[Tensor | None]]
 ) -> list[list[Tensor]]:
     """The K parameters after each of T steps of a fresh optimizer on these gradients.  [optimizer.fresh]
 
     A gradient may be None; `lr` may be a list of T rates [optimizer.changing-rate]. The arguments do not change
-    [optimizer.gradients-kept]. Raises ValueError as `Optimizer` and `require_steps` do.
+    [optimizer.gradients-kept]. Raises ValueError as `Stepper` does, and unless there is one rate for each step.
     """
-    settings = dict(hyperparameters)
-    rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
-    leaves = [p.detach().clone() for p in params]
-    optimizer = Optimizer(name, leaves, **settings)
-    if rates is None:
-        rates = [optimizer.hyperparameters.lr] * len(grads)
-    require_steps(leaves, grads, rates)
-    path = []
-    for rate, step in zip(rates, grads, strict=True):
-        optimizer.hyperparameters.lr = rate
-        for p, g in zip(leaves, step, strict=True):
-            p.grad = g
-        optimizer.step()
-        path.append([p.clone() for p in leaves])
-    return path
+    stepper = Stepper(name, hyperparameters, params)
+    if stepper.rates is not None and len(stepper.rates) != len(grads):
+        raise ValueError(f"lr is a list of {len(stepper.rates)}, but there are {len(grads)} steps")
+    return [stepper.step(step) for step in grads]
 
 
 def require_rule(name: str, hyperparameters: Mapping[str, Any]) -> Rule:
@@ -149,18 +184,15 @@ def require_value(key: str, value: Any, default: Any) -> None:
         raise ValueError(f"step_sizes is {value!r}: the first must not exceed the second")
 
 
-def require_steps(params: Sequence[Tensor], grads: Sequence[Sequence[Tensor | None]], rates: Sequence[Any]) -> None:
-    """Raise ValueError unless every step has one rate and, for each parameter, None or one gradient of its shape."""
-    if len(rates) != len(grads):
-        raise ValueError(f"lr is a list of {len(rates)}, but there are {len(grads)} steps")
-    for rate in rates:
-        require_value("lr", rate, 0.0)
-    for t, step in enumerate(grads, start=1):
-        if len(step) != len(params):
-            raise ValueError(f"step {t} has {len(step)} gradients, but there are {len(params)} parameters")
-        for k, (p, g) in enumerate(zip(params, step, strict=True)):
-            if g is not None and g.shape != p.shape:
-                raise ValueError(f"in step {t} gradient {k} is {tuple(g.shape)}, but its parameter is {tuple(p.shape)}")
+def require_step(number: int, params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
+    """Raise ValueError unless the step of this number has, for each parameter, None or one gradient of its shape."""
+    if len(grads) != len(params):
+        raise ValueError(f"step {number} has {len(grads)} gradients, but there are {len(params)} parameters")
+    for k, (p, g) in enumerate(zip(params, grads, strict=True)):
+        if g is not None and g.shape != p.shape:
+            raise ValueError(
+                f"in step {number} gradient {k} is {tuple(g.shape)}, but its parameter is {tuple(p.shape)}"
+            )
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ K parameters are tensors of any shapes; a path, and the gradients of T steps, ar
 (readings, unknown units) and t_c (°C) are columns of n samples, params = [w, b] is (2,), and losses are scalars in squared °C.
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor
 from calibrant.mechanics.clipping import clip_by_norm
 from calibrant.mechanics.data import require_data
 from calibrant.mechanics.gradients import value_and_grad
-from calibrant.mechanics.optimizers import Optimizer, require_steps
+from calibrant.mechanics.optimizers import Stepper
 
 AVERAGES: dict[str, dict[str, Any]] = {
     "ema": {"decay": 0.999, "bias_correction": False, "warmup": False, "every": 1},
@@ -68,45 +67,6 @@ def require_average(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, 
     if h.get("bias_correction") and (h["warmup"] or h["decay"] == 1):
         raise ValueError("bias_correction divides by 1 - decay ** t: it needs a constant decay below 1")
     return h
-
-
-class Stepper:
-    """An optimizer of copies of the parameters; `lr` may be a list, one rate for each of its steps."""
-
-    def __init__(self, name: str, hyperparameters: Mapping[str, Any], params: Sequence[Tensor]) -> None:
-        settings = dict(hyperparameters)
-        self.rates = settings.pop("lr") if isinstance(settings.get("lr"), (list, tuple)) else None
-        self.leaves = [p.detach().clone() for p in params]
-        self.optimizer = Optimizer(name, self.leaves, **settings)
-        self.n_steps = 0
-
-    def step(self, grads: Sequence[Tensor | None]) -> list[Tensor]:
-        """Step along these gradients, and return the parameters."""
-        if self.rates is not None:
-            self.optimizer.hyperparameters.lr = self.rates[self.n_steps]
-        require_steps(self.leaves, [grads], [self.optimizer.hyperparameters.lr])
-        for leaf, g in zip(self.leaves, grads, strict=True):
-            leaf.grad = g
-        self.optimizer.step()
-        self.n_steps += 1
-        return self.now()
-
-    def now(self) -> list[Tensor]:
-        """Copies of the parameters."""
-        return [leaf.clone() for leaf in self.leaves]
-
-    def saved(self) -> dict[str, Any]:
-        """All that the next steps depend on, apart from the parameters: hyperparameters, memories, and which step is next."""
-        of_optimizer = vars(self.optimizer.hyperparameters), [vars(memory) for memory in self.optimizer.memories]
-        return copy.deepcopy({"optimizer": of_optimizer, "rates": self.rates, "n_steps": self.n_steps})
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from what was saved, whatever this one was made with.  [resume.hyperparameters]"""
-        hyperparameters, memories = state["optimizer"]
-        vars(self.optimizer.hyperparameters).update(hyperparameters)
-        for memory, saved in zip(self.optimizer.memories, memories, strict=True):
-            vars(memory).update(saved)
-        self.rates, self.n_steps = state["rates"], state["n_steps"]
 
 
 def optimize_groups(
