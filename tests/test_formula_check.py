@@ -337,7 +337,9 @@ def test_a_function_of_torch_is_its_own_formula(tmp_path: Path, count: str, stat
 
 
 @pytest.mark.untraced
-def test_the_commands_run_in_workers_and_say_what_to_repeat(tmp_path: Path, mine: str) -> None:
+def test_the_commands_run_in_workers_and_say_what_to_repeat(tmp_path: Path) -> None:
+    """Standard output is JSON alone, even if the file of formulas prints something."""
+    mine = written(tmp_path, MINE + "print('hello')\n")
     target = written(
         tmp_path,
         "import numpy as np\ndef scaled_norm(x, w, eps):\n    return x / np.sqrt(np.mean(x * x) + eps) * w\n",

@@ -446,9 +446,9 @@ def test_a_wrong_target_is_told_which_answer_and_what_the_case_rejects(
 ) -> None:
     file = target(tmp_path, "def loss_fn(t_p, t_c):\n    return ((t_p - t_c) ** 2).sum()\n")
 
-    status, said, _ = command("--verify", folder, file, "--chapter", "loss", "--json", tmp_path / "said.json")
+    status, written, said = command("--verify", folder, file, "--chapter", "loss", "--json", "-")
 
-    held = json.loads((tmp_path / "said.json").read_text(encoding="utf-8"))
+    held = json.loads(written)
     counts = Counter(case["status"] for case in held["cases"])
     assert held["counts"]["all"] == {word: counts[word] for word in replaying.WORDS}
     assert list(held["counts"]) == ["loss", "all"]

@@ -516,7 +516,7 @@ def vectors(
         size = write(None, folder, chapters)
         lines, status = report.written(read(folder, chapters), size, folder), 0
     for line in lines:
-        typer.echo(escaped(line, None))
+        typer.echo(escaped(line, None), err=str(json) == "-")
     raise typer.Exit(status)
 
 

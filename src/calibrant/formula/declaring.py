@@ -262,7 +262,8 @@ def _imported(path: Path) -> dict[str, Any]:
     path = path.resolve()
     sys.path.insert(0, str(path.parent))
     try:
-        return runpy.run_path(str(path), run_name=_MODULE)
+        with contextlib.redirect_stdout(sys.stderr):  # a report may go to standard output
+            return runpy.run_path(str(path), run_name=_MODULE)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
