@@ -512,6 +512,7 @@ def test_counts_go_to_the_innermost_block() -> None:
         (np.array(True), "True"),
         (np.zeros(60), f"[{', '.join(['0.0'] * 60)}]"),
         (np.zeros(61), "an array of shape (61,)"),
+        (np.zeros((2, 0)), "an array of shape (2, 0)"),
     ],
 )
 def test_arrays_are_written_with_the_shortest_digits_of_their_dtype(x: Any, text: str) -> None:

@@ -24,6 +24,7 @@ from calibrant.checks.check import Checked
 from calibrant.checks.outcomes import Finding, Outcome
 from calibrant.checks.verdicts import Result
 from calibrant.judge import Disagreement, agree, agree_lists, at_most, holds
+from calibrant.protocol.wire import plain
 from calibrant.reports import page, pictures
 
 HOSTILE = (
@@ -253,16 +254,41 @@ def test_a_finding_that_a_target_forged_is_shown_and_stops_nothing() -> None:
         array,
         array | {"shape": [7]},
         array | {"data": 5},
+        array | {"data": [0, 0, 10**400]},
+        array | {"shape": [10**12, 0], "data": []},
         array | {"dtype": "M8[s]"},
         array | {"dtype": [array]},
     ]
-    for forged in ("x", 7, [], {}, [[]], {"dtype": "nonsense", "shape": "x", "data": [1]}, *arrays, arrays, arrays[:2]):
+    for forged in (
+        "x",
+        7,
+        10**400,
+        [],
+        {},
+        [[]],
+        {"dtype": "nonsense", "shape": "x", "data": [1]},
+        *arrays,
+        arrays,
+        arrays[:2],
+    ):
         calls = [{"operation": "split", "arguments": {"n_samples": forged}, "answer": forged}]
         several = forged if isinstance(forged, list) else [forged]
         finding = Finding(
             "  said", calls, forged, forged, ["1/0"] * 3, forged, forged, forged, forged, [], "x", several, [several]
         )  # type: ignore[arg-type]  # it is forged
         assert "said" in shown(result([outcome("loss.zero", "breaks", failure=finding)]))
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (np.array([True, False]), "[True, False]"),
+        (np.array([3, 250], dtype=np.uint8), "[3, 250]"),
+        (np.array(0.5, dtype=np.longdouble), "0.5"),
+    ],
+)
+def test_an_array_of_any_numbers_is_shown_as_a_person_writes_it(x: Any, text: str) -> None:
+    assert page.value(plain(x)) == text
 
 
 def test_two_computed_numbers_that_disagree_are_shown_without_a_bound_of_each() -> None:

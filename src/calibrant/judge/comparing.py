@@ -239,7 +239,7 @@ def show(x: Any) -> str:
     x = np.asarray(x)
     if x.ndim == 0:
         return str(x[()])
-    if x.size > 60:
+    if x.size > 60 or (x.ndim > 1 and not x.size):  # of no numbers, there may be any number of rows
         return f"an array of shape {x.shape}"
     return "[" + ", ".join(show(row) for row in x) + "]"
 

@@ -47,11 +47,10 @@ def _drawn(svg: Element) -> str:
 
 def number(x: Any) -> float | None:
     """A number of a report, in which JSON's words stand for what is not finite; None for anything else."""
-    if isinstance(x, bool):
+    try:
+        return float(str(x))
+    except ValueError:
         return None
-    if isinstance(x, (int, float)):
-        return float(x)
-    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(x) if isinstance(x, str) else None
 
 
 class _Bounds:

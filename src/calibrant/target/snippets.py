@@ -85,7 +85,7 @@ def _shell(program: Program, calls: list[Call]) -> str:
 
 def _literal(x: Any) -> str:
     """An array as Python."""
-    text = show(x) if x.size <= 60 else repr(x.astype(np.float64).tolist())
+    text = show(x) if 0 < x.size <= 60 else repr(x.astype(np.float64).tolist())
     module = "ml_dtypes" if x.dtype.name == "bfloat16" else "np"
     shaped = f".reshape({x.shape})" if x.size == 0 and x.ndim > 1 else ""
     return f"np.array({text}, dtype={module}.{x.dtype.name}){shaped}"
