@@ -99,6 +99,22 @@ def test_where_rounding_decides_whether_a_loss_improves_nothing_is_claimed() -> 
     assert exact.plateau([3.0, 2.5, 1.0], 1.0, tenth, FLOAT64, followed({})).nearest().tolist() == [1.0] * 3
 
 
+def test_the_rates_after_a_doubtful_decision_are_those_of_exact_arithmetic() -> None:
+    """Whoever takes them for an answer is right if nothing rounds."""
+    limit = 3.0 * (1 - 0.1)
+    below = math.nextafter(limit, 0.0)
+    given = {"patience": 0, "factor": 0.5, "threshold": 0.1, "eps": 0.0}
+
+    for losses, more, due in (
+        ([3.0, limit, 1.0], {}, [1.0, 0.5, 0.5]),
+        ([3.0, below, 2.6], {}, [1.0, 1.0, 0.5]),
+        ([3.0, 3.0], {"factor": 0.3, "eps": 0.7}, [1.0, 0.3]),
+    ):
+        rates = exact.plateau(losses, 1.0, {**given, **more}, FLOAT64, BOOK)
+        assert rates.err[-1] == math.inf
+        assert rates.nearest().tolist() == due
+
+
 def clipped(*numbers: float, max_norm: float, kind: float = 2.0, **conventions: str) -> Any:
     follow = followed({key.replace("_", "."): value for key, value in conventions.items()})
     return exact.clip_by_norm([exact.of(np.array([x])) for x in numbers], max_norm, kind, follow)

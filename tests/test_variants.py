@@ -18,7 +18,7 @@ from calibrant.adapters import numpy_target
 from calibrant.book.clauses import book_folder
 from calibrant.diagnosis import explaining as naming
 from calibrant.diagnosis import variants
-from calibrant.impostors import Impostor, catalog
+from calibrant.impostors import Impostor, catalog, select
 from calibrant.impostors.battery import BATTERY
 from calibrant.impostors.planting import target_from_impostor
 from calibrant.judge import Disagreement, Tally, agree, tallying
@@ -519,6 +519,19 @@ def test_general_conventions_are_held_to_if_declared_and_told_if_not(
     for clause in broken:
         for failure in verdicts[clause]["failures"]:
             assert failure["text"].endswith(f"declare conventions = {dict([due[clause]])}")
+
+
+@pytest.mark.parametrize("name", ["", "nan-replaced-in-place", "any-hyperparameters"])
+def test_a_plateau_is_named_alike_whatever_else_is_declared(name: str) -> None:
+    """Rounding may decide one of the questions, of which the exact answer then claims nothing."""
+    plateau = numpy_target.plateau
+    if name:
+        (one,) = select([f"plateau.{name}"])
+        plateau = target_from_impostor(one).implementation.plateau
+
+    named = naming.among(subject(plateau=plateau, conventions={"loss.scale": "half"}), "plateau")
+
+    assert [one.name for one in named] == [name] * bool(name)
 
 
 @pytest.mark.parametrize(("scale", "factor"), [("sum", lambda n: 1), ("half", lambda n: 1 / (2 * n))])

@@ -264,7 +264,7 @@ _RULES: dict[str, tuple[Rule, Any]] = {
 def plateau(
     val_losses: Sequence[float], lr: float, hyperparameters: Given, form: Format, follow: Mapping[str, str]
 ) -> Exact:
-    """The rate after each loss, (n,). Where rounding may decide whether a loss is better, nothing is claimed from there on."""
+    """The rate after each loss, (n,). From where rounding may decide on, the rates follow exact arithmetic, and have no bound."""
     held = form.scalars
     h = {**PLATEAU, **hyperparameters}
     most = max(h["patience"] - 1, 0) if follow["schedule.patience"] == "reached" else h["patience"]
@@ -273,14 +273,12 @@ def plateau(
     rate, best, bad, rest = _held(lr, held), None, 0, 0
     rates, unclear = [], False
     for loss in val_losses:
-        better: int | None = -1
-        if not math.isfinite(loss):
-            better = 1
-        elif best is not None:
-            better = _gain(loss, best, threshold, sign, h["threshold_mode"], form)
-        if better is None:
-            unclear = True
-        elif better < 0:
+        better = math.isfinite(loss)
+        if better and best is not None:
+            gain = _gain(loss, best, threshold, sign, h["threshold_mode"], form)
+            unclear |= gain.sign() is None
+            better = gain.m > 0
+        if better:
             best, bad = loss, 0
         else:
             bad += 1
@@ -288,20 +286,20 @@ def plateau(
             rest, bad = rest - 1, 0
         if bad > most:
             lower = maximum(rate * factor, _held(h["min_lr"], held))
-            moved = (rate - lower - _held(h["eps"], held)).sign()
-            unclear |= moved is None
-            rate = lower if moved and moved > 0 else rate
+            beyond = rate - lower - _held(h["eps"], held)
+            unclear |= beyond.sign() is None
+            rate = lower if beyond.m > 0 else rate
             rest, bad = h["cooldown"], 0
         rates.append(rate.within(math.inf) if unclear else rate)
     return gather(rates, (len(rates),), held)
 
 
-def _gain(loss: float, best: float, threshold: Number, sign: int, mode: str, form: Format) -> int | None:
-    """-1 where the loss is better than the best by more than the threshold, else 0 or 1; None where evaluations may differ."""
+def _gain(loss: float, best: float, threshold: Number, sign: int, mode: str, form: Format) -> Number:
+    """How far the loss is beyond the best and the threshold: it is better if this is positive."""
     now, before = (constant(x, form) for x in (loss, best))
     one = constant(1.0, form)
     scaled = before * (one - threshold if sign > 0 else one + threshold)
     limit = scaled if mode == "rel" else before - threshold if sign > 0 else before + threshold
     if not threshold.m and not threshold.err:
         limit = before
-    return (now - limit if sign > 0 else limit - now).sign()
+    return limit - now if sign > 0 else now - limit
