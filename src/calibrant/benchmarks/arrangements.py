@@ -69,12 +69,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A way to evaluate an operation, and the dtypes in which it can be evaluated."""
+    """A way to evaluate an operation, the dtypes in which it can be evaluated, and whether it takes subnormal numbers for zero."""
 
     operation: str
     name: str
     evaluate: Evaluate
     dtypes: tuple[str, ...] = DTYPES
+    flushes: bool = False
 
 
 # Sums, means, residuals and predictions
@@ -550,8 +551,10 @@ def _jitted() -> Iterator[Arrangement]:
 
     slope = jax.jit(jax.grad(loss, argnums=(2, 3)))
     whole = jax.jit(loss)
-    yield Arrangement("loss of the model", "jitted jax", lambda *x: np.asarray(whole(*x)), DTYPES[1:])
-    yield Arrangement("gradient", "jitted jax", lambda *x: np.stack([*map(np.asarray, slope(*x))]), DTYPES[1:])
+    yield Arrangement("loss of the model", "jitted jax", lambda *x: np.asarray(whole(*x)), DTYPES[1:], flushes=True)
+    yield Arrangement(
+        "gradient", "jitted jax", lambda *x: np.stack([*map(np.asarray, slope(*x))]), DTYPES[1:], flushes=True
+    )
 
 
 _FIT = attrgetter("t_u", "t_c", "w", "b")
@@ -664,7 +667,7 @@ def tried(arrangement: Arrangement, dtype: str, cases: int, seed: int) -> tuple[
     """Judge an arrangement on random examples of a dtype; the words tell of the first rejection."""
     asked, told = OPERATIONS[arrangement.operation], ""
     rng = np.random.default_rng([seed, [*FORMATS].index(dtype)])
-    with tallying(Tally()) as tally, np.errstate(all="ignore"):
+    with tallying(Tally(flushes=arrangement.flushes)) as tally, np.errstate(all="ignore"):
         for i in range(cases):
             tally.examples += 1
             arguments = asked.drawn(dtype, rng)
