@@ -33,6 +33,14 @@ def test_every_room_is_on_the_map() -> None:
     assert packages | modules == set(layers())
 
 
+def test_the_way_of_a_check_names_what_is_there() -> None:
+    way = re.findall(r"`([\w/]+\.py):(\w+)`", (SOURCE / "README.md").read_text(encoding="utf-8"))
+
+    assert len(way) > 10
+    for file, name in way:
+        assert re.search(rf"^ *(def|class) {name}\b", (SOURCE / file).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the whole package, as it is when it is installed."""

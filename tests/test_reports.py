@@ -19,7 +19,7 @@ from support import SCHEMA, subject
 
 from calibrant.book.clauses import book
 from calibrant.checks import outcomes as recorded
-from calibrant.checks.here import judged
+from calibrant.checks.judging import judged
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Finding, Outcome, Status
 from calibrant.checks.verdicts import GRAVEST, Result, gathered

@@ -236,7 +236,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a property, in all its dtypes at once if it holds in all of them, and record what becomes of it."""
     if not _is_property(pyfuncitem):
         return None
-    from calibrant.checks.here import judged
+    from calibrant.checks.judging import judged
     from calibrant.target.calling import Subject
 
     session, run = current(), (_key(pyfuncitem), str(pyfuncitem.callspec.params["target"]))
@@ -254,7 +254,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _judge_together(item: pytest.Function, arguments: dict[str, Any]) -> None:
     """Judge a property in all its dtypes at once, and keep the subjects."""
-    from calibrant.checks.here import in_all_dtypes
+    from calibrant.checks.judging import in_all_dtypes
     from calibrant.target.calling import Subject
 
     session, key = current(), _key(item)

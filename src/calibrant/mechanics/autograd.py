@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from calibrant.mechanics.data import require_data
-from calibrant.mechanics.descent import require_schedule
+from calibrant.mechanics.descent import require_descent
 from calibrant.mechanics.gradients import Loss
 from calibrant.mechanics.loss import loss_fn
 from calibrant.mechanics.model import model
@@ -67,9 +67,9 @@ def descend(
     """Gradient descent by hand on any loss: for each step (loss before it, gradient, params after it).
 
     The step is in place, under no_grad [autograd.no-grad-update]; without, torch raises RuntimeError
-    [autograd.recorded-update]. Raises ValueError as `require_schedule` does.
+    [autograd.recorded-update]. Raises ValueError as `require_descent` does.
     """
-    require_schedule(n_steps, learning_rate)
+    require_descent(n_steps, learning_rate)
     params = params.detach().clone().requires_grad_()
     steps = []
     for _ in range(n_steps):
@@ -112,7 +112,7 @@ def training_loop(
 
     losses holds n_epochs scalars, each the loss before its step. Raises ValueError for a refused schedule, data or leaf.
     """
-    require_schedule(n_epochs, learning_rate=0.0)
+    require_descent(n_epochs, learning_rate=0.0)
     require_data(t_u, t_c)
     require_leaf(params)
     losses = []

@@ -14,7 +14,7 @@ from calibrant.mechanics.loss import loss_fn
 from calibrant.mechanics.model import model
 
 
-def require_schedule(n_epochs: int, learning_rate: float) -> None:
+def require_descent(n_epochs: int, learning_rate: float) -> None:
     """Raise ValueError unless n_epochs >= 0 and learning_rate is finite and not negative.  [descent.negative-rate]"""
     if n_epochs < 0:
         raise ValueError(f"n_epochs is {n_epochs}: it cannot be negative")
@@ -29,7 +29,7 @@ def training_loop(
 
     losses holds n_epochs scalars, each the loss before its step. Raises ValueError for a refused schedule or data.
     """
-    require_schedule(n_epochs, learning_rate)
+    require_descent(n_epochs, learning_rate)
     require_data(t_u, t_c)
     params = params.clone()
     losses = []
@@ -58,7 +58,7 @@ def closed_form(n_epochs: int, learning_rate: float, params: Tensor, t_u: Tensor
 
     They are theta* + (I - lr H)^n (theta_0 - theta*), the power by repeated squaring. Raises ValueError as `training_loop` does.
     """
-    require_schedule(n_epochs, learning_rate)
+    require_descent(n_epochs, learning_rate)
     optimum = least_squares(t_u, t_c)
     step = torch.eye(2, dtype=t_u.dtype) - learning_rate * hessian(t_u)
     power: Tensor = torch.linalg.matrix_power(step, n_epochs)

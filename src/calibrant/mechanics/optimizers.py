@@ -151,7 +151,10 @@ def require_names(name: str, hyperparameters: Iterable[str], known: Mapping[str,
 
 
 def require_value(key: str, value: Any, default: Any) -> None:
-    """Raise ValueError unless the hyperparameter with this default can have this value.  [optimizer.invalid]"""
+    """Raise ValueError unless a hyperparameter, such as the learning rate lr, can have this value.  [optimizer.invalid]
+
+    Its default shows whether a flag, a number or several are due.
+    """
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ValueError(f"{key} is {value!r}: it must be True or False")

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from calibrant.mechanics import gradients
-from calibrant.mechanics.descent import require_schedule
+from calibrant.mechanics.descent import require_descent
 from calibrant.mechanics.shards import read_shard
 
 ALONE = "this worker could not join the others"
@@ -93,9 +93,9 @@ def training_loop(
     """Gradient descent on all workers' samples: the parameters, the same on every worker.  [accumulation.data-parallel]
 
     All start where worker 0 does. `report` gets the number of each epoch, from 1, and the loss before its step. Raises
-    ValueError as `require_schedule` and `samples` do, WorkerLost if a worker is gone.
+    ValueError as `require_descent` and `samples` do, WorkerLost if a worker is gone.
     """
-    require_schedule(n_epochs, learning_rate)
+    require_descent(n_epochs, learning_rate)
     n = samples(t_u, t_c)
     params = summed(params if not dist.is_initialized() or dist.get_rank() == 0 else torch.zeros_like(params))
     for epoch in range(1, n_epochs + 1):

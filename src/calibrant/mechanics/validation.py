@@ -13,7 +13,7 @@ from torch import Tensor
 from calibrant.mechanics import model as line
 from calibrant.mechanics.autograd import Optimizer, require_leaf
 from calibrant.mechanics.data import require_data
-from calibrant.mechanics.descent import require_schedule
+from calibrant.mechanics.descent import require_descent
 from calibrant.mechanics.loss import loss_fn
 
 
@@ -66,7 +66,7 @@ def training_loop(
     named, so that a call with the four columns in another order is refused. Raises ValueError for a
     refused schedule, data of either kind [validation.shapes, validation.columns], or leaf.
     """
-    require_schedule(n_epochs, 0.0)
+    require_descent(n_epochs, 0.0)
     require_data(t_u, t_c)
     require_data(val_t_u, val_t_c)
     require_leaf(params)

@@ -27,13 +27,13 @@ _MUCH = 2**20
 
 
 def end_group(group: int) -> None:
-    """End a process group, if any process of it is left."""
+    """Kill a process group, if any process of it is left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have ended with all its children
         os.killpg(group, signal.SIGKILL)
 
 
 def end_all(register: Path) -> None:
-    """End the process groups that a register names. A target may have edited it: this process' own group stays."""
+    """Kill the process groups that a register names. A target may have edited it: this process' own group stays."""
     for word in register.read_bytes().split() if register.exists() else ():
         if word.isdigit() and 1 < int(word) < 2**31 and int(word) != os.getpgrp():
             end_group(int(word))
