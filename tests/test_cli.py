@@ -56,6 +56,8 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "empty target of vectors": (["vectors", "--verify", ".", ""], ["no whole folder"]),
     "empty target without --verify": (["vectors", "vectors", ""], ["''"]),
     "empty program": (["check", "--program", ""], ["program is empty"]),
+    "program": (["check", "--program", "no-such-program --x"], ["calibrant: program no-such-program --x: "]),
+    "target and program": (["check", "numpy", "--program", "node x.js"], ["only one of them"]),
     "folder as a target": (["check", "."], ["target '.' is a folder"]),
     "pipe as a target": (["check", "/dev/null"], ["'/dev/null' is no regular file"]),
     "deviations": (["check", "numpy", "--max-deviations", "-1"], ["max-deviations is -1"]),

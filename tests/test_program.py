@@ -233,17 +233,6 @@ def test_the_next_call_starts_a_program_anew_that_has_ended(tmp_path: Path) -> N
         running.ask("loss_fn", *HALF)
 
 
-def test_an_answer_without_numbers_is_a_failure() -> None:
-    with (
-        loaded(says(result=None), 0.5) as target,
-        pytest.raises(Failure, match="returned None where numbers") as failure,
-    ):
-        Subject(target, "float64").loss_fn(*HALF)
-
-    assert failure.value.answered
-    assert not failure.value.raised
-
-
 @pytest.mark.parametrize("code", [f"{says(result=0.5)}; {says(result=0.5)}", f"while True: {says(result=0.5)}"])
 def test_a_second_answer_does_not_answer_the_next_request(code: str) -> None:
     running = Program(asked_once(f"{code}\ninput()"), 0.5)
@@ -327,16 +316,6 @@ def test_a_program_that_cannot_be_asked_is_one_sentence(
 
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_command_shows_the_sentence() -> None:
-    assert one_sentence(
-        calibrant("check", "--program", "no-such-program --x"), "calibrant: program no-such-program --x: "
-    )
-
-
-def test_a_target_and_a_program_are_one_too_many() -> None:
-    assert one_sentence(calibrant("check", "numpy", "--program", "node x.js"), "only one of them")
 
 
 @pytest.mark.untraced
