@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 
+import pytest
+
 from calibrant.protocol.errors import CheckError
-from calibrant.protocol.operations import FORMULAS, OPERATIONS, join_formulas
+from calibrant.protocol.operations import FORMULAS, OPERATIONS, of_formulas
 
 
 @contextlib.contextmanager
@@ -28,16 +29,9 @@ def checking(source: str | None, autodiff: str | None = None, shapes: str | None
     except (ImportError, FormulaError) as error:
         raise CheckError(str(error)) from None
     operations = {name: one.parameters for name, one in formulas.items()}
-    before, known = os.environ.get(FORMULAS), dict(OPERATIONS)
     said = {"source": source, "operations": operations, "autodiff": autodiff, "shapes": shapes}
-    os.environ[FORMULAS] = json.dumps(said)
-    join_formulas()
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FORMULAS, json.dumps(said))
+        for name, operation in of_formulas(operations).items():
+            patch.setitem(OPERATIONS, name, operation)
         yield
-    finally:
-        if before is None:
-            del os.environ[FORMULAS]
-        else:
-            os.environ[FORMULAS] = before
-        OPERATIONS.clear()
-        OPERATIONS.update(known)
