@@ -235,20 +235,6 @@ def test_the_bounds_of_lines_and_walks_are_small_on_ordinary_data(form: Format) 
         assert (walk.err < roundings * k * 8 * form.u).all()
 
 
-@pytest.mark.parametrize("n", [1, 2, 4])
-def test_algebra_derives_the_gradient(n: int) -> None:
-    @settings(EXAMPLES, max_examples=25)
-    @given(st.lists(st.floats(-1e6, 1e6), min_size=2 * n + 2, max_size=2 * n + 2))
-    def check(values: list[float]) -> None:
-        t_u, t_c = exact.of(np.array(values[:n])), exact.of(np.array(values[n : 2 * n]))
-        w, b = (exact.of(np.array(x)) for x in values[2 * n :])
-
-        assert exact.symbolic_gradient(t_u, t_c, w, b) == exact.gradient(t_u, t_c, w, b).fractions()
-
-    assert exact.symbolic_identity(n)
-    check()
-
-
 FLOAT32 = FORMATS["float32"]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PYTORCH, each_case
+from support import PYTORCH
 
-from calibrant import exact, strategies
+from calibrant import exact
 from calibrant.adapters import numpy_lbfgs, numpy_rows
 from calibrant.exact import FORMATS
 from calibrant.exact.scalars import constant
@@ -122,25 +122,6 @@ def test_a_table_whose_rows_all_have_gradients_follows_adam() -> None:
 def test_a_table_knows_its_rows_and_hyperparameters(name: str, given: dict[str, float], row: int) -> None:
     with pytest.raises(ValueError, match="there is no"):
         exact.optimize_rows(name, given, np.ones((2, 1)), [[row]], [np.ones((1, 1))], PYTORCH)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_pytorchs_own_optimizer_goes_where_the_reference_goes(dtype: str) -> None:
-    """Through a closure, as people call both, with several steps, and with pairs that are not kept."""
-    from calibrant.adapters import torch_optimizers
-
-    @each_case(strategies.quadratics(steps=(1, 3), bent=(False, True), max_iter=(1, 2)), FORMATS[dtype], examples=10)
-    def check(run: strategies.Quadratic) -> None:
-        h, *loss, n_steps = run.asked
-        asked = h, *map(torch.from_numpy, loss), n_steps
-        paths = [[x for x, *_ in walk(*asked)] for walk in (lbfgs.lbfgs, torch_optimizers.lbfgs)]
-        due = exact.lbfgs(*run.asked, PYTORCH)
-        for bound, *places in zip(due, *paths, strict=True):
-            claimed = np.isfinite(bound[0].err)
-            off = np.abs(places[0].numpy() - places[1].numpy())
-            assert (off <= 2 * bound[0].allowed())[claimed].all()
-
-    check()
 
 
 @pytest.mark.parametrize("lr", [100.0, 1.0])
