@@ -329,12 +329,6 @@ def test_a_step_in_place_that_would_be_recorded_is_refused(target: Subject, samp
     holds(refused, "took a step in place, outside of no_grad, on a leaf that requires grad")
 
 
-def trajectory(sample: Descent) -> tuple[Exact, list[Exact]]:
-    """The true path, with the error of walking it."""
-    numbers = map(exact.of, (sample.params, sample.t_u, sample.t_c))
-    return exact.trajectory(sample.n_epochs, sample.learning_rate, *numbers)
-
-
 @clause("autograd.loop", fraction_of_examples=0.4)
 @given(strategies.descents())
 def test_the_loop_follows_the_recurrence(target: Subject, sample: Descent) -> None:
@@ -342,23 +336,9 @@ def test_the_loop_follows_the_recurrence(target: Subject, sample: Descent) -> No
     data = sample.params, sample.t_u, sample.t_c
     params, losses = target.manual_training_loop(sample.n_epochs, sample.learning_rate, *data)
 
-    true_params, true_losses = trajectory(sample)
+    true_params, true_losses = exact.trajectory(sample.n_epochs, sample.learning_rate, *map(exact.of, data))
     agree(params, true_params, "the parameters", names=LINE)
     agree(losses, exact.concatenate(*true_losses), "the losses")
-
-
-@clause("autograd.loop", fraction_of_examples=0.2)
-@given(strategies.descents())
-def test_both_loops_follow_the_same_path(target: Subject, sample: Descent) -> None:
-    err = trajectory(sample)[0].err
-    if not np.isfinite(err).all():
-        return
-    n_epochs, rate, data = sample.n_epochs, sample.learning_rate, (sample.params, sample.t_u, sample.t_c)
-    by_hand, _, _ = target.training_loop(n_epochs, {"name": "sgd", "lr": rate}, *data)
-    params, _ = target.manual_training_loop(n_epochs, rate, *data)
-
-    expected = as_exact(by_hand, (2,)).within(2 * err, target.form)
-    agree(params, expected, "the parameters", due="where the other loop ended at", names=LINE)
 
 
 def judge_recorded(answer: Any, due: Any, due_gradient: Any, is_train: bool) -> None:

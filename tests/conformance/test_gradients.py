@@ -13,7 +13,7 @@ from calibrant.exact import Exact
 from calibrant.exact.measurements import T_C, T_U
 from calibrant.judge import LINE, agree, as_exact, at_most, holds, shaped, show
 from calibrant.protocol.straight_line import Written
-from calibrant.strategies import Approach, Batched, Descent, Fit, Probe, Residuals
+from calibrant.strategies import Approach, Batched, Descent, Fit, Probe, Residuals, squared_distance
 from calibrant.suite.claims import keeps_dtype, last_of_many, leaves_arguments_alone, not_finite
 from calibrant.suite.property import clause
 from calibrant.target.calling import Subject
@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "dloss_fn": lambda sample: (sample.t_p, sample.t_c),
     "dmodel_dw": lambda sample: (sample.t_u, sample.w, sample.b),
     "dmodel_db": lambda sample: (sample.t_u, sample.w, sample.b),
+    "difference_gradient": lambda sample: (squared_distance(0.5), sample.params, sample.delta),
 }
 """What each operation is asked of a sample; the first three are ways to the gradient."""
 WAYS = tuple(ARGUMENTS)[:3]
@@ -364,27 +365,15 @@ def test_non_finite_data_reach_the_derivative_by_their_prediction(
 
 
 @clause("gradient.dtype", fraction_of_examples=0.3)
-@pytest.mark.parametrize("operation", [*WAYS, "dloss_fn", "dmodel_dw"])
+@pytest.mark.parametrize("operation", [*WAYS, "dloss_fn", "dmodel_dw", "difference_gradient"])
 @given(sample=strategies.probes())
 def test_gradient_has_the_dtype_of_the_data(target: Subject, operation: str, sample: Probe) -> None:
     keeps_dtype(target, target.call(operation, ARGUMENTS[operation](sample)))
-
-
-@clause("gradient.dtype", fraction_of_examples=0.3)
-@given(strategies.approaches())
-def test_difference_quotients_have_the_dtype_of_the_parameters(target: Subject, sample: Approach) -> None:
-    keeps_dtype(target, target.difference_gradient(sample.loss, sample.params, target.array(0.5)))
 
 
 @clause("gradient.pure", fraction_of_examples=0.3)
 @pytest.mark.parametrize("operation", ARGUMENTS)
 @given(sample=strategies.probes())
 def test_gradients_leave_their_arguments_alone(target: Subject, operation: str, sample: Probe) -> None:
+    """A parameter that is moved in place and back again need not end where it began."""
     leaves_arguments_alone(target, operation, *ARGUMENTS[operation](sample))
-
-
-@clause("gradient.pure", fraction_of_examples=0.3)
-@given(strategies.approaches())
-def test_difference_quotients_leave_the_parameters_alone(target: Subject, sample: Approach) -> None:
-    """Turning a knob in place and back again need not end where it began."""
-    leaves_arguments_alone(target, "difference_gradient", sample.loss, sample.params, target.array(0.5))

@@ -257,16 +257,6 @@ def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, 
 # In the loop
 
 
-@clause("optimizer.swap", fraction_of_examples=0.4)
-@given(strategies.descents())
-def test_sgd_in_the_loop_is_the_recurrence_by_hand(target: Subject, sample: Descent) -> None:
-    rate, data = sample.learning_rate, (sample.params, sample.t_u, sample.t_c)
-
-    params, _, _ = target.training_loop(sample.n_epochs, {"name": "sgd", "lr": rate}, *data)
-
-    agree(params, exact.trajectory(sample.n_epochs, rate, *map(exact.of, data))[0], "the parameters", names=LINE)
-
-
 @clause("optimizer.swap", fraction_of_examples=0.14)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "muon"])
 @given(sample=strategies.descents())

@@ -114,7 +114,6 @@ _RECORDS = (
         "autograd",
         _RATE,
         parts="params, losses",
-        beside=("training_loop",),
     ),
     _record("evaluate(loss, params, is_train)", "autograd", lists=1, takes_functions=True),
     _record("calc_forward(params, t_u, t_c, is_train)", "autograd", _SCALE, lists=1),
