@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +16,14 @@ from calibrant import exact
 from calibrant.book.clauses import CHAPTERS, book_folder, conformance_folder
 from calibrant.diagnosis.explaining import questions
 from calibrant.impostors import catalog
-from calibrant.impostors.correct import OVER_EXACT, over_arrays
+from calibrant.impostors.correct import OVER_EXACT, CorrectOperations, as_exact, over_arrays
 from calibrant.judge import agree
 from calibrant.protocol.declarations import GENERAL
 from calibrant.protocol.operations import OPERATIONS, Operation
-from calibrant.target.calling import Subject
+from calibrant.target.calling import Subject, map_leaves
 from calibrant.target.description import described
 from calibrant.target.loading import load
+from calibrant.vectors.cases import numbers
 from calibrant.vectors.due import CLAIMS
 
 HALVE = Operation("halve", ("t_u",), ("model",))
@@ -56,6 +59,38 @@ def missing(one: Operation) -> list[str]:
 def test_no_operation_lacks_anything() -> None:
     assert [words for one in OPERATIONS.values() for words in missing(one)] == []
     assert [name for name in CLAIMS if name not in OPERATIONS or not OPERATIONS[name].in_files] == []
+
+
+def exactly(name: str, question: Any, conventions: Mapping[str, str]) -> str:
+    """The exact numbers of an answer by these conventions, with their bounds; or why there are none."""
+    narrow, scale = "arithmetic.hyperparameters" in conventions, conventions.get("loss.scale", "mean")
+    with exact.evaluated(narrow=narrow, scale=scale), np.errstate(all="ignore"):
+        try:
+            answer = CorrectOperations(name, OVER_EXACT, conventions)(*map(as_exact, question))
+            return repr(map_leaves(lambda x: numbers(x) if isinstance(x, exact.Exact) else x, answer))
+        except (ArithmeticError, LookupError, ValueError) as refused:
+            return repr(refused)
+
+
+@pytest.mark.parametrize("name", OVER_EXACT)
+def test_a_record_names_the_conventions_that_change_the_exact_answer(name: str) -> None:
+    """Also where a hyperparameter is no number of float32. All others together change nothing; each that it names changes something."""
+    named = OPERATIONS[name].conventions
+    general = {
+        convention: values[-1] for convention, values in GENERAL.items() if convention != "arithmetic.subnormals"
+    }
+    others = {convention: value for convention, value in general.items() if convention not in named}
+    asked = [
+        map_leaves(lambda x, by=by: x * by if isinstance(x, float) else x, question)
+        for question in questions()[name]
+        for by in (1, 1 - 2**-40)
+    ]
+
+    for question in asked:
+        assert exactly(name, question, others) == exactly(name, question, {})
+    for convention in named:
+        one = {convention: general[convention]}
+        assert any(exactly(name, question, one) != exactly(name, question, {}) for question in asked), convention
 
 
 def test_the_words_name_each_counterpart_that_a_new_record_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

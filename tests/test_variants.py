@@ -566,9 +566,21 @@ def test_a_gradient_of_a_sum_beside_the_loss_of_a_mean_is_no_convention(scale: f
 
     mine = subject(value_and_grad=value_and_grad)
     mine.asked = asked
+    with pytest.raises(Disagreement):
+        asked(mine)
 
     assert variants.general(mine, named=True).endswith(told)
     assert bool(variants.general(mine, named=True)) == bool(told)
+
+
+def test_a_rate_in_float32_is_told_of_a_descent_by_autograd() -> None:
+    rate = float(np.float32(0.1))
+    mine = subject(descend=lambda *given: [[np.array(18.0), np.full(2, 6.0), np.array([1.0, 2.0]) - rate * 6]])
+    mine.asked = bare("test_a_step_after_three_batches_is_a_step_on_their_sum")
+    with pytest.raises(Disagreement):
+        mine.asked(mine)
+
+    assert "'arithmetic.hyperparameters': 'float32'" in variants.general(mine, named=False)
 
 
 INSIDE = """

@@ -44,15 +44,6 @@ _MAY = {
 """What the hint says of each convention that concerns more than one optimizer."""
 
 
-_EVERYWHERE = (
-    "loss.scale",
-    "gradients.absent",
-    "split.rounding",
-    "arithmetic.hyperparameters",
-    "arithmetic.subnormals",
-)
-"""The conventions that are tried on whatever operation fails; any other one only where the operation's record names it."""
-
 _FLOAT32 = 2.0**29
 """How many times as coarsely as float64 float32 rounds."""
 
@@ -136,7 +127,8 @@ def general(subject: Subject, *, named: bool) -> str:
         return ""
     for (name, value), may in _MAY.items():
         concerned = any(name in OPERATIONS[call.operation].conventions for call in subject.calls)
-        if name in declared or (named and name.startswith("arithmetic.")) or not (concerned or name in _EVERYWHERE):
+        everywhere = name == "arithmetic.subnormals"
+        if name in declared or (named and name.startswith("arithmetic.")) or not (concerned or everywhere):
             continue
         if name == "loss.scale" and not _has_scale(subject, value):
             continue
@@ -145,7 +137,7 @@ def general(subject: Subject, *, named: bool) -> str:
         if (
             _holds(other, subject.asked)
             and other.tally.unjudged <= as_it_is.tally.unjudged
-            and (name == "arithmetic.subnormals" or subject.property_ is None or _holds(anew, subject.property_))
+            and (everywhere or subject.property_ is None or _holds(anew, subject.property_))
         ):
             return f"; {may}: declare conventions = { ({name: value}) }"
     return ""

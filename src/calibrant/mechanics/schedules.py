@@ -171,7 +171,7 @@ def require_setting(key: str, value: Any) -> None:
     if key in _WORDS and value not in _WORDS[key]:
         raise ValueError(f"{key} is {value!r}: it must be one of {', '.join(_WORDS[key])}")
     least = _LEAST.get(key) if value is not None else None
-    if least is not None and not (isinstance(value, Real) and value % 1 == 0 and value >= least):
+    if least is not None and not (isinstance(value, Real) and float(value).is_integer() and float(value) >= least):
         raise ValueError(f"{key} is {value!r}: it must be a whole number, {least} at least")
     if key == "milestones" and not isinstance(value, (list, tuple)):
         raise ValueError(f"milestones is {value!r}: it must be a list of steps")

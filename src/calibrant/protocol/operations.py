@@ -73,7 +73,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 _SCALE = "loss.scale"
 _GIVEN = "arithmetic.hyperparameters"
-_RATE = f"loss.scale, {_GIVEN}"
+_BOTH = f"{_SCALE}, {_GIVEN}"
 _SCHEDULE = f"schedule.warm-up-count, schedule.after-cosine, {_GIVEN}"
 _CLIP = f"clip.epsilon, {_GIVEN}"
 
@@ -81,7 +81,7 @@ _RECORDS = (
     _record("thermometer()", "data", parts="t_u, t_c"),
     _record("norris()", "data", parts="x, y"),
     _record("least_squares(t_u, t_c)", "data"),
-    _record("figures()", "data", returns="figures"),
+    _record("figures()", "data", _BOTH, returns="figures"),
     _record("model(t_u, w, b)", "model"),
     _record("loss_fn(t_p, t_c)", "loss", _SCALE, beside=("model",)),
     _record("absolute_loss(t_p, t_c)", "loss", _SCALE, beside=("model",)),
@@ -97,10 +97,10 @@ _RECORDS = (
     _record(
         "training_loop(n_epochs, optimizer, params, t_u, t_c, val_t_u, val_t_c)",
         "data, descent, validation",
-        _RATE,
+        _BOTH,
         parts="params, train_losses, val_losses",
     ),
-    _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent", _RATE),
+    _record("closed_form(n_epochs, learning_rate, params, t_u, t_c)", "descent", _BOTH),
     _record("broadcast_shapes(*shapes)", "broadcasting", returns="shape"),
     _record("multiply(x, y)", "broadcasting"),
     _record("multiply_in_place(x, y)", "broadcasting"),
@@ -108,11 +108,13 @@ _RECORDS = (
     _record("multiply_grad(x, y, upstream)", "broadcasting", parts="grad_x, grad_y"),
     _record("backward(losses, params, zero_grad)", "autograd", lists=2, takes_functions=True),
     _record("backward_shared(losses, params, order)", "autograd", lists=1, takes_functions=True),
-    _record("descend(loss, params, learning_rate, n_steps, no_grad)", "autograd", lists=2, takes_functions=True),
+    _record(
+        "descend(loss, params, learning_rate, n_steps, no_grad)", "autograd", _GIVEN, lists=2, takes_functions=True
+    ),
     _record(
         "manual_training_loop(n_epochs, learning_rate, params, t_u, t_c)",
         "autograd",
-        _RATE,
+        _BOTH,
         parts="params, losses",
     ),
     _record("evaluate(loss, params, is_train)", "autograd", lists=1, takes_functions=True),
@@ -122,7 +124,7 @@ _RECORDS = (
     _record(
         "data_parallel(params, shards, n_epochs, lr)",
         "accumulation",
-        _RATE,
+        _BOTH,
         parts="grad, params",
         starts_processes=True,
     ),
@@ -144,8 +146,8 @@ _RECORDS = (
         parts="train_t_u, train_t_c, val_t_u, val_t_c",
     ),
     _record("validation_loss(params, t_u, t_c)", "validation", _SCALE, parts="loss, recorded"),
-    _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation", _SCALE),
-    _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation", _SCALE),
+    _record("regularized_loss(t_p, t_c, w, l1, l2)", "validation", _BOTH),
+    _record("regularized_grad(t_u, t_c, w, b, l1, l2)", "validation", _BOTH),
     _record("ridge(t_u, t_c, l2)", "validation", _SCALE),
     _record("early_stopping(val_losses, patience)", "validation", parts="stopped_epoch, best_epoch"),
     _record("diagnose(train_losses, val_losses)", "validation", returns="word"),
@@ -154,18 +156,18 @@ _RECORDS = (
     _record("clip_by_norm(grads, max_norm, norm_type)", "training", _CLIP, parts="norm, grads*"),
     _record("clip_by_value(grads, limit)", "training", _GIVEN, lists=1),
     _record("clip_shards(shards, replicated, max_norm)", "training", _CLIP, parts="norm, shards**"),
-    _record("average(name, hyperparameters, path)", "training", lists=2),
+    _record("average(name, hyperparameters, path)", "training", _GIVEN, lists=2),
     _record("optimize_groups(name, hyperparameters, params, grads)", "training", _GIVEN, lists=2),
     _record(
         "resume(name, hyperparameters, params, grads, after, changed)",
         "training",
-        f"resume.hyperparameters, {_GIVEN}",
+        f"gradients.absent, resume.hyperparameters, {_GIVEN}",
         lists=2,
     ),
     _record("accumulate_and_step(name, hyperparameters, params, grads, every)", "training", _GIVEN, lists=2),
     _record("scaled_steps(name, hyperparameters, params, grads, scale, max_norm)", "training", _CLIP, lists=2),
     _record("minibatches(n_samples, batch_size, shuffle, seed, drop_last, epochs)", "training", lists=2),
-    _record("train_minibatches(optimizer, params, t_u, t_c, batches)", "training", _RATE, parts="params, losses"),
+    _record("train_minibatches(optimizer, params, t_u, t_c, batches)", "training", _BOTH, parts="params, losses"),
 )
 OPERATIONS = {one.name: one for one in _RECORDS}
 """All operations by name, in the order of the protocol."""
