@@ -521,17 +521,21 @@ def test_general_conventions_are_held_to_if_declared_and_told_if_not(
             assert failure["text"].endswith(f"declare conventions = {dict([due[clause]])}")
 
 
-@pytest.mark.parametrize("name", ["", "nan-replaced-in-place", "any-hyperparameters"])
-def test_a_plateau_is_named_alike_whatever_else_is_declared(name: str) -> None:
-    """Rounding may decide one of the questions, of which the exact answer then claims nothing."""
-    plateau = numpy_target.plateau
-    if name:
-        (one,) = select([f"plateau.{name}"])
-        plateau = target_from_impostor(one).implementation.plateau
+NAMED = (
+    *("plateau", "plateau.nan-replaced-in-place", "plateau.any-hyperparameters", "clip_by_norm.over-the-square"),
+    *("clip_shards.norms-added", "resume.parameters-in-place", "optimize_rows.changes-the-callers"),
+)
 
-    named = naming.among(subject(plateau=plateau, conventions={"loss.scale": "half"}), "plateau")
 
-    assert [one.name for one in named] == [name] * bool(name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMED)
+def test_an_answer_is_named_alike_whatever_else_is_declared(name: str, dtype: str) -> None:
+    """Rounding decides some questions, of whose exact answers nothing is then claimed."""
+    operation, _, impostor = name.partition(".")
+    found = target_from_impostor(*select([name])).implementation if impostor else numpy_target
+    target = subject(dtype, conventions={"loss.scale": "half"}, **{operation: getattr(found, operation)})
+
+    assert [one.name for one in naming.among(target, operation)] == [impostor] * bool(impostor)
 
 
 @pytest.mark.parametrize(("scale", "factor"), [("sum", lambda n: 1), ("half", lambda n: 1 / (2 * n))])

@@ -202,7 +202,9 @@ class _Answers:
         self.operation = operation
         self._dtype = dtype
         self._conventions = dict(conventions)
-        self.right = Impostor("right", operation, lambda right, *arguments: right(*arguments), "", ())
+        self.right = Impostor(
+            "right", operation, lambda right, *arguments: right(*arguments), "", (), keeps_dtype=False
+        )
         asked = [q for q in questions().get(operation, ()) if named is None or q[0] == named]
         self.asked = [_in_dtype(question, self._planted(self.right)) for question in asked]
         self._subject = functools.cache(self._planted)

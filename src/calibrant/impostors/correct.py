@@ -33,7 +33,7 @@ class CorrectOperations:
         vars(self).update(table)
         if conventions:
             vars(self).update(
-                {name: functools.partial(_declared, name, table[name], self.follow) for name in FOLLOWING}
+                {name: functools.partial(following, name, table[name], self.follow) for name in FOLLOWING}
             )
         self._answer = getattr(self, operation)
 
@@ -42,14 +42,15 @@ class CorrectOperations:
         return self._answer(*arguments, **named)
 
 
-def _declared(operation: str, usual: Callable[..., Any], follow: Mapping[str, str], *arguments: Any) -> Any:
-    """The exact answer of an operation in these variants; what the usual one refuses is refused."""
+def following(operation: str, usual: Callable[..., Any], follow: Mapping[str, str], *arguments: Any) -> Any:
+    """The exact answer of an operation in these variants, in the dtype of the usual one, which refuses what must be refused."""
     answer = usual(*arguments)
     try:
         found = FOLLOWING[operation](*map(as_exact, arguments), follow)
     except ValueError:  # numbers that are not finite
         return answer
-    return found.nearest() if isinstance(found, Exact) and is_array(answer) else found
+    dtype = dtype_of(answer)
+    return found if dtype is None else in_dtype(found, dtype)
 
 
 @functools.cache
