@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
-from calibrant.exact import OPTIMIZERS
+from calibrant.exact import OPTIMIZERS, SCHEDULES
 
 
 def offered(library: str, optimizer: str, given: dict[str, Any], names: str) -> dict[str, Any]:
@@ -26,3 +28,16 @@ def rates_of(hyperparameters: dict[str, Any], n_steps: int) -> tuple[list[Any], 
     rates = lr if isinstance(lr, list) else [lr] * n_steps
     rest = {key: value for key, value in hyperparameters.items() if key != "lr"}
     return rates, rest if lr is None else {**rest, "lr": rates[0]}
+
+
+def scheduled(library: str, table: Mapping[str, Callable[[Any], Any]], name: str, given: dict[str, Any]) -> Any:
+    """The schedule that a library's table makes of these hyperparameters and PyTorch's defaults.
+
+    Raises NotImplementedError for a schedule that the library does not have, TypeError for a hyperparameter that is unknown or missing.
+    """
+    if name not in table:
+        raise NotImplementedError(f"{library} has no {name} with these corners")
+    h = SCHEDULES[name] | given
+    if wrong := [key for key, value in h.items() if key not in SCHEDULES[name] or value is None]:
+        raise TypeError(f"{name} has no {wrong[0]}, or needs one")
+    return table[name](SimpleNamespace(**h))

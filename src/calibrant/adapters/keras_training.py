@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters import keras_optimizers
-from calibrant.adapters.hyperparameters import rates_of
+from calibrant.adapters.hyperparameters import rates_of, scheduled
 
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it once
 
@@ -43,62 +43,37 @@ LEAST = 2e-8
 # Schedules
 
 
-def _share(least: float, lr: float) -> float:
+def _share(h: Any) -> float:
     """Keras' alpha: the least rate as a share of the first."""
-    return least / lr if lr else 0.0
+    return float(h.eta_min / h.lr) if h.lr else 0.0
 
 
-def _constant(lr: float, factor: float = 1 / 3, total_iters: int = 5) -> Any:
-    return schedules.PiecewiseConstantDecay([total_iters - 1], [lr * factor, lr])
-
-
-def _linear(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Any:
-    return schedules.PolynomialDecay(lr * start_factor, total_iters, lr * end_factor)
-
-
-def _step(lr: float, step_size: int, gamma: float = 0.1) -> Any:
-    return schedules.ExponentialDecay(lr, step_size, gamma, staircase=True)
-
-
-def _multistep(lr: float, milestones: list[int], gamma: float = 0.1) -> Any:
-    values = [lr * gamma**k for k in range(len(milestones) + 1)]
-    return schedules.PiecewiseConstantDecay([step - 1 for step in sorted(milestones)], values)
-
-
-def _exponential(lr: float, gamma: float) -> Any:
-    return schedules.ExponentialDecay(lr, 1, gamma)
-
-
-def _polynomial(lr: float, total_iters: int = 5, power: float = 1.0) -> Any:
-    return schedules.PolynomialDecay(lr, total_iters, 0.0, power)
-
-
-def _cosine(lr: float, T_max: int, eta_min: float = 0.0, warmup_steps: int = 0) -> Any:
-    if warmup_steps:
-        return schedules.CosineDecay(0.0, T_max, _share(eta_min, lr), warmup_target=lr, warmup_steps=warmup_steps)
-    return schedules.CosineDecay(lr, T_max, _share(eta_min, lr))
-
-
-def _cosine_restarts(lr: float, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> Any:
-    return schedules.CosineDecayRestarts(lr, T_0, t_mul=T_mult, alpha=_share(eta_min, lr))
-
-
-_MADE: tuple[Callable[..., Any], ...] = (
-    *(_constant, _linear, _step, _multistep, _exponential),
-    *(_polynomial, _cosine, _cosine_restarts),
-)
-SCHEDULES = {made.__name__[1:]: made for made in _MADE}
+SCHEDULES: dict[str, Callable[[Any], Any]] = {
+    "constant": lambda h: schedules.PiecewiseConstantDecay([h.total_iters - 1], [h.lr * h.factor, h.lr]),
+    "linear": lambda h: schedules.PolynomialDecay(h.lr * h.start_factor, h.total_iters, h.lr * h.end_factor),
+    "step": lambda h: schedules.ExponentialDecay(h.lr, h.step_size, h.gamma, staircase=True),
+    "multistep": lambda h: schedules.PiecewiseConstantDecay(
+        [step - 1 for step in sorted(h.milestones)], [h.lr * h.gamma**k for k in range(len(h.milestones) + 1)]
+    ),
+    "exponential": lambda h: schedules.ExponentialDecay(h.lr, 1, h.gamma),
+    "polynomial": lambda h: schedules.PolynomialDecay(h.lr, h.total_iters, 0.0, h.power),
+    "cosine": lambda h: schedules.CosineDecay(h.lr, h.T_max, _share(h)),
+    "cosine_restarts": lambda h: schedules.CosineDecayRestarts(h.lr, h.T_0, t_mul=h.T_mult, alpha=_share(h)),
+}
 """Each schedule, and the class of keras.optimizers.schedules that gives it."""
 
 
 def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     """The rates of one of keras.optimizers.schedules; its CosineDecay alone has a warm-up."""
-    if name not in SCHEDULES:
-        raise NotImplementedError(f"Keras has no {name} with these corners")
-    if hyperparameters.get("warmup_steps") and name != "cosine":
+    settings = dict(hyperparameters)
+    n_warm = settings.pop("warmup_steps", 0)
+    if n_warm and name != "cosine":
         raise NotImplementedError(f"Keras' {name} has no warm-up")
-    settings = {key: value for key, value in hyperparameters.items() if key != "warmup_steps" or value}
-    made = SCHEDULES[name](**settings)
+    made = scheduled("Keras", SCHEDULES, name, settings)
+    if n_warm:
+        made = schedules.CosineDecay(
+            0.0, made.decay_steps, made.alpha, warmup_target=made.initial_learning_rate, warmup_steps=n_warm
+        )
     return np.array([float(made(t)) for t in range(n_steps)])
 
 

@@ -10,7 +10,7 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-from calibrant.adapters.hyperparameters import offered, rates_of
+from calibrant.adapters.hyperparameters import offered, rates_of, scheduled
 
 Array = Any
 """MLX's arrays."""
@@ -104,47 +104,32 @@ def resume(
 # Schedules and clipping
 
 
-def _sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> Any:
-    parts = [_scheduled(one["name"], {key: x for key, x in one.items() if key != "name"}) for one in schedules]
-    return optim.join_schedules(parts, milestones)
+def _sequence(h: Any) -> Any:
+    return optim.join_schedules([_warmed_up(**one) for one in h.schedules], h.milestones)
 
 
-def _step(lr: float, step_size: int, gamma: float = 0.1) -> Any:
-    return optim.step_decay(lr, gamma, step_size)
-
-
-def _exponential(lr: float, gamma: float) -> Any:
-    return optim.exponential_decay(lr, gamma)
-
-
-def _cosine(lr: float, T_max: int, eta_min: float = 0.0) -> Any:
-    return optim.cosine_decay(lr, T_max, eta_min)
-
-
-def _linear(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Any:
-    return optim.linear_schedule(lr * start_factor, lr * end_factor, total_iters)
-
-
-_MADE: tuple[Callable[..., Any], ...] = (_step, _exponential, _cosine, _linear, _sequence)
-SCHEDULES = {made.__name__[1:]: made for made in _MADE}
+SCHEDULES: dict[str, Callable[[Any], Any]] = {
+    "step": lambda h: optim.step_decay(h.lr, h.gamma, h.step_size),
+    "exponential": lambda h: optim.exponential_decay(h.lr, h.gamma),
+    "cosine": lambda h: optim.cosine_decay(h.lr, h.T_max, h.eta_min),
+    "linear": lambda h: optim.linear_schedule(h.lr * h.start_factor, h.lr * h.end_factor, h.total_iters),
+    "sequence": _sequence,
+}
 """Each schedule, and the function of mlx.optimizers that gives it."""
-
-
-def _scheduled(name: str, hyperparameters: dict[str, Any]) -> Any:
-    if name not in SCHEDULES:
-        raise NotImplementedError(f"MLX has no {name}")
-    return SCHEDULES[name](**hyperparameters)
 
 
 def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Any:
     """The rates of one of MLX's schedules, after a linear_schedule from zero where there is a warm-up."""
-    settings = dict(hyperparameters)
-    n_warm = settings.pop("warmup_steps", 0)
-    rate = _scheduled(name, settings)
-    if n_warm:
-        rise = optim.linear_schedule(0.0, mx.array(rate(mx.array(0))).item(), n_warm)
-        rate = optim.join_schedules([rise, rate], [n_warm])
+    rate = _warmed_up(name, **hyperparameters)
     return np.array([mx.array(rate(mx.array(t))).item() for t in range(n_steps)])
+
+
+def _warmed_up(name: str, warmup_steps: int = 0, **settings: Any) -> Any:
+    after = scheduled("MLX", SCHEDULES, name, settings)
+    if not warmup_steps:
+        return after
+    rise = optim.linear_schedule(0.0, mx.array(after(mx.array(0))).item(), warmup_steps)
+    return optim.join_schedules([rise, after], [warmup_steps])
 
 
 def clip_by_norm(grads: list[Array], max_norm: float, norm_type: float) -> tuple[Array, list[Array]]:

@@ -2,100 +2,53 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from calibrant.exact import PLATEAU, SCHEDULES
 from calibrant.protocol.errors import nearest
 
 Array = Any
 """NumPy arrays and, where an array has no axes, NumPy scalars."""
 
 
-def _constant(t: Array, lr: float, factor: float = 1 / 3, total_iters: int = 5) -> Array:
-    return np.where(t < total_iters, factor * lr, lr)
-
-
-def _linear(t: Array, lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Array:
-    return np.interp(t, [0, total_iters], [lr * start_factor, lr * end_factor])
-
-
-def _step(t: Array, lr: float, step_size: int, gamma: float = 0.1) -> Array:
-    return lr * np.power(gamma, t // step_size)
-
-
-def _multistep(t: Array, lr: float, milestones: list[int], gamma: float = 0.1) -> Array:
-    return lr * np.power(gamma, np.searchsorted(np.sort(milestones), t, side="right"))
-
-
-def _exponential(t: Array, lr: float, gamma: float) -> Array:
-    return lr * np.power(gamma, t)
-
-
-def _polynomial(t: Array, lr: float, total_iters: int = 5, power: float = 1.0) -> Array:
-    return lr * np.power(np.maximum(total_iters - t, 0) / total_iters, power)
-
-
-def _inverse_sqrt(t: Array, lr: float, timescale: float) -> Array:
-    return lr * np.sqrt(timescale / (t + timescale))
-
-
-def _cosine(t: Array, lr: float, T_max: int, eta_min: float = 0.0) -> Array:
-    return _wave(lr, eta_min, np.minimum(t, T_max) / T_max)
-
-
-def _cosine_restarts(t: Array, lr: float, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> Array:
-    lengths = [T_0]
-    while sum(lengths) <= t.size:
-        lengths.append(lengths[-1] * T_mult)
-    shares = [np.arange(length) / length for length in lengths]
-    return _wave(lr, eta_min, np.concatenate(shares)[: t.size])
-
-
-def _wave(high: float, low: float, share: Array) -> Array:
+def _wave(high: Any, low: Any, share: Array) -> Array:
     weight = 0.5 + 0.5 * np.cos(np.pi * share)
     return high * weight + low * (1 - weight)
 
 
-def _one_cycle(
-    t: Array,
-    max_lr: float,
-    total_steps: int,
-    pct_start: float = 0.3,
-    anneal_strategy: str = "cos",
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
-    three_phase: bool = False,
-) -> Array:
-    start = max_lr / div_factor
-    ends = [0.0, pct_start * total_steps - 1, *[2 * pct_start * total_steps - 2] * three_phase, total_steps - 1.0]
-    heights = [start, max_lr, *[start] * three_phase, start / final_div_factor]
-    if anneal_strategy == "linear":
+def _cosine_restarts(t: Array, h: Any) -> Array:
+    lengths = [h.T_0]
+    while sum(lengths) <= t.size:
+        lengths.append(lengths[-1] * h.T_mult)
+    shares = [np.arange(length) / length for length in lengths]
+    return _wave(h.lr, h.eta_min, np.concatenate(shares)[: t.size])
+
+
+def _one_cycle(t: Array, h: Any) -> Array:
+    start, rise = h.max_lr / h.div_factor, h.pct_start * h.total_steps
+    ends = [0.0, rise - 1, *[2 * rise - 2] * h.three_phase, h.total_steps - 1.0]
+    heights = [start, h.max_lr, *[start] * h.three_phase, start / h.final_div_factor]
+    if h.anneal_strategy == "linear":
         return np.interp(t, ends, heights)
     place = np.clip(np.searchsorted(ends, t, side="left"), 1, len(ends) - 1)
     begin, end = np.array(ends)[place - 1], np.array(ends)[place]
     return _wave(np.array(heights)[place - 1], np.array(heights)[place], (t - begin) / (end - begin))
 
 
-def _cyclic(
-    t: Array,
-    base_lr: float,
-    max_lr: float,
-    step_size_up: int = 2000,
-    step_size_down: int | None = None,
-    mode: str = "triangular",
-    gamma: float = 1.0,
-) -> Array:
-    down = step_size_down or step_size_up
-    cycle, place = np.divmod(t, step_size_up + down)
-    share = np.where(place <= step_size_up, place / step_size_up, (step_size_up + down - place) / down)
-    scale = {"triangular": np.ones_like(share), "triangular2": np.power(0.5, cycle), "exp_range": np.power(gamma, t)}
-    return base_lr + (max_lr - base_lr) * share * scale[mode]
+def _cyclic(t: Array, h: Any) -> Array:
+    up, down = h.step_size_up, h.step_size_down or h.step_size_up
+    cycle, place = np.divmod(t, up + down)
+    share = np.where(place <= up, place / up, (up + down - place) / down)
+    scale = {"triangular": np.ones_like(share), "triangular2": np.power(0.5, cycle), "exp_range": np.power(h.gamma, t)}
+    return h.base_lr + (h.max_lr - h.base_lr) * share * scale[h.mode]
 
 
-def _sequence(t: Array, schedules: list[dict[str, Any]], milestones: list[int]) -> Array:
+def _sequence(t: Array, h: Any) -> Array:
+    schedules, milestones = h.schedules, h.milestones
     if len(milestones) != len(schedules) - 1 or any(np.diff([0, *milestones]) <= 0):
         raise ValueError(f"milestones is {milestones}: there are {len(schedules)} schedules")
     lengths = np.diff([0, *milestones, max(t.size, *milestones, 0)]) if milestones else [t.size]
@@ -106,12 +59,19 @@ def _sequence(t: Array, schedules: list[dict[str, Any]], milestones: list[int]) 
     return np.concatenate(parts)[: t.size]
 
 
-_RULES: dict[str, Callable[..., Array]] = {
-    rule.__name__[1:]: rule
-    for rule in (
-        *(_constant, _linear, _step, _multistep, _exponential, _polynomial),
-        *(_inverse_sqrt, _cosine, _cosine_restarts, _one_cycle, _cyclic, _sequence),
-    )
+_RULES: dict[str, Callable[[Array, Any], Array]] = {
+    "constant": lambda t, h: np.where(t < h.total_iters, h.factor * h.lr, h.lr),
+    "linear": lambda t, h: np.interp(t, [0, h.total_iters], [h.lr * h.start_factor, h.lr * h.end_factor]),
+    "step": lambda t, h: h.lr * np.power(h.gamma, t // h.step_size),
+    "multistep": lambda t, h: h.lr * np.power(h.gamma, np.searchsorted(np.sort(h.milestones), t, side="right")),
+    "exponential": lambda t, h: h.lr * np.power(h.gamma, t),
+    "polynomial": lambda t, h: h.lr * np.power(np.maximum(h.total_iters - t, 0) / h.total_iters, h.power),
+    "inverse_sqrt": lambda t, h: h.lr * np.sqrt(h.timescale / (t + h.timescale)),
+    "cosine": lambda t, h: _wave(h.lr, h.eta_min, np.minimum(t, h.T_max) / h.T_max),
+    "cosine_restarts": _cosine_restarts,
+    "one_cycle": _one_cycle,
+    "cyclic": _cyclic,
+    "sequence": _sequence,
 }
 
 
@@ -119,17 +79,17 @@ def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     """The rates of the first n_steps steps, (n_steps,)."""
     if name not in _RULES:
         raise ValueError(f"there is no schedule {name!r}{nearest(name, list(_RULES))}")
-    settings = dict(hyperparameters)
+    known, settings = SCHEDULES[name], dict(hyperparameters)
     n_warm = settings.pop("warmup_steps", 0)
-    known = inspect.signature(_RULES[name]).parameters
     for key in settings:
         if key not in known:
             raise ValueError(f"{name} has no {key!r}{nearest(key, list(known))}")
-    missing = [key for key, one in known.items() if key != "t" and one.default is one.empty and key not in settings]
+    h = {**known, **settings}
+    missing = [key for key, value in h.items() if value is None and key != "step_size_down"]
     if missing:
         raise ValueError(f"{name} needs {', '.join(missing)}")
     _settings(n_steps, {"warmup_steps": n_warm, **settings})
-    rates = _RULES[name](np.arange(max(n_steps - n_warm, 1)), **settings)
+    rates = _RULES[name](np.arange(max(n_steps - n_warm, 1)), SimpleNamespace(**h))
     return np.concatenate([np.arange(1, n_warm + 1) / max(n_warm, 1) * rates[0], rates])[:n_steps]
 
 
@@ -150,44 +110,27 @@ def _settings(n_steps: int, settings: dict[str, Any]) -> None:
 
 def plateau(val_losses: Array, lr: float, hyperparameters: dict[str, Any]) -> Array:
     """The rate after each loss, (n,)."""
-    rates = np.empty(len(val_losses))
-    for k, rate in enumerate(_Plateau(lr, **hyperparameters).rates(val_losses.tolist())):
-        rates[k] = rate
+    if unknown := hyperparameters.keys() - PLATEAU.keys():
+        raise ValueError(f"plateau has no {', '.join(unknown)}")
+    h = SimpleNamespace(**PLATEAU | hyperparameters)
+    numbers = [lr, h.factor, h.patience, h.threshold, h.cooldown, h.min_lr, h.eps]
+    words = h.mode in ("min", "max") and h.threshold_mode in ("rel", "abs")
+    if not words or h.factor >= 1 or not all(np.isfinite(x) and x >= 0 for x in numbers):
+        raise ValueError(f"hyperparameters of plateau are out of range: {h}")
+    rates, last_good, quiet_until = np.empty(len(val_losses)), -1, 0
+    best: float | None = None
+    for k, loss in enumerate(val_losses.tolist()):
+        margin = h.threshold * (1.0 if h.threshold_mode == "abs" else best or 0.0)
+        if np.isfinite(loss) and (best is None or (loss < best - margin if h.mode == "min" else loss > best + margin)):
+            best, last_good = loss, k
+        if k < quiet_until:
+            last_good = k
+        if k - last_good > h.patience:
+            lower = max(lr * h.factor, h.min_lr)
+            lr = lower if lr - lower > h.eps else lr
+            last_good, quiet_until = k, k + 1 + h.cooldown
+        rates[k] = lr
     return rates
-
-
-class _Plateau:
-    """A rate, and what it remembers of the losses."""
-
-    def __init__(self, lr: float, mode: str = "min", factor: float = 0.1, patience: int = 10, **others: Any) -> None:
-        known: dict[str, Any] = {"threshold": 1e-4, "threshold_mode": "rel", "cooldown": 0, "min_lr": 0.0, "eps": 1e-8}
-        if others.keys() - known:
-            raise ValueError(f"plateau has no {', '.join(others.keys() - known)}")
-        self.others = known | others
-        numbers = [lr, factor, patience, *(x for key, x in self.others.items() if key != "threshold_mode")]
-        words = mode in ("min", "max") and self.others["threshold_mode"] in ("rel", "abs")
-        if not words or factor >= 1 or not all(np.isfinite(x) and x >= 0 for x in numbers):
-            raise ValueError(f"hyperparameters of plateau are out of range: {numbers}")
-        self.lr, self.sign, self.factor, self.patience = lr, -1 if mode == "max" else 1, factor, patience
-
-    def rates(self, losses: list[float]) -> Any:
-        """The rate after each loss."""
-        best, last_good, quiet_until = None, -1, 0
-        for k, loss in enumerate(losses):
-            if np.isfinite(loss) and (best is None or self._better(loss, best)):
-                best, last_good = loss, k
-            if k < quiet_until:
-                last_good = k
-            if k - last_good > self.patience:
-                lower = max(self.lr * self.factor, self.others["min_lr"])
-                if self.lr - lower > self.others["eps"]:
-                    self.lr = lower
-                last_good, quiet_until = k, k + 1 + self.others["cooldown"]
-            yield self.lr
-
-    def _better(self, loss: float, best: float) -> bool:
-        margin = self.others["threshold"] * (best if self.others["threshold_mode"] == "rel" else 1.0)
-        return bool(loss < best - margin if self.sign > 0 else loss > best + margin)
 
 
 # Clipping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from calibrant.adapters.hyperparameters import scheduled
 from calibrant.adapters.optax_optimizers import made
 
 Array = Any
@@ -22,89 +22,55 @@ Array = Any
 
 def schedule(name: str, hyperparameters: dict[str, Any], n_steps: int) -> Array:
     """The rates of one of optax's schedules, after a linear_schedule from zero where there is a warm-up."""
-    return jax.vmap(_warmed_up(name, dict(hyperparameters), n_steps))(jnp.arange(n_steps))
+    return jax.vmap(_warmed_up(n_steps, name, **hyperparameters))(jnp.arange(n_steps))
 
 
-def _warmed_up(name: str, settings: dict[str, Any], n_steps: int) -> optax.Schedule:
-    n_warm = settings.pop("warmup_steps", 0)
-    after = _schedule(name, settings, n_steps)
-    if not n_warm:
+def _warmed_up(n_steps: int, name: str, warmup_steps: int = 0, **settings: Any) -> optax.Schedule:
+    after = scheduled("optax", _schedules(n_steps), name, settings)
+    if not warmup_steps:
         return after
-    return optax.join_schedules([optax.linear_schedule(0.0, float(after(0)), n_warm), after], [n_warm])
+    return optax.join_schedules([optax.linear_schedule(0.0, float(after(0)), warmup_steps), after], [warmup_steps])
 
 
-def _restarts(lr: float, n_steps: int, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> optax.Schedule:
-    lengths = [T_0]
-    while sum(lengths) < n_steps:
-        lengths.append(lengths[-1] * T_mult)
-    waves = [optax.cosine_decay_schedule(lr, length, eta_min / lr) for length in lengths]
-    return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
+def _schedules(n_steps: int) -> dict[str, Callable[[Any], optax.Schedule]]:
+    """Optax's schedules, by PyTorch's hyperparameters."""
 
+    def sequence(h: Any) -> optax.Schedule:
+        return optax.join_schedules([_warmed_up(n_steps, **one) for one in h.schedules], h.milestones)
 
-def _one_cycle(
-    max_lr: float,
-    total_steps: int,
-    pct_start: float = 0.3,
-    anneal_strategy: str = "cos",
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
-    three_phase: bool = False,
-) -> optax.Schedule:
-    """Optax's cosine in two phases, or its lines in three; their corners, which are rounded down, are whole steps."""
-    rise, n = pct_start * total_steps - 1, total_steps - 1
-    if rise != int(rise) or three_phase != (anneal_strategy == "linear"):
-        raise NotImplementedError("optax's one-cycles have whole corners, and two cosines or three lines")
-    factors = {"div_factor": div_factor, "final_div_factor": final_div_factor}
-    if three_phase:
-        factors["pct_final"] = (2 * rise + 0.5) / n
-    make = optax.linear_onecycle_schedule if three_phase else optax.cosine_onecycle_schedule
-    return make(n, max_lr, (rise + 0.5) / n, **factors)
+    def restarts(h: Any) -> optax.Schedule:
+        lengths = [h.T_0]
+        while sum(lengths) < n_steps:
+            lengths.append(lengths[-1] * h.T_mult)
+        waves = [optax.cosine_decay_schedule(h.lr, length, h.eta_min / h.lr) for length in lengths]
+        return optax.join_schedules(waves, np.cumsum(lengths[:-1]).tolist())
 
-
-def _schedule(name: str, h: dict[str, Any], n_steps: int) -> optax.Schedule:
-    """One of optax's schedules with PyTorch's defaults. Raises TypeError for hyperparameters that it does not have."""
-
-    def step(lr: float, step_size: int, gamma: float = 0.1) -> optax.Schedule:
-        return optax.exponential_decay(lr, step_size, gamma, staircase=True)
-
-    def sequence(schedules: list[dict[str, Any]], milestones: list[int]) -> optax.Schedule:
-        parts = [
-            _warmed_up(one["name"], {key: x for key, x in one.items() if key != "name"}, n_steps) for one in schedules
-        ]
-        return optax.join_schedules(parts, milestones)
-
-    def constant(lr: float, factor: float = 1 / 3, total_iters: int = 5) -> optax.Schedule:
-        return optax.join_schedules([optax.constant_schedule(x) for x in (lr * factor, lr)], [total_iters])
-
-    def linear(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> optax.Schedule:
-        return optax.linear_schedule(lr * start_factor, lr * end_factor, total_iters)
-
-    def multistep(lr: float, milestones: list[int], gamma: float = 0.1) -> optax.Schedule:
-        return optax.piecewise_constant_schedule(lr, dict.fromkeys(milestones, gamma))
-
-    def polynomial(lr: float, total_iters: int = 5, power: float = 1.0) -> optax.Schedule:
-        return optax.polynomial_schedule(lr, 0.0, power, total_iters)
-
-    def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> optax.Schedule:
-        return optax.cosine_decay_schedule(lr, T_max, eta_min / lr)
-
-    made: dict[str, Callable[..., optax.Schedule]] = {
-        "constant": constant,
-        "linear": linear,
-        "step": step,
-        "multistep": multistep,
-        "polynomial": polynomial,
-        "exponential": functools.partial(step, step_size=1),
-        "cosine": cosine,
+    return {
+        "constant": lambda h: optax.join_schedules(
+            [optax.constant_schedule(x) for x in (h.lr * h.factor, h.lr)], [h.total_iters]
+        ),
+        "linear": lambda h: optax.linear_schedule(h.lr * h.start_factor, h.lr * h.end_factor, h.total_iters),
+        "step": lambda h: optax.exponential_decay(h.lr, h.step_size, h.gamma, staircase=True),
+        "multistep": lambda h: optax.piecewise_constant_schedule(h.lr, dict.fromkeys(h.milestones, h.gamma)),
+        "polynomial": lambda h: optax.polynomial_schedule(h.lr, 0.0, h.power, h.total_iters),
+        "exponential": lambda h: optax.exponential_decay(h.lr, 1, h.gamma, staircase=True),
+        "cosine": lambda h: optax.cosine_decay_schedule(h.lr, h.T_max, h.eta_min / h.lr),
         "sequence": sequence,
         "one_cycle": _one_cycle,
-        "cosine_restarts": functools.partial(_restarts, n_steps=n_steps),
+        "cosine_restarts": restarts,
     }
-    if name not in made:
-        raise NotImplementedError(f"optax has no {name} with these corners")
-    if name == "exponential" and "step_size" in h:
-        raise TypeError("exponential has no step_size")
-    return made[name](**h)
+
+
+def _one_cycle(h: Any) -> optax.Schedule:
+    """Optax's cosine in two phases, or its lines in three; their corners, which are rounded down, are whole steps."""
+    rise, n = h.pct_start * h.total_steps - 1, h.total_steps - 1
+    if rise != int(rise) or h.three_phase != (h.anneal_strategy == "linear"):
+        raise NotImplementedError("optax's one-cycles have whole corners, and two cosines or three lines")
+    factors = {"div_factor": h.div_factor, "final_div_factor": h.final_div_factor}
+    if h.three_phase:
+        factors["pct_final"] = (2 * rise + 0.5) / n
+    make = optax.linear_onecycle_schedule if h.three_phase else optax.cosine_onecycle_schedule
+    return make(n, h.max_lr, (rise + 0.5) / n, **factors)
 
 
 def clip_by_norm(grads: list[Array], max_norm: float, norm_type: float) -> tuple[Array, list[Array]]:
