@@ -6,6 +6,7 @@ losses are absent. `calibrant check calibrant.adapters.jax_layers --formulas` ho
 
 from __future__ import annotations
 
+import functools
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -75,26 +76,10 @@ gated_linear = jax.nn.glu
 softmax = jax.nn.softmax
 log_softmax = jax.nn.log_softmax
 matrix_product = jnp.matmul
-
-
-def log_sum_exp(x: Array) -> Array:
-    """jax.scipy.special.logsumexp over the last axis."""
-    return logsumexp(x, axis=-1)
-
-
-def gelu(x: Array) -> Array:
-    """jax.nn.gelu, not approximated."""
-    return jax.nn.gelu(x, approximate=False)
-
-
-def gelu_tanh(x: Array) -> Array:
-    """jax.nn.gelu, approximated."""
-    return jax.nn.gelu(x, approximate=True)
-
-
-def embedding(w: Array, index: Array) -> Array:
-    """jax.numpy.take of rows."""
-    return jnp.take(w, index, axis=0)
+log_sum_exp = functools.partial(logsumexp, axis=-1)
+gelu = functools.partial(jax.nn.gelu, approximate=False)
+gelu_tanh = functools.partial(jax.nn.gelu, approximate=True)
+embedding = functools.partial(jnp.take, axis=0)
 
 
 def convolution_1d(x: Array, w: Array, b: Array, stride: int, padding: int) -> Array:
@@ -263,23 +248,14 @@ if find_spec("optax"):
         return x / optax.safe_norm(x, eps, axis=-1, keepdims=True)
 
 
-def attention(q: Array, k: Array, v: Array) -> Array:
+def attention(q: Array, k: Array, v: Array, mask: Array | None = None, *, causal: bool = False) -> Array:
     """jax.nn.dot_product_attention of one head."""
-    return _attended(q, k, v, causal=False, mask=None)
-
-
-def causal_attention(q: Array, k: Array, v: Array) -> Array:
-    """jax.nn.dot_product_attention of one head, causal."""
-    return _attended(q, k, v, causal=True, mask=None)
-
-
-def masked_attention(q: Array, k: Array, v: Array, mask: Array) -> Array:
-    """jax.nn.dot_product_attention of one head with a mask."""
-    return _attended(q, k, v, causal=False, mask=mask[None, None])
-
-
-def _attended(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None) -> Array:
     if v.shape[-1] != q.shape[-1]:
         raise NotImplementedError("dot_product_attention takes values of the size of the keys")
     heads = (x[:, :, None, :] for x in (q, k, v))
+    mask = None if mask is None else mask[None, None]
     return jax.nn.dot_product_attention(*heads, mask=mask, is_causal=causal)[:, :, 0, :]
+
+
+masked_attention = attention
+causal_attention = functools.partial(attention, causal=True)

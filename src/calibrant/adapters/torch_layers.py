@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -47,7 +48,19 @@ linear = F.linear
 matrix_product = torch.matmul
 average_pool_2d = F.avg_pool2d
 max_pool_2d = F.max_pool2d
-attention = F.scaled_dot_product_attention
+attention = masked_attention = F.scaled_dot_product_attention
+convolution_1d = F.conv1d
+convolution_2d = F.conv2d
+
+# The same, with an option of PyTorch's.
+causal_attention = functools.partial(F.scaled_dot_product_attention, is_causal=True)
+cross_entropy_each = functools.partial(F.cross_entropy, reduction="none")
+cross_entropy_sum = functools.partial(F.cross_entropy, reduction="sum")
+gelu_tanh = functools.partial(F.gelu, approximate="tanh")
+kl_divergence = functools.partial(F.kl_div, reduction="batchmean")
+log_softmax = functools.partial(torch.log_softmax, dim=-1)
+log_sum_exp = functools.partial(torch.logsumexp, dim=-1)
+softmax = functools.partial(torch.softmax, dim=-1)
 
 
 def huber(x: Tensor, y: Tensor, delta: float) -> Tensor:
@@ -58,31 +71,6 @@ def huber(x: Tensor, y: Tensor, delta: float) -> Tensor:
 def smooth_l1(x: Tensor, y: Tensor, beta: float) -> Tensor:
     """torch.nn.functional.smooth_l1_loss."""
     return F.smooth_l1_loss(x, y, beta=beta)
-
-
-def log_sum_exp(x: Tensor) -> Tensor:
-    """torch.logsumexp over the last axis."""
-    return torch.logsumexp(x, -1)
-
-
-def softmax(x: Tensor) -> Tensor:
-    """torch.softmax over the last axis."""
-    return torch.softmax(x, -1)
-
-
-def log_softmax(x: Tensor) -> Tensor:
-    """torch.log_softmax over the last axis."""
-    return torch.log_softmax(x, -1)
-
-
-def cross_entropy_sum(x: Tensor, labels: Tensor) -> Tensor:
-    """torch.nn.functional.cross_entropy, summed."""
-    return F.cross_entropy(x, labels, reduction="sum")
-
-
-def cross_entropy_each(x: Tensor, labels: Tensor) -> Tensor:
-    """torch.nn.functional.cross_entropy, not reduced."""
-    return F.cross_entropy(x, labels, reduction="none")
 
 
 def cross_entropy_weighted(x: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -104,11 +92,6 @@ def cross_entropy_ignoring(x: Tensor, labels: Tensor, ignore_index: int) -> Tens
 def cross_entropy_smoothed(x: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """torch.nn.functional.cross_entropy with label_smoothing."""
     return F.cross_entropy(x, labels, label_smoothing=smoothing)
-
-
-def kl_divergence(lp: Tensor, q: Tensor) -> Tensor:
-    """torch.nn.functional.kl_div, the mean over the batch."""
-    return F.kl_div(lp, q, reduction="batchmean")
 
 
 def hinge(x: Tensor, y: Tensor) -> Tensor:
@@ -136,24 +119,9 @@ def softplus(x: Tensor, threshold: float) -> Tensor:
     return F.softplus(x, threshold=threshold)
 
 
-def gelu_tanh(x: Tensor) -> Tensor:
-    """torch.nn.functional.gelu, approximated."""
-    return F.gelu(x, approximate="tanh")
-
-
 def embedding(w: Tensor, index: Tensor) -> Tensor:
     """torch.nn.functional.embedding."""
     return F.embedding(index, w)
-
-
-def convolution_1d(x: Tensor, w: Tensor, b: Tensor, stride: int, padding: int) -> Tensor:
-    """torch.nn.functional.conv1d."""
-    return F.conv1d(x, w, b, stride=stride, padding=padding)
-
-
-def convolution_2d(x: Tensor, w: Tensor, b: Tensor, stride: int, padding: int) -> Tensor:
-    """torch.nn.functional.conv2d."""
-    return F.conv2d(x, w, b, stride=stride, padding=padding)
 
 
 def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float) -> Tensor:
@@ -193,16 +161,6 @@ def group_norm(x: Tensor, w: Tensor, b: Tensor, groups: int, eps: float) -> Tens
 def l2_normalize(x: Tensor, eps: float) -> Tensor:
     """torch.nn.functional.normalize over the last axis."""
     return F.normalize(x, dim=-1, eps=eps)
-
-
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """torch.nn.functional.scaled_dot_product_attention, causal."""
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-
-def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """torch.nn.functional.scaled_dot_product_attention with a mask."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def rotary_embedding(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
