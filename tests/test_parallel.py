@@ -293,23 +293,23 @@ def test_a_worker_that_cannot_join_the_others_says_so(
     monkeypatch.setenv("WORLD_SIZE", world)
     monkeypatch.delenv("MASTER_ADDR", raising=False)
 
-    assert parallel.main(["data.csv", "--timeout", timeout]) == 1
+    assert parallel.train(["data.csv", "--timeout", timeout]) == 1
     assert re.fullmatch(f"this worker could not join the others: .*{sentence}.*\n", capsys.readouterr().err)
     timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
     assert all(timer.finished.is_set() for timer in timers)  # or one would end this process, minutes later
 
 
-def test_a_process_that_goes_on_heeds_sigterm_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_waits_300_s_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(parallel, "rendezvous", lambda *arguments: iter([(None, 0, 2)]))
     monkeypatch.setattr(parallel.dist, "init_process_group", lambda *arguments, **options: None)
     monkeypatch.setattr(parallel, "joined_within", joining := Mock(side_effect=parallel.joined_within))
-    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(parallel.signal, "signal", heeding := Mock())
 
-    assert parallel.main(["none.csv"]) == 2
+    assert parallel.train(["none.csv"]) == 2
     joining.assert_called_once_with(300.0)
-    assert signal.getsignal(signal.SIGTERM) == before
+    heeding.assert_called_once_with(signal.SIGTERM, parallel.end_soon)
 
 
 @pytest.mark.parametrize(("rank", "sentence"), [("0", "address already in use"), ("1", "gave no answer within 2 s")])
@@ -359,7 +359,7 @@ for run, (port, commands) in enumerate(json.loads(sys.argv[1])):
             parallel.value_and_grad = killed_after(int(calls))
             status = 70
             try:
-                status = parallel.main(arguments)
+                status = parallel.train(arguments)
             finally:
                 sys.stdout.flush(), sys.stderr.flush()
                 os._exit(status)
@@ -429,14 +429,14 @@ def test_a_process_alone_trains(
 ) -> None:
     monkeypatch.chdir(files)
 
-    assert parallel.main(options.split()) == status
+    assert parallel.train(options.split()) == status
     assert capsys.readouterr() == (printed, said)
 
 
 def test_a_run_is_of_a_thousand_epochs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (w, b), _ = training_loop(1000, 1e-2, torch.tensor([1.0, 0.0], dtype=torch.float64), 0.1 * T_U, T_C)
 
-    assert parallel.main([str(files / "data.csv"), "--scale", "0.1"]) == 0
+    assert parallel.train([str(files / "data.csv"), "--scale", "0.1"]) == 0
     *epochs, last = capsys.readouterr().out.splitlines()
     assert [int(line.split()[1][:-1]) for line in epochs] == [*range(100, 1001, 100)]
     assert last == f"w = {w:.9g}, b = {b:.9g}"

@@ -171,16 +171,6 @@ def end_soon(signum: int, frame: object) -> None:
     timer.start()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what `train` does, in a process that goes on: SIGTERM does afterwards what it did before."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return train(arguments)
-    finally:
-        if signal.getsignal(signal.SIGTERM) != before:
-            signal.signal(signal.SIGTERM, before)
-
-
 def train(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says, alone or with the workers that torchrun started: 0, 1 if one is lost, 2 if refused.
 
