@@ -78,19 +78,6 @@ def test_a_report_shows_what_the_terminal_shows_and_what_the_command_writes(monk
     jsonschema.validate(json.loads(report.to_json()), SCHEMA)
 
 
-def test_the_table_of_a_notebook_escapes_what_a_target_says() -> None:
-    def hostile(t_p: Any, t_c: Any) -> Any:
-        raise ValueError("<script>alert(1)</script>\N{RIGHT-TO-LEFT OVERRIDE}")
-
-    table = calibrant.check({"loss_fn": hostile, "name": "<b>bold</b>"}, **FEW)._repr_html_()
-
-    assert "<script>" not in table
-    assert "<b>" not in table
-    assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in table
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in table
-    assert table.count("<tr>") == 2
-
-
 def test_a_path_is_checked_in_workers(tmp_path: Path) -> None:
     file = Path(target(tmp_path, "import os\ndef loss_fn(t_p, t_c):\n    os._exit(3)\n"))
 

@@ -235,7 +235,7 @@ def test_a_check_in_python_says_what_the_command_says(mine: str) -> None:
     assert {v.clause for v in report.failures} == {"layers.scaled-norm.gradient"}
     assert "scaled_norm_vjp(" in str(report)
     assert "does not conform" in repr(report)
-    assert "layers.scaled-norm.gradient" in report._repr_html_()
+    assert "layers.scaled-norm.gradient" in report._repr_markdown_()
     require_fit(json.loads(report.to_json()), "verdicts.schema.json")
     assert package.check(scaled_norm, formulas=mine, examples=2, profile="ci").ok
     with pytest.raises(CheckError, match="formulas is 'layers'"):

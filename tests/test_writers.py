@@ -83,6 +83,7 @@ def test_markdown_tells_each_failure_to_unfold_and_a_table_of_targets() -> None:
     assert "`loss_fn` behaves as **half**: it is halved. Seen in [a/b#1](https://github.com/a/b/issues/1)." in text
     assert "```python\nprint(1)\n```" in text
     assert text.index("loss.scalar</code>") < text.index("loss.empty</code>"), "warnings come last"
+    assert "\n- loss.nan deviates as declared: it rounds\n" in text
     assert "## nonsense cannot be checked here\n\nthere is no such file\n" in text
     assert markdown.text(CHECKS[:1]).startswith("## theirs could not be checked to the end\n")
 

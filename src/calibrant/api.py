@@ -116,11 +116,12 @@ class Report:
         with self._book():
             return f"<Report: {closing_lines(self._result)[-1]}>"
 
-    def _repr_html_(self) -> str:
-        from calibrant.reports.notebook import table
+    def _repr_markdown_(self) -> str:
+        from calibrant.checks.check import Checked
+        from calibrant.reports import markdown
 
         with self._book():
-            return table(self._result)
+            return markdown.text([Checked(self._result.target["spec"], self._result)])
 
 
 def _several(names: str | Iterable[str]) -> tuple[str, ...]:

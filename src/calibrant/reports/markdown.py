@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from calibrant.checks.outcomes import Finding
 from calibrant.checks.verdicts import GRAVEST
 from calibrant.protocol.errors import escaped, printable
-from calibrant.reports.closing import outcome
+from calibrant.reports.closing import closing_lines, outcome
 from calibrant.reports.findings import Told, place, told, totals, without_indent
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SIGNS = {
 
 
 def text(checks: Sequence[Checked]) -> str:
-    """A heading with the outcome, a table, and each failing clause to unfold. Several targets stand side by side first."""
+    """A heading with the outcome, a table, each failing clause to unfold, and the lines that close a report. Several targets stand side by side first."""
     lines: list[str] = []
     if len(checks) > 1:
         lines += [*_matrix(checks), ""]
@@ -65,9 +65,9 @@ def _check(result: Result) -> Iterator[str]:
     if failing[_MOST:]:
         yield f"And {len(failing) - _MOST} more: {', '.join(f'`{clause.name}`' for clause in failing[_MOST:])}."
         yield ""
-    for reason in result.partial:
-        yield f"**Partial:** {_plain(reason)}."
-        yield ""
+    for line in closing_lines(result):
+        yield f"{'  ' * line.startswith(' ')}- {_plain(line.strip())}"
+    yield ""
 
 
 def _failure(clause: Told) -> Iterator[str]:
