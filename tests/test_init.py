@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import calibrant, one_sentence
 
 import calibrant as package
 from calibrant.exact.optimizers import DEFAULTS
@@ -145,10 +144,3 @@ def test_the_recipe_runs_the_check(tmp_path: Path) -> None:
         assert f"- run: {chosen.check} --profile ci\n" in recipe
         assert (f"- run: {chosen.build}\n" in recipe) == bool(chosen.build)
         assert "@" not in recipe.replace("actions/checkout@", "").replace("actions/setup-python@", "")
-
-
-def test_an_unknown_language_is_one_sentence(tmp_path: Path) -> None:
-    process = calibrant("init", "--language", "pythn", cwd=tmp_path)
-
-    assert one_sentence(process, "there is no skeleton in 'pythn'; nearest: python")
-    assert [*tmp_path.iterdir()] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from calibrant.checks.check import Checked, exit_status, planned
 from calibrant.checks.options import Options, matrix_command
 from calibrant.checks.outcomes import Outcome
 from calibrant.checks.verdicts import Result, gathered
-from calibrant.protocol.errors import CheckError
 from calibrant.reports import table
 
 QUICK = ("--clause", "loss.mean-square", "--clause", "model.linear", "--examples", "4", "--workers", "1", "--seed", "3")
@@ -119,19 +117,6 @@ def test_all_targets_are_drawn_with_one_seed() -> None:
 
     assert plans[0][1].seed == plans[1][1].seed
     assert matrix_command(plans) == f"calibrant matrix a.py b.py --seed {plans[0][1].seed}"
-
-
-@pytest.mark.parametrize(
-    ("said", "sentence"),
-    [
-        ("c.py=known.toml", "deviations is 'c.py=known.toml', which is not TARGET=FILE for one of the targets"),
-        ("known.toml", "deviations is 'known.toml', which is not"),
-        ("a.py=nowhere.toml", "nowhere.toml cannot be read"),
-    ],
-)
-def test_wrong_deviations_of_a_matrix_are_one_sentence(said: str, sentence: str) -> None:
-    with pytest.raises(CheckError, match=re.escape(sentence)):
-        planned(["a.py"], Options(), [said])
 
 
 EXIT = {0: ("holds holds",), 1: ("unchecked breaks",), 2: ("holds unchecked", "unchecked", "absent holds", "")}
