@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import configuration
 from support import PATIENCE, calibrant, ends, heeded, require_fit
 
 from calibrant import cli
@@ -171,10 +172,13 @@ def test_two_impostors_of_an_operation_have_two_names() -> None:
 
 
 def test_hypothesis_stores_nothing_where_a_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", "mine")
+    """Neither in the folder that the environment names nor in one that it knows from a run before."""
+    variable, known = "HYPOTHESIS_STORAGE_DIRECTORY", "__hypothesis_home_directory"
+    monkeypatch.setenv(variable, "mine")
+    monkeypatch.setattr(configuration, known, Path("known"))
 
-    ((_, folder),) = spread(os.getenv, [("HYPOTHESIS_STORAGE_DIRECTORY",)], 1)
+    ((_, (folder, left)),) = spread(lambda: (os.environ[variable], vars(configuration)[known]), [()], 1)
 
-    assert folder not in (None, "mine")
+    assert (folder == "mine", left) == (False, None)
     assert not Path(folder).exists()
-    assert os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] == "mine"
+    assert (os.environ[variable], vars(configuration)[known]) == ("mine", Path("known"))

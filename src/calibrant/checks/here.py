@@ -1,24 +1,21 @@
 """A check in this process: the properties run on an object that this process holds, without pytest's runner and without workers."""
 
-import contextlib
 import functools
 import itertools
 import os
 import runpy
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hypothesis import configuration
-
 from calibrant.book.clauses import Property, properties
 from calibrant.checks.check import absent_outcome
 from calibrant.checks.judging import in_all_dtypes, judged
 from calibrant.checks.options import Options
 from calibrant.checks.outcomes import Outcome
+from calibrant.checks.spread import stored_elsewhere
 from calibrant.checks.verdicts import Result, gathered
 from calibrant.protocol.declarations import numpy_dtype
 from calibrant.protocol.operations import FORMULAS
@@ -46,7 +43,7 @@ def check(target: Target, options: Options) -> Result:
     settings = Settings(options.profile, options.examples, options.seed, shrink=True)
     few = Session(dtypes=options.dtypes, profile=options.profile, examples=options.examples, loaded=target).few
     outcomes, described = list[Outcome](), target.describe()
-    with warnings.catch_warnings(action="ignore"), _no_folder_of_hypothesis():  # the warnings are the target's
+    with warnings.catch_warnings(action="ignore"), stored_elsewhere():  # the warnings are the target's
         for prop in properties():
             if not options.selects(prop.clause):
                 continue
@@ -55,18 +52,6 @@ def check(target: Target, options: Options) -> Result:
             else:
                 outcomes += _outcomes(prop, settings, target, dtypes, few)
     return Result(described, options, gathered(outcomes))
-
-
-@contextlib.contextmanager
-def _no_folder_of_hypothesis() -> Iterator[None]:
-    """Let Hypothesis keep what it stores out of the folder of whoever calls."""
-    before = vars(configuration).get("__hypothesis_home_directory")
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        configuration.set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            configuration.set_hypothesis_home_dir(before)
 
 
 def _outcomes(

@@ -11,25 +11,21 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import pytest
+from hypothesis import configuration
 
 from calibrant.target.processes import in_order, no_process_left
 
 Task = tuple[Any, ...]
 
-_STORAGE = "HYPOTHESIS_STORAGE_DIRECTORY"
-
 
 @contextlib.contextmanager
 def stored_elsewhere() -> Iterator[None]:
     """Keep what Hypothesis stores in a folder that is gone after the block: without one it lies where the command runs."""
-    before = os.environ.get(_STORAGE)
-    with tempfile.TemporaryDirectory(prefix="calibrant-", ignore_cleanup_errors=True) as folder:
-        os.environ[_STORAGE] = folder
-        try:
-            yield
-        finally:
-            del os.environ[_STORAGE]
-            os.environ |= {} if before is None else {_STORAGE: before}
+    folder = tempfile.TemporaryDirectory(prefix="calibrant-", ignore_cleanup_errors=True)
+    with folder as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", name)
+        patch.setattr(configuration, "__hypothesis_home_directory", None, raising=False)  # the folder of a run before
+        yield
 
 
 def spread(work: Callable[..., Any], tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[Task, Any]]:
