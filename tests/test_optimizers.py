@@ -16,7 +16,7 @@ from calibrant.judge import agree_lists
 
 torch = pytest.importorskip("torch")
 
-from calibrant.adapters import reference, torch_optimizers  # noqa: E402
+from calibrant.adapters import hyperparameters, reference, torch_optimizers  # noqa: E402
 from calibrant.mechanics import optimizers, rules  # noqa: E402  # they need torch
 from calibrant.mechanics.optimizers import Optimizer, optimize  # noqa: E402
 
@@ -237,3 +237,12 @@ def test_an_optimizer_takes_a_list_of_tensors() -> None:
 def test_no_steps_are_an_empty_path() -> None:
     assert optimizers.optimize("adam", {"lr": []}, [torch.ones(2)], []) == []
     assert numpy_optimizers.optimize("adam", {"lr": []}, [np.ones(2)], []) == []
+    assert torch_optimizers.optimize("adam", {"lr": []}, [torch.ones(2)], []) == []
+    assert hyperparameters.rates_of({"lr": [], "eps": 0.5}, 0) == ([], {"eps": 0.5})
+
+
+@pytest.mark.parametrize("given", [{"amsgrad": True}, {"amsgrad": False}, {"beta": 0.0}])
+def test_a_library_is_offered_no_hyperparameter_that_an_optimizer_does_not_have(given: dict[str, Any]) -> None:
+    assert hyperparameters.offered("a library", "sgd", {"maximize": False}, "lr") == {"lr": 1e-3}
+    with pytest.raises(TypeError):
+        hyperparameters.offered("a library", "sgd", given, "lr")

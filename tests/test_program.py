@@ -154,6 +154,20 @@ def test_a_wrong_engine_in_another_language_breaks_the_clause_of_its_mistake(tmp
     assert "automatic_gradient behaves as `exponent-is-a-constant`" in shown
 
 
+def test_a_word_that_javascript_knows_stays_a_word() -> None:
+    """Every object has a function of that name."""
+    params = {"n_epochs": 1, "optimizer": {"name": "toString", "lr": 0.5}}
+    asked = [{"id": 0, "method": "training_loop", "params": params}, {"id": 1, "method": "toString", "params": {}}]
+
+    lines = "".join(json.dumps(one) + "\n" for one in asked)
+    said = subprocess.run(NODE, input=lines, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert [json.loads(line)["error"]["message"] for line in said] == [
+        'only plain sgd at one rate, not {"name":"toString","lr":0.5}',
+        "there is no toString",
+    ]
+
+
 @pytest.mark.parametrize(("name", "package"), [("deepbox", "deepbox@1"), ("tfjs", "@tensorflow/tfjs@4")])
 @pytest.mark.parametrize("installed", [None, "0.9.0"])
 def test_a_library_that_node_does_not_find_is_named(

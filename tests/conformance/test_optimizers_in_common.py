@@ -242,7 +242,10 @@ def refuses_settings(target: Subject, name: str, settings: dict[str, Any], why: 
 @clause("optimizer.unknown")
 @pytest.mark.parametrize(
     ("name", "given"),
-    [("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5}), ("adam", {"momentum": 0.5})],
+    [
+        *[("adm", {}), ("", {}), ("adam", {"beta": 0.5}), ("sgd", {"momentun": 0.5})],
+        *[("adam", {"momentum": 0.5}), ("adam", {"momentum": 0.0}), ("sgd", {"amsgrad": False})],
+    ],
 )
 def test_unknown_names_are_refused(target: Subject, name: str, given: dict[str, Any]) -> None:
     """Ignoring a hyperparameter that is misspelt, or another optimizer's, silently uses the default."""

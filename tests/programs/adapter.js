@@ -288,7 +288,7 @@ class Absent extends Error {}
 
 function received(value) {
   if (Array.isArray(value)) return value.map(received);
-  if (value === null || typeof value !== "object") return value in words ? words[value] : value;
+  if (value === null || typeof value !== "object") return Object.hasOwn(words, value) ? words[value] : value;
   if ("dtype" in value) return { ...value, data: value.data.map(received) };
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, received(part)]));
 }
@@ -305,7 +305,7 @@ function answer({ id, method, params }) {
       const about = { name: "plain JavaScript", version: process.version, language: "JavaScript", functions: "straight-line" };
       return { jsonrpc: "2.0", id, result: { ...about, operations: Object.keys(operations) } };
     }
-    if (!(method in operations)) throw new Absent(`there is no ${method}`);
+    if (!Object.hasOwn(operations, method)) throw new Absent(`there is no ${method}`);
     return { jsonrpc: "2.0", id, result: sent(operations[method](received(params))) };
   } catch (error) {
     return { jsonrpc: "2.0", id, error: { code: error instanceof Absent ? -32601 : -32000, message: error.message } };

@@ -15,6 +15,7 @@ from autograd import grad, jacobian, make_vjp
 from autograd import value_and_grad as with_value
 from autograd.misc import optimizers
 
+from calibrant.adapters.hyperparameters import offered
 from calibrant.adapters.line import derivatives, model, multiply
 
 Array = Any
@@ -44,17 +45,15 @@ deviations = {
 elementary = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "maximum": np.maximum}
 conventions = {"sgd.buffer": "average", "rmsprop.start": "one"}
 
-OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "sgd": (optimizers.sgd, {"lr": 1e-3, "momentum": 0.0}),
-    "adam": (optimizers.adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "rmsprop": (optimizers.rmsprop, {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8}),
+OPTIMIZERS: dict[str, tuple[Callable[..., Any], str]] = {
+    "sgd": (optimizers.sgd, "lr momentum"),
+    "adam": (optimizers.adam, "lr betas eps"),
+    "rmsprop": (optimizers.rmsprop, "lr alpha eps"),
 }
-"""Each optimizer with torch.optim's defaults."""
+"""Each optimizer, and its hyperparameters by PyTorch's names."""
 
 NAMES = {"lr": "step_size", "momentum": "mass", "alpha": "gamma"}
 """Autograd's names for torch.optim's hyperparameters, where they differ."""
-
-ABSENT = ("dampening", "nesterov", "weight_decay", "decoupled_weight_decay", "maximize", "amsgrad", "centered")
 
 
 def loss_fn(t_p: Array, t_c: Array) -> Array:
@@ -141,11 +140,8 @@ def optimize(
 def _optimizer(name: str, hyperparameters: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     if name not in OPTIMIZERS:
         raise NotImplementedError(f"autograd has no {name}")
-    minimize, defaults = OPTIMIZERS[name]
-    options = {**defaults, **hyperparameters}
-    for absent in ABSENT if name != "rmsprop" else (*ABSENT, "momentum"):
-        if options.pop(absent, None):
-            raise NotImplementedError(f"autograd's {name} has no {absent}")
+    minimize, names = OPTIMIZERS[name]
+    options = offered("autograd", name, hyperparameters, names)
     if isinstance(options["lr"], list):
         raise NotImplementedError("autograd's optimizers have one rate")
     if "betas" in options:

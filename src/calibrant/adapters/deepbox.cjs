@@ -47,16 +47,21 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     rprop: ["Rprop", { lr: 1e-2 }, { etas: ["etaMinus", "etaPlus"], step_sizes: ["stepMin", "stepMax"] }],
   };
 
-  const LACKING = ["maximize", "decoupled_weight_decay", "initial_accumulator_value"];
+  const LACKING = { // what torch.optim's optimizers of these names have
+    maximize: Object.keys(OPTIMIZERS),
+    decoupled_weight_decay: ["adam", "nadam", "radam"],
+    initial_accumulator_value: ["adagrad"],
+  };
   const NOT_TAKEN = { eps: 0, rho: 1 };
 
   function optimizer(name, hyperparameters, params) {
-    if (!(name in OPTIMIZERS)) throw new Absent(`deepbox has no ${name}`);
+    if (!Object.hasOwn(OPTIMIZERS, name)) throw new Absent(`deepbox has no ${name}`);
     const [type, defaults, own] = OPTIMIZERS[name];
     const words = { ...COMMON, ...own }, options = {};
     for (const [given, value] of Object.entries({ ...defaults, ...hyperparameters })) {
-      if (LACKING.includes(given) && !value) continue;
-      if (LACKING.includes(given) || value === NOT_TAKEN[given]) throw new Absent(`deepbox's ${type} has no ${given} of ${value}`);
+      const lacking = LACKING[given]?.includes(name);
+      if (lacking && !value) continue;
+      if (lacking || value === NOT_TAKEN[given]) throw new Absent(`deepbox's ${type} has no ${given} of ${value}`);
       const word = words[given] ?? given;
       if (Array.isArray(word)) word.forEach((part, k) => (options[part] = value[k]));
       else options[word] = value;

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters import keras_optimizers
-from calibrant.adapters.hyperparameters import rates_of, scheduled
+from calibrant.adapters.hyperparameters import scheduled
 
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it once
 
@@ -174,9 +174,8 @@ class _Listed(schedules.LearningRateSchedule):  # type: ignore[misc]  # mypy doe
 
 def _made(name: str, hyperparameters: dict[str, Any], **around: Any) -> Any:
     """One of keras.optimizers; a list of rates is a schedule."""
-    rates, options = rates_of(hyperparameters, 1)
-    if isinstance(hyperparameters.get("lr"), list):
-        options["lr"] = _Listed(rates)
+    lr = hyperparameters.get("lr")
+    options = hyperparameters | ({"lr": _Listed(lr)} if isinstance(lr, list) else {})
     return keras_optimizers.made(keras.optimizers, name, options, **around)
 
 

@@ -13,9 +13,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from calibrant.adapters.hyperparameters import rates_of
 from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
-from calibrant.adapters.mlx_training import clip_by_norm, made, optimize_groups, resume, schedule, stepped, tree
+from calibrant.adapters.mlx_training import clip_by_norm, made, optimize_groups, resume, schedule
 
 Array = Any
 """MLX's arrays."""
@@ -166,15 +165,7 @@ def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Array], grads: list[list[Array | None]]
 ) -> list[list[Array]]:
     """The parameters after each step of one of mlx.optimizers."""
-    rates, options = rates_of(hyperparameters, len(grads))
-    stepper, now, path = made(name, options), tree(params), []
-    stepper.init(now)
-    for rate, step in zip(rates, grads, strict=True):
-        if rate is not None:
-            stepper.learning_rate = rate
-        now = stepped(stepper, now, step)
-        path.append(list(now.values()))
-    return path
+    return resume(name, hyperparameters, params, grads, len(grads), {})
 
 
 # Validation

@@ -16,6 +16,7 @@ import numpy as np
 from mynn.losses import l1_loss, mean_squared_loss
 from mynn.optimizers import SGD, Adadelta, Adam, AdaMax
 
+from calibrant.adapters.hyperparameters import offered, rates_of
 from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
 
 Tensor = Any
@@ -64,15 +65,13 @@ conventions = {
     "adadelta.rate": "without",
 }
 
-OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "sgd": (SGD, {"lr": 1e-3}),
-    "adam": (Adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "adamax": (AdaMax, {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "adadelta": (Adadelta, {"rho": 0.9, "eps": 1e-6}),
+OPTIMIZERS: dict[str, tuple[Callable[..., Any], str]] = {
+    "sgd": (SGD, "lr momentum weight_decay"),
+    "adam": (Adam, "lr betas eps weight_decay"),
+    "adamax": (AdaMax, "lr betas eps weight_decay"),
+    "adadelta": (Adadelta, "lr rho eps"),
 }
-"""Each optimizer with torch.optim's defaults."""
-
-ABSENT = ("dampening", "nesterov", "decoupled_weight_decay", "maximize", "amsgrad")
+"""Each optimizer, and its hyperparameters by PyTorch's names."""
 
 
 def to_numpy(x: Any) -> np.ndarray[Any, Any]:
@@ -209,15 +208,12 @@ def optimize(
 ) -> list[list[Tensor]]:
     """The parameters after each step of one of mynn's optimizers on these gradients."""
     leaves = [mg.tensor(x) for x in params]
-    options = dict(hyperparameters)
-    rates = options["lr"] if isinstance(options.get("lr"), list) else None
-    if rates:
-        options["lr"] = rates[0]
+    rates, options = rates_of(hyperparameters, len(grads))
     stepper = _optimizer(name, leaves, options)
     path = []
-    for t, step in enumerate(grads):
-        if rates:
-            stepper.learning_rate = rates[t]
+    for rate, step in zip(rates, grads, strict=True):
+        if rate is not None:
+            stepper.learning_rate = rate
         for leaf, grad in zip(leaves, step, strict=True):
             leaf.null_grad()
             if grad is not None:
@@ -230,12 +226,9 @@ def optimize(
 def _optimizer(name: str, params: list[Tensor], hyperparameters: dict[str, Any]) -> Any:
     if name not in OPTIMIZERS:
         raise NotImplementedError(f"mynn has no {name}")
-    make, defaults = OPTIMIZERS[name]
-    options = {**defaults, **hyperparameters}
-    for absent in ABSENT if name != "adadelta" else (*ABSENT, "weight_decay"):
-        if options.pop(absent, None):
-            raise NotImplementedError(f"mynn's {name} has no {absent}")
-    rate = options.pop("lr", None)
+    make, names = OPTIMIZERS[name]
+    options = offered("mynn", name, hyperparameters, names)
+    rate = options.pop("lr")
     if name != "adadelta":  # which has none
         options["learning_rate"] = rate
     if "betas" in options:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from calibrant.adapters.hyperparameters import rates_of
+from calibrant.adapters.hyperparameters import rates_of, require_known
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sgd": (optax.sgd, {"lr": 1e-3}),
@@ -62,10 +62,11 @@ LONG = 100
 
 def made(name: str, hyperparameters: dict[str, Any], *, traced: bool = False) -> optax.GradientTransformation:
     """One of optax's optimizers, after transformations that flip the sign and add a coupled decay; JAX may trace its count of steps."""
+    if name not in OPTIMIZERS | SCHEDULE_FREE:
+        raise NotImplementedError(f"optax has no {name}")
+    require_known(name, hyperparameters)
     if name in SCHEDULE_FREE:
         return _schedule_free(name, hyperparameters)
-    if name not in OPTIMIZERS:
-        raise NotImplementedError(f"optax has no {name}")
     make, defaults = OPTIMIZERS[name]
     options = defaults | hyperparameters
     for absent in ("dampening", "lr_decay", "momentum_decay"):

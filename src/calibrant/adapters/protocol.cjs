@@ -26,7 +26,7 @@ function library(wanted) {
 }
 
 const WORDS = { NaN, Infinity, "-Infinity": -Infinity };
-const number = (x) => (x in WORDS ? WORDS[x] : x);
+const number = (x) => (Object.hasOwn(WORDS, x) ? WORDS[x] : x);
 const finite = (x) => (Number.isFinite(x) ? x : String(x));
 
 function received(value, tensor) {
@@ -57,7 +57,7 @@ function serve({ module, version, missing }, described) {
   function called(method, params) {
     if (missing) throw new Error(missing);
     if (method === "initialize") return { version, language: "JavaScript", ...about, operations: Object.keys(operations) };
-    if (!(method in operations)) throw new Absent(`there is no ${method}`);
+    if (!Object.hasOwn(operations, method)) throw new Absent(`there is no ${method}`);
     return around(() => sent(operations[method](received(params, tensor)), array));
   }
 

@@ -9,12 +9,11 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
   const line = (t_u, w, b) => t_u.mul(w).add(b);
   const loss = (params, t_u, t_c) => meanSquaredError(t_c, line(t_u, ...tf.unstack(params)));
 
-  // Optimizers: constructor, defaults of torch.optim, and its hyperparameters in the order of the arguments.
+  // Optimizers: constructor, defaults of torch.optim, and its hyperparameters in the order of the arguments; then those that tf.train lacks.
 
   const ADAM = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8 };
   const OPTIMIZERS = {
     sgd: ["sgd", { lr: 1e-3 }, ["lr"]],
-    momentum: ["momentum", { lr: 1e-3, nesterov: false }, ["lr", "momentum", "nesterov"]],
     adam: ["adam", ADAM, ["lr", "betas", "eps"]],
     rmsprop: ["rmsprop", { lr: 1e-2, alpha: 0.99, momentum: 0, eps: 1e-8, centered: false }, ["lr", "alpha", "momentum", "eps", "centered"]],
     adadelta: ["adadelta", { lr: 1, rho: 0.9, eps: 1e-6 }, ["lr", "rho", "eps"]],
@@ -22,11 +21,23 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
     adagrad: ["adagrad", { lr: 1e-2, initial_accumulator_value: 0, eps: 1e-10 }, ["lr", "initial_accumulator_value"]],
   };
 
+  const MOMENTUM = ["momentum", { lr: 1e-3, nesterov: false }, ["lr", "momentum", "nesterov"]]; // what sgd with a momentum is
+  const DECAY = ["weight_decay", "maximize"];
+  const LACKING = {
+    sgd: ["momentum", "dampening", "nesterov", ...DECAY],
+    adam: ["decoupled_weight_decay", "amsgrad", ...DECAY],
+    rmsprop: DECAY,
+    adadelta: DECAY,
+    adamax: DECAY,
+    adagrad: ["lr_decay", ...DECAY],
+  };
+
   function optimizer(name, hyperparameters) {
-    if (!(name in OPTIMIZERS)) throw new Absent(`tf.train has no ${name}`);
-    const [made, defaults, order] = OPTIMIZERS[name === "sgd" && hyperparameters.momentum ? "momentum" : name];
+    if (!Object.hasOwn(OPTIMIZERS, name)) throw new Absent(`tf.train has no ${name}`);
+    const [made, defaults, order] = name === "sgd" && hyperparameters.momentum ? MOMENTUM : OPTIMIZERS[name];
     const given = { ...defaults, ...hyperparameters };
     for (const [option, value] of Object.entries(given)) {
+      if (!(Object.hasOwn(defaults, option) || order.includes(option) || LACKING[name].includes(option))) throw new TypeError(`${name} has no ${option}`);
       const fixed = option === "eps" ? tf.backend().epsilon() : 0; // the value that cannot be chosen
       if (!order.includes(option) && Number(value) !== fixed) throw new Absent(`tf.train.${made} has no ${option} of ${value}`);
     }

@@ -9,6 +9,8 @@ import torch
 import torch._dynamo  # torch.optim imports it within the first step, which takes seconds: better here than in a call
 from torch import Tensor
 
+from calibrant.adapters.hyperparameters import at_first, rates_of
+
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
@@ -26,19 +28,11 @@ OPTIMIZERS = {
 }
 
 
-def rates_of(lr: Any, n_steps: int) -> list[Any]:
-    """The rate of each step. Raises ValueError for a list of another length."""
-    rates = lr if isinstance(lr, list) else [lr] * n_steps
-    if len(rates) != n_steps:
-        raise ValueError(f"there are {len(rates)} rates for {n_steps} steps")
-    return rates
-
-
 def optimize(
     name: str, hyperparameters: dict[str, Any], params: list[Tensor], grads: list[list[Tensor | None]]
 ) -> list[list[Tensor]]:
     """The parameters after each step of one of torch.optim's optimizers on these gradients."""
-    rates_of(hyperparameters.get("lr"), len(grads))
+    rates_of(hyperparameters, len(grads))
     steps = Steps(name, [hyperparameters], params, together=True)
     return [steps.step(step) for step in grads]
 
@@ -61,7 +55,7 @@ class Steps:
     def __init__(self, name: str, groups: list[dict[str, Any]], params: list[Tensor], together: bool) -> None:
         self.leaves = [x.detach().clone().requires_grad_() for x in params]
         self.rates = [g["lr"] if isinstance(g.get("lr"), list) else None for g in groups]
-        own = [{**g, "lr": g["lr"][0]} if rates else g for g, rates in zip(groups, self.rates, strict=True)]
+        own = [at_first(g) for g in groups]
         given: list[Any] = [{"params": [p], **g} for p, g in zip(self.leaves, own, strict=False)]
         if not together and len(groups) != len(params):
             raise ValueError(f"there are {len(groups)} groups for {len(params)} parameters")
@@ -100,7 +94,7 @@ def optimize_rows(
 ) -> list[Tensor]:
     """The table after each step of torch.optim.SparseAdam, whose gradients are sparse."""
     settings = dict(hyperparameters)
-    rates = rates_of(settings.pop("lr", 1e-3), len(rows))
+    rates, _ = rates_of({"lr": settings.pop("lr", 1e-3)}, len(rows))
     leaf = table.clone().requires_grad_()
     optimizer, path = {"sparse_adam": torch.optim.SparseAdam}[name]([leaf], **settings), []
     for rate, some, g in zip(rates, rows, grads, strict=True):
@@ -116,7 +110,7 @@ def lbfgs(
 ) -> list[tuple[Tensor, Tensor, int]]:
     """The parameters, the loss and the evaluations of each step of torch.optim.LBFGS."""
     settings = dict(hyperparameters)
-    rates = rates_of(settings.pop("lr", 1.0), n_steps)
+    rates, _ = rates_of({"lr": settings.pop("lr", 1.0)}, n_steps)
     leaf = params.clone().requires_grad_()
     optimizer, path, losses = torch.optim.LBFGS([leaf], **settings), [], list[Tensor]()
 
