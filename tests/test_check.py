@@ -131,26 +131,8 @@ def test_each_fault_is_a_verdict_of_its_own(faulty: tuple[Any, str]) -> None:
     assert said["exit_status"] == 1
     assert "planted does not conform: 1 clause holds, 5 break, 2 broken" in shown
     assert "loss.empty  breaks in float32, float64 (SHOULD: a warning)" in shown
-    jsonschema.validate(said, SCHEMA)
-
-
-def test_a_failure_tells_the_exact_value_and_how_far_off_the_answer_is(faulty: tuple[Any, str]) -> None:
-    said, shown = faulty
-
-    assert "loss.mean-square  breaks in float32, float64\n  The loss of predictions" in shown
-    assert "loss_fn([0.0, 0.0], [0.0, 1.0]) returned 1.0, exactly 0.5: off by 0.5, allowed" in shown
-    assert "times its bound" in shown
-    assert "ulps of float32" in shown
     assert all(set(failure["actual"]["data"]) == {"NaN"} for failure in failures(said, "model.linear"))
-
-
-def test_a_failure_shows_part_of_the_output_of_its_operation(faulty: tuple[Any, str]) -> None:
-    said, shown = faulty
-
-    for failure in failures(said, "gradient.by-hand-w"):
-        assert "raised ValueError: no; it had printed 'xxx" in failure["text"]
-        assert len(failure["text"]) < 500
-    assert len(shown) < 20_000
+    jsonschema.validate(said, SCHEMA)
 
 
 def test_a_split_that_serves_no_single_row_is_judged_by_the_others(faulty: tuple[Any, str]) -> None:
@@ -192,18 +174,6 @@ def test_no_pass_without_a_judgement(tmp_path: Path) -> None:
     assert {status for seen in found.values() for status in seen} == {"absent"}
     assert said["exit_status"] == 2
     assert "was not checked: no clause could be decided" in shown
-
-
-def test_a_dtype_that_the_target_does_not_name_can_be_asked_for(tmp_path: Path) -> None:
-    pytest.importorskip("ml_dtypes")
-
-    said, _ = checked(
-        tmp_path, target(tmp_path, RIGHT), "--chapter=loss", "--dtype=float16", "--dtype=bfloat16", *QUICK
-    )
-
-    assert {verdict["dtype"] for verdict in said["verdicts"]} == {"float16", "bfloat16"}
-    assert statuses(said)["loss.absolute"] == {"holds"}
-    jsonschema.validate(said, SCHEMA)
 
 
 FAIR = """

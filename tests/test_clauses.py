@@ -189,15 +189,6 @@ def test_the_trace_leads_from_everything_to_a_clause_and_back() -> None:
     }
 
 
-def test_a_link_to_a_clause_shows_its_number() -> None:
-    numbers = {name: one.number for name, one in book().items()}
-    pages = [page.read_text(encoding="utf-8") for page in book_folder().glob("*.md")]
-    links = {link for text in pages for link in re.findall(r"\[(\d+\.\d+)\]\([\w.]*#([a-z0-9.-]+)\)", text)}
-
-    assert len(links) > 50
-    assert {(number, name) for number, name in links if numbers.get(name, number) != number} == set()
-
-
 def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
     words = re.findall(
         r"^- \*\*(.+?)\*\*: \S", (book_folder() / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE

@@ -33,16 +33,6 @@ finally:
     assert all(command in process.stdout for command in ("check", "explain", "targets"))
 
 
-def test_control_c_is_one_sentence() -> None:
-    command = "@cli.app.command()\ndef stop() -> None:\n    raise KeyboardInterrupt\n"
-    source = f"import sys\nfrom calibrant import cli\n{command}sys.argv = ['calibrant', 'stop']\ncli.main()"
-
-    process = run("-c", source)
-
-    assert (process.returncode, process.stdout) == (130, "")
-    assert process.stderr == "calibrant: interrupted: there is no result\n"
-
-
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     "command": (["chek"], ["chek"]),
     "option": (["check", "--chaptr", "loss"], ["--chaptr", "--chapter"]),

@@ -109,15 +109,6 @@ def test_failures_of_one_clause_stand_in_one_order_and_alike_are_told_once() -> 
     assert printed(result(alike)).count("loss_fn([0.0]) returned 1.0") == 1
 
 
-def test_a_declared_deviation_is_stale_only_if_it_shows_in_no_dtype() -> None:
-    declared = {"deviation": "so it is"}
-    holds, breaks = (outcome("loss.zero", status, "float64", **declared) for status in ("holds", "breaks"))
-
-    assert [v.status for v in gathered([outcome("loss.zero", "holds", **declared), holds])] == ["stale", "stale"]
-    assert [v.status for v in gathered([outcome("loss.zero", "holds", **declared), breaks])] == ["holds", "deviates"]
-    assert [v.status for v in gathered([outcome("loss.zero", "absent", **declared)])] == ["absent"]
-
-
 def test_a_clause_that_was_mostly_beyond_judgement_is_undecided() -> None:
     """Over all its properties, in the dtype."""
     few = {"judged": 3, "unjudged": 10}
@@ -390,16 +381,6 @@ def test_a_diagnosis_that_fails_does_not_hide_the_failure(monkeypatch: pytest.Mo
 
     assert [one.status for one in record] == ["breaks"]
     assert record[0].told() == "  returned 1.0; its diagnosis failed: ZeroDivisionError: division by zero"
-
-
-def test_a_target_cannot_draw_on_the_report() -> None:
-    """The report shows its words as they are: they are no markup."""
-    drawing = outcome("loss.zero", "breaks", failure=Finding("  raised [bold red]x[/] and [link"))
-
-    shown = printed(result([drawing], name="[red]n"))
-
-    assert "raised [bold red]x[/] and [link" in shown
-    assert "[red]n does not conform" in shown
 
 
 def test_the_document_fits_its_schema(tmp_path: Path) -> None:

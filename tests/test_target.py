@@ -131,6 +131,7 @@ def test_the_description_of_a_target_is_its_own_or_the_default(said: Any, due: A
         ("loss.empty[float32, float64]", ("breaks", "holds"), ["deviates", "stale"]),
         ("loss.empty", ("breaks", "holds"), ["deviates", "holds"]),
         ("loss.empty", ("holds", "holds"), ["stale", "stale"]),
+        ("loss.empty", ("absent", "absent"), ["absent", "absent"]),
     ],
 )
 def test_a_deviation_may_name_the_dtypes_that_it_excuses(
