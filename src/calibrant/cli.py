@@ -38,6 +38,11 @@ def _writable(file: Path | None) -> Path | None:
     return file
 
 
+def _written(says: str, *names: str) -> Any:
+    """An option for a file that the command writes."""
+    return typer.Option(*names, help=says, metavar="FILE", callback=_writable)
+
+
 # Options that several commands have.
 Chapters = Annotated[list[str] | None, typer.Option(help="Only these chapters: data,loss (may be repeated).")]
 Clauses = Annotated[list[str] | None, typer.Option(help="Only these clauses: 'loss.*,model.pure' (may be repeated).")]
@@ -80,29 +85,12 @@ Shapes = Annotated[
 ]
 Json = Annotated[
     Path | None,
-    typer.Option(
-        help="Write the result to this file as JSON; - is standard output, and the report goes to standard error.",
-        metavar="FILE",
-        callback=_writable,
-    ),
+    _written("Write the result to this file as JSON; - is standard output, and the report goes to standard error."),
 ]
-Html = Annotated[
-    Path | None, typer.Option(help="Write a page to look at, in one file.", metavar="FILE", callback=_writable)
-]
-Markdown = Annotated[
-    Path | None,
-    typer.Option(
-        help="Write Markdown for a pull request, or for the summary of a job.", metavar="FILE", callback=_writable
-    ),
-]
-Junit = Annotated[
-    Path | None,
-    typer.Option("--junit-xml", help="Write JUnit's XML, as CI systems read it.", metavar="FILE", callback=_writable),
-]
-Shield = Annotated[
-    Path | None,
-    typer.Option(help="Write the JSON of a badge, as shields.io reads it.", metavar="FILE", callback=_writable),
-]
+Html = Annotated[Path | None, _written("Write a page to look at, in one file.")]
+Markdown = Annotated[Path | None, _written("Write Markdown for a pull request, or for the summary of a job.")]
+Junit = Annotated[Path | None, _written("Write JUnit's XML, as CI systems read it.", "--junit-xml")]
+Shield = Annotated[Path | None, _written("Write the JSON of a badge, as shields.io reads it.")]
 Github = Annotated[bool, typer.Option("--github", help="Print annotations, as GitHub's workflows read them.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A broken SHOULD counts for the exit status, too.")]
 Plain = Annotated[bool, typer.Option("--no-color", help="Print without colors, as with NO_COLOR in the environment.")]
