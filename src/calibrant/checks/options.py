@@ -129,7 +129,7 @@ class Options:
         """The words of a command line that give these options."""
         words = list[str]()
         usual = Options(workers=_cores())
-        for name, option in _OPTIONS.items():
+        for name, option in OPTIONS.items():
             value = getattr(self, name) if name not in without else None
             if value is True:
                 words.append(option)
@@ -156,8 +156,8 @@ def _named(spec: str) -> list[str]:
     return ["--program", spec.removeprefix(PROGRAM)] if spec.startswith(PROGRAM) else [spec]
 
 
-_OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options) if one.name != "last"}
-_OPTIONS |= {"chapters": "--chapter", "clauses": "--clause", "dtypes": "--dtype"}
+OPTIONS = {one.name: f"--{one.name.replace('_', '-')}" for one in fields(Options) if one.name != "last"}
+OPTIONS |= {"chapters": "--chapter", "clauses": "--clause", "dtypes": "--dtype"}
 """The option of the command line for each field."""
 
 

@@ -8,25 +8,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from calibrant.checks.options import OPTIONS
 from calibrant.protocol.errors import CheckError, brief, nearest
 from calibrant.target.loading import PROGRAM, located
 
 FILE = "pyproject.toml"
 TABLE = b"tool.calibrant"
 """What stands in a file that has the table."""
-
-NAMES = {
-    "target": "target",
-    "program": "target",
-    "chapter": "chapters",
-    "clause": "clauses",
-    "dtype": "dtypes",
-    "profile": "profile",
-    "examples": "examples",
-    "timeout": "timeout",
-    "deviations": "deviations",
-}
-"""The parameters of the command, each with the option of a check that it gives."""
 
 _TEXT, _WHOLE, _NUMBER, _LIST = "a text", "a whole number", "a number", "a list of texts"
 KEYS = {
@@ -41,6 +29,10 @@ KEYS = {
     "dtypes": _LIST,
 }
 """The keys of the table, each with the kind of its value."""
+
+NAMES = {"target": "target", "program": "target"}
+NAMES |= {OPTIONS[key].removeprefix("--"): key for key in KEYS if key in OPTIONS}
+"""The parameters of the command, each with the option of a check that it gives."""
 
 
 def defaults(folder: Path) -> dict[str, Any]:
