@@ -16,7 +16,7 @@ from autograd import value_and_grad as with_value
 from autograd.misc import optimizers
 
 from calibrant.adapters.hyperparameters import offered
-from calibrant.adapters.line import derivatives, model, multiply
+from calibrant.adapters.line import SHAPES, derivatives, model, multiply
 
 Array = Any
 """NumPy arrays, or autograd's boxes around them."""
@@ -29,17 +29,12 @@ _WIDENS = (
     "the optimizers' buffers are float64, and so is a single array that they have moved; lists of arrays are cast back"
 )
 deviations = {
-    "data.shapes": _BROADCASTS,
-    "data.columns": _BROADCASTS,
-    "loss.same-shape": _BROADCASTS,
-    "loss.empty": "the mean of no samples is NaN",
+    **dict.fromkeys(SHAPES, _BROADCASTS),
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "descent.diverges": _WIDENS,
     "descent.negative-rate": "any learning rate is taken, and a loop over range(num_iters) runs no epochs where num_iters is negative",
     "descent.dtype": _WIDENS,
     "optimizer.invalid": "hyperparameters are taken as they are",
-    "validation.shapes": _BROADCASTS,
-    "validation.columns": _BROADCASTS,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
 }
 elementary = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "maximum": np.maximum}

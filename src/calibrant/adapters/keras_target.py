@@ -20,7 +20,7 @@ import torch
 
 from calibrant.adapters import keras_optimizers
 from calibrant.adapters.hyperparameters import rates_of
-from calibrant.adapters.line import derivatives, model
+from calibrant.adapters.line import SHAPES, derivatives, model
 
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it once
 
@@ -54,13 +54,8 @@ _SHARED = "on this backend a keras.Variable lies in the memory of the tensor tha
 deviations = {
     **keras_optimizers.DEVIATIONS,
     **keras_training.deviations,
-    "data.shapes": _EMPTY,
-    "data.columns": _EMPTY,
-    "loss.same-shape": _EMPTY,
-    "loss.empty": _EMPTY,
+    **dict.fromkeys(SHAPES, _EMPTY),
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
-    "validation.shapes": _EMPTY,
-    "validation.columns": _EMPTY,
     "validation.pure": _SHARED,
     "descent.input-kept": _SHARED,
     "optimizer.gradients-kept": _SHARED,

@@ -8,6 +8,9 @@ from typing import Any
 Array = Any
 """A library's arrays."""
 
+SHAPES = ("data.shapes", "data.columns", "loss.same-shape", "loss.empty", "validation.shapes", "validation.columns")
+"""The clauses that a loss breaks which takes arrays of any two shapes."""
+
 
 def model(t_u: Array, w: Array, b: Array) -> Array:
     """A line, (n,)."""

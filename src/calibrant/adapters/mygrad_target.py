@@ -17,7 +17,7 @@ from mynn.losses import l1_loss, mean_squared_loss
 from mynn.optimizers import SGD, Adadelta, Adam, AdaMax
 
 from calibrant.adapters.hyperparameters import offered, rates_of
-from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
+from calibrant.adapters.line import SHAPES, derivatives, model, multiply, multiply_in_place
 
 Tensor = Any
 """MyGrad's tensors."""
@@ -32,10 +32,7 @@ _WIDENS = "a Python number becomes an array of float64, which widens float32 sin
 _DECAYS = "mynn's decay, not times the rate and no part of the gradient, is for parameters of two dimensions or more"
 _COUNTS = "mynn's optimizers count one step for all parameters, though some have no gradient in it"
 deviations = {
-    "data.shapes": _BROADCASTS,
-    "data.columns": _BROADCASTS,
-    "loss.same-shape": _BROADCASTS,
-    "loss.empty": "the mean of no samples is NaN",
+    **dict.fromkeys(SHAPES, _BROADCASTS),
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "descent.negative-rate": "any rate is taken, and a loop over range(n_epochs) runs no epochs where n_epochs is negative",
     "autograd.accumulates": _OVERWRITES,
@@ -53,8 +50,6 @@ deviations = {
     "optimizer.absent-gradient": _COUNTS,
     "optimizer.zero-rate": _DECAYS,
     "optimizer.invalid": "mynn looks at nothing but the momentum of SGD and the betas",
-    "validation.shapes": _BROADCASTS,
-    "validation.columns": _BROADCASTS,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "regularization.dtype": _WIDENS,
 }

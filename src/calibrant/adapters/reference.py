@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,25 +45,12 @@ from calibrant.mechanics.training import (
 )
 from calibrant.mechanics.validation import diagnose, early_stopping, split, split_data
 from calibrant.protocol import VERSION
+from calibrant.target.autodiff import FRAMEWORKS
 
 name = "reference"
 version = f"{VERSION}, torch {torch.__version__}"
-
-
-def asarray(x: np.ndarray[Any, Any]) -> Tensor:
-    """A tensor that shares the array's memory."""
-    if x.dtype.name == "bfloat16":
-        return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16)
-    return torch.from_numpy(x)
-
-
-def to_numpy(x: Any) -> np.ndarray[Any, Any]:
-    """The tensor's values; bfloat16 takes the dtype that ml_dtypes gives NumPy."""
-    if not isinstance(x, Tensor):
-        return np.asarray(x)
-    if x.dtype == torch.bfloat16:
-        return x.detach().view(torch.uint16).numpy().view(np.dtype("bfloat16"))
-    return x.detach().numpy()
+_torch = FRAMEWORKS["torch"]()
+asarray, to_numpy = _torch.asarray, _torch.to_numpy
 
 
 def training_loop(

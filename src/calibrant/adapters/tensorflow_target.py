@@ -17,7 +17,7 @@ import numpy as np
 
 from calibrant.adapters import keras_optimizers
 from calibrant.adapters.hyperparameters import rates_of
-from calibrant.adapters.line import derivatives, model, multiply
+from calibrant.adapters.line import SHAPES, derivatives, model, multiply
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # otherwise TensorFlow prints the processor that it found
 
@@ -45,11 +45,8 @@ _NUMBERS = "Keras's operations take Python numbers into float32 on this backend,
 deviations = {
     **keras_optimizers.DEVIATIONS,
     **tensorflow_training.deviations,
-    "data.shapes": _EMPTY,
-    "data.columns": _EMPTY,
     "data.scaling": "tf.linalg.lstsq solves the normal equations unless it is told fast=False",
-    "loss.same-shape": _EMPTY,
-    "loss.empty": _EMPTY,
+    **dict.fromkeys(SHAPES, _EMPTY),
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "broadcast.no-copy": "tf.broadcast_to returns a tensor in memory of its own",
     **dict.fromkeys(("optimizer.sgd", "optimizer.sgd.momentum", "optimizer.sgd.nesterov"), _NUMBERS),
@@ -60,8 +57,6 @@ deviations = {
     **dict.fromkeys(("optimizer.adam.weight-decay", "optimizer.coupled-decay"), _NUMBERS),
     **dict.fromkeys(("optimizer.adam.first-step", "optimizer.adamw", "optimizer.adamw.decoupled"), _NUMBERS),
     **dict.fromkeys(("optimizer.changing-rate", "optimizer.swap"), _NUMBERS),
-    "validation.shapes": _EMPTY,
-    "validation.columns": _EMPTY,
     **dict.fromkeys(
         ("split.sizes", "split.as-written", "split.none-held-out"), "split_dataset rounds to the nearest number of rows"
     ),

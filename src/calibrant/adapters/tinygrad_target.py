@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from calibrant.adapters.hyperparameters import offered, rates_of
-from calibrant.adapters.line import derivatives, model, multiply, multiply_in_place
+from calibrant.adapters.line import SHAPES, derivatives, model, multiply, multiply_in_place
 
 os.environ.setdefault("DEV", "PYTHON")  # tinygrad reads it once
 
@@ -33,18 +33,13 @@ _EMPTY = "a loss that is written out broadcasts, and the mean of no samples is N
 _CLONE = "Tensor.clone shares the buffer of a tensor that was not realized before"
 _PASSES = "what a pass adds to a gradient is lost outside of the slice that the gradient before was that of, if that was realized"
 deviations = {
-    "data.shapes": _EMPTY,
-    "data.columns": _EMPTY,
-    "loss.same-shape": _EMPTY,
-    "loss.empty": _EMPTY,
+    **dict.fromkeys(SHAPES, _EMPTY),
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
     "autograd.accumulates": _PASSES,
     "autograd.reset": _PASSES,
     "autograd.separate-graphs": _PASSES,
     "accumulation.refused": _EMPTY,
     "accumulation.same-shape": _EMPTY,
-    "validation.shapes": _EMPTY,
-    "validation.columns": _EMPTY,
     "regularization.invalid": "the penalties are written out, and nothing looks at their signs",
     "optimizer.invalid": "only a rate, a momentum or a decay that is negative is refused",
     "optimizer.gradients-kept": _CLONE,
