@@ -521,6 +521,21 @@ def test_general_conventions_are_held_to_if_declared_and_told_if_not(
             assert failure["text"].endswith(f"declare conventions = {dict([due[clause]])}")
 
 
+@pytest.mark.untraced
+@pytest.mark.parametrize(
+    "variant", [one for one in catalog() if one.convention[0] and one.operation != "optimize"], ids=lambda one: one.name
+)
+def test_a_variant_that_is_declared_conforms(variant: Impostor) -> None:
+    """A warm-up that counts from zero does so within a sequence, too."""
+    operation = getattr(target_from_impostor(variant).implementation, variant.operation)
+    mine = {variant.operation: operation, "conventions": dict([variant.convention])}
+    clauses = f"{variant.main.partition('.')[0]}.*"
+
+    report = calibrant.check(mine, clauses=clauses, dtypes="float64", examples=40, seed=1, strict=True)
+
+    assert report.ok, report
+
+
 NAMED = (
     *("plateau", "plateau.nan-replaced-in-place", "plateau.any-hyperparameters", "clip_by_norm.over-the-square"),
     *("clip_shards.norms-added", "resume.parameters-in-place", "optimize_rows.changes-the-callers"),

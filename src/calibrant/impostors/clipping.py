@@ -52,13 +52,6 @@ def each(change: Callable[[Call, Any], Any]) -> Change:
     return lambda c: (c()[0], [change(c, g) for g in c.grads])
 
 
-def _with_epsilon(c: Call) -> Any:
-    """What PyTorch does: the norm and 1e-6 in the place of the norm."""
-    norm, grads = c()
-    longer = norm + 1e-6 if isinstance(norm, Exact) else np.asarray(norm) + np.asarray(norm).dtype.type(1e-6)
-    return (norm, grads) if not exceeds(c, longer) else (norm, [_over(g, c.max_norm, longer) for g in c.grads])
-
-
 def _over_nothing(c: Call) -> Any:
     norm, grads = c()
     return norm, [_over(g, c.max_norm, norm) for g in c.grads] if not norm else grads
@@ -118,13 +111,9 @@ norm("always-euclidean", "the norm is the Euclidean one, whatever is asked for")
 norm("by-value", "each number is clamped to the limit by itself")(
     lambda c: (c()[0], c.correct.clip_by_value(c.grads, c.max_norm)), SCALED
 )
-norm(
-    "epsilon-added",
-    "1e-6 is added to the norm before it divides",
-    kind="variant",
-    convention=("clip.epsilon", "added"),
-    why_not_small=DIGITS,
-)(_with_epsilon, f"{SCALED}@float64 {SCALED}?")
+norm.variant(
+    "clip.epsilon", "added", "1e-6 is added to the norm before it divides", "epsilon-added", why_not_small=DIGITS
+)(f"{SCALED}@float64 {SCALED}?")
 norm("nan-hidden", "numbers that are not finite become zero before the norm is taken", exactly=False)(
     nonfinite(lambda c: c(grads=[np.where(np.isfinite(g), g, 0).astype(g.dtype) for g in c.grads])),
     NOT_FINITE,

@@ -43,14 +43,26 @@ class CorrectOperations:
 
 
 def following(operation: str, usual: Callable[..., Any], follow: Mapping[str, str], *arguments: Any) -> Any:
-    """The exact answer of an operation in these variants, in the dtype of the usual one, which refuses what must be refused."""
+    """The exact answer of an operation in these variants, in the dtype of the usual one, which refuses what must be refused.
+
+    The usual one also answers where nothing is claimed: where numbers are not finite, and where a line is searched.
+    """
     answer = usual(*arguments)
     try:
         found = FOLLOWING[operation](*map(as_exact, arguments), follow)
     except ValueError:  # numbers that are not finite
         return answer
+    if not _claims(found):
+        return answer
     dtype = dtype_of(answer)
     return found if dtype is None else in_dtype(found, dtype)
+
+
+def _claims(answer: Any) -> bool:
+    """Whether any number of an exact answer has a bound."""
+    if isinstance(answer, (list, tuple)):
+        return any(map(_claims, answer))
+    return isinstance(answer, Exact) and bool(np.isfinite(answer.err).any())
 
 
 @functools.cache

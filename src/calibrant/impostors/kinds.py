@@ -10,13 +10,15 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from calibrant.exact import Exact
 from calibrant.impostors import Impostor, add
-from calibrant.impostors.correct import join, narrow, overwrite, rearranged
+from calibrant.impostors.correct import following, join, narrow, overwrite, rearranged
+from calibrant.protocol.declarations import followed
 from calibrant.protocol.operations import OPERATIONS
 
 DIGITS = "only numbers with many digits show it"
@@ -108,6 +110,16 @@ class Rows:
             return c(**{key: narrow(x, dtype) for key, x in c.given.items()})
 
         self(name or f"{'returned-' if wide else ''}in-{dtype}", sentence, **about)(narrowed, clauses, seen)
+
+    def variant(self, convention: str, value: str, sentence: str, name: str = "", **about: Any) -> Callable[..., None]:
+        """Begin the row of a variant that is legitimate once it is declared; the clauses, and where it was seen, follow."""
+
+        def changed(c: Call) -> Any:
+            follow = followed({**c.correct.conventions, convention: value})
+            return following(self.operation, c.correct, follow, *c.given.values())
+
+        about = {"kind": "variant", "convention": (convention, value)} | about
+        return partial(self(name or f"{convention.replace('.', '-')}-{value}", sentence, **about), changed)
 
     def nan_replaced(self, clauses: str) -> None:
         """Register an impostor that puts numbers in the place of its answers that are not finite."""

@@ -1,12 +1,10 @@
 """Legitimate variants of the optimizers, and impostors that show in a training loop."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from calibrant.impostors.correct import rounded
 from calibrant.impostors.descent import Run
-from calibrant.impostors.frames import walked
 from calibrant.impostors.kinds import Call, impostors_of
 from calibrant.impostors.optimizers import (
     ADAGRAD,
@@ -32,7 +30,6 @@ from calibrant.impostors.optimizers import (
     adams,
     of,
 )
-from calibrant.protocol.declarations import followed
 
 
 def twice_ahead(c: Call) -> Any:
@@ -56,12 +53,10 @@ def twice_ahead(c: Call) -> Any:
 
 
 def variant(convention: str, value: str, sentence: str, name: str = "") -> Callable[..., None]:
-    """Begin the row of a variant that is legitimate once it is declared; the clauses and where it was seen follow."""
+    """Begin the row of a variant of an optimizer."""
     optimizer = convention.partition(".")[0]
     rows = adams if optimizer == "adam" and convention != "adam.decay" else of(optimizer)
-    name = name or f"{convention.replace('.', '-')}-{value}"
-    row = rows(name, sentence, kind="variant", convention=(convention, value))
-    return partial(row, lambda c: walked(c, None, followed({**c.correct.conventions, convention: value})))
+    return rows.variant(convention, value, sentence, name)
 
 
 variant(

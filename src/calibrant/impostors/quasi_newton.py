@@ -12,7 +12,6 @@ from calibrant.exact.quasi_newton import dot
 from calibrant.exact.scalars import Number, constant, product
 from calibrant.exact.tensors import Tensor, each
 from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten
-from calibrant.protocol.declarations import followed
 from calibrant.protocol.wire import is_array
 
 RULE, MEMORY, STOP, WOLFE = (f"optimizer.lbfgs{part}" for part in ("", ".memory", ".stop", ".strong-wolfe"))
@@ -20,8 +19,8 @@ PATH = f"{RULE} {MEMORY} {STOP}?"
 OLD = f"{MEMORY} {RULE}? {STOP}?"
 
 
-def minimized(follow: Any = None, **methods: Any) -> Change:
-    """The path of a minimizer with other methods, or in another variant; right where the numbers are not finite, or a line is searched."""
+def minimized(**methods: Any) -> Change:
+    """The path of a minimizer with other methods; right where the numbers are not finite, or a line is searched."""
 
     def changed(c: Call) -> Any:
         if not isinstance(c.params, Exact):
@@ -31,7 +30,7 @@ def minimized(follow: Any = None, **methods: Any) -> Change:
                 return answer
         asked = c.hyperparameters, c.params, c.hessian, c.slope, c.n_steps
         kind = type("Wrong", (Minimizer,), methods)
-        return exact.lbfgs(*asked, follow or c.correct.follow, kind)
+        return exact.lbfgs(*asked, c.correct.follow, kind)
 
     return changed
 
@@ -231,20 +230,8 @@ searching("line-search-ignored", "no rate is looked for, whatever line_search_fn
 searching("any-slope-will-do", "a rate is taken once the loss has fallen, however steep it still is")(
     lambda c: c() if isinstance(c.params, Exact) else c(flattening=math.inf), WOLFE
 )
-
-
-def _variant(convention: str, value: str, sentence: str) -> Callable[..., None]:
-    """Begin the row of a variant that is legitimate once it is declared."""
-    row = lbfgs(f"{convention.replace('.', '-')}-{value}", sentence, kind="variant", convention=(convention, value))
-
-    def changed(c: Call) -> Any:
-        return minimized(followed({**c.correct.conventions, convention: value}))(c)
-
-    return lambda *about: row(changed, *about)
-
-
-_variant("lbfgs.first-rate", "l2", "the first move is shortened by the Euclidean norm of the gradient")(PATH)
-_variant("lbfgs.curvature", "any", "every pair is kept, whatever its curvature")(
+lbfgs.variant("lbfgs.first-rate", "l2", "the first move is shortened by the Euclidean norm of the gradient")(PATH)
+lbfgs.variant("lbfgs.curvature", "any", "every pair is kept, whatever its curvature")(
     OLD, "google-deepmind/optax#1749 argmin-rs/argmin#657"
 )
 

@@ -10,14 +10,13 @@ from calibrant.exact import Exact, Lazy
 from calibrant.exact.scalars import Number, constant, mix, product, root
 from calibrant.exact.tensors import State, total
 from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, unrefused
-from calibrant.protocol.declarations import followed
 
 RULE, ROWS = "optimizer.sparse-adam", "optimizer.sparse-adam.rows"
 BOTH, TWICE = f"{RULE} {ROWS}", ROWS
 
 
-def walked(follow: Any = None, **methods: Any) -> Change:
-    """The path of a lazy optimizer with other methods, or in another variant."""
+def walked(**methods: Any) -> Change:
+    """The path of a lazy optimizer with other methods."""
 
     def changed(c: Call) -> Any:
         if not isinstance(c.table, Exact):
@@ -25,7 +24,7 @@ def walked(follow: Any = None, **methods: Any) -> Change:
             if not all(np.isfinite(x).all() for x in (c.table, *c.grads)):
                 return answer
         asked = c.name, c.hyperparameters, c.table, c.rows, c.grads
-        return exact.optimize_rows(*asked, follow or c.correct.follow, type("Wrong", (Lazy,), methods))
+        return exact.optimize_rows(*asked, c.correct.follow, type("Wrong", (Lazy,), methods))
 
     return changed
 
@@ -149,14 +148,7 @@ rows("unknown-ignored", "a hyperparameter that it does not have is ignored")(
 )
 rows.in_dtype("float64", "optimizer.dtype")
 rows.in_dtype("float32", BOTH)
-
-
-rows(
-    "lazy-epsilon-outside",
-    "epsilon is added to the root of the corrected average",
-    kind="variant",
-    convention=("lazy.epsilon", "outside"),
-)(lambda c: walked(followed({**c.correct.conventions, "lazy.epsilon": "outside"}))(c), BOTH)
+rows.variant("lazy.epsilon", "outside", "epsilon is added to the root of the corrected average")(BOTH)
 
 # Questions
 

@@ -72,15 +72,11 @@ def _above_the_peak(c: Call, n_warm: int, right: Any) -> Any:
     return join(right[:n_warm], alone[:1] * alone[:1] / alone[1:2] + low, right[n_warm + 1 :])
 
 
-def _mirrored(length: str) -> Change:
-    """The rates rise again after the last step of the schedule, as they fell."""
-
-    def place(c: Call, t: int) -> int:
-        n_warm, period = warm(c), 2 * int(c.hyperparameters.get(length, 5))
-        own = (t - n_warm) % period
-        return n_warm + min(own, period - own) if t > n_warm else t
-
-    return at(place)
+def _mirrored(c: Call, t: int) -> int:
+    """The step whose rate returns, where after its last step the rate rises again as it fell."""
+    n_warm, period = warm(c), 2 * int(c.hyperparameters.get("total_iters", 5))
+    own = (t - n_warm) % period
+    return n_warm + min(own, period - own) if t > n_warm else t
 
 
 def _going_on(c: Call) -> Any:
@@ -129,16 +125,12 @@ rates("one-late", "the schedule advances once too late: the first rate is used t
 rates("rounded-to-float32", "each rate is rounded to float32", why_not_small=DIGITS, exactly=False)(
     lambda c: narrow(c(), "float32"), " ".join(f"{name}@float64" for name in RULES.split())
 )
-rates(
-    "warm-up-from-zero",
+rates.variant(
+    "schedule.warm-up-count",
+    "zero",
     "the warm-up counts its steps from zero, so that the first step does not move",
-    kind="variant",
-    convention=("schedule.warm-up-count", "zero"),
-)(
-    warmed(lambda c, n_warm, right: join(right[:1] * 0, right[: n_warm - 1], right[n_warm:])),
-    WARM,
-    "google-research/bert#1293 EleutherAI/gpt-neox#1373 facebookresearch/barlowtwins#45",
-)
+    "warm-up-from-zero",
+)(f"{WARM} {SEQUENCE}", "google-research/bert#1293 EleutherAI/gpt-neox#1373 facebookresearch/barlowtwins#45")
 rates("decay-during-warm-up", "the schedule runs while the rate is warmed up, so that it is not new at the hand-over")(
     warmed(_decayed_while_warm), WARM, "facebookresearch/fairchem#1967"
 )
@@ -171,18 +163,18 @@ rates("power-ignored", "the rate falls along a line, whatever the power", applie
     given(power=1.0), f"{POLYNOMIAL} {WARM}?"
 )
 rates("rises-after-zero", "after its last step the rate rises again", applies_to=("polynomial",))(
-    _mirrored("total_iters"), f"{POLYNOMIAL} {WARM}?"
+    at(_mirrored), f"{POLYNOMIAL} {WARM}?"
 )
 rates(
     "timescale-ignored", "it is the rate over the root of t + 1, whatever the timescale", applies_to=("inverse_sqrt",)
 )(given(timescale=1), f"{ROOT} {WARM}?")
-rates(
-    "rises-again",
+rates.variant(
+    "schedule.after-cosine",
+    "returns",
     "after T_max the wave goes on, so that the rate rises again",
+    "rises-again",
     applies_to=("cosine",),
-    kind="variant",
-    convention=("schedule.after-cosine", "returns"),
-)(_mirrored("T_max"), f"{COSINE} {WARM}?")
+)(f"{COSINE} {WARM}?")
 rates("one-step-early", "the wave ends one step early", applies_to=("cosine",))(
     given(T_max=lambda h: max(h["T_max"] - 1, 1)), f"{COSINE} {WARM}?"
 )
