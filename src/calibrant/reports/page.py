@@ -28,9 +28,9 @@ from calibrant.protocol.wire import decoded
 from calibrant.reports import pictures
 from calibrant.reports.closing import outcome
 from calibrant.reports.findings import (
-    Impostor,
     Told,
     counted,
+    counts,
     explanations,
     place,
     told,
@@ -61,6 +61,7 @@ def text(matrix: Sequence[Checked]) -> str:
         lstrip_blocks=True,
     )
     jinja.filters |= {"count": counted, "prose": _prose, "place": place, "paragraph": without_indent}
+    jinja.filters |= {"counts": counts, "explanations": explanations, "unserved": unserved}
     jinja.filters |= {"calls": _calls, "facts": _facts, "elements": _elements, "drawn": _drawn}
     several = len(matrix) > 1
     checks = [_Page(one, f"t{k}-" if several else "") for k, one in enumerate(matrix, start=1)]
@@ -146,23 +147,9 @@ class _Page:
         return dict(totals(self.clauses))
 
     @property
-    def explanations(self) -> list[tuple[Impostor, list[str]]]:
-        return explanations(self.clauses)
-
-    @property
     def dtypes(self) -> list[str]:
         seen = {verdict.dtype for clause in self.clauses for verdict in clause.verdicts}
         return [dtype for dtype in DTYPES if dtype in seen]
-
-    @property
-    def chapters(self) -> list[tuple[str, dict[str, int], Markup]]:
-        """Each chapter with the number of clauses of each status, and their bar."""
-        found = []
-        for chapter in dict.fromkeys(clause.chapter for clause in self.clauses):
-            counts = totals([clause for clause in self.clauses if clause.chapter == chapter])
-            lightest_first = [(status, counts[status]) for status in ("holds", *(s for s in GRAVEST if s != "holds"))]
-            found.append((chapter, dict(counts), Markup(pictures.bar(lightest_first))))
-        return found
 
     @property
     def margins(self) -> Markup | None:
@@ -212,16 +199,6 @@ class _Page:
     @property
     def deviating(self) -> list[Told]:
         return [clause for clause in self.clauses if clause.status == "deviates"]
-
-    @property
-    def warnings(self) -> list[str]:
-        """Sentences on names of the target that nearly mean something."""
-        return [] if self.result is None else self.result.target.get("warnings", [])
-
-    @property
-    def unserved(self) -> list[tuple[int, str, str]]:
-        """The number of requests that were not served, of each clause that had some, and the first reason."""
-        return unserved(self.clauses)
 
     @property
     def work(self) -> tuple[int, int, int]:

@@ -147,24 +147,8 @@ def spread(counts: Sequence[int]) -> str:
     ElementTree.SubElement(svg, "title").text = f"Of {sum(counts):,} errors {said}."
     for k, count in enumerate(reversed(counts)):
         height = 17 * math.sqrt(count / most) if count else 0.0
-        _add(svg, "rect", x=width * k, y=18 - height, width=width - 1, height=height, class_="fill-holds")
+        _add(svg, "rect", x=width * k, y=18 - height, width=width - 1, height=height)
     _add(svg, "line", x1=0, x2=width * len(counts), y1=18, y2=18, class_="axis")
-    return _drawn(svg)
-
-
-def bar(counts: Iterable[tuple[str, int]]) -> str:
-    """The counts of a chapter side by side, each as wide as its part of the whole."""
-    shown = [(status, count) for status, count in counts if count]
-    total, x = sum(count for _, count in shown), 0.0
-    title = ", ".join(f"{count} {status}" for status, count in shown)
-    svg = ElementTree.Element(
-        "svg", {"viewBox": "0 0 200 12", "role": "img", "class": "bar", "preserveAspectRatio": "none"}
-    )
-    ElementTree.SubElement(svg, "title").text = title
-    for status, count in shown:
-        width = 200.0 * count / total
-        _add(svg, "rect", x=x, y=0, width=width, height=12, class_=f"fill-{status}")
-        x += width
     return _drawn(svg)
 
 
