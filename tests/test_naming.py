@@ -13,7 +13,8 @@ from support import subject
 from calibrant.checks.check import check
 from calibrant.checks.options import Options
 from calibrant.diagnosis import explaining as naming
-from calibrant.impostors import catalog
+from calibrant.impostors import catalog, select
+from calibrant.impostors.planting import target_from_impostor
 from calibrant.reports.telling import failure_lines
 from calibrant.target.calling import Subject
 from calibrant.target.loading import load
@@ -103,6 +104,27 @@ def test_a_slip_beside_a_fault_does_not_hide_its_name() -> None:
         return order[:-n], order[-n:]
 
     assert named("split", split) == ["cut-from-the-end"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "closed_form.optimum-returned",
+        "manual_training_loop.uphill",
+        "schedule.one-step-early",
+        "dabsolute_loss.sign-not-averaged",
+    ],
+)
+def test_a_mistake_of_a_target_that_refuses_what_must_be_refused_is_named(name: str) -> None:
+    """A negative rate, for example."""
+    (one,) = select([name])
+    answer = getattr(target_from_impostor(one).implementation, one.operation)
+
+    def refusing(*arguments: Any) -> Any:
+        right(one.operation)(*arguments)
+        return answer(*arguments)
+
+    assert named(one.operation, refusing, *one.applies_to[:1]) == [one.name]
 
 
 def test_a_target_that_is_right_now_and_then_is_not_named() -> None:

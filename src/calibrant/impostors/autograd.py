@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from calibrant.impostors import kinds
-from calibrant.impostors.correct import join, rounded
-from calibrant.impostors.descent import Run
-from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, part
+from calibrant.impostors.correct import join
+from calibrant.impostors.descent import along
+from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten, part
 from calibrant.impostors.machine import ZEROED, Value, contribution
 from calibrant.protocol.straight_line import Written
 from calibrant.strategies import of_steps, squared_distance
@@ -350,20 +350,6 @@ descend.in_dtype("float64", "autograd.dtype", name="in-float64")
 
 # The loop
 
-
-def along(gradient: Callable[[Run], Any]) -> Change:
-    """The loop along something else in the place of the gradient."""
-
-    def changed(c: Call) -> Any:
-        run, losses = Run(c.correct, rounded(c.learning_rate, c.params), c.params, c.t_u, c.t_c), []
-        for _ in range(c.n_epochs):
-            losses.append(run.loss())
-            run.params = run.params - gradient(run) * run.rate
-        return run.params, losses
-
-    return changed
-
-
 loop = impostors_of("manual_training_loop")
 loop("gradients-accumulate", "gradients are never reset, so that each step uses the sum of all of them")(
     along(lambda run: run.keep(run.kept + run.gradient())),
@@ -384,8 +370,10 @@ loop("losses-added-up", "each logged loss is the sum of all losses so far")(
     part(1, lambda losses, c: [join(*losses[: k + 1]).sum() for k in range(len(losses))]), LOOP
 )
 loop("last-loss-missing", "the loss of the last epoch is not logged")(part(1, lambda losses, c: losses[:-1]), LOOP)
-loop("one-epoch-more", "it trains for one epoch more than it is asked for")(lambda c: c(n_epochs=c.n_epochs + 1), LOOP)
-loop("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c"), LOOP)
+loop("one-epoch-more", "it trains for one epoch more than it is asked for")(
+    checked(lambda c: c(n_epochs=c.n_epochs + 1)), LOOP
+)
+loop("last-sample-dropped", "the last sample is left out")(checked(kinds.shortened("t_u", "t_c")), LOOP)
 loop("in-place", "it moves the parameters of the caller")(overwritten("params", lambda c, right: right[0]), PURE)
 loop.in_dtype("float64", "autograd.dtype", name="in-float64")
 loop.in_dtype("float32", LOOP)

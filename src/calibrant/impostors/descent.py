@@ -64,21 +64,24 @@ def loop(
     """Plain descent with something else in the place of one of its parts.
 
     Each part is asked once an epoch, of the run before the step: the losses that are logged, and the parameters after the step.
-    Other optimizers answer rightly.
+    Other optimizers answer rightly. A loop by hand has a learning rate in the optimizer's place, and no validation data.
     """
 
     def changed(c: Call) -> Any:
         c(n_epochs=min(c.n_epochs, 0))  # it refuses what must be refused
-        if set(c.optimizer) - {"name", "lr"} or c.optimizer["name"] != "sgd":
+        by_hand = "learning_rate" in c.names
+        optimizer = {"name": "sgd", "lr": c.learning_rate} if by_hand else c.optimizer
+        if set(optimizer) - {"name", "lr"} or optimizer["name"] != "sgd":
             return c()
-        run = Run(c.correct, rounded(c.optimizer["lr"], c.params), c.params, c.t_u, c.t_c, c.val_t_u, c.val_t_c)
+        validation = () if by_hand else (c.val_t_u, c.val_t_c)
+        run = Run(c.correct, rounded(optimizer["lr"], c.params), c.params, c.t_u, c.t_c, *validation)
         losses, val_losses = [], []
         for run.epoch in range(c.n_epochs):
             losses.append(loss(run))
             if run.val_t_u is not None:
                 val_losses.append(val_loss(run))
             run.params = step(run)
-        return run.params * 1, losses, val_losses
+        return (run.params * 1, losses) if by_hand else (run.params * 1, losses, val_losses)
 
     return changed
 
@@ -270,8 +273,12 @@ descent.in_dtype("float32", f"{STEPS} {FORM} {FAR} descent.zero-epochs descent.z
 # The closed form
 
 closed = impostors_of("closed_form")
-closed("one-step-more", "the matrix is raised to the power n + 1, not n")(lambda c: c(n_epochs=c.n_epochs + 1), FORM)
-closed("one-step-less", "the power of the matrix is n - 1, not n")(lambda c: c(n_epochs=max(c.n_epochs - 1, 0)), FORM)
+closed("one-step-more", "the matrix is raised to the power n + 1, not n")(
+    checked(lambda c: c(n_epochs=c.n_epochs + 1)), FORM
+)
+closed("one-step-less", "the power of the matrix is n - 1, not n")(
+    checked(lambda c: c(n_epochs=max(c.n_epochs - 1, 0))), FORM
+)
 closed(
     "last-bit-lost", "the power by squaring loses the last bit of n, so that an odd number of steps counts one less"
 )(lambda c: c(n_epochs=c.n_epochs - c.n_epochs % 2), FORM)
@@ -296,7 +303,9 @@ closed("from-zero", "the initial parameters are taken to be zero")(kinds.dropped
 closed("away-from-the-optimum", "the distance from the optimum is subtracted from it, and not added")(
     lambda c: 2 * c.ask("least_squares") - c(), FORM
 )
-closed("optimum-returned", "it returns the optimum, whatever the number of epochs")(kinds.other("least_squares"), FORM)
+closed("optimum-returned", "it returns the optimum, whatever the number of epochs")(
+    checked(kinds.other("least_squares")), FORM
+)
 
 closed.in_dtype("float32", FORM)
 closed.in_dtype("float64", "descent.dtype")

@@ -87,7 +87,9 @@ hand("bias-not-predicted", "the residuals are computed without the bias")(
 hand("weight-penalized", "the gradient of a penalty on the weight, w / 32, is added")(
     part(0, lambda by_w, c: by_w + c.w / 32), f"{VALUE} gradient.additive? gradient.optimum"
 )
-hand("last-sample-dropped", "the last sample is left out")(kinds.shortened("t_u", "t_c", "t_p"), f"{ALL} gradient.nan?")
+hand("last-sample-dropped", "the last sample is left out")(
+    kinds.checked(kinds.shortened("t_u", "t_c", "t_p")), f"{ALL} gradient.nan?"
+)
 hand(
     "clipped", "each component is cut to at most 100", exactly=False, why_not_small="only gradients above 100 show it"
 )(answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan")
@@ -95,7 +97,7 @@ hand("of-the-root", "it is the gradient of the root mean square error", exactly=
     lambda c: c() / (2 * np.sqrt(c.ask("loss_fn"))), ALL
 )
 hand("of-the-absolute-loss", "it is the gradient of the mean absolute error", exactly=False)(
-    lambda c: c(t_p=c.t_c + np.sign(c.t_p - c.t_c)) / 2, f"{VALUE} gradient.nan gradient.additive?"
+    kinds.checked(lambda c: c(t_p=c.t_c + np.sign(c.t_p - c.t_c)) / 2), f"{VALUE} gradient.nan gradient.additive?"
 )
 hand("of-length-one", "the gradient is divided by its length, so that only its direction is left", exactly=False)(
     answer(lambda gradient: gradient / np.hypot(*gradient)), ALL

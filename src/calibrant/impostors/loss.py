@@ -193,12 +193,12 @@ absolute("nan-skipped", "residuals that are NaN count as zero")(nan_skipped, "lo
 
 sign = impostors_of("dabsolute_loss", exactly=False)
 sign("residual-over-its-size", "the sign is computed as r / |r|, which is NaN at a zero residual")(
-    lambda c: (c.t_p - c.t_c) / np.abs(c.t_p - c.t_c) / c.t_p.dtype.type(c.n),
+    kinds.checked(lambda c: (c.t_p - c.t_c) / np.abs(c.t_p - c.t_c) / c.t_p.dtype.type(c.n)),
     "loss.smooth-at-zero",
     "BVLC/caffe#1326 mlpack/mlpack#3545",
 )
 sign("sign-not-averaged", "the signs are not divided by n, and the sign of a zero residual is 1")(
-    lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1)),
+    kinds.checked(lambda c: np.where(c.t_p >= c.t_c, c.t_p.dtype.type(1), c.t_p.dtype.type(-1))),
     "loss.smooth-at-zero loss.absolute-slope",
 )
 sign("plain-sign", "the signs are not divided by n")(lambda c: c() * c.t_p.dtype.type(c.n), "loss.absolute-slope")

@@ -9,7 +9,7 @@ import numpy as np
 from calibrant.exact.schedules import PLATEAU as DEFAULTS
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, narrow, rearranged
-from calibrant.impostors.kinds import DIGITS, Call, Change, impostors_of, unrefused
+from calibrant.impostors.kinds import DIGITS, Call, Change, checked, impostors_of, unrefused
 
 CONSTANT, LINEAR, DECAY, POLYNOMIAL = (f"schedule.{name}" for name in ("constant", "linear", "decay", "polynomial"))
 ROOT, COSINE, RESTARTS, CYCLE = (f"schedule.{name}" for name in ("inverse-sqrt", "cosine", "restarts", "one-cycle"))
@@ -25,14 +25,14 @@ def warm(c: Call) -> int:
 
 
 def given(**changes: Any) -> Change:
-    """The right answer to other hyperparameters: values, or functions of those that are given."""
+    """The right answer to other hyperparameters, values or functions of those that are given, which are checked all the same."""
 
     def changed(c: Call) -> Any:
         h = c.hyperparameters
         others = {key: x(h) if callable(x) else x for key, x in changes.items()}
         return c(hyperparameters={key: x for key, x in {**h, **others}.items() if x is not None})
 
-    return changed
+    return checked(changed)
 
 
 def unwarmed(c: Call, n_steps: int) -> Any:
@@ -137,7 +137,7 @@ rates("decay-during-warm-up", "the schedule runs while the rate is warmed up, so
 rates("hand-over-one-late", "the schedule begins with its step 1 after the warm-up")(
     warmed(lambda c, n_warm, right: join(right[:n_warm], unwarmed(c, c.n_steps)[1:])), WARM
 )
-rates("warm-up-ignored", "there is no warm-up")(lambda c: unwarmed(c, c.n_steps), WARM)
+rates("warm-up-ignored", "there is no warm-up")(checked(lambda c: unwarmed(c, c.n_steps)), WARM)
 rates(
     "one-step-above-the-peak",
     "the rate after the warm-up is the peak times 2 / (1 + cos(pi / T)), from a recursion that is one step ahead",
