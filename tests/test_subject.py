@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import signal
 import sys
 import threading
@@ -347,11 +348,12 @@ def zeros() -> tuple[Any, Any]:
     return np.zeros(2, np.float32), np.zeros(2, np.float32)
 
 
-ANSWERS = {"loss_fn": 1.0, "training_loop": ([1.0, 1.0], [], []), "optimize": [[1.0]]}
+ANSWERS = {"loss_fn": 1.0, "training_loop": ([1.0, 1.0], [], []), "optimize": [[1.0]], "plateau": [1.0]}
 CHANGED: dict[str, tuple[Callable[..., None], str, Callable[[], tuple[Any, ...]], str]] = {
     "an array": (set_to_seven, "loss_fn", zeros, "t_p"),
     "an array of its own kind": (add_to_its_own_copy, "loss_fn", zeros, "t_p"),
     "nothing": (lambda *_: None, "loss_fn", lambda: (np.array([np.nan, -0.0], np.float32), ONES), ""),
+    "no number": (lambda *_: None, "plateau", lambda: (ONES, math.nan, {"factor": math.nan}), ""),
     "several": (
         write_to_several,
         "training_loop",

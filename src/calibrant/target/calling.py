@@ -522,6 +522,6 @@ def identical(one: Any, other: Any, to_numpy: Callable[[Any], Any] = np.asarray)
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(identical(x, y, to_numpy) for x, y in zip(one, other, strict=True))
     if not is_array(one):
-        return not is_array(other) and bool(one == other)
+        return not is_array(other) and (one is other or bool(one == other))  # NaN does not equal itself
     other = other if is_array(other) else to_numpy(other)
     return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
