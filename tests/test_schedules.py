@@ -100,7 +100,7 @@ def test_where_rounding_decides_whether_a_loss_improves_nothing_is_claimed() -> 
 
 
 def test_the_rates_after_a_doubtful_decision_are_those_of_exact_arithmetic() -> None:
-    """Whoever takes them for an answer is right if nothing rounds."""
+    """Taken as an answer, they are right if nothing rounds."""
     limit = 3.0 * (1 - 0.1)
     below = math.nextafter(limit, 0.0)
     given = {"patience": 0, "factor": 0.5, "threshold": 0.1, "eps": 0.0}

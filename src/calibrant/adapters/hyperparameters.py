@@ -53,8 +53,11 @@ def scheduled(library: str, table: Mapping[str, Callable[[Any], Any]], name: str
     Raises NotImplementedError for a schedule that the library does not have, TypeError for a hyperparameter that is unknown or missing.
     """
     if name not in table:
-        raise NotImplementedError(f"{library} has no {name} with these corners")
+        raise NotImplementedError(f"{library} has no {name}")
     h = SCHEDULES[name] | given
-    if wrong := [key for key, value in h.items() if key not in SCHEDULES[name] or value is None]:
-        raise TypeError(f"{name} has no {wrong[0]}, or needs one")
+    for key, value in h.items():
+        if key not in SCHEDULES[name]:
+            raise TypeError(f"{name} has no {key}")
+        if value is None:
+            raise TypeError(f"{name} needs {key}")
     return table[name](SimpleNamespace(**h))

@@ -103,8 +103,7 @@ def training_loop(
     val_t_c: Array | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
     """Training on the whole data: (params, losses before each step, validation losses if there are validation data)."""
-    options = dict(optimizer)
-    mover = Optimizer(options.pop("name"), options, [params])
+    mover = _mover(optimizer, params)
     if n_epochs < 0:
         raise ValueError(f"n_epochs is {n_epochs}: it must not be negative")
     _columns(t_u, t_c)
@@ -125,8 +124,7 @@ def train_minibatches(
 ) -> tuple[Array, list[Array]]:
     """The parameters after a step for each batch, and the loss of each epoch."""
     _columns(t_u, t_c)
-    options = dict(optimizer)
-    mover, losses = Optimizer(options.pop("name"), options, [params]), []
+    mover, losses = _mover(optimizer, params), []
     for epoch in batches:
         found, n = [], params.dtype.type(sum(map(len, epoch)))
         for rows in epoch:
@@ -136,6 +134,15 @@ def train_minibatches(
             mover.step([grad_fn(u, c, t_p, w, b)])
         losses.append(np.sum(np.stack(found)))
     return mover.now()[0], losses
+
+
+def _mover(optimizer: dict[str, Any], params: Array) -> Optimizer:
+    """The optimizer of a loop, whose rate is one number."""
+    options = dict(optimizer)
+    mover = Optimizer(options.pop("name"), options, [params])
+    if isinstance(mover.lr, (list, tuple)):
+        raise ValueError(f"lr is {mover.lr!r}: it must be a finite number")
+    return mover
 
 
 def _columns(t_u: Array, t_c: Array) -> None:

@@ -79,12 +79,11 @@ def absolute_loss(t_p: Tensor, t_c: Tensor) -> Tensor:
 
 
 def automatic_gradient(loss: Callable[[Tensor], Tensor], params: Tensor) -> tuple[Tensor, Tensor]:
-    """A loss and its gradient by Tensor.backward, (p,)."""
+    """A loss and its gradient by Tensor.gradient, (p,): nothing stays on params."""
     value = loss(params)
-    value.backward()
-    assert params.grad is not None
-    value.realize(params.grad)
-    return value, params.grad
+    (gradient,) = value.gradient(params)
+    value.realize(gradient)
+    return value, gradient
 
 
 dloss_fn, dabsolute_loss, value_and_grad = derivatives(automatic_gradient, loss_fn, absolute_loss)

@@ -164,7 +164,7 @@ def constant(x: float, form: Format) -> Number:
 
 
 def computed(value: Any, err: float, form: Format) -> Number:
-    """What a function of `MP` returned."""
+    """The number that a function of `MP` returned."""
     return Number(int(MP.ldexp(value, -value.exp)), value.exp, err, form)
 
 

@@ -55,7 +55,7 @@ def called(run: Run, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if name == "gelu":
         name = f"gelu {kwargs.get('approximate', 'none')}"
     if name in _ACTIVATIONS:
-        return FORMULAS[_ACTIVATIONS[name]](args[0])
+        return FORMULAS[_ACTIVATIONS[name]](*args[:1] or [kwargs["x"]])
     if name in ("max", "min") and len(args) + len(kwargs) > 1:
         if "axis" in kwargs or any(isinstance(a, int) for a in args):
             return _Extreme(getattr(xp, name)(*args, **kwargs), None)

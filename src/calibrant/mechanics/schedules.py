@@ -170,9 +170,9 @@ def require_setting(key: str, value: Any) -> None:
     """Raise ValueError unless a hyperparameter can have this value: lengths are whole, rates and factors finite and not negative."""
     if key in _WORDS and value not in _WORDS[key]:
         raise ValueError(f"{key} is {value!r}: it must be one of {', '.join(_WORDS[key])}")
-    least = _LEAST.get(key) if value is not None else None
-    if least is not None and not (isinstance(value, Real) and float(value).is_integer() and float(value) >= least):
-        raise ValueError(f"{key} is {value!r}: it must be a whole number, {least} at least")
+    whole = isinstance(value, Real) and value % 1 == 0
+    if key in _LEAST and value is not None and not (whole and value >= _LEAST[key]):
+        raise ValueError(f"{key} is {value!r}: it must be a whole number, {_LEAST[key]} at least")
     if key == "milestones" and not isinstance(value, (list, tuple)):
         raise ValueError(f"milestones is {value!r}: it must be a list of steps")
     numbers = value if key == "milestones" else [value]

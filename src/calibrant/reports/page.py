@@ -244,9 +244,9 @@ def _array(said: Any) -> np.ndarray[Any, Any] | None:
     """The array that a report wrote down; None for anything else."""
     if not isinstance(said, dict) or "dtype" not in said:
         return None
-    dtype = re.sub(r"^u?int\d+$", "int64", str(said["dtype"]))
+    dtype = re.sub(r"^(float(96|128)|uint64)$", "float64", str(said["dtype"]))
     try:
-        array: np.ndarray[Any, Any] = decoded(said | {"dtype": re.sub(r"^float(96|128)$", "float64", dtype)})
+        array: np.ndarray[Any, Any] = decoded(said | {"dtype": re.sub(r"^u?int\d+$", "int64", dtype)})
     except (NoAnswer, CheckError):  # a target may have forged it
         return None
     return array

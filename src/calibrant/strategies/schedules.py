@@ -59,9 +59,9 @@ _SCHEDULE = 3 + 8
 _LONG = 200  # steps, in the place of one in thirty
 
 
-def schedules(*names: str, warm_up: bool = False) -> st.SearchStrategy[Any]:
+def schedules(name: str, *more: str, warm_up: bool = False) -> st.SearchStrategy[Any]:
     """Runs of some schedules until a few steps beyond their hand-overs, seldom of many steps; with warm-up or without."""
-    return Strategy(functools.partial(_scheduled, names, warm_up), 2 + _SCHEDULE * 4)()
+    return Strategy(functools.partial(_scheduled, (name, *more), warm_up), 2 + _SCHEDULE * 4)()
 
 
 def _scheduled(names: tuple[str, ...], warm_up: bool, data: Bytes, form: Format) -> Scheduled:
