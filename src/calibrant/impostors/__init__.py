@@ -45,7 +45,7 @@ class Impostor:
     convention: tuple[str, str] = ("", "")
     """Of a variant that can be declared: the convention and its value."""
     why_not_small: str = ""
-    """Why no small example of round numbers can show it; empty if one can."""
+    """Of the first that shows a clause best: why no small example of round numbers can show it; empty if one can."""
     repeats: bool = True
     """Whether it answers the same when it is asked again; one that does not is told to be random, and is never named."""
     soon: bool = True

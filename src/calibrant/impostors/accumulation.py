@@ -22,7 +22,7 @@ UNRESET = "tenstorrent/tt-blacksmith#711 meta-pytorch/torchforge#71 heartcored98
 CLIPPED = "huggingface/transformers#1563 huggingface/transformers#986 facebookresearch/lingua#59"
 WINDOW = "Lightning-AI/pytorch-lightning#19987 LibreYOLO/libreyolo#857"
 OF_FOUR = f"modelscope/ms-swift#10084 {WINDOW}"
-WORKERS, LATER = "accumulation.data-parallel", "two epochs are needed"
+WORKERS = "accumulation.data-parallel"
 
 
 def _sizes(batches: Batches) -> list[int]:
@@ -246,12 +246,12 @@ parallel("in-place", "the first worker steps in place on the caller's parameters
     overwritten("params", lambda c, right: right[1]), PURE
 )
 parallel.in_dtype("float64", "accumulation.dtype")
-parallel(
-    "one-step-late", "each step but the first uses the gradient that belongs to the previous step", why_not_small=LATER
-)(workers(lambda c, g: g[-2:][0]), WORKERS)
-parallel(
-    "gradients-accumulate", "gradients are never reset: each step uses the sum of all so far", why_not_small=LATER
-)(workers(lambda c, g: reduce(add, g)), WORKERS)
+parallel("one-step-late", "each step but the first uses the gradient that belongs to the previous step")(
+    workers(lambda c, g: g[-2:][0]), WORKERS
+)
+parallel("gradients-accumulate", "gradients are never reset: each step uses the sum of all so far")(
+    workers(lambda c, g: reduce(add, g)), WORKERS
+)
 parallel("replicas-start-different", "the first worker starts at the given parameters, the others at zero")(
     _different_starts, WORKERS, "pytorch/xla#755 Lightning-AI/pytorch-lightning#6013"
 )
@@ -260,7 +260,7 @@ parallel("gradient-of-the-end", "the gradient that it returns is computed after 
     kinds.part(0, lambda first, c: c(params=c()[1], n_epochs=0)[0]), WORKERS
 )
 
-mean("first-eight-batches", "batches after the eighth are left out", why_not_small="nine batches are needed")(
+mean("first-eight-batches", "batches after the eighth are left out")(
     lambda c: (c(), c(batches=c.batches[:8]))[1], "accumulation.full-batch accumulation.partition?"
 )
 

@@ -343,9 +343,9 @@ descend("parameters-not-copied", "all steps list one parameter array, which show
     lambda c: (steps := c()) and [[value, grad, steps[-1][2]] for value, grad, _ in steps], STEP
 )
 descend("in-place", "it moves the parameters of the caller")(overwritten("params", lambda c, right: right[-1][2]), PURE)
-descend(
-    "rate-in-float32", "the learning rate is rounded to float32", why_not_small="only a rate with many digits shows it"
-)(lambda c: c(learning_rate=float(np.float32(c.learning_rate))), f"autograd.three-batches@float64 {STEP}@float64")
+descend("rate-in-float32", "the learning rate is rounded to float32")(
+    lambda c: c(learning_rate=float(np.float32(c.learning_rate))), f"autograd.three-batches@float64 {STEP}@float64"
+)
 descend.in_dtype("float64", "autograd.dtype", name="in-float64")
 
 # The loop

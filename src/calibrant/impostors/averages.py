@@ -14,9 +14,6 @@ from calibrant.impostors import kinds
 from calibrant.impostors.correct import join, overwrite, rearranged
 from calibrant.impostors.kinds import Call, Change, afterwards, answer, impostors_of, leaves, refusing, unrefused
 
-PATH = "a path of several steps is needed"
-
-
 # Averages of the path
 
 
@@ -107,7 +104,7 @@ average("warm-up-by-a-power", "the decay warms up as 1 - (1 + n) ** (-2/3)", kin
 average("every-step-taken-up", "every step of the path is taken up, each micro-batch among them")(
     averaging(takes=lambda frame, i: True), EVERY
 )
-average("first-step-not-taken-up", "it takes up the last of every so many steps, not the first", why_not_small=PATH)(
+average("first-step-not-taken-up", "it takes up the last of every so many steps, not the first")(
     averaging(takes=lambda frame, i: i == 0 or (i + 1) % frame.h["every"] == 0), EVERY
 )
 average("correction-counts-every-step", "the correction counts every step of the path, not those that are taken up")(
@@ -130,11 +127,7 @@ average("warm-up-counts-every-step", "the warm-up counts every step of the path,
     ),
     EVERY,
 )
-average(
-    "tail-not-averaged",
-    "of each array only the first eight numbers are averaged",
-    why_not_small="longer arrays are needed",
-)(
+average("tail-not-averaged", "of each array only the first eight numbers are averaged")(
     refusing(
         lambda c: [
             [_tail_kept(mean, p) if p.size > 8 else mean for mean, p in zip(*both, strict=True)]
@@ -182,7 +175,7 @@ average("values-unchecked", "it accepts a decay that is no fraction, and an `eve
 average("any-word", "it takes an unknown name for the path itself, and ignores hyperparameters that do not exist")(
     kinds.where(lambda c: not _known(c), unrefused(lambda c: c.path)), "average.unknown"
 )
-average.in_dtype("float32", f"{EMA} {SWA} {ANY}", why_not_small=kinds.DIGITS)
+average.in_dtype("float32", f"{EMA} {SWA} {ANY}")
 average.in_dtype("float64", "average.dtype")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from calibrant.exact import Exact
 from calibrant.impostors.correct import join, overwrite
-from calibrant.impostors.kinds import DIGITS, Call, Change, answer, impostors_of, nonfinite, unrefused
+from calibrant.impostors.kinds import Call, Change, answer, impostors_of, nonfinite, unrefused
 
 NORM, SCALED, BELOW, SHARDS, VALUE = (f"clip.{name}" for name in ("norm", "scaled", "below", "shards", "value"))
 ZEROS, INVALID, NOT_FINITE, PURE, DTYPE = (
@@ -102,7 +102,7 @@ norm("norm-after-clipping", "the norm is that of the clipped gradients")(lambda 
 norm("norm-of-the-largest", "the norm is the largest of the gradients' norms")(
     lambda c: (max((c(grads=[g])[0] for g in c.grads), key=_size), c()[1]), NORM
 )
-norm("norm-of-the-first-128", "the norm is of the first 128 numbers alone", why_not_small="129 numbers are needed")(
+norm("norm-of-the-first-128", "the norm is of the first 128 numbers alone")(
     lambda c: (c(grads=[join(*c.grads)[:128]])[0], c()[1]), f"{NORM} {NOT_FINITE}?"
 )
 norm("always-euclidean", "the norm is the Euclidean one, whatever is asked for")(
@@ -111,9 +111,9 @@ norm("always-euclidean", "the norm is the Euclidean one, whatever is asked for")
 norm("by-value", "each number is clamped to the limit by itself")(
     lambda c: (c()[0], c.correct.clip_by_value(c.grads, c.max_norm)), SCALED
 )
-norm.variant(
-    "clip.epsilon", "added", "1e-6 is added to the norm before it divides", "epsilon-added", why_not_small=DIGITS
-)(f"{SCALED}@float64 {SCALED}?")
+norm.variant("clip.epsilon", "added", "1e-6 is added to the norm before it divides", "epsilon-added")(
+    f"{SCALED}@float64 {SCALED}?"
+)
 norm("nan-hidden", "numbers that are not finite become zero before the norm is taken", exactly=False)(
     nonfinite(lambda c: c(grads=[np.where(np.isfinite(g), g, 0).astype(g.dtype) for g in c.grads])),
     NOT_FINITE,

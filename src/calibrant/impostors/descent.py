@@ -244,7 +244,7 @@ descent("penalty-logged", "the logged loss contains a penalty on the weight, w²
 descent("root-logged", "it logs the square root of the loss", exactly=False)(
     loop(loss=lambda run: np.sqrt(run.loss())), SCALED
 )
-descent("four-decimals-logged", "it logs losses rounded to four decimals", why_not_small=kinds.DIGITS, exactly=False)(
+descent("four-decimals-logged", "it logs losses rounded to four decimals", exactly=False)(
     loop(loss=lambda run: np.round(run.loss(), 4)), BY_LOG
 )
 

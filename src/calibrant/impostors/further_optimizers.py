@@ -14,7 +14,7 @@ from calibrant.impostors.correct import join, rearranged
 from calibrant.impostors.frames import but, framed, number, rule, zero
 from calibrant.impostors.kinds import Call
 from calibrant.impostors.optimizer_variants import variant
-from calibrant.impostors.optimizers import LONG, MANY, of
+from calibrant.impostors.optimizers import LONG, of
 
 LION, BELIEF, LAMB, LARS, TRUST, APART = (
     f"optimizer.{name}" for name in ("lion", "adabelief", "lamb", "lars", "trust-ratio", "decoupled-decay")
@@ -163,9 +163,9 @@ lars("decay-left-out-of-the-ratio", "the ratio divides by the norm of the gradie
 )
 lars("momentum-left-out", "there is no momentum, whatever is given")(but(momentum=0.0), LARS)
 
-lamb(
-    "norm-of-the-first-eight", "the norms are of the first eight numbers alone", why_not_small="nine numbers are needed"
-)(rule(of_the_first_eight), "optimizer.sizes")
+lamb("norm-of-the-first-eight", "the norms are of the first eight numbers alone")(
+    rule(of_the_first_eight), "optimizer.sizes"
+)
 
 adafactor("update-not-clipped", "the update is not scaled down, however large its root mean square is")(
     but(d=number(2.0**100)), FACTOR
@@ -177,7 +177,6 @@ for stop, dtype in ((256, "bfloat16"), (2048, "float16")):
     adafactor(
         f"share-stops-at-{stop}",
         f"the averages count steps in {dtype}, so that their share of new squares stops at step {stop:,}",
-        why_not_small=MANY,
         soon=False,
     )(but(once=share_of_step(stop)), LONG)
 adafactor("size-at-least-one", "a parameter whose root mean square is below 1 moves as if it were 1")(

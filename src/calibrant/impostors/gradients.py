@@ -90,9 +90,9 @@ hand("weight-penalized", "the gradient of a penalty on the weight, w / 32, is ad
 hand("last-sample-dropped", "the last sample is left out")(
     kinds.checked(kinds.shortened("t_u", "t_c", "t_p")), f"{ALL} gradient.nan?"
 )
-hand(
-    "clipped", "each component is cut to at most 100", exactly=False, why_not_small="only gradients above 100 show it"
-)(answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan")
+hand("clipped", "each component is cut to at most 100", exactly=False)(
+    answer(lambda gradient: np.clip(gradient, -100, 100)), f"{SIZES} gradient.nan"
+)
 hand("of-the-root", "it is the gradient of the root mean square error", exactly=False)(
     lambda c: c() / (2 * np.sqrt(c.ask("loss_fn"))), ALL
 )
@@ -142,7 +142,6 @@ difference(
     "step-too-small",
     "the step is 1e-8 whatever delta is, so that the difference is mostly rounding error",
     exactly=False,
-    why_not_small="only rounding shows it",
 )(
     lambda c: c(delta=c.delta.dtype.type(1e-8)),
     f"{CENTRAL} gradient.optimum?",

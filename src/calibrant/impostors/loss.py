@@ -16,8 +16,6 @@ MEAN = "loss.mean-square"
 SUM = "loss.absolute loss.wide-accumulation"
 HAND = "gradient.by-hand-loss"
 LARGE = "only numbers whose squares overflow show it"
-MANY = "only many samples show it"
-NEAR = "only nearly equal numbers show it"
 
 paired = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape)
 several = partial(kinds.where, lambda c: c.t_p.shape == c.t_c.shape and c.n)
@@ -67,30 +65,22 @@ loss("half", "the loss has a factor 1/2 in front")(
 loss("last-sample-dropped", "the last sample is left out")(
     paired(kinds.shortened("t_p", "t_c")), f"{MEAN} loss.permutation loss.zero? loss.nan?"
 )
-loss(
-    "first-64-only",
-    "the sum ends after the first 64 samples, as in a kernel of 64 threads, and is divided by n",
-    why_not_small=MANY,
-)(
+loss("first-64-only", "the sum ends after the first 64 samples, as in a kernel of 64 threads, and is divided by n")(
     several(lambda c: c(t_p=c.t_p[:64], t_c=c.t_c[:64]) * (min(64, c.n) / c.n)),
     f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
 )
-loss("first-40-only", "all samples after the 40th are ignored", why_not_small=MANY)(
+loss("first-40-only", "all samples after the 40th are ignored")(
     several(lambda c: c(t_p=c.t_p[:40], t_c=c.t_c[:40])),
     f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
 )
-loss("first-1024-only", "all samples after the 1024th are ignored", why_not_small=MANY)(
+loss("first-1024-only", "all samples after the 1024th are ignored")(
     several(lambda c: c(t_p=c.t_p[:1024], t_c=c.t_c[:1024])),
     f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers? loss.convex?",
 )
-loss("mean-of-means", "the means of blocks of 64 samples are averaged as if all blocks were full", why_not_small=MANY)(
+loss("mean-of-means", "the means of blocks of 64 samples are averaged as if all blocks were full")(
     several(lambda c: _mean_of_means(c)), f"{MEAN} loss.permutation? loss.outliers?"
 )
-loss(
-    "last-block-dropped",
-    "blocks of 64 samples are summed, and a last block that is not full is dropped",
-    why_not_small=MANY,
-)(
+loss("last-block-dropped", "blocks of 64 samples are summed, and a last block that is not full is dropped")(
     several(lambda c: c(t_p=c.t_p[: c.n // 64 * 64 or c.n], t_c=c.t_c[: c.n // 64 * 64 or c.n])),
     f"{MEAN} loss.permutation? loss.zero? loss.nan? loss.outliers?",
 )
@@ -116,9 +106,7 @@ loss.in_dtype(
 )
 loss.in_dtype("float64", "loss.dtype")
 loss(
-    "expanded",
-    "the square is expanded to mean(t_p²) - 2 mean(t_p t_c) + mean(t_c²), which cancels in floating point",
-    why_not_small=NEAR,
+    "expanded", "the square is expanded to mean(t_p²) - 2 mean(t_p t_c) + mean(t_c²), which cancels in floating point"
 )(
     several(lambda c: (c.t_p * c.t_p).mean() - 2 * (c.t_p * c.t_c).mean() + (c.t_c * c.t_c).mean()),
     f"{MEAN} loss.zero loss.symmetric? loss.permutation loss.wide-accumulation",
@@ -131,13 +119,12 @@ loss(
 loss(
     "largest-where-it-overflows",
     "where the sum overflows, the largest square takes the place of the mean",
-    why_not_small=LARGE,
     exactly=False,
 )(
     several(lambda c: (c.t_p - c.t_c).max() ** 2 if np.isposinf(((c.t_p - c.t_c) ** 2).sum()) else c()),
     "loss.wide-accumulation",
 )
-loss("tolerant", "a loss below 1e-8 is rounded down to zero", why_not_small=NEAR, exactly=False)(
+loss("tolerant", "a loss below 1e-8 is rounded down to zero", exactly=False)(
     kinds.answer(lambda loss: 0.0 if loss < 1e-8 else loss), f"{MEAN} loss.zero loss.outliers?"
 )
 loss("huber", "residuals beyond 4 count linearly, as in Huber's loss", exactly=False)(
@@ -158,9 +145,7 @@ loss(
     repeats=False,
     why_not_small=kinds.DIGITS,
 )(several(_in_turn), "loss.deterministic")
-loss("worn-out", "after 300 calls it doubles its answers", repeats=False, why_not_small="many calls are needed")(
-    _worn_out, MEAN
-)
+loss("worn-out", "after 300 calls it doubles its answers", repeats=False)(_worn_out, MEAN)
 loss("one-element", "it returns an array of one element, not a scalar")(kinds.answer(join), "loss.scalar")
 loss("in-place", "it writes the residuals over the predictions")(kinds.residuals_written, "loss.pure")
 

@@ -212,7 +212,7 @@ optimize("one-array-listed", "every step lists the same arrays, which show the p
 optimize("parameters-before-each-step", "it lists the parameters before each step, not after it")(
     lambda c: [c.params, *c()][:-1], f"{LATER} optimizer.zero-rate"
 )
-optimize("flattened", "every parameter is returned as one column", why_not_small="a table is needed")(
+optimize("flattened", "every parameter is returned as one column")(
     kinds.answer(lambda path: [[join(p) for p in step] for step in path]),
     f"{LATER} optimizer.maximize optimizer.zero-rate?",
 )
@@ -336,10 +336,9 @@ of("adam adamw nadam radam")(
 of("adam adamw nadam adamax lamb adabelief adagrad asgd adafactor radam")(
     "count-stops-at-2048",
     "the count of steps stops at 2,048, as a number of float16 does",
-    why_not_small=MANY,
     soon=False,
 )(framed(count=lambda c: min(c(), 2048)), LONG, "pytorch/ao#4915 deepspeedai/DeepSpeed#8496")
-of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8", why_not_small=MANY)(
+of("adam adamw nadam radam")("count-stops-at-8", "the count of steps stops at 8")(
     framed(count=lambda c: min(c(), 8)), LONG
 )
 of("adam adamw nadam")("squares-uncorrected", "only the average of the gradients is corrected")(

@@ -150,9 +150,7 @@ columns("sorted-columns", "each column of each part is sorted")(answer(lambda pa
 columns("part-by-part", "the columns come in scikit-learn's order: both parts of the readings first")(
     answer(lambda parts: parts[::2] + parts[1::2]), f"{PAIRED} {NONE}"
 )
-columns("last-rows-held-out", LAST, why_not_small="five rows are needed")(
-    lambda c: (c.t_u[: (k := c()[0].size)], c.t_c[:k], c.t_u[k:], c.t_c[k:]), RANDOM
-)
+columns("last-rows-held-out", LAST)(lambda c: (c.t_u[: (k := c()[0].size)], c.t_c[:k], c.t_u[k:], c.t_c[k:]), RANDOM)
 columns("parts-swapped", SWAPPED)(answer(lambda parts: parts[2:] + parts[:2]), f"{LACK} {RANDOM}")
 columns("any-fraction", "an invalid fraction is replaced by the nearest valid one")(
     lambda c: c(val_fraction=min(max(0.0, c.val_fraction), 1.0)), INVALID

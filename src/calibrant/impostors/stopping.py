@@ -67,7 +67,6 @@ def diagnosed(
 
 
 DIAGNOSIS = "overfitting.diagnosis"
-WAITS = "two waits and an improvement between them are needed"
 NAN, LOGS = "early-stopping.nan", "validation.logs-kept"
 BEST = f"early-stopping.best {NAN}"
 LATE = f"early-stopping.patience {BEST}"
@@ -89,11 +88,9 @@ early("ties-improve", "a loss that equals the lowest counts as an improvement")(
 early("last-of-ties", "of equally low losses, the last is called the best")(
     part(1, lambda k, c: max([k, *np.flatnonzero((x := c.val_losses[: c()[0] + 1]) == x[k]).tolist()])), f"{BEST}?"
 )
-early(
-    "improvement-too-small",
-    "a loss must be lower by more than 1e-4 of the lowest to count as an improvement",
-    why_not_small="nearly equal losses are needed",
-)(watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY)
+early("improvement-too-small", "a loss must be lower by more than 1e-4 of the lowest to count as an improvement")(
+    watched(improves=lambda wait: wait.loss < wait.lowest * (1 - 1e-4)), EARLY
+)
 early("nan-improves", "NaN counts as an improvement")(watched(improves=lambda wait: not wait.loss >= wait.lowest), NAN)
 early("minus-infinity-improves", "minus infinity counts as the lowest loss, which nothing improves on")(
     watched(improves=lambda wait: wait.loss < wait.lowest), NAN
@@ -110,7 +107,7 @@ early(
 early("highest-is-best", "the highest loss is taken for the best, as with an accuracy")(
     watched(improves=lambda wait: wait.epoch == 0 or math.inf > wait.loss > wait.lowest), EARLY
 )
-early("wait-never-reset", "an improvement does not reset the count of epochs without improvement", why_not_small=WAITS)(
+early("wait-never-reset", "an improvement does not reset the count of epochs without improvement")(
     watched(counts=lambda wait: not wait.loss < wait.lowest, after=lambda wait: wait.waited),
     f"early-stopping.patience early-stopping.best? {NAN} early-stopping.never-triggered",
     "modelscope/ms-swift#5326",

@@ -13,7 +13,6 @@ from calibrant.impostors.correct import join
 from calibrant.impostors.descent import Run, loop, of_the_least
 from calibrant.impostors.kinds import Call, impostors_of, part, unrefused
 
-THREE = "three samples of different losses are needed"
 BATCHES = "catalyst-team/catalyst#799 dnouri/nolearn#247 Lightning-AI/pytorch-lightning#2924"
 
 
@@ -30,10 +29,10 @@ single = impostors_of("validation_loss")
 single("recorded", "the graph is recorded, as if to train on the loss")(part(1, lambda recorded, c: 1), RECORDED)
 single("half", "the loss has a factor 1/2 in front")(part(0, lambda loss, c: loss / 2), VALUE)
 single("sum-instead-of-mean", "the squares are summed, not averaged")(part(0, lambda loss, c: loss * c.n), VALUE)
-single(
-    "mean-of-batches", "the means of batches of two are averaged as if they were equally large", why_not_small=THREE
-)(part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), VALUE, BATCHES)
-single("averaged-again", "the mean over all samples is divided by the number of batches of two", why_not_small=THREE)(
+single("mean-of-batches", "the means of batches of two are averaged as if they were equally large")(
+    part(0, lambda _, c: of_twos(lambda k: c(t_u=c.t_u[k], t_c=c.t_c[k])[0], c.n)), VALUE, BATCHES
+)
+single("averaged-again", "the mean over all samples is divided by the number of batches of two")(
     part(0, lambda loss, c: loss / max(-(-c.n // 2), 1)), VALUE, "pytorch/torchtitan#2366"
 )
 single("plus-the-penalty", "a penalty of 0.01 w² is added, as to the training loss")(
@@ -100,11 +99,9 @@ trained("running-mean-of-validation", "it logs the mean of all validation losses
 trained("validation-losses-summed", "the validation losses are sums of squared residuals, not means")(
     loop(val_loss=lambda run: run.validation().loss() * run.val_t_u.size), LOGGED
 )
-trained(
-    "mean-of-validation-batches",
-    "the means of batches of two are averaged as if they were equally large",
-    why_not_small=THREE,
-)(loop(val_loss=lambda run: of_twos(lambda k: run.validation().of(k).loss(), run.val_t_u.size)), LOGGED, BATCHES)
+trained("mean-of-validation-batches", "the means of batches of two are averaged as if they were equally large")(
+    loop(val_loss=lambda run: of_twos(lambda k: run.validation().of(k).loss(), run.val_t_u.size)), LOGGED, BATCHES
+)
 trained("last-validation-batch-dropped", "validation batches hold two samples, and a last batch of one is dropped")(
     loop(val_loss=lambda run: run.validation().of(slice(run.val_t_u.size // 2 * 2 or 1)).loss()),
     LOGGED,
