@@ -258,19 +258,9 @@ def test_a_finding_that_a_target_forged_is_shown_and_stops_nothing() -> None:
         array | {"shape": [10**12, 0], "data": []},
         array | {"dtype": "M8[s]"},
         array | {"dtype": [array]},
-    ]
-    for forged in (
-        "x",
-        7,
         10**400,
-        [],
-        {},
-        [[]],
-        {"dtype": "nonsense", "shape": "x", "data": [1]},
-        *arrays,
-        arrays,
-        arrays[:2],
-    ):
+    ]
+    for forged in ("x", 7, [], {}, [[]], {"dtype": "nonsense", "shape": "x", "data": [1]}, *arrays, arrays, arrays[:2]):
         calls = [{"operation": "split", "arguments": {"n_samples": forged}, "answer": forged}]
         several = forged if isinstance(forged, list) else [forged]
         finding = Finding(
