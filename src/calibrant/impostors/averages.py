@@ -11,8 +11,8 @@ from calibrant.exact.scalars import Number, complement, constant, minimum, mix, 
 from calibrant.exact.schedules import powers
 from calibrant.exact.training import AVERAGES, Averager
 from calibrant.impostors import kinds
-from calibrant.impostors.correct import join, overwrite, rearranged
-from calibrant.impostors.kinds import Call, Change, afterwards, answer, impostors_of, leaves, refusing, unrefused
+from calibrant.impostors.correct import join, rearranged
+from calibrant.impostors.kinds import Call, Change, answer, checked, impostors_of, unrefused
 
 # Averages of the path
 
@@ -20,7 +20,7 @@ from calibrant.impostors.kinds import Call, Change, afterwards, answer, impostor
 def averaging(**changes: Callable[..., Any]) -> Change:
     """The average in a frame (`exact.training.Averager`) with other methods."""
     kind = type("Changed", (Averager,), changes)
-    return refusing(lambda c: exact.average(c.name, c.hyperparameters, c.path, kind))
+    return checked(lambda c: c.given_to(exact.average, kind))
 
 
 def _shrinking(frame: Averager, s: Any, n: int) -> Number:
@@ -72,7 +72,7 @@ average("decay-for-the-new", "the decay weighs the new parameters, and its rest 
     f"{EMA} {SWA} {ANY}",
 )
 average("not-averaged", "it returns the parameters themselves")(
-    refusing(lambda c: [list(step) for step in c.path]), f"{EMA} {SWA} {CORRECTION} {WARM} {EVERY}"
+    checked(lambda c: [list(step) for step in c.path]), f"{EMA} {SWA} {CORRECTION} {WARM} {EVERY}"
 )
 average("one-array-listed", "every step lists the same arrays, which show the average after the last step")(
     answer(lambda path: [path[-1] for _ in path]), f"{EMA} {SWA} {ANY}"
@@ -128,7 +128,7 @@ average("warm-up-counts-every-step", "the warm-up counts every step of the path,
     EVERY,
 )
 average("tail-not-averaged", "of each array only the first eight numbers are averaged")(
-    refusing(
+    checked(
         lambda c: [
             [_tail_kept(mean, p) if p.size > 8 else mean for mean, p in zip(*both, strict=True)]
             for both in zip(c(), c.path, strict=True)
@@ -166,8 +166,7 @@ average("corrected-without-power", "the average is divided by 1 - decay at every
     averaging(shown=lambda frame, s: product([s.x], [1.0 - frame.decay()]) if frame.corrected else s.x), CORRECTION
 )
 average("path-in-place", "the averages are written over the caller's path")(
-    afterwards(lambda c, means: [*map(overwrite, leaves(c.path), leaves(means))]),
-    "average.pure",
+    kinds.overwritten("path", lambda c, means: means), "average.pure"
 )
 average("values-unchecked", "it accepts a decay that is no fraction, and an `every` below 1")(
     kinds.where(_known, unrefused(lambda c: c.path)), "average.invalid"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from calibrant.exact import Exact
-from calibrant.impostors.correct import join, overwrite
-from calibrant.impostors.kinds import Call, Change, answer, impostors_of, nonfinite, unrefused
+from calibrant.impostors.correct import join
+from calibrant.impostors.kinds import Call, Change, answer, impostors_of, nonfinite, overwritten, unrefused
 
 NORM, SCALED, BELOW, SHARDS, VALUE = (f"clip.{name}" for name in ("norm", "scaled", "below", "shards", "value"))
 ZEROS, INVALID, NOT_FINITE, PURE, DTYPE = (
@@ -57,12 +57,6 @@ def _over_nothing(c: Call) -> Any:
     return norm, [_over(g, c.max_norm, norm) for g in c.grads] if not norm else grads
 
 
-def _overwritten(c: Call, right: Any) -> Any:
-    for g, clipped in zip(c.grads, right[1], strict=True):
-        overwrite(g, clipped)
-    return right
-
-
 def _added(c: Call) -> Any:
     right = c()
     own = [
@@ -100,7 +94,7 @@ norm("not-clipped", "the norm is returned, and the gradients are what they were,
 )
 norm("norm-after-clipping", "the norm is that of the clipped gradients")(lambda c: (c(grads=c()[1])[0], c()[1]), NORM)
 norm("norm-of-the-largest", "the norm is the largest of the gradients' norms")(
-    lambda c: (max((c(grads=[g])[0] for g in c.grads), key=_size), c()[1]), NORM
+    lambda c: (c(grads=[join(*(c(grads=[g])[0] for g in c.grads))], norm_type=math.inf)[0], c()[1]), NORM
 )
 norm("norm-of-the-first-128", "the norm is of the first 128 numbers alone")(
     lambda c: (c(grads=[join(*c.grads)[:128]])[0], c()[1]), f"{NORM} {NOT_FINITE}?"
@@ -122,7 +116,7 @@ norm("nan-hidden", "numbers that are not finite become zero before the norm is t
 norm("any-limit", NEGATIVE)(
     unrefused(lambda c: (c(max_norm=1.0)[0], [g * 0 - g for g in c.grads])), INVALID, "pytorch/pytorch#31367"
 )
-norm("in-place", "the caller's gradients are clipped in place")(lambda c: _overwritten(c, c()), PURE)
+norm("in-place", "the caller's gradients are clipped in place")(overwritten("grads", lambda c, right: right[1]), PURE)
 norm.in_dtype("float64", f"{DTYPE} {NORM}? {SCALED}? {BELOW}?")
 
 value = impostors_of("clip_by_value")
@@ -136,12 +130,8 @@ value("sign-lost", "the magnitude of each number is clamped, and its sign is los
     answer(lambda grads: [abs(g) for g in grads]), VALUE
 )
 value("any-limit", NEGATIVE)(unrefused(lambda c: [g * 1 for g in c.grads]), INVALID)
-value("in-place", "the caller's gradients are clamped in place")(lambda c: _overwritten(c, (None, c()))[1], PURE)
+value("in-place", "the caller's gradients are clamped in place")(overwritten("grads", lambda c, right: right), PURE)
 value.in_dtype("float64", f"{DTYPE} {VALUE}?")
-
-
-def _size(norm: Any) -> Any:
-    return norm.fraction() if isinstance(norm, Exact) else float(norm)
 
 
 def _lower(g: Any, clamped: Any) -> Any:
@@ -173,15 +163,10 @@ shards("norms-added", "the norms of the ranks are added, not their squares")(_ad
 shards("any-limit", NEGATIVE)(
     unrefused(lambda c: (c(max_norm=1.0)[0], [[g * 1 for g in rank] for rank in c.shards])), INVALID
 )
-shards("in-place", "the shards of the caller are clipped in place")(lambda c: _shards_overwritten(c, c()), PURE)
+shards("in-place", "the shards of the caller are clipped in place")(
+    overwritten("shards", lambda c, right: right[1]), PURE
+)
 shards.in_dtype("float64", f"{DTYPE} {SHARDS}?")
-
-
-def _shards_overwritten(c: Call, right: Any) -> Any:
-    for rank, clipped in zip(c.shards, right[1], strict=True):
-        for g, x in zip(rank, clipped, strict=True):
-            overwrite(g, x)
-    return right
 
 
 _G = [np.array([3.0, -4.0]), np.array([[12.0]])]

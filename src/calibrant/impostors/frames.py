@@ -1,19 +1,14 @@
 """Changes to the walk of an optimizer: to the exact rule, or to the frame around it, in which it is walked."""
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from calibrant import exact
-from calibrant.exact import Exact
 from calibrant.exact.optimizers import RULES, Frame, Hyperparameters
 from calibrant.exact.scalars import Number, constant
 from calibrant.impostors import kinds
-from calibrant.impostors.kinds import Call, Change
-from calibrant.protocol.wire import is_array
+from calibrant.impostors.kinds import Call, Change, finite
 
 AT = ("h", "t", "lr", "p", "g", "follow")
 PARTS = {
@@ -26,13 +21,9 @@ PARTS = {
 """The parts of a frame (`exact.optimizers.Frame`), and the names of their arguments."""
 
 
-def walked(c: Call, frame: Frame | None, follow: Mapping[str, str] | None = None, refuses: bool = True) -> Any:
-    """The parameters after each step, in a frame; it refuses what must be refused, and is right where numbers are not finite."""
-    if not any(isinstance(p, Exact) for p in c.params):
-        answer = c() if refuses else None
-        if not c.params or not all(np.isfinite(x).all() for x in itertools.chain(c.params, *c.grads) if is_array(x)):
-            return answer
-    return exact.optimize(c.name, c.hyperparameters, c.params, c.grads, follow or c.correct.follow, frame)
+def walked(c: Call, frame: Frame) -> Any:
+    """The parameters after each step, in a frame."""
+    return finite(lambda c: c.given_to(exact.optimize, c.correct.follow, frame))(c)
 
 
 def framed(**changes: Change) -> Change:

@@ -89,14 +89,22 @@ def without_the_decay(c: Call) -> Any:
     return c.p - c.s.buffer
 
 
-def a_thousandth_new(h: Hyperparameters) -> Any:
-    """What is computed once, with 0.001 in the place of Adafactor's falling fraction."""
+def other_share(most: int, share: Any) -> Any:
+    """What is computed once, with another number in the place of Adafactor's falling fraction after step `most`."""
 
-    def once(key: Any, compute: Any) -> Any:
-        later = isinstance(key, tuple) and key[0] == "part" and key[1] > 1
-        return constant(0.001, h.form) if later else h.once(key, compute)
+    def changed(h: Hyperparameters) -> Any:
+        def once(key: Any, compute: Any) -> Any:
+            later = isinstance(key, tuple) and key[0] == "part" and key[1] > most
+            return h.once(("part", most, "stopped"), lambda: share(h)) if later else h.once(key, compute)
 
-    return once
+        return once
+
+    return changed
+
+
+def share_of_step(most: int) -> Any:
+    """What is computed once, with Adafactor's falling fraction of no later step than this."""
+    return other_share(most, lambda h: real_power(constant(float(most), h.form), Fraction(h["beta2_decay"])))
 
 
 def as_a_column(c: Call) -> Tensor:
@@ -104,22 +112,6 @@ def as_a_column(c: Call) -> Tensor:
     shape = (len(c.p.numbers),)
     moved = c(s=States(c.s.states, shape), p=Tensor(c.p.numbers, shape), g=Tensor(c.g.numbers, shape))
     return Tensor(moved.numbers, c.p.shape)
-
-
-def share_of_step(most: int) -> Any:
-    """What is computed once, with Adafactor's falling fraction of no later step than this."""
-
-    def changed(h: Hyperparameters) -> Any:
-        def stopped() -> Number:
-            return real_power(constant(float(most), h.form), Fraction(h["beta2_decay"]))
-
-        def once(key: Any, compute: Any) -> Any:
-            later = isinstance(key, tuple) and key[0] == "part" and key[1] > most
-            return h.once(("part", most, "stopped"), stopped) if later else h.once(key, compute)
-
-        return once
-
-    return changed
 
 
 lion("one-average", "the step takes the sign of the average that it remembers, by the second beta alone")(
@@ -171,7 +163,7 @@ adafactor("update-not-clipped", "the update is not scaled down, however large it
     but(d=number(2.0**100)), FACTOR
 )
 adafactor("beta2-constant", "the averages keep 0.999 of their past at every step but the first")(
-    but(once=a_thousandth_new), FACTOR
+    but(once=other_share(1, lambda h: constant(0.001, h.form))), FACTOR
 )
 for stop, dtype in ((256, "bfloat16"), (2048, "float16")):
     adafactor(

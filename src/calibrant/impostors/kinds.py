@@ -20,6 +20,7 @@ from calibrant.impostors import Impostor, add
 from calibrant.impostors.correct import following, join, narrow, overwrite, rearranged
 from calibrant.protocol.declarations import followed
 from calibrant.protocol.operations import OPERATIONS
+from calibrant.protocol.wire import is_array
 
 DIGITS = "only numbers with many digits show it"
 
@@ -52,6 +53,10 @@ class Call:
         given = self.given | changed
         arguments = [given.pop(name) for name in self.names if name in given]
         return self.correct(*(arguments[0] if self.starred else arguments), **given)
+
+    def given_to(self, function: Callable[..., Any], *more: Any) -> Any:
+        """What another function makes of the same arguments, and of more."""
+        return function(*self.given.values(), *more)
 
     def ask(self, operation: str, **changed: Any) -> Any:
         """The right answer of another operation to the arguments that have the same names, some of them changed."""
@@ -219,16 +224,6 @@ def nonfinite(change: Change) -> Change:
     return where(lambda c: not any(isinstance(x, Exact) for x in c.given.values()), change)
 
 
-def checked(change: Change) -> Change:
-    """A change that refuses all that must be refused."""
-
-    def changed(c: Call) -> Any:
-        c()
-        return change(c)
-
-    return changed
-
-
 def refused(condition: Callable[[Call], Any]) -> Change:
     """The right answer, but for calls that are refused although they are valid."""
 
@@ -240,11 +235,21 @@ def refused(condition: Callable[[Call], Any]) -> Change:
     return changed
 
 
-def refusing(change: Change) -> Change:
+def checked(change: Change) -> Change:
     """A change of calls that the right operation does not refuse; exact numbers are never refused."""
     return lambda c: (
         change(c) if any(isinstance(x, Exact) for x in leaves([*c.given.values()])) else (c(), change(c))[1]
     )
+
+
+def finite(change: Change) -> Change:
+    """A change of calls that are not refused, whose numbers are finite; where one is not, or there is none, the answer is right."""
+
+    def plain(c: Call) -> bool:
+        arrays = [x for x in leaves([*c.given.values()]) if is_array(x) or isinstance(x, Exact)]
+        return bool(arrays) and all(isinstance(x, Exact) or np.isfinite(x).all() for x in arrays)
+
+    return where(plain, checked(change))
 
 
 def leaves(value: Any) -> list[Any]:
@@ -278,8 +283,8 @@ def afterwards(act: Callable[[Call, Any], Any]) -> Change:
 
 
 def overwritten(name: str, values: Callable[[Call, Any], Any]) -> Change:
-    """The right answer, and an argument of the caller written over by a function of the call and its answer."""
-    return afterwards(lambda c, right: overwrite(getattr(c, name), values(c, right)))
+    """The right answer, and an argument of the caller, or arrays in its lists, written over by a function of the call and its answer."""
+    return afterwards(lambda c, right: [*map(overwrite, leaves(getattr(c, name)), leaves(values(c, right)))])
 
 
 residuals_written = overwritten("t_p", lambda c, right: c.t_p - c.t_c)
@@ -288,7 +293,7 @@ residuals_written = overwritten("t_p", lambda c, right: c.t_p - c.t_c)
 running_minimum_written = overwritten("val_losses", lambda c, right: np.fmin.accumulate(c.val_losses))
 """The right answer, and the lowest loss so far written over each loss of the caller's log."""
 
-last_step_written = afterwards(lambda c, path: [*map(overwrite, c.params, path[-1] if path else [])])
+last_step_written = overwritten("params", lambda c, path: path[-1:])
 """The right path, and its last step written over the caller's parameters."""
 
 

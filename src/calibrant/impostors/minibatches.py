@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from calibrant import exact
 from calibrant.exact import Exact
 from calibrant.exact.training import Walk, mean_of_batches
 from calibrant.impostors import kinds
-from calibrant.impostors.kinds import Call, Change, answer, impostors_of, refusing, unrefused
+from calibrant.impostors.correct import join
+from calibrant.impostors.kinds import Call, Change, answer, checked, impostors_of, part, unrefused
 from calibrant.impostors.splits import buffered
 
 # Mini-batches
@@ -154,7 +154,7 @@ def trained(
             losses.append(loss(found))
         return walk.params[0], losses
 
-    return refusing(changed)
+    return checked(changed)
 
 
 train = impostors_of("train_minibatches")
@@ -176,7 +176,7 @@ train("sum-of-the-losses", "an epoch's loss is the sum of its batches' losses")(
 )
 train("loss-after-the-update", "each batch's loss is logged after its update")(trained(late=True), LOSS)
 train("running-mean-never-reset", "the running mean of the losses goes on from one epoch to the next")(
-    lambda c: ((x := c())[0], [sum(map(partial(_item, x[1]), range(k + 1)), 0.0) / (k + 1) for k in range(len(x[1]))]),
+    part(1, lambda losses, c: [join(*losses[: k + 1]).mean() for k in range(len(losses))]),
     LOSS,
     "ludwig-ai/ludwig#1659 JetBrains-Research/code2seq#112 keras-team/keras#22617",
 )
@@ -193,10 +193,6 @@ train("whole-data", "every step follows the gradient of all samples")(
     lambda c: (c(batches=[[[*range(len(c.t_u))]] * len(epoch) for epoch in c.batches])[0], c()[1]), STEPS
 )
 train("optimizer-made-anew", "every epoch makes a new optimizer, which remembers nothing")(trained(anew=True), STEPS)
-
-
-def _item(losses: Any, k: int) -> Any:
-    return losses[k]
 
 
 # Questions

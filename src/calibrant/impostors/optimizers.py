@@ -30,25 +30,18 @@ from calibrant.impostors.frames import (
     walked,
     zero,
 )
-from calibrant.impostors.kinds import Call, Change, Rows, impostors_of
+from calibrant.impostors.kinds import Call, Rows, impostors_of
 from calibrant.protocol.wire import is_array
 
 
-def in_blocks(size: int) -> Change:
-    """The walk in which the full blocks of this many numbers of a tensor are moved without momentum."""
+def in_blocks_of_eight(c: Call) -> Any:
+    """The walk in which the full blocks of 8 numbers of a tensor are moved without momentum."""
+    whole = [p.size // 8 * 8 for p in c.params]
 
-    def changed(c: Call) -> Any:
-        frame, sizes = Frame(RULES[c.name]), [p.size for p in c.params]
-        right = frame.step
+    def step(c: Call) -> Any:
+        return c(h=c.h.once("still", lambda: c.h.but(momentum=0.0))) if c.place[1] < whole[c.place[0]] else c()
 
-        def step(at: tuple[int, int], h: Hyperparameters, *others: Any) -> Any:
-            inside = at[1] < sizes[at[0]] // size * size
-            return right(at, h.once("still", lambda: h.but(momentum=0.0)) if inside else h, *others)
-
-        vars(frame)["step"] = step
-        return walked(c, frame)
-
-    return changed
+    return framed(step=step)(c)
 
 
 def below_zero(c: Call, path: Any) -> None:
@@ -249,7 +242,9 @@ optimize("not-finite-taken", "it takes hyperparameters that are infinite or NaN,
     "optimizer.invalid",
 )
 optimize("values-unchecked", "it accepts hyperparameters with invalid values, such as a negative learning rate")(
-    lambda c: walked(c, None, refuses=False), "optimizer.invalid", "tinygrad/tinygrad#15725"
+    kinds.unrefused(lambda c: c.given_to(exact.optimize, c.correct.follow)),
+    "optimizer.invalid",
+    "tinygrad/tinygrad#15725",
 )
 scheduled("last-rate-goes-on", "with fewer learning rates than steps, the last rate is used again, not refused")(
     lambda c: at(lambda lr: [*lr, *[lr[-1]] * (len(c.grads) - len(lr))])(c), "optimizer.invalid"
@@ -376,7 +371,7 @@ sgd(
     "blocks-without-momentum",
     "the full blocks of 8 numbers of a tensor are moved without momentum",
     why_not_small="eight numbers are needed",
-)(in_blocks(8), "optimizer.sizes")
+)(in_blocks_of_eight, "optimizer.sizes")
 adagrad("sum-from-zero", "the sum of squares always begins at zero")(but(initial_accumulator_value=0.0), START)
 adagrad("sum-from-one", "the sum of squares always begins at one")(
     but(initial_accumulator_value=1.0), f"{START} {ADAGRAD}", "deeplearning4j/deeplearning4j#953"

@@ -11,8 +11,7 @@ from calibrant.exact import Exact, Minimizer
 from calibrant.exact.quasi_newton import dot
 from calibrant.exact.scalars import Number, constant, product
 from calibrant.exact.tensors import Tensor, each
-from calibrant.impostors.kinds import Call, Change, checked, impostors_of, overwritten
-from calibrant.protocol.wire import is_array
+from calibrant.impostors.kinds import Call, Change, checked, finite, impostors_of, overwritten, where
 
 RULE, MEMORY, STOP, WOLFE = (f"optimizer.lbfgs{part}" for part in ("", ".memory", ".stop", ".strong-wolfe"))
 PATH = f"{RULE} {MEMORY} {STOP}?"
@@ -20,19 +19,10 @@ OLD = f"{MEMORY} {RULE}? {STOP}?"
 
 
 def minimized(**methods: Any) -> Change:
-    """The path of a minimizer with other methods; right where the numbers are not finite, or a line is searched."""
-
-    def changed(c: Call) -> Any:
-        if not isinstance(c.params, Exact):
-            answer = c()
-            finite = all(np.isfinite(x).all() for x in c.given.values() if is_array(x))
-            if not finite or c.hyperparameters.get("line_search_fn"):
-                return answer
-        asked = c.hyperparameters, c.params, c.hessian, c.slope, c.n_steps
-        kind = type("Wrong", (Minimizer,), methods)
-        return exact.lbfgs(*asked, c.correct.follow, kind)
-
-    return changed
+    """The path of a minimizer with other methods; right where a line is searched."""
+    kind = type("Wrong", (Minimizer,), methods)
+    change = finite(lambda c: c.given_to(exact.lbfgs, c.correct.follow, kind))
+    return where(lambda c: isinstance(c.params, Exact) or not c.hyperparameters.get("line_search_fn"), change)
 
 
 def without(*limits: str) -> Change:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from calibrant import exact
-from calibrant.exact import Exact, Lazy
+from calibrant.exact import Lazy
 from calibrant.exact.scalars import Number, constant, mix, product, root
 from calibrant.exact.tensors import State, total
-from calibrant.impostors.kinds import Call, Change, impostors_of, overwritten, unrefused
+from calibrant.impostors.kinds import Call, Change, finite, impostors_of, overwritten, unrefused
 
 RULE, ROWS = "optimizer.sparse-adam", "optimizer.sparse-adam.rows"
 BOTH, TWICE = f"{RULE} {ROWS}", ROWS
@@ -17,16 +17,8 @@ BOTH, TWICE = f"{RULE} {ROWS}", ROWS
 
 def walked(**methods: Any) -> Change:
     """The path of a lazy optimizer with other methods."""
-
-    def changed(c: Call) -> Any:
-        if not isinstance(c.table, Exact):
-            answer = c()
-            if not all(np.isfinite(x).all() for x in (c.table, *c.grads)):
-                return answer
-        asked = c.name, c.hyperparameters, c.table, c.rows, c.grads
-        return exact.optimize_rows(*asked, c.correct.follow, type("Wrong", (Lazy,), methods))
-
-    return changed
+    kind = type("Wrong", (Lazy,), methods)
+    return finite(lambda c: c.given_to(exact.optimize_rows, c.correct.follow, kind))
 
 
 def _rest(self: Lazy, rows: Sequence[int]) -> list[int]:

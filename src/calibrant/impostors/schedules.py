@@ -72,7 +72,7 @@ def _above_the_peak(c: Call, n_warm: int, right: Any) -> Any:
 
 
 def _mirrored(c: Call, t: int) -> int:
-    """The step whose rate returns, where after its last step the rate rises again as it fell."""
+    """The step whose rate returns after the last step of the schedule, where rates rise again as they fell."""
     n_warm, period = warm(c), 2 * int(c.hyperparameters.get("total_iters", 5))
     own = (t - n_warm) % period
     return n_warm + min(own, period - own) if t > n_warm else t
@@ -303,14 +303,6 @@ class _ForgottenFall(Walk):
         return super().see(loss)
 
 
-class _WithoutCooldown(Walk):
-    """There is no cooldown."""
-
-    def fall(self) -> None:
-        super().fall()
-        self.resting = 0
-
-
 class _WaitNotReset(Walk):
     """An improvement does not end the wait."""
 
@@ -338,14 +330,6 @@ class _NanIsBest(Walk):
         return math.isnan(loss) or math.isnan(self.best) or super().better(loss)
 
 
-class _NoThreshold(Walk):
-    """Where no threshold is given, it is zero."""
-
-    def __init__(self, c: Call) -> None:
-        super().__init__(c)
-        self.h |= {"threshold": c.hyperparameters.get("threshold", 0.0)}
-
-
 class _ShareOfTheSize(Walk):
     """A relative threshold is a share of the size of the best loss, which may be negative."""
 
@@ -358,15 +342,12 @@ class _ShareOfTheSize(Walk):
         return found
 
 
-def switched(**changes: Any) -> type[Walk]:
-    """The rule with some hyperparameters that are not the caller's: values, or functions of the caller's value."""
+class _WrongSign(Walk):
+    """The threshold has the wrong sign."""
 
-    class Switched(Walk):
-        def __init__(self, c: Call) -> None:
-            super().__init__(c)
-            self.h |= {key: x(self.h[key]) if callable(x) else x for key, x in changes.items()}
-
-    return Switched
+    def __init__(self, c: Call) -> None:
+        super().__init__(c)
+        self.h["threshold"] *= -1
 
 
 plateau = impostors_of(
@@ -384,7 +365,7 @@ plateau(
     kind="variant",
     convention=("schedule.patience", "reached"),
 )(
-    walking(switched(patience=lambda k: max(k - 1, 0))),
+    given(patience=lambda h: max(h.get("patience", DEFAULTS["patience"]) - 1, 0)),
     f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?",
     "pytorch/pytorch#2545",
 )
@@ -394,31 +375,29 @@ plateau("wait-not-ended", "an improvement does not end the wait")(
 plateau("against-the-last", "each loss is compared with the one before, not with the best")(
     walking(_AgainstTheLast), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
 )
-plateau("without-cooldown", "there is no cooldown")(walking(_WithoutCooldown), f"{COOLDOWN} {NAN}?")
+plateau("without-cooldown", "there is no cooldown")(given(cooldown=0), f"{COOLDOWN} {NAN}?")
 plateau("any-improvement", "the threshold is not used: every lower loss is an improvement")(
-    walking(switched(threshold=0.0)), THRESHOLD, "cgarciae/ciclo#11"
+    given(threshold=0.0), THRESHOLD, "cgarciae/ciclo#11"
 )
 plateau("threshold-with-the-wrong-sign", "a loss that is worse than the best by less than the threshold improves")(
-    walking(switched(threshold=lambda x: -x)),
+    walking(_WrongSign),
     f"{THRESHOLD} {PLATEAU}? {COOLDOWN}? {LEAST}? {NAN}?",
     "HomericIntelligence/Odyssey#1992",
 )
 plateau("no-threshold-by-default", "where no threshold is given, every lower loss is an improvement")(
-    walking(_NoThreshold), THRESHOLD
+    given(threshold=lambda h: h.get("threshold", 0.0)), THRESHOLD
 )
 plateau(
     "share-of-the-size", "a relative threshold is a share of the size of the best loss, also where that is negative"
 )(walking(_ShareOfTheSize), THRESHOLD)
 plateau("smallest-fall-made", "the rate falls by however little")(
-    walking(switched(eps=0.0)), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
+    given(eps=0.0), f"{PLATEAU} {THRESHOLD}? {COOLDOWN}? {LEAST}? {NAN}?"
 )
 plateau("threshold-always-relative", "the threshold is a share of the best loss, even where it is absolute")(
-    walking(switched(threshold_mode="rel")), THRESHOLD
+    given(threshold_mode="rel"), THRESHOLD
 )
-plateau("always-least", "the lowest loss is the best, even where the highest is")(
-    walking(switched(mode="min")), THRESHOLD
-)
-plateau("without-a-least", "the least rate is not used")(walking(switched(min_lr=0.0)), LEAST)
+plateau("always-least", "the lowest loss is the best, even where the highest is")(given(mode="min"), THRESHOLD)
+plateau("without-a-least", "the least rate is not used")(given(min_lr=0.0), LEAST)
 plateau("nan-is-an-improvement", "NaN counts as an improvement, and so does every loss after it")(
     walking(_NanIsBest), NAN
 )

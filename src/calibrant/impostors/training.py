@@ -16,7 +16,7 @@ from calibrant.exact.scalars import Number, constant
 from calibrant.exact.training import Scaler, Walk, clipped, mean_of
 from calibrant.impostors import kinds
 from calibrant.impostors.correct import overwrite
-from calibrant.impostors.kinds import Call, Change, impostors_of, refusing, unrefused
+from calibrant.impostors.kinds import Call, Change, checked, impostors_of, unrefused
 from calibrant.protocol.wire import is_array
 
 KEPT = "training.pure"
@@ -41,7 +41,7 @@ OWN = "group.own"
 
 def regrouped(change: Callable[[Sequence[Any]], Sequence[Any]]) -> Change:
     """The walk by other groups, a function of those that are given."""
-    return refusing(lambda c: c(hyperparameters=change(c.hyperparameters)))
+    return checked(lambda c: c(hyperparameters=change(c.hyperparameters)))
 
 
 def _of_the_first(*keys: str) -> Change:
@@ -52,7 +52,7 @@ def _of_the_first(*keys: str) -> Change:
         own = [{**h, **{key: first[key] for key in keys if key in first}} for h in c.hyperparameters]
         return c(hyperparameters=own)
 
-    return refusing(change)
+    return checked(change)
 
 
 def _corrected_as_the_first(c: Call) -> Any:
@@ -92,13 +92,13 @@ groups("only-the-rate", "of a group only the rate counts, and all else has its d
     regrouped(lambda groups: [{"lr": h["lr"]} if "lr" in h else {} for h in groups]), OWN
 )
 groups("corrections-of-the-first-group", "step sizes are cached by the number of the step, and shared between groups")(
-    refusing(_corrected_as_the_first), OWN
+    checked(_corrected_as_the_first), OWN
 )
 groups("steps-count-groups", "all groups share one count of steps, which each of them advances")(
-    refusing(_counted_together), OWN
+    checked(_counted_together), OWN
 )
 groups("last-group-not-stepped", "the last group is never stepped")(
-    refusing(lambda c: [[*step[:-1], c.params[-1]] for step in c()]), OWN
+    checked(lambda c: [[*step[:-1], c.params[-1]] for step in c()]), OWN
 )
 groups("parameters-in-place", "it changes the caller's parameters in place")(kinds.last_step_written, KEPT)
 groups("too-few-taken", "parameters without a group follow the last one, and groups without a parameter are ignored")(
@@ -114,12 +114,7 @@ BOTH = f"{SAME} {SAVED}"
 
 def loading(load: Callable[[Walk, Call], Any]) -> Change:
     """The walk that loads its state in another way: a function of the walk, which has lost nothing yet, and of the call."""
-
-    def changed(c: Call) -> Any:
-        asked = c.name, c.hyperparameters, c.params, c.grads, c.after, c.changed
-        return exact.resume(*asked, c.correct.follow, lambda walk: load(walk, c))
-
-    return refusing(changed)
+    return checked(lambda c: c.given_to(exact.resume, c.correct.follow, lambda walk: load(walk, c)))
 
 
 def _forget(walk: Walk, *what: str) -> None:
@@ -235,7 +230,7 @@ def windows(
             path.append(walk.params)
         return path
 
-    return refusing(changed)
+    return checked(changed)
 
 
 def _times(grads: Sequence[Any], count: int, over: int) -> list[Any]:
@@ -254,7 +249,7 @@ def _counts(walk: Walk, *_: Any) -> None:
         walk.frame.count(k, True)
 
 
-def _advances(walk: Walk, step: Any, c: Call) -> None:
+def _advances(walk: Walk, *_: Any) -> None:
     lr = walk.h["lr"]
     if isinstance(lr, (list, tuple)):
         walk.updates = min(walk.updates + 1, len(lr) - 1)
@@ -313,17 +308,7 @@ def scaling(skip: Any = lambda walk, scaler, step: None, found: Any = None, **me
     """The walk that does something else where a step overflows, finds other gradients, or keeps its scale in another way."""
     kind = type("Changed", (Scaler,), methods)
     found = found or (lambda scaler, step, limit, follow: clipped(step, limit, follow))
-
-    def changed(c: Call) -> Any:
-        asked = c.name, c.hyperparameters, c.params, c.grads, c.scale, c.max_norm
-        return exact.scaled_steps(*asked, c.correct.follow, kind, skip, found)
-
-    return refusing(changed)
-
-
-def _not_counted(walk: Walk, scaler: Scaler, step: Any) -> None:
-    lr = walk.h["lr"]
-    walk.updates = min(walk.updates + 1, len(lr) - 1) if isinstance(lr, (list, tuple)) else 0
+    return checked(lambda c: c.given_to(exact.scaled_steps, c.correct.follow, kind, skip, found))
 
 
 def _finite(step: Sequence[Any], scale: float) -> list[Any]:
@@ -398,10 +383,8 @@ scaled("unscaled-by-the-first", "gradients are always divided by the scale of th
     f"{UNSCALED} {CLIP} {SKIP}",
 )
 OVERFLOW = "only a gradient that overflows shows it"
-scaled("skipped-step-counts", "the optimizer counts a skipped step", why_not_small=OVERFLOW)(
-    scaling(lambda walk, scaler, step: _counts(walk)), SKIP
-)
-scaled("schedule-advances-where-it-is-skipped", "the schedule advances at a skipped step")(scaling(_not_counted), SKIP)
+scaled("skipped-step-counts", "the optimizer counts a skipped step", why_not_small=OVERFLOW)(scaling(_counts), SKIP)
+scaled("schedule-advances-where-it-is-skipped", "the schedule advances at a skipped step")(scaling(_advances), SKIP)
 scaled("zeros-for-overflow", "numbers that overflow are taken for zero, and the step is made")(scaling(_as_zeros), SKIP)
 scaled("others-step", "where one gradient overflows, the other parameters are stepped")(scaling(_others_step), SKIP)
 scaled("never-backed-off", "the scale does not shrink after an overflow", why_not_small=OVERFLOW)(
