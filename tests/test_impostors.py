@@ -142,13 +142,18 @@ def test_a_loop_that_takes_no_validation_data_is_named_all_the_same() -> None:
 
 
 @pytest.mark.untraced
-def test_where_a_plain_rule_is_wrong_its_options_are_undecided() -> None:
+def test_where_a_plain_rule_is_wrong_its_options_are_undecided(tmp_path: Path) -> None:
     """One mistake breaks one clause; nothing is said of the momentum of an optimizer that goes uphill."""
+    lines = [
+        "from calibrant.impostors import select",
+        "from calibrant.impostors.planting import target_from_impostor",
+        "optimize = target_from_impostor(*select(['optimize.uphill'])).implementation.optimize",
+    ]
+    (tmp_path / "uphill.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
     options = [f"optimizer.sgd.{name}" for name in ("momentum", "nesterov", "weight-decay")]
-    clauses = ("optimizer.sgd", *options)
 
     result = check(
-        "calibrant.impostors.planting:optimize.uphill", Options(clauses=clauses, profile="ci", examples=40, workers=1)
+        str(tmp_path / "uphill.py"), Options(clauses=("optimizer.sgd", *options), profile="ci", examples=40, workers=1)
     )
 
     assert {verdict.clause: verdict.status for verdict in result.verdicts if verdict.clause not in options} == {
