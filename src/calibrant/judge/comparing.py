@@ -155,17 +155,17 @@ def agree_lists(
     ]
     if not leaves:
         return
-    counted = _tally.judged, _tally.unjudged
     try:
         together = np.concatenate([shaped(array, truth.shape).ravel() for *_, array, truth in leaves])
         _agree_within(together, exact.concatenate(*(truth for *_, truth in leaves)))
     except Disagreement:
-        _tally.judged, _tally.unjudged = counted
+        counted = _tally.judged, _tally.unjudged
         of_list, of_array = places
         for t, k, array, truth in leaves:  # one by one, to name the place
             try:
                 agree(array, truth, due=due)
             except Disagreement as wrong:
+                _tally.judged, _tally.unjudged = counted
                 place = [f"{of_list} {t}"] * bool(of_list)
                 place += [f"{of_array} {k}"] * (len(expected[t - 1]) > 1 or not of_list)
                 wrong.sentence = f"{', '.join(place)} {wrong.sentence.replace('returned', 'is', 1)}"
