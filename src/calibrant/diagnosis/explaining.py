@@ -84,25 +84,22 @@ def explaining(subject: Subject, clause: str) -> list[Impostor]:
     failing = {call.operation: call for call in subject.calls if call.answer is not None}
     found = []
     for operation, call in failing.items():
-        wrong = {
-            one: some
-            for one, some in explanations(
-                subject, operation, *call.given[: OPERATIONS[operation].parameters[:1] == ("name",)]
-            ).items()
-            if _breaks(one, clause, subject.form.name)
-        }
+        named = call.given[0] if OPERATIONS[operation].parameters[:1] == ("name",) else None
+        wrong = explanations(subject, operation, named, clause)
         found += [one for one in foremost(wrong) if not one.convention[0]]  # `diagnosis.variants` tells of conventions
     return found
 
 
 def _breaks(one: Impostor, clause: str, dtype: str) -> bool:
-    """Whether an impostor breaks a clause in a dtype.
+    """Whether an impostor breaks a clause in a dtype, or anything if there is no clause.
 
     An impostor of optimizers lists the clauses of the first optimizer that it applies to. Of another one it breaks the clauses of the same
     kind, and all if it breaks the rule.
     """
-    _, optimizer, *option = clause.split(".")
     breaks = one.breaks_in(dtype)
+    if not clause:
+        return bool(breaks)
+    _, optimizer, *option = clause.split(".")
     if clause in breaks or optimizer not in one.applies_to[1:]:
         return clause in breaks
     rule = f"optimizer.{one.applies_to[0]}"
@@ -120,34 +117,37 @@ def among(subject: Subject, operation: str, named: Any = None) -> list[Impostor]
     return foremost(explanations(subject, operation, named))
 
 
-def explanations(subject: Subject, operation: str, named: Any = None) -> dict[Impostor, set[int]]:
+def explanations(subject: Subject, operation: str, named: Any = None, clause: str = "") -> dict[Impostor, set[int]]:
     """The impostors of one operation that explain every answer of the target, each with the wrong answers that it explains.
 
-    The target is asked once for each dtype, and each optimizer `named`.
+    The target is asked once for each dtype, and each optimizer `named`. Only impostors that break the clause are tried, if one is given.
     """
-    known: dict[Any, dict[Impostor, set[int]]] = subject.target.explained
+    known: dict[Any, Callable[[Impostor], set[int]]] = subject.target.explained
     key = operation, named, subject.form.name
     if key not in known:
-        known[key] = {}  # a target that ends its process here is not asked again
-        known[key] = _of_all(subject, operation, named)
-    return known[key]
+        known[key] = lambda one: set()  # a target that ends its process here is not asked again
+        known[key] = _explainer(subject, operation, named)
+    at_ease()  # the rest takes long, and calls the target no more
+    with tallying(subject.tally_anew()):
+        impostors = [one for one in repeatable(operation, named) if _breaks(one, clause, subject.form.name)]
+        return {one: wrong for one in impostors if (wrong := known[key](one))}
 
 
-def _of_all(subject: Subject, operation: str, named: Any) -> dict[Impostor, set[int]]:
+def _explainer(subject: Subject, operation: str, named: Any) -> Callable[[Impostor], set[int]]:
+    """A function that returns the wrong answers of a target that an impostor explains, after the target was asked."""
     known = _answers(operation, named, subject.form.name, tuple(sorted(subject.target.conventions.items())))
     answered = responses(subject, operation, known.asked)
     if answered is None or all(one is None or one.refused for one in answered):
-        return {}  # a target without answers behaves as no impostor
+        return lambda one: set()  # a target without answers behaves as no impostor
     if responses(subject, operation, known.asked) != answered:
-        return {}
-    at_ease()  # the rest takes long, and calls the target no more
+        return lambda one: set()
+    at_ease()
     with tallying(subject.tally_anew()):
         asked = _compared(known, answered)
         sometimes_right = any(right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, right in asked)
-        impostors = [one for one in repeatable(operation, named) if one.breaks_in(subject.form.name)]
+        impostors = [one for one in repeatable(operation, named) if _breaks(one, "", subject.form.name)]
         slips = _slips(impostors, known, asked)
-        found = {one: _explained(one, known, asked, sometimes_right, slips) for one in impostors}
-    return {one: wrong for one, wrong in found.items() if wrong}
+    return functools.cache(lambda one: _explained(one, known, asked, sometimes_right, slips))
 
 
 def _in_dtype(x: Any, subject: Subject) -> Any:

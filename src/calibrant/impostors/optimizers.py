@@ -44,6 +44,11 @@ def in_blocks_of_eight(c: Call) -> Any:
     return framed(step=step)(c)
 
 
+def along_zeros(c: Call) -> Any:
+    """The right walk along zeros where a gradient is absent."""
+    return c(grads=[[p * 0 if g is None else g for p, g in zip(c.params, step, strict=True)] for step in c.grads])
+
+
 def below_zero(c: Call, path: Any) -> None:
     """Make NaN of each number whose centered mean square rounded below zero, from then on."""
     h = exact.OPTIMIZERS[c.name] | c.hyperparameters
@@ -168,7 +173,7 @@ optimize("others-moved-twice", "every parameter but the first is moved twice by 
     "nntrainer/nntrainer#219 torch/torch7#716 jparkerholder/ASEBO#1",
 )
 optimize("absent-as-zero", "an absent gradient counts as zero, so that momentum and decay still move the parameter")(
-    framed(count=lambda c: c(present=True), step=lambda c: c(g=c.g or c.p * 0.0)),
+    kinds.finite(along_zeros),
     ABSENT,
     "pytorch/pytorch#28294 pytorch/pytorch#42754 ahrefs/ocannl#673",
 )
