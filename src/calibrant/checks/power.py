@@ -83,7 +83,7 @@ def tried(one: Impostor, settings: Settings = _USUAL, *, quick: bool = False) ->
 
 def _first(one: Impostor, name: str, *settings: Settings) -> Outcome | None:
     """The first rejection, with the first settings that give one."""
-    return next((found for some in settings for found in against(one, name, some)), None)
+    return next((found for some in settings for failed in _failed(one, name, some) for found in failed), None)
 
 
 def _in_turn(one: Impostor, names: set[str]) -> list[str]:
@@ -119,17 +119,22 @@ def _concerned(one: Impostor, name: str) -> bool:
 
 def against(one: Impostor, name: str, settings: Settings) -> Iterator[Outcome]:
     """For each property of a clause, `clause@dtype`, that rejects an impostor: of all its parameters, the outcome with the shortest text."""
+    for failed in _failed(one, name, settings):
+        yield from sorted(failed, key=lambda outcome: len(outcome.told()))[:1]
+
+
+def _failed(one: Impostor, name: str, settings: Settings) -> Iterator[Iterator[Outcome]]:
+    """For each property of a clause, `clause@dtype`, the outcomes that reject an impostor, parameter by parameter."""
     clause, _, dtype = name.partition("@")
     for prop in properties():
         if prop.clause == clause:
             function = suite_of(prop.file, settings)[prop.function]
-            outcomes = [
+            outcomes = (
                 _outcome(prop, function, arguments, Subject(target_from_impostor(one), dtype))
                 for arguments in parametrized(function)
                 if _concerned(one, arguments.get("name", ""))
-            ]
-            failed = [outcome for outcome in outcomes if outcome.failure]
-            yield from sorted(failed, key=lambda outcome: len(outcome.told()))[:1]
+            )
+            yield (outcome for outcome in outcomes if outcome.failure)
 
 
 def _outcome(prop: Property, function: Callable[..., None], arguments: dict[str, Any], subject: Subject) -> Outcome:

@@ -51,7 +51,7 @@ def _prepared(function: Any, fraction_of_examples: float) -> Any:
     again = [
         {name: bytes.fromhex(said) for name, said in one.items()} for one in session.failed.get(function.__name__, ())
     ]
-    given.inner_test = _one_example(given.inner_test, most=examples, again=again)
+    given.inner_test = _one_example(given.inner_test, most=examples, again=again, shrink=session.shrink)
     # Seeded in any case: a property may be run twice, in several dtypes and in one, and draws the same.
     start = 0 if profile.same else session.drawn_seed if session.seed is None else session.seed
     function = seed(start ^ zlib.crc32(function.__name__.encode()))(function)
@@ -70,8 +70,12 @@ def _prepared(function: Any, fraction_of_examples: float) -> Any:
 
     @functools.wraps(function)
     def property_(*args: Any, **kwargs: Any) -> None:
-        with contextlib.suppress(Enough):
+        try:
             function(*args, **kwargs)
+        except Enough:
+            pass
+        except First as first:
+            raise first.failure from None
 
     return property_
 
@@ -88,8 +92,16 @@ class Enough(unittest.SkipTest):
     """Raised as soon as as many cases have been judged as examples were asked for: Hypothesis ends the run."""
 
 
+class First(unittest.SkipTest):
+    """Raised with the first failure where none is made simpler: Hypothesis ends the run and does not repeat it."""
+
+    def __init__(self, failure: BaseException) -> None:
+        super().__init__("a case failed")
+        self.failure = failure
+
+
 def _one_example(
-    property_: Callable[..., None], *, most: int | None, again: Sequence[dict[str, bytes]] = ()
+    property_: Callable[..., None], *, most: int | None, again: Sequence[dict[str, bytes]] = (), shrink: bool = True
 ) -> Callable[..., None]:
     """Run one example, which may be several cases, and count them: `most` at the most.
 
@@ -143,6 +155,8 @@ def _one_example(
                 except (Exception, pytest.skip.Exception) as error:
                     if len(subjects) == 1:
                         subject.failing_case = max(k, 0)
+                        if not shrink:
+                            raise First(error) from None
                         raise
                     subject.failed = error
                     raise Apart("the dtypes differ") from None
