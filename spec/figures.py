@@ -7,9 +7,10 @@ The numbers come from `calibrant.mechanics` alone and need no matplotlib. To dra
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -49,6 +50,7 @@ def judged() -> dict[str, Series]:
     return {"thermometer": _thermometer(), "fit": _thermometer() | _fit(), "losses": _losses()}
 
 
+@functools.cache
 def series() -> dict[str, Series]:
     """What every figure shows, by its name."""
     return {
@@ -403,14 +405,12 @@ def drawing(name: str, shown: Series) -> Iterator[Figure]:
         yield figure
 
 
-def draw(directory: Path) -> list[Path]:
-    """Draw every figure and diagram as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
+def draw(directory: Path, names: Iterable[str] = ()) -> list[Path]:
+    """Draw figures and diagrams, all where none is named, as `directory`/NAME.svg: the same bytes each time, where `drawn_with` is the same."""
     paths = []
-    drawings = {name: drawing(name, shown) for name, shown in series().items()}
-    drawings |= {name: diagrams.drawing(name) for name in diagrams.DIAGRAMS}
-    for name, entered in drawings.items():
+    for name in names or (*series(), *diagrams.DIAGRAMS):
         path = directory / f"{name}.svg"
-        with entered as figure:
+        with diagrams.drawing(name) if name in diagrams.DIAGRAMS else drawing(name, series()[name]) as figure:
             figure.savefig(path, format="svg", metadata={"Date": None, "Creator": drawn_with()})
         paths.append(path)
     return paths

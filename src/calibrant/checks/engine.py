@@ -110,7 +110,15 @@ def run(plan: Plan, observer: Observer | None = None) -> Ran:
 
 
 def _arguments(plan: Plan, folder: Path) -> list[str]:
-    without = ("cacheprovider", "terminal", "faulthandler", "logging", "unraisableexception", "threadexception", "warnings")
+    without = (
+        "cacheprovider",
+        "terminal",
+        "faulthandler",
+        "logging",
+        "unraisableexception",
+        "threadexception",
+        "warnings",
+    )
     return [
         *map(str, plan.files),
         f"-c{os.devnull}",  # without the user's own configuration
