@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -340,7 +341,27 @@ OF_TORCH: dict[str, Any] = {
     "gelu": lambda x: torch.nn.functional.gelu(x),
     "gelu by tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
     "cat": lambda x: torch.cat([x, x * 2.0], dim=1),
-    "reshape": lambda x: x.reshape(2, 12) + x.view(2, 12),
+    "reshape": lambda x: x.reshape(2, 12) + x.view(2, 12) + torch.reshape(x, shape=(2, 12)),
+    "permute": lambda x: x.permute(1, 0) + torch.permute(x, dims=(1, 0)) + torch.transpose(x, dim0=0, dim1=1),
+    "flip of two axes": lambda x: x.flip(0, 1) + x.flip([0, 1]),
+    "roll": lambda x: torch.roll(x, shifts=1, dims=0) + x.roll(2, 1),
+    "repeat": lambda x: x.repeat(2, 1) + torch.tile(x, dims=(2, 1)),
+    "flatten": lambda x: x.reshape(2, 2, 6).flatten(1) * x.reshape(2, 2, 6).flatten(start_dim=1, end_dim=-1),
+    "expand": lambda x: x.unsqueeze(0).expand(2, -1, 6),
+    "parts": lambda x: x.chunk(4, dim=1)[2] - torch.split(x, 2, dim=1)[0] + torch.split(x, [1, 2, 3], 1)[1],
+    "unbind": lambda x: x.unbind(1)[2] / x.shape[0],
+    "index_select": lambda x: x.index_select(0, torch.tensor([3, 0])),
+    "size": lambda x: x.sum() / x.size(1) + x / x.size()[0],
+    "powers": lambda x: torch.pow(x * x + 1, exponent=1.5) + x.pow(2),
+    "alpha": lambda x: torch.sub(x, x * x, alpha=3) + torch.add(x, other=x, alpha=0.5),
+    "limits": lambda x: x.clamp_min(-0.25) * x.clamp_max(0.5),
+    "triangle": lambda x: torch.triu(x, diagonal=1),
+    "norms": lambda x: x.norm() + torch.linalg.vector_norm(x, 1, dim=0) * torch.norm(x, p=math.inf, dim=0),
+    "losses": lambda x: torch.nn.functional.mse_loss(x, x * x) + torch.nn.functional.l1_loss(x, x * 3, reduction="sum"),
+    "linear": lambda x: torch.nn.functional.linear(x, x, x[:, 0]) + torch.nn.functional.linear(x, x),
+    "softplus": lambda x: torch.nn.functional.softplus(x) + torch.nn.functional.softplus(x, beta=2),
+    "corners": lambda x: torch.nn.functional.leaky_relu(x) + torch.nn.functional.elu(x, alpha=1.5),
+    "masks": lambda x: (x > 0.5).float() * x + (x > 0).double().mean(dim=0) + (x > 1).sum() + (x < 0).to(x.dtype),
 }
 
 

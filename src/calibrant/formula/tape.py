@@ -123,6 +123,20 @@ def _operator(name: str) -> tuple[Operator, Operator]:
     )
 
 
+class _Size(int):
+    """The number of elements; PyTorch calls it and gets the shape, or the length of one axis."""
+
+    shape: tuple[int, ...]
+
+    def __new__(cls, n: int, shape: tuple[int, ...]) -> _Size:
+        size = super().__new__(cls, n)
+        size.shape = shape
+        return size
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+
 class Array:
     """An array of balls with bounds; it follows the array API standard."""
 
@@ -160,7 +174,7 @@ class Array:
 
     shape: Any = property(lambda x: tuple(x.v.shape))
     ndim: Any = property(lambda x: x.v.ndim)
-    size: Any = property(lambda x: x.v.size)
+    size: Any = property(lambda x: _Size(x.v.size, x.shape))
     dtype: Any = property(lambda x: x.run.arithmetic)
     device: Any = property(lambda x: "cpu")
     mT: Any = property(lambda x: x.run.namespace.matrix_transpose(x))
@@ -212,7 +226,7 @@ class Array:
 
     def __getattr__(self, name: str) -> Any:
         if self.run.foreign is None or name not in self.run.foreign.NAMES:
-            raise AttributeError(name)
+            raise AttributeError(f"calibrant's exact arrays have no {name}")
         return lambda *args, **kwargs: self.run.foreign.called(self.run, name, (self, *args), kwargs)
 
     @classmethod
@@ -269,6 +283,7 @@ class Mask:
     __xor__, __rxor__ = _operator("logical_xor")
     __add__, __radd__ = _operator("add")
     __mul__, __rmul__ = _operator("multiply")
+    __getattr__ = Array.__getattr__
 
 
 def pullback(y: Array, upstream: Array, wrt: Sequence[Array]) -> list[Array]:
