@@ -25,7 +25,15 @@ from calibrant.target.isolation import Watch
 from calibrant.target.processes import end_all, in_order, no_process_left
 from calibrant.target.program import REGISTER
 
-_SHARED = ("numpy", "pytest", "calibrant.strategies", "calibrant.judge")
+_SHARED = (
+    "numpy",
+    "pytest",
+    "xdist.plugin",
+    "xdist.remote",
+    "calibrant.plugin",
+    "calibrant.strategies",
+    "calibrant.checks.judging",
+)
 """The modules that every worker imports."""
 _ALSO = {"reference": ["torch"], "torch": ["torch._dynamo"]}
 """The modules that the workers of two shipped targets also import. Other targets may need to set something before they import them."""
