@@ -50,6 +50,14 @@ def test_an_impostor_breaks_the_clauses_that_it_names_and_no_others(one: Imposto
 
 
 @pytest.mark.untraced
+def test_an_impostor_that_leaves_the_range_is_held_against_every_clause() -> None:
+    """Some of its parameters are infinite; no gradient holds their decay, and they are nothing to expect of another run."""
+    trial = tried(*select(["optimize.in-float16"]))
+
+    assert (trial.missed, trial.beyond) == ([], [])
+
+
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "one", [one for one in FIRST if not one.why_not_small], ids=lambda one: f"{one.operation}.{one.name}"
 )

@@ -118,7 +118,12 @@ def keeps_its_rule(target: Subject, run: Optimization, **neutral: Any) -> None:
 
 
 def pulled(run: Optimization, steps: list[list[Any]]) -> list[list[Any]]:
-    """The gradients with the coupled decay of the parameters along these steps; those of AdamW, Lion and AdaBelief have none."""
+    """The gradients with the coupled decay of the parameters along these steps; those of AdamW, Lion and AdaBelief have none.
+
+    Without it where a parameter is not finite: no gradient is.
+    """
+    if not all(np.isfinite(p).all() for step in steps for p in step):
+        return run.grads
     decay = 0.0 if run.name in ("adamw", "lion", "adabelief") else run.hyperparameters["weight_decay"]
     before = [run.params, *steps[:-1]]
     return [
@@ -132,13 +137,14 @@ def near(
 ) -> list[list[Exact]]:
     """One answer as the expected value of another: each may be off by its bound, so that they may differ by both.
 
-    `others` is the truth of the other, if that is not the same.
+    `others` is the truth of the other, if that is not the same. Of a number that is not finite nothing is expected: it breaks other clauses.
     """
 
     def expected(answer: Any, one: Exact, other: Exact) -> Exact:
         answer = shaped(answer, one.shape)
-        numbers = exact.of(np.where(np.isfinite(answer), answer, 0.0).astype(np.float64), exact.UNROUNDED)
-        return (numbers + (other.true() - one.true())).within(one.err + other.err, one.form)
+        finite = np.isfinite(answer)
+        numbers = exact.of(np.where(finite, answer, 0.0).astype(np.float64), exact.UNROUNDED)
+        return (numbers + (other.true() - one.true())).within(np.where(finite, one.err + other.err, np.inf), one.form)
 
     return [[*map(expected, *of_step)] for of_step in zip(steps, bounds, others or bounds, strict=True)]
 

@@ -28,9 +28,13 @@ _BROADCASTS = "autograd.numpy broadcasts, as NumPy does, and the mean of no samp
 _WIDENS = (
     "the optimizers' buffers are float64, and so is a single array that they have moved; lists of arrays are cast back"
 )
+_COUNTS = "the gradient of a mean is divided by a count of NumPy's type int64, which widens float32 since NumPy 2"
 deviations = {
     **dict.fromkeys(SHAPES, _BROADCASTS),
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "loss.dtype": _COUNTS,
+    "gradient.dtype": _COUNTS,
+    "loss.absolute-slope": "the slope of |x| is g x / |x|, and the product g x of a subnormal number loses digits",
     "descent.diverges": _WIDENS,
     "descent.negative-rate": "any learning rate is taken, and a loop over range(num_iters) runs no epochs where num_iters is negative",
     "descent.dtype": _WIDENS,

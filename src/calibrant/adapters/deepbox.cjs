@@ -72,6 +72,7 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
   const unequal = "with a gradient its losses broadcast, without one they reshape; that of no samples is NaN";
   const refused = "a gradient that is not finite is refused with an error";
   const product = "the product that is rounded up is the one of float64, which may be just above a whole number";
+  const widened = "the parameters of a fit are returned in float64, whatever the dtype of the columns";
   const deviations = {
     "data.shapes": unequal,
     "data.columns": unequal,
@@ -86,12 +87,15 @@ serve(library("deepbox@1"), ({ linalg, ml, ndarray, nn, optim, preprocess }) => 
     "descent.diverges": refused,
     "descent.raw-diverges": refused,
     "descent.negative-rate": "a loop up to a negative number of epochs runs none",
-    "optimizer.rprop": "the first step is lr, whatever the limits of steps, and the lower limit holds only where steps shrink",
+    "data.dtype": widened,
+    "regularization.dtype": widened,
+    "optimizer.invalid": "factors of Rprop and a first sum of Adagrad that are NaN are taken",
     "optimizer.unknown": "options that it does not know are ignored",
     "split.as-written": product,
     "split.invalid": "a testSize of 1 or more is a number of rows",
     "split.empty-part": "a testSize of 1 is one row",
     "regularization.ridge": "Ridge solves in float32, whatever the dtype of the columns",
+    "early-stopping.nan": "minus infinity counts as the lowest loss, which nothing improves on",
     "early-stopping.invalid": "EarlyStopping is told each loss by itself, and none of them is no call",
   };
 

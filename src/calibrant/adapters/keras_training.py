@@ -29,6 +29,7 @@ deviations = {
     "schedule.plateau-invalid": "an unknown mode is taken for the usual one",
     "clip.scaled": "a gradient near the limit is multiplied by the limit and by one over it, whose product rounds below 1",
     "clip.below": "a short gradient is multiplied by the limit and by one over it, whose product rounds below 1",
+    "clip.zeros": "one over a norm of zero is multiplied by the limit, and by zero, which gives NaN where the limit is infinite",
     "clip.invalid": "a limit that is negative or NaN is taken for none",
     "average.invalid": "a decay that is NaN is taken: the comparisons with its limits let it pass",
     "window.last": "a last window that is not full brings no step, and its gradients stay for the next",

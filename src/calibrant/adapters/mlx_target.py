@@ -40,6 +40,7 @@ deviations = {
     "data.columns": _EMPTY,
     "loss.empty": _EMPTY,
     "loss.wide-accumulation": "the mean is a sum that may overflow, divided by n",
+    "autograd.elementary": "exp of a number of float64 has the digits of float32",
     "broadcast.in-place": "x *= y gives x the shape of the product",
     "validation.columns": _EMPTY,
     "schedule.invalid": "schedules take rates and factors as they are, and a length that is no whole number",

@@ -69,6 +69,7 @@ serve(library("@tensorflow/tfjs@4"), (tf) => {
     "broadcast.gradient": stretched,
     "broadcast.dtype": stretched,
     "optimizer.rmsprop.centered": centred,
+    "optimizer.finite": centred,
     "optimizer.adadelta": former,
     "optimizer.swap": former,
     "optimizer.absent-gradient": counted,

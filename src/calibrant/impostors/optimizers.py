@@ -224,7 +224,7 @@ optimize("gradients-negated-in-place", "to maximize, it negates the caller's gra
 optimize.in_dtype("float32", f"{LATER} optimizer.zero-rate {OPTIONS}")
 optimize.in_dtype(
     "float16",
-    f"{LATER} optimizer.maximize optimizer.own-state? optimizer.zero-rate optimizer.sizes? optimizer.finite? {OPTIONS}",
+    f"{LATER} optimizer.own-state? optimizer.zero-rate optimizer.sizes? optimizer.finite? {OPTIONS}",
 )
 optimize.in_dtype("float64", "optimizer.dtype")
 of(f"adam {ALL}")("unknown-hyperparameters-ignored", "a hyperparameter that the optimizer does not have is ignored")(
