@@ -131,10 +131,13 @@ def test_the_description_of_a_target_is_its_own_or_the_default(said: Any, due: A
         ("loss.empty[float32, float64]", ("breaks", "holds"), ["deviates", "stale"]),
         ("loss.empty", ("breaks", "holds"), ["deviates", "holds"]),
         ("loss.empty", ("holds", "holds"), ["stale", "stale"]),
+        ("loss.empty?", ("holds", "holds"), ["holds", "holds"]),
+        ("loss.empty?", ("breaks", "holds"), ["deviates", "holds"]),
+        ("loss.empty[float32]?", ("holds", "breaks"), ["holds", "breaks"]),
         ("loss.empty", ("absent", "absent"), ["absent", "absent"]),
     ],
 )
-def test_a_deviation_may_name_the_dtypes_that_it_excuses(
+def test_a_deviation_may_name_the_dtypes_that_it_excuses_and_say_that_it_shows_rarely(
     declared: str, statuses: tuple[Status, Status], due: list[str], tmp_path: Path
 ) -> None:
     found = load(written(tmp_path, f"deviations = {{{declared!r}: 'so'}}\n{LOSS}"))

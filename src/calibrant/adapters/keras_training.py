@@ -27,7 +27,7 @@ deviations = {
     "schedule.plateau-cooldown": "the last loss of a cooldown counts as a wait",
     "schedule.plateau-nan": "the first loss is the best, whatever it is, and nothing is less than NaN",
     "schedule.plateau-invalid": "an unknown mode is taken for the usual one",
-    "clip.scaled": "a gradient near the limit is multiplied by the limit and by one over it, whose product rounds below 1",
+    "clip.scaled?": "a gradient near the limit is multiplied by the limit and by one over it, whose product rounds below 1",
     "clip.below": "a short gradient is multiplied by the limit and by one over it, whose product rounds below 1",
     "clip.zeros": "one over a norm of zero is multiplied by the limit, and by zero, which gives NaN where the limit is infinite",
     "clip.invalid": "a limit that is negative or NaN is taken for none",

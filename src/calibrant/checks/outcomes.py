@@ -15,6 +15,7 @@ from hypothesis.errors import Flaky, Unsatisfiable
 from calibrant.diagnosis.diagnosing import Diagnosis, diagnose
 from calibrant.exact import Exact
 from calibrant.judge import EXACTLY, Disagreement, Tally, show_exact
+from calibrant.protocol.declarations import Declared
 from calibrant.protocol.errors import escaped, named, printable
 from calibrant.protocol.wire import is_array, json_number, plain
 from calibrant.target.calling import Call, Failure, Subject, shown, written
@@ -79,6 +80,8 @@ class Outcome:
     """The reason for which the target declares that it breaks the clause."""
     deviates_in_dtype: bool = False
     """Whether it declares so of this dtype, and not of the clause."""
+    deviates_rarely: bool = False
+    """Whether it declares that few arguments show it."""
     failure: Finding | None = None
     drawn: dict[str, str] = field(default_factory=dict)
     """The bytes in hexadecimal that each drawn argument of the failing example stands for."""
@@ -144,7 +147,7 @@ def outcome_of(
         dtype,
         status,
         reason,
-        *(subject.target.deviation(clause, dtype) if subject is not None else (None, False)),
+        *(subject.target.deviation(clause, dtype) if subject is not None else Declared()),
         failure,
         subject.drawn if failure is not None and subject is not None else {},
         **{name: getattr(tally, name) for name in COUNTS},
@@ -187,7 +190,7 @@ def died(
     clause: str,
     property_: str,
     dtype: str,
-    deviation: tuple[str | None, bool],
+    deviation: Declared,
     operation: str,
     sentence: str,
     given: Sequence[Any],

@@ -69,8 +69,8 @@ def gathered(outcomes: Iterable[Outcome]) -> list[Verdict]:
     parts = sorted(outcomes, key=lambda x: (order.index(x.clause), DTYPES.index(x.dtype), x.property, repr(x)))
     verdicts = [_verdict([*some]) for _, some in itertools.groupby(parts, key=lambda x: (x.clause, x.dtype))]
     # A declared deviation that shows in none of its dtypes is stale in all of them, unless few examples or a dtype left out may have
-    # missed it.
-    few = {part.clause for part in parts if part.few}
+    # missed it, or it shows rarely.
+    few = {part.clause for part in parts if part.few or part.deviates_rarely}
     apart = {(part.clause, part.dtype) for part in parts if part.deviates_in_dtype}
     for name in {verdict.clause for verdict in verdicts if verdict.reason and verdict.status == "holds"} - few:
         together = [verdict for verdict in verdicts if verdict.clause == name]

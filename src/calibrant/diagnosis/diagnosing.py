@@ -26,7 +26,10 @@ class Diagnosis:
 
 def diagnose(subject: Subject, error: BaseException, clause: str) -> Diagnosis:
     """Ask a target that failed a clause a few more questions. Nothing is reported of a declared deviation, so it is not explained."""
-    if not isinstance(error, (Disagreement, Failure, Flaky)) or subject.target.deviation(clause, subject.form.name)[0]:
+    if (
+        not isinstance(error, (Disagreement, Failure, Flaky))
+        or subject.target.deviation(clause, subject.form.name).reason
+    ):
         return Diagnosis()
     disagrees = isinstance(error, Disagreement)
     repeats = not isinstance(error, Flaky) and (not disagrees or not subject.calls or subject.repeats())

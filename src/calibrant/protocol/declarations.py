@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from calibrant.protocol.errors import TargetError, brief, nearest
 
@@ -88,21 +88,33 @@ def followed(conventions: Mapping[str, str]) -> dict[str, str]:
     return values | {name: values[other] for name, other in ALIKE.items() if name not in conventions}
 
 
-def deviation(deviations: Mapping[str, str], clause: str, dtype: str) -> tuple[str | None, bool]:
-    """The reason for which a target declares that it breaks a clause in a dtype, if it does; whether it names the dtype.
+class Declared(NamedTuple):
+    """What a target declares of a clause in a dtype."""
 
-    A declaration is of a clause, `loss.empty`, or of a clause in some dtypes, `loss.empty[float16, float32]`.
+    reason: str | None = None
+    """Why it breaks the clause; None if it says nothing."""
+    in_dtype: bool = False
+    """Whether it names the dtype."""
+    rarely: bool = False
+    """Whether it breaks the clause for a few arguments only, which a run may miss."""
+
+
+def deviation(deviations: Mapping[str, str], clause: str, dtype: str) -> Declared:
+    """What these declared deviations say of a clause in a dtype.
+
+    One is of a clause, `loss.empty`, or of a clause in some dtypes, `loss.empty[float16, float32]`; with ? at the end, it shows rarely.
     """
+    found = Declared()
     for key, reason in deviations.items():
         name, dtypes = named_dtypes(key)
-        if name == clause and dtype in dtypes:
-            return reason, True
-    return deviations.get(clause), False
+        if name == clause and (dtype in dtypes or not (dtypes or found.in_dtype)):
+            found = Declared(reason, bool(dtypes), key.endswith("?"))
+    return found
 
 
 def named_dtypes(declared: str) -> tuple[str, list[str]]:
     """The clause of a declared deviation, and the dtypes that it names: none for every dtype. Raises TargetError for a wrong one."""
-    clause, bracket, rest = declared.partition("[")
+    clause, bracket, rest = declared.removesuffix("?").partition("[")
     dtypes = [part.strip() for part in rest.removesuffix("]").split(",")] if bracket else []
     for dtype in dtypes:
         if dtype not in DTYPES or not rest.endswith("]"):

@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from calibrant.book.clauses import book
-from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL, deviation, followed, named_dtypes
+from calibrant.protocol.declarations import CONVENTIONS, DTYPES, GENERAL, Declared, deviation, followed, named_dtypes
 from calibrant.protocol.errors import TargetError, brief, escaped, nearest
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.straight_line import METHODS
@@ -94,8 +94,8 @@ class Target:
         """The variant of each convention that the target follows: its own, else the book's."""
         return followed(self.conventions)
 
-    def deviation(self, clause: str, dtype: str) -> tuple[str | None, bool]:
-        """The reason for which the target declares that it breaks a clause in a dtype, if it does; whether it names the dtype."""
+    def deviation(self, clause: str, dtype: str) -> Declared:
+        """What the target declares of a clause in a dtype."""
         return deviation(self.deviations, clause, dtype)
 
     def describe(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from calibrant import exact
 from calibrant.book.clauses import book
 from calibrant.exact import FORMATS, Exact, Format
 from calibrant.judge import Disagreement, agree, holds
-from calibrant.protocol.declarations import deviation
+from calibrant.protocol.declarations import Declared, deviation
 from calibrant.protocol.errors import brief
 from calibrant.protocol.operations import OPERATIONS
 from calibrant.protocol.wire import decoded, is_array, json_number, plain
@@ -58,11 +58,11 @@ class Case:
     flags: list[str] = field(default_factory=list)
     """The impostors of the operation that it rejects."""
 
-    def deviation(self, deviations: Mapping[str, str], dtype: str) -> tuple[str | None, bool]:
+    def deviation(self, deviations: Mapping[str, str], dtype: str) -> Declared:
         """What `declarations.deviation` says of the clause, or else of the rule of the optimizer, which each of its runs follows."""
         rule = f"optimizer.{self.inputs['name']}" if self.operation == "optimize" else self.clause
         declared = deviation(deviations, self.clause, dtype)
-        return declared if declared[0] is not None else deviation(deviations, rule, dtype)
+        return declared if declared.reason is not None else deviation(deviations, rule, dtype)
 
     @functools.cached_property
     def id(self) -> str:
