@@ -360,7 +360,7 @@ def test_every_hostile_operation_ends_as_a_verdict_and_the_check_goes_on(tmp_pat
 UNLOADABLE = {
     "dies": ("import os\nos._exit(4)", "ended its process (status 4) while it was imported", 10.0),
     "dies in a worker": (
-        "import os\nif 'CALIBRANT_PROGRAMS' in os.environ:\n    os._exit(4)\ndef loss_fn(t_p, t_c):\n    return 0.0",
+        "import os\nif 'PYTEST_DISABLE_PLUGIN_AUTOLOAD' in os.environ:\n    os._exit(4)\ndef loss_fn(t_p, t_c):\n    return 0.0",
         "ended its process while it was imported in a worker",
         10.0,
     ),
