@@ -1,4 +1,4 @@
-"""How pytest runs the book: a fenced example of spec/*.md is a test, named after the clause or section that it stands in.
+"""How pytest runs the book, and in which order the tests: a fenced example of spec/*.md is a test, named after the clause or section that it stands in.
 
 An example runs in a namespace of its own, after the first example of its document, which holds the imports. So any of
 them can be chosen by its name, in any order, on any worker: `pytest "spec/loss.md::loss.same-shape-1"`.
@@ -17,11 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pytest
     from sybil import Document, Example
 
 SPEC = Path(__file__).parent / "spec"
 _PLACE = re.compile(r"^<a id=\"(?P<clause>[a-z0-9.-]+)\"></a>$|^(?P<marks>#{1,2}) (?P<heading>.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait longest: at the end the other workers would wait for them."""
+    items.sort(key=lambda item: item.path.name != "test_isolation.py")
 
 
 def place(document: str, position: int) -> str:
