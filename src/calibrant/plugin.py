@@ -96,9 +96,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and session.run_folder is not None:
         from calibrant.target.isolation import contain, not_called_again
 
-        config.option.tbstyle = (
-            "native"  # every other style parses the sources along a traceback, whose last line is read
-        )
+        # Every other style parses the sources along a traceback, of which only the last line is read.
+        config.option.tbstyle = "native"
         contain(session.run_folder, worker["workerid"], worker["workercount"])
         if hung := not_called_again(session.run_folder):
             session.load().hung |= hung

@@ -160,7 +160,7 @@ def test_seed_alone_decides(target: Subject, operation: str, sample: Split) -> N
 def test_another_process_splits_alike(target: Subject) -> None:
     """A split that depends on its process gives every worker another one, and some train on rows that others hold out."""
     ways = [way for way in ("split", "split_data") if way in target.target.operations] or ["split"]
-    here, there = {way: parts(target, way, Split(40, 0.5, 1)) for way in ways}, target.target.elsewhere
+    here, there = {way: parts(target, way, Split(40, 0.5, 1)) for way in ways}, target.target.answered_elsewhere
     if not there:
         with target.elsewhere() as other:
             there |= {way: parts(other, way, Split(40, 0.5, 1)) for way in ways}

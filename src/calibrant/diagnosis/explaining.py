@@ -145,7 +145,7 @@ def _explainer(subject: Subject, operation: str, named: Any) -> Callable[[Impost
     with tallying(subject.tally_anew()):
         asked = _compared(known, answered)
         sometimes_right = any(right and not theirs.refused and _finite(theirs.answer) for _, theirs, *_, right in asked)
-        impostors = [one for one in repeatable(operation, named) if _breaks(one, "", subject.form.name)]
+        impostors = [one for one in repeatable(operation, named) if one.breaks_in(subject.form.name)]
         slips = _slips(impostors, known, asked)
     return functools.cache(lambda one: _explained(one, known, asked, sometimes_right, slips))
 

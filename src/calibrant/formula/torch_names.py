@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -115,16 +115,12 @@ def _expand(xp: Any, x: Any, *shape: Any) -> Any:
     return xp.broadcast_to(x, tuple(old if n == -1 else n for n, old in zip(sizes, have, strict=True)))
 
 
-def _parts(x: Any, sizes: Iterable[int], axis: int) -> tuple[Any, ...]:
-    before = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*before, slice(a, b))] for a, b in itertools.pairwise(itertools.accumulate(sizes, initial=0)))
-
-
 def _split(xp: Any, x: Any, sizes: Any, axis: int = 0) -> tuple[Any, ...]:
     n = x.shape[axis]
     if isinstance(sizes, int):
         sizes = [min(sizes, n - start) for start in range(0, n, sizes)]
-    return _parts(x, sizes, axis)
+    before = (slice(None),) * (axis % x.ndim)
+    return tuple(x[(*before, slice(a, b))] for a, b in itertools.pairwise(itertools.accumulate(sizes, initial=0)))
 
 
 def _norm(xp: Any, x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:

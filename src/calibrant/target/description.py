@@ -72,7 +72,7 @@ class Target:
     """The program, for a target in another language. It limits the time of its calls itself."""
     trusted: bool = False
     """Whether nobody needs to watch its calls: the target is calibrant's own."""
-    elsewhere: dict[str, Any] = field(default_factory=dict)
+    answered_elsewhere: dict[str, Any] = field(default_factory=dict)
     """What the target answered in another process, which is asked once for all dtypes."""
     surroundings: Surroundings = field(default_factory=Surroundings)
     """The surroundings in which its code runs."""
